@@ -1,0 +1,279 @@
+//! One operation under way: policy without I/O, in rounds.
+
+use crate::command::Command;
+use crate::connection::Connection;
+use crate::error::{Error, Landed};
+use crate::few::Few;
+use crate::operation::Operation;
+use crate::reply::Reply;
+use crate::router::{Router, ServerId};
+use crate::time::Now;
+
+/// An operation under way.
+///
+/// A transport drives it in rounds: it asks all that is open, hears the answers, and calls [`Call::settle`], which
+/// decides whether something has to be asked again. Then [`Call::finish`] makes the output. A blocking transport goes
+/// server by server, with [`Call::legs`]; on shared connections [`converse`](crate::mux::converse) takes the parts of
+/// [`Call::asked`].
+#[derive(Debug)]
+pub struct Call<'a, O: Operation + 'a> {
+    operation: &'a O,
+    router: &'a Router,
+    parts: Parts<O::Part<'a>>,
+}
+
+/// The parts of an operation, each with the server it goes to.
+#[derive(Debug)]
+pub struct Parts<P>(Few<Asked<P>>);
+
+impl<P> Parts<P> {
+    /// Adds a part; an error in place of the server ends that part alone.
+    #[inline]
+    pub fn push(&mut self, to: Result<ServerId, Error>, part: P) {
+        self.0.push(match to {
+            Ok(server) => Asked { part, server, replies: Few::None, state: State::Open, retried: false },
+            Err(error) => {
+                let state = State::Failed { error, stale: false };
+                Asked { part, server: ServerId(u32::MAX), replies: Few::None, state, retried: false }
+            }
+        });
+    }
+
+    /// Makes room for so many parts.
+    pub fn reserve(&mut self, parts: usize) {
+        if parts > 1 && matches!(self.0, Few::None) {
+            self.0 = Few::Many(Vec::with_capacity(parts));
+        }
+    }
+}
+
+/// A part, and what has become of it so far.
+#[derive(Debug)]
+pub struct Asked<P> {
+    part: P,
+    server: ServerId,
+    replies: Few<Reply>,
+    state: State,
+    retried: bool,
+}
+
+#[derive(Debug)]
+enum State {
+    Open,
+    Answered,
+    Failed {
+        error: Error,
+        /// Whether the connection was most likely dead before the request was written.
+        stale: bool,
+    },
+}
+
+impl<P> Asked<P> {
+    /// The command.
+    #[inline]
+    pub fn part(&self) -> &P {
+        &self.part
+    }
+
+    /// The server to ask.
+    #[inline]
+    pub fn server(&self) -> ServerId {
+        self.server
+    }
+
+    /// Whether it has to be asked in this round.
+    #[inline]
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, State::Open)
+    }
+
+    /// Takes a reply; the `last` one ends the part.
+    #[inline]
+    pub fn hear(&mut self, reply: Reply, last: bool) {
+        self.replies.push(reply);
+        if last {
+            self.state = State::Answered;
+        }
+    }
+
+    /// Takes all replies at once.
+    #[inline]
+    pub(crate) fn hear_all(&mut self, replies: Few<Reply>) {
+        self.replies = replies;
+        self.state = State::Answered;
+    }
+
+    /// Ends the part with an error. `stale` says that the connection was most likely dead before the request was
+    /// written ([`Abandoned::stale`](crate::Abandoned)).
+    pub fn fail(&mut self, error: Error, stale: bool) {
+        self.state = State::Failed { error, stale };
+    }
+}
+
+impl<'a, O: Operation> Call<'a, O> {
+    /// Plans the operation: what is asked, sorted by server.
+    #[inline]
+    pub fn new(operation: &'a O, router: &'a Router, now: Now) -> Self {
+        let mut parts = Parts(Few::None);
+        operation.plan(router, now, &mut parts);
+        if let Few::Many(many) = &mut parts.0 {
+            many.sort_by_key(|asked| asked.server);
+        }
+        Self { operation, router, parts }
+    }
+
+    /// All parts; those that are open have to be asked in this round.
+    #[inline]
+    pub fn asked(&mut self) -> &mut [Asked<O::Part<'a>>] {
+        self.parts.0.as_mut_slice()
+    }
+
+    /// What has to be asked in this round, server by server.
+    #[inline]
+    pub fn legs(&mut self) -> impl Iterator<Item = Leg<'_, O::Part<'a>>> {
+        self.asked().chunk_by_mut(|one, next| one.server == next.server).filter_map(Leg::new)
+    }
+
+    /// Ends a round; `true` asks for another one.
+    ///
+    /// A connection that the server closed while it was idle is found dead only when it is used. What was not sent
+    /// then, and what does no harm twice, is asked once more, on a fresh connection to the same server.
+    #[inline]
+    pub fn settle(&mut self) -> bool {
+        self.asked().iter_mut().fold(false, |again, asked| again | asked.retry())
+    }
+
+    /// Makes the output.
+    ///
+    /// # Errors
+    ///
+    /// What the operation makes of the failures of its parts.
+    #[inline]
+    pub fn finish(self) -> Result<O::Output, Error> {
+        self.operation.merge(Outcomes { router: self.router, parts: self.parts.0.into_iter() })
+    }
+}
+
+impl<P: Command> Asked<P> {
+    /// Opens the part again, if it may be asked again.
+    #[inline]
+    fn retry(&mut self) -> bool {
+        let State::Failed { error, stale: true } = &self.state else { return false };
+        let harmless = error.landed() == Landed::NotSent || self.part.repeatable();
+        if self.retried || !harmless {
+            return false;
+        }
+        self.retried = true;
+        self.replies = Few::None;
+        self.state = State::Open;
+        true
+    }
+}
+
+/// The open parts of a call that go to one server: what a blocking transport asks on one connection.
+#[derive(Debug)]
+pub struct Leg<'c, P> {
+    asked: &'c mut [Asked<P>],
+    open: usize,
+}
+
+impl<'c, P> Leg<'c, P> {
+    #[inline]
+    fn new(asked: &'c mut [Asked<P>]) -> Option<Self> {
+        let open = asked.iter().filter(|asked| asked.is_open()).count();
+        (open > 0).then_some(Self { asked, open })
+    }
+
+    /// The server to ask.
+    #[must_use]
+    #[inline]
+    pub fn server(&self) -> ServerId {
+        self.asked[0].server
+    }
+
+    /// Whether it must be asked on a fresh connection, since the one before was dead.
+    #[must_use]
+    #[inline]
+    pub fn is_retry(&self) -> bool {
+        self.asked.iter().any(|asked| asked.retried && asked.is_open())
+    }
+
+    /// Ends all open parts with an error: no connection could be had, so nothing was sent.
+    pub fn fail(&mut self, error: &Error) {
+        for asked in self.asked.iter_mut().filter(|asked| asked.is_open()) {
+            asked.fail(error.clone().with_landed(Landed::NotSent), false);
+        }
+        self.open = 0;
+    }
+
+    /// Ends all open parts with an error of the connection, which knows what became of each.
+    pub fn fail_on(&mut self, connection: &mut Connection, error: &Error) {
+        for abandoned in connection.abandon() {
+            if let Some(asked) = self.asked.get_mut(abandoned.tag as usize) {
+                let stale = abandoned.stale && !error.is_timeout();
+                asked.fail(error.clone().with_landed(abandoned.landed), stale);
+            }
+        }
+        self.fail(error);
+    }
+
+    /// Takes the replies that are complete; `true` when all have come.
+    ///
+    /// # Errors
+    ///
+    /// When the connection has failed: see [`Leg::fail_on`].
+    #[inline]
+    pub fn hear(&mut self, connection: &mut Connection) -> Result<bool, Error> {
+        while self.open > 0 {
+            let Some((tag, reply, last)) = connection.next_reply()? else { return Ok(false) };
+            if let Some(asked) = self.asked.get_mut(tag as usize) {
+                asked.hear(reply, last);
+            }
+            self.open -= usize::from(last);
+        }
+        Ok(true)
+    }
+}
+
+impl<P: Command> Leg<'_, P> {
+    /// Submits the open parts; one that cannot be encoded fails alone.
+    #[inline]
+    pub fn submit(&mut self, connection: &mut Connection, now: Now) {
+        for (tag, asked) in self.asked.iter_mut().enumerate() {
+            if asked.is_open() {
+                // More parts than 32 bits can count do not fit the memory.
+                let tag = u32::try_from(tag).unwrap_or(u32::MAX);
+                if let Err(error) = connection.submit(&asked.part, now, tag) {
+                    asked.fail(error, false);
+                    self.open -= 1;
+                }
+            }
+        }
+    }
+}
+
+/// The outcomes of all parts, each with its part; an answer is read when it is its turn.
+#[derive(Debug)]
+pub struct Outcomes<'c, P> {
+    router: &'c Router,
+    parts: <Few<Asked<P>> as IntoIterator>::IntoIter,
+}
+
+impl<P: Command> Iterator for Outcomes<'_, P> {
+    type Item = (P, Result<P::Response, Error>);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let Asked { part, server, replies, state, .. } = self.parts.next()?;
+        let end = match state {
+            State::Answered => Ok(()),
+            State::Failed { error, .. } => Err(error),
+            State::Open => Err(Error::Closed),
+        };
+        let result = part.answer(replies, end).map_err(|error| match self.router.server(server) {
+            Some(server) => error.at(server.shared_name()),
+            None => error,
+        });
+        Some((part, result))
+    }
+}

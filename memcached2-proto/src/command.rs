@@ -1,0 +1,99 @@
+//! A request to one server and the type of its answer.
+
+mod admin;
+mod change;
+mod retrieve;
+mod store;
+
+pub use self::admin::{Version, VersionText};
+pub use self::change::{Delete, Incr};
+pub use self::retrieve::{Get, GetPart};
+pub use self::store::Set;
+
+use crate::error::Error;
+use crate::few::Few;
+use crate::key::Key;
+use crate::outbox::Outbox;
+use crate::reply::{Reply, Shape};
+use crate::time::Now;
+
+/// The two ways to say a thing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Dialect {
+    /// The classic text commands, which every server speaks.
+    #[default]
+    Text,
+    /// The meta commands, in the form that memcached speaks from 1.6.10 on. It gathers the replies to many `mg` into
+    /// one packet, and sends one for each `get`: many callers on one connection are served several times as fast.
+    Meta,
+}
+
+/// A request, and how its answer is read.
+///
+/// It is immutable, so that a retry just encodes it again, and borrows key and value: encoding copies them once.
+pub trait Command {
+    /// What the answer is to the caller.
+    type Response;
+
+    /// Appends the request to `out` and says where its reply ends.
+    ///
+    /// # Errors
+    ///
+    /// When the request cannot be said in the protocol; what was appended by then is taken back.
+    fn encode(&self, dialect: Dialect, now: Now, out: &mut Outbox) -> Result<Shape, Error>;
+
+    /// Reads the answer from all replies to the request. An `Err` in `end` says why no more of them will come; what
+    /// came before it is still worth something to a command of several keys.
+    ///
+    /// # Errors
+    ///
+    /// The one in `end`, the refusal of the server, or [`Error::Protocol`] for a reply of the wrong kind.
+    fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<Self::Response, Error>;
+
+    /// Whether asking twice does no harm: true for pure reads only.
+    fn repeatable(&self) -> bool {
+        false
+    }
+}
+
+/// A command about a single key, which decides the server.
+pub trait Keyed: Command {
+    /// The key.
+    fn key(&self) -> Key<'_>;
+}
+
+impl<C: Command + ?Sized> Command for &C {
+    type Response = C::Response;
+
+    #[inline]
+    fn encode(&self, dialect: Dialect, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
+        (**self).encode(dialect, now, out)
+    }
+
+    #[inline]
+    fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<C::Response, Error> {
+        (**self).answer(replies, end)
+    }
+
+    #[inline]
+    fn repeatable(&self) -> bool {
+        (**self).repeatable()
+    }
+}
+
+/// The only reply of a command that has one, if it is no refusal.
+#[inline]
+fn only(replies: Few<Reply>, end: Result<(), Error>) -> Result<Reply, Error> {
+    end?;
+    match replies.into_only() {
+        Some(Reply::Refused(line)) => Err(Error::refused(&line)),
+        Some(reply) => Ok(reply),
+        None => Err(Error::protocol("expected one reply, got another number of them")),
+    }
+}
+
+/// A reply of the right shape that makes no sense as an answer to this command.
+#[cold]
+fn senseless(reply: &Reply) -> Error {
+    Error::protocol(format!("{reply:?} is no answer to this request"))
+}

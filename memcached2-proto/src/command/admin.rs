@@ -1,0 +1,95 @@
+//! Asking a server about itself: `version`.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::{Command, Dialect, only, senseless};
+use crate::error::Error;
+use crate::few::Few;
+use crate::outbox::Outbox;
+use crate::reply::{Reply, Shape};
+use crate::time::Now;
+
+/// Asks a server for its version.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Version;
+
+impl Command for Version {
+    type Response = VersionText;
+
+    fn encode(&self, _: Dialect, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
+        out.put(b"version\r\n");
+        Ok(Shape::Version)
+    }
+
+    fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<VersionText, Error> {
+        match only(replies, end)? {
+            Reply::Version(text) => Ok(VersionText(text)),
+            other => Err(senseless(&other)),
+        }
+    }
+
+    fn repeatable(&self) -> bool {
+        true
+    }
+}
+
+/// The version of a server as it words it: `1.6.18`, `1.4.5_4_gaa7839e`, or anything another server says.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct VersionText(pub(crate) Arc<str>);
+
+impl VersionText {
+    /// The text as it came.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Major, minor and patch, if the text begins with three numbers; a leading `v` is passed over.
+    #[must_use]
+    pub fn numbers(&self) -> Option<(u32, u32, u32)> {
+        let mut parts = self.0.strip_prefix('v').unwrap_or(&self.0).splitn(3, '.');
+        let mut next = || {
+            let part = parts.next()?;
+            let end = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
+            part[..end].parse().ok()
+        };
+        Some((next()?, next()?, next()?))
+    }
+
+    /// Whether a server of this version speaks the meta commands in their final form: memcached from 1.6.10 on.
+    pub(crate) fn speaks_meta(&self) -> bool {
+        // Others use version numbers of their own and know some of the flags only: `v1.35.0` is a Dragonfly.
+        !self.0.starts_with('v') && self.numbers() >= Some((1, 6, 10))
+    }
+}
+
+impl fmt::Display for VersionText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_read_as_far_as_it_goes() {
+        for (text, numbers, meta) in [
+            ("1.6.45", Some((1, 6, 45)), true),
+            ("1.6.10", Some((1, 6, 10)), true),
+            ("1.6.9", Some((1, 6, 9)), false),
+            ("1.6.12-elasticache", Some((1, 6, 12)), true),
+            ("1.4.5_4_gaa7839e", Some((1, 4, 5)), false),
+            ("v1.35.0", Some((1, 35, 0)), false),
+            ("1.6", None, false),
+            ("dev build 7", None, false),
+            ("", None, false),
+            ("1.99999999999.1", None, false),
+        ] {
+            let version = VersionText(Arc::from(text));
+            assert_eq!((version.numbers(), version.speaks_meta()), (numbers, meta), "{text}");
+        }
+    }
+}

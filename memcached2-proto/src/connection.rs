@@ -1,0 +1,416 @@
+//! The state machine of one connection: bytes out, bytes in, and who is waiting for which reply.
+
+mod sending;
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use self::sending::Sending;
+use crate::command::{Command, Dialect, Version, VersionText};
+use crate::error::{Error, Landed};
+use crate::limits::Limits;
+use crate::outbox::{Outbox, Request};
+use crate::reply::{AskedKeys, Decoder, Reply, Shape};
+use crate::time::Now;
+
+/// One connection without its socket: requests go in, bytes come out; bytes go in, replies come out.
+///
+/// Pipelining is built in: submit one request or ten thousand. A transport repeats four steps:
+///
+/// 1. write what [`Connection::outgoing`] offers, and say with [`Connection::wrote`] how much of it went;
+/// 2. read into [`Connection::space`], and say with [`Connection::filled`] how much came;
+/// 3. take replies with [`Connection::next_reply`] until there is none;
+/// 4. after a failure ask [`Connection::abandon`] what became of each request, and close the socket.
+///
+/// It is never out of step: replies are matched to requests by their order, a key that comes back must be one that was
+/// asked for, and a byte that nobody asked for ends the connection. `memcached2-proto/examples/event_loop.rs` is
+/// a whole program around it.
+#[derive(Debug)]
+pub struct Connection {
+    outbox: Outbox,
+    sending: Sending,
+    waits: VecDeque<Wait>,
+    /// The ticket of the front wait.
+    first: u64,
+    /// How many of the waits have left whole.
+    flown: usize,
+    keys: AskedKeys,
+    decoder: Decoder,
+    /// How many bytes have come.
+    received: u64,
+    /// How many had come when the front wait became the front one: its own reply begins there.
+    front_since: u64,
+    dialect: Dialect,
+    /// Whether a reply has ever come.
+    served: bool,
+    failed: Option<Error>,
+}
+
+/// A request whose reply has not come.
+#[derive(Debug)]
+struct Wait {
+    tag: u32,
+    shape: Shape,
+    keys: u32,
+    kind: Kind,
+    /// Where it ends in the stream of bytes out.
+    end: u64,
+    /// How many bytes had come when it had left whole.
+    received: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Somebody waits for it.
+    Asked,
+    /// Nobody waits any more: its reply is read and thrown away.
+    Forgotten,
+    /// The connection's own question for the version.
+    Greeting,
+}
+
+/// What became of a request on a connection that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Abandoned {
+    /// The tag of the request.
+    pub tag: u32,
+    /// Whether it may have taken effect.
+    pub landed: Landed,
+    /// Whether the connection had served before and not a byte of this reply had come: then the connection had most
+    /// likely been closed while it was idle, and what does no harm twice can be asked again on a fresh one.
+    pub stale: bool,
+}
+
+impl Connection {
+    /// A connection that refuses what exceeds `limits` and speaks text.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            outbox: Outbox::default(),
+            sending: Sending::default(),
+            waits: VecDeque::new(),
+            first: 0,
+            flown: 0,
+            keys: AskedKeys::default(),
+            decoder: Decoder::new(limits),
+            received: 0,
+            front_since: 0,
+            dialect: Dialect::Text,
+            served: false,
+            failed: None,
+        }
+    }
+
+    /// Asks the server for its version, to speak the better dialect from its answer on. The question leaves together
+    /// with the first request, which is still text, so it costs no round trip; its answer is not returned.
+    pub fn greet(&mut self, now: Now) {
+        // `version` cannot fail to encode.
+        let _ = self.queue(&Version, now, 0, Kind::Greeting);
+    }
+
+    /// Chooses the dialect of the requests submitted from now on.
+    pub fn speak(&mut self, dialect: Dialect) {
+        self.dialect = dialect;
+    }
+
+    /// The dialect of the requests submitted from now on.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// Encodes a request. The `tag` comes back with its replies; it is the submitter's to choose.
+    ///
+    /// # Errors
+    ///
+    /// When the request cannot be encoded, or the connection has failed; nothing is queued then.
+    #[inline]
+    pub fn submit<C: Command + ?Sized>(&mut self, command: &C, now: Now, tag: u32) -> Result<(), Error> {
+        self.queue(command, now, tag, Kind::Asked)
+    }
+
+    #[inline]
+    fn queue<C: Command + ?Sized>(&mut self, command: &C, now: Now, tag: u32, kind: Kind) -> Result<(), Error> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone().with_landed(Landed::NotSent));
+        }
+        let request = self.outbox.request(command, self.dialect, now, tag)?;
+        let base = self.sending.end();
+        self.keys.absorb(&mut self.outbox.keys);
+        self.sending.absorb(&mut self.outbox);
+        self.wait(request, base, kind);
+        Ok(())
+    }
+
+    /// Takes over the requests that others have encoded and leaves `outbox` empty. The ticket of the first of them is
+    /// [`Connection::next_ticket`], and each next one has the next number.
+    #[inline]
+    pub fn absorb(&mut self, outbox: &mut Outbox) {
+        let base = self.sending.end();
+        self.keys.absorb(&mut outbox.keys);
+        let mut requests = std::mem::take(&mut outbox.requests);
+        self.sending.absorb(outbox);
+        requests.drain(..).for_each(|request| self.wait(request, base, Kind::Asked));
+        outbox.requests = requests;
+    }
+
+    #[inline]
+    fn wait(&mut self, request: Request, base: u64, kind: Kind) {
+        let Request { tag, shape, keys, end } = request;
+        if self.waits.is_empty() {
+            self.keys.open(keys as usize);
+            self.front_since = self.received;
+        }
+        self.waits.push_back(Wait { tag, shape, keys, kind, end: base + end as u64, received: 0 });
+    }
+
+    /// The number that the next request will have: what [`Connection::forget`] knows it by.
+    #[must_use]
+    pub fn next_ticket(&self) -> u64 {
+        self.first + self.waits.len() as u64
+    }
+
+    /// Stops caring for a request: its reply will be read and thrown away. Nobody else on the connection notices.
+    pub fn forget(&mut self, ticket: u64) {
+        if let Some(wait) = self.find(ticket).and_then(|at| self.waits.get_mut(at)) {
+            wait.kind = match wait.kind {
+                Kind::Asked => Kind::Forgotten,
+                kind => kind,
+            };
+        }
+    }
+
+    fn find(&self, ticket: u64) -> Option<usize> {
+        usize::try_from(ticket.checked_sub(self.first)?).ok().filter(|at| *at < self.waits.len())
+    }
+
+    /// Whether the reply to a request is still to come.
+    #[must_use]
+    pub fn is_waiting(&self, ticket: u64) -> bool {
+        self.find(ticket).is_some()
+    }
+
+    /// Whether no byte has come since this request was written: its server may have stopped altogether.
+    #[must_use]
+    pub fn is_silent_since(&self, ticket: u64) -> bool {
+        match self.find(ticket).and_then(|at| self.waits.get(at).map(|wait| (at, wait))) {
+            // It has not even left: the server does not read either.
+            Some((at, _)) if at >= self.flown => true,
+            Some((_, wait)) => wait.received == self.received,
+            None => false,
+        }
+    }
+
+    /// How many bytes of a value that nobody waits for are still to come, when nobody waits for what follows either.
+    #[must_use]
+    pub fn draining(&self) -> usize {
+        match self.waits.front() {
+            Some(Wait { kind: Kind::Forgotten, .. })
+                if self.waits.iter().skip(1).all(|wait| wait.kind == Kind::Forgotten) =>
+            {
+                self.decoder.announced()
+            }
+            _ => 0,
+        }
+    }
+
+    /// Fills `slices` with what to write next and returns how many were filled.
+    ///
+    /// None also while replies must be read first: a server stops reading when nobody reads its replies, so a batch
+    /// that is written without a pause could wait for ever.
+    #[inline]
+    pub fn outgoing<'a>(&'a mut self, slices: &mut [IoSlice<'a>]) -> usize {
+        self.sending.grant(&self.waits);
+        self.sending.slices(slices)
+    }
+
+    /// Says that `n` bytes of what [`Connection::outgoing`] offered were written.
+    #[inline]
+    pub fn wrote(&mut self, n: usize) {
+        self.sending.wrote(n);
+        while let Some(wait) = self.waits.get_mut(self.flown).filter(|wait| wait.end <= self.sending.written()) {
+            wait.received = self.received;
+            self.flown += 1;
+        }
+    }
+
+    /// Whether every byte of every request was written.
+    #[must_use]
+    #[inline]
+    pub fn is_flushed(&self) -> bool {
+        self.sending.written() == self.sending.end()
+    }
+
+    /// Where to read into; never empty, if [`Connection::next_reply`] is called until it returns none.
+    #[inline]
+    pub fn space(&mut self) -> &mut [u8] {
+        self.decoder.space()
+    }
+
+    /// Says that `n` bytes were read into [`Connection::space`]; 0 is the end of the stream.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Disconnected`] at the end of the stream. Replies that came before it can still be taken.
+    #[inline]
+    pub fn filled(&mut self, n: usize) -> Result<(), Error> {
+        if n == 0 {
+            return Err(Error::disconnected("the server closed it"));
+        }
+        self.received += n as u64;
+        self.decoder.filled(n);
+        Ok(())
+    }
+
+    /// The next reply: the tag of its request, the reply, and whether it is the last one to that request.
+    ///
+    /// # Errors
+    ///
+    /// When the server breaks the protocol; the connection is of no use from then on.
+    #[inline]
+    pub fn next_reply(&mut self) -> Result<Option<(u32, Reply, bool)>, Error> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        loop {
+            let Some(wait) = self.waits.front() else {
+                return match self.decoder.is_empty() {
+                    true => Ok(None),
+                    false => Err(self.unasked()),
+                };
+            };
+            let (tag, shape, kind, end) = (wait.tag, wait.shape, wait.kind, wait.end);
+            match self.decoder.decode(shape, &mut self.keys, kind != Kind::Forgotten) {
+                Ok(None) => return Ok(None),
+                Err(error) => return Err(self.fail(error)),
+                Ok(Some((reply, last))) => {
+                    if let Reply::Refused(line) = &reply {
+                        self.weigh(line, shape, end)?;
+                    } else if self.flown == 0 {
+                        return Err(self.premature());
+                    }
+                    if last {
+                        self.pop();
+                    }
+                    match kind {
+                        Kind::Asked => return Ok(Some((tag, reply, last))),
+                        Kind::Forgotten => {}
+                        Kind::Greeting => self.choose(&reply),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Ends the front wait, whose reply is complete.
+    #[inline]
+    fn pop(&mut self) {
+        self.served = true;
+        self.first += 1;
+        self.keys.close();
+        if let Some(done) = self.waits.pop_front() {
+            self.flown = self.flown.saturating_sub(1);
+            self.sending.answered(&done);
+        }
+        if let Some(next) = self.waits.front() {
+            self.keys.open(next.keys as usize);
+            // What is in the buffer already belongs to the next reply.
+            self.front_since = self.received - self.decoder.pending().len() as u64;
+        }
+    }
+
+    /// Weighs an error line: the answer to its request, or the end of the connection.
+    #[cold]
+    fn weigh(&mut self, line: &str, shape: Shape, end: u64) -> Result<(), Error> {
+        if line.starts_with("ERROR Too many open connections") {
+            // Said to whoever connects while the server is full, before it reads anything.
+            self.sending.unsend();
+            let error = std::io::Error::new(std::io::ErrorKind::ConnectionRefused, line);
+            return Err(self.fail(Error::connect(&error)));
+        }
+        if !self.sending.has_begun() {
+            return Err(self.premature());
+        }
+        let in_step = match shape {
+            // Servers disagree on whether END follows, unless one key was asked.
+            Shape::Values => false,
+            // The block that was sent with the request must have been swallowed, not read as commands.
+            Shape::Stored => SWALLOWED.contains(&line),
+            _ => end <= self.sending.written(),
+        };
+        if !in_step {
+            // The refusal itself is this request's answer; nothing behind it can be trusted.
+            self.failed = Some(Error::disconnected("closed, since the server may be out of step after an error"));
+        }
+        Ok(())
+    }
+
+    /// Takes the answer to the greeting.
+    fn choose(&mut self, reply: &Reply) {
+        if let Reply::Version(text) = reply {
+            if VersionText(std::sync::Arc::clone(text)).speaks_meta() {
+                self.dialect = Dialect::Meta;
+            }
+        }
+    }
+
+    #[cold]
+    fn unasked(&mut self) -> Error {
+        let came = self.decoder.pending();
+        let error = match came.starts_with(b"ERROR Too many open connections") {
+            true => Error::connect(&std::io::Error::new(std::io::ErrorKind::ConnectionRefused, "too many connections")),
+            false => Error::protocol(format!("got \"{}\" unasked", came[..came.len().min(64)].escape_ascii())),
+        };
+        self.fail(error)
+    }
+
+    #[cold]
+    fn premature(&mut self) -> Error {
+        self.fail(Error::protocol("got an answer before the request was sent"))
+    }
+
+    #[cold]
+    fn fail(&mut self, error: Error) -> Error {
+        self.failed = Some(error.clone());
+        error
+    }
+
+    /// Gives the connection up: what became of each request that has no complete reply.
+    ///
+    /// A request is `NotSent` unless its last byte was written: a server does nothing on half a request.
+    pub fn abandon(&mut self) -> impl Iterator<Item = Abandoned> + '_ {
+        self.failed.get_or_insert(Error::Closed);
+        let written = self.sending.written();
+        let touched = self.received > self.front_since;
+        let served = self.served;
+        let waits = self.waits.drain(..).enumerate();
+        waits.filter(|(_, wait)| wait.kind == Kind::Asked).map(move |(at, wait)| Abandoned {
+            tag: wait.tag,
+            landed: if wait.end <= written { Landed::Unknown } else { Landed::NotSent },
+            stale: served && !(at == 0 && touched),
+        })
+    }
+
+    /// Whether every byte is accounted for: nothing is under way and nothing unasked has come, so that the connection
+    /// can serve somebody else.
+    #[must_use]
+    #[inline]
+    pub fn is_idle(&self) -> bool {
+        self.waits.is_empty() && self.failed.is_none() && self.decoder.is_empty()
+    }
+
+    /// Whether a request is under way that somebody waits for or that must be drained.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        !self.waits.is_empty()
+    }
+}
+
+/// The error lines after which a server has read the whole data block of the request as data
+/// (memcached 1.4.15 to 1.6.45 and its proxy, probed).
+const SWALLOWED: [&str; 4] = [
+    "SERVER_ERROR object too large for cache",
+    "SERVER_ERROR out of memory storing object",
+    "SERVER_ERROR Out of memory during read",
+    "SERVER_ERROR backend failure",
+];

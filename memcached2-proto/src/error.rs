@@ -1,0 +1,234 @@
+//! What can go wrong, and whether the request may have taken effect all the same.
+
+use std::io;
+use std::sync::Arc;
+
+use crate::key::KeyProblem;
+use crate::uri::UriProblem;
+
+/// Why a call failed.
+///
+/// A miss is not among them: it is `Ok(None)`. [`Error::landed`] says whether the request may have taken effect.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The bytes given are no key; nothing was sent.
+    #[error("invalid key \"{key}\": {problem}")]
+    Key {
+        /// The bytes, at most 250 of them, with escapes for those that do not print.
+        key: Arc<str>,
+        /// What is wrong with them.
+        problem: KeyProblem,
+    },
+    /// The text given names no server.
+    #[error("invalid server \"{uri}\": {problem}")]
+    Uri {
+        /// The text.
+        uri: Arc<str>,
+        /// What is wrong with it.
+        problem: UriProblem,
+    },
+    /// The moment of expiry lies beyond what the protocol can say; nothing was sent.
+    #[error("invalid expiry: memcached keeps times up to 2038-01-19 03:14:07 UTC; use an earlier one or Expiry::Never")]
+    Expiry,
+    /// The value is longer than the protocol can say; nothing was sent.
+    #[error("value of {length} bytes is too large: at most {limit} can be sent; split it or compress it")]
+    TooLarge {
+        /// The length of the value.
+        length: usize,
+        /// The most that can be sent.
+        limit: usize,
+    },
+    /// The client was made without a server.
+    #[error("no server to ask: name at least one when the client is made")]
+    NoServers,
+    /// The condition of the request was not met, so nothing was stored.
+    #[error("not stored: the condition of the request was not met")]
+    NotStored,
+    /// The stored value is not a decimal number of at most 20 digits, so it cannot be counted up or down.
+    #[error("cannot increment or decrement: the stored value is not a number")]
+    NonNumeric,
+    /// The server answered the request with an error line.
+    #[error("{} refused the request: {line}", shown(server.as_deref()))]
+    Refused {
+        /// The server's name.
+        server: Option<Arc<str>>,
+        /// The line, without its line end.
+        line: Arc<str>,
+    },
+    /// No connection could be made; nothing was sent.
+    #[error("cannot connect to {}: {reason}; is memcached running there?", shown(server.as_deref()))]
+    Connect {
+        /// The server's name.
+        server: Option<Arc<str>>,
+        /// The kind of failure.
+        kind: io::ErrorKind,
+        /// The failure in the words of the operating system.
+        reason: Arc<str>,
+    },
+    /// The connection ended before the answer was complete.
+    #[error("connection to {} lost: {reason} ({landed})", shown(server.as_deref()))]
+    Disconnected {
+        /// The server's name.
+        server: Option<Arc<str>>,
+        /// Whether the request may have taken effect.
+        landed: Landed,
+        /// How it ended.
+        reason: Arc<str>,
+    },
+    /// The deadline of the call passed.
+    #[error("{} did not answer in time ({landed}); raise the timeout if it is only slow", shown(server.as_deref()))]
+    Timeout {
+        /// The server's name.
+        server: Option<Arc<str>>,
+        /// Whether the request may have taken effect.
+        landed: Landed,
+    },
+    /// The server answered outside the protocol, so nothing that follows on the connection can be trusted.
+    #[error("{} broke the protocol: {what} ({landed}); is it a memcached?", shown(server.as_deref()))]
+    Protocol {
+        /// The server's name.
+        server: Option<Arc<str>>,
+        /// Whether the request may have taken effect.
+        landed: Landed,
+        /// What came and what was expected.
+        what: Arc<str>,
+    },
+    /// The client was closed.
+    #[error("the client was closed")]
+    Closed,
+}
+
+/// Whether a request that failed may have taken effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Landed {
+    /// It did not reach the server whole, so it had no effect: it is safe to repeat.
+    NotSent,
+    /// The server answered no: it had no effect.
+    Refused,
+    /// It was sent and not answered: it may have had its effect, or not.
+    Unknown,
+}
+
+impl std::fmt::Display for Landed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::NotSent => "the request was not sent",
+            Self::Refused => "the request was refused",
+            Self::Unknown => "the request may have taken effect",
+        })
+    }
+}
+
+impl Error {
+    /// Whether the request may have taken effect.
+    #[must_use]
+    pub fn landed(&self) -> Landed {
+        match self {
+            Self::Disconnected { landed, .. } | Self::Timeout { landed, .. } | Self::Protocol { landed, .. } => *landed,
+            Self::Refused { .. } | Self::NotStored | Self::NonNumeric => Landed::Refused,
+            Self::Key { .. }
+            | Self::Uri { .. }
+            | Self::Expiry
+            | Self::TooLarge { .. }
+            | Self::NoServers
+            | Self::Connect { .. }
+            | Self::Closed => Landed::NotSent,
+        }
+    }
+
+    /// Whether time ran out: the deadline of the call, or of connecting.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        matches!(self, Self::Timeout { .. } | Self::Connect { kind: io::ErrorKind::TimedOut, .. })
+    }
+
+    /// The name of the server that failed, where one did.
+    #[must_use]
+    pub fn server(&self) -> Option<&str> {
+        match self {
+            Self::Refused { server, .. }
+            | Self::Connect { server, .. }
+            | Self::Disconnected { server, .. }
+            | Self::Timeout { server, .. }
+            | Self::Protocol { server, .. } => server.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// The failure to connect, as the operating system tells it.
+    #[must_use]
+    pub fn connect(error: &io::Error) -> Self {
+        Self::Connect { server: None, kind: error.kind(), reason: Arc::from(error.to_string()) }
+    }
+
+    /// A connection lost by a failure of reading or writing. What became of the requests on it,
+    /// [`Connection::abandon`](crate::Connection::abandon) knows.
+    #[must_use]
+    pub fn lost(error: &io::Error) -> Self {
+        Self::disconnected(&error.to_string())
+    }
+
+    /// The deadline has passed. What became of the request, the connection knows.
+    #[must_use]
+    pub fn timeout() -> Self {
+        Self::Timeout { server: None, landed: Landed::NotSent }
+    }
+
+    #[cold]
+    pub(crate) fn disconnected(reason: &str) -> Self {
+        Self::Disconnected { server: None, landed: Landed::Unknown, reason: Arc::from(reason) }
+    }
+
+    #[cold]
+    pub(crate) fn protocol(what: impl Into<String>) -> Self {
+        Self::Protocol { server: None, landed: Landed::Unknown, what: Arc::from(what.into()) }
+    }
+
+    #[cold]
+    pub(crate) fn refused(line: &Arc<str>) -> Self {
+        match &**line {
+            "CLIENT_ERROR cannot increment or decrement non-numeric value" => Self::NonNumeric,
+            _ => Self::Refused { server: None, line: Arc::clone(line) },
+        }
+    }
+
+    /// The same failure for one request among many on the connection.
+    #[must_use]
+    pub(crate) fn with_landed(mut self, now: Landed) -> Self {
+        if let Self::Disconnected { landed, .. } | Self::Timeout { landed, .. } | Self::Protocol { landed, .. } =
+            &mut self
+        {
+            *landed = now;
+        }
+        self
+    }
+
+    /// The same failure with the name of the server, unless it has one.
+    #[must_use]
+    pub(crate) fn at(mut self, name: &Arc<str>) -> Self {
+        if let Self::Refused { server, .. }
+        | Self::Connect { server, .. }
+        | Self::Disconnected { server, .. }
+        | Self::Timeout { server, .. }
+        | Self::Protocol { server, .. } = &mut self
+        {
+            server.get_or_insert_with(|| Arc::clone(name));
+        }
+        self
+    }
+}
+
+fn shown(server: Option<&str>) -> &str {
+    server.unwrap_or("the server")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_small() {
+        assert!(size_of::<Error>() <= 40, "{}", size_of::<Error>());
+    }
+}

@@ -1,0 +1,134 @@
+//! The key of an item: checked once, here, before a byte of a request is written.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::error::Error;
+
+/// A key that any memcached accepts: 1 to 250 bytes, none of them a blank, a control character or DEL.
+///
+/// A key with a blank or a line end in it would be read by the server as further words, or as further commands. This
+/// is the only way to a key, so no request can carry one.
+///
+/// Bytes from 0x80 up are allowed and stay as they are (`doc/protocol.txt` of memcached 1.6.45, "Keys").
+///
+/// ```
+/// use memcached2_proto::Key;
+///
+/// assert!(Key::new("session:42").is_ok());
+/// assert!(Key::new("two words").is_err());
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key<'k>(&'k [u8]);
+
+impl<'k> Key<'k> {
+    /// The longest key in bytes that every memcached accepts.
+    pub const MAX: usize = 250;
+
+    /// Checks `bytes` and takes them as a key.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Key`] when they are empty, longer than [`Key::MAX`], or hold a byte that no key may hold.
+    #[inline]
+    pub fn new<B: AsRef<[u8]> + ?Sized>(bytes: &'k B) -> Result<Self, Error> {
+        let bytes = bytes.as_ref();
+        // Folded without a branch per byte, so that it compiles to vector instructions.
+        let spoilt = bytes.iter().fold(false, |spoilt, &byte| spoilt | is_forbidden(byte));
+        if spoilt || bytes.is_empty() || bytes.len() > Self::MAX {
+            return Err(refuse(bytes));
+        }
+        Ok(Self(bytes))
+    }
+
+    /// The bytes of the key.
+    #[must_use]
+    #[inline]
+    pub fn as_bytes(self) -> &'k [u8] {
+        self.0
+    }
+}
+
+impl AsRef<[u8]> for Key<'_> {
+    fn as_ref(&self) -> &[u8] {
+        self.0
+    }
+}
+
+impl fmt::Debug for Key<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({:?})", self.0.escape_ascii().to_string())
+    }
+}
+
+/// Why some bytes are no key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyProblem {
+    /// There is no byte in it.
+    #[error("it is empty")]
+    Empty,
+    /// It is longer than [`Key::MAX`].
+    #[error("it has {length} bytes and 250 are allowed; hash the longer part of it")]
+    TooLong {
+        /// How many bytes it has.
+        length: usize,
+    },
+    /// It holds a blank, a control character or DEL.
+    #[error("byte 0x{byte:02x} at position {position} is not allowed; encode keys that may hold blanks or line ends")]
+    Forbidden {
+        /// The byte.
+        byte: u8,
+        /// Where it stands, counted from 0.
+        position: usize,
+    },
+}
+
+#[inline]
+fn is_forbidden(byte: u8) -> bool {
+    byte <= b' ' || byte == 0x7f
+}
+
+#[cold]
+fn refuse(bytes: &[u8]) -> Error {
+    let forbidden = bytes.iter().enumerate().find(|(_, byte)| is_forbidden(**byte));
+    let problem = match forbidden {
+        _ if bytes.is_empty() => KeyProblem::Empty,
+        _ if bytes.len() > Key::MAX => KeyProblem::TooLong { length: bytes.len() },
+        Some((position, &byte)) => KeyProblem::Forbidden { byte, position },
+        None => KeyProblem::Empty,
+    };
+    // Enough to recognise it by: the key may be a whole document passed by mistake.
+    let shown = &bytes[..bytes.len().min(Key::MAX)];
+    Error::Key { key: Arc::from(shown.escape_ascii().to_string()), problem }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(bytes: &[u8]) -> Option<KeyProblem> {
+        match Key::new(bytes) {
+            Ok(_) => None,
+            Err(Error::Key { problem, .. }) => Some(problem),
+            Err(other) => panic!("unexpected {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_key_has_1_to_250_bytes() {
+        assert_eq!(problem(b""), Some(KeyProblem::Empty));
+        assert_eq!(problem(b"a"), None);
+        assert_eq!(problem(&[b'k'; 250]), None);
+        assert_eq!(problem(&[b'k'; 251]), Some(KeyProblem::TooLong { length: 251 }));
+    }
+
+    #[test]
+    fn a_key_holds_no_byte_that_ends_a_word_or_a_line() {
+        for byte in 0..=255u8 {
+            let allowed = byte > 0x20 && byte != 0x7f;
+            let expected = (!allowed).then_some(KeyProblem::Forbidden { byte, position: 1 });
+            assert_eq!(problem(&[b'a', byte, b'b']), expected, "byte {byte:#x}");
+        }
+    }
+}

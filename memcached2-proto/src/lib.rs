@@ -1,0 +1,35 @@
+//! story
+mod call;
+mod command;
+mod connection;
+mod error;
+mod few;
+mod key;
+mod limits;
+mod operation;
+mod operations;
+mod options;
+mod outbox;
+mod pool;
+mod reply;
+mod router;
+mod time;
+mod uri;
+mod value;
+
+pub use self::command::{Command, Delete, Dialect, Get, GetPart, Incr, Keyed, Set, Version, VersionText};
+pub use self::connection::{Abandoned, Connection};
+pub use self::error::{Error, Landed};
+pub use self::few::Few;
+pub use self::key::{Key, KeyProblem};
+pub use self::limits::Limits;
+pub use self::options::Options;
+pub use self::outbox::Outbox;
+pub use self::reply::{AskedKeys, Decoder, Reply, Shape};
+pub use self::time::{Expiry, Now};
+pub use self::uri::{Address, Server, UriProblem};
+pub use self::value::{Data, Value};
+pub use self::call::{Asked, Call, Leg, Outcomes, Parts};
+pub use self::operation::{Every, GetMany, Many, Operation, SetMany};
+pub use self::pool::{Checkout, Pool, PoolLimits};
+pub use self::router::{Router, ServerId};

@@ -1,0 +1,22 @@
+//! How much of anything a connection takes before it gives up.
+
+/// What a server may send, and what may be under way to it.
+///
+/// The defaults suit any memcached; a builder of a transport changes them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// The longest line in bytes that is accepted from a server; 8 KiB unless changed, and at most 12 KiB.
+    ///
+    /// A memcached sends at most about 320 bytes before a value and 4 KiB in a log line.
+    pub line: usize,
+    /// The longest value in bytes that is accepted from a server; 1 GiB unless changed, which is the most that
+    /// memcached's own option `-I` allows.
+    pub value: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { line: 8 * 1024, value: 1024 * 1024 * 1024 }
+    }
+}

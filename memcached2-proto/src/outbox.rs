@@ -1,0 +1,128 @@
+//! Encoded requests on their way out.
+
+use bytes::Bytes;
+
+use crate::command::{Command, Dialect};
+use crate::error::Error;
+use crate::key::Key;
+use crate::reply::{AskedKeys, Shape};
+use crate::time::Now;
+use crate::value::Data;
+
+/// Where requests are encoded: reused bytes, with large shared values queued between them.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    pub(crate) bytes: Vec<u8>,
+    /// Values to be written at these places between `bytes`, in order.
+    pub(crate) shared: Vec<(usize, Bytes)>,
+    /// The sum of their lengths.
+    shared_length: usize,
+    /// The requests, oldest first.
+    pub(crate) requests: Vec<Request>,
+    /// The keys that their replies must name.
+    pub(crate) keys: AskedKeys,
+}
+
+/// A request that was encoded.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Request {
+    pub(crate) tag: u32,
+    pub(crate) shape: Shape,
+    /// The size of its part of the asked keys.
+    pub(crate) keys: u32,
+    /// Where it ends, counted in bytes from the beginning of the outbox, shared values included.
+    pub(crate) end: usize,
+}
+
+impl Outbox {
+    /// Appends bytes of the protocol.
+    #[inline]
+    pub fn put(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Appends a decimal number.
+    #[inline]
+    pub fn put_number(&mut self, number: u64) {
+        self.bytes.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+    }
+
+    /// Appends a key that the reply does not name.
+    #[inline]
+    pub fn put_key(&mut self, key: Key<'_>) {
+        self.bytes.extend_from_slice(key.as_bytes());
+    }
+
+    /// Appends a key that the reply names: what comes back is checked against it.
+    #[inline]
+    pub fn ask_key(&mut self, key: Key<'_>) {
+        self.keys.push(key.as_bytes());
+        self.bytes.extend_from_slice(key.as_bytes());
+    }
+
+    /// Appends a value, or queues it where it lies if it is large and shared.
+    #[inline]
+    pub fn put_data(&mut self, data: &Data<'_>) {
+        match data.share() {
+            None => self.bytes.extend_from_slice(data.as_bytes()),
+            Some(shared) => {
+                self.shared_length += shared.len();
+                self.shared.push((self.bytes.len(), shared));
+            }
+        }
+    }
+
+    /// How many bytes are queued here.
+    #[must_use]
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.bytes.len() + self.shared_length
+    }
+
+    /// Whether nothing is queued here.
+    #[must_use]
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.requests.is_empty()
+    }
+
+    /// Encodes a whole request, or nothing of it.
+    #[inline]
+    pub(crate) fn request<C: Command + ?Sized>(
+        &mut self,
+        command: &C,
+        dialect: Dialect,
+        now: Now,
+        tag: u32,
+    ) -> Result<Request, Error> {
+        let (bytes, shared, keys) = (self.bytes.len(), self.shared.len(), self.keys.size());
+        match command.encode(dialect, now, self) {
+            Ok(shape) => {
+                // A request's keys fit: a line of them is far below 4 GiB.
+                let keys = u32::try_from(self.keys.size() - keys).unwrap_or(u32::MAX);
+                Ok(Request { tag, shape, keys, end: self.len() })
+            }
+            Err(error) => {
+                self.bytes.truncate(bytes);
+                self.shared.truncate(shared);
+                self.shared_length = self.shared.iter().map(|(_, value)| value.len()).sum();
+                self.keys.truncate(keys);
+                Err(error)
+            }
+        }
+    }
+
+    /// Empties it and keeps its memory, unless that is much.
+    #[inline]
+    pub(crate) fn clear(&mut self) {
+        /// What one busy moment may leave behind.
+        const KEPT: usize = 256 * 1024;
+        self.bytes.clear();
+        if self.bytes.capacity() > KEPT {
+            self.bytes.shrink_to(KEPT);
+        }
+        self.shared.clear();
+        self.shared_length = 0;
+        self.requests.clear();
+    }
+}

@@ -1,0 +1,183 @@
+//! Idle connections: which to use again, when to open one, when to wait.
+
+use std::time::{Duration, Instant};
+
+/// How many connections there may be to a server, and how long they are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PoolLimits {
+    /// The most connections to one server; callers wait for one until their deadline. 64 unless changed.
+    pub connections: usize,
+    /// A connection that was idle for longer than this is closed; 60 seconds unless changed.
+    pub idle: Duration,
+    /// A connection that was idle for longer than this is looked at before it is used: a server that restarted or
+    /// that closes idle connections has closed it by then. 1 second unless changed.
+    pub trusted: Duration,
+}
+
+impl Default for PoolLimits {
+    fn default() -> Self {
+        Self { connections: 64, idle: Duration::from_secs(60), trusted: Duration::from_secs(1) }
+    }
+}
+
+/// The connections to one server, as pure data: the transport wraps it in a lock and does the waiting.
+///
+/// The one used last is used first, so that the others can grow old.
+#[derive(Debug)]
+pub struct Pool<S> {
+    idle: Vec<(S, Instant)>,
+    /// How many connections there are, idle or in use.
+    open: usize,
+    waiting: usize,
+    limits: PoolLimits,
+}
+
+/// What to do to get a connection.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Checkout<S> {
+    /// Use this one.
+    Reuse(S),
+    /// Use this one if a look shows that the server has neither closed it nor sent anything; otherwise close it, call
+    /// [`Pool::closed`] and ask again.
+    Look(S),
+    /// Open one; call [`Pool::closed`] if that fails.
+    Open,
+    /// Wait until [`Pool::checkin`] or [`Pool::closed`] asks for somebody to be woken, and ask again.
+    Wait,
+}
+
+impl<S> Pool<S> {
+    /// A pool without connections.
+    #[must_use]
+    pub fn new(limits: PoolLimits) -> Self {
+        Self { idle: Vec::new(), open: 0, waiting: 0, limits }
+    }
+
+    /// What to do to get a connection.
+    #[inline]
+    pub fn checkout(&mut self, now: Instant) -> Checkout<S> {
+        if let Some((connection, since)) = self.idle.pop() {
+            let idle = now.saturating_duration_since(since);
+            if idle <= self.limits.trusted {
+                return Checkout::Reuse(connection);
+            }
+            if idle <= self.limits.idle {
+                return Checkout::Look(connection);
+            }
+            // The others have been idle for even longer.
+            self.open -= 1;
+            self.clear();
+        }
+        if self.open < self.limits.connections.max(1) {
+            self.open += 1;
+            return Checkout::Open;
+        }
+        Checkout::Wait
+    }
+
+    /// Closes all idle connections: one of them was found dead.
+    pub fn clear(&mut self) {
+        self.open -= self.idle.len();
+        self.idle.clear();
+    }
+
+    /// Takes a connection back that is in step; `true` asks for one waiting caller to be woken.
+    #[inline]
+    pub fn checkin(&mut self, connection: S, now: Instant) -> bool {
+        let oldest = self.idle.first().map(|(_, since)| now.saturating_duration_since(*since));
+        if oldest.is_some_and(|idle| idle > self.limits.idle) {
+            self.idle.remove(0);
+            self.open -= 1;
+        }
+        self.idle.push((connection, now));
+        self.waiting > 0
+    }
+
+    /// Hears that a connection in use was closed, or none could be opened; `true` asks for one waiting caller to be
+    /// woken.
+    pub fn closed(&mut self) -> bool {
+        self.open -= 1;
+        self.waiting > 0
+    }
+
+    /// Hears that a caller begins to wait.
+    pub fn wait(&mut self) {
+        self.waiting += 1;
+    }
+
+    /// Hears that a caller has stopped waiting.
+    pub fn waited(&mut self) {
+        self.waiting -= 1;
+    }
+
+    /// How many connections there are, idle or in use.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.open
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[expect(clippy::disallowed_methods, reason = "any moment does")]
+    fn start() -> Instant {
+        Instant::now()
+    }
+
+    fn pool(connections: usize) -> Pool<u32> {
+        Pool::new(PoolLimits { connections, ..PoolLimits::default() })
+    }
+
+    #[test]
+    fn the_connection_used_last_is_used_first() {
+        let (mut pool, now) = (pool(9), start());
+        assert_eq!(pool.checkout(now), Checkout::Open);
+        assert_eq!(pool.checkout(now), Checkout::Open);
+        pool.checkin(1, now);
+        pool.checkin(2, now);
+        assert_eq!(pool.checkout(now), Checkout::Reuse(2));
+        assert_eq!(pool.checkout(now), Checkout::Reuse(1));
+        assert_eq!(pool.open(), 2);
+    }
+
+    #[test]
+    fn a_connection_grows_old() {
+        let (mut pool, now) = (pool(9), start());
+        let _ = pool.checkout(now);
+        pool.checkin(1, now);
+        assert_eq!(pool.checkout(now + SECOND), Checkout::Reuse(1));
+        pool.checkin(1, now);
+        assert_eq!(pool.checkout(now + SECOND * 2), Checkout::Look(1));
+        pool.checkin(1, now);
+        assert_eq!(pool.checkout(now + SECOND * 61), Checkout::Open);
+        assert_eq!(pool.open(), 1);
+    }
+
+    #[test]
+    fn an_old_connection_at_the_bottom_is_closed_when_another_comes_back() {
+        let (mut pool, now) = (pool(9), start());
+        let _ = (pool.checkout(now), pool.checkout(now));
+        pool.checkin(1, now);
+        pool.checkin(2, now + SECOND * 61);
+        assert_eq!(pool.open(), 1);
+        assert_eq!(pool.checkout(now + SECOND * 61), Checkout::Reuse(2));
+    }
+
+    #[test]
+    fn callers_wait_when_all_connections_are_in_use() {
+        let (mut pool, now) = (pool(1), start());
+        assert_eq!(pool.checkout(now), Checkout::Open);
+        assert_eq!(pool.checkout(now), Checkout::Wait);
+        pool.wait();
+        assert!(pool.checkin(1, now));
+        pool.waited();
+        assert_eq!(pool.checkout(now), Checkout::Reuse(1));
+        assert!(!pool.closed());
+        assert_eq!(pool.checkout(now), Checkout::Open);
+    }
+}

@@ -1,0 +1,71 @@
+//! One reply of the server: what it can be, and the decoder that finds where it ends.
+
+mod asked;
+mod decoder;
+mod grammar;
+
+use std::sync::Arc;
+
+pub use self::asked::AskedKeys;
+pub use self::decoder::Decoder;
+use crate::value::Value;
+
+/// A complete reply, or one of the several parts of a reply: an item of a multi-key `get`.
+///
+/// The text and the meta protocol say the same with different words; here they say it with the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reply {
+    /// `STORED`, or `HD` to a meta command: done.
+    Stored,
+    /// `NOT_STORED`, `NS`: the condition was not met.
+    NotStored,
+    /// `EXISTS`, `EX`: the item has changed since its `cas` was fetched.
+    Exists,
+    /// `NOT_FOUND`, `NF`: there is no such item to change.
+    NotFound,
+    /// `DELETED`.
+    Deleted,
+    /// The new number after `incr` or `decr`.
+    Number(u64),
+    /// The text after `VERSION`.
+    Version(Arc<str>),
+    /// `VALUE`, `VA`: an item, and the place of its key among the keys of the request, counted from 0.
+    Value(u32, Value),
+    /// A lone `END`, `EN`: there is no such item.
+    Miss,
+    /// `END` after the items of a multi-key `get`.
+    End,
+    /// `ERROR`, `CLIENT_ERROR` or `SERVER_ERROR`: the whole line without its line end.
+    Refused(Arc<str>),
+}
+
+/// What may answer a request, and so where its reply ends.
+///
+/// Any request can also be answered by an error line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Shape {
+    /// A line that says whether the data block of the request was stored.
+    Stored,
+    /// `DELETED` or `NOT_FOUND`.
+    Deleted,
+    /// A number or `NOT_FOUND`.
+    Number,
+    /// `VERSION` and a text.
+    Version,
+    /// At most one `VALUE`, then `END`: a single reply.
+    Value,
+    /// Any number of `VALUE`, each a reply, then `END`.
+    Values,
+    /// A return code of the meta protocol, with a value after `VA`.
+    Meta,
+}
+
+impl Shape {
+    /// Whether the reply is one line, so short that 256 of them fit any socket's buffers.
+    #[must_use]
+    pub fn is_line(self) -> bool {
+        matches!(self, Self::Stored | Self::Deleted | Self::Number | Self::Version)
+    }
+}

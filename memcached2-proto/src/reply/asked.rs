@@ -1,0 +1,214 @@
+//! The keys that a server was asked for and has not answered yet: what a returned key is checked against.
+
+/// The keys of the requests under way, oldest first.
+///
+/// The requests write each key here in the same breath as on the wire, so the bytes sent and the check cannot
+/// disagree. A server answers in the order of the request and leaves out what it does not have; a proxy that splits
+/// a request may answer in another order. No key is accepted twice.
+#[derive(Debug, Default)]
+pub struct AskedKeys {
+    /// For each key its length, whether it was answered, and its bytes.
+    entries: Vec<u8>,
+    /// Where the keys of the front request begin and end.
+    front: usize,
+    end: usize,
+    /// Where the next key is expected, and its place in the front request.
+    cursor: usize,
+    index: u32,
+}
+
+const HEAD: usize = 2;
+
+impl AskedKeys {
+    /// Appends one key; it belongs to the last request.
+    ///
+    /// A [`Key`](crate::Key) has at most 250 bytes, so the length of what is given fits a byte; more is cut.
+    #[inline]
+    pub fn push(&mut self, key: &[u8]) {
+        let length = u8::try_from(key.len()).unwrap_or(u8::MAX);
+        self.entries.extend_from_slice(&[length, 0]);
+        self.entries.extend_from_slice(&key[..usize::from(length)]);
+    }
+
+    /// How many bytes the keys take here; the difference of two readings is the size of a request's part.
+    #[inline]
+    pub(crate) fn size(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Forgets the keys pushed since there were `size` bytes.
+    pub(crate) fn truncate(&mut self, size: usize) {
+        self.entries.truncate(size);
+    }
+
+    /// Takes over the keys of `other`, which were asked later.
+    #[inline]
+    pub(crate) fn absorb(&mut self, other: &mut Self) {
+        if self.front == self.entries.len() {
+            self.entries.clear();
+            (self.front, self.end, self.cursor) = (0, 0, 0);
+            std::mem::swap(&mut self.entries, &mut other.entries);
+        } else {
+            self.entries.append(&mut other.entries);
+        }
+    }
+
+    /// Lets the next `size` bytes of keys be answered: those of the request that is now in front.
+    #[inline]
+    pub fn open(&mut self, size: usize) {
+        self.end = self.front + size;
+        self.cursor = self.front;
+        self.index = 0;
+    }
+
+    /// Ends the front request: its keys cannot be answered any more.
+    #[inline]
+    pub fn close(&mut self) {
+        self.front = self.end;
+        if self.front == self.entries.len() {
+            self.entries.clear();
+            (self.front, self.end) = (0, 0);
+        } else if self.front > self.entries.len() / 2 && self.front > 4096 {
+            self.entries.drain(..self.front);
+            (self.front, self.end) = (0, 0);
+        }
+        (self.cursor, self.index) = (self.front, 0);
+    }
+
+    /// The place in the front request of the key that `text` begins with, and what follows its blank.
+    ///
+    /// `None` when no key of the front request that is still unanswered stands there.
+    #[inline]
+    pub(crate) fn answer<'t>(&mut self, text: &'t [u8]) -> Option<(u32, &'t [u8])> {
+        if let Some((key, next)) = self.entry(self.cursor) {
+            match text.strip_prefix(key) {
+                Some([b' ', rest @ ..]) if self.is_open() => return Some((self.take(next), rest)),
+                _ => {}
+            }
+        }
+        let (key, rest) = text.split_at(memchr::memchr(b' ', text)?);
+        Some((self.answer_key(key)?, &rest[1..]))
+    }
+
+    /// The place in the front request of `key`, if it was asked and is still unanswered.
+    #[inline]
+    pub(crate) fn answer_key(&mut self, key: &[u8]) -> Option<u32> {
+        match self.entry(self.cursor) {
+            Some((expected, next)) if expected == key && self.is_open() => Some(self.take(next)),
+            _ => self.seek(key),
+        }
+    }
+
+    /// Whether all keys that were ever pushed are answered or closed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Seeks `key` behind the cursor, then from the beginning of the front request.
+    fn seek(&mut self, key: &[u8]) -> Option<u32> {
+        let started = self.cursor;
+        let mut wrapped = false;
+        loop {
+            match self.entry(self.cursor) {
+                Some(_) if wrapped && self.cursor >= started => return None,
+                Some((expected, next)) if expected == key && self.is_open() => {
+                    return Some(self.take(next));
+                }
+                Some((_, next)) => {
+                    self.cursor = next;
+                    self.index += 1;
+                }
+                None if wrapped => return None,
+                None => {
+                    wrapped = true;
+                    (self.cursor, self.index) = (self.front, 0);
+                }
+            }
+        }
+    }
+
+    /// The key at `at` and where the next one begins; `None` behind the last one of the front request.
+    #[inline]
+    fn entry(&self, at: usize) -> Option<(&[u8], usize)> {
+        if at >= self.end {
+            return None;
+        }
+        let length = usize::from(*self.entries.get(at)?);
+        let next = at + HEAD + length;
+        Some((self.entries.get(at + HEAD..next)?, next))
+    }
+
+    /// Whether the key at the cursor waits for its answer.
+    #[inline]
+    fn is_open(&self) -> bool {
+        self.entries[self.cursor + 1] == 0
+    }
+
+    /// Marks the key at the cursor as answered and moves on to `next`.
+    #[inline]
+    fn take(&mut self, next: usize) -> u32 {
+        self.entries[self.cursor + 1] = 1;
+        self.cursor = next;
+        self.index += 1;
+        self.index - 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(keys: &[&str]) -> AskedKeys {
+        let mut asked = AskedKeys::default();
+        keys.iter().for_each(|key| asked.push(key.as_bytes()));
+        asked.open(asked.size());
+        asked
+    }
+
+    fn answers(asked: &mut AskedKeys, keys: &[&str]) -> Vec<Option<u32>> {
+        keys.iter().map(|key| asked.answer_key(key.as_bytes())).collect()
+    }
+
+    #[test]
+    fn a_key_is_found_by_its_place_in_the_request() {
+        let mut keys = asked(&["a", "bb", "c"]);
+        assert_eq!(keys.answer(b"a 0 1"), Some((0, &b"0 1"[..])));
+        assert_eq!(keys.answer(b"c 0 1"), Some((2, &b"0 1"[..])));
+        assert_eq!(keys.answer(b"d 0 1"), None);
+    }
+
+    #[test]
+    fn a_key_is_not_taken_for_a_longer_or_a_shorter_one() {
+        for given in ["a 0 1", "abc 0 1", "ab", " 0 1", ""] {
+            assert_eq!(asked(&["ab"]).answer(given.as_bytes()), None, "{given:?}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_may_answer_in_another_order_but_no_key_twice() {
+        let mut keys = asked(&["a", "b", "c", "d"]);
+        assert_eq!(answers(&mut keys, &["c", "a", "b", "d"]), [Some(2), Some(0), Some(1), Some(3)]);
+        assert_eq!(answers(&mut keys, &["a", "b", "c", "d", "e"]), [None; 5]);
+        let mut keys = asked(&["a", "b", "c"]);
+        assert_eq!(answers(&mut keys, &["b", "a", "b"]), [Some(1), Some(0), None]);
+    }
+
+    #[test]
+    fn a_key_asked_twice_is_answered_twice() {
+        let mut keys = asked(&["a", "a"]);
+        assert_eq!(answers(&mut keys, &["a", "a", "a"]), [Some(0), Some(1), None]);
+    }
+
+    #[test]
+    fn the_keys_of_a_later_request_are_no_answer_to_the_front_one() {
+        let mut keys = asked(&["a"]);
+        keys.push(b"b");
+        assert_eq!(answers(&mut keys, &["b"]), [None]);
+        keys.close();
+        keys.open(keys.size() - keys.front);
+        assert_eq!(answers(&mut keys, &["a", "b"]), [None, Some(0)]);
+        keys.close();
+        assert!(keys.is_empty());
+    }
+}

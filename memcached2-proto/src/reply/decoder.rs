@@ -1,0 +1,330 @@
+//! The incremental decoder: bytes in pieces of any size in, complete replies out.
+
+use bytes::{Bytes, BytesMut};
+
+use super::grammar::{self, Item, Line, unexpected};
+use super::{AskedKeys, Reply, Shape};
+use crate::error::Error;
+use crate::limits::Limits;
+use crate::value::Value;
+
+/// Finds the replies in a stream of bytes.
+///
+/// It remembers where it stopped and never looks at a byte twice. A value that is all in the buffer is copied out of
+/// it; a longer one gets a buffer of exactly its size, into which the transport then reads.
+///
+/// ```
+/// use memcached2_proto::{AskedKeys, Decoder, Limits, Reply, Shape};
+///
+/// let mut decoder = Decoder::new(Limits::default());
+/// let mut nothing_asked = AskedKeys::default();
+/// for piece in ["STO", "RED\r\n"] {
+///     assert_eq!(decoder.decode(Shape::Stored, &mut nothing_asked, true)?, None);
+///     decoder.space()[..piece.len()].copy_from_slice(piece.as_bytes());
+///     decoder.filled(piece.len());
+/// }
+/// let reply = decoder.decode(Shape::Stored, &mut nothing_asked, true)?;
+/// assert_eq!(reply, Some((Reply::Stored, true)));
+/// # Ok::<(), memcached2_proto::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Decoder {
+    /// Zeroed once; the bytes not yet decoded are those from `start` to `end`.
+    buffer: Box<[u8]>,
+    start: usize,
+    end: usize,
+    /// How many of them hold no line end.
+    searched: usize,
+    state: State,
+    /// Where the small values of one reply are put side by side.
+    block: BytesMut,
+    limits: Limits,
+}
+
+#[derive(Debug)]
+enum State {
+    /// At the beginning of a line.
+    Line,
+    /// Inside an item whose data fits the buffer.
+    Small(Item),
+    /// Inside an item whose data goes into a buffer of its own, which has so many bytes of it.
+    Large(Item, Vec<u8>, usize),
+    /// Inside an item nobody wants, so many bytes before its end.
+    Skip(usize),
+    /// Behind the only item that can come, before its `END`.
+    End(Option<(Item, Bytes)>),
+}
+
+/// What ends the data of an item.
+const DATA_END: &[u8] = b"\r\n";
+/// What follows the only item of a reply.
+const LAST: &[u8] = b"END\r\n";
+/// Room behind a large value for the bytes that most often follow it, to save a read.
+const BEHIND: usize = DATA_END.len() + LAST.len();
+
+impl Decoder {
+    /// The size of the receive buffer in bytes: a page of small replies, far above the longest line.
+    pub const BUFFER: usize = 16 * 1024;
+    /// A value of at least this many bytes that has not arrived whole gets a buffer of its own.
+    pub const LARGE: usize = 4 * 1024;
+    /// Values of up to this many bytes share blocks of [`Decoder::BLOCK`] bytes when one reply brings several: fewer
+    /// allocations, against up to a block kept alive by one value.
+    pub const SHARED_MAX: usize = 1024;
+    /// The size of a block that small values share.
+    pub const BLOCK: usize = 4 * 1024;
+
+    /// A decoder that refuses what exceeds `limits`.
+    #[must_use]
+    pub fn new(mut limits: Limits) -> Self {
+        // A line must leave room for what follows it.
+        limits.line = limits.line.min(Self::BUFFER - Self::LARGE);
+        Self {
+            buffer: vec![0; Self::BUFFER].into_boxed_slice(),
+            start: 0,
+            end: 0,
+            searched: 0,
+            state: State::Line,
+            block: BytesMut::new(),
+            limits,
+        }
+    }
+
+    /// Where to put the bytes that come next; never empty.
+    #[inline]
+    pub fn space(&mut self) -> &mut [u8] {
+        if let State::Large(_, data, have) = &mut self.state {
+            return &mut data[*have..];
+        }
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        } else if self.start > 0 && self.buffer.len() - self.end < Self::LARGE {
+            self.buffer.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+        &mut self.buffer[self.end..]
+    }
+
+    /// Says that `n` bytes were put into the last [`Decoder::space`].
+    #[inline]
+    pub fn filled(&mut self, n: usize) {
+        match &mut self.state {
+            State::Large(_, data, have) => *have = data.len().min(*have + n),
+            _ => self.end = self.buffer.len().min(self.end + n),
+        }
+    }
+
+    /// Whether no byte waits to be decoded and no reply is half done.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end && matches!(self.state, State::Line)
+    }
+
+    /// How many bytes are yet to come of a value whose length has been announced.
+    #[must_use]
+    pub fn announced(&self) -> usize {
+        match &self.state {
+            State::Large(item, _, have) => (item.length + DATA_END.len()).saturating_sub(*have),
+            State::Skip(left) => *left,
+            State::Small(item) => item.length.saturating_sub(self.end - self.start),
+            State::Line | State::End(_) => 0,
+        }
+    }
+
+    /// The bytes that wait to be decoded: what came although nothing was asked, for an error to show.
+    #[must_use]
+    pub fn pending(&self) -> &[u8] {
+        &self.buffer[self.start..self.end]
+    }
+
+    /// The next reply of a request whose replies have this `shape`, and whether it is the last one; `None` until
+    /// enough bytes are there.
+    ///
+    /// Without `keep` the data of values is thrown away as it comes, and the values returned are empty: so the reply
+    /// to a request that nobody waits for any more passes by.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Protocol`] when the bytes cannot be such a reply, and when a line or a value exceeds the limits.
+    /// Nothing behind that point can be understood.
+    #[inline]
+    pub fn decode(
+        &mut self,
+        shape: Shape,
+        keys: &mut AskedKeys,
+        keep: bool,
+    ) -> Result<Option<(Reply, bool)>, Error> {
+        loop {
+            match &mut self.state {
+                State::Line => {
+                    let Some((line, next)) = self.line()? else { return Ok(None) };
+                    let line = &self.buffer[line];
+                    let found = match shape {
+                        Shape::Value | Shape::Values => grammar::value(line, keys)?,
+                        Shape::Meta => grammar::meta(line, keys)?,
+                        Shape::Stored => grammar::stored(line)?,
+                        Shape::Deleted => grammar::deleted(line)?,
+                        Shape::Number => grammar::number(line)?,
+                        Shape::Version => grammar::version(line)?,
+                    };
+                    self.start = next;
+                    match found {
+                        Line::Reply(Reply::End) if shape == Shape::Value => return Ok(Some((Reply::Miss, true))),
+                        Line::Reply(reply) => return Ok(Some((reply, true))),
+                        Line::Item(item) => self.begin(item, keep)?,
+                    }
+                }
+                State::End(found) => {
+                    let found = found.take();
+                    if !self.end_of_value()? {
+                        self.state = State::End(found);
+                        return Ok(None);
+                    }
+                    self.state = State::Line;
+                    return Ok(found.map(|(item, data)| (hit(item, data), true)));
+                }
+                State::Small(_) | State::Large(..) | State::Skip(_) => {
+                    let Some((item, data)) = self.item(shape)? else { return Ok(None) };
+                    match shape {
+                        Shape::Value => self.state = State::End(Some((item, data))),
+                        _ => return Ok(Some((hit(item, data), shape == Shape::Meta))),
+                    }
+                }
+            }
+        }
+    }
+
+    /// The next line without its line end, and where what follows it begins.
+    #[inline]
+    fn line(&mut self) -> Result<Option<(std::ops::Range<usize>, usize)>, Error> {
+        let from = self.start + self.searched;
+        let Some(found) = memchr::memchr(b'\n', &self.buffer[from..self.end]) else {
+            self.searched = self.end - self.start;
+            return match self.searched > self.limits.line {
+                true => Err(self.too_long()),
+                false => Ok(None),
+            };
+        };
+        self.searched = 0;
+        let at = from + found;
+        if at - self.start > self.limits.line {
+            return Err(self.too_long());
+        }
+        if at == self.start || self.buffer[at - 1] != b'\r' {
+            return Err(unexpected(&self.buffer[self.start..=at], "a line that ends in CR LF"));
+        }
+        Ok(Some((self.start..at - 1, at + 1)))
+    }
+
+    #[cold]
+    fn too_long(&self) -> Error {
+        unexpected(self.pending(), &format!("a line of at most {} bytes", self.limits.line))
+    }
+
+    /// Decides where the data of `item` goes.
+    #[inline]
+    fn begin(&mut self, item: Item, keep: bool) -> Result<(), Error> {
+        let there = self.end - self.start;
+        let whole = item.length.saturating_add(DATA_END.len());
+        if item.length > self.limits.value {
+            let limit = self.limits.value;
+            return Err(Error::protocol(format!("a value of {} bytes exceeds the limit of {limit}", item.length)));
+        }
+        self.state = if whole <= there {
+            State::Small(item)
+        } else if !keep {
+            State::Skip(whole)
+        } else if item.length < Self::LARGE {
+            State::Small(item)
+        } else {
+            let mut data = vec![0; item.length + BEHIND];
+            data[..there].copy_from_slice(&self.buffer[self.start..self.end]);
+            (self.start, self.end) = (0, 0);
+            State::Large(item, data, there)
+        };
+        Ok(())
+    }
+
+    /// The data of the item, once it is there with its line end.
+    #[inline]
+    fn item(&mut self, shape: Shape) -> Result<Option<(Item, Bytes)>, Error> {
+        match &mut self.state {
+            State::Small(item) => {
+                let item = *item;
+                let data_end = self.start + item.length;
+                let next = data_end + DATA_END.len();
+                if self.end < next {
+                    return Ok(None);
+                }
+                if &self.buffer[data_end..next] != DATA_END {
+                    return Err(unexpected(&self.buffer[data_end..next], "the end of a value"));
+                }
+                let data = &self.buffer[self.start..data_end];
+                let data = match shape {
+                    Shape::Values if item.length <= Self::SHARED_MAX => share(&mut self.block, data),
+                    _ => Bytes::copy_from_slice(data),
+                };
+                self.start = next;
+                self.state = State::Line;
+                Ok(Some((item, data)))
+            }
+            State::Large(item, data, have) => {
+                let (item, have) = (*item, *have);
+                let next = item.length + DATA_END.len();
+                if have < next {
+                    return Ok(None);
+                }
+                if &data[item.length..next] != DATA_END {
+                    return Err(unexpected(&data[item.length..next], "the end of a value"));
+                }
+                // The buffer is empty: all of it went into `data` when the value began.
+                self.start = 0;
+                self.end = have - next;
+                self.buffer[..self.end].copy_from_slice(&data[next..have]);
+                let mut data = std::mem::take(data);
+                data.truncate(item.length);
+                self.state = State::Line;
+                Ok(Some((item, data.into())))
+            }
+            State::Skip(left) => {
+                let there = (*left).min(self.end - self.start);
+                self.start += there;
+                *left -= there;
+                if *left > 0 {
+                    return Ok(None);
+                }
+                self.state = State::Line;
+                Ok(Some((Item { index: 0, flags: 0, cas: None, length: 0 }, Bytes::new())))
+            }
+            State::Line | State::End(_) => Ok(None),
+        }
+    }
+
+    /// Whether the `END` behind the only item of a reply is there.
+    #[inline]
+    fn end_of_value(&mut self) -> Result<bool, Error> {
+        let there = self.pending();
+        if there.starts_with(LAST) {
+            self.start += LAST.len();
+            return Ok(true);
+        }
+        match LAST.starts_with(there) {
+            true => Ok(false),
+            false => Err(unexpected(there, "END after the value")),
+        }
+    }
+}
+
+#[inline]
+fn hit(item: Item, data: Bytes) -> Reply {
+    Reply::Value(item.index, Value { data, flags: item.flags, cas: item.cas })
+}
+
+/// Puts a small value behind the ones before it.
+#[inline]
+fn share(block: &mut BytesMut, data: &[u8]) -> Bytes {
+    if block.capacity() < data.len() {
+        *block = BytesMut::with_capacity(Decoder::BLOCK);
+    }
+    block.extend_from_slice(data);
+    block.split().freeze()
+}

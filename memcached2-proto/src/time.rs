@@ -1,0 +1,156 @@
+//! Time as an argument: the moment a caller passes in, and when an item expires.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::error::Error;
+
+/// The moment of a call, passed in by the transport.
+///
+/// The wall clock is read only by requests that need it (an expiry of over 30 days), so it is given as a clock.
+#[derive(Debug, Clone, Copy)]
+pub struct Now {
+    /// The moment on the clock that never goes back; deadlines and retry times are compared with it.
+    pub monotonic: Instant,
+    wall: Wall,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Wall {
+    Clock(fn() -> SystemTime),
+    Fixed(SystemTime),
+}
+
+impl Now {
+    /// The moment `monotonic`, with a wall clock to read when a request needs one: `SystemTime::now`.
+    #[must_use]
+    #[inline]
+    pub fn new(monotonic: Instant, wall: fn() -> SystemTime) -> Self {
+        Self { monotonic, wall: Wall::Clock(wall) }
+    }
+
+    /// The moment `monotonic` which is `wall` for people: time that a test moves by hand.
+    #[must_use]
+    pub fn fixed(monotonic: Instant, wall: SystemTime) -> Self {
+        Self { monotonic, wall: Wall::Fixed(wall) }
+    }
+
+    /// The time of day.
+    #[must_use]
+    pub fn wall(&self) -> SystemTime {
+        match self.wall {
+            Wall::Clock(read) => read(),
+            Wall::Fixed(at) => at,
+        }
+    }
+}
+
+/// When an item expires: what memcached calls `exptime`.
+///
+/// On the wire up to 30 days are seconds from now and more is a moment in Unix time that must fit 31 bits
+/// (`doc/protocol.txt` of memcached 1.6.45, "Expiration times"); the difference is kept from callers.
+///
+/// ```
+/// use std::time::Duration;
+/// use memcached2_proto::Expiry;
+///
+/// let hour = Expiry::After(Duration::from_secs(3600));
+/// assert_eq!(hour, Duration::from_secs(3600).into());
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Expiry {
+    /// The item stays until the server evicts it; the default.
+    #[default]
+    Never,
+    /// The item expires after this long, rounded up to whole seconds. Zero has expired already.
+    After(Duration),
+    /// The item expires at this moment of the wall clock, rounded up to whole seconds; a past one has expired already.
+    At(SystemTime),
+}
+
+impl From<Duration> for Expiry {
+    fn from(after: Duration) -> Self {
+        Self::After(after)
+    }
+}
+
+/// Longer than this, and the server takes the number for a moment in Unix time.
+const RELATIVE_MAX: u64 = 60 * 60 * 24 * 30;
+
+impl Expiry {
+    /// The number that goes on the wire.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Expiry`] when the moment lies after 2038-01-19 03:14:07 UTC: the server keeps 31 bits of it and would
+    /// expire the item at once, or never.
+    #[inline]
+    pub fn exptime(self, now: Now) -> Result<i32, Error> {
+        match self {
+            Self::Never => Ok(0),
+            Self::After(after) => relative(after, now),
+            Self::At(at) => absolute(at),
+        }
+    }
+}
+
+/// What the server takes for "has expired already".
+const EXPIRED: i32 = -1;
+
+fn relative(after: Duration, now: Now) -> Result<i32, Error> {
+    match whole_seconds(after) {
+        0 => Ok(EXPIRED),
+        seconds if seconds <= RELATIVE_MAX => moment(seconds),
+        _ => absolute(now.wall().checked_add(after).ok_or(Error::Expiry)?),
+    }
+}
+
+fn absolute(at: SystemTime) -> Result<i32, Error> {
+    match at.duration_since(UNIX_EPOCH) {
+        Ok(since) if whole_seconds(since) > RELATIVE_MAX => moment(whole_seconds(since)),
+        // A number this small would be read as seconds from now.
+        Ok(_) | Err(_) => Ok(EXPIRED),
+    }
+}
+
+fn moment(seconds: u64) -> Result<i32, Error> {
+    i32::try_from(seconds).map_err(|_| Error::Expiry)
+}
+
+fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[expect(clippy::disallowed_methods, reason = "any moment does")]
+    fn now(unix: u64) -> Now {
+        Now::fixed(Instant::now(), UNIX_EPOCH + Duration::from_secs(unix))
+    }
+
+    #[test]
+    fn an_expiry_becomes_the_number_the_server_understands() {
+        let day = 24 * 60 * 60;
+        let after = |seconds| Expiry::After(Duration::from_secs(seconds));
+        let at = |seconds| Expiry::At(UNIX_EPOCH + Duration::from_secs(seconds));
+        let wall = 1_800_000_000;
+        for (expiry, expected) in [
+            (Expiry::Never, Ok(0)),
+            (after(0), Ok(-1)),
+            (Expiry::After(Duration::from_millis(1)), Ok(1)),
+            (Expiry::After(Duration::from_millis(1001)), Ok(2)),
+            (after(30 * day), Ok(2_592_000)),
+            (after(30 * day + 1), Ok(1_802_592_001)),
+            (after(u64::MAX), Err(Error::Expiry)),
+            (at(wall + 5), Ok(1_800_000_005)),
+            (at(5), Ok(-1)),
+            (Expiry::At(UNIX_EPOCH - Duration::from_secs(5)), Ok(-1)),
+            (at(2_147_483_647), Ok(i32::MAX)),
+            (at(2_147_483_648), Err(Error::Expiry)),
+            (after(20 * 365 * day), Err(Error::Expiry)),
+        ] {
+            assert_eq!(expiry.exptime(now(wall)), expected, "{expiry:?}");
+        }
+    }
+}

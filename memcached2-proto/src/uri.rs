@@ -1,0 +1,293 @@
+//! Where a server is: the text a person writes, parsed.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use percent_encoding::percent_decode_str;
+use url::{Host, Url};
+
+use crate::error::Error;
+
+/// One memcached server: its name and its address.
+///
+/// | text | address |
+/// |---|---|
+/// | `cache1`, `cache1:11212`, `10.0.0.1:11211` | TCP; the port is 11211 unless given |
+/// | `[::1]`, `[::1]:11212` | TCP over IPv6 |
+/// | `memcached://cache1:11211/` | the same as a URI |
+/// | `memcached+unix:///run/memcached.sock` | a Unix socket |
+///
+/// ```
+/// use memcached2_proto::{Address, Server};
+///
+/// let server: Server = "memcached://[::1]/".parse()?;
+/// assert_eq!(server.address(), &Address::Tcp { host: "::1".into(), port: 11211 });
+/// assert_eq!(server.name(), "[::1]:11211");
+/// # Ok::<(), memcached2_proto::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Server {
+    name: Arc<str>,
+    address: Address,
+}
+
+/// Where a server listens.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// TCP. The host is a name, looked up anew at each connect, or an IP address without brackets.
+    Tcp {
+        /// Name or IP address.
+        host: String,
+        /// Port.
+        port: u16,
+    },
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+impl Server {
+    /// The port that memcached listens on unless told otherwise.
+    pub const PORT: u16 = 11211;
+
+    /// Its name in errors and reports: `host:port`, or the path of its socket.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn shared_name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+}
+
+impl From<Address> for Server {
+    fn from(address: Address) -> Self {
+        Self { name: Arc::from(address.to_string()), address }
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// Why some text names no server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UriProblem {
+    /// The scheme is not one of ours.
+    #[error("unknown scheme; use memcached://host:port, memcached+unix:///path, or a bare host:port")]
+    Scheme,
+    /// There is no host.
+    #[error("it has no host; write memcached://host:port")]
+    NoHost,
+    /// The host is no name and no IP address.
+    #[error("the host is neither a name nor an IP address")]
+    Host,
+    /// An IPv6 address stands without brackets.
+    #[error("an IPv6 address needs brackets: [::1] or [::1]:11211")]
+    Brackets,
+    /// The port is not a number from 1 to 65535.
+    #[error("the port must be a number from 1 to 65535")]
+    Port,
+    /// The URI of a Unix socket has no path, or has a host.
+    #[error("a Unix socket needs an absolute path: memcached+unix:///run/memcached.sock")]
+    SocketPath,
+    /// There is a path behind the host.
+    #[error("nothing may follow host and port; a Unix socket is memcached+unix:///path")]
+    Path,
+    /// There is a user or a password.
+    #[error("user and password are not supported in a server's URI")]
+    Credentials,
+    /// There is a query.
+    #[error("options after `?` are not known")]
+    Query,
+    /// There is a fragment.
+    #[error("nothing may follow a `#`")]
+    Fragment,
+    /// It is malformed in another way.
+    #[error("it is not a valid URI; use memcached://host:port")]
+    Malformed,
+}
+
+impl FromStr for Server {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match parse(text.trim()) {
+            Ok(address) => Ok(address.into()),
+            Err(problem) => Err(Error::Uri { uri: Arc::from(text), problem }),
+        }
+    }
+}
+
+const TCP: &str = "memcached";
+const UNIX: &str = "memcached+unix";
+
+fn parse(text: &str) -> Result<Address, UriProblem> {
+    if text.is_empty() {
+        return Err(UriProblem::NoHost);
+    }
+    let full = if text.contains("://") { text.to_owned() } else { format!("{TCP}://{text}") };
+    let authority = full.split_once("://").map_or("", |(_, rest)| rest);
+    let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
+    let bracketed = authority.starts_with('[') || authority.contains('@');
+    if !bracketed && authority.matches(':').count() > 1 {
+        return Err(UriProblem::Brackets);
+    }
+    let url = Url::parse(&full).map_err(explain)?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(UriProblem::Credentials);
+    }
+    if url.query().is_some() {
+        return Err(UriProblem::Query);
+    }
+    if url.fragment().is_some() {
+        return Err(UriProblem::Fragment);
+    }
+    match url.scheme() {
+        TCP => tcp(&url),
+        UNIX => unix(&url),
+        _ => Err(UriProblem::Scheme),
+    }
+}
+
+fn tcp(url: &Url) -> Result<Address, UriProblem> {
+    if !matches!(url.path(), "" | "/") {
+        return Err(UriProblem::Path);
+    }
+    let host = match url.host() {
+        None | Some(Host::Domain("")) => return Err(UriProblem::NoHost),
+        Some(Host::Domain(name)) if !name.bytes().all(is_of_a_name) => return Err(UriProblem::Host),
+        Some(Host::Domain(name)) => name.to_owned(),
+        Some(Host::Ipv4(ip)) => ip.to_string(),
+        Some(Host::Ipv6(ip)) => ip.to_string(),
+    };
+    match url.port() {
+        Some(0) => Err(UriProblem::Port),
+        port => Ok(Address::Tcp { host, port: port.unwrap_or(Server::PORT) }),
+    }
+}
+
+fn unix(url: &Url) -> Result<Address, UriProblem> {
+    if url.host_str().is_some_and(|host| !host.is_empty()) || url.path().len() < 2 {
+        return Err(UriProblem::SocketPath);
+    }
+    let path: Vec<u8> = percent_decode_str(url.path()).collect();
+    if path.contains(&0) {
+        return Err(UriProblem::SocketPath);
+    }
+    Ok(Address::Unix(native(path)?.into()))
+}
+
+#[cfg(unix)]
+#[expect(clippy::unnecessary_wraps, reason = "paths are not any bytes everywhere")]
+fn native(path: Vec<u8>) -> Result<OsString, UriProblem> {
+    use std::os::unix::ffi::OsStringExt;
+    Ok(OsString::from_vec(path))
+}
+
+#[cfg(not(unix))]
+fn native(path: Vec<u8>) -> Result<OsString, UriProblem> {
+    String::from_utf8(path).map(OsString::from).map_err(|_| UriProblem::SocketPath)
+}
+
+/// Letters, digits, and the punctuation that host names are seen with; bytes of an internationalised name are
+/// percent-encoded by then and refused.
+fn is_of_a_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_')
+}
+
+fn explain(error: url::ParseError) -> UriProblem {
+    match error {
+        url::ParseError::EmptyHost => UriProblem::NoHost,
+        url::ParseError::InvalidPort => UriProblem::Port,
+        url::ParseError::InvalidIpv4Address
+        | url::ParseError::InvalidIpv6Address
+        | url::ParseError::InvalidDomainCharacter
+        | url::ParseError::IdnaError => UriProblem::Host,
+        _ => UriProblem::Malformed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_written_in_many_ways() {
+        let tcp = |host: &str, port| Address::Tcp { host: host.into(), port };
+        for (text, address, name) in [
+            ("cache1", tcp("cache1", 11211), "cache1:11211"),
+            ("cache1:11212", tcp("cache1", 11212), "cache1:11212"),
+            ("localhost", tcp("localhost", 11211), "localhost:11211"),
+            ("127.0.0.1:11211", tcp("127.0.0.1", 11211), "127.0.0.1:11211"),
+            (" my_host.example \n", tcp("my_host.example", 11211), "my_host.example:11211"),
+            ("[::1]", tcp("::1", 11211), "[::1]:11211"),
+            ("[2001:db8::1]:1234", tcp("2001:db8::1", 1234), "[2001:db8::1]:1234"),
+            ("memcached://cache1", tcp("cache1", 11211), "cache1:11211"),
+            ("memcached://cache1/", tcp("cache1", 11211), "cache1:11211"),
+            ("memcached://cache1:11211/", tcp("cache1", 11211), "cache1:11211"),
+            ("memcached://[::1]:1/", tcp("::1", 1), "[::1]:1"),
+            ("memcached+unix:///run/m.sock", Address::Unix("/run/m.sock".into()), "/run/m.sock"),
+            ("memcached+unix:///run/a%20b", Address::Unix("/run/a b".into()), "/run/a b"),
+        ] {
+            let server: Server = text.parse().unwrap_or_else(|e| panic!("{text}: {e}"));
+            assert_eq!((server.address(), server.name()), (&address, name), "{text}");
+        }
+    }
+
+    #[test]
+    fn each_mistake_has_its_own_error() {
+        for (text, expected) in [
+            ("", UriProblem::NoHost),
+            ("memcached://", UriProblem::NoHost),
+            ("memcached://:11211", UriProblem::NoHost),
+            (":11211", UriProblem::NoHost),
+            ("http://cache1/", UriProblem::Scheme),
+            ("redis://cache1", UriProblem::Scheme),
+            ("::1", UriProblem::Brackets),
+            ("::1:11211", UriProblem::Brackets),
+            ("cache1:0", UriProblem::Port),
+            ("cache1:65536", UriProblem::Port),
+            ("cache1:http", UriProblem::Port),
+            ("[::g]", UriProblem::Host),
+            ("two words", UriProblem::Host),
+            ("k\u{e4}se", UriProblem::Host),
+            ("cache1/path", UriProblem::Path),
+            ("memcached+unix://", UriProblem::SocketPath),
+            ("memcached+unix:///", UriProblem::SocketPath),
+            ("memcached+unix://host/path", UriProblem::SocketPath),
+            ("memcached+unix:///a%00b", UriProblem::SocketPath),
+            ("user:secret@cache1", UriProblem::Credentials),
+            ("user:secret@cache1:11211", UriProblem::Credentials),
+            ("memcached://cache1?weight=2", UriProblem::Query),
+            ("memcached://cache1#x", UriProblem::Fragment),
+        ] {
+            match text.parse::<Server>() {
+                Err(Error::Uri { uri, problem }) => assert_eq!((&*uri, problem), (text, expected)),
+                other => panic!("{text}: {other:?}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! The socket: connecting, reading and writing, all before one deadline.
+
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::mem::MaybeUninit;
+use std::net::{TcpStream, ToSocketAddrs};
+#[cfg(unix)]
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use memcached2_proto::{Address, Error, Options};
+use socket2::SockRef;
+
+/// How long a call may still take.
+#[derive(Debug)]
+pub(crate) struct Patience {
+    deadline: Instant,
+    /// Whether anything so far can have taken time. Until then the socket's own timeouts, set to the whole of it once,
+    /// are right, and neither the clock nor the socket has to be asked.
+    spent: bool,
+}
+
+/// The timeout of a socket may be this much longer than what is left: setting it is a system call.
+const SLACK: Duration = Duration::from_millis(20);
+
+/// A write of up to this many bytes never waits on a connection whose every request was answered: it fits what any
+/// kernel buffers.
+const SMALL: usize = 4 * 1024;
+
+impl Patience {
+    pub(crate) fn new(started: Instant, timeout: Duration) -> Self {
+        Self { deadline: started + timeout, spent: false }
+    }
+
+    /// How much is left, which is never zero.
+    pub(crate) fn left(&mut self) -> Result<Duration, Error> {
+        self.spent = true;
+        match self.deadline.saturating_duration_since(Instant::now()) {
+            Duration::ZERO => Err(Error::timeout()),
+            left => Ok(left),
+        }
+    }
+}
+
+/// A connected socket.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    socket: Socket,
+    /// The timeouts the socket has, and what they are for a call that has not begun to wait.
+    read_timeout: Duration,
+    write_timeout: Duration,
+    whole: Duration,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpStream),
+    #[cfg(unix)]
+    Unix(UnixStream),
+}
+
+impl Stream {
+    /// Connects; a name is looked up anew each time, and all its addresses are tried.
+    pub(crate) fn connect(address: &Address, options: &Options, patience: &mut Patience) -> Result<Self, Error> {
+        let within = patience.left()?.min(options.connect_timeout);
+        let socket = match address {
+            Address::Tcp { host, port } => connect_tcp(host, *port, within).map(Socket::Tcp),
+            #[cfg(unix)]
+            Address::Unix(path) => UnixStream::connect(path).map(Socket::Unix),
+            #[cfg(not(unix))]
+            Address::Unix(_) => Err(io::Error::new(ErrorKind::Unsupported, "no Unix sockets on this system")),
+        };
+        let whole = options.timeout;
+        let stream = socket.map(|socket| Self { socket, read_timeout: whole, write_timeout: whole, whole });
+        stream
+            .and_then(|stream| {
+                stream.socket.as_ref().set_read_timeout(Some(whole))?;
+                stream.socket.as_ref().set_write_timeout(Some(whole))?;
+                Ok(stream)
+            })
+            .map_err(|error| Error::connect(&error))
+    }
+
+    #[inline]
+    pub(crate) fn read(&mut self, space: &mut [u8], patience: &mut Patience) -> Result<usize, Error> {
+        loop {
+            let timeout = self.timeout(patience)?;
+            if wants_change(self.read_timeout, timeout) {
+                self.socket.as_ref().set_read_timeout(Some(timeout)).map_err(|error| Error::lost(&error))?;
+                self.read_timeout = timeout;
+            }
+            patience.spent = true;
+            let result = match &mut self.socket {
+                Socket::Tcp(socket) => socket.read(space),
+                #[cfg(unix)]
+                Socket::Unix(socket) => socket.read(space),
+            };
+            match result {
+                Ok(n) => return Ok(n),
+                Err(error) => explain(&error)?,
+            }
+        }
+    }
+
+    #[inline]
+    pub(crate) fn write(&mut self, slices: &[IoSlice<'_>], patience: &mut Patience) -> Result<usize, Error> {
+        loop {
+            let timeout = self.timeout(patience)?;
+            if wants_change(self.write_timeout, timeout) {
+                self.socket.as_ref().set_write_timeout(Some(timeout)).map_err(|error| Error::lost(&error))?;
+                self.write_timeout = timeout;
+            }
+            let result = match (&mut self.socket, slices) {
+                (Socket::Tcp(socket), [one]) => socket.write(one),
+                (Socket::Tcp(socket), many) => socket.write_vectored(many),
+                #[cfg(unix)]
+                (Socket::Unix(socket), [one]) => socket.write(one),
+                #[cfg(unix)]
+                (Socket::Unix(socket), many) => socket.write_vectored(many),
+            };
+            match result {
+                Ok(n) => {
+                    patience.spent |= n > SMALL;
+                    return Ok(n);
+                }
+                Err(error) => explain(&error)?,
+            }
+        }
+    }
+
+    /// The timeout for the next system call.
+    #[inline]
+    fn timeout(&self, patience: &mut Patience) -> Result<Duration, Error> {
+        if patience.spent { patience.left() } else { Ok(self.whole) }
+    }
+
+    /// Whether the server has neither closed the connection nor sent anything.
+    pub(crate) fn is_quiet(&self) -> bool {
+        let socket = self.socket.as_ref();
+        let mut byte = [MaybeUninit::uninit()];
+        let looked = socket.set_nonblocking(true).and_then(|()| socket.peek(&mut byte));
+        let silent = matches!(looked, Err(error) if error.kind() == ErrorKind::WouldBlock);
+        silent && socket.set_nonblocking(false).is_ok()
+    }
+}
+
+impl Socket {
+    fn as_ref(&self) -> SockRef<'_> {
+        match self {
+            Self::Tcp(socket) => SockRef::from(socket),
+            #[cfg(unix)]
+            Self::Unix(socket) => SockRef::from(socket),
+        }
+    }
+}
+
+/// Whether a socket's timeout is too far from what it should be: never shorter, hardly longer.
+#[inline]
+fn wants_change(timeout: Duration, wanted: Duration) -> bool {
+    timeout < wanted || timeout - wanted > SLACK
+}
+
+/// What a failed system call means: nothing, if it was only interrupted.
+#[cold]
+fn explain(error: &io::Error) -> Result<(), Error> {
+    match error.kind() {
+        ErrorKind::Interrupted => Ok(()),
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => Err(Error::timeout()),
+        _ => Err(Error::lost(error)),
+    }
+}
+
+fn connect_tcp(host: &str, port: u16, within: Duration) -> io::Result<TcpStream> {
+    let addresses: Vec<_> = (host, port).to_socket_addrs()?.collect();
+    let deadline = Instant::now() + within;
+    let mut last = io::Error::new(ErrorKind::NotFound, "the name has no address");
+    for (at, address) in addresses.iter().enumerate() {
+        // An address that does not answer leaves their share to those behind it.
+        let share = u32::try_from(addresses.len() - at).unwrap_or(1);
+        let left = deadline.saturating_duration_since(Instant::now()) / share;
+        if left.is_zero() {
+            return Err(ErrorKind::TimedOut.into());
+        }
+        match TcpStream::connect_timeout(address, left) {
+            Ok(stream) => return stream.set_nodelay(true).map(|()| stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
