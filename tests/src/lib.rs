@@ -1,0 +1,17 @@
+//! Servers to test a memcached client with.
+//!
+//! * [`ScriptedServer`] plays a script and fails the test when the client does not follow it: the place to try early
+//!   closes, split replies, stalls and lies.
+//! * [`Memcached`] is a real memcached on a free port, gone when it is dropped.
+//! * [`Transcript`]s are conversations in `C:` and `S:` lines, which drive a protocol core or a scripted server.
+//!
+//! In a test kit a panic is the failure of the test, and its message says what happened.
+#![allow(clippy::panic, clippy::expect_used)]
+
+mod memcached;
+mod scripted;
+mod transcript;
+
+pub use self::memcached::{Memcached, MemcachedSetup};
+pub use self::scripted::{Gate, ScriptedServer, Session};
+pub use self::transcript::{Transcript, TranscriptError, Turn, load, read};

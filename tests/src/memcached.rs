@@ -1,0 +1,293 @@
+mod process;
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
+use std::ops::Range;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::geteuid;
+
+use self::process::Process;
+
+/// How often a start is tried: the port found free may be taken meanwhile.
+const ATTEMPTS: u32 = 5;
+
+/// Runs a memcached process of its own, which is killed on drop.
+///
+/// The binary is `$MEMCACHED` or the `memcached` of the `PATH`.
+#[derive(Debug)]
+pub struct Memcached {
+    setup: MemcachedSetup,
+    place: Place,
+    process: Option<Process>,
+}
+
+impl Memcached {
+    /// Starts a memcached on a free port of 127.0.0.1 and waits until it answers.
+    ///
+    /// # Panics
+    ///
+    /// When memcached is not installed or does not start.
+    #[must_use]
+    #[track_caller]
+    pub fn start() -> Self {
+        Self::with().start()
+    }
+
+    /// Returns a setup to be changed before the start.
+    pub fn with() -> MemcachedSetup {
+        MemcachedSetup { args: Vec::new(), threads: 2, home: Home::Ipv4 }
+    }
+
+    /// Tells whether there is a memcached to be run.
+    #[must_use]
+    pub fn installed() -> bool {
+        Command::new(binary()).arg("-V").stdin(Stdio::null()).output().is_ok_and(|output| output.status.success())
+    }
+
+    /// Returns the address, which stays the same over a restart:
+    /// `127.0.0.1:PORT`, `[::1]:PORT` or `memcached+unix:///PATH`.
+    #[must_use]
+    pub fn address(&self) -> String {
+        match &self.place {
+            Place::Tcp { address, .. } => address.to_string(),
+            Place::Unix(path) => format!("memcached+unix://{}", path.display()),
+        }
+    }
+
+    /// Returns the id of the process, which changes with a restart.
+    ///
+    /// # Panics
+    ///
+    /// When the server is stopped.
+    #[must_use]
+    #[track_caller]
+    pub fn pid(&self) -> u32 {
+        self.process().id()
+    }
+
+    /// Freezes the process: the kernel still accepts connections and bytes for
+    /// it, but nobody answers.
+    ///
+    /// # Panics
+    ///
+    /// When the server is stopped or does not freeze.
+    #[track_caller]
+    pub fn suspend(&self) {
+        self.process().freeze();
+    }
+
+    /// Lets a suspended process go on.
+    ///
+    /// # Panics
+    ///
+    /// When the server is stopped.
+    #[track_caller]
+    pub fn resume(&self) {
+        self.process().thaw();
+    }
+
+    /// Kills the process, starts a new and empty one at the same address and
+    /// waits until it answers.
+    ///
+    /// It starts a stopped server too.
+    ///
+    /// # Panics
+    ///
+    /// When memcached does not start again.
+    #[track_caller]
+    pub fn restart(&mut self) {
+        self.stop();
+        let mut complaints = Vec::new();
+        for attempt in 1..=ATTEMPTS {
+            match self.setup.launch(&self.place) {
+                Ok(process) => {
+                    self.process = Some(process);
+                    return;
+                }
+                Err(complaint) => complaints.push(complaint),
+            }
+            // Somebody else may hold the port for a moment, and nothing tells
+            // when it is free.
+            thread::sleep(Duration::from_millis(50) * attempt);
+        }
+        panic!("memcached does not start again on {}:\n{}", self.address(), complaints.join("\n"));
+    }
+
+    /// Kills the process, if it runs, and waits until it is gone.
+    pub fn stop(&mut self) {
+        self.process = None;
+    }
+
+    #[track_caller]
+    fn process(&self) -> &Process {
+        match &self.process {
+            Some(process) => process,
+            None => panic!("the memcached of {} is stopped", self.address()),
+        }
+    }
+}
+
+impl Drop for Memcached {
+    fn drop(&mut self) {
+        self.stop();
+        if let Place::Unix(path) = &self.place {
+            // A killed memcached leaves its socket behind, a failed one has none.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// Holds what a [`Memcached`] is started with.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct MemcachedSetup {
+    args: Vec<OsString>,
+    threads: usize,
+    home: Home,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Home {
+    Ipv4,
+    Ipv6,
+    Unix,
+}
+
+impl MemcachedSetup {
+    /// Adds arguments behind the kit's own ones, which they overrule.
+    ///
+    /// A server that speaks no text protocol (`-B binary`, `-Z`) never counts as
+    /// started.
+    pub fn args(mut self, args: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets the number of worker threads; there are two otherwise.
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = threads;
+        self
+    }
+
+    /// Listens on `::1` instead.
+    pub fn ipv6(mut self) -> Self {
+        self.home = Home::Ipv6;
+        self
+    }
+
+    /// Listens on a unix socket in the directory for temporary files instead.
+    pub fn unix_socket(mut self) -> Self {
+        self.home = Home::Unix;
+        self
+    }
+
+    /// Starts the process and waits until it answers.
+    ///
+    /// # Panics
+    ///
+    /// When memcached is not installed or does not start.
+    #[must_use]
+    #[track_caller]
+    pub fn start(self) -> Memcached {
+        let mut complaints = Vec::new();
+        for _ in 0..ATTEMPTS {
+            let place = self.home.place();
+            match self.launch(&place) {
+                Ok(process) => {
+                    return Memcached { setup: self, place, process: Some(process) };
+                }
+                Err(complaint) => complaints.push(complaint),
+            }
+        }
+        panic!("memcached does not start:\n{}", complaints.join("\n"));
+    }
+
+    #[track_caller]
+    fn launch(&self, place: &Place) -> Result<Process, String> {
+        let mut command = Command::new(binary());
+        command.args(["-U", "0", "-m", "256", "-t", &self.threads.to_string()]);
+        match place {
+            Place::Tcp { address, .. } => {
+                let (host, port) = (address.ip().to_string(), address.port().to_string());
+                command.args(["-l", &host, "-p", &port]);
+            }
+            Place::Unix(path) => {
+                command.arg("-s").arg(path);
+            }
+        }
+        // Memcached refuses to run as root unless it is told to.
+        if geteuid().is_root() {
+            command.args(["-u", "root"]);
+        }
+        command.args(&self.args);
+        let mut process = Process::spawn(&mut command);
+        match process.answers_at(place) {
+            Ok(()) => Ok(process),
+            Err(why) => Err(format!("{command:?}: {why}\n{}", process.last_words())),
+        }
+    }
+}
+
+/// Where a memcached listens.
+#[derive(Debug)]
+enum Place {
+    Tcp {
+        address: SocketAddr,
+        /// Keeps the port from the other users of the kit, in this process and
+        /// in others, also while memcached is stopped. Memcached itself leaves
+        /// the UDP port alone.
+        _reservation: UdpSocket,
+    },
+    Unix(PathBuf),
+}
+
+impl Home {
+    #[track_caller]
+    fn place(self) -> Place {
+        static PLACES: AtomicU32 = AtomicU32::new(0);
+
+        let number = PLACES.fetch_add(1, Ordering::Relaxed);
+        match self {
+            Self::Ipv4 => free_port(Ipv4Addr::LOCALHOST.into(), number),
+            Self::Ipv6 => free_port(Ipv6Addr::LOCALHOST.into(), number),
+            Self::Unix => {
+                let name = format!("memcached2-{}-{number}.sock", std::process::id());
+                Place::Unix(env::temp_dir().join(name))
+            }
+        }
+    }
+}
+
+/// Below the ports which the kernel hands out by itself: a scripted server or
+/// a client could get one of those between its choice and memcached's start,
+/// or while memcached is stopped.
+const PORTS: Range<u16> = 12_000..32_000;
+
+#[track_caller]
+fn free_port(ip: IpAddr, number: u32) -> Place {
+    // Processes with neighbouring ids begin far from each other.
+    let first = std::process::id().wrapping_mul(997).wrapping_add(number);
+    let skipped = first as usize % PORTS.len();
+    for port in PORTS.skip(skipped).chain(PORTS.take(skipped)) {
+        let address = SocketAddr::new(ip, port);
+        let Ok(reservation) = UdpSocket::bind(address) else { continue };
+        if TcpListener::bind(address).is_ok() {
+            return Place::Tcp { address, _reservation: reservation };
+        }
+    }
+    panic!("there is no free port on {ip} from {} to {}", PORTS.start, PORTS.end - 1);
+}
+
+fn binary() -> OsString {
+    env::var_os("MEMCACHED").filter(|path| !path.is_empty()).unwrap_or_else(|| "memcached".into())
+}
+
+#[cfg(test)]
+mod tests;
