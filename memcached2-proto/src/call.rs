@@ -1,9 +1,12 @@
 //! One operation under way: policy without I/O, in rounds.
 
+use std::fmt;
+
 use crate::command::Command;
 use crate::connection::Connection;
 use crate::error::{Error, Landed};
 use crate::few::Few;
+use crate::mux::{Failure, Outcome};
 use crate::operation::Operation;
 use crate::reply::Reply;
 use crate::router::{Router, ServerId};
@@ -15,11 +18,19 @@ use crate::time::Now;
 /// decides whether something has to be asked again. Then [`Call::finish`] makes the output. A blocking transport goes
 /// server by server, with [`Call::legs`]; on shared connections [`converse`](crate::mux::converse) takes the parts of
 /// [`Call::asked`].
-#[derive(Debug)]
-pub struct Call<'a, O: Operation + 'a> {
-    operation: &'a O,
-    router: &'a Router,
-    parts: Parts<O::Part<'a>>,
+pub struct Call<'r, O: Operation> {
+    rest: O::Rest,
+    router: &'r Router,
+    parts: Parts<O::Part>,
+}
+
+impl<O: Operation> fmt::Debug for Call<'_, O>
+where
+    O::Part: fmt::Debug,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call").field("parts", &self.parts).finish_non_exhaustive()
+    }
 }
 
 /// The parts of an operation, each with the server it goes to.
@@ -96,11 +107,14 @@ impl<P> Asked<P> {
         }
     }
 
-    /// Takes all replies at once.
+    /// Takes everything at once that was heard on a shared connection.
     #[inline]
-    pub(crate) fn hear_all(&mut self, replies: Few<Reply>) {
-        self.replies = replies;
-        self.state = State::Answered;
+    pub(crate) fn conclude(&mut self, outcome: Outcome) {
+        self.replies = outcome.replies;
+        self.state = match outcome.end {
+            Ok(()) => State::Answered,
+            Err(Failure { error, stale }) => State::Failed { error, stale },
+        };
     }
 
     /// Ends the part with an error. `stale` says that the connection was most likely dead before the request was
@@ -110,27 +124,27 @@ impl<P> Asked<P> {
     }
 }
 
-impl<'a, O: Operation> Call<'a, O> {
+impl<'r, O: Operation> Call<'r, O> {
     /// Plans the operation: what is asked, sorted by server.
     #[inline]
-    pub fn new(operation: &'a O, router: &'a Router, now: Now) -> Self {
+    pub fn new(operation: O, router: &'r Router, now: Now) -> Self {
         let mut parts = Parts(Few::None);
-        operation.plan(router, now, &mut parts);
+        let rest = operation.plan(router, now, &mut parts);
         if let Few::Many(many) = &mut parts.0 {
             many.sort_by_key(|asked| asked.server);
         }
-        Self { operation, router, parts }
+        Self { rest, router, parts }
     }
 
     /// All parts; those that are open have to be asked in this round.
     #[inline]
-    pub fn asked(&mut self) -> &mut [Asked<O::Part<'a>>] {
+    pub fn asked(&mut self) -> &mut [Asked<O::Part>] {
         self.parts.0.as_mut_slice()
     }
 
     /// What has to be asked in this round, server by server.
     #[inline]
-    pub fn legs(&mut self) -> impl Iterator<Item = Leg<'_, O::Part<'a>>> {
+    pub fn legs(&mut self) -> impl Iterator<Item = Leg<'_, O::Part>> {
         self.asked().chunk_by_mut(|one, next| one.server == next.server).filter_map(Leg::new)
     }
 
@@ -150,7 +164,7 @@ impl<'a, O: Operation> Call<'a, O> {
     /// What the operation makes of the failures of its parts.
     #[inline]
     pub fn finish(self) -> Result<O::Output, Error> {
-        self.operation.merge(Outcomes { router: self.router, parts: self.parts.0.into_iter() })
+        O::merge(self.rest, Outcomes { router: self.router, parts: self.parts.0.into_iter() })
     }
 }
 

@@ -62,25 +62,6 @@ pub trait Keyed: Command {
     fn key(&self) -> Key<'_>;
 }
 
-impl<C: Command + ?Sized> Command for &C {
-    type Response = C::Response;
-
-    #[inline]
-    fn encode(&self, dialect: Dialect, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
-        (**self).encode(dialect, now, out)
-    }
-
-    #[inline]
-    fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<C::Response, Error> {
-        (**self).answer(replies, end)
-    }
-
-    #[inline]
-    fn repeatable(&self) -> bool {
-        (**self).repeatable()
-    }
-}
-
 /// The only reply of a command that has one, if it is no refusal.
 #[inline]
 fn only(replies: Few<Reply>, end: Result<(), Error>) -> Result<Reply, Error> {

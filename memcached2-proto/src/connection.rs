@@ -170,7 +170,8 @@ impl Connection {
         self.first + self.waits.len() as u64
     }
 
-    /// Stops caring for a request: its reply will be read and thrown away. Nobody else on the connection notices.
+    /// Stops caring for a request: its reply will be read and thrown away, and then be reported as
+    /// [`Reply::Forgotten`]. Nobody else on the connection notices.
     pub fn forget(&mut self, ticket: u64) {
         if let Some(wait) = self.find(ticket).and_then(|at| self.waits.get_mut(at)) {
             wait.kind = match wait.kind {
@@ -294,6 +295,7 @@ impl Connection {
                     }
                     match kind {
                         Kind::Asked => return Ok(Some((tag, reply, last))),
+                        Kind::Forgotten if last => return Ok(Some((tag, Reply::Forgotten, true))),
                         Kind::Forgotten => {}
                         Kind::Greeting => self.choose(&reply),
                     }
@@ -384,7 +386,7 @@ impl Connection {
         let touched = self.received > self.front_since;
         let served = self.served;
         let waits = self.waits.drain(..).enumerate();
-        waits.filter(|(_, wait)| wait.kind == Kind::Asked).map(move |(at, wait)| Abandoned {
+        waits.filter(|(_, wait)| wait.kind != Kind::Greeting).map(move |(at, wait)| Abandoned {
             tag: wait.tag,
             landed: if wait.end <= written { Landed::Unknown } else { Landed::NotSent },
             stale: served && !(at == 0 && touched),

@@ -1,5 +1,7 @@
 //! How much of anything a connection takes before it gives up.
 
+use std::time::Duration;
+
 /// What a server may send, and what may be under way to it.
 ///
 /// The defaults suit any memcached; a builder of a transport changes them.
@@ -13,10 +15,16 @@ pub struct Limits {
     /// The longest value in bytes that is accepted from a server; 1 GiB unless changed, which is the most that
     /// memcached's own option `-I` allows.
     pub value: usize,
+    /// How long a reply that nobody waits for any more may go on after its caller's deadline, before its connection is
+    /// closed; 1 second unless changed.
+    pub drain: Duration,
+    /// How many announced bytes of such a reply may be outstanding at that moment, when nobody waits for what follows;
+    /// 8 MiB unless changed.
+    pub drain_bytes: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { line: 8 * 1024, value: 1024 * 1024 * 1024 }
+        Self { line: 8 * 1024, value: 1024 * 1024 * 1024, drain: Duration::from_secs(1), drain_bytes: 8 * 1024 * 1024 }
     }
 }

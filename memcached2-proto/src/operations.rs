@@ -24,7 +24,7 @@ macro_rules! operations {
 
             /// Stores a value, whatever was there before.
             ///
-            /// Flags and more: `client.run(&Set::new(key, value)?.expiry(expiry).flags(7))`.
+            /// Flags and more: `client.run(Set::new(key, value)?.expiry(expiry).flags(7))`.
             fn set<'v>(key: impl AsRef<[u8]>, value: impl Into<$crate::Data<'v>>, expiry: impl Into<$crate::Expiry>)
                 -> ()
                 = $crate::Set::new(&key, value)?.expiry(expiry);
@@ -80,7 +80,7 @@ macro_rules! __method {
         /// [`Error`]($crate::Error) lists what can go wrong, and
         /// [`Error::landed`]($crate::Error::landed) says whether the request may have taken effect.
         pub $($async)* fn $name $(<$life>)? (&self $(, $argument: $type)*) -> Result<$output, $crate::Error> {
-            self.run(&$operation)$($await)*
+            self.run($operation)$($await)*
         }
     };
 }

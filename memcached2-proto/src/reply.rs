@@ -38,6 +38,8 @@ pub enum Reply {
     End,
     /// `ERROR`, `CLIENT_ERROR` or `SERVER_ERROR`: the whole line without its line end.
     Refused(Arc<str>),
+    /// The whole reply to a request that was [forgotten](crate::Connection::forget) has passed by.
+    Forgotten,
 }
 
 /// What may answer a request, and so where its reply ends.

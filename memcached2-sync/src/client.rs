@@ -56,10 +56,7 @@ impl Client {
     /// # Errors
     ///
     /// The same as of [`Client::new`].
-    pub fn with_options(
-        servers: impl IntoIterator<Item = impl AsRef<str>>,
-        options: Options,
-    ) -> Result<Self, Error> {
+    pub fn with_options(servers: impl IntoIterator<Item = impl AsRef<str>>, options: Options) -> Result<Self, Error> {
         let router = Router::parse(servers)?;
         let station = || Station { pool: Mutex::new(Pool::new(options.pool)), freed: Condvar::new() };
         let stations = router.ids().map(|_| station()).collect();
@@ -72,7 +69,7 @@ impl Client {
     ///
     /// What the operation makes of the failures of its parts.
     #[inline]
-    pub fn run<O: Operation>(&self, operation: &O) -> Result<O::Output, Error> {
+    pub fn run<O: Operation>(&self, operation: O) -> Result<O::Output, Error> {
         let shared = &*self.shared;
         let started = Instant::now();
         let now = Now::new(started, SystemTime::now);

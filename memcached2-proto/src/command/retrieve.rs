@@ -1,7 +1,5 @@
 //! Reading: `get` and `mg`.
 
-use std::ops::Range;
-
 use super::{Command, Dialect, Keyed, only, senseless};
 use crate::error::Error;
 use crate::few::Few;
@@ -71,51 +69,45 @@ impl Command for Get<'_> {
     }
 }
 
-/// Fetches the values of several keys from one server in one `get`: a part of
-/// [`GetMany`](crate::GetMany).
+/// Fetches the values of several keys from one server in one `get`: a part of [`GetMany`](crate::GetMany).
 ///
 /// Its response is each reply as it came, and why no more came: what arrived before a failure is kept.
 #[derive(Debug, Clone)]
-pub struct GetPart<'a> {
-    keys: &'a [Key<'a>],
-    which: Which,
+pub struct GetPart<'k> {
+    keys: Vec<Key<'k>>,
+    places: Places,
 }
 
-/// Which of the keys of the whole operation this part asks for.
+/// The places of the keys among those of the whole operation.
 #[derive(Debug, Clone)]
-enum Which {
-    Run(Range<u32>),
-    Picked(Vec<u32>),
+enum Places {
+    From(u32),
+    These(Vec<u32>),
 }
 
-impl<'a> GetPart<'a> {
-    /// Fetches those of `keys` that stand at the places of `run`.
-    pub(crate) fn run(keys: &'a [Key<'a>], run: Range<u32>) -> Self {
-        Self { keys, which: Which::Run(run) }
+impl<'k> GetPart<'k> {
+    /// Fetches `keys`, which stand side by side from the place `first` on.
+    pub(crate) fn run(keys: Vec<Key<'k>>, first: u32) -> Self {
+        Self { keys, places: Places::From(first) }
     }
 
-    /// Fetches those of `keys` that stand at the places `picked`.
-    pub(crate) fn picked(keys: &'a [Key<'a>], picked: Vec<u32>) -> Self {
-        Self { keys, which: Which::Picked(picked) }
+    /// Fetches `keys`, which stand at `places`.
+    pub(crate) fn picked(keys: Vec<Key<'k>>, places: Vec<u32>) -> Self {
+        Self { keys, places: Places::These(places) }
     }
 
-    /// How many keys it asks for.
-    pub(crate) fn len(&self) -> u32 {
-        match &self.which {
-            Which::Run(run) => run.end - run.start,
-            // At most as many as there are keys, whose places are 32 bits wide.
-            Which::Picked(picked) => u32::try_from(picked.len()).unwrap_or(u32::MAX),
-        }
+    /// The places among all keys of those that this part asks for.
+    pub(crate) fn places(&self) -> impl Iterator<Item = usize> {
+        (0..).take(self.keys.len()).filter_map(|index| self.place(index))
     }
 
     /// The place among all keys of the one at `index` of this part.
     #[inline]
     pub(crate) fn place(&self, index: u32) -> Option<usize> {
-        match &self.which {
-            Which::Run(run) => Some(run.start.checked_add(index)?).filter(|place| *place < run.end),
-            Which::Picked(picked) => picked.get(index as usize).copied(),
+        match &self.places {
+            Places::From(first) => Some(*first as usize + index as usize),
+            Places::These(places) => places.get(index as usize).map(|place| *place as usize),
         }
-        .map(|place| place as usize)
     }
 }
 
@@ -125,13 +117,9 @@ impl Command for GetPart<'_> {
     /// Always text: one `get` for many keys is answered in few packets, and costs less than an `mg` for each.
     fn encode(&self, _: Dialect, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
         out.put(b"get");
-        let mut ask = |key: &Key<'_>| {
+        for key in &self.keys {
             out.put(b" ");
             out.ask_key(*key);
-        };
-        match &self.which {
-            Which::Run(run) => self.keys[run.start as usize..run.end as usize].iter().for_each(&mut ask),
-            Which::Picked(picked) => picked.iter().for_each(|place| ask(&self.keys[*place as usize])),
         }
         out.put(b"\r\n");
         Ok(Shape::Values)

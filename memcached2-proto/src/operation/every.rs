@@ -16,25 +16,23 @@ pub struct Every<C>(pub C);
 
 /// The question to one of them.
 #[derive(Debug, Clone, Copy)]
-pub struct EveryPart<'a, C> {
-    command: &'a C,
+pub struct EveryPart<C> {
+    command: C,
     server: ServerId,
 }
 
-impl<C: Command> Operation for Every<C> {
-    type Part<'a>
-        = EveryPart<'a, C>
-    where
-        C: 'a;
+impl<C: Command + Clone> Operation for Every<C> {
+    type Part = EveryPart<C>;
     type Output = Many<C::Response>;
+    type Rest = ();
 
-    fn plan<'a>(&'a self, router: &Router, _: Now, parts: &mut Parts<EveryPart<'a, C>>) {
+    fn plan(self, router: &Router, _: Now, parts: &mut Parts<EveryPart<C>>) {
         for server in router.ids() {
-            parts.push(Ok(server), EveryPart { command: &self.0, server });
+            parts.push(Ok(server), EveryPart { command: self.0.clone(), server });
         }
     }
 
-    fn merge<'a>(&'a self, outcomes: Outcomes<'_, EveryPart<'a, C>>) -> Result<Self::Output, Error> {
+    fn merge((): (), outcomes: Outcomes<'_, EveryPart<C>>) -> Result<Self::Output, Error> {
         let mut results: Vec<_> = outcomes.map(|(part, result)| (part.server, result)).collect();
         results.sort_by_key(|(server, _)| *server);
         match results.is_empty() {
@@ -44,7 +42,7 @@ impl<C: Command> Operation for Every<C> {
     }
 }
 
-impl<C: Command> Command for EveryPart<'_, C> {
+impl<C: Command> Command for EveryPart<C> {
     type Response = C::Response;
 
     fn encode(&self, dialect: Dialect, now: Now, out: &mut Outbox) -> Result<Shape, Error> {

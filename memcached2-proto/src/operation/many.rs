@@ -1,5 +1,7 @@
 //! Several keys in one call.
 
+use std::ops::Range;
+
 use super::Operation;
 use crate::call::{Outcomes, Parts};
 use crate::command::{Command, Dialect, GetPart, Keyed, Set};
@@ -87,29 +89,6 @@ impl<'k> GetMany<'k> {
     pub fn new<K: AsRef<[u8]>>(keys: &'k [K]) -> Result<Self, Error> {
         Ok(Self { keys: keys.iter().map(Key::new).collect::<Result<_, _>>()? })
     }
-
-    /// Asks one server for the keys at `places`, in lines of bounded length.
-    fn split(
-        &self,
-        places: impl Iterator<Item = u32>,
-        mut flush: impl FnMut(std::ops::Range<usize>),
-    ) {
-        let mut bytes = 0;
-        let mut begun = 0;
-        let mut count = 0;
-        for place in places {
-            let length = self.keys[place as usize].as_bytes().len() + 1;
-            if bytes + length > LINE && count > begun {
-                flush(begun..count);
-                (begun, bytes) = (count, 0);
-            }
-            bytes += length;
-            count += 1;
-        }
-        if count > begun {
-            flush(begun..count);
-        }
-    }
 }
 
 /// A list of keys has at most 2^32 of them: more would not fit the memory of their references.
@@ -117,37 +96,57 @@ fn short(place: usize) -> u32 {
     u32::try_from(place).unwrap_or(u32::MAX)
 }
 
-impl Operation for GetMany<'_> {
-    type Part<'a>
-        = GetPart<'a>
-    where
-        Self: 'a;
-    type Output = Many<Option<Value>>;
+/// Splits keys into runs that fit a line each.
+fn lines(keys: &[Key<'_>]) -> impl Iterator<Item = Range<usize>> {
+    let mut begun = 0;
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fitting = keys[begun..].iter().take_while(|key| {
+            bytes += key.as_bytes().len() + 1;
+            bytes <= LINE
+        });
+        let line = begun..begun + fitting.count();
+        begun = line.end;
+        (!line.is_empty()).then_some(line)
+    })
+}
 
-    fn plan<'a>(&'a self, router: &Router, _: Now, parts: &mut Parts<GetPart<'a>>) {
+impl<'k> Operation for GetMany<'k> {
+    type Part = GetPart<'k>;
+    type Output = Many<Option<Value>>;
+    /// How many keys there are.
+    type Rest = usize;
+
+    fn plan(self, router: &Router, _: Now, parts: &mut Parts<GetPart<'k>>) -> usize {
+        let count = self.keys.len();
         if let [server] = router.ids().collect::<Few<_>>().as_slice() {
-            self.split(0..short(self.keys.len()), |run| {
-                parts.push(Ok(*server), GetPart::run(&self.keys, short(run.start)..short(run.end)));
-            });
-            return;
+            for line in lines(&self.keys) {
+                parts.push(Ok(*server), GetPart::run(self.keys[line.clone()].to_vec(), short(line.start)));
+            }
+            return count;
         }
-        let mut by_server = vec![Vec::new(); router.servers().len()];
-        for (place, key) in self.keys.iter().enumerate() {
-            match router.route(*key) {
-                Ok(server) => by_server[server.index()].push(short(place)),
-                Err(error) => parts.push(Err(error), GetPart::picked(&self.keys, vec![short(place)])),
+        let mut by_server = vec![(Vec::new(), Vec::new()); router.servers().len()];
+        for (place, key) in self.keys.into_iter().enumerate() {
+            match router.route(key) {
+                Err(error) => parts.push(Err(error), GetPart::run(vec![key], short(place))),
+                Ok(server) => {
+                    let (keys, places) = &mut by_server[server.index()];
+                    keys.push(key);
+                    places.push(short(place));
+                }
             }
         }
-        for (server, places) in router.ids().zip(by_server) {
-            self.split(places.iter().copied(), |run| {
-                parts.push(Ok(server), GetPart::picked(&self.keys, places[run].to_vec()));
-            });
+        for (server, (keys, places)) in router.ids().zip(by_server) {
+            for line in lines(&keys) {
+                parts.push(Ok(server), GetPart::picked(keys[line.clone()].to_vec(), places[line].to_vec()));
+            }
         }
+        count
     }
 
-    fn merge<'a>(&'a self, outcomes: Outcomes<'_, GetPart<'a>>) -> Result<Self::Output, Error> {
-        let mut results = Vec::with_capacity(self.keys.len());
-        results.resize_with(self.keys.len(), || Ok(None));
+    fn merge(count: usize, outcomes: Outcomes<'_, GetPart<'k>>) -> Result<Self::Output, Error> {
+        let mut results = Vec::with_capacity(count);
+        results.resize_with(count, || Ok(None));
         for (part, outcome) in outcomes {
             let (replies, mut end) = match outcome {
                 Ok(answer) => answer,
@@ -166,7 +165,7 @@ impl Operation for GetMany<'_> {
             }
             // What came before the failure is kept; all else of this part has failed, since nobody knows of a miss.
             if let Err(error) = end {
-                for place in (0..part.len()).filter_map(|index| part.place(index)) {
+                for place in part.places() {
                     if let Some(result @ Ok(None)) = results.get_mut(place) {
                         *result = Err(error.clone());
                     }
@@ -205,28 +204,29 @@ impl<'k, 'v> SetMany<'k, 'v> {
 }
 
 /// One of the values to be stored, and its place among them.
-#[derive(Debug, Clone, Copy)]
-pub struct SetPart<'a> {
-    set: &'a Set<'a, 'a>,
+#[derive(Debug, Clone)]
+pub struct SetPart<'k, 'v> {
+    set: Set<'k, 'v>,
     place: u32,
 }
 
-impl Operation for SetMany<'_, '_> {
-    type Part<'a>
-        = SetPart<'a>
-    where
-        Self: 'a;
+impl<'k, 'v> Operation for SetMany<'k, 'v> {
+    type Part = SetPart<'k, 'v>;
     type Output = Many<()>;
+    /// How many values there are.
+    type Rest = usize;
 
-    fn plan<'a>(&'a self, router: &Router, _: Now, parts: &mut Parts<SetPart<'a>>) {
-        parts.reserve(self.items.len());
-        for (place, set) in self.items.iter().enumerate() {
+    fn plan(self, router: &Router, _: Now, parts: &mut Parts<SetPart<'k, 'v>>) -> usize {
+        let count = self.items.len();
+        parts.reserve(count);
+        for (place, set) in self.items.into_iter().enumerate() {
             parts.push(router.route(set.key()), SetPart { set, place: short(place) });
         }
+        count
     }
 
-    fn merge<'a>(&'a self, outcomes: Outcomes<'_, SetPart<'a>>) -> Result<Self::Output, Error> {
-        let mut results = vec![Ok(()); self.items.len()];
+    fn merge(count: usize, outcomes: Outcomes<'_, SetPart<'k, 'v>>) -> Result<Self::Output, Error> {
+        let mut results = vec![Ok(()); count];
         for (part, result) in outcomes {
             results[part.place as usize] = result;
         }
@@ -234,7 +234,7 @@ impl Operation for SetMany<'_, '_> {
     }
 }
 
-impl Command for SetPart<'_> {
+impl Command for SetPart<'_, '_> {
     type Response = ();
 
     fn encode(&self, dialect: Dialect, now: Now, out: &mut Outbox) -> Result<Shape, Error> {

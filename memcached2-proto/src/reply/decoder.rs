@@ -147,12 +147,7 @@ impl Decoder {
     /// [`Error::Protocol`] when the bytes cannot be such a reply, and when a line or a value exceeds the limits.
     /// Nothing behind that point can be understood.
     #[inline]
-    pub fn decode(
-        &mut self,
-        shape: Shape,
-        keys: &mut AskedKeys,
-        keep: bool,
-    ) -> Result<Option<(Reply, bool)>, Error> {
+    pub fn decode(&mut self, shape: Shape, keys: &mut AskedKeys, keep: bool) -> Result<Option<(Reply, bool)>, Error> {
         loop {
             match &mut self.state {
                 State::Line => {

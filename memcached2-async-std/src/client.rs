@@ -1,0 +1,72 @@
+//! The client: a connection to each server, shared by all tasks.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use memcached2_proto::mux::{Mux, Switchboard, converse};
+use memcached2_proto::{Call, Error, Now, Operation, Options, Router, ServerId};
+
+use crate::stream::drive;
+
+/// A client whose calls are futures.
+///
+/// It is cheap to clone and can be shared by any number of tasks: they share a connection to each server, on which
+/// every caller gets his own answers, whatever becomes of the other callers' futures.
+#[derive(Debug, Clone)]
+pub struct Client {
+    shared: Arc<Switchboard<()>>,
+}
+
+impl Client {
+    /// A client of `servers`, with the default [`Options`]. Nothing is connected yet: it works as soon as they do.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Uri`] when one of the texts names no server; [`proto::Server`](memcached2_proto::Server) says how they
+    /// are written.
+    pub fn new(servers: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Self, Error> {
+        Self::with_options(servers, Options::default())
+    }
+
+    /// A client of `servers` that behaves as `options` say.
+    ///
+    /// # Errors
+    ///
+    /// The same as of [`Client::new`].
+    pub fn with_options(servers: impl IntoIterator<Item = impl AsRef<str>>, options: Options) -> Result<Self, Error> {
+        Ok(Self { shared: Arc::new(Switchboard::new(Router::parse(servers)?, options)) })
+    }
+
+    /// Runs any operation; every other method is a name for one call of this.
+    ///
+    /// Nothing happens until the future is polled. When it is dropped before it is ready, a request that was already
+    /// encoded is still sent, and its reply is thrown away.
+    ///
+    /// # Errors
+    ///
+    /// What the operation makes of the failures of its parts.
+    pub async fn run<O: Operation>(&self, operation: O) -> Result<O::Output, Error> {
+        let shared = &*self.shared;
+        let started = Instant::now();
+        let now = Now::new(started, SystemTime::now);
+        let deadline = started + shared.options().timeout;
+        let mut call = Call::new(operation, shared.router(), now);
+        loop {
+            converse(call.asked(), now, deadline, |server| self.connection(server, now)).await;
+            if !call.settle() {
+                return call.finish();
+            }
+        }
+    }
+
+    memcached2_proto::operations!([async] [.await]);
+
+    /// A connection to a server, driven by the one runtime there is.
+    #[inline]
+    fn connection(&self, server: ServerId, now: Now) -> Result<Arc<Mux>, Error> {
+        let connect_timeout = self.shared.options().connect_timeout;
+        self.shared.connection(server, (), now, |address, driver| {
+            drop(async_std::task::spawn(drive(address, connect_timeout, driver)));
+        })
+    }
+}

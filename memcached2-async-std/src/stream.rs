@@ -1,0 +1,94 @@
+//! The socket: connecting, and the task that drives it.
+
+use std::future::{Future, poll_fn};
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use async_std::net::TcpStream;
+#[cfg(unix)]
+use async_std::os::unix::net::UnixStream;
+use async_std::task::sleep;
+use futures_io::{AsyncRead, AsyncWrite};
+use memcached2_proto::mux::{Alarm, Driver, Duplex};
+use memcached2_proto::{Address, Error};
+
+/// Connects, then serves the callers until the connection ends.
+pub(crate) async fn drive(address: Address, connect_timeout: Duration, mut driver: Driver) {
+    let mut alarm = Timer { set: None };
+    let mut connecting = pin!(async_std::io::timeout(connect_timeout, connect(&address)));
+    let connected = poll_fn(|cx| match connecting.as_mut().poll(cx) {
+        Poll::Ready(connected) => Poll::Ready(Some(connected)),
+        Poll::Pending => driver.poll_connecting(cx, &mut alarm).map(|()| None),
+    });
+    match connected.await {
+        Some(Ok(mut socket)) => poll_fn(|cx| driver.poll(cx, &mut socket, &mut alarm)).await,
+        Some(Err(error)) => driver.end(&Error::connect(&error)),
+        None => {}
+    }
+}
+
+/// A connected socket.
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpStream),
+    #[cfg(unix)]
+    Unix(UnixStream),
+}
+
+/// A name is looked up anew each time, and all its addresses are tried.
+async fn connect(address: &Address) -> io::Result<Socket> {
+    match address {
+        Address::Tcp { host, port } => {
+            let stream = TcpStream::connect((host.as_str(), *port)).await?;
+            stream.set_nodelay(true)?;
+            Ok(Socket::Tcp(stream))
+        }
+        #[cfg(unix)]
+        Address::Unix(path) => Ok(Socket::Unix(UnixStream::connect(path).await?)),
+        #[cfg(not(unix))]
+        Address::Unix(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "no Unix sockets on this system")),
+    }
+}
+
+impl Duplex for Socket {
+    fn poll_read(&mut self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(socket) => Pin::new(socket).poll_read(cx, space),
+            #[cfg(unix)]
+            Self::Unix(socket) => Pin::new(socket).poll_read(cx, space),
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
+            #[cfg(unix)]
+            Self::Unix(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
+        }
+    }
+}
+
+/// One timer for all deadlines of a connection.
+struct Timer {
+    set: Option<(Instant, Sleep)>,
+}
+
+type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl Alarm for Timer {
+    fn poll_until(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<Instant> {
+        if self.set.as_ref().is_none_or(|(set, _)| *set != deadline) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            self.set = Some((deadline, Box::pin(sleep(left))));
+        }
+        match self.set.as_mut().map(|(_, timer)| timer.as_mut().poll(cx)) {
+            Some(Poll::Pending) => Poll::Pending,
+            Some(Poll::Ready(())) | None => {
+                self.set = None;
+                Poll::Ready(Instant::now())
+            }
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Many callers on one connection: what they and its driver share.
+//!
+//! Any number of callers [submit](Mux::submit) requests to a [`Mux`] and wait, each in a slot of its own. One
+//! [`Driver`], run by the transport in a task beside the socket, takes what they have encoded, writes and reads, and
+//! puts the replies into their slots. A caller that waits, or stops waiting, cannot hold up another one, since no
+//! caller touches the socket.
+//!
+//! [`converse`] is the callers' side of a whole [`Call`](crate::Call).
+
+mod converse;
+mod driver;
+mod slots;
+mod switchboard;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+pub use self::converse::{Converse, converse};
+pub use self::driver::{Alarm, Driver, Duplex};
+use self::slots::{Slots, State};
+pub use self::switchboard::Switchboard;
+use crate::command::{Command, Dialect};
+use crate::error::{Error, Landed};
+use crate::few::Few;
+use crate::outbox::Outbox;
+use crate::reply::Reply;
+use crate::time::Now;
+
+/// What callers and the driver of one shared connection have in common.
+///
+/// No waker is woken or dropped while its lock is held: dropping one can drop a task whose drop comes back here.
+#[derive(Debug)]
+pub struct Mux {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    /// What callers have encoded and the driver has not taken over.
+    outbox: Outbox,
+    slots: Slots,
+    /// The number that the next request will have on the connection.
+    ticket: u64,
+    /// Requests whose callers have gone since the driver last looked.
+    forgotten: Vec<u64>,
+    dialect: Dialect,
+    /// The earliest deadline of all slots, or an earlier moment.
+    deadline: Option<Instant>,
+    /// The driver, while it sleeps.
+    driver: Option<Waker>,
+    phase: Phase,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// The client is gone: the driver ends as soon as nobody waits.
+    Closing,
+    /// The driver has ended: nothing can be submitted any more.
+    Ended,
+}
+
+/// What a caller gets: the replies so far, and how they end.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) replies: Few<Reply>,
+    pub(crate) end: Result<(), Failure>,
+}
+
+/// Why a request failed, and whether the connection was most likely dead before it was written.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) error: Error,
+    pub(crate) stale: bool,
+}
+
+/// Why a request was not submitted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotSubmitted {
+    /// The connection has ended; another one is needed.
+    Ended,
+    /// The request cannot be encoded.
+    Invalid(Error),
+}
+
+impl Mux {
+    /// What the callers of a connection share that speaks `dialect` at first and gives its next request the number
+    /// `ticket`.
+    pub(crate) fn new(dialect: Dialect, ticket: u64) -> Self {
+        let inner = Inner {
+            outbox: Outbox::default(),
+            slots: Slots::default(),
+            ticket,
+            forgotten: Vec::new(),
+            dialect,
+            deadline: None,
+            driver: None,
+            phase: Phase::Open,
+        };
+        Self { inner: Mutex::new(inner) }
+    }
+
+    /// A panic while the lock was held cannot have left it half changed: nothing in there calls foreign code but
+    /// `encode`, whose request is then missing from the list and never sent.
+    #[inline]
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Encodes a request and returns the slot that its answer will be in. It never waits: whatever the connection
+    /// does, the driver answers by `deadline`.
+    ///
+    /// # Errors
+    ///
+    /// [`NotSubmitted`]; nothing is queued then.
+    #[inline]
+    pub fn submit<C: Command + ?Sized>(&self, command: &C, now: Now, deadline: Instant) -> Result<u32, NotSubmitted> {
+        let mut guard = self.lock();
+        let inner = &mut *guard;
+        if inner.phase != Phase::Open {
+            return Err(NotSubmitted::Ended);
+        }
+        let slot = inner.slots.open(inner.ticket, deadline);
+        match inner.outbox.request(command, inner.dialect, now, slot) {
+            Ok(request) => inner.outbox.requests.push(request),
+            Err(error) => {
+                inner.slots.free(slot);
+                return Err(NotSubmitted::Invalid(error));
+            }
+        }
+        inner.ticket += 1;
+        if inner.deadline.is_none_or(|earliest| deadline < earliest) {
+            inner.deadline = Some(deadline);
+        }
+        let driver = inner.driver.take();
+        drop(guard);
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+        Ok(slot)
+    }
+
+    /// The answer in a slot, which is free from then on.
+    #[inline]
+    pub(crate) fn poll(&self, slot: u32, cx: &Context<'_>) -> Poll<Outcome> {
+        let mut inner = self.lock();
+        match inner.slots.take(slot) {
+            Some(outcome) => Poll::Ready(outcome),
+            None => {
+                let old = inner.slots.park(slot, cx.waker());
+                drop(inner);
+                drop(old);
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Stops waiting for the answer in a slot. It is read and thrown away when it comes.
+    pub fn forget(&self, slot: u32) {
+        let mut guard = self.lock();
+        let inner = &mut *guard;
+        let (forgotten, rubbish) = inner.slots.leave(slot);
+        inner.forgotten.extend(forgotten);
+        drop(guard);
+        drop(rubbish);
+    }
+
+    /// How many bytes wait to be taken over by the driver: what a long batch waits for before it goes on.
+    pub(crate) fn queued(&self) -> usize {
+        self.lock().outbox.len()
+    }
+
+    /// Whether nothing can be submitted any more.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.lock().phase != Phase::Open
+    }
+
+    /// Ends the connection as soon as everybody who waits has an answer; nothing can be submitted any more.
+    pub fn close(&self) {
+        let mut inner = self.lock();
+        if inner.phase == Phase::Open {
+            inner.phase = Phase::Closing;
+        }
+        let driver = inner.driver.take();
+        drop(inner);
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+    }
+}
+
+impl Failure {
+    fn new(error: &Error, landed: Landed, stale: bool) -> Self {
+        Self { error: error.clone().with_landed(landed), stale }
+    }
+}

@@ -1,0 +1,302 @@
+//! The side of a shared connection that owns the socket.
+
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use super::{Failure, Mux, Phase, State};
+use crate::connection::Connection;
+use crate::error::{Error, Landed};
+use crate::options::Options;
+use crate::outbox::Outbox;
+use crate::reply::Reply;
+use crate::time::Now;
+
+/// A socket that a [`Driver`] can read and write: what every asynchronous stream has.
+pub trait Duplex {
+    /// Reads into `space`; 0 is the end of the stream.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says.
+    fn poll_read(&mut self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>>;
+
+    /// Writes some of `slices` and returns how many bytes.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says.
+    fn poll_write(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>>;
+}
+
+/// The clock of a [`Driver`]: a timer that is set anew when an earlier deadline comes up.
+pub trait Alarm {
+    /// Waits until `deadline`; `Ready` with the present moment, which is not before it.
+    fn poll_until(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<Instant>;
+}
+
+/// Drives one shared connection: it takes what callers have encoded, writes, reads, and hands out the replies.
+///
+/// The transport runs it in a task of its own, and whenever the task is woken calls [`Driver::poll_connecting`] while
+/// it connects, then [`Driver::poll`]. When the driver is dropped, everybody who waits gets an answer, and the next
+/// caller opens another connection.
+#[derive(Debug)]
+pub struct Driver {
+    mux: Arc<Mux>,
+    connection: Connection,
+    /// Swapped with the outbox that callers encode into.
+    taken: Outbox,
+    /// Kept for their memory.
+    arrived: Vec<(u32, Reply, bool)>,
+    wakers: Vec<Waker>,
+    deadline: Option<Instant>,
+    drain: Duration,
+    drain_bytes: usize,
+    connected: bool,
+    ended: bool,
+}
+
+impl Driver {
+    /// The driver of a connection that is yet to be made, and what its callers share. They can submit from now on.
+    #[must_use]
+    pub fn new(options: &Options, now: Now) -> (Self, Arc<Mux>) {
+        let mut connection = Connection::new(options.limits);
+        match options.dialect {
+            Some(dialect) => connection.speak(dialect),
+            None => connection.greet(now),
+        }
+        let mux = Arc::new(Mux::new(connection.dialect(), connection.next_ticket()));
+        let driver = Self {
+            mux: Arc::clone(&mux),
+            connection,
+            taken: Outbox::default(),
+            arrived: Vec::new(),
+            wakers: Vec::new(),
+            deadline: None,
+            drain: options.limits.drain,
+            drain_bytes: options.limits.drain_bytes,
+            connected: false,
+            ended: false,
+        };
+        (driver, mux)
+    }
+
+    /// Keeps the callers' deadlines while the connection is being made. `Ready` when nobody wants it any more.
+    pub fn poll_connecting(&mut self, cx: &mut Context<'_>, alarm: &mut impl Alarm) -> Poll<()> {
+        while self.take_over(Some(cx.waker())) == More::Taken {}
+        self.watch(cx, alarm)
+    }
+
+    /// Reads and writes as far as the socket lets it. `Ready` when the connection has ended, and everybody was told.
+    #[inline]
+    pub fn poll(&mut self, cx: &mut Context<'_>, socket: &mut impl Duplex, alarm: &mut impl Alarm) -> Poll<()> {
+        self.connected = true;
+        match self.turn(cx, socket) {
+            Poll::Pending => self.watch(cx, alarm),
+            Poll::Ready(error) => {
+                self.end(&error);
+                Poll::Ready(())
+            }
+        }
+    }
+
+    /// Tells those whose deadline has passed, and waits for the next deadline.
+    #[inline]
+    fn watch(&mut self, cx: &mut Context<'_>, alarm: &mut impl Alarm) -> Poll<()> {
+        while let Some(deadline) = self.deadline {
+            match alarm.poll_until(cx, deadline) {
+                Poll::Pending => break,
+                Poll::Ready(now) => {
+                    if self.expire(now).is_ready() {
+                        return Poll::Ready(());
+                    }
+                }
+            }
+        }
+        Poll::Pending
+    }
+
+    #[inline]
+    fn turn(&mut self, cx: &mut Context<'_>, socket: &mut impl Duplex) -> Poll<Error> {
+        loop {
+            match socket.poll_read(cx, self.connection.space()) {
+                Poll::Ready(Ok(n)) => {
+                    let end = self.connection.filled(n);
+                    match self.hand_out().and_then(|answered| end.map(|()| answered)) {
+                        Err(error) => return Poll::Ready(error),
+                        // The callers just woken will most likely ask again: their requests are to leave together.
+                        Ok(answered) if answered > 1 => {
+                            cx.waker().wake_by_ref();
+                            return Poll::Pending;
+                        }
+                        Ok(_) => continue,
+                    }
+                }
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Poll::Ready(Err(error)) => return Poll::Ready(Error::lost(&error)),
+                Poll::Pending => {}
+            }
+            loop {
+                let more = self.take_over(Some(cx.waker()));
+                if let Poll::Ready(Err(error)) = self.write(cx, socket) {
+                    return Poll::Ready(error);
+                }
+                match more {
+                    More::Taken => {}
+                    More::Nothing => break,
+                    More::Closed if self.connection.is_busy() => break,
+                    More::Closed => return Poll::Ready(Error::Closed),
+                }
+            }
+            return Poll::Pending;
+        }
+    }
+
+    /// Writes what may go.
+    #[inline]
+    fn write(&mut self, cx: &mut Context<'_>, socket: &mut impl Duplex) -> Poll<Result<(), Error>> {
+        loop {
+            let mut slices = [IoSlice::new(&[]); 16];
+            let count = self.connection.outgoing(&mut slices);
+            if count == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            match socket.poll_write(cx, &slices[..count]) {
+                Poll::Ready(Ok(n)) => self.connection.wrote(n),
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(Error::lost(&error))),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Takes over what callers have encoded since the last time; if that is nothing, leaves `sleeper` to be woken.
+    #[inline]
+    fn take_over(&mut self, sleeper: Option<&Waker>) -> More {
+        let mut guard = self.mux.lock();
+        let inner = &mut *guard;
+        let more = match (inner.outbox.is_empty(), inner.phase) {
+            (false, _) => More::Taken,
+            (true, Phase::Open) => More::Nothing,
+            (true, _) => More::Closed,
+        };
+        if more == More::Taken {
+            std::mem::swap(&mut inner.outbox, &mut self.taken);
+        }
+        self.deadline = inner.deadline;
+        let forgotten = std::mem::take(&mut inner.forgotten);
+        let mut old = None;
+        if let (More::Nothing, Some(sleeper)) = (more, sleeper) {
+            old = inner.driver.replace(sleeper.clone());
+        }
+        drop(guard);
+        drop(old);
+        if more == More::Taken {
+            self.connection.absorb(&mut self.taken);
+        }
+        forgotten.into_iter().for_each(|ticket| self.connection.forget(ticket));
+        more
+    }
+
+    /// Puts the replies that are complete into their slots, and returns how many callers got their answer.
+    #[inline]
+    fn hand_out(&mut self) -> Result<usize, Error> {
+        let failure = loop {
+            match self.connection.next_reply() {
+                Ok(Some(arrived)) => self.arrived.push(arrived),
+                Ok(None) => break None,
+                Err(error) => break Some(error),
+            }
+        };
+        if !self.arrived.is_empty() {
+            let mut guard = self.mux.lock();
+            let inner = &mut *guard;
+            inner.dialect = self.connection.dialect();
+            for (slot, reply, last) in self.arrived.drain(..) {
+                self.wakers.extend(inner.slots.deliver(slot, reply, last));
+            }
+        }
+        let answered = self.wakers.len();
+        self.wakers.drain(..).for_each(Waker::wake);
+        match failure {
+            None => Ok(answered),
+            Some(error) => Err(error),
+        }
+    }
+
+    /// Tells those whose deadline has passed. `Ready` when the connection has ended with that: not a byte has come since
+    /// one of their requests was written, so the server may have stopped altogether; or a reply that nobody waits for
+    /// does not end.
+    #[cold]
+    fn expire(&mut self, now: Instant) -> Poll<()> {
+        self.take_over(None);
+        let mut dead = self.connected && self.connection.draining() > self.drain_bytes;
+        let mut late = Vec::new();
+        let mut guard = self.mux.lock();
+        let inner = &mut *guard;
+        for (at, slot) in inner.slots.pending().filter(|(_, slot)| slot.deadline <= now) {
+            let is_waiting = matches!(slot.state, State::Open);
+            dead |= self.connected && (!is_waiting || self.connection.is_silent_since(slot.ticket));
+            late.push(at);
+        }
+        if dead {
+            drop(guard);
+            self.end_at(&Error::disconnected("closed, since the server had not answered in time"), Some(now));
+            return Poll::Ready(());
+        }
+        for at in late {
+            // Even what was not written yet will be.
+            let failure = Failure::new(&Error::timeout(), Landed::Unknown, false);
+            self.wakers.extend(inner.slots.expire(at, failure, now + self.drain));
+        }
+        inner.deadline = inner.slots.pending().map(|(_, slot)| slot.deadline).min();
+        self.deadline = inner.deadline;
+        drop(guard);
+        self.wakers.drain(..).for_each(Waker::wake);
+        Poll::Pending
+    }
+
+    /// Ends the connection: everybody who waits learns what became of his request.
+    pub fn end(&mut self, error: &Error) {
+        self.end_at(error, None);
+    }
+
+    fn end_at(&mut self, error: &Error, now: Option<Instant>) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        // Nothing can be submitted from here on. What was not taken over before was never written, and must not count
+        // as unknown.
+        self.mux.lock().phase = Phase::Ended;
+        self.take_over(None);
+        let mut guard = self.mux.lock();
+        let inner = &mut *guard;
+        for abandoned in self.connection.abandon() {
+            let failure = match now {
+                Some(now) if inner.slots.is_due(abandoned.tag, now) => {
+                    Failure::new(&Error::timeout(), abandoned.landed, false)
+                }
+                _ => Failure::new(error, abandoned.landed, abandoned.stale),
+            };
+            self.wakers.extend(inner.slots.fail(abandoned.tag, failure));
+        }
+        drop(guard);
+        self.wakers.drain(..).for_each(Waker::wake);
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.end(&Error::disconnected("its runtime has shut down"));
+    }
+}
+
+/// What callers have left for the driver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum More {
+    Taken,
+    Nothing,
+    /// Nothing, and nothing will come any more.
+    Closed,
+}

@@ -1,0 +1,196 @@
+//! Where each caller's answer is put.
+
+use std::task::Waker;
+use std::time::Instant;
+
+use super::{Failure, Outcome};
+use crate::few::Few;
+use crate::reply::Reply;
+
+/// So many slots stay when the last one becomes free; more were a moment's rush.
+const KEPT: usize = 4096;
+
+/// A slab of slots; the number of a slot is the tag of its request.
+#[derive(Debug, Default)]
+pub(super) struct Slots {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+}
+
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) state: State,
+    /// The number of the request on the connection.
+    pub(super) ticket: u64,
+    /// When the slot's state has to change at the latest.
+    pub(super) deadline: Instant,
+    waker: Option<Waker>,
+    replies: Few<Reply>,
+}
+
+/// A slot is freed once: by its owner, or when its reply has been drained.
+#[derive(Debug)]
+pub(super) enum State {
+    /// Nobody's.
+    Free,
+    /// A caller waits and the reply is yet to come.
+    Open,
+    /// The reply is there for the caller.
+    Done(Result<(), Failure>),
+    /// The deadline has passed: the caller is yet to be told, the reply is yet to come.
+    Late(Failure),
+    /// The caller has gone and the reply is yet to come.
+    Gone,
+}
+
+impl Slots {
+    /// A slot for a request.
+    #[inline]
+    pub(super) fn open(&mut self, ticket: u64, deadline: Instant) -> u32 {
+        let fresh = Slot { state: State::Open, ticket, deadline, waker: None, replies: Few::None };
+        match self.free.pop() {
+            Some(slot) => {
+                self.slots[slot as usize] = fresh;
+                slot
+            }
+            None => {
+                self.slots.push(fresh);
+                // More slots than 32 bits can count do not fit the memory.
+                u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
+            }
+        }
+    }
+
+    /// Gives a slot back.
+    #[inline]
+    pub(super) fn free(&mut self, slot: u32) {
+        self.slots[slot as usize].state = State::Free;
+        self.free.push(slot);
+    }
+
+    /// The outcome for the caller, if there is one.
+    #[inline]
+    pub(super) fn take(&mut self, at: u32) -> Option<Outcome> {
+        let slot = &mut self.slots[at as usize];
+        match &slot.state {
+            State::Done(_) => {
+                let State::Done(end) = std::mem::replace(&mut slot.state, State::Free) else { return None };
+                let replies = std::mem::take(&mut slot.replies);
+                self.free.push(at);
+                if self.free.len() == self.slots.len() && self.slots.len() > KEPT {
+                    (self.slots, self.free) = (Vec::new(), Vec::new());
+                }
+                Some(Outcome { replies, end })
+            }
+            State::Late(_) => {
+                let State::Late(failure) = std::mem::replace(&mut slot.state, State::Gone) else { return None };
+                Some(Outcome { replies: Few::None, end: Err(failure) })
+            }
+            State::Open | State::Gone | State::Free => None,
+        }
+    }
+
+    /// Leaves the waker of the caller who waits; the one before comes back, to be dropped without the lock.
+    #[inline]
+    pub(super) fn park(&mut self, at: u32, waker: &Waker) -> Option<Waker> {
+        let slot = &mut self.slots[at as usize];
+        match &slot.waker {
+            Some(old) if old.will_wake(waker) => None,
+            _ => slot.waker.replace(waker.clone()),
+        }
+    }
+
+    /// The caller goes: the ticket of the request if its reply is yet to come, and what is to be dropped without the
+    /// lock.
+    pub(super) fn leave(&mut self, at: u32) -> (Option<u64>, (Option<Waker>, Few<Reply>)) {
+        let slot = &mut self.slots[at as usize];
+        let rubbish = (slot.waker.take(), std::mem::take(&mut slot.replies));
+        let forgotten = match slot.state {
+            State::Open => {
+                slot.state = State::Gone;
+                Some(slot.ticket)
+            }
+            State::Late(_) => {
+                slot.state = State::Gone;
+                None
+            }
+            State::Done(_) => {
+                self.free(at);
+                None
+            }
+            State::Gone | State::Free => None,
+        };
+        (forgotten, rubbish)
+    }
+
+    /// Puts a reply into its slot; the waker of the caller comes back if that was the last one.
+    #[inline]
+    pub(super) fn deliver(&mut self, at: u32, reply: Reply, last: bool) -> Option<Waker> {
+        let slot = self.slots.get_mut(at as usize)?;
+        match slot.state {
+            State::Open => {
+                slot.replies.push(reply);
+                if !last {
+                    return None;
+                }
+                slot.state = State::Done(Ok(()));
+                slot.waker.take()
+            }
+            State::Gone | State::Late(_) if last => {
+                self.drained(at);
+                None
+            }
+            State::Late(_) | State::Gone | State::Free | State::Done(_) => None,
+        }
+    }
+
+    /// The reply that nobody waited for any more has passed by.
+    fn drained(&mut self, at: u32) {
+        let slot = &mut self.slots[at as usize];
+        match std::mem::replace(&mut slot.state, State::Free) {
+            // Its caller is yet to be told, and has been woken for it.
+            State::Late(failure) => slot.state = State::Done(Err(failure)),
+            _ => self.free.push(at),
+        }
+    }
+
+    /// Ends a slot whose request failed; the waker of the caller comes back.
+    pub(super) fn fail(&mut self, at: u32, failure: Failure) -> Option<Waker> {
+        let slot = self.slots.get_mut(at as usize)?;
+        match slot.state {
+            State::Open => {
+                slot.state = State::Done(Err(failure));
+                slot.waker.take()
+            }
+            State::Gone | State::Late(_) => {
+                self.drained(at);
+                None
+            }
+            State::Free | State::Done(_) => None,
+        }
+    }
+
+    /// Whether the deadline of a slot has passed.
+    pub(super) fn is_due(&self, at: u32, now: Instant) -> bool {
+        self.slots.get(at as usize).is_some_and(|slot| slot.deadline <= now)
+    }
+
+    /// Tells the caller who waits in a slot that time is up; its waker comes back.
+    pub(super) fn expire(&mut self, at: u32, failure: Failure, drained_by: Instant) -> Option<Waker> {
+        let slot = self.slots.get_mut(at as usize)?;
+        slot.deadline = drained_by;
+        match slot.state {
+            State::Open => {
+                slot.state = State::Late(failure);
+                slot.waker.take()
+            }
+            State::Late(_) | State::Gone | State::Free | State::Done(_) => None,
+        }
+    }
+
+    /// The slots whose reply is yet to come, with their numbers.
+    pub(super) fn pending(&self) -> impl Iterator<Item = (u32, &Slot)> {
+        let is_pending = |state: &State| matches!(state, State::Open | State::Late(_) | State::Gone);
+        (0..).zip(&self.slots).filter(move |(_, slot)| is_pending(&slot.state))
+    }
+}

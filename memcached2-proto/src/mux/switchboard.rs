@@ -1,0 +1,107 @@
+//! The shared connections of a client: which one a call takes, and when another one is opened.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{Driver, Mux};
+use crate::error::Error;
+use crate::options::Options;
+use crate::router::{Router, ServerId};
+use crate::time::Now;
+use crate::uri::Address;
+
+/// The connections that the tasks of an asynchronous client share.
+///
+/// They are told apart by the runtime `R` that drives them, since a driver stands still when its runtime does: a caller
+/// gets a connection of the runtime he runs in.
+#[derive(Debug)]
+pub struct Switchboard<R> {
+    router: Router,
+    options: Options,
+    stations: Vec<Mutex<Station<R>>>,
+}
+
+/// The connections to one server.
+#[derive(Debug)]
+struct Station<R> {
+    connections: Vec<(R, Arc<Mux>)>,
+    /// Whose turn it is.
+    next: usize,
+}
+
+impl<R: Copy + Eq> Switchboard<R> {
+    /// No connections yet, to the servers of `router`.
+    #[must_use]
+    pub fn new(router: Router, options: Options) -> Self {
+        let stations = router.ids().map(|_| Mutex::new(Station { connections: Vec::new(), next: 0 })).collect();
+        Self { router, options, stations }
+    }
+
+    /// Which server has a key.
+    #[must_use]
+    pub fn router(&self) -> &Router {
+        &self.router
+    }
+
+    /// How the client behaves.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// A connection to a server, driven by `runtime`. If there has to be a new one, `spawn` is given what its task
+    /// needs; callers can use it at once.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoServers`] when there is no such server.
+    #[inline]
+    pub fn connection(
+        &self,
+        id: ServerId,
+        runtime: R,
+        now: Now,
+        spawn: impl FnOnce(Address, Driver),
+    ) -> Result<Arc<Mux>, Error> {
+        let station = self.stations.get(id.index()).ok_or(Error::NoServers)?;
+        let mut station = station.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(mux) = station.pick(runtime, self.options.shared_connections) {
+            return Ok(mux);
+        }
+        let server = self.router.server(id).ok_or(Error::NoServers)?;
+        let (driver, mux) = Driver::new(&self.options, now);
+        station.connections.push((runtime, Arc::clone(&mux)));
+        drop(station);
+        spawn(server.address().clone(), driver);
+        Ok(mux)
+    }
+}
+
+/// The drivers end as soon as everybody who waits has an answer.
+impl<R> Drop for Switchboard<R> {
+    fn drop(&mut self) {
+        for station in &mut self.stations {
+            let station = station.get_mut().unwrap_or_else(PoisonError::into_inner);
+            station.connections.iter().for_each(|(_, mux)| mux.close());
+        }
+    }
+}
+
+impl<R: Copy + Eq> Station<R> {
+    /// The connection whose turn it is; none, if there should be one more.
+    #[inline]
+    fn pick(&mut self, runtime: R, wanted: usize) -> Option<Arc<Mux>> {
+        if let [(owner, mux)] = &self.connections[..] {
+            if wanted == 1 && *owner == runtime && !mux.has_ended() {
+                return Some(Arc::clone(mux));
+            }
+        }
+        self.connections.retain(|(_, mux)| !mux.has_ended());
+        let mut mine = self.connections.iter().filter(|(owner, _)| *owner == runtime);
+        let count = mine.clone().count();
+        if count < wanted {
+            return None;
+        }
+        self.next = (self.next + 1) % count;
+        mine.nth(self.next).map(|(_, mux)| Arc::clone(mux))
+    }
+}

@@ -1,0 +1,106 @@
+//! The socket: connecting, and the task that drives it.
+
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use memcached2_proto::mux::{Alarm, Driver, Duplex};
+use memcached2_proto::{Address, Error};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+#[cfg(unix)]
+use tokio::net::UnixStream;
+use tokio::task::unconstrained;
+use tokio::time::{Sleep, sleep_until, timeout};
+
+/// Connects, then serves the callers until the connection ends.
+pub(crate) async fn drive(address: Address, connect_timeout: Duration, mut driver: Driver) {
+    let mut alarm = Timer { sleep: Box::pin(sleep_until(Instant::now().into())), set: None };
+    let mut connecting = pin!(timeout(connect_timeout, connect(&address)));
+    let connected = poll_fn(|cx| match connecting.as_mut().poll(cx) {
+        Poll::Ready(Ok(connected)) => Poll::Ready(Some(connected)),
+        Poll::Ready(Err(elapsed)) => Poll::Ready(Some(Err(elapsed.into()))),
+        Poll::Pending => driver.poll_connecting(cx, &mut alarm).map(|()| None),
+    });
+    match connected.await {
+        Some(Ok(mut socket)) => poll_fn(|cx| driver.poll(cx, &mut socket, &mut alarm)).await,
+        Some(Err(error)) => driver.end(&Error::connect(&error)),
+        None => {}
+    }
+}
+
+/// A connected socket.
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpStream),
+    #[cfg(unix)]
+    Unix(UnixStream),
+}
+
+/// A name is looked up anew each time, and all its addresses are tried.
+async fn connect(address: &Address) -> io::Result<Socket> {
+    match address {
+        Address::Tcp { host, port } => {
+            let stream = TcpStream::connect((host.as_str(), *port)).await?;
+            stream.set_nodelay(true)?;
+            Ok(Socket::Tcp(stream))
+        }
+        #[cfg(unix)]
+        Address::Unix(path) => Ok(Socket::Unix(UnixStream::connect(path).await?)),
+        #[cfg(not(unix))]
+        Address::Unix(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "no Unix sockets on this system")),
+    }
+}
+
+impl Duplex for Socket {
+    #[inline]
+    fn poll_read(&mut self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut space = ReadBuf::new(space);
+        let result = match self {
+            Self::Tcp(socket) => Pin::new(socket).poll_read(cx, &mut space),
+            #[cfg(unix)]
+            Self::Unix(socket) => Pin::new(socket).poll_read(cx, &mut space),
+        };
+        result.map_ok(|()| space.filled().len())
+    }
+
+    #[inline]
+    fn poll_write(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        match (self, slices) {
+            (Self::Tcp(socket), [one]) => Pin::new(socket).poll_write(cx, one),
+            (Self::Tcp(socket), many) => Pin::new(socket).poll_write_vectored(cx, many),
+            #[cfg(unix)]
+            (Self::Unix(socket), [one]) => Pin::new(socket).poll_write(cx, one),
+            #[cfg(unix)]
+            (Self::Unix(socket), many) => Pin::new(socket).poll_write_vectored(cx, many),
+        }
+    }
+}
+
+/// One timer for all deadlines of a connection.
+#[derive(Debug)]
+struct Timer {
+    sleep: Pin<Box<Sleep>>,
+    /// What it is set to, and has been polled for by this task.
+    set: Option<Instant>,
+}
+
+impl Alarm for Timer {
+    #[inline]
+    fn poll_until(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<Instant> {
+        if self.set == Some(deadline) && !self.sleep.is_elapsed() {
+            return Poll::Pending;
+        }
+        if self.set != Some(deadline) {
+            self.sleep.as_mut().reset(deadline.into());
+            self.set = Some(deadline);
+        }
+        // A timer put off for the sake of fairness would not know whom to wake.
+        pin!(unconstrained(self.sleep.as_mut())).poll(cx).map(|()| {
+            self.set = None;
+            Instant::now()
+        })
+    }
+}

@@ -1,0 +1,183 @@
+//! A meter for the clients: one workload, one client, one line of figures.
+//!
+//! ```text
+//! cargo run --release -p memcached2-testkit --example ops -- <sync|tokio|async-std> <workload> <n> <host:port>
+//! ```
+//!
+//! It stores 100 keys `bench:key:000000` to `bench:key:000099`, does the workload `n` times with one client, and prints
+//! `<client> <workload> <operations per second> <CPU microseconds per operation>`. `THREADS` sets the workers of the
+//! Tokio runtime (1 unless set), `CONNECTIONS` how many connections an asynchronous client shares.
+//!
+//! | workload | an operation |
+//! |---|---|
+//! | `get10`, `get1k`, `get100k` | a get of a value of that size, one after the other over all keys |
+//! | `set1k` | a set of 1 KiB |
+//! | `mget100`, `mset100` | one call for all 100 keys, of 100 bytes each |
+//! | `conc64` | a get of 100 bytes, by 64 threads or tasks that share the client |
+#![expect(clippy::expect_used, clippy::print_stdout, reason = "a tool for developers")]
+
+use std::time::{Duration, Instant};
+
+use memcached2_proto::{Expiry, Options};
+
+/// How many threads or tasks share the client in `conc64`.
+const CALLERS: usize = 64;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [client, workload, count, server] = &arguments[..] else { usage() };
+    let (Ok(count), Some(size)) = (count.parse::<usize>(), size(workload)) else { usage() };
+    let job = Job { workload, count, size, server };
+    let (elapsed, cpu) = match client.as_str() {
+        "sync" => blocking(&job),
+        "tokio" => tokio(&job),
+        "async-std" => async_std::task::block_on(smol(&job)),
+        _ => usage(),
+    };
+    let (rate, cpu) = (count as f64 / elapsed.as_secs_f64(), cpu.as_secs_f64() * 1e6 / count as f64);
+    println!("{client} {workload} {rate:.0} {cpu:.3}");
+}
+
+fn usage() -> ! {
+    println!("usage: ops <sync|tokio|async-std> <workload> <n> <host:port>");
+    println!("workloads: get10 get1k get100k set1k mget100 mset100 conc64");
+    std::process::exit(2)
+}
+
+/// What is measured.
+#[derive(Debug, Clone, Copy)]
+struct Job<'a> {
+    workload: &'a str,
+    count: usize,
+    size: usize,
+    server: &'a str,
+}
+
+/// The size of the values of a workload.
+fn size(workload: &str) -> Option<usize> {
+    Some(match workload {
+        "get10" => 10,
+        "get1k" | "set1k" => 1024,
+        "get100k" => 100 * 1024,
+        "mget100" | "mset100" | "conc64" => 100,
+        _ => return None,
+    })
+}
+
+fn keys() -> Vec<String> {
+    (0..100).map(|number| format!("bench:key:{number:06}")).collect()
+}
+
+fn options() -> Options {
+    let options = Options::default().timeout(Duration::from_secs(30));
+    match std::env::var("CONNECTIONS").ok().and_then(|text| text.parse().ok()) {
+        Some(connections) => options.shared_connections(connections),
+        None => options,
+    }
+}
+
+/// The time and the CPU time, user and system, that the process takes to do something.
+struct Meter(Instant, Duration);
+
+impl Meter {
+    fn start() -> Self {
+        Self(Instant::now(), cpu())
+    }
+
+    fn stop(self) -> (Duration, Duration) {
+        (self.0.elapsed(), cpu().saturating_sub(self.1))
+    }
+}
+
+#[expect(clippy::cast_sign_loss, reason = "a clock that does not go back")]
+fn cpu() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec as u64, u32::try_from(time.tv_nsec).unwrap_or_default())
+}
+
+fn blocking(job: &Job<'_>) -> (Duration, Duration) {
+    let client = memcached2_sync::Client::with_options([job.server], options()).expect("a server");
+    let (keys, value) = (keys(), vec![b'x'; job.size]);
+    let items: Vec<_> = keys.iter().map(|key| (key, &value)).collect();
+    client.set_many(&items, Expiry::Never).and_then(memcached2_sync::Many::all).expect("memcached runs there");
+    let get = |at: usize| assert!(client.get(&keys[at % keys.len()]).expect("an answer").is_some());
+    let meter = Meter::start();
+    match job.workload {
+        "set1k" => {
+            for at in 0..job.count {
+                client.set(&keys[at % keys.len()], &value, Expiry::Never).expect("stored");
+            }
+        }
+        "mget100" => {
+            for _ in 0..job.count {
+                assert_eq!(client.get_many(&keys).expect("an answer").len(), keys.len());
+            }
+        }
+        "mset100" => {
+            for _ in 0..job.count {
+                client.set_many(&items, Expiry::Never).and_then(memcached2_sync::Many::all).expect("stored");
+            }
+        }
+        "conc64" => std::thread::scope(|scope| {
+            for caller in 0..CALLERS {
+                scope.spawn(move || (0..job.count / CALLERS).for_each(|at| get(at + caller)));
+            }
+        }),
+        _ => (0..job.count).for_each(get),
+    }
+    meter.stop()
+}
+
+/// The workloads of an asynchronous client; each runs in a task, as it would in a server.
+macro_rules! run {
+    ($client:ident, $job:ident, |$task:ident| $spawn:expr) => {{
+        let (keys, value) = (keys(), vec![b'x'; $job.size]);
+        let items: Vec<_> = keys.iter().map(|key| (key.clone(), value.clone())).collect();
+        $client.set_many(&items, Expiry::Never).await.and_then(|many| many.all()).expect("memcached runs there");
+        let (count, workload) = ($job.count, $job.workload.to_owned());
+        let callers = if workload == "conc64" { CALLERS } else { 1 };
+        let meter = Meter::start();
+        let tasks: Vec<_> = (0..callers)
+            .map(|caller| {
+                let (client, keys, value, items, workload) =
+                    ($client.clone(), keys.clone(), value.clone(), items.clone(), workload.clone());
+                let $task = async move {
+                    for at in 0..count / callers {
+                        let key = &keys[(at + caller) % keys.len()];
+                        match workload.as_str() {
+                            "set1k" => client.set(key, &value, Expiry::Never).await.expect("stored"),
+                            "mget100" => {
+                                assert_eq!(client.get_many(&keys).await.expect("an answer").len(), keys.len());
+                            }
+                            "mset100" => {
+                                let stored = client.set_many(&items, Expiry::Never).await;
+                                stored.and_then(|many| many.all()).expect("stored");
+                            }
+                            _ => assert!(client.get(key).await.expect("an answer").is_some()),
+                        }
+                    }
+                };
+                $spawn
+            })
+            .collect();
+        futures::future::join_all(tasks).await;
+        meter.stop()
+    }};
+}
+
+fn tokio(job: &Job<'_>) -> (Duration, Duration) {
+    let threads = std::env::var("THREADS").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    let runtime = match threads {
+        1 => tokio::runtime::Builder::new_current_thread().enable_all().build(),
+        _ => tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build(),
+    };
+    runtime.expect("a runtime").block_on(async {
+        let client = memcached2_tokio::Client::with_options([job.server], options()).expect("a server");
+        run!(client, job, |task| tokio::spawn(task))
+    })
+}
+
+async fn smol(job: &Job<'_>) -> (Duration, Duration) {
+    let client = memcached2_async_std::Client::with_options([job.server], options()).expect("a server");
+    run!(client, job, |task| async_std::task::spawn(task))
+}
