@@ -163,8 +163,8 @@ impl<'r, O: Operation> Call<'r, O> {
     ///
     /// What the operation makes of the failures of its parts.
     #[inline]
-    pub fn finish(self) -> Result<O::Output, Error> {
-        O::merge(self.rest, Outcomes { router: self.router, parts: self.parts.0.into_iter() })
+    pub fn finish(mut self) -> Result<O::Output, Error> {
+        O::merge(self.rest, Outcomes { router: self.router, parts: self.parts.0.as_mut_slice().iter_mut() })
     }
 }
 
@@ -189,13 +189,18 @@ impl<P: Command> Asked<P> {
 pub struct Leg<'c, P> {
     asked: &'c mut [Asked<P>],
     open: usize,
+    retry: bool,
 }
 
 impl<'c, P> Leg<'c, P> {
     #[inline]
     fn new(asked: &'c mut [Asked<P>]) -> Option<Self> {
-        let open = asked.iter().filter(|asked| asked.is_open()).count();
-        (open > 0).then_some(Self { asked, open })
+        let (mut open, mut retry) = (0, false);
+        for asked in asked.iter().filter(|asked| asked.is_open()) {
+            open += 1;
+            retry |= asked.retried;
+        }
+        (open > 0).then_some(Self { asked, open, retry })
     }
 
     /// The server to ask.
@@ -209,7 +214,7 @@ impl<'c, P> Leg<'c, P> {
     #[must_use]
     #[inline]
     pub fn is_retry(&self) -> bool {
-        self.asked.iter().any(|asked| asked.retried && asked.is_open())
+        self.retry
     }
 
     /// Ends all open parts with an error: no connection could be had, so nothing was sent.
@@ -270,21 +275,21 @@ impl<P: Command> Leg<'_, P> {
 #[derive(Debug)]
 pub struct Outcomes<'c, P> {
     router: &'c Router,
-    parts: <Few<Asked<P>> as IntoIterator>::IntoIter,
+    parts: std::slice::IterMut<'c, Asked<P>>,
 }
 
-impl<P: Command> Iterator for Outcomes<'_, P> {
-    type Item = (P, Result<P::Response, Error>);
+impl<'c, P: Command> Iterator for Outcomes<'c, P> {
+    type Item = (&'c P, Result<P::Response, Error>);
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let Asked { part, server, replies, state, .. } = self.parts.next()?;
         let end = match state {
             State::Answered => Ok(()),
-            State::Failed { error, .. } => Err(error),
+            State::Failed { error, .. } => Err(error.clone()),
             State::Open => Err(Error::Closed),
         };
-        let result = part.answer(replies, end).map_err(|error| match self.router.server(server) {
+        let result = part.answer(std::mem::take(replies), end).map_err(|error| match self.router.server(*server) {
             Some(server) => error.at(server.shared_name()),
             None => error,
         });

@@ -10,7 +10,7 @@ use crate::command::{Command, Dialect, Version, VersionText};
 use crate::error::{Error, Landed};
 use crate::limits::Limits;
 use crate::outbox::{Outbox, Request};
-use crate::reply::{AskedKeys, Decoder, Reply, Shape};
+use crate::reply::{Decoder, Reply, Shape};
 use crate::time::Now;
 
 /// One connection without its socket: requests go in, bytes come out; bytes go in, replies come out.
@@ -27,14 +27,12 @@ use crate::time::Now;
 /// a whole program around it.
 #[derive(Debug)]
 pub struct Connection {
-    outbox: Outbox,
     sending: Sending,
     waits: VecDeque<Wait>,
     /// The ticket of the front wait.
     first: u64,
     /// How many of the waits have left whole.
     flown: usize,
-    keys: AskedKeys,
     decoder: Decoder,
     /// How many bytes have come.
     received: u64,
@@ -86,12 +84,10 @@ impl Connection {
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         Self {
-            outbox: Outbox::default(),
             sending: Sending::default(),
             waits: VecDeque::new(),
             first: 0,
             flown: 0,
-            keys: AskedKeys::default(),
             decoder: Decoder::new(limits),
             received: 0,
             front_since: 0,
@@ -134,11 +130,8 @@ impl Connection {
         if let Some(error) = &self.failed {
             return Err(error.clone().with_landed(Landed::NotSent));
         }
-        let request = self.outbox.request(command, self.dialect, now, tag)?;
-        let base = self.sending.end();
-        self.keys.absorb(&mut self.outbox.keys);
-        self.sending.absorb(&mut self.outbox);
-        self.wait(request, base, kind);
+        let request = self.sending.outbox().request(command, self.dialect, now, tag)?;
+        self.wait(request, kind);
         Ok(())
     }
 
@@ -146,22 +139,19 @@ impl Connection {
     /// [`Connection::next_ticket`], and each next one has the next number.
     #[inline]
     pub fn absorb(&mut self, outbox: &mut Outbox) {
-        let base = self.sending.end();
-        self.keys.absorb(&mut outbox.keys);
-        let mut requests = std::mem::take(&mut outbox.requests);
         self.sending.absorb(outbox);
-        requests.drain(..).for_each(|request| self.wait(request, base, Kind::Asked));
-        outbox.requests = requests;
+        outbox.requests.drain(..).for_each(|request| self.wait(request, Kind::Asked));
     }
 
     #[inline]
-    fn wait(&mut self, request: Request, base: u64, kind: Kind) {
-        let Request { tag, shape, keys, end } = request;
+    fn wait(&mut self, request: Request, kind: Kind) {
+        let Request { tag, shape, keys, length } = request;
         if self.waits.is_empty() {
-            self.keys.open(keys as usize);
+            self.sending.keys().open(keys as usize);
             self.front_since = self.received;
         }
-        self.waits.push_back(Wait { tag, shape, keys, kind, end: base + end as u64, received: 0 });
+        let end = self.sending.queued(length);
+        self.waits.push_back(Wait { tag, shape, keys, kind, end, received: 0 });
     }
 
     /// The number that the next request will have: what [`Connection::forget`] knows it by.
@@ -239,7 +229,7 @@ impl Connection {
     #[must_use]
     #[inline]
     pub fn is_flushed(&self) -> bool {
-        self.sending.written() == self.sending.end()
+        self.sending.is_flushed()
     }
 
     /// Where to read into; never empty, if [`Connection::next_reply`] is called until it returns none.
@@ -281,7 +271,7 @@ impl Connection {
                 };
             };
             let (tag, shape, kind, end) = (wait.tag, wait.shape, wait.kind, wait.end);
-            match self.decoder.decode(shape, &mut self.keys, kind != Kind::Forgotten) {
+            match self.decoder.decode(shape, self.sending.keys(), kind != Kind::Forgotten) {
                 Ok(None) => return Ok(None),
                 Err(error) => return Err(self.fail(error)),
                 Ok(Some((reply, last))) => {
@@ -309,13 +299,13 @@ impl Connection {
     fn pop(&mut self) {
         self.served = true;
         self.first += 1;
-        self.keys.close();
+        self.sending.keys().close();
         if let Some(done) = self.waits.pop_front() {
             self.flown = self.flown.saturating_sub(1);
             self.sending.answered(&done);
         }
         if let Some(next) = self.waits.front() {
-            self.keys.open(next.keys as usize);
+            self.sending.keys().open(next.keys as usize);
             // What is in the buffer already belongs to the next reply.
             self.front_since = self.received - self.decoder.pending().len() as u64;
         }

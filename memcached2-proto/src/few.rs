@@ -17,7 +17,8 @@ impl<T> Few<T> {
     #[inline]
     pub fn push(&mut self, element: T) {
         match self {
-            Self::None => *self = Self::One(element),
+            // Nothing is there to be dropped, which the compiler does not see.
+            Self::None => std::mem::forget(std::mem::replace(self, Self::One(element))),
             Self::Many(many) => many.push(element),
             Self::One(_) => self.push_second(element),
         }
@@ -65,15 +66,36 @@ impl<T> Few<T> {
 
 impl<T> IntoIterator for Few<T> {
     type Item = T;
-    type IntoIter = std::iter::Chain<std::option::IntoIter<T>, std::vec::IntoIter<T>>;
+    type IntoIter = IntoIter<T>;
 
-    fn into_iter(self) -> Self::IntoIter {
-        let (one, many) = match self {
-            Self::None => (None, Vec::new()),
-            Self::One(one) => (Some(one), Vec::new()),
-            Self::Many(many) => (None, many),
-        };
-        one.into_iter().chain(many)
+    #[inline]
+    fn into_iter(self) -> IntoIter<T> {
+        match self {
+            Self::None => IntoIter::One(None),
+            Self::One(one) => IntoIter::One(Some(one)),
+            Self::Many(many) => IntoIter::Many(many.into_iter()),
+        }
+    }
+}
+
+/// The elements of a [`Few`], one after the other.
+#[derive(Debug)]
+pub enum IntoIter<T> {
+    /// At most one is left, inline.
+    One(Option<T>),
+    /// Any number is left.
+    Many(std::vec::IntoIter<T>),
+}
+
+impl<T> Iterator for IntoIter<T> {
+    type Item = T;
+
+    #[inline]
+    fn next(&mut self) -> Option<T> {
+        match self {
+            Self::One(one) => one.take(),
+            Self::Many(many) => many.next(),
+        }
     }
 }
 

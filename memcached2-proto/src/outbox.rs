@@ -1,5 +1,7 @@
 //! Encoded requests on their way out.
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 
 use crate::command::{Command, Dialect};
@@ -14,9 +16,7 @@ use crate::value::Data;
 pub struct Outbox {
     pub(crate) bytes: Vec<u8>,
     /// Values to be written at these places between `bytes`, in order.
-    pub(crate) shared: Vec<(usize, Bytes)>,
-    /// The sum of their lengths.
-    shared_length: usize,
+    pub(crate) shared: VecDeque<(usize, Bytes)>,
     /// The requests, oldest first.
     pub(crate) requests: Vec<Request>,
     /// The keys that their replies must name.
@@ -30,8 +30,8 @@ pub(crate) struct Request {
     pub(crate) shape: Shape,
     /// The size of its part of the asked keys.
     pub(crate) keys: u32,
-    /// Where it ends, counted in bytes from the beginning of the outbox, shared values included.
-    pub(crate) end: usize,
+    /// How many bytes it takes, shared values included.
+    pub(crate) length: u64,
 }
 
 impl Outbox {
@@ -65,10 +65,7 @@ impl Outbox {
     pub fn put_data(&mut self, data: &Data<'_>) {
         match data.share() {
             None => self.bytes.extend_from_slice(data.as_bytes()),
-            Some(shared) => {
-                self.shared_length += shared.len();
-                self.shared.push((self.bytes.len(), shared));
-            }
+            Some(shared) => self.shared.push_back((self.bytes.len(), shared)),
         }
     }
 
@@ -76,7 +73,7 @@ impl Outbox {
     #[must_use]
     #[inline]
     pub fn len(&self) -> usize {
-        self.bytes.len() + self.shared_length
+        self.bytes.len() + self.shared.iter().map(|(_, value)| value.len()).sum::<usize>()
     }
 
     /// Whether nothing is queued here.
@@ -100,29 +97,26 @@ impl Outbox {
             Ok(shape) => {
                 // A request's keys fit: a line of them is far below 4 GiB.
                 let keys = u32::try_from(self.keys.size() - keys).unwrap_or(u32::MAX);
-                Ok(Request { tag, shape, keys, end: self.len() })
+                let shared: usize = self.shared.range(shared..).map(|(_, value)| value.len()).sum();
+                Ok(Request { tag, shape, keys, length: (self.bytes.len() - bytes + shared) as u64 })
             }
             Err(error) => {
                 self.bytes.truncate(bytes);
                 self.shared.truncate(shared);
-                self.shared_length = self.shared.iter().map(|(_, value)| value.len()).sum();
                 self.keys.truncate(keys);
                 Err(error)
             }
         }
     }
 
-    /// Empties it and keeps its memory, unless that is much.
+    /// Empties `bytes` and keeps their memory, unless that is much.
     #[inline]
-    pub(crate) fn clear(&mut self) {
+    pub(crate) fn recycle(bytes: &mut Vec<u8>) {
         /// What one busy moment may leave behind.
         const KEPT: usize = 256 * 1024;
-        self.bytes.clear();
-        if self.bytes.capacity() > KEPT {
-            self.bytes.shrink_to(KEPT);
+        bytes.clear();
+        if bytes.capacity() > KEPT {
+            bytes.shrink_to(KEPT);
         }
-        self.shared.clear();
-        self.shared_length = 0;
-        self.requests.clear();
     }
 }

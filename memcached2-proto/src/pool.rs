@@ -26,11 +26,19 @@ impl Default for PoolLimits {
 /// The one used last is used first, so that the others can grow old.
 #[derive(Debug)]
 pub struct Pool<S> {
-    idle: Vec<(S, Instant)>,
+    idle: Vec<Idle<S>>,
     /// How many connections there are, idle or in use.
     open: usize,
     waiting: usize,
     limits: PoolLimits,
+}
+
+#[derive(Debug)]
+struct Idle<S> {
+    connection: S,
+    since: Instant,
+    /// Until when it is used without a look.
+    trusted: Instant,
 }
 
 /// What to do to get a connection.
@@ -57,12 +65,11 @@ impl<S> Pool<S> {
     /// What to do to get a connection.
     #[inline]
     pub fn checkout(&mut self, now: Instant) -> Checkout<S> {
-        if let Some((connection, since)) = self.idle.pop() {
-            let idle = now.saturating_duration_since(since);
-            if idle <= self.limits.trusted {
+        if let Some(Idle { connection, since, trusted }) = self.idle.pop() {
+            if now <= trusted {
                 return Checkout::Reuse(connection);
             }
-            if idle <= self.limits.idle {
+            if now.saturating_duration_since(since) <= self.limits.idle {
                 return Checkout::Look(connection);
             }
             // The others have been idle for even longer.
@@ -85,12 +92,12 @@ impl<S> Pool<S> {
     /// Takes a connection back that is in step; `true` asks for one waiting caller to be woken.
     #[inline]
     pub fn checkin(&mut self, connection: S, now: Instant) -> bool {
-        let oldest = self.idle.first().map(|(_, since)| now.saturating_duration_since(*since));
+        let oldest = self.idle.first().map(|idle| now.saturating_duration_since(idle.since));
         if oldest.is_some_and(|idle| idle > self.limits.idle) {
             self.idle.remove(0);
             self.open -= 1;
         }
-        self.idle.push((connection, now));
+        self.idle.push(Idle { connection, since: now, trusted: now + self.limits.trusted });
         self.waiting > 0
     }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use memcached2_proto::{
-    Call, Checkout, Command, Connection, Dialect, Error, Few, Leg, Now, Operation, Options, Pool, Router, ServerId,
+    Call, Checkout, Command, Connection, Dialect, Error, Leg, Now, Operation, Options, Pool, Router, ServerId,
 };
 
 use crate::stream::{Patience, Stream};
@@ -76,16 +76,11 @@ impl Client {
         let mut patience = Patience::new(started, shared.options.timeout);
         let mut call = Call::new(operation, &shared.router, now);
         loop {
-            let mut under_way = Few::None;
-            for mut leg in call.legs() {
-                match shared.ask(&mut leg, now, &mut patience) {
-                    Ok(link) => under_way.push((leg, link)),
-                    Err(error) => leg.fail(&error),
-                }
+            let mut legs = call.legs();
+            if let Some(leg) = legs.next() {
+                shared.round(leg, &mut legs, now, &mut patience);
             }
-            for (leg, link) in under_way {
-                shared.hear(leg, link, now, &mut patience);
-            }
+            drop(legs);
             if !call.settle() {
                 return call.finish();
             }
@@ -96,6 +91,36 @@ impl Client {
 }
 
 impl Shared {
+    /// Asks one server, then the others, and then hears the one: so all of them work at the same time.
+    #[inline]
+    fn round<'c, P: Command + 'c>(
+        &self,
+        mut leg: Leg<'c, P>,
+        others: &mut impl Iterator<Item = Leg<'c, P>>,
+        now: Now,
+        patience: &mut Patience,
+    ) {
+        let asked = self.ask(&mut leg, now, patience);
+        if let Some(next) = others.next() {
+            self.next_round(next, others, now, patience);
+        }
+        match asked {
+            Ok(link) => self.hear(leg, link, now, patience),
+            Err(error) => leg.fail(&error),
+        }
+    }
+
+    /// The same behind a call, so that the one above can be inlined for the first server, which is often the only one.
+    fn next_round<'c, P: Command + 'c>(
+        &self,
+        leg: Leg<'c, P>,
+        others: &mut impl Iterator<Item = Leg<'c, P>>,
+        now: Now,
+        patience: &mut Patience,
+    ) {
+        self.round(leg, others, now, patience);
+    }
+
     /// Writes the requests of a leg, as many as may go before their replies are read.
     #[inline]
     fn ask<P: Command>(&self, leg: &mut Leg<'_, P>, now: Now, patience: &mut Patience) -> Result<Box<Link>, Error> {
@@ -216,15 +241,16 @@ impl Link {
     /// Writes all that may go before replies are read.
     #[inline]
     fn write(&mut self, patience: &mut Patience) -> Result<(), Error> {
-        loop {
-            let mut slices = [std::io::IoSlice::new(&[]); 16];
+        while !self.connection.is_flushed() {
+            let mut slices = [std::io::IoSlice::new(&[]); 4];
             let count = self.connection.outgoing(&mut slices);
             if count == 0 {
-                return Ok(());
+                break;
             }
             let n = self.stream.write(&slices[..count], patience)?;
             self.connection.wrote(n);
         }
+        Ok(())
     }
 
     /// Reads until all replies of the leg are there, and writes what is left as soon as it may go.

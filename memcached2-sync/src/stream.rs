@@ -13,7 +13,8 @@ use socket2::SockRef;
 /// How long a call may still take.
 #[derive(Debug)]
 pub(crate) struct Patience {
-    deadline: Instant,
+    started: Instant,
+    timeout: Duration,
     /// Whether anything so far can have taken time. Until then the socket's own timeouts, set to the whole of it once,
     /// are right, and neither the clock nor the socket has to be asked.
     spent: bool,
@@ -28,13 +29,13 @@ const SMALL: usize = 4 * 1024;
 
 impl Patience {
     pub(crate) fn new(started: Instant, timeout: Duration) -> Self {
-        Self { deadline: started + timeout, spent: false }
+        Self { started, timeout, spent: false }
     }
 
     /// How much is left, which is never zero.
     pub(crate) fn left(&mut self) -> Result<Duration, Error> {
         self.spent = true;
-        match self.deadline.saturating_duration_since(Instant::now()) {
+        match self.timeout.saturating_sub(self.started.elapsed()) {
             Duration::ZERO => Err(Error::timeout()),
             left => Ok(left),
         }
@@ -45,10 +46,11 @@ impl Patience {
 #[derive(Debug)]
 pub(crate) struct Stream {
     socket: Socket,
-    /// The timeouts the socket has, and what they are for a call that has not begun to wait.
-    read_timeout: Duration,
-    write_timeout: Duration,
+    /// The timeout of a call that has not begun to wait.
     whole: Duration,
+    /// The timeouts the socket has, where they are others.
+    read_timeout: Option<Duration>,
+    write_timeout: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -70,7 +72,7 @@ impl Stream {
             Address::Unix(_) => Err(io::Error::new(ErrorKind::Unsupported, "no Unix sockets on this system")),
         };
         let whole = options.timeout;
-        let stream = socket.map(|socket| Self { socket, read_timeout: whole, write_timeout: whole, whole });
+        let stream = socket.map(|socket| Self { socket, whole, read_timeout: None, write_timeout: None });
         stream
             .and_then(|stream| {
                 stream.socket.as_ref().set_read_timeout(Some(whole))?;
@@ -83,10 +85,9 @@ impl Stream {
     #[inline]
     pub(crate) fn read(&mut self, space: &mut [u8], patience: &mut Patience) -> Result<usize, Error> {
         loop {
-            let timeout = self.timeout(patience)?;
-            if wants_change(self.read_timeout, timeout) {
-                self.socket.as_ref().set_read_timeout(Some(timeout)).map_err(|error| Error::lost(&error))?;
-                self.read_timeout = timeout;
+            if patience.spent || self.read_timeout.is_some() {
+                let set = |timeout| self.socket.as_ref().set_read_timeout(Some(timeout));
+                adjust(&mut self.read_timeout, self.whole, patience, set)?;
             }
             patience.spent = true;
             let result = match &mut self.socket {
@@ -104,10 +105,9 @@ impl Stream {
     #[inline]
     pub(crate) fn write(&mut self, slices: &[IoSlice<'_>], patience: &mut Patience) -> Result<usize, Error> {
         loop {
-            let timeout = self.timeout(patience)?;
-            if wants_change(self.write_timeout, timeout) {
-                self.socket.as_ref().set_write_timeout(Some(timeout)).map_err(|error| Error::lost(&error))?;
-                self.write_timeout = timeout;
+            if patience.spent || self.write_timeout.is_some() {
+                let set = |timeout| self.socket.as_ref().set_write_timeout(Some(timeout));
+                adjust(&mut self.write_timeout, self.whole, patience, set)?;
             }
             let result = match (&mut self.socket, slices) {
                 (Socket::Tcp(socket), [one]) => socket.write(one),
@@ -125,12 +125,6 @@ impl Stream {
                 Err(error) => explain(&error)?,
             }
         }
-    }
-
-    /// The timeout for the next system call.
-    #[inline]
-    fn timeout(&self, patience: &mut Patience) -> Result<Duration, Error> {
-        if patience.spent { patience.left() } else { Ok(self.whole) }
     }
 
     /// Whether the server has neither closed the connection nor sent anything.
@@ -153,10 +147,21 @@ impl Socket {
     }
 }
 
-/// Whether a socket's timeout is too far from what it should be: never shorter, hardly longer.
-#[inline]
-fn wants_change(timeout: Duration, wanted: Duration) -> bool {
-    timeout < wanted || timeout - wanted > SLACK
+/// Gives a socket the timeout for its next system call: never less than is left, and hardly more.
+#[cold]
+fn adjust(
+    now: &mut Option<Duration>,
+    whole: Duration,
+    patience: &mut Patience,
+    set: impl FnOnce(Duration) -> io::Result<()>,
+) -> Result<(), Error> {
+    let wanted = if patience.spent { patience.left()? } else { whole };
+    let has = now.unwrap_or(whole);
+    if has < wanted || has - wanted > SLACK {
+        set(wanted).map_err(|error| Error::lost(&error))?;
+        *now = (wanted != whole).then_some(wanted);
+    }
+    Ok(())
 }
 
 /// What a failed system call means: nothing, if it was only interrupted.

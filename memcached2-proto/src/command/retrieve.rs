@@ -57,10 +57,13 @@ impl Command for Get<'_> {
 
     #[inline]
     fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<Option<Value>, Error> {
-        match only(replies, end)? {
-            Reply::Value(_, value) => Ok(Some(value)),
-            Reply::Miss => Ok(None),
-            other => Err(senseless(&other)),
+        match (replies, end) {
+            (Few::One(Reply::Value(_, value)), Ok(())) => Ok(Some(value)),
+            (replies, end) => match only(replies, end)? {
+                Reply::Value(_, value) => Ok(Some(value)),
+                Reply::Miss => Ok(None),
+                other => Err(senseless(&other)),
+            },
         }
     }
 

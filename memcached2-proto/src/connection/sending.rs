@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
-use bytes::{Buf, Bytes};
+use bytes::Buf;
 
 use super::Wait;
 use crate::outbox::Outbox;
+use crate::reply::AskedKeys;
 
 /// Unanswered request bytes stay below this, unless the replies to them are sure to fit the socket's buffers: it is
 /// what two kernels buffer for a connection on any system.
@@ -17,11 +18,9 @@ const LINES: usize = 256;
 /// The queue of bytes to be written. Positions are counted from the beginning of the stream.
 #[derive(Debug, Default)]
 pub(super) struct Sending {
-    bytes: Vec<u8>,
-    /// How many of `bytes` were written.
+    /// Encoded requests, of which `at` bytes are written; of the first shared value it holds the rest.
+    outbox: Outbox,
     at: usize,
-    /// Large values to be written at these places between `bytes`; of the first one the rest.
-    shared: VecDeque<(usize, Bytes)>,
     end: u64,
     written: u64,
     /// How far may be written.
@@ -34,15 +33,15 @@ pub(super) struct Sending {
 }
 
 impl Sending {
-    /// The end of the last request.
-    #[inline]
-    pub(super) fn end(&self) -> u64 {
-        self.end
-    }
-
     #[inline]
     pub(super) fn written(&self) -> u64 {
         self.written
+    }
+
+    /// Whether everything was written.
+    #[inline]
+    pub(super) fn is_flushed(&self) -> bool {
+        self.written == self.end
     }
 
     /// Whether a byte of the oldest unanswered request was written.
@@ -51,20 +50,39 @@ impl Sending {
         self.written > self.answered
     }
 
-    /// Takes over the bytes of `outbox`.
+    /// The keys of the requests that are not answered.
     #[inline]
-    pub(super) fn absorb(&mut self, outbox: &mut Outbox) {
-        self.end += outbox.len() as u64;
-        let base = self.bytes.len();
+    pub(super) fn keys(&mut self) -> &mut AskedKeys {
+        &mut self.outbox.keys
+    }
+
+    /// Where to encode one request; [`Sending::queued`] tells where it ends.
+    #[inline]
+    pub(super) fn outbox(&mut self) -> &mut Outbox {
+        &mut self.outbox
+    }
+
+    /// The next request has so many bytes; where it ends.
+    #[inline]
+    pub(super) fn queued(&mut self, length: u64) -> u64 {
+        self.end += length;
+        self.end
+    }
+
+    /// Takes over what others have encoded, except for the list of their requests.
+    #[inline]
+    pub(super) fn absorb(&mut self, others: &mut Outbox) {
+        self.outbox.keys.absorb(&mut others.keys);
+        let base = self.outbox.bytes.len();
         if base == 0 {
-            std::mem::swap(&mut self.bytes, &mut outbox.bytes);
+            std::mem::swap(&mut self.outbox.bytes, &mut others.bytes);
         } else {
-            self.bytes.extend_from_slice(&outbox.bytes);
+            self.outbox.bytes.extend_from_slice(&others.bytes);
         }
-        if !outbox.shared.is_empty() {
-            self.shared.extend(outbox.shared.drain(..).map(|(at, value)| (base + at, value)));
+        if !others.shared.is_empty() {
+            self.outbox.shared.extend(others.shared.drain(..).map(|(at, value)| (base + at, value)));
         }
-        outbox.clear();
+        Outbox::recycle(&mut others.bytes);
     }
 
     /// Grants as many of the requests under way as may be written.
@@ -73,6 +91,21 @@ impl Sending {
         if self.granted == self.end {
             return;
         }
+        if let ([wait], []) = waits.as_slices() {
+            self.grant_one(wait);
+        } else {
+            self.grant_some(waits);
+        }
+    }
+
+    #[inline]
+    fn grant_one(&mut self, wait: &Wait) {
+        self.granted = wait.end;
+        self.open += 1;
+        self.open_large += usize::from(!wait.shape.is_line());
+    }
+
+    fn grant_some(&mut self, waits: &VecDeque<Wait>) {
         // Half a window at least, so that each reply does not let a few bytes trickle out in a write of their own.
         let half_open = self.granted - self.answered > WINDOW / 2 && (self.open_large > 0 || self.open > LINES / 2);
         if half_open {
@@ -84,9 +117,7 @@ impl Sending {
             if !(fits || only_lines_before) {
                 break;
             }
-            self.granted = wait.end;
-            self.open += 1;
-            self.open_large += usize::from(!wait.shape.is_line());
+            self.grant_one(wait);
         }
     }
 
@@ -102,8 +133,18 @@ impl Sending {
     #[inline]
     pub(super) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let mut left = usize::try_from(self.granted - self.written).unwrap_or(usize::MAX);
+        if self.outbox.shared.is_empty() {
+            let piece = &self.outbox.bytes[self.at..self.outbox.bytes.len().min(self.at.saturating_add(left))];
+            return match slices.first_mut() {
+                Some(slice) if !piece.is_empty() => {
+                    *slice = IoSlice::new(piece);
+                    1
+                }
+                _ => 0,
+            };
+        }
         let mut at = self.at;
-        let mut shared = self.shared.iter().peekable();
+        let mut shared = self.outbox.shared.iter().peekable();
         let mut count = 0;
         for slice in slices {
             let piece = match shared.peek() {
@@ -112,8 +153,8 @@ impl Sending {
                     value
                 }
                 next => {
-                    let to = next.map_or(self.bytes.len(), |(place, _)| *place);
-                    &self.bytes[std::mem::replace(&mut at, to)..to]
+                    let to = next.map_or(self.outbox.bytes.len(), |(place, _)| *place);
+                    &self.outbox.bytes[std::mem::replace(&mut at, to)..to]
                 }
             };
             let piece = &piece[..piece.len().min(left)];
@@ -131,34 +172,34 @@ impl Sending {
     #[inline]
     pub(super) fn wrote(&mut self, n: usize) {
         self.written = self.granted.min(self.written + n as u64);
-        if self.shared.is_empty() {
+        if self.outbox.shared.is_empty() {
             self.at += n;
         } else {
             self.wrote_shared(n);
         }
         if self.written == self.end {
-            self.bytes.clear();
+            Outbox::recycle(&mut self.outbox.bytes);
             self.at = 0;
-        } else if self.at > self.bytes.len() / 2 && self.at as u64 > WINDOW {
-            self.bytes.drain(..self.at);
-            self.shared.iter_mut().for_each(|(place, _)| *place -= self.at);
+        } else if self.at > self.outbox.bytes.len() / 2 && self.at as u64 > WINDOW {
+            self.outbox.bytes.drain(..self.at);
+            self.outbox.shared.iter_mut().for_each(|(place, _)| *place -= self.at);
             self.at = 0;
         }
     }
 
     fn wrote_shared(&mut self, mut n: usize) {
         while n > 0 {
-            match self.shared.front_mut() {
+            match self.outbox.shared.front_mut() {
                 Some((place, value)) if *place == self.at => {
                     let gone = n.min(value.len());
                     value.advance(gone);
                     n -= gone;
                     if value.is_empty() {
-                        self.shared.pop_front();
+                        self.outbox.shared.pop_front();
                     }
                 }
                 next => {
-                    let to = next.map_or(self.bytes.len(), |(place, _)| *place);
+                    let to = next.map_or(self.outbox.bytes.len(), |(place, _)| *place);
                     let gone = n.min(to - self.at);
                     if gone == 0 {
                         return;

@@ -156,11 +156,11 @@ impl Driver {
     /// Writes what may go.
     #[inline]
     fn write(&mut self, cx: &mut Context<'_>, socket: &mut impl Duplex) -> Poll<Result<(), Error>> {
-        loop {
-            let mut slices = [IoSlice::new(&[]); 16];
+        while !self.connection.is_flushed() {
+            let mut slices = [IoSlice::new(&[]); 4];
             let count = self.connection.outgoing(&mut slices);
             if count == 0 {
-                return Poll::Ready(Ok(()));
+                break;
             }
             match socket.poll_write(cx, &slices[..count]) {
                 Poll::Ready(Ok(n)) => self.connection.wrote(n),
@@ -169,6 +169,7 @@ impl Driver {
                 Poll::Pending => return Poll::Pending,
             }
         }
+        Poll::Ready(Ok(()))
     }
 
     /// Takes over what callers have encoded since the last time; if that is nothing, leaves `sleeper` to be woken.

@@ -75,17 +75,25 @@ impl AskedKeys {
         (self.cursor, self.index) = (self.front, 0);
     }
 
+    /// The key that is expected next, if it is unanswered.
+    #[inline]
+    pub(crate) fn next(&self) -> Option<&[u8]> {
+        let (key, _) = self.entry(self.cursor)?;
+        self.is_open().then_some(key)
+    }
+
+    /// Takes the key that is expected next as answered, and returns its place in the front request.
+    #[inline]
+    pub(crate) fn take_next(&mut self) -> Option<u32> {
+        let (_, next) = self.entry(self.cursor)?;
+        Some(self.take(next))
+    }
+
     /// The place in the front request of the key that `text` begins with, and what follows its blank.
     ///
     /// `None` when no key of the front request that is still unanswered stands there.
     #[inline]
     pub(crate) fn answer<'t>(&mut self, text: &'t [u8]) -> Option<(u32, &'t [u8])> {
-        if let Some((key, next)) = self.entry(self.cursor) {
-            match text.strip_prefix(key) {
-                Some([b' ', rest @ ..]) if self.is_open() => return Some((self.take(next), rest)),
-                _ => {}
-            }
-        }
         let (key, rest) = text.split_at(memchr::memchr(b' ', text)?);
         Some((self.answer_key(key)?, &rest[1..]))
     }

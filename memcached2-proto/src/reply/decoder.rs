@@ -59,8 +59,10 @@ enum State {
 const DATA_END: &[u8] = b"\r\n";
 /// What follows the only item of a reply.
 const LAST: &[u8] = b"END\r\n";
+/// Both at once.
+const ONLY_END: &[u8] = b"\r\nEND\r\n";
 /// Room behind a large value for the bytes that most often follow it, to save a read.
-const BEHIND: usize = DATA_END.len() + LAST.len();
+const BEHIND: usize = ONLY_END.len();
 
 impl Decoder {
     /// The size of the receive buffer in bytes: a page of small replies, far above the longest line.
@@ -151,6 +153,21 @@ impl Decoder {
         loop {
             match &mut self.state {
                 State::Line => {
+                    let there = &self.buffer[self.start..self.end];
+                    let ahead = match shape {
+                        Shape::Value | Shape::Values => grammar::value_ahead(there, keys),
+                        Shape::Meta => grammar::meta_ahead(there, keys),
+                        Shape::Stored | Shape::Deleted | Shape::Number | Shape::Version => None,
+                    };
+                    if let Some((item, length)) = ahead {
+                        self.start += length;
+                        self.searched = 0;
+                        if let Some(whole) = self.at_once(item, shape) {
+                            return Ok(Some(whole));
+                        }
+                        self.begin(item, keep)?;
+                        continue;
+                    }
                     let Some((line, next)) = self.line()? else { return Ok(None) };
                     let line = &self.buffer[line];
                     let found = match shape {
@@ -215,6 +232,20 @@ impl Decoder {
         unexpected(self.pending(), &format!("a line of at most {} bytes", self.limits.line))
     }
 
+    /// The whole reply, if all of it is there: the data of `item` begins here.
+    #[inline]
+    fn at_once(&mut self, item: Item, shape: Shape) -> Option<(Reply, bool)> {
+        let behind = if shape == Shape::Value { ONLY_END } else { DATA_END };
+        let there = &self.buffer[self.start..self.end];
+        let data = there.get(..item.length)?;
+        if item.length > self.limits.value || !there[item.length..].starts_with(behind) {
+            return None;
+        }
+        let data = copy(&mut self.block, data, shape);
+        self.start += item.length + behind.len();
+        Some((hit(item, data), shape != Shape::Values))
+    }
+
     /// Decides where the data of `item` goes.
     #[inline]
     fn begin(&mut self, item: Item, keep: bool) -> Result<(), Error> {
@@ -254,10 +285,7 @@ impl Decoder {
                     return Err(unexpected(&self.buffer[data_end..next], "the end of a value"));
                 }
                 let data = &self.buffer[self.start..data_end];
-                let data = match shape {
-                    Shape::Values if item.length <= Self::SHARED_MAX => share(&mut self.block, data),
-                    _ => Bytes::copy_from_slice(data),
-                };
+                let data = copy(&mut self.block, data, shape);
                 self.start = next;
                 self.state = State::Line;
                 Ok(Some((item, data)))
@@ -314,9 +342,12 @@ fn hit(item: Item, data: Bytes) -> Reply {
     Reply::Value(item.index, Value { data, flags: item.flags, cas: item.cas })
 }
 
-/// Puts a small value behind the ones before it.
+/// Copies data out of the buffer: small values of one reply into a common block.
 #[inline]
-fn share(block: &mut BytesMut, data: &[u8]) -> Bytes {
+fn copy(block: &mut BytesMut, data: &[u8], shape: Shape) -> Bytes {
+    if shape != Shape::Values || data.len() > Decoder::SHARED_MAX {
+        return Bytes::copy_from_slice(data);
+    }
     if block.capacity() < data.len() {
         *block = BytesMut::with_capacity(Decoder::BLOCK);
     }
