@@ -1,0 +1,157 @@
+//! What the fuzz targets do, as plain functions: the seeds run through them on stable, too.
+
+use std::collections::HashMap;
+use std::io::IoSlice;
+use std::time::{Instant, SystemTime};
+
+use memcached2_proto::{
+    AskedKeys, Connection, Decoder, Delete, Dialect, Error, Get, Incr, Limits, Now, Reply, Set, Shape, Version,
+};
+
+const SHAPES: [Shape; 7] =
+    [Shape::Stored, Shape::Deleted, Shape::Number, Shape::Version, Shape::Value, Shape::Values, Shape::Meta];
+
+/// Values above this are refused, so that a lying length cannot use up the fuzzer's memory.
+const VALUE: usize = 64 * 1024;
+
+fn limits() -> Limits {
+    let mut limits = Limits::default();
+    limits.value = VALUE;
+    limits
+}
+
+/// Decodes `data` as replies of one shape: in one piece and in small ones it must be the same replies.
+///
+/// The first byte chooses the shape, the second one the size of the pieces.
+pub fn decoder(data: &[u8]) {
+    let [shape, piece, stream @ ..] = data else { return };
+    let shape = SHAPES[usize::from(*shape) % SHAPES.len()];
+    let whole = decode(stream, shape, usize::MAX);
+    let pieces = decode(stream, shape, usize::from(*piece) + 1);
+    assert_eq!(whole, pieces, "replies depend on how the bytes were cut");
+}
+
+/// The replies in a stream, and whether it ended in an error.
+fn decode(mut stream: &[u8], shape: Shape, piece: usize) -> (Vec<(Reply, bool)>, bool) {
+    let mut decoder = Decoder::new(limits());
+    let mut keys = AskedKeys::default();
+    let mut replies = Vec::new();
+    ask(&mut keys);
+    loop {
+        match decoder.decode(shape, &mut keys, true) {
+            Err(_) => return (replies, true),
+            Ok(Some((reply, last))) => {
+                replies.push((reply, last));
+                if last {
+                    keys.close();
+                    ask(&mut keys);
+                }
+            }
+            Ok(None) if stream.is_empty() => return (replies, false),
+            Ok(None) => {
+                let space = decoder.space();
+                assert!(!space.is_empty(), "no room for what comes next");
+                let n = space.len().min(stream.len()).min(piece);
+                space[..n].copy_from_slice(&stream[..n]);
+                decoder.filled(n);
+                stream = &stream[n..];
+            }
+        }
+    }
+}
+
+fn ask(keys: &mut AskedKeys) {
+    let names: [&[u8]; 4] = [b"a", b"bb", b"a", b"ccc"];
+    names.iter().for_each(|key| keys.push(key));
+    keys.open(names.iter().map(|key| key.len() + 2).sum());
+}
+
+/// Plays `data` as a script of what a client and a server do to a connection.
+///
+/// Whatever they do, a request gets at most one complete answer, a value only under its own key, and nothing comes
+/// after an error.
+pub fn connection(data: &[u8]) {
+    let mut connection = Connection::new(limits());
+    let now = Now::fixed(Instant::now(), SystemTime::UNIX_EPOCH);
+    let mut open = HashMap::new();
+    let mut failed = false;
+    let mut script = data.iter().copied();
+    let mut tag = 0;
+    while let Some(step) = script.next() {
+        let argument = script.next().unwrap_or_default();
+        match step % 8 {
+            0..=2 => {
+                tag += 1;
+                if submit(&mut connection, argument, now, tag).is_ok() {
+                    assert!(!failed, "a request was taken after an error");
+                    open.insert(tag, connection.next_ticket() - 1);
+                }
+            }
+            3 => write(&mut connection, usize::from(argument) * 4),
+            4 => write(&mut connection, usize::MAX),
+            5 => {
+                let forgotten = open.keys().copied().min_by_key(|tag| (tag ^ u32::from(argument)) & 7);
+                if let Some(ticket) = forgotten.and_then(|tag| open.get(&tag)) {
+                    connection.forget(*ticket);
+                }
+            }
+            _ => {
+                let bytes: Vec<u8> = script.by_ref().take(usize::from(argument)).collect();
+                feed(&mut connection, &bytes);
+            }
+        }
+        failed |= hear(&mut connection, &mut open, failed);
+    }
+    let abandoned: Vec<u32> = connection.abandon().map(|abandoned| abandoned.tag).collect();
+    assert_eq!(abandoned.len(), open.len(), "a request was lost or told twice");
+    assert!(abandoned.iter().all(|tag| open.contains_key(tag)), "a request was told twice");
+    assert!(!connection.is_idle(), "an abandoned connection was offered again");
+}
+
+fn submit(connection: &mut Connection, choice: u8, now: Now, tag: u32) -> Result<(), Error> {
+    connection.speak(if choice & 0x80 == 0 { Dialect::Text } else { Dialect::Meta });
+    match choice & 0x7f {
+        0..=63 => connection.submit(&Get::new(&[b'a' + choice % 3])?, now, tag),
+        64..=79 => connection.submit(&Set::new("a", &b"value"[..])?, now, tag),
+        80..=95 => connection.submit(&Delete::new("a")?, now, tag),
+        96..=111 => connection.submit(&Incr::new("a", 1)?, now, tag),
+        _ => connection.submit(&Version, now, tag),
+    }
+}
+
+fn write(connection: &mut Connection, at_most: usize) {
+    let mut slices = [IoSlice::new(&[]); 4];
+    let count = connection.outgoing(&mut slices);
+    let offered: usize = slices[..count].iter().map(|slice| slice.len()).sum();
+    connection.wrote(offered.min(at_most));
+}
+
+fn feed(connection: &mut Connection, mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        let space = connection.space();
+        let n = space.len().min(bytes.len());
+        if n == 0 {
+            return;
+        }
+        space[..n].copy_from_slice(&bytes[..n]);
+        let _ = connection.filled(n);
+        bytes = &bytes[n..];
+    }
+}
+
+/// Takes all replies; whether the connection has failed.
+fn hear(connection: &mut Connection, open: &mut HashMap<u32, u64>, failed: bool) -> bool {
+    loop {
+        match connection.next_reply() {
+            Err(_) => return true,
+            Ok(None) => return false,
+            Ok(Some((tag, _, last))) => {
+                assert!(!failed, "a reply came after an error");
+                assert!(open.contains_key(&tag), "an answer to nobody, or a second one");
+                if last {
+                    open.remove(&tag);
+                }
+            }
+        }
+    }
+}
