@@ -1,4 +1,69 @@
-//! story
+//! The memcached protocol without its sockets: commands become bytes, bytes fed in pieces become typed responses.
+//!
+//! Programs use one of the transports, `memcached2-sync`, `memcached2-tokio` or `memcached2-async-std`, which are thin:
+//! they connect, read, write, wait, and keep deadlines. Everything else is here, as values and state machines that touch
+//! no socket, read no clock and start no thread, so that it can be tested at every cut of every conversation, and be
+//! driven by any event loop.
+//!
+//! # The pieces, from the bottom up
+//!
+//! | piece | what it is |
+//! |---|---|
+//! | [`Key`], [`Value`], [`Data`], [`Expiry`], [`Server`], [`Error`] | the words everything is said in; a [`Key`] is checked when it is made |
+//! | [`Reply`], [`Decoder`] | the grammar of one reply, and the incremental decoder that finds its end |
+//! | [`Command`]: [`Get`], [`Set`], [`Delete`], [`Incr`], [`Version`] | a request and the type of its answer |
+//! | [`Connection`] | the state machine: bytes out, bytes in, and who is waiting for which reply |
+//! | [`Pool`], [`mux`] | idle connections for callers that take turns; one connection for callers that share |
+//! | [`Router`] | which server has a key |
+//! | [`Operation`]: any keyed command, [`GetMany`], [`SetMany`], [`Every`] | a request over any number of servers |
+//! | [`Call`] | an operation under way: what is asked again, and what a failure means for each part |
+//! | [`operations!`] | the list from which every client gets its methods |
+//!
+//! # The loop
+//!
+//! A transport around a [`Connection`] repeats four steps: write what it offers, read into the space it gives, take the
+//! replies, and after a failure ask it what became of each request. Here a script takes the place of the socket:
+//!
+//! ```
+//! use std::io::IoSlice;
+//! use std::time::{Instant, SystemTime};
+//! use memcached2_proto::{Connection, Get, Limits, Now, Reply};
+//!
+//! let mut connection = Connection::new(Limits::default());
+//! let now = Now::new(Instant::now(), SystemTime::now);
+//! connection.submit(&Get::new("greeting")?, now, 7)?;
+//!
+//! let mut slices = [IoSlice::new(&[]); 4];
+//! assert_eq!(connection.outgoing(&mut slices), 1);
+//! assert_eq!(&*slices[0], b"get greeting\r\n");
+//! let written = slices[0].len();
+//! connection.wrote(written);
+//!
+//! for piece in ["VALUE greeting 0 5\r\nhel", "lo\r\nEND\r\n"] {
+//!     assert_eq!(connection.next_reply()?, None);
+//!     connection.space()[..piece.len()].copy_from_slice(piece.as_bytes());
+//!     connection.filled(piece.len())?;
+//! }
+//! let Some((7, Reply::Value(0, value), true)) = connection.next_reply()? else { panic!("the answer to request 7") };
+//! assert_eq!(value, "hello");
+//! assert!(connection.is_idle());
+//! # Ok::<(), memcached2_proto::Error>(())
+//! ```
+//!
+//! `examples/event_loop.rs` is the same with a real socket.
+//!
+//! # The promises
+//!
+//! * **Never out of step.** Replies are matched to requests by their order, a key that comes back must have been asked
+//!   for, and a byte that nobody asked for ends the connection. A connection is used again only while every byte read is
+//!   accounted for.
+//! * **Every failure says whether the request may have landed**: [`Error::landed`].
+//! * **Linear and bounded.** The decoder looks at no byte twice, the announced length of a value sizes its buffer once,
+//!   and [`Limits`] bound what a hostile server can do.
+//! * **A batch cannot deadlock.** [`Connection::outgoing`] offers no more than what a server can take in without being
+//!   read.
+//! * **Injection is impossible.** Keys, lengths and expiries are checked before a byte of a request is written.
+
 mod call;
 mod command;
 mod connection;
@@ -25,7 +90,7 @@ pub use self::error::{Error, Landed};
 pub use self::few::Few;
 pub use self::key::{Key, KeyProblem};
 pub use self::limits::Limits;
-pub use self::operation::{Every, GetMany, Many, Operation, SetMany};
+pub use self::operation::{Every, EveryPart, GetMany, Many, Operation, SetMany, SetPart};
 pub use self::options::Options;
 pub use self::outbox::Outbox;
 pub use self::pool::{Checkout, Pool, PoolLimits};

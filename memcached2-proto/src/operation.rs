@@ -3,8 +3,8 @@
 mod every;
 mod many;
 
-pub use self::every::Every;
-pub use self::many::{GetMany, Many, SetMany};
+pub use self::every::{Every, EveryPart};
+pub use self::many::{GetMany, Many, SetMany, SetPart};
 
 use crate::call::{Outcomes, Parts};
 use crate::command::{Command, Keyed};

@@ -1,4 +1,26 @@
-//! story
+//! A blocking memcached client: pooled connections, deadlines, typed outcomes.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use memcached2_sync::Client;
+//!
+//! let client = Client::new(["127.0.0.1:11211"])?;
+//! client.set("greeting", "hello", Duration::from_secs(60))?;
+//! if let Some(value) = client.get("greeting")? {
+//!     assert_eq!(value, "hello");
+//! }
+//! # Ok::<(), memcached2_sync::Error>(())
+//! ```
+//!
+//! * A [`Client`] is made without a connection, so it is made while servers are down. It is cheap to clone, and any number
+//!   of threads can use it: a call takes a connection from a pool, or opens one.
+//! * Every call ends by its deadline, 1 second unless [`Options::timeout`] says otherwise, connecting included.
+//! * A miss is `Ok(None)`. An [`Error`] is something else, and [`Error::landed`] says whether the request may have taken
+//!   effect.
+//!
+//! The methods of [`Client`] are names for the most common operations; [`Client::run`] takes any [`Operation`], such as
+//! [`proto::Set`] with flags. `examples/quickstart.rs` shows them at work.
+
 mod client;
 mod stream;
 

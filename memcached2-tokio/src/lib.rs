@@ -1,4 +1,30 @@
-//! story
+//! A memcached client for Tokio: any number of tasks share a connection to each server.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use memcached2_tokio::Client;
+//!
+//! # async fn example() -> Result<(), memcached2_tokio::Error> {
+//! let client = Client::new(["127.0.0.1:11211"])?;
+//! client.set("greeting", "hello", Duration::from_secs(60)).await?;
+//! if let Some(value) = client.get("greeting").await? {
+//!     assert_eq!(value, "hello");
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! * A [`Client`] is made without a connection, so it is made while servers are down. It is cheap to clone, and any number
+//!   of tasks can use it: they share a connection to each server, and their requests leave together.
+//! * A future can be dropped or left unpolled at any point. Its reply is read and thrown away; nobody else waits for it.
+//! * A client can be `static`: each runtime that uses it has connections of its own.
+//! * Every call ends by its deadline, 1 second unless [`Options::timeout`] says otherwise, connecting included.
+//! * A miss is `Ok(None)`. An [`Error`] is something else, and [`Error::landed`] says whether the request may have taken
+//!   effect.
+//!
+//! The methods of [`Client`] are names for the most common operations; [`Client::run`] takes any [`Operation`], such as
+//! [`proto::Set`] with flags. `examples/quickstart.rs` shows them at work.
+
 mod client;
 mod stream;
 

@@ -1,4 +1,5 @@
 //! The seeds of the fuzz targets, replayed.
+#![expect(clippy::expect_used, reason = "a missing seed is the failure")]
 
 #[path = "../../fuzz/src/lib.rs"]
 #[expect(unreachable_pub, reason = "they are the public functions of another crate")]

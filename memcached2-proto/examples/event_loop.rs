@@ -1,0 +1,126 @@
+//! A hand-written event loop over a [`Connection`]: for those who bring their own.
+//!
+//! ```text
+//! cargo run -p memcached2-proto --example event_loop [HOST:PORT]
+//! ```
+//!
+//! One thread, one non-blocking socket, `poll(2)`: no client, no runtime. A thousand requests are pipelined, and the
+//! answers come back as typed responses. Without an address it starts a memcached of its own.
+#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "this is the transport's side")]
+#![expect(clippy::print_stdout, reason = "an example talks")]
+
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant, SystemTime};
+
+use memcached2_proto::{Command, Connection, Error, Expiry, Few, Get, Incr, Limits, Now, Reply, Set, Value};
+use memcached2_testkit::Memcached;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+/// How long the server may say nothing.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let memcached = std::env::args().nth(1).is_none().then(Memcached::start);
+    let address = memcached.as_ref().map_or_else(|| std::env::args().nth(1), |server| Some(server.address()));
+    let mut socket = TcpStream::connect(address.unwrap_or_default())?;
+    socket.set_nodelay(true)?;
+    socket.set_nonblocking(true)?;
+
+    let mut connection = Connection::new(Limits::default());
+    let now = Now::new(Instant::now(), SystemTime::now);
+
+    // 1. Say what you want. Nothing is sent yet; the tag tells you later whose reply it is.
+    let keys: Vec<String> = (0..1000).map(|number| format!("event-loop:{number}")).collect();
+    for key in &keys {
+        connection.submit(&Set::new(key, "0")?.expiry(Expiry::After(Duration::from_secs(60))), now, STORED)?;
+    }
+    for key in keys.iter().step_by(2) {
+        connection.submit(&Incr::new(key, 1)?, now, COUNTED)?;
+    }
+    let gets = keys.iter().map(Get::new).collect::<Result<Vec<_>, _>>()?;
+    for (tag, get) in (FETCHED..).zip(&gets) {
+        connection.submit(get, now, tag)?;
+    }
+
+    // 2. Let the loop carry it, and take the replies as they come.
+    let mut answers = Answers { values: vec![None; gets.len()], ..Answers::default() };
+    while connection.is_busy() {
+        turn(&mut socket, &mut connection)?;
+        while let Some((tag, reply, _last)) = connection.next_reply()? {
+            answers.take(tag, reply, &gets)?;
+        }
+    }
+
+    // 3. Every byte is accounted for: the connection can serve somebody else.
+    assert!(connection.is_idle(), "a reply is missing");
+    let ones = answers.values.iter().flatten().filter(|value| **value == "1").count();
+    println!("{} values stored, {} counted up; fetched {ones} ones", answers.stored, answers.counted);
+    Ok(())
+}
+
+/// The tags: any number the caller finds useful.
+const STORED: u32 = 0;
+const COUNTED: u32 = 1;
+const FETCHED: u32 = 2;
+
+/// What came back.
+#[derive(Debug, Default)]
+struct Answers {
+    stored: usize,
+    counted: usize,
+    values: Vec<Option<Value>>,
+}
+
+impl Answers {
+    /// Takes one reply. Its command knows how to read it.
+    fn take(&mut self, tag: u32, reply: Reply, gets: &[Get<'_>]) -> Result<(), Error> {
+        match tag {
+            STORED => self.stored += usize::from(reply == Reply::Stored),
+            COUNTED => self.counted += usize::from(matches!(reply, Reply::Number(_))),
+            _ => {
+                let at = (tag - FETCHED) as usize;
+                self.values[at] = gets[at].answer(Few::One(reply), Ok(()))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One turn of the loop: waits until the socket is ready for something, writes, reads.
+fn turn(socket: &mut TcpStream, connection: &mut Connection) -> Result<(), Box<dyn std::error::Error>> {
+    // Offers nothing while replies must be read first: then there is nothing to wait for but those.
+    let wants = match connection.outgoing(&mut [IoSlice::new(&[])]) {
+        0 => PollFlags::IN,
+        _ => PollFlags::IN | PollFlags::OUT,
+    };
+    let mut ready = [PollFd::new(socket, wants)];
+    let patience = Timespec { tv_sec: PATIENCE.as_secs().try_into()?, tv_nsec: 0 };
+    if poll(&mut ready, Some(&patience))? == 0 {
+        // What became of each request, the connection knows: `connection.abandon()`.
+        return Err(Error::timeout().into());
+    }
+    let events = ready[0].revents();
+    if events.contains(PollFlags::OUT) {
+        let mut slices = [IoSlice::new(&[]); 4];
+        let count = connection.outgoing(&mut slices);
+        if let Some(n) = unless_blocked(socket.write_vectored(&slices[..count]))? {
+            connection.wrote(n);
+        }
+    }
+    if !(events - PollFlags::OUT).is_empty() {
+        if let Some(n) = unless_blocked(socket.read(connection.space()))? {
+            connection.filled(n)?;
+        }
+    }
+    Ok(())
+}
+
+/// A socket that was ready need not be any more.
+fn unless_blocked(result: io::Result<usize>) -> io::Result<Option<usize>> {
+    match result {
+        Ok(n) => Ok(Some(n)),
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
