@@ -52,7 +52,7 @@ impl Client {
         let deadline = started + shared.options().timeout;
         let mut call = Call::new(operation, shared.router(), now);
         loop {
-            converse(call.asked(), now, deadline, |server| self.connection(server, now)).await;
+            converse(call.asked(), now, deadline, |server, ended| self.connection(server, ended, now)).await;
             if !call.settle() {
                 return call.finish();
             }
@@ -63,9 +63,9 @@ impl Client {
 
     /// A connection to a server, driven by the one runtime there is.
     #[inline]
-    fn connection(&self, server: ServerId, now: Now) -> Result<Arc<Mux>, Error> {
+    fn connection(&self, server: ServerId, ended: bool, now: Now) -> Result<Arc<Mux>, Error> {
         let connect_timeout = self.shared.options().connect_timeout;
-        self.shared.connection(server, (), now, |address, driver| {
+        self.shared.connection(server, (), ended, now, |address, driver| {
             drop(async_std::task::spawn(drive(address, connect_timeout, driver)));
         })
     }

@@ -162,7 +162,7 @@ impl<'r, O: Operation> Call<'r, O> {
     /// # Errors
     ///
     /// What the operation makes of the failures of its parts.
-    #[inline]
+    #[inline(always)]
     pub fn finish(mut self) -> Result<O::Output, Error> {
         O::merge(self.rest, Outcomes { router: self.router, parts: self.parts.0.as_mut_slice().iter_mut() })
     }
@@ -281,7 +281,7 @@ pub struct Outcomes<'c, P> {
 impl<'c, P: Command> Iterator for Outcomes<'c, P> {
     type Item = (&'c P, Result<P::Response, Error>);
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         let Asked { part, server, replies, state, .. } = self.parts.next()?;
         let end = match state {

@@ -45,7 +45,7 @@ pub struct Connection {
 }
 
 /// A request whose reply has not come.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Wait {
     tag: u32,
     shape: Shape,
@@ -195,13 +195,9 @@ impl Connection {
     /// How many bytes of a value that nobody waits for are still to come, when nobody waits for what follows either.
     #[must_use]
     pub fn draining(&self) -> usize {
-        match self.waits.front() {
-            Some(Wait { kind: Kind::Forgotten, .. })
-                if self.waits.iter().skip(1).all(|wait| wait.kind == Kind::Forgotten) =>
-            {
-                self.decoder.announced()
-            }
-            _ => 0,
+        match self.waits.iter().all(|wait| wait.kind == Kind::Forgotten) {
+            true => self.decoder.announced(),
+            false => 0,
         }
     }
 
@@ -216,10 +212,14 @@ impl Connection {
     }
 
     /// Says that `n` bytes of what [`Connection::outgoing`] offered were written.
-    #[inline]
+    #[inline(always)]
     pub fn wrote(&mut self, n: usize) {
         self.sending.wrote(n);
-        while let Some(wait) = self.waits.get_mut(self.flown).filter(|wait| wait.end <= self.sending.written()) {
+        let written = self.sending.written();
+        for wait in self.waits.range_mut(self.flown..) {
+            if wait.end > written {
+                break;
+            }
             wait.received = self.received;
             self.flown += 1;
         }
@@ -370,12 +370,12 @@ impl Connection {
     /// Gives the connection up: what became of each request that has no complete reply.
     ///
     /// A request is `NotSent` unless its last byte was written: a server does nothing on half a request.
-    pub fn abandon(&mut self) -> impl Iterator<Item = Abandoned> + '_ {
+    pub fn abandon(&mut self) -> impl Iterator<Item = Abandoned> + use<> {
         self.failed.get_or_insert(Error::Closed);
         let written = self.sending.written();
         let touched = self.received > self.front_since;
         let served = self.served;
-        let waits = self.waits.drain(..).enumerate();
+        let waits = std::mem::take(&mut self.waits).into_iter().enumerate();
         waits.filter(|(_, wait)| wait.kind != Kind::Greeting).map(move |(at, wait)| Abandoned {
             tag: wait.tag,
             landed: if wait.end <= written { Landed::Unknown } else { Landed::NotSent },

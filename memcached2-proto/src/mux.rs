@@ -12,9 +12,15 @@ mod driver;
 mod slots;
 mod switchboard;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
+#[cfg(not(loom))]
+use std::sync::{Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
+
+// `tests/loom.rs` tries the orders in which threads can come to the lock, which only a lock of loom's own tells it.
+#[cfg(loom)]
+use loom::sync::{Mutex, MutexGuard};
 
 pub use self::converse::{Converse, converse};
 pub use self::driver::{Alarm, Driver, Duplex};
@@ -37,8 +43,8 @@ pub struct Mux {
 
 #[derive(Debug)]
 struct Inner {
-    /// What callers have encoded and the driver has not taken over.
-    outbox: Outbox,
+    /// What callers have encoded and the driver has not taken over; boxed, since the two swap theirs.
+    outbox: Box<Outbox>,
     slots: Slots,
     /// The number that the next request will have on the connection.
     ticket: u64,
@@ -89,7 +95,7 @@ impl Mux {
     /// `ticket`.
     pub(crate) fn new(dialect: Dialect, ticket: u64) -> Self {
         let inner = Inner {
-            outbox: Outbox::default(),
+            outbox: Box::default(),
             slots: Slots::default(),
             ticket,
             forgotten: Vec::new(),

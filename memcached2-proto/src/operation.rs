@@ -44,7 +44,7 @@ impl<C: Keyed> Operation for C {
         parts.push(router.route(self.key()), self);
     }
 
-    #[inline]
+    #[inline(always)]
     fn merge((): (), mut outcomes: Outcomes<'_, C>) -> Result<C::Response, Error> {
         match outcomes.next() {
             Some((_, result)) => result,

@@ -84,7 +84,7 @@ impl Outbox {
     }
 
     /// Encodes a whole request, or nothing of it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn request<C: Command + ?Sized>(
         &mut self,
         command: &C,
@@ -97,8 +97,11 @@ impl Outbox {
             Ok(shape) => {
                 // A request's keys fit: a line of them is far below 4 GiB.
                 let keys = u32::try_from(self.keys.size() - keys).unwrap_or(u32::MAX);
-                let shared: usize = self.shared.range(shared..).map(|(_, value)| value.len()).sum();
-                Ok(Request { tag, shape, keys, length: (self.bytes.len() - bytes + shared) as u64 })
+                let mut length = self.bytes.len() - bytes;
+                if self.shared.len() > shared {
+                    length += self.shared.range(shared..).map(|(_, value)| value.len()).sum::<usize>();
+                }
+                Ok(Request { tag, shape, keys, length: length as u64 })
             }
             Err(error) => {
                 self.bytes.truncate(bytes);

@@ -92,7 +92,7 @@ impl Client {
 
 impl Shared {
     /// Asks one server, then the others, and then hears the one: so all of them work at the same time.
-    #[inline]
+    #[inline(always)]
     fn round<'c, P: Command + 'c>(
         &self,
         mut leg: Leg<'c, P>,
@@ -122,7 +122,7 @@ impl Shared {
     }
 
     /// Writes the requests of a leg, as many as may go before their replies are read.
-    #[inline]
+    #[inline(always)]
     fn ask<P: Command>(&self, leg: &mut Leg<'_, P>, now: Now, patience: &mut Patience) -> Result<Box<Link>, Error> {
         let server = leg.server();
         let mut link = self.checkout(server, leg.is_retry(), now, patience)?;
@@ -138,7 +138,7 @@ impl Shared {
     }
 
     /// Reads the replies of a leg.
-    #[inline]
+    #[inline(always)]
     fn hear<P>(&self, mut leg: Leg<'_, P>, mut link: Box<Link>, now: Now, patience: &mut Patience) {
         match link.converse(&mut leg, patience) {
             Ok(()) => self.checkin(leg.server(), link, now),
@@ -150,7 +150,7 @@ impl Shared {
     }
 
     /// A connection to the server that is in step.
-    #[inline]
+    #[inline(always)]
     fn checkout(&self, id: ServerId, fresh: bool, now: Now, patience: &mut Patience) -> Result<Box<Link>, Error> {
         let station = self.stations.get(id.index()).ok_or(Error::NoServers)?;
         let mut pool = station.lock();
@@ -187,7 +187,7 @@ impl Shared {
         Ok(Box::new(Link { stream, connection }))
     }
 
-    #[inline]
+    #[inline(always)]
     fn checkin(&self, id: ServerId, link: Box<Link>, now: Now) {
         if !link.connection.is_idle() {
             return self.close(id, link);
@@ -239,7 +239,7 @@ impl Station {
 
 impl Link {
     /// Writes all that may go before replies are read.
-    #[inline]
+    #[inline(always)]
     fn write(&mut self, patience: &mut Patience) -> Result<(), Error> {
         while !self.connection.is_flushed() {
             let mut slices = [std::io::IoSlice::new(&[]); 4];
@@ -254,7 +254,7 @@ impl Link {
     }
 
     /// Reads until all replies of the leg are there, and writes what is left as soon as it may go.
-    #[inline]
+    #[inline(always)]
     fn converse<P>(&mut self, leg: &mut Leg<'_, P>, patience: &mut Patience) -> Result<(), Error> {
         loop {
             let n = self.stream.read(self.connection.space(), patience)?;

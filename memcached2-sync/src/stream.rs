@@ -82,7 +82,7 @@ impl Stream {
             .map_err(|error| Error::connect(&error))
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn read(&mut self, space: &mut [u8], patience: &mut Patience) -> Result<usize, Error> {
         loop {
             if patience.spent || self.read_timeout.is_some() {
@@ -102,7 +102,7 @@ impl Stream {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn write(&mut self, slices: &[IoSlice<'_>], patience: &mut Patience) -> Result<usize, Error> {
         loop {
             if patience.spent || self.write_timeout.is_some() {

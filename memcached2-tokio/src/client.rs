@@ -56,7 +56,7 @@ impl Client {
         let deadline = started + shared.options().timeout;
         let mut call = Call::new(operation, shared.router(), now);
         loop {
-            converse(call.asked(), now, deadline, |server| self.connection(server, now)).await;
+            converse(call.asked(), now, deadline, |server, ended| self.connection(server, ended, now)).await;
             if !call.settle() {
                 return call.finish();
             }
@@ -67,10 +67,10 @@ impl Client {
 
     /// A connection to a server, driven by the runtime that the caller runs in.
     #[inline]
-    fn connection(&self, server: ServerId, now: Now) -> Result<Arc<Mux>, Error> {
+    fn connection(&self, server: ServerId, ended: bool, now: Now) -> Result<Arc<Mux>, Error> {
         let runtime = Handle::try_current().map_err(|error| Error::connect(&io::Error::other(error)))?;
         let connect_timeout = self.shared.options().connect_timeout;
-        self.shared.connection(server, runtime.id(), now, |address, driver| {
+        self.shared.connection(server, runtime.id(), ended, now, |address, driver| {
             drop(runtime.spawn(drive(address, connect_timeout, driver)));
         })
     }

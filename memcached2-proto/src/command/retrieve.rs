@@ -55,7 +55,7 @@ impl Command for Get<'_> {
         })
     }
 
-    #[inline]
+    #[inline(always)]
     fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<Option<Value>, Error> {
         match (replies, end) {
             (Few::One(Reply::Value(_, value)), Ok(())) => Ok(Some(value)),

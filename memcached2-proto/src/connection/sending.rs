@@ -91,7 +91,7 @@ impl Sending {
         if self.granted == self.end {
             return;
         }
-        if let ([wait], []) = waits.as_slices() {
+        if let (1, Some(wait)) = (waits.len(), waits.front()) {
             self.grant_one(wait);
         } else {
             self.grant_some(waits);
@@ -130,7 +130,7 @@ impl Sending {
     }
 
     /// Offers what is granted and not written.
-    #[inline]
+    #[inline(always)]
     pub(super) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let mut left = usize::try_from(self.granted - self.written).unwrap_or(usize::MAX);
         if self.outbox.shared.is_empty() {
@@ -169,7 +169,7 @@ impl Sending {
     }
 
     /// Says that `n` of the bytes offered were written.
-    #[inline]
+    #[inline(always)]
     pub(super) fn wrote(&mut self, n: usize) {
         self.written = self.granted.min(self.written + n as u64);
         if self.outbox.shared.is_empty() {

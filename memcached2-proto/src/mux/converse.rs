@@ -15,13 +15,14 @@ use crate::time::Now;
 
 /// Asks all parts of a call that are open and waits for their answers: one round, without I/O.
 ///
-/// `connect` gives the connection to use for a server; it must not wait, since the connection's driver connects.
+/// `connect` gives the connection to use for a server, and is told whether the one before had ended; it must not wait,
+/// since the connection's driver connects.
 /// Nothing happens until the future is polled. When it is dropped, what was asked is forgotten: the replies are read
 /// and thrown away, and nobody else on the connections notices.
 pub fn converse<'c, P, F>(asked: &'c mut [Asked<P>], now: Now, deadline: Instant, connect: F) -> Converse<'c, P, F>
 where
     P: Command,
-    F: FnMut(ServerId) -> Result<Arc<Mux>, Error>,
+    F: FnMut(ServerId, bool) -> Result<Arc<Mux>, Error>,
 {
     Converse { asked, now, deadline, connect, next: 0, under_way: Few::None, heard: 0 }
 }
@@ -62,7 +63,7 @@ impl<P, F> Unpin for Converse<'_, P, F> {}
 impl<P, F> Future for Converse<'_, P, F>
 where
     P: Command,
-    F: FnMut(ServerId) -> Result<Arc<Mux>, Error>,
+    F: FnMut(ServerId, bool) -> Result<Arc<Mux>, Error>,
 {
     type Output = ();
 
@@ -88,7 +89,7 @@ where
 impl<P, F> Converse<'_, P, F>
 where
     P: Command,
-    F: FnMut(ServerId) -> Result<Arc<Mux>, Error>,
+    F: FnMut(ServerId, bool) -> Result<Arc<Mux>, Error>,
 {
     /// Submits as many parts as a window holds.
     #[inline]
@@ -119,12 +120,12 @@ fn submit<P: Command>(
     asked: &Asked<P>,
     now: Now,
     deadline: Instant,
-    connect: &mut impl FnMut(ServerId) -> Result<Arc<Mux>, Error>,
+    connect: &mut impl FnMut(ServerId, bool) -> Result<Arc<Mux>, Error>,
 ) -> Result<(Arc<Mux>, u32), Error> {
     /// A connection can end between being found and being used; so many in a row do not.
     const TRIES: usize = 3;
-    for _ in 0..TRIES {
-        let mux = connect(asked.server())?;
+    for tried in 0..TRIES {
+        let mux = connect(asked.server(), tried > 0)?;
         match mux.submit(asked.part(), now, deadline) {
             Ok(slot) => return Ok((mux, slot)),
             Err(NotSubmitted::Invalid(error)) => return Err(error),

@@ -46,7 +46,7 @@ pub struct Driver {
     mux: Arc<Mux>,
     connection: Connection,
     /// Swapped with the outbox that callers encode into.
-    taken: Outbox,
+    taken: Box<Outbox>,
     /// Kept for their memory.
     arrived: Vec<(u32, Reply, bool)>,
     wakers: Vec<Waker>,
@@ -70,7 +70,7 @@ impl Driver {
         let driver = Self {
             mux: Arc::clone(&mux),
             connection,
-            taken: Outbox::default(),
+            taken: Box::default(),
             arrived: Vec::new(),
             wakers: Vec::new(),
             deadline: None,
@@ -186,7 +186,7 @@ impl Driver {
             std::mem::swap(&mut inner.outbox, &mut self.taken);
         }
         self.deadline = inner.deadline;
-        let forgotten = std::mem::take(&mut inner.forgotten);
+        let forgotten = if inner.forgotten.is_empty() { Vec::new() } else { std::mem::take(&mut inner.forgotten) };
         let mut old = None;
         if let (More::Nothing, Some(sleeper)) = (more, sleeper) {
             old = inner.driver.replace(sleeper.clone());

@@ -49,7 +49,7 @@ impl<R: Copy + Eq> Switchboard<R> {
     }
 
     /// A connection to a server, driven by `runtime`. If there has to be a new one, `spawn` is given what its task
-    /// needs; callers can use it at once.
+    /// needs; callers can use it at once. It can have ended meanwhile: then ask again, and say so with `ended`.
     ///
     /// # Errors
     ///
@@ -59,12 +59,13 @@ impl<R: Copy + Eq> Switchboard<R> {
         &self,
         id: ServerId,
         runtime: R,
+        ended: bool,
         now: Now,
         spawn: impl FnOnce(Address, Driver),
     ) -> Result<Arc<Mux>, Error> {
         let station = self.stations.get(id.index()).ok_or(Error::NoServers)?;
         let mut station = station.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(mux) = station.pick(runtime, self.options.shared_connections) {
+        if let Some(mux) = station.pick(runtime, ended, self.options.shared_connections) {
             return Ok(mux);
         }
         let server = self.router.server(id).ok_or(Error::NoServers)?;
@@ -89,9 +90,9 @@ impl<R> Drop for Switchboard<R> {
 impl<R: Copy + Eq> Station<R> {
     /// The connection whose turn it is; none, if there should be one more.
     #[inline]
-    fn pick(&mut self, runtime: R, wanted: usize) -> Option<Arc<Mux>> {
+    fn pick(&mut self, runtime: R, ended: bool, wanted: usize) -> Option<Arc<Mux>> {
         if let [(owner, mux)] = &self.connections[..] {
-            if wanted == 1 && *owner == runtime && !mux.has_ended() {
+            if wanted == 1 && *owner == runtime && !ended {
                 return Some(Arc::clone(mux));
             }
         }

@@ -17,6 +17,10 @@ pub struct AskedKeys {
     index: u32,
 }
 
+/// Where the key behind the one that is expected next begins.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Next(usize);
+
 const HEAD: usize = 2;
 
 impl AskedKeys {
@@ -75,18 +79,18 @@ impl AskedKeys {
         (self.cursor, self.index) = (self.front, 0);
     }
 
-    /// The key that is expected next, if it is unanswered.
+    /// What follows the key that is expected next, if `text` begins with it. [`AskedKeys::take_next`] takes it.
     #[inline]
-    pub(crate) fn next(&self) -> Option<&[u8]> {
-        let (key, _) = self.entry(self.cursor)?;
-        self.is_open().then_some(key)
+    pub(crate) fn skip_next<'t>(&self, text: &'t [u8]) -> Option<(Next, &'t [u8])> {
+        let (key, next) = self.entry(self.cursor)?;
+        let rest = text.strip_prefix(key)?;
+        self.is_open().then_some((Next(next), rest))
     }
 
     /// Takes the key that is expected next as answered, and returns its place in the front request.
     #[inline]
-    pub(crate) fn take_next(&mut self) -> Option<u32> {
-        let (_, next) = self.entry(self.cursor)?;
-        Some(self.take(next))
+    pub(crate) fn take_next(&mut self, Next(next): Next) -> u32 {
+        self.take(next)
     }
 
     /// The place in the front request of the key that `text` begins with, and what follows its blank.

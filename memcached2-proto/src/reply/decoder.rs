@@ -56,11 +56,11 @@ enum State {
 }
 
 /// What ends the data of an item.
-const DATA_END: &[u8] = b"\r\n";
+const DATA_END: &[u8; 2] = b"\r\n";
 /// What follows the only item of a reply.
-const LAST: &[u8] = b"END\r\n";
+const LAST: &[u8; 5] = b"END\r\n";
 /// Both at once.
-const ONLY_END: &[u8] = b"\r\nEND\r\n";
+const ONLY_END: &[u8; 7] = b"\r\nEND\r\n";
 /// Room behind a large value for the bytes that most often follow it, to save a read.
 const BEHIND: usize = ONLY_END.len();
 
@@ -233,16 +233,20 @@ impl Decoder {
     }
 
     /// The whole reply, if all of it is there: the data of `item` begins here.
-    #[inline]
+    #[inline(always)]
     fn at_once(&mut self, item: Item, shape: Shape) -> Option<(Reply, bool)> {
-        let behind = if shape == Shape::Value { ONLY_END } else { DATA_END };
         let there = &self.buffer[self.start..self.end];
-        let data = there.get(..item.length)?;
-        if item.length > self.limits.value || !there[item.length..].starts_with(behind) {
+        let (data, behind) = there.split_at_checked(item.length)?;
+        let rest = match shape {
+            Shape::Value => behind.strip_prefix(ONLY_END)?,
+            _ => behind.strip_prefix(DATA_END)?,
+        };
+        if item.length > self.limits.value {
             return None;
         }
+        let left = rest.len();
         let data = copy(&mut self.block, data, shape);
-        self.start += item.length + behind.len();
+        self.start = self.end - left;
         Some((hit(item, data), shape != Shape::Values))
     }
 
@@ -281,7 +285,7 @@ impl Decoder {
                 if self.end < next {
                     return Ok(None);
                 }
-                if &self.buffer[data_end..next] != DATA_END {
+                if &self.buffer[data_end..next] != DATA_END.as_slice() {
                     return Err(unexpected(&self.buffer[data_end..next], "the end of a value"));
                 }
                 let data = &self.buffer[self.start..data_end];
@@ -296,7 +300,7 @@ impl Decoder {
                 if have < next {
                     return Ok(None);
                 }
-                if &data[item.length..next] != DATA_END {
+                if &data[item.length..next] != DATA_END.as_slice() {
                     return Err(unexpected(&data[item.length..next], "the end of a value"));
                 }
                 // The buffer is empty: all of it went into `data` when the value began.
@@ -343,11 +347,15 @@ fn hit(item: Item, data: Bytes) -> Reply {
 }
 
 /// Copies data out of the buffer: small values of one reply into a common block.
-#[inline]
+#[inline(always)]
 fn copy(block: &mut BytesMut, data: &[u8], shape: Shape) -> Bytes {
-    if shape != Shape::Values || data.len() > Decoder::SHARED_MAX {
-        return Bytes::copy_from_slice(data);
+    match shape {
+        Shape::Values if data.len() <= Decoder::SHARED_MAX => copy_to_block(block, data),
+        _ => Bytes::copy_from_slice(data),
     }
+}
+
+fn copy_to_block(block: &mut BytesMut, data: &[u8]) -> Bytes {
     if block.capacity() < data.len() {
         *block = BytesMut::with_capacity(Decoder::BLOCK);
     }

@@ -89,12 +89,12 @@ pub(super) fn version(line: &[u8]) -> Result<Line, Error> {
 /// `None` says nothing: the line is another one, or it has not arrived whole.
 #[inline]
 pub(super) fn value_ahead(bytes: &[u8], keys: &mut AskedKeys) -> Option<(Item, usize)> {
-    let rest = bytes.strip_prefix(b"VALUE ")?.strip_prefix(keys.next()?)?;
+    let (next, rest) = keys.skip_next(bytes.strip_prefix(b"VALUE ")?)?;
     let (flags, rest) = digits(rest.strip_prefix(b" ")?)?;
     let (length, rest) = digits(rest.strip_prefix(b" ")?)?;
     let rest = rest.strip_prefix(b"\r\n")?;
     let (flags, length) = (u32::try_from(flags).ok()?, usize::try_from(length).ok()?);
-    Some((Item { index: keys.take_next()?, flags, cas: None, length }, bytes.len() - rest.len()))
+    Some((Item { index: keys.take_next(next), flags, cas: None, length }, bytes.len() - rest.len()))
 }
 
 /// The most common beginning of a meta reply: `VA` with the key and the flags in the order asked.
@@ -103,11 +103,11 @@ pub(super) fn value_ahead(bytes: &[u8], keys: &mut AskedKeys) -> Option<(Item, u
 #[inline]
 pub(super) fn meta_ahead(bytes: &[u8], keys: &mut AskedKeys) -> Option<(Item, usize)> {
     let (length, rest) = digits(bytes.strip_prefix(b"VA ")?)?;
-    let rest = rest.strip_prefix(b" k")?.strip_prefix(keys.next()?)?;
+    let (next, rest) = keys.skip_next(rest.strip_prefix(b" k")?)?;
     let (flags, rest) = digits(rest.strip_prefix(b" f")?)?;
     let rest = rest.strip_prefix(b"\r\n")?;
     let (flags, length) = (u32::try_from(flags).ok()?, usize::try_from(length).ok()?);
-    Some((Item { index: keys.take_next()?, flags, cas: None, length }, bytes.len() - rest.len()))
+    Some((Item { index: keys.take_next(next), flags, cas: None, length }, bytes.len() - rest.len()))
 }
 
 /// `VALUE <key> <flags> <bytes>[ <cas>]`, or `END`.
