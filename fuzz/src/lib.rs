@@ -9,7 +9,7 @@ use memcached2_proto::{
 };
 
 const SHAPES: [Shape; 7] =
-    [Shape::Stored, Shape::Deleted, Shape::Number, Shape::Version, Shape::Value, Shape::Values, Shape::Meta];
+    [Shape::Stored, Shape::Deleted, Shape::Number, Shape::Version, Shape::Value, Shape::Values, Shape::MetaValue];
 
 /// Values above this are refused, so that a lying length cannot use up the fuzzer's memory.
 const VALUE: usize = 64 * 1024;

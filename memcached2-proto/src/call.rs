@@ -236,6 +236,13 @@ impl<'c, P> Leg<'c, P> {
         self.fail(error);
     }
 
+    /// Whether nothing is left to be heard.
+    #[must_use]
+    #[inline]
+    pub fn is_done(&self) -> bool {
+        self.open == 0
+    }
+
     /// Takes the replies that are complete; `true` when all have come.
     ///
     /// # Errors
@@ -284,15 +291,13 @@ impl<'c, P: Command> Iterator for Outcomes<'c, P> {
     #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         let Asked { part, server, replies, state, .. } = self.parts.next()?;
-        let end = match state {
-            State::Answered => Ok(()),
-            State::Failed { error, .. } => Err(error.clone()),
-            State::Open => Err(Error::Closed),
+        let end = match (state, replies.as_slice().last()) {
+            (State::Answered, Some(Reply::Refused(line))) => Err(self.router.at(*server, Error::refused(line))),
+            (State::Answered, _) => Ok(()),
+            (State::Failed { error, .. }, _) => Err(self.router.at(*server, error.clone())),
+            (State::Open, _) => Err(Error::Closed),
         };
-        let result = part.answer(std::mem::take(replies), end).map_err(|error| match self.router.server(*server) {
-            Some(server) => error.at(server.shared_name()),
-            None => error,
-        });
+        let result = part.answer(std::mem::take(replies), end).map_err(|error| self.router.at(*server, error));
         Some((part, result))
     }
 }

@@ -3,7 +3,7 @@
 mod sending;
 
 use std::collections::VecDeque;
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 
 use self::sending::Sending;
 use crate::command::{Command, Dialect, Version, VersionText};
@@ -41,6 +41,8 @@ pub struct Connection {
     dialect: Dialect,
     /// Whether a reply has ever come.
     served: bool,
+    /// Whether the server has ended the stream.
+    ended: bool,
     failed: Option<Error>,
 }
 
@@ -93,6 +95,7 @@ impl Connection {
             front_since: 0,
             dialect: Dialect::Text,
             served: false,
+            ended: false,
             failed: None,
         }
     }
@@ -127,12 +130,18 @@ impl Connection {
 
     #[inline]
     fn queue<C: Command + ?Sized>(&mut self, command: &C, now: Now, tag: u32, kind: Kind) -> Result<(), Error> {
-        if let Some(error) = &self.failed {
-            return Err(error.clone().with_landed(Landed::NotSent));
+        if self.ended || self.failed.is_some() {
+            return Err(self.unusable());
         }
         let request = self.sending.outbox().request(command, self.dialect, now, tag)?;
         self.wait(request, kind);
         Ok(())
+    }
+
+    #[cold]
+    fn unusable(&self) -> Error {
+        let error = self.failed.clone().unwrap_or_else(|| Error::disconnected(ENDED));
+        error.with_landed(Landed::NotSent)
     }
 
     /// Takes over the requests that others have encoded and leaves `outbox` empty. The ticket of the first of them is
@@ -207,6 +216,10 @@ impl Connection {
     /// that is written without a pause could wait for ever.
     #[inline]
     pub fn outgoing<'a>(&'a mut self, slices: &mut [IoSlice<'a>]) -> usize {
+        if self.failed.is_some() {
+            // The rest of a request that was refused half-way could be read as commands.
+            return 0;
+        }
         self.sending.grant(&self.waits);
         self.sending.slices(slices)
     }
@@ -246,7 +259,8 @@ impl Connection {
     #[inline]
     pub fn filled(&mut self, n: usize) -> Result<(), Error> {
         if n == 0 {
-            return Err(Error::disconnected("the server closed it"));
+            self.ended = true;
+            return Err(Error::disconnected(ENDED));
         }
         self.received += n as u64;
         self.decoder.filled(n);
@@ -265,7 +279,7 @@ impl Connection {
         }
         loop {
             let Some(wait) = self.waits.front() else {
-                return match self.decoder.is_empty() {
+                return match self.decoder.is_empty() || self.may_be_full() {
                     true => Ok(None),
                     false => Err(self.unasked()),
                 };
@@ -314,10 +328,10 @@ impl Connection {
     /// Weighs an error line: the answer to its request, or the end of the connection.
     #[cold]
     fn weigh(&mut self, line: &str, shape: Shape, end: u64) -> Result<(), Error> {
-        if line.starts_with("ERROR Too many open connections") {
-            // Said to whoever connects while the server is full, before it reads anything.
+        if line.as_bytes().starts_with(FULL) && !self.served {
+            // The server has read nothing.
             self.sending.unsend();
-            let error = std::io::Error::new(std::io::ErrorKind::ConnectionRefused, line);
+            let error = io::Error::new(io::ErrorKind::ConnectionRefused, line);
             return Err(self.fail(Error::connect(&error)));
         }
         if !self.sending.has_begun() {
@@ -346,11 +360,16 @@ impl Connection {
         }
     }
 
+    /// Whether what came unasked is the beginning of the line of a server that is full.
+    fn may_be_full(&self) -> bool {
+        !self.served && FULL.starts_with(self.decoder.pending()) && self.decoder.pending().len() < FULL.len()
+    }
+
     #[cold]
     fn unasked(&mut self) -> Error {
         let came = self.decoder.pending();
-        let error = match came.starts_with(b"ERROR Too many open connections") {
-            true => Error::connect(&std::io::Error::new(std::io::ErrorKind::ConnectionRefused, "too many connections")),
+        let error = match came.starts_with(FULL) && !self.served {
+            true => Error::connect(&io::Error::new(io::ErrorKind::ConnectionRefused, String::from_utf8_lossy(FULL))),
             false => Error::protocol(format!("got \"{}\" unasked", came[..came.len().min(64)].escape_ascii())),
         };
         self.fail(error)
@@ -388,7 +407,7 @@ impl Connection {
     #[must_use]
     #[inline]
     pub fn is_idle(&self) -> bool {
-        self.waits.is_empty() && self.failed.is_none() && self.decoder.is_empty()
+        self.waits.is_empty() && self.failed.is_none() && !self.ended && self.is_flushed() && self.decoder.is_empty()
     }
 
     /// Whether a request is under way that somebody waits for or that must be drained.
@@ -397,6 +416,12 @@ impl Connection {
         !self.waits.is_empty()
     }
 }
+
+/// The reason of a connection that the server has ended.
+const ENDED: &str = "the server closed it";
+
+/// What a server says to whoever connects while it has as many connections as it may have (`-c`), before it reads a byte.
+const FULL: &[u8] = b"ERROR Too many open connections";
 
 /// The error lines after which a server has read the whole data block of the request as data
 /// (memcached 1.4.15 to 1.6.45 and its proxy, probed).

@@ -56,6 +56,8 @@ struct Inner {
     /// The driver, while it sleeps.
     driver: Option<Waker>,
     phase: Phase,
+    /// What the driver has ended with.
+    error: Option<Error>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,8 +86,8 @@ pub(crate) struct Failure {
 /// Why a request was not submitted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NotSubmitted {
-    /// The connection has ended; another one is needed.
-    Ended,
+    /// The connection has ended, by this error; another one is needed.
+    Ended(Error),
     /// The request cannot be encoded.
     Invalid(Error),
 }
@@ -103,6 +105,7 @@ impl Mux {
             deadline: None,
             driver: None,
             phase: Phase::Open,
+            error: None,
         };
         Self { inner: Mutex::new(inner) }
     }
@@ -125,7 +128,7 @@ impl Mux {
         let mut guard = self.lock();
         let inner = &mut *guard;
         if inner.phase != Phase::Open {
-            return Err(NotSubmitted::Ended);
+            return Err(inner.not_submitted());
         }
         let slot = inner.slots.open(inner.ticket, deadline);
         match inner.outbox.request(command, inner.dialect, now, slot) {
@@ -194,6 +197,13 @@ impl Mux {
         if let Some(driver) = driver {
             driver.wake();
         }
+    }
+}
+
+impl Inner {
+    #[cold]
+    fn not_submitted(&self) -> NotSubmitted {
+        NotSubmitted::Ended(self.error.clone().unwrap_or(Error::Closed).with_landed(Landed::NotSent))
     }
 }
 

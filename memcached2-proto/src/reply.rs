@@ -16,13 +16,13 @@ use crate::value::Value;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reply {
-    /// `STORED`, or `HD` to a meta command: done.
+    /// `STORED`.
     Stored,
-    /// `NOT_STORED`, `NS`: the condition was not met.
+    /// `NOT_STORED`: the condition was not met.
     NotStored,
-    /// `EXISTS`, `EX`: the item has changed since its `cas` was fetched.
+    /// `EXISTS`: the item has changed since its `cas` was fetched.
     Exists,
-    /// `NOT_FOUND`, `NF`: there is no such item to change.
+    /// `NOT_FOUND`: there is no such item to change.
     NotFound,
     /// `DELETED`.
     Deleted,
@@ -60,8 +60,8 @@ pub enum Shape {
     Value,
     /// Any number of `VALUE`, each a reply, then `END`.
     Values,
-    /// A return code of the meta protocol, with a value after `VA`.
-    Meta,
+    /// The answer to an `mg` that asks for the key and the value: `VA` with both, or `EN`.
+    MetaValue,
 }
 
 impl Shape {

@@ -74,6 +74,17 @@ impl Router {
     }
 }
 
+impl Router {
+    /// The same error with the name of its server.
+    #[cold]
+    pub(crate) fn at(&self, id: ServerId, error: Error) -> Error {
+        match self.server(id) {
+            Some(server) => error.at(server.shared_name()),
+            None => error,
+        }
+    }
+}
+
 fn hash(key: Key<'_>) -> u32 {
     ((crc32fast::hash(key.as_bytes()) >> 16) & 0x7fff).max(1)
 }

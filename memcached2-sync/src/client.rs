@@ -256,14 +256,15 @@ impl Link {
     /// Reads until all replies of the leg are there, and writes what is left as soon as it may go.
     #[inline(always)]
     fn converse<P>(&mut self, leg: &mut Leg<'_, P>, patience: &mut Patience) -> Result<(), Error> {
-        loop {
+        patience.renew();
+        while !leg.is_done() {
             let n = self.stream.read(self.connection.space(), patience)?;
             let end = self.connection.filled(n);
-            if leg.hear(&mut self.connection)? {
-                return Ok(());
+            if !leg.hear(&mut self.connection)? {
+                end?;
+                self.write(patience)?;
             }
-            end?;
-            self.write(patience)?;
         }
+        Ok(())
     }
 }

@@ -23,6 +23,10 @@ pub(crate) struct Patience {
 /// The timeout of a socket may be this much longer than what is left: setting it is a system call.
 const SLACK: Duration = Duration::from_millis(20);
 
+/// What is left to every server for being heard, when one before it has used up the time: its answers are there by then,
+/// and have only to be read.
+const GRACE: Duration = Duration::from_millis(10);
+
 /// A write of up to this many bytes never waits on a connection whose every request was answered: it fits what any
 /// kernel buffers.
 const SMALL: usize = 4 * 1024;
@@ -30,6 +34,14 @@ const SMALL: usize = 4 * 1024;
 impl Patience {
     pub(crate) fn new(started: Instant, timeout: Duration) -> Self {
         Self { started, timeout, spent: false }
+    }
+
+    /// Leaves at least a moment for what follows.
+    #[inline]
+    pub(crate) fn renew(&mut self) {
+        if self.spent {
+            self.timeout = self.timeout.max(self.started.elapsed() + GRACE);
+        }
     }
 
     /// How much is left, which is never zero.

@@ -50,7 +50,7 @@ impl Command for Get<'_> {
                 out.put(b"mg ");
                 out.ask_key(self.key);
                 out.put(b" k f v\r\n");
-                Shape::Meta
+                Shape::MetaValue
             }
         })
     }
@@ -125,7 +125,8 @@ impl Command for GetPart<'_> {
             out.ask_key(*key);
         }
         out.put(b"\r\n");
-        Ok(Shape::Values)
+        // After an error line to a `get` of one key the connection is still in step.
+        Ok(if self.keys.len() == 1 { Shape::Value } else { Shape::Values })
     }
 
     fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<Self::Response, Error> {

@@ -124,15 +124,16 @@ fn submit<P: Command>(
 ) -> Result<(Arc<Mux>, u32), Error> {
     /// A connection can end between being found and being used; so many in a row do not.
     const TRIES: usize = 3;
+    let mut last = Error::Closed;
     for tried in 0..TRIES {
         let mux = connect(asked.server(), tried > 0)?;
         match mux.submit(asked.part(), now, deadline) {
             Ok(slot) => return Ok((mux, slot)),
             Err(NotSubmitted::Invalid(error)) => return Err(error),
-            Err(NotSubmitted::Ended) => {}
+            Err(NotSubmitted::Ended(error)) => last = error,
         }
     }
-    Err(Error::Closed)
+    Err(last)
 }
 
 impl<P, F> Drop for Converse<'_, P, F> {

@@ -269,7 +269,11 @@ impl Driver {
         }
         // Nothing can be submitted from here on. What was not taken over before was never written, and must not count
         // as unknown.
-        self.mux.lock().phase = Phase::Ended;
+        {
+            let mut inner = self.mux.lock();
+            inner.phase = Phase::Ended;
+            inner.error = Some(error.clone());
+        }
         self.take_over(None);
         let mut guard = self.mux.lock();
         let inner = &mut *guard;

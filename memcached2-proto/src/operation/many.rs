@@ -148,19 +148,12 @@ impl<'k> Operation for GetMany<'k> {
         let mut results = Vec::with_capacity(count);
         results.resize_with(count, || Ok(None));
         for (part, outcome) in outcomes {
-            let (replies, mut end) = match outcome {
-                Ok(answer) => answer,
-                Err(error) => (Few::None, Err(error)),
-            };
+            let (replies, end) = outcome.unwrap_or_else(|error| (Few::None, Err(error)));
             for reply in replies {
-                match reply {
-                    Reply::Value(index, value) => {
-                        if let Some(result) = part.place(index).and_then(|place| results.get_mut(place)) {
-                            *result = Ok(Some(value));
-                        }
+                if let Reply::Value(index, value) = reply {
+                    if let Some(result) = part.place(index).and_then(|place| results.get_mut(place)) {
+                        *result = Ok(Some(value));
                     }
-                    Reply::Refused(line) => end = Err(Error::refused(&line)),
-                    _ => {}
                 }
             }
             // What came before the failure is kept; all else of this part has failed, since nobody knows of a miss.

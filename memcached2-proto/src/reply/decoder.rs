@@ -49,7 +49,7 @@ enum State {
     Small(Item),
     /// Inside an item whose data goes into a buffer of its own, which has so many bytes of it.
     Large(Item, Vec<u8>, usize),
-    /// Inside an item nobody wants, so many bytes before its end.
+    /// Inside an item nobody wants, so many bytes before the end of its data.
     Skip(usize),
     /// Behind the only item that can come, before its `END`.
     End(Option<(Item, Bytes)>),
@@ -156,7 +156,7 @@ impl Decoder {
                     let there = &self.buffer[self.start..self.end];
                     let ahead = match shape {
                         Shape::Value | Shape::Values => grammar::value_ahead(there, keys),
-                        Shape::Meta => grammar::meta_ahead(there, keys),
+                        Shape::MetaValue => grammar::meta_ahead(there, keys),
                         Shape::Stored | Shape::Deleted | Shape::Number | Shape::Version => None,
                     };
                     if let Some((item, length)) = ahead {
@@ -172,7 +172,7 @@ impl Decoder {
                     let line = &self.buffer[line];
                     let found = match shape {
                         Shape::Value | Shape::Values => grammar::value(line, keys)?,
-                        Shape::Meta => grammar::meta(line, keys)?,
+                        Shape::MetaValue => grammar::meta_value(line, keys)?,
                         Shape::Stored => grammar::stored(line)?,
                         Shape::Deleted => grammar::deleted(line)?,
                         Shape::Number => grammar::number(line)?,
@@ -198,7 +198,7 @@ impl Decoder {
                     let Some((item, data)) = self.item(shape)? else { return Ok(None) };
                     match shape {
                         Shape::Value => self.state = State::End(Some((item, data))),
-                        _ => return Ok(Some((hit(item, data), shape == Shape::Meta))),
+                        _ => return Ok(Some((hit(item, data), shape == Shape::MetaValue))),
                     }
                 }
             }
@@ -262,7 +262,7 @@ impl Decoder {
         self.state = if whole <= there {
             State::Small(item)
         } else if !keep {
-            State::Skip(whole)
+            State::Skip(item.length)
         } else if item.length < Self::LARGE {
             State::Small(item)
         } else {
@@ -280,28 +280,21 @@ impl Decoder {
         match &mut self.state {
             State::Small(item) => {
                 let item = *item;
-                let data_end = self.start + item.length;
-                let next = data_end + DATA_END.len();
-                if self.end < next {
+                let there = &self.buffer[self.start..self.end];
+                let Some((data, behind)) = there.split_at_checked(item.length) else { return Ok(None) };
+                if !ends(behind)? {
                     return Ok(None);
                 }
-                if &self.buffer[data_end..next] != DATA_END.as_slice() {
-                    return Err(unexpected(&self.buffer[data_end..next], "the end of a value"));
-                }
-                let data = &self.buffer[self.start..data_end];
                 let data = copy(&mut self.block, data, shape);
-                self.start = next;
+                self.start += item.length + DATA_END.len();
                 self.state = State::Line;
                 Ok(Some((item, data)))
             }
             State::Large(item, data, have) => {
                 let (item, have) = (*item, *have);
                 let next = item.length + DATA_END.len();
-                if have < next {
+                if have < item.length || !ends(&data[item.length..have])? {
                     return Ok(None);
-                }
-                if &data[item.length..next] != DATA_END.as_slice() {
-                    return Err(unexpected(&data[item.length..next], "the end of a value"));
                 }
                 // The buffer is empty: all of it went into `data` when the value began.
                 self.start = 0;
@@ -316,9 +309,10 @@ impl Decoder {
                 let there = (*left).min(self.end - self.start);
                 self.start += there;
                 *left -= there;
-                if *left > 0 {
+                if *left > 0 || !ends(&self.buffer[self.start..self.end])? {
                     return Ok(None);
                 }
+                self.start += DATA_END.len();
                 self.state = State::Line;
                 Ok(Some((Item { index: 0, flags: 0, cas: None, length: 0 }, Bytes::new())))
             }
@@ -338,6 +332,16 @@ impl Decoder {
             true => Ok(false),
             false => Err(unexpected(there, "END after the value")),
         }
+    }
+}
+
+/// Whether what is behind the data ends it; not yet, if that is cut off.
+#[inline]
+fn ends(behind: &[u8]) -> Result<bool, Error> {
+    match behind {
+        [b'\r', b'\n', ..] => Ok(true),
+        [] | [b'\r'] => Ok(false),
+        _ => Err(unexpected(&behind[..behind.len().min(DATA_END.len())], "the end of a value")),
     }
 }
 

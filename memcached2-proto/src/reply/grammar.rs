@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+
 use super::{AskedKeys, Reply};
 use crate::error::Error;
 
@@ -70,7 +72,8 @@ pub(super) fn number(line: &[u8]) -> Result<Line, Error> {
         return Ok(Line::Reply(Reply::NotFound));
     }
     // Servers before 1.4 pad the number with the blanks that they store behind it.
-    match digits(line.trim_ascii_end()) {
+    let padding = line.iter().rev().take_while(|byte| **byte == b' ').count();
+    match digits(&line[..line.len() - padding]) {
         Some((number, [])) => Ok(Line::Reply(Reply::Number(number))),
         _ => refusal(line, "a number"),
     }
@@ -137,58 +140,61 @@ fn item(text: &[u8], keys: &mut AskedKeys) -> Option<Item> {
     Some(Item { index, flags, cas, length: usize::try_from(length).ok()? })
 }
 
-/// `VA <bytes> <flag>*`, `EN`, `HD` and their kin; blanks may be doubled or trail (memcached up to 1.6.17).
+/// `VA <bytes> <flag>*` or `EN <flag>*`; blanks may be doubled or trail (memcached up to 1.6.17).
 #[inline]
-pub(super) fn meta(line: &[u8], keys: &mut AskedKeys) -> Result<Line, Error> {
-    let (code, words) = line.split_at(line.len().min(2));
-    let reply = match code {
-        b"VA" => {
-            return match meta_item(words, keys) {
-                Some(item) => Ok(Line::Item(item)),
-                None => Err(unexpected(line, "the value of the key that was asked for")),
-            };
+pub(super) fn meta_value(line: &[u8], keys: &mut AskedKeys) -> Result<Line, Error> {
+    const WANTED: &str = "the value of the key that was asked for";
+    match line {
+        [b'V', b'A', b' ', words @ ..] => {
+            let item = digits(words).and_then(|(length, words)| {
+                let MetaFlags { index, flags, cas } = meta_flags(words, keys)?;
+                Some(Item { index: index?, flags, cas, length: usize::try_from(length).ok()? })
+            });
+            item.map(Line::Item).ok_or_else(|| unexpected(line, WANTED))
         }
-        b"EN" => Reply::Miss,
-        b"HD" => Reply::Stored,
-        b"NS" => Reply::NotStored,
-        b"EX" => Reply::Exists,
-        b"NF" => Reply::NotFound,
-        _ => return refusal(line, "a return code of the meta protocol"),
-    };
-    match words {
-        [] | [b' ', ..] => Ok(Line::Reply(reply)),
-        _ => refusal(line, "a return code of the meta protocol"),
+        [b'E', b'N', words @ ..] => match meta_flags(words, keys) {
+            Some(_) => Ok(Line::Reply(Reply::Miss)),
+            None => Err(unexpected(line, WANTED)),
+        },
+        _ => refusal(line, WANTED),
     }
 }
 
-/// The flags of an item that every request for a value asks for: `f`, `k` and, where it matters, `c`.
-#[inline]
-fn meta_item(words: &[u8], keys: &mut AskedKeys) -> Option<Item> {
-    let (length, mut words) = digits(words.strip_prefix(b" ")?)?;
-    let mut item = Item { index: 0, flags: 0, cas: None, length: usize::try_from(length).ok()? };
-    let mut key_seen = false;
+/// The flags of a meta reply that every request for a value asks for, and `c`.
+#[derive(Debug, Default)]
+struct MetaFlags {
+    /// The place of the key, if one was returned.
+    index: Option<u32>,
+    flags: u32,
+    cas: Option<u64>,
+}
+
+/// Reads the flags of a meta reply; unknown ones are passed over. `None` for what is none, or a key that was not asked.
+fn meta_flags(mut words: &[u8], keys: &mut AskedKeys) -> Option<MetaFlags> {
+    let mut found = MetaFlags::default();
+    let mut key = None;
+    let mut is_encoded = false;
     while let [b' ', rest @ ..] = words {
-        words = match rest {
-            [b'k', key @ ..] => {
-                let (key, rest) = key.split_at(memchr::memchr(b' ', key).unwrap_or(key.len()));
-                item.index = keys.answer_key(key)?;
-                key_seen = true;
-                rest
-            }
-            [b'f', number @ ..] => {
-                let (flags, rest) = flags(number)?;
-                item.flags = flags;
-                rest
-            }
-            [b'c', number @ ..] => {
-                let (cas, rest) = digits(number)?;
-                item.cas = Some(cas);
-                rest
-            }
-            _ => &rest[memchr::memchr(b' ', rest).unwrap_or(rest.len())..],
-        };
+        let (word, rest) = rest.split_at(memchr::memchr(b' ', rest).unwrap_or(rest.len()));
+        match word {
+            [b'k', name @ ..] if key.is_none() => key = Some(name),
+            [b'k', ..] => return None,
+            [b'b'] => is_encoded = true,
+            [b'f', number @ ..] => found.flags = flags(number).filter(|(_, rest)| rest.is_empty())?.0,
+            [b'c', number @ ..] => found.cas = Some(whole(number)?),
+            _ => {}
+        }
+        words = rest;
     }
-    (key_seen && words.is_empty()).then_some(item)
+    if !words.is_empty() {
+        return None;
+    }
+    if let Some(key) = key {
+        // An item that was stored under a base64 key says so to whoever asks for it by its plain name, too.
+        let key = if is_encoded { &BASE64_STANDARD.decode(key).ok()? } else { key };
+        found.index = Some(keys.answer_key(key)?);
+    }
+    Some(found)
 }
 
 /// Client flags: 32 bits, which servers before 1.4.27 print signed.

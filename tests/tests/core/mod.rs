@@ -1,0 +1,343 @@
+//! What the tests of the protocol core share: typed requests made from the bytes of a transcript, and a connection
+//! that is driven as a transport drives one.
+#![allow(dead_code, reason = "each test binary uses its own part of this")]
+
+use std::io::IoSlice;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use memcached2_proto::{
+    Call, Command, Connection, Delete, Dialect, Error, Expiry, Few, Get, GetMany, Incr, Landed, Limits, Now, Reply,
+    Router, Set, Value, Version, VersionText,
+};
+
+/// A moment, the same in every test.
+pub(crate) fn now() -> Now {
+    Now::fixed(Instant::now(), at(1_800_000_000))
+}
+
+fn at(unix: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(unix)
+}
+
+fn one_server() -> Router {
+    Router::parse(["server"]).expect("the name of a server")
+}
+
+/// A request of a transcript.
+#[derive(Debug, Clone)]
+pub(crate) enum Request {
+    Get(Vec<u8>, Dialect),
+    GetMany(Vec<Vec<u8>>),
+    Set { key: Vec<u8>, flags: u32, expiry: Expiry, data: Vec<u8> },
+    Delete(Vec<u8>),
+    Incr(Vec<u8>, u64),
+    Version,
+}
+
+impl Request {
+    /// Reads requests from the bytes that a client sends.
+    #[track_caller]
+    pub(crate) fn parse(mut bytes: &[u8]) -> Vec<Self> {
+        let mut requests = Vec::new();
+        while !bytes.is_empty() {
+            let end = bytes.windows(2).position(|pair| pair == b"\r\n").expect("a request line ends with CR LF");
+            let (line, rest) = (&bytes[..end], &bytes[end + 2..]);
+            bytes = rest;
+            let words: Vec<_> = line.split(|byte| *byte == b' ').collect();
+            let key = |at: usize| words[at].to_vec();
+            requests.push(match words[..] {
+                [b"get", _] => Self::Get(key(1), Dialect::Text),
+                [b"mg", _, b"k", b"f", b"v"] => Self::Get(key(1), Dialect::Meta),
+                [b"get", ref keys @ ..] => Self::GetMany(keys.iter().map(|key| key.to_vec()).collect()),
+                [b"set", _, flags, expiry, length] => {
+                    let (data, rest) = bytes.split_at(number(length) as usize);
+                    bytes = rest.strip_prefix(b"\r\n").expect("a data block ends with CR LF");
+                    let flags = number(flags).try_into().expect("flags of 32 bits");
+                    Self::Set { key: key(1), flags, expiry: expiry_of(expiry), data: data.to_vec() }
+                }
+                [b"delete", b"noreply", b"0"] | [b"delete", _] => Self::Delete(key(1)),
+                [b"incr", _, by] => Self::Incr(key(1), number(by)),
+                [b"version"] => Self::Version,
+                _ => panic!("no request that the tests know: {}", line.escape_ascii()),
+            });
+        }
+        requests
+    }
+
+    pub(crate) fn submit(&self, connection: &mut Connection, tag: u32) -> Result<(), Error> {
+        match self {
+            Self::Get(key, dialect) => {
+                connection.speak(*dialect);
+                connection.submit(&Get::new(key)?, now(), tag)
+            }
+            Self::GetMany(keys) => {
+                let router = one_server();
+                let mut call = Call::new(GetMany::new(keys)?, &router, now());
+                let [asked] = call.asked() else { panic!("the keys fit one line") };
+                connection.submit(asked.part(), now(), tag)
+            }
+            Self::Set { key, flags, expiry, data } => {
+                connection.submit(&Set::new(key, data)?.flags(*flags).expiry(*expiry), now(), tag)
+            }
+            Self::Delete(key) => connection.submit(&Delete::new(key)?, now(), tag),
+            Self::Incr(key, by) => connection.submit(&Incr::new(key, *by)?, now(), tag),
+            Self::Version => connection.submit(&Version, now(), tag),
+        }
+    }
+
+    /// The answer of the typed command, in the words of the `R:` lines.
+    fn result(&self, replies: Few<Reply>, end: Result<(), (Error, Landed)>) -> String {
+        if let (Err((error, landed)), false) = (&end, matches!(self, Self::GetMany(_))) {
+            return format!("{}, {}", kind(error), word(*landed));
+        }
+        let end = end.map_err(|(error, _)| error);
+        let answer = match self {
+            Self::Get(key, _) => Get::new(key).and_then(|get| get.answer(replies, end)).map(found),
+            Self::GetMany(keys) => return many(keys, replies, end),
+            Self::Set { key, data, .. } => {
+                Set::new(key, data).and_then(|set| set.answer(replies, end)).map(|()| "stored".to_owned())
+            }
+            Self::Delete(key) => Delete::new(key)
+                .and_then(|delete| delete.answer(replies, end))
+                .map(|deleted| if deleted { "deleted" } else { "not found" }.to_owned()),
+            Self::Incr(key, by) => Incr::new(key, *by)
+                .and_then(|incr| incr.answer(replies, end))
+                .map(|number| number.map_or_else(|| "not found".to_owned(), |number| number.to_string())),
+            Self::Version => Version.answer(replies, end).map(|text| version(&text)),
+        };
+        answer.unwrap_or_else(|error| match &error {
+            Error::Protocol { landed, .. } => format!("protocol, {}", word(*landed)),
+            error => kind(error),
+        })
+    }
+}
+
+fn number(text: &[u8]) -> u64 {
+    let text = std::str::from_utf8(text).expect("a number is text");
+    text.parse().unwrap_or_else(|_| panic!("no number: {text}"))
+}
+
+fn expiry_of(exptime: &[u8]) -> Expiry {
+    const MONTH: u64 = 30 * 24 * 60 * 60;
+    match exptime {
+        b"0" => Expiry::Never,
+        b"-1" => Expiry::After(Duration::ZERO),
+        _ => match number(exptime) {
+            seconds @ ..=MONTH => Expiry::After(Duration::from_secs(seconds)),
+            seconds => Expiry::At(at(seconds)),
+        },
+    }
+}
+
+fn found(value: Option<Value>) -> String {
+    /// A value that a person would not read is told by its length.
+    const SHOWN: usize = 64;
+    let Some(Value { data, flags, cas, .. }) = value else { return "miss".to_owned() };
+    let data = match data.len() {
+        ..=SHOWN => format!("\"{}\"", data.escape_ascii()),
+        length => format!("{length} bytes"),
+    };
+    match cas {
+        None => format!("hit {flags} {data}"),
+        Some(cas) => format!("hit {flags} {data} cas {cas}"),
+    }
+}
+
+/// The answers to all keys, with the merge that the clients use.
+fn many(keys: &[Vec<u8>], replies: Few<Reply>, end: Result<(), Error>) -> String {
+    let router = one_server();
+    let mut call = Call::new(GetMany::new(keys).expect("keys"), &router, now());
+    let [asked] = call.asked() else { panic!("the keys fit one line") };
+    let count = replies.as_slice().len();
+    replies.into_iter().zip(1..).for_each(|(reply, number)| asked.hear(reply, number == count));
+    if let Err(error) = end {
+        asked.fail(error, false);
+    }
+    let results = call.finish().expect("each key has a result of its own");
+    let words: Vec<_> = results.into_iter().map(|result| result.map_or_else(|error| kind(&error), found)).collect();
+    words.join(" | ")
+}
+
+fn version(text: &VersionText) -> String {
+    match text.numbers() {
+        Some((major, minor, patch)) => format!("version \"{text}\" {major} {minor} {patch}"),
+        None => format!("version \"{text}\""),
+    }
+}
+
+/// The kind of an error, and the line of a refusal.
+pub(crate) fn kind(error: &Error) -> String {
+    match error {
+        Error::Refused { line, .. } => return format!("refused {}", line.escape_debug()),
+        Error::NonNumeric => "non-numeric",
+        Error::NotStored => "not stored",
+        Error::Connect { .. } => "connect",
+        Error::Disconnected { .. } => "disconnected",
+        Error::Protocol { .. } => "protocol",
+        _ => return format!("{error:?}"),
+    }
+    .to_owned()
+}
+
+fn word(landed: Landed) -> &'static str {
+    match landed {
+        Landed::NotSent => "not sent",
+        Landed::Refused => "refused",
+        Landed::Unknown => "unknown",
+    }
+}
+
+/// One connection, driven as a transport drives it: it writes what it is offered, reads into the space it is given,
+/// takes replies until there is none, and asks after a failure what became of the rest.
+#[derive(Debug)]
+pub(crate) struct Talk {
+    pub(crate) connection: Connection,
+    /// The results of the requests so far, in order.
+    pub(crate) results: Vec<String>,
+    /// What ended the conversation, and whether that was the end of the stream.
+    pub(crate) failed: Option<(Error, bool)>,
+    /// How many bytes the connection took.
+    pub(crate) accepted: usize,
+    asked: Vec<Request>,
+    replies: Few<Reply>,
+}
+
+impl Default for Talk {
+    fn default() -> Self {
+        Self::new(Limits::default())
+    }
+}
+
+impl Talk {
+    pub(crate) fn new(limits: Limits) -> Self {
+        let connection = Connection::new(limits);
+        Self { connection, results: Vec::new(), failed: None, accepted: 0, asked: Vec::new(), replies: Few::None }
+    }
+
+    /// A conversation in which these bytes have been submitted and written.
+    #[track_caller]
+    pub(crate) fn said(bytes: &[u8]) -> Self {
+        let mut talk = Self::default();
+        talk.submit(bytes);
+        assert_eq!(talk.write(usize::MAX).escape_ascii().to_string(), bytes.escape_ascii().to_string());
+        talk
+    }
+
+    /// Submits the requests that these bytes stand for.
+    #[track_caller]
+    pub(crate) fn submit(&mut self, bytes: &[u8]) {
+        for request in Request::parse(bytes) {
+            let tag = u32::try_from(self.asked.len()).expect("few requests");
+            request.submit(&mut self.connection, tag).expect("a request that can be submitted");
+            self.asked.push(request);
+        }
+    }
+
+    /// Writes all that is offered, so many bytes at a time, and returns it.
+    pub(crate) fn write(&mut self, most: usize) -> Vec<u8> {
+        let mut written = Vec::new();
+        while self.write_once(most, &mut written) > 0 {}
+        written
+    }
+
+    /// Writes at most so many bytes of what is offered.
+    pub(crate) fn write_once(&mut self, most: usize, written: &mut Vec<u8>) -> usize {
+        let before = written.len();
+        let mut slices = [IoSlice::new(&[]); 4];
+        let count = self.connection.outgoing(&mut slices);
+        for slice in &slices[..count] {
+            assert!(!slice.is_empty(), "an empty slice is offered");
+            let room = most - (written.len() - before);
+            written.extend_from_slice(&slice[..slice.len().min(room)]);
+        }
+        let n = written.len() - before;
+        self.connection.wrote(n);
+        n
+    }
+
+    /// Reads these bytes, as much at a time as there is space.
+    pub(crate) fn read(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() && self.failed.is_none() {
+            let space = self.connection.space();
+            let n = space.len().min(bytes.len());
+            assert!(n > 0, "there is no space to read into");
+            space[..n].copy_from_slice(&bytes[..n]);
+            bytes = &bytes[n..];
+            self.accepted += n;
+            match self.connection.filled(n) {
+                Ok(()) => self.take(),
+                Err(error) => self.failed = Some((error, false)),
+            }
+        }
+    }
+
+    /// Takes the replies that are complete.
+    pub(crate) fn take(&mut self) {
+        loop {
+            match self.connection.next_reply() {
+                Ok(None) => return,
+                Err(error) => {
+                    self.failed = Some((error, false));
+                    return;
+                }
+                Ok(Some((tag, reply, last))) => {
+                    assert_eq!(tag as usize, self.results.len(), "{reply:?} is for another request");
+                    self.replies.push(reply);
+                    if last {
+                        let replies = std::mem::take(&mut self.replies);
+                        self.results.push(match replies.as_slice() {
+                            [Reply::Forgotten] => "forgotten".to_owned(),
+                            _ => self.asked[tag as usize].result(replies, Ok(())),
+                        });
+                    }
+                }
+            }
+        }
+    }
+
+    /// The server ends the stream.
+    pub(crate) fn end(&mut self) {
+        if self.failed.is_none() {
+            let error = self.connection.filled(0).expect_err("the end of the stream is an error");
+            self.failed = Some((error, true));
+        }
+    }
+
+    /// Ends the conversation: all results, and the state of the connection in the words of the `R:` lines.
+    #[track_caller]
+    pub(crate) fn finish(mut self) -> Vec<String> {
+        let Some((error, ended)) = self.failed.take() else {
+            self.results.push(if self.connection.is_idle() { "in step" } else { "waiting" }.to_owned());
+            assert_ne!(self.connection.is_idle(), self.connection.is_busy());
+            return self.results;
+        };
+        if !ended {
+            assert_spoilt(&mut self.connection);
+        }
+        let abandoned: Vec<_> = self.connection.abandon().collect();
+        let expected: Vec<_> = (self.results.len()..self.asked.len()).collect();
+        let tags: Vec<_> = abandoned.iter().map(|abandoned| abandoned.tag as usize).collect();
+        assert_eq!(tags, expected, "each request without an answer is abandoned once");
+        assert_spoilt(&mut self.connection);
+        assert_eq!(self.connection.abandon().count(), 0);
+        for abandoned in abandoned {
+            let replies = std::mem::take(&mut self.replies);
+            let request = &self.asked[abandoned.tag as usize];
+            self.results.push(request.result(replies, Err((error.clone(), abandoned.landed))));
+        }
+        self.results.push(match ended {
+            true => "closed".to_owned(),
+            false => format!("broken: {}", kind(&error)),
+        });
+        self.results
+    }
+}
+
+/// A connection that has failed takes no request, gives no reply and serves nobody else.
+#[track_caller]
+pub(crate) fn assert_spoilt(connection: &mut Connection) {
+    assert!(!connection.is_idle(), "a failed connection says that it can serve somebody else");
+    assert!(connection.next_reply().is_err(), "a failed connection gives a reply");
+    let error = connection.submit(&Version, now(), 0).expect_err("a failed connection takes a request");
+    assert_eq!(error.landed(), Landed::NotSent);
+}

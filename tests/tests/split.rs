@@ -1,0 +1,279 @@
+//! Every transcript through the protocol core: what it writes, and that what it reads means the same however the bytes
+//! are cut.
+#![allow(clippy::panic, clippy::expect_used)]
+
+mod core;
+
+use std::path::Path;
+
+use memcached2_proto::{Connection, Dialect, Error, Expiry, Get, GetMany, Limits, Router, Set};
+use memcached2_testkit::{Transcript, load};
+
+use self::core::{Talk, now};
+
+/// How the bytes of the server arrive.
+#[derive(Debug, Clone, Copy)]
+enum Pieces {
+    Whole,
+    Bytes,
+    /// In two pieces, the first of this length.
+    Two(usize),
+    /// So many bytes, then the end of the stream.
+    Ends(usize),
+}
+
+fn transcripts() -> Vec<Transcript> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("transcripts");
+    let entries = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("cannot read {folder:?}: {error}"));
+    let mut paths: Vec<_> = entries.map(|entry| entry.expect("an entry of the folder").path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "txt"));
+    paths.sort();
+    assert!(!paths.is_empty(), "there is no transcript in {folder:?}");
+    paths.iter().flat_map(load).collect()
+}
+
+/// How many bytes the server sends in all.
+fn length(transcript: &Transcript) -> usize {
+    transcript.turns.iter().map(|turn| turn.server.len()).sum()
+}
+
+/// Where a transcript is cut: everywhere, unless it is long; then near its ends, and at some places between.
+fn places(transcript: &Transcript) -> impl Iterator<Item = usize> + use<> {
+    const EDGE: usize = 128;
+    let length = length(transcript);
+    let step = match length {
+        ..8192 => 1,
+        _ => length / 64,
+    };
+    (0..=length).filter(move |at| *at < EDGE || length - *at < EDGE || at % step == 0)
+}
+
+/// Plays a transcript and returns all results and the state at the end.
+fn play(transcript: &Transcript, pieces: Pieces, most_written: usize, prepare: impl Fn(&mut Talk)) -> Vec<String> {
+    let mut talk = Talk::default();
+    let mut begun = 0;
+    for turn in &transcript.turns {
+        talk.submit(&turn.client);
+        prepare(&mut talk);
+        let written = talk.write(most_written);
+        let title = &transcript.title;
+        assert_eq!(written.escape_ascii().to_string(), turn.client.escape_ascii().to_string(), "{title}");
+        let bytes = &turn.server[..];
+        let at = |place: usize| place.saturating_sub(begun).min(bytes.len());
+        match pieces {
+            Pieces::Whole => talk.read(bytes),
+            Pieces::Bytes => bytes.chunks(1).for_each(|byte| talk.read(byte)),
+            Pieces::Two(place) => {
+                talk.read(&bytes[..at(place)]);
+                talk.read(&bytes[at(place)..]);
+            }
+            Pieces::Ends(place) => {
+                talk.read(&bytes[..at(place)]);
+                if place < begun + bytes.len() || turn == transcript.turns.last().expect("a turn") {
+                    talk.end();
+                    break;
+                }
+            }
+        }
+        begun += bytes.len();
+        if turn.ends {
+            talk.end();
+        }
+    }
+    talk.finish()
+}
+
+/// Plays every transcript, and lists those whose results are not the ones that it tells.
+#[track_caller]
+fn assert_told<P: IntoIterator<Item = Pieces>>(most_written: usize, cuts: impl Fn(&Transcript) -> P) {
+    let mut failures = String::new();
+    for transcript in transcripts() {
+        let expected: Vec<_> = transcript.turns.iter().flat_map(|turn| &turn.results).cloned().collect();
+        for pieces in cuts(&transcript) {
+            let told = play(&transcript, pieces, most_written, |_| {});
+            if told != expected {
+                let title = &transcript.title;
+                failures += &format!("{title} ({pieces:?})\n    told:     {told:?}\n    expected: {expected:?}\n");
+                break;
+            }
+        }
+    }
+    assert!(failures.is_empty(), "\n{failures}");
+}
+
+#[test]
+fn every_transcript_is_understood_in_one_piece() {
+    assert_told(usize::MAX, |_| [Pieces::Whole]);
+}
+
+#[test]
+fn every_transcript_is_understood_byte_by_byte() {
+    assert_told(usize::MAX, |_| [Pieces::Bytes]);
+}
+
+#[test]
+fn requests_written_byte_by_byte_are_the_same_requests() {
+    assert_told(1, |_| [Pieces::Whole]);
+}
+
+#[test]
+fn every_transcript_is_understood_when_it_is_cut_anywhere() {
+    assert_told(usize::MAX, |transcript| places(transcript).map(Pieces::Two));
+}
+
+#[test]
+fn the_results_of_a_turn_come_with_that_turn() {
+    for mut transcript in transcripts() {
+        while transcript.turns.len() > 1 {
+            transcript.turns.pop();
+            let told = play(&transcript, Pieces::Whole, usize::MAX, |_| {});
+            let expected = transcript.turns.iter().flat_map(|turn| &turn.results);
+            assert!(told[..told.len() - 1].iter().eq(expected), "{}: {told:?}", transcript.title);
+        }
+    }
+}
+
+/// Whether an answer holds nothing but the news that the connection is lost, or what the whole reply held.
+fn is_part(told: &str, whole: &str) -> bool {
+    if told == whole || told == "disconnected, unknown" {
+        return true;
+    }
+    let (parts, wholes): (Vec<_>, Vec<_>) = (told.split(" | ").collect(), whole.split(" | ").collect());
+    // Nobody knows of a miss before the end of the reply.
+    parts.len() == wholes.len()
+        && parts.contains(&"disconnected")
+        && parts.iter().zip(wholes).all(|(part, whole)| match *part {
+            "disconnected" => true,
+            part => part == whole && part.starts_with("hit"),
+        })
+}
+
+#[test]
+fn a_stream_that_ends_early_tells_nothing_but_what_came_whole() {
+    let lost = |told: &[String]| told.iter().filter(|result| result.contains("disconnected")).count();
+    for transcript in transcripts() {
+        let title = &transcript.title;
+        let whole = play(&transcript, Pieces::Whole, usize::MAX, |_| {});
+        let bytes: Vec<_> = transcript.turns.iter().flat_map(|turn| &turn.server).copied().collect();
+        for place in places(&transcript) {
+            let told = play(&transcript, Pieces::Ends(place), usize::MAX, |_| {});
+            let (state, results) = told.split_last().expect("a state");
+            assert!(state == "closed" || state == whole.last().expect("a state"), "{title}, {place} bytes: {state}");
+            for (told, whole) in results.iter().zip(&whole) {
+                assert!(is_part(told, whole), "{title}, {place} bytes: {told:?} is no part of {whole:?}");
+            }
+            let ends_line = place == 0 || bytes[place - 1] == b'\n';
+            if !ends_line && state == "closed" {
+                let earlier = play(&transcript, Pieces::Ends(place - 1), usize::MAX, |_| {});
+                assert!(lost(&told) >= lost(&earlier), "{title}, {place} bytes: an answer came inside a line");
+            }
+        }
+        // Of several keys each is answered by its own item, so END tells nothing new when all were there.
+        let is_told_by_the_last_byte = match &whole[..] {
+            [.., answer, state] => state == "in step" && (!answer.contains(" | ") || answer.contains("miss")),
+            _ => false,
+        };
+        if is_told_by_the_last_byte {
+            let told = play(&transcript, Pieces::Ends(bytes.len() - 1), usize::MAX, |_| {});
+            assert!(lost(&told) > 0, "{title}: the last answer came before its last byte");
+        }
+    }
+}
+
+#[test]
+fn a_forgotten_reply_passes_by_and_leaves_the_connection_in_the_same_state() {
+    let forget = |talk: &mut Talk| (0..talk.connection.next_ticket()).for_each(|ticket| talk.connection.forget(ticket));
+    let mut failures = String::new();
+    for transcript in transcripts() {
+        let whole = play(&transcript, Pieces::Whole, usize::MAX, |_| {});
+        for pieces in places(&transcript).map(Pieces::Two).chain([Pieces::Whole, Pieces::Bytes]) {
+            let told = play(&transcript, pieces, usize::MAX, forget);
+            let gives_data = told.iter().any(|result| result.starts_with("hit"));
+            if gives_data || told.last() != whole.last() || told.len() != whole.len() {
+                failures += &format!("{} ({pieces:?})\n    told:  {told:?}\n    whole: {whole:?}\n", transcript.title);
+                break;
+            }
+        }
+    }
+    assert!(failures.is_empty(), "\n{failures}");
+}
+
+#[test]
+fn five_hundred_answers_may_come_at_once() {
+    // C174.
+    let mut talk = Talk::said(&b"version\r\n".repeat(500));
+    talk.read(&b"VERSION 1.6.45\r\n".repeat(500));
+    let told = talk.finish();
+    assert_eq!(told.iter().filter(|result| *result == "version \"1.6.45\" 1 6 45").count(), 500);
+    assert_eq!(told.last().map(String::as_str), Some("in step"));
+}
+
+#[test]
+fn what_cannot_be_said_leaves_no_byte() {
+    // C007 to C009, C011, C020, C021.
+    let long = [b'k'; 251];
+    for key in [&b""[..], b"a b", b"a\n", b"\r", b"a\0", b"\ta", b"\x1f", b"\x7f", &long] {
+        for error in [
+            Get::new(key).map(drop).expect_err("no key"),
+            Set::new(key, b"x").map(drop).expect_err("no key"),
+            GetMany::new(&[b"a", b"b", key, b"d", b"e"]).map(drop).expect_err("no key"),
+        ] {
+            assert!(matches!(error, Error::Key { .. }), "{error:?}");
+        }
+    }
+    let too_late = std::time::UNIX_EPOCH + std::time::Duration::from_secs(2_147_483_648);
+    let set = Set::new("a", b"x").expect("a key").expiry(Expiry::At(too_late));
+    let mut connection = Connection::new(Limits::default());
+    assert_eq!(connection.submit(&set, now(), 0), Err(Error::Expiry));
+    assert_eq!(connection.outgoing(&mut [std::io::IoSlice::new(&[])]), 0);
+    assert!(connection.is_idle() && connection.is_flushed());
+}
+
+#[test]
+fn a_key_of_250_bytes_and_a_key_of_any_high_bytes_are_sent_as_they_are() {
+    // C006, C010.
+    let long = [b'k'; 250];
+    for (key, dialect, expected) in [
+        (&long[..], Dialect::Text, [b"get ", &long[..], b"\r\n"].concat()),
+        (&b"\xc3\xa9"[..], Dialect::Text, b"get \xc3\xa9\r\n".to_vec()),
+        (b"\xff", Dialect::Meta, b"mg \xff k f v\r\n".to_vec()),
+    ] {
+        let mut talk = Talk::default();
+        talk.connection.speak(dialect);
+        talk.connection.submit(&Get::new(key).expect("a key"), now(), 0).expect("a request");
+        assert_eq!(talk.write(usize::MAX), expected);
+    }
+}
+
+#[test]
+fn very_many_keys_are_asked_in_several_lines_and_each_once() {
+    // C045.
+    let keys: Vec<_> = (0..5000).map(|number| format!("key:{number}")).collect();
+    let router = Router::parse(["server"]).expect("a server");
+    let mut call = memcached2_proto::Call::new(GetMany::new(&keys).expect("keys"), &router, now());
+    let mut talk = Talk::default();
+    for mut leg in call.legs() {
+        leg.submit(&mut talk.connection, now());
+        let text = String::from_utf8(talk.write(usize::MAX)).expect("text");
+        let asked = text.lines().flat_map(|line| line.strip_prefix("get ").expect("a get").split(' '));
+        assert!(asked.eq(&keys));
+        assert!(text.lines().count() > 1 && text.lines().all(|line| line.len() <= 8 * 1024 + 3));
+        let mut replies = String::new();
+        for line in text.lines() {
+            for key in line.split(' ').skip(1).filter(|key| key.ends_with('7')) {
+                replies += &format!("VALUE {key} 0 {}\r\n{key}\r\n", key.len());
+            }
+            replies += "END\r\n";
+        }
+        for piece in replies.as_bytes().chunks(1000) {
+            talk.connection.space()[..piece.len()].copy_from_slice(piece);
+            talk.connection.filled(piece.len()).expect("the stream goes on");
+            leg.hear(&mut talk.connection).expect("replies");
+        }
+        assert!(talk.connection.is_idle());
+    }
+    let values = call.finish().and_then(|many| many.all()).expect("every key has an answer");
+    for (key, value) in keys.iter().zip(values) {
+        assert_eq!(value.as_ref().map(|value| &value.data[..]), key.ends_with('7').then_some(key.as_bytes()));
+    }
+}
