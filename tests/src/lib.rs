@@ -15,3 +15,8 @@ mod transcript;
 pub use self::memcached::{Memcached, MemcachedSetup};
 pub use self::scripted::{Gate, ScriptedServer, Session};
 pub use self::transcript::{Transcript, TranscriptError, Turn, load, read};
+
+/// The examples of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

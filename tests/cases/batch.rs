@@ -1,0 +1,67 @@
+//! Batches larger than any buffer on the way.
+
+use memcached2_proto::{Expiry, Options};
+use memcached2_testkit::Memcached;
+
+use super::setting::PATIENT;
+use crate::subject::Client;
+
+fn large() -> (Memcached, Client) {
+    let server = Memcached::with().args(["-m", "512"]).start();
+    let options = Options::default().timeout(PATIENT);
+    let client = Client::with_options([server.address()], options).expect("the address is right");
+    (server, client)
+}
+
+pub(super) fn a_hundred_thousand_sets_in_one_call_do_not_deadlock() {
+    let (_server, client) = large();
+    let items: Vec<_> = (0..100_000).map(|at| (format!("key{at}"), at.to_string())).collect();
+    let stored = client.set_many(&items, Expiry::Never).unwrap();
+    assert_eq!(stored.all().map(|all| all.len()), Ok(items.len()));
+    for (part, keys) in items.chunks(10_000).zip((0..).step_by(10_000)) {
+        let asked: Vec<_> = part.iter().map(|(key, _)| key).collect();
+        for (value, at) in client.get_many(&asked).unwrap().all().unwrap().into_iter().zip(keys..) {
+            assert_eq!(value.expect("a hit"), at.to_string().as_str());
+        }
+    }
+}
+
+pub(super) fn ten_thousand_large_values_in_one_call_arrive() {
+    const LENGTH: usize = 10 * 1024;
+    let (_server, client) = large();
+    let keys: Vec<_> = (0..10_000).map(|at| format!("key{at}")).collect();
+    let value = |key: &str| {
+        let mut value = key.as_bytes().repeat(LENGTH / key.len() + 1);
+        value.truncate(LENGTH);
+        value
+    };
+    for part in keys.chunks(1000) {
+        let items: Vec<_> = part.iter().map(|key| (key, value(key))).collect();
+        client.set_many(&items, Expiry::Never).unwrap().all().unwrap();
+    }
+    let values = client.get_many(&keys).unwrap().all().unwrap();
+    assert_eq!(values.len(), keys.len());
+    for (key, hit) in keys.iter().zip(values) {
+        assert!(hit.unwrap_or_else(|| panic!("{key} is there")) == value(key)[..], "{key}");
+    }
+}
+
+pub(super) fn more_keys_than_any_buffer_holds_do_not_deadlock() {
+    // 15 MB out and 75 MB back: whoever writes all before he reads waits for a server that waits for him.
+    let (_server, client) = large();
+    let (key, value) = ("k".repeat(250), vec![b'x'; 1000]);
+    client.set(&key, &value, Expiry::Never).unwrap();
+    let hits = client.get_many(&vec![key; 60_000]).unwrap().all().unwrap();
+    assert_eq!(hits.len(), 60_000);
+    assert!(hits.into_iter().all(|hit| hit.is_some_and(|hit| hit == value[..])));
+}
+
+pub(super) fn many_large_values_in_one_call_are_stored() {
+    let (_server, client) = large();
+    let items: Vec<_> = (0..64_u8).map(|at| (format!("key{at}"), vec![at; 1_000_000])).collect();
+    client.set_many(&items, Expiry::Never).unwrap().all().unwrap();
+    let keys: Vec<_> = items.iter().map(|(key, _)| key).collect();
+    for (hit, (key, value)) in client.get_many(&keys).unwrap().all().unwrap().into_iter().zip(&items) {
+        assert!(hit.unwrap_or_else(|| panic!("{key} is there")) == value[..], "{key}");
+    }
+}

@@ -1,0 +1,42 @@
+//! Counting.
+
+use memcached2_proto::{Error, Expiry, Landed};
+
+use super::setting::on_each_socket;
+
+pub(super) fn an_incr_returns_the_sum() {
+    on_each_socket(|client| {
+        client.set("n", "5", Expiry::Never).unwrap();
+        for (by, sum) in [(0, 5), (1, 6), (100, 106), (u64::from(u32::MAX), 4_294_967_401)] {
+            assert_eq!(client.incr("n", by), Ok(Some(sum)));
+            assert_eq!(client.get("n").unwrap().expect("a hit"), sum.to_string().as_str());
+        }
+    });
+}
+
+pub(super) fn an_incr_of_a_missing_key_is_none() {
+    on_each_socket(|client| {
+        assert_eq!(client.incr("n", 1), Ok(None));
+        assert_eq!(client.get("n"), Ok(None));
+    });
+}
+
+pub(super) fn a_sum_wraps_at_64_bits() {
+    on_each_socket(|client| {
+        for (from, by, sum) in [(u64::MAX, 1, 0), (u64::MAX - 1, 1, u64::MAX), (u64::MAX, u64::MAX, u64::MAX - 1)] {
+            client.set("n", from.to_string(), Expiry::Never).unwrap();
+            assert_eq!(client.incr("n", by), Ok(Some(sum)));
+        }
+    });
+}
+
+pub(super) fn what_is_no_number_cannot_be_counted() {
+    on_each_socket(|client| {
+        for value in ["word", "-1", "1.5", "18446744073709551616"] {
+            client.set("n", value, Expiry::Never).unwrap();
+            let error = client.incr("n", 1).unwrap_err();
+            assert_eq!((&error, error.landed()), (&Error::NonNumeric, Landed::Refused), "{value}");
+            assert_eq!(client.get("n").unwrap().expect("a hit"), value);
+        }
+    });
+}

@@ -1,0 +1,147 @@
+//! Servers that are down or stand still.
+
+use std::io::ErrorKind;
+use std::time::Instant;
+
+use memcached2_proto::{Error, Expiry, Key, Landed, Options, Router};
+use memcached2_testkit::{Memcached, ScriptedServer, Session};
+
+use super::setting::{BRIEF, PATIENT, client, servers, text_client};
+use crate::subject::Client;
+
+pub(super) fn a_server_that_is_down_cannot_be_connected_to() {
+    for mut server in [Memcached::start(), Memcached::with().unix_socket().start()] {
+        server.stop();
+        let client = client(&[server.address()]);
+        let errors = [
+            client.get("a").unwrap_err(),
+            client.set("a", "x", Expiry::Never).unwrap_err(),
+            client.get_many(&["a"]).unwrap().all().unwrap_err(),
+            client.version().unwrap().all().unwrap_err(),
+        ];
+        for error in errors {
+            let Error::Connect { kind, .. } = &error else { panic!("{error:?}") };
+            assert_eq!((*kind, error.landed()), (ErrorKind::ConnectionRefused, Landed::NotSent), "{error}");
+            assert!(!error.is_timeout());
+            let name = error.server().expect("a server");
+            assert!(server.address().ends_with(name), "{name}");
+        }
+    }
+}
+
+pub(super) fn a_client_is_made_while_its_servers_are_down() {
+    let mut server = Memcached::start();
+    server.stop();
+    let client = client(&[server.address()]);
+    assert!(client.get("a").is_err());
+    server.restart();
+    client.set("a", "x", Expiry::Never).unwrap();
+    assert_eq!(client.get("a").unwrap().expect("a hit"), "x");
+}
+
+pub(super) fn a_stalled_server_costs_one_deadline() {
+    let served = Session::new().expect("get b\r\n").send("END\r\n");
+    // A connection that has served before is no reason to ask a stalled server again.
+    for (begin, calls_before) in [(Session::new(), 0), (served, 1)] {
+        let server = ScriptedServer::start([begin.expect("get a\r\n").stall(), healthy()]);
+        let client = text_client(&[&server], BRIEF);
+        for _ in 0..calls_before {
+            assert_eq!(client.get("b"), Ok(None));
+        }
+        let started = Instant::now();
+        let error = client.get("a").unwrap_err();
+        assert!(started.elapsed() >= BRIEF);
+        assert_eq!(error, Error::Timeout { server: Some(server.address().into()), landed: Landed::Unknown });
+        assert!(error.is_timeout());
+        assert_eq!(server.connections(), 1);
+        assert_eq!(client.get("a").unwrap().expect("a hit"), "one");
+        assert_eq!(server.connections(), 2);
+        drop(client);
+        server.finish();
+    }
+}
+
+fn healthy() -> Session {
+    Session::new().expect("get a\r\n").send("VALUE a 0 3\r\none\r\nEND\r\n")
+}
+
+pub(super) fn a_deadline_counts_from_the_call_and_not_from_the_last_byte() {
+    // Bytes come all the time, one by one, and would for minutes: no read of the socket ever waits for long.
+    let dripping =
+        Session::new().expect("get a\r\n").send("VALUE a 0 100000000\r\n").send_repeated("x", 100_000_000).ignore();
+    let server = ScriptedServer::start([dripping, healthy()]);
+    let client = text_client(&[&server], BRIEF);
+    let started = Instant::now();
+    let error = client.get("a").unwrap_err();
+    assert!(started.elapsed() >= BRIEF);
+    assert_eq!(error, Error::Timeout { server: Some(server.address().into()), landed: Landed::Unknown });
+    // A shared connection may go on reading what nobody waits for, but not for long.
+    let recovered = (0..5).any(|_| client.get("a").is_ok_and(|hit| hit.expect("a hit") == "one"));
+    assert!(recovered);
+    drop(client);
+    server.finish();
+}
+
+pub(super) fn a_set_without_an_answer_may_have_landed() {
+    let server = ScriptedServer::start([Session::new().expect("set a 0 0 1\r\nx\r\n").stall(), healthy()]);
+    let client = text_client(&[&server], BRIEF);
+    let error = client.set("a", "x", Expiry::Never).unwrap_err();
+    assert_eq!(error, Error::Timeout { server: Some(server.address().into()), landed: Landed::Unknown });
+    assert_eq!(client.get("a").unwrap().expect("a hit"), "one");
+    assert_eq!(server.connections(), 2);
+    drop(client);
+    server.finish();
+}
+
+pub(super) fn what_other_servers_hold_survives_a_failure() {
+    let (mut servers, addresses) = servers(3);
+    let router = Router::parse(&addresses).unwrap();
+    // The one in the middle is gone, or stands still, so that it can be connected to and never answers.
+    for stands_still in [false, true] {
+        let timeout = if stands_still { BRIEF } else { PATIENT };
+        let client = Client::with_options(&addresses, Options::default().timeout(timeout)).unwrap();
+        let items: Vec<_> = (0..60).map(|at| (format!("key{at}"), at.to_string())).collect();
+        let keys: Vec<_> = items.iter().map(|(key, _)| key).collect();
+        client.set_many(&items, Expiry::Never).unwrap().all().unwrap();
+        match stands_still {
+            true => servers[1].suspend(),
+            false => servers[1].stop(),
+        }
+        let dead = |key: &str| router.route(Key::new(key).unwrap()).unwrap().index() == 1;
+        assert!(keys.iter().any(|key| dead(key)) && keys.iter().any(|key| !dead(key)));
+        let right = |key: &str, error: &Error| {
+            assert!(dead(key), "{key}: {error}");
+            assert_eq!(error.server(), Some(addresses[1].as_str()));
+            assert_eq!(error.is_timeout(), stands_still, "{error}");
+        };
+        for (result, (key, value)) in client.get_many(&keys).unwrap().into_iter().zip(&items) {
+            match result {
+                Ok(hit) => assert!(!dead(key) && hit.expect("a hit") == value.as_str(), "{key}"),
+                Err(error) => right(key, &error),
+            }
+        }
+        for (result, (key, _)) in client.set_many(&items, Expiry::Never).unwrap().into_iter().zip(&items) {
+            match result {
+                Ok(()) => assert!(!dead(key), "{key}"),
+                Err(error) => right(key, &error),
+            }
+        }
+        let versions: Vec<_> = client.version().unwrap().into_iter().map(|result| result.is_ok()).collect();
+        assert_eq!(versions, [true, false, true]);
+        servers[1].restart();
+    }
+}
+
+pub(super) fn a_client_without_servers_says_so() {
+    let client = client(&[] as &[&str]);
+    for error in [
+        client.get("a").unwrap_err(),
+        client.set("a", "x", Expiry::Never).unwrap_err(),
+        client.version().map(|_| ()).unwrap_err(),
+        client.get_many(&["a"]).unwrap().all().unwrap_err(),
+        client.set_many(&[("a", "x")], Expiry::Never).unwrap().all().unwrap_err(),
+    ] {
+        assert_eq!((&error, error.landed()), (&Error::NoServers, Landed::NotSent));
+    }
+    assert!(matches!(Client::with_options(["no such server:port"], Options::default()), Err(Error::Uri { .. })));
+}

@@ -1,0 +1,128 @@
+//! Reading.
+
+use memcached2_proto::{Error, Expiry, Set};
+use memcached2_testkit::ScriptedServer;
+
+use super::setting::{PATIENT, ask, client, on_each_socket, servers, text_client};
+
+pub(super) fn a_hit_returns_the_value_and_its_flags() {
+    on_each_socket(|client| {
+        for flags in [0, 7, 65_536, u32::MAX] {
+            client.run(Set::new("key", "value").unwrap().flags(flags)).unwrap();
+            let hit = client.get("key").unwrap().expect("a hit");
+            assert_eq!((&hit.data[..], hit.flags, hit.cas), (&b"value"[..], flags, None));
+        }
+    });
+}
+
+pub(super) fn a_miss_is_none() {
+    on_each_socket(|client| {
+        for _ in 0..3 {
+            assert_eq!(client.get("nobody stored this".replace(' ', "-")), Ok(None));
+        }
+    });
+}
+
+pub(super) fn an_empty_value_is_a_hit() {
+    on_each_socket(|client| {
+        client.set("empty", "", Expiry::Never).unwrap();
+        assert_eq!(client.get("empty").unwrap().expect("a hit"), "");
+        assert_eq!(client.get("other"), Ok(None));
+    });
+}
+
+pub(super) fn a_value_may_contain_anything() {
+    let every_byte: Vec<u8> = (0..=u8::MAX).collect();
+    on_each_socket(|client| {
+        let values: [&[u8]; 8] = [
+            b"\r\n",
+            b"END\r\n",
+            b"first\r\nEND\r\nsecond\r\n",
+            b"VALUE key 0 1\r\nx\r\nEND\r\n",
+            b"VA 1 kkey f0\r\nx\r\nEN\r\nMN\r\n",
+            b"\r",
+            b"ERROR\r\nSERVER_ERROR out of memory\r\n",
+            &every_byte,
+        ];
+        for value in values {
+            client.set("key", value, Expiry::Never).unwrap();
+            assert_eq!(client.get("key").unwrap().expect("a hit"), value);
+            assert_eq!(client.get_many(&["key", "none"]).unwrap().all().unwrap()[0].as_ref().expect("a hit"), &value);
+        }
+    });
+}
+
+pub(super) fn a_value_of_almost_a_megabyte_comes_back() {
+    // The limit of 1 MiB holds for the item, of which the value is a part.
+    let value: Vec<u8> = (0..1_048_000_u32).map(|at| (at % 251) as u8).collect();
+    on_each_socket(|client| {
+        client.set("large", &value, Expiry::Never).unwrap();
+        client.set("small", "s", Expiry::Never).unwrap();
+        for _ in 0..3 {
+            assert!(client.get("large").unwrap().expect("a hit") == value[..]);
+            assert_eq!(client.get("small").unwrap().expect("a hit"), "s");
+        }
+    });
+}
+
+pub(super) fn a_key_may_hold_every_byte_from_0x80_up() {
+    let key: Vec<u8> = (0x80..=u8::MAX).collect();
+    on_each_socket(|client| {
+        client.set(&key, "binary", Expiry::Never).unwrap();
+        assert_eq!(client.get(&key).unwrap().expect("a hit"), "binary");
+        assert_eq!(client.get(&key[1..]), Ok(None));
+        assert_eq!(client.get_many(&[&key[1..], &key]).unwrap().all().unwrap()[1].as_ref().expect("a hit"), &"binary");
+        assert_eq!(client.delete(&key), Ok(true));
+    });
+}
+
+pub(super) fn a_key_may_have_250_bytes() {
+    let key = "k".repeat(250);
+    on_each_socket(|client| {
+        client.set(&key, "5", Expiry::Never).unwrap();
+        assert_eq!(client.incr(&key, 1), Ok(Some(6)));
+        assert_eq!(client.get(&key).unwrap().expect("a hit"), "6");
+        assert_eq!(client.delete(&key), Ok(true));
+    });
+}
+
+pub(super) fn a_key_may_be_a_word_of_the_protocol() {
+    on_each_socket(|client| {
+        for key in ["END", "VALUE", "get", "0", "noreply", "ERROR", "version", "-1", "k", "\u{e9}"] {
+            client.set(key, key, Expiry::Never).unwrap();
+            assert_eq!(client.get(key).unwrap().expect("a hit"), key);
+        }
+    });
+}
+
+pub(super) fn an_invalid_key_fails_before_anything_is_sent() {
+    let server = ScriptedServer::start([]);
+    let client = text_client(&[&server], PATIENT);
+    let long = "k".repeat(251);
+    for key in ["", " ", "two words", "a\r\nflush_all", "tab\t", "nul\0", "del\x7f", &long] {
+        let errors = [
+            client.get(key).unwrap_err(),
+            client.set(key, "value", Expiry::Never).unwrap_err(),
+            client.delete(key).unwrap_err(),
+            client.incr(key, 1).unwrap_err(),
+            client.get_many(&["good", key]).unwrap_err(),
+            client.set_many(&[("good", "value"), (key, "value")], Expiry::Never).unwrap_err(),
+        ];
+        for error in errors {
+            assert!(matches!(error, Error::Key { .. }), "{key:?}: {error:?}");
+        }
+    }
+    assert_eq!(server.connections(), 0);
+    drop(client);
+    server.finish();
+}
+
+pub(super) fn every_server_tells_its_version() {
+    let (servers, addresses) = servers(3);
+    let versions = client(&addresses).version().unwrap().all().unwrap();
+    assert_eq!(versions.len(), 3);
+    for (server, version) in servers.iter().zip(versions) {
+        assert_eq!(ask(server, "version"), format!("VERSION {version}"));
+    }
+    on_each_socket(|client| assert_eq!(client.version().unwrap().all().unwrap().len(), 1));
+}

@@ -1,0 +1,101 @@
+//! Several keys in one call.
+
+use memcached2_proto::{Error, Expiry, KeyProblem, Value};
+use memcached2_testkit::ScriptedServer;
+
+use super::setting::{PATIENT, ask, client, servers, text_client};
+
+/// Values as text, misses as they are.
+fn texts(values: Vec<Option<Value>>) -> Vec<Option<String>> {
+    values.into_iter().map(|value| value.map(|value| String::from_utf8(value.data.to_vec()).unwrap())).collect()
+}
+
+pub(super) fn results_come_in_the_order_of_the_keys() {
+    for count in [1, 3] {
+        let (_servers, addresses) = servers(count);
+        let client = client(&addresses);
+        for number in (0..40).step_by(2) {
+            client.set(format!("key{number}"), format!("value{number}"), Expiry::Never).unwrap();
+        }
+        // Hits and misses in turn, the last ones first, then some twice and thrice.
+        let numbers: Vec<u32> = (0..40).rev().chain([7, 8, 8, 9, 38, 8]).collect();
+        let keys: Vec<_> = numbers.iter().map(|number| format!("key{number}")).collect();
+        let expected: Vec<_> =
+            numbers.iter().map(|number| (number % 2 == 0).then(|| format!("value{number}"))).collect();
+        assert_eq!(texts(client.get_many(&keys).unwrap().all().unwrap()), expected, "{count} servers");
+    }
+}
+
+pub(super) fn many_values_are_stored_on_their_servers() {
+    for count in [1, 3] {
+        let (servers, addresses) = servers(count);
+        let client = client(&addresses);
+        let items: Vec<_> = (0..300).map(|number| (format!("key{number}"), format!("value{number}"))).collect();
+        let stored = client.set_many(&items, Expiry::Never).unwrap();
+        assert_eq!((stored.len(), stored.all().map(|all| all.len())), (300, Ok(300)));
+        for (key, value) in &items {
+            assert_eq!(client.get(key).unwrap().expect("a hit"), value.as_str());
+        }
+        for (key, _) in &items {
+            let holders = servers.iter().filter(|server| ask(server, &format!("mg {key} s")).starts_with("HD"));
+            assert_eq!(holders.count(), 1, "{key}");
+        }
+    }
+}
+
+pub(super) fn no_keys_are_no_results() {
+    let (_servers, addresses) = servers(1);
+    let client = client(&addresses);
+    assert!(client.get_many(&[] as &[&str]).unwrap().is_empty());
+    assert!(client.set_many(&[] as &[(&str, &str)], Expiry::Never).unwrap().is_empty());
+    assert_eq!(client.get("key"), Ok(None));
+}
+
+pub(super) fn a_bad_key_in_a_batch_stops_it_before_anything_is_sent() {
+    let servers = [ScriptedServer::start([]), ScriptedServer::start([]), ScriptedServer::start([])];
+    let client = text_client(&servers.each_ref(), PATIENT);
+    let bad = |error: Error| match error {
+        Error::Key { key, problem } => (key.to_string(), problem),
+        other => panic!("{other:?}"),
+    };
+    let problem = ("bad key".to_owned(), KeyProblem::Forbidden { byte: b' ', position: 3 });
+    assert_eq!(bad(client.get_many(&["a", "b", "bad key", "", "c"]).unwrap_err()), problem);
+    let items = [("a", "1"), ("bad key", "2"), ("c", "3")];
+    assert_eq!(bad(client.set_many(&items, Expiry::Never).unwrap_err()), problem);
+    drop(client);
+    for server in servers {
+        assert_eq!(server.connections(), 0);
+        server.finish();
+    }
+}
+
+pub(super) fn a_refused_item_of_a_batch_fails_alone() {
+    for count in [1, 3] {
+        let (_servers, addresses) = servers(count);
+        let client = client(&addresses);
+        let items: Vec<_> =
+            (0..30).map(|at| (format!("key{at}"), vec![b'x'; if at == 11 { 2_000_000 } else { at }])).collect();
+        let results: Vec<_> = client.set_many(&items, Expiry::Never).unwrap().into_iter().collect();
+        for (at, result) in results.iter().enumerate() {
+            match result {
+                Err(Error::Refused { .. }) if at == 11 => {}
+                Ok(()) if at != 11 => {}
+                other => panic!("item {at}: {other:?}"),
+            }
+        }
+        assert_eq!(client.get_many(&["key10", "key11", "key12"]).unwrap().all().unwrap()[1], None);
+        assert_eq!(client.get("key12").unwrap().expect("a hit"), "xxxxxxxxxxxx");
+    }
+}
+
+pub(super) fn more_keys_than_fit_a_line_are_fetched() {
+    for count in [1, 3] {
+        let (_servers, addresses) = servers(count);
+        let client = client(&addresses);
+        let items: Vec<_> = (0..1000).map(|at| (format!("{at:0>250}"), at.to_string())).collect();
+        client.set_many(&items, Expiry::Never).unwrap().all().unwrap();
+        let keys: Vec<_> = items.iter().map(|(key, _)| key).collect();
+        let expected: Vec<_> = items.iter().map(|(_, value)| Some(value.clone())).collect();
+        assert_eq!(texts(client.get_many(&keys).unwrap().all().unwrap()), expected);
+    }
+}

@@ -1,0 +1,112 @@
+//! The conformance cases: written once, in blocking Rust, and run through every client, which is `crate::subject`.
+
+mod batch;
+mod counter;
+mod failure;
+mod get;
+mod many;
+mod restart;
+mod scripted;
+mod setting;
+mod store;
+
+use std::io::Write as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Makes a test of each case, and counts them.
+macro_rules! cases {
+    ($($file:ident: [$($case:ident),* $(,)?])*) => {
+        $(mod $file { $(#[test] fn $case() { let _ran = super::Ran; super::super::$file::$case(); })* })*
+
+        const CASES: usize = [$($(stringify!($case)),*),*].len();
+    };
+}
+
+mod run {
+    use super::Ran;
+
+    cases! {
+        get: [
+            a_hit_returns_the_value_and_its_flags,
+            a_miss_is_none,
+            an_empty_value_is_a_hit,
+            a_value_may_contain_anything,
+            a_value_of_almost_a_megabyte_comes_back,
+            a_key_may_hold_every_byte_from_0x80_up,
+            a_key_may_have_250_bytes,
+            a_key_may_be_a_word_of_the_protocol,
+            an_invalid_key_fails_before_anything_is_sent,
+            every_server_tells_its_version,
+        ]
+        store: [
+            a_set_replaces_value_and_flags,
+            an_expiry_reaches_the_server,
+            what_has_expired_is_a_miss,
+            an_expiry_beyond_the_protocol_fails_before_anything_is_sent,
+            a_value_too_large_is_refused_and_the_client_goes_on,
+            shared_and_borrowed_values_of_any_length_arrive_whole,
+            a_delete_tells_whether_there_was_an_item,
+            a_key_named_noreply_is_deleted,
+        ]
+        counter: [
+            an_incr_returns_the_sum,
+            an_incr_of_a_missing_key_is_none,
+            a_sum_wraps_at_64_bits,
+            what_is_no_number_cannot_be_counted,
+        ]
+        many: [
+            results_come_in_the_order_of_the_keys,
+            many_values_are_stored_on_their_servers,
+            no_keys_are_no_results,
+            a_bad_key_in_a_batch_stops_it_before_anything_is_sent,
+            a_refused_item_of_a_batch_fails_alone,
+            more_keys_than_fit_a_line_are_fetched,
+        ]
+        batch: [
+            a_hundred_thousand_sets_in_one_call_do_not_deadlock,
+            ten_thousand_large_values_in_one_call_arrive,
+            more_keys_than_any_buffer_holds_do_not_deadlock,
+            many_large_values_in_one_call_are_stored,
+        ]
+        scripted: [
+            a_reply_may_come_in_any_pieces,
+            an_error_line_is_refused_and_the_connection_lives,
+            an_error_line_to_a_store_closes_the_connection,
+            a_server_out_of_step_is_not_trusted_any_more,
+            a_line_nobody_asked_for_reaches_nobody,
+            a_late_line_is_given_to_nobody_else,
+            what_came_before_a_failure_is_kept,
+            a_write_is_not_repeated_and_a_read_is_repeated_once,
+            a_server_that_is_full_has_taken_nothing,
+        ]
+        failure: [
+            a_server_that_is_down_cannot_be_connected_to,
+            a_client_is_made_while_its_servers_are_down,
+            a_stalled_server_costs_one_deadline,
+            a_deadline_counts_from_the_call_and_not_from_the_last_byte,
+            a_set_without_an_answer_may_have_landed,
+            what_other_servers_hold_survives_a_failure,
+            a_client_without_servers_says_so,
+        ]
+        restart: [
+            a_read_survives_a_restart,
+            a_write_after_a_restart_is_stored_or_says_that_nobody_knows,
+            a_write_finds_out_before_it_is_sent_when_the_connection_was_idle,
+        ]
+    }
+
+    pub(super) const COUNT: usize = CASES;
+}
+
+/// Dropped at the end of each case; behind the last one it tells how many there were.
+struct Ran;
+
+impl Drop for Ran {
+    fn drop(&mut self) {
+        static DONE: AtomicUsize = AtomicUsize::new(0);
+        if DONE.fetch_add(1, Ordering::Relaxed) + 1 == run::COUNT {
+            // Unlike `eprintln!`, this is shown for tests that pass, too.
+            let _ = writeln!(std::io::stderr(), "{}: {} conformance cases ran", crate::subject::NAME, run::COUNT);
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! What the cases have in common: clients, servers, and a way to ask a server without a client.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{TcpStream, UdpSocket};
+use std::time::Duration;
+
+use memcached2_proto::{Dialect, Error, Options};
+use memcached2_testkit::{Memcached, ScriptedServer};
+
+use crate::subject::Client;
+
+/// Longer than anything takes: no case waits for it unless something is wrong.
+pub(super) const PATIENT: Duration = Duration::from_secs(30);
+/// The deadline in cases that wait for it; what does succeed must do so within it on a busy machine, too.
+pub(super) const BRIEF: Duration = Duration::from_secs(1);
+
+pub(super) fn client<A: AsRef<str>>(servers: &[A]) -> Client {
+    Client::with_options(servers, Options::default().timeout(PATIENT)).expect("the addresses are right")
+}
+
+/// A client that says the same bytes whatever the transport.
+pub(super) fn text_client(servers: &[&ScriptedServer], timeout: Duration) -> Client {
+    let options = Options::default().timeout(timeout).dialect(Dialect::Text);
+    Client::with_options(servers.iter().map(|server| server.address()), options).expect("the addresses are right")
+}
+
+/// Runs a case over every kind of socket.
+pub(super) fn on_each_socket(case: impl Fn(&Client)) {
+    for server in [Memcached::with(), Memcached::with().unix_socket()].map(|setup| setup.threads(1).start()) {
+        case(&client(&[server.address()]));
+    }
+    // Not every machine has it.
+    if UdpSocket::bind("[::1]:0").is_ok() {
+        let server = Memcached::with().threads(1).ipv6().start();
+        assert!(server.address().starts_with("[::1]:"));
+        case(&client(&[server.address()]));
+    }
+}
+
+/// So many servers, and their addresses.
+pub(super) fn servers(count: usize) -> (Vec<Memcached>, Vec<String>) {
+    let servers: Vec<_> = (0..count).map(|_| Memcached::with().threads(1).start()).collect();
+    let addresses = servers.iter().map(Memcached::address).collect();
+    (servers, addresses)
+}
+
+/// The first line that a server answers to a line.
+pub(super) fn ask(server: &Memcached, line: &str) -> String {
+    let mut stream = TcpStream::connect(server.address()).expect("the server listens");
+    stream.set_read_timeout(Some(PATIENT)).expect("a valid timeout");
+    stream.write_all(format!("{line}\r\n").as_bytes()).expect("the server reads");
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer).expect("the server answers");
+    answer.trim_end().to_owned()
+}
+
+/// What an error is, apart from its words.
+pub(super) fn kind(error: &Error) -> &'static str {
+    match error {
+        Error::Key { .. } => "key",
+        Error::Refused { .. } => "refused",
+        Error::Connect { .. } => "connect",
+        Error::Disconnected { .. } => "disconnected",
+        Error::Timeout { .. } => "timeout",
+        Error::Protocol { .. } => "protocol",
+        _ => "another",
+    }
+}

@@ -1,0 +1,114 @@
+//! Writing.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use memcached2_proto::{Error, Expiry, Landed, Set};
+use memcached2_testkit::{ScriptedServer, Session};
+
+use super::setting::{BRIEF, ask, client, on_each_socket, servers, text_client};
+
+pub(super) fn a_set_replaces_value_and_flags() {
+    on_each_socket(|client| {
+        client.run(Set::new("key", "a longer first value").unwrap().flags(7)).unwrap();
+        client.set("key", "second", Expiry::Never).unwrap();
+        let hit = client.get("key").unwrap().expect("a hit");
+        assert_eq!((&hit.data[..], hit.flags), (&b"second"[..], 0));
+    });
+}
+
+pub(super) fn an_expiry_reaches_the_server() {
+    const HOUR: u64 = 3600;
+    const DAY: u64 = 24 * HOUR;
+    let (servers, addresses) = servers(1);
+    let client = client(&addresses);
+    let after = |seconds| Expiry::After(Duration::from_secs(seconds));
+    for (expiry, seconds) in [
+        (after(HOUR), HOUR),
+        (after(30 * DAY), 30 * DAY),
+        // The server takes a larger number for a moment in Unix time.
+        (after(31 * DAY), 31 * DAY),
+        (Expiry::At(SystemTime::now() + Duration::from_secs(DAY)), DAY),
+    ] {
+        client.run(Set::new("key", "value").unwrap().flags(7).expiry(expiry)).unwrap();
+        let answer = ask(&servers[0], "mg key t f");
+        let left: u64 = answer.strip_prefix("HD t").and_then(|rest| rest.strip_suffix(" f7")).unwrap().parse().unwrap();
+        // The server counts in seconds, and may have counted some since.
+        assert!((seconds - HOUR / 2..=seconds + 2).contains(&left), "{expiry:?}: {answer}");
+    }
+    client.set("key", "value", Expiry::Never).unwrap();
+    assert_eq!(ask(&servers[0], "mg key t"), "HD t-1");
+}
+
+pub(super) fn what_has_expired_is_a_miss() {
+    on_each_socket(|client| {
+        let past = SystemTime::now() - Duration::from_secs(100);
+        for expiry in [Expiry::After(Duration::ZERO), Expiry::At(past), Expiry::At(UNIX_EPOCH)] {
+            client.set("key", "value", Expiry::Never).unwrap();
+            client.set("key", "value", expiry).unwrap();
+            assert_eq!(client.get("key"), Ok(None), "{expiry:?}");
+        }
+    });
+}
+
+pub(super) fn an_expiry_beyond_the_protocol_fails_before_anything_is_sent() {
+    let server = ScriptedServer::start([Session::new().expect("get key\r\n").send("END\r\n")]);
+    let client = text_client(&[&server], BRIEF);
+    let beyond = Expiry::After(Duration::from_secs(100 * 365 * 24 * 3600));
+    let error = client.set("key", "value", beyond).unwrap_err();
+    assert_eq!((&error, error.landed()), (&Error::Expiry, Landed::NotSent));
+    assert_eq!(client.set_many(&[("key", "value")], beyond).unwrap().all(), Err(Error::Expiry));
+    // Nobody has waited for an answer to what was not asked, and given up the connection for it.
+    assert_eq!(client.get("key"), Ok(None));
+    assert_eq!(server.connections(), 1);
+    drop(client);
+    server.finish();
+}
+
+pub(super) fn a_value_too_large_is_refused_and_the_client_goes_on() {
+    on_each_socket(|client| {
+        client.set("small", "s", Expiry::Never).unwrap();
+        for length in [1024 * 1024 + 1, 5_000_000] {
+            let error = client.set("large", vec![b'x'; length], Expiry::Never).unwrap_err();
+            assert!(matches!(error, Error::Refused { .. }), "{error:?}");
+            assert_eq!(error.landed(), Landed::Refused);
+            assert!(error.server().is_some(), "{error:?}");
+            assert_eq!(client.get("large"), Ok(None));
+            assert_eq!(client.get("small").unwrap().expect("a hit"), "s");
+        }
+    });
+}
+
+pub(super) fn shared_and_borrowed_values_of_any_length_arrive_whole() {
+    on_each_socket(|client| {
+        for length in [0, 1, 2, 1023, 1024, 4095, 16_383, 16_384, 16_385, 65_535, 65_536, 65_537, 300_000] {
+            let value: Vec<u8> = (0..length).map(|at: usize| (at % 253) as u8).collect();
+            client.set("borrowed", &value, Expiry::Never).unwrap();
+            client.set("shared", value.clone(), Expiry::Never).unwrap();
+            for hit in client.get_many(&["borrowed", "shared"]).unwrap().all().unwrap() {
+                assert!(hit.expect("a hit") == value[..], "{length}");
+            }
+            for key in ["borrowed", "shared"] {
+                assert!(client.get(key).unwrap().expect("a hit") == value[..], "{length}");
+            }
+        }
+    });
+}
+
+pub(super) fn a_delete_tells_whether_there_was_an_item() {
+    on_each_socket(|client| {
+        assert_eq!(client.delete("key"), Ok(false));
+        client.set("key", "value", Expiry::Never).unwrap();
+        assert_eq!(client.delete("key"), Ok(true));
+        assert_eq!(client.delete("key"), Ok(false));
+        assert_eq!(client.get("key"), Ok(None));
+    });
+}
+
+pub(super) fn a_key_named_noreply_is_deleted() {
+    on_each_socket(|client| {
+        client.set("noreply", "value", Expiry::Never).unwrap();
+        assert_eq!(client.delete("noreply"), Ok(true));
+        assert_eq!(client.get("noreply"), Ok(None));
+        assert_eq!(client.delete("noreply"), Ok(false));
+    });
+}

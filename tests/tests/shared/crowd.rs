@@ -1,0 +1,24 @@
+//! More calls at once than any buffer holds.
+
+use futures::future::join_all;
+use memcached2_proto::Expiry;
+
+use super::{Stats, patient};
+use crate::subject::block_on;
+
+#[test]
+fn a_hundred_thousand_sets_at_once_share_a_connection() {
+    block_on(|| async {
+        let server = memcached2_testkit::Memcached::start();
+        let client = patient(&server);
+        let mut stats = Stats::of(&server);
+        let before = stats.connections();
+        let items: Vec<_> = (0..100_000).map(|at| (format!("key{at}"), at.to_string())).collect();
+        let stored = join_all(items.iter().map(|(key, value)| client.set(key, value, Expiry::Never))).await;
+        assert!(stored.iter().all(Result::is_ok), "{:?}", stored.iter().find(|result| result.is_err()));
+        let keys: Vec<_> = items.iter().map(|(key, _)| key).collect();
+        let hits = client.get_many(&keys).await.unwrap().all().unwrap();
+        assert!(hits.into_iter().zip(&items).all(|(hit, (_, value))| hit.expect("a hit") == value.as_str()));
+        assert_eq!(stats.connections(), before + 1);
+    });
+}

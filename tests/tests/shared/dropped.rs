@@ -1,0 +1,91 @@
+//! A call that is dropped at any moment is noticed by nobody else.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures::future::join_all;
+use memcached2_proto::Expiry;
+
+use super::{Stats, check, names, some_polls};
+use crate::subject::{AsyncClient, block_on, spawn, yield_now};
+
+/// How many tasks go on calling meanwhile.
+const OTHERS: usize = 64;
+/// More polls than any call takes, unless something is wrong.
+const MOST: usize = 100_000;
+
+/// Drops a call after 0, 1, 2, ... polls until it is ready before, with others on the same connection.
+async fn drop_after_each_number_of_polls<C, F>(call: C)
+where
+    C: Fn(AsyncClient, Vec<String>) -> F,
+    F: Future<Output = ()>,
+{
+    let (server, client, names) = names(OTHERS).await;
+    client.set("large", vec![b'x'; 1_000_000], Expiry::Never).await.unwrap();
+    let mut stats = Stats::of(&server);
+    let before = stats.connections();
+    let over = Arc::new(AtomicBool::new(false));
+    let others = names.iter().cloned().map(|name| {
+        let (client, over) = (client.clone(), Arc::clone(&over));
+        spawn(async move {
+            while !over.load(Ordering::Relaxed) {
+                check(&client, &name).await;
+            }
+        })
+    });
+    let dropping = async {
+        // One more each time at first, where the states change, then in growing steps.
+        let mut polls = 0;
+        while some_polls(call(client.clone(), names.clone()), polls).await.is_none() {
+            assert!(polls < MOST, "the call is not ready after {polls} polls");
+            polls += 1 + polls / 16;
+            yield_now().await;
+        }
+        over.store(true, Ordering::Relaxed);
+    };
+    futures::join!(join_all(others), dropping);
+    for name in &names {
+        check(&client, name).await;
+    }
+    assert_eq!(stats.connections(), before);
+}
+
+#[test]
+fn a_read_may_be_dropped_after_any_number_of_polls() {
+    block_on(|| {
+        drop_after_each_number_of_polls(|client, names| async move {
+            check(&client, &names[7]).await;
+        })
+    });
+}
+
+#[test]
+fn a_read_of_a_large_value_may_be_dropped_after_any_number_of_polls() {
+    block_on(|| {
+        drop_after_each_number_of_polls(|client, _| async move {
+            assert_eq!(client.get("large").await.unwrap().expect("a hit").data.len(), 1_000_000);
+        })
+    });
+}
+
+#[test]
+fn a_write_may_be_dropped_after_any_number_of_polls() {
+    block_on(|| {
+        drop_after_each_number_of_polls(|client, names| async move {
+            client.set(&names[7], &names[7], Expiry::Never).await.unwrap();
+            client.set("other", vec![b'x'; 500_000], Expiry::Never).await.unwrap();
+        })
+    });
+}
+
+#[test]
+fn a_batch_may_be_dropped_after_any_number_of_polls() {
+    block_on(|| {
+        drop_after_each_number_of_polls(|client, names| async move {
+            let hits = client.get_many(&names).await.unwrap().all().unwrap();
+            assert!(hits.into_iter().zip(&names).all(|(hit, name)| hit.expect("a hit") == name.as_str()));
+            let items: Vec<_> = (0..3000).map(|at| (format!("item{at}"), at.to_string())).collect();
+            client.set_many(&items, Expiry::Never).await.unwrap().all().unwrap();
+        })
+    });
+}

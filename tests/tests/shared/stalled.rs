@@ -1,0 +1,97 @@
+//! A server that stands still, or is restarted while calls are under way.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use memcached2_proto::{Error, Expiry, Landed, Options};
+use memcached2_testkit::Memcached;
+
+use super::Stats;
+use crate::subject::{AsyncClient, block_on};
+
+/// What succeeds must do so within it on a busy machine, too.
+const BRIEF: Duration = Duration::from_secs(1);
+
+fn brief(server: &Memcached) -> AsyncClient {
+    AsyncClient::with_options([server.address()], Options::default().timeout(BRIEF)).expect("the address is right")
+}
+
+#[test]
+fn calls_to_a_server_that_stands_still_end_at_their_deadline_and_later_ones_recover() {
+    block_on(|| async {
+        let server = Memcached::start();
+        let client = brief(&server);
+        let mut stats = Stats::of(&server);
+        client.set("a", "x", Expiry::Never).await.unwrap();
+        let before = stats.connections();
+        server.suspend();
+        let reads = join_all((0..64).map(|_| client.get("a")));
+        let writes = join_all((0..64).map(|at| client.set(format!("key{at}"), "x", Expiry::Never)));
+        let (reads, writes) = futures::join!(reads, writes);
+        for error in reads.into_iter().map(Result::unwrap_err) {
+            assert!(error.is_timeout(), "{error}");
+        }
+        for (at, error) in writes.into_iter().map(Result::unwrap_err).enumerate() {
+            // The first deadline closes the connection, and those whose own is a moment later hear of that.
+            assert!(error.is_timeout() || matches!(error, Error::Disconnected { .. }), "{at}: {error}");
+            assert_eq!((error.landed(), error.server()), (Landed::Unknown, Some(server.address().as_str())));
+        }
+        server.resume();
+        assert_eq!(client.get("a").await.unwrap().expect("a hit"), "x");
+        assert!(stats.connections() > before);
+    });
+}
+
+#[test]
+fn a_server_that_stood_still_and_was_restarted_is_found_again() {
+    block_on(|| async {
+        let mut server = Memcached::start();
+        let client = brief(&server);
+        client.set("a", "x", Expiry::Never).await.unwrap();
+        server.suspend();
+        for _ in 0..2 {
+            let error = client.set("a", "y", Expiry::Never).await.unwrap_err();
+            assert_eq!((error.is_timeout(), error.landed()), (true, Landed::Unknown), "{error}");
+        }
+        server.restart();
+        assert_eq!(client.get("a").await, Ok(None));
+        client.set("a", "z", Expiry::Never).await.unwrap();
+        assert_eq!(client.get("a").await.unwrap().expect("a hit"), "z");
+    });
+}
+
+#[test]
+fn a_call_dropped_on_a_server_that_stands_still_does_no_harm() {
+    block_on(|| async {
+        let server = Memcached::start();
+        let client = brief(&server);
+        client.set("a", "x", Expiry::Never).await.unwrap();
+        server.suspend();
+        for polls in 0..3 {
+            assert!(super::some_polls(client.get("a"), polls).await.is_none());
+        }
+        server.resume();
+        assert_eq!(client.get("a").await.unwrap().expect("a hit"), "x");
+    });
+}
+
+#[test]
+fn calls_under_way_when_the_server_dies_say_what_became_of_them() {
+    block_on(|| async {
+        let mut server = Memcached::start();
+        let client = brief(&server);
+        client.set("a", "x", Expiry::Never).await.unwrap();
+        server.suspend();
+        let calls = join_all((0..64).map(|_| client.set("a", "y", Expiry::Never)));
+        // They have been asked before the server is killed, and are heard after.
+        let mut calls = std::pin::pin!(calls);
+        assert!(futures::poll!(calls.as_mut()).is_pending());
+        server.stop();
+        for error in calls.await.into_iter().map(Result::unwrap_err) {
+            assert!(!error.is_timeout(), "{error}");
+            assert!(matches!(error.landed(), Landed::Unknown | Landed::NotSent), "{error}");
+        }
+        server.restart();
+        assert_eq!(client.get("a").await, Ok(None));
+    });
+}

@@ -1,0 +1,59 @@
+//! The conformance cases and the contracts of shared connections through the client for Tokio.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is the failure of the test")]
+
+#[path = "../cases/mod.rs"]
+mod cases;
+mod shared;
+
+/// What the cases are run through: a client with a blocking face.
+mod subject {
+    use std::sync::LazyLock;
+    use std::time::Duration;
+
+    use memcached2_proto::{Error, Operation, Options};
+    pub(crate) use memcached2_tokio::Client as AsyncClient;
+    use tokio::runtime::{Builder, Runtime};
+
+    pub(crate) const NAME: &str = "memcached2-tokio";
+
+    static RUNTIME: LazyLock<Runtime> =
+        LazyLock::new(|| Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime"));
+
+    #[derive(Debug, Clone)]
+    pub(crate) struct Client(AsyncClient);
+
+    impl Client {
+        pub(crate) fn with_options(
+            servers: impl IntoIterator<Item = impl AsRef<str>>,
+            options: Options,
+        ) -> Result<Self, Error> {
+            AsyncClient::with_options(servers, options).map(Self)
+        }
+
+        pub(crate) fn run<O: Operation>(&self, operation: O) -> Result<O::Output, Error> {
+            RUNTIME.block_on(self.0.run(operation))
+        }
+
+        memcached2_proto::operations!([] []);
+    }
+
+    /// Runs a contract on each kind of runtime, one after the other.
+    pub(crate) fn block_on<F: Future<Output = ()>>(contract: impl Fn() -> F) {
+        for mut builder in [Builder::new_current_thread(), Builder::new_multi_thread()] {
+            let runtime = builder.worker_threads(2).enable_all().build().expect("a runtime");
+            runtime.block_on(bounded(contract()));
+        }
+    }
+
+    pub(crate) async fn spawn<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> T {
+        tokio::spawn(task).await.expect("the task does not panic")
+    }
+
+    pub(crate) async fn yield_now() {
+        tokio::task::yield_now().await;
+    }
+
+    pub(crate) async fn bounded<T>(future: impl Future<Output = T>) -> T {
+        tokio::time::timeout(Duration::from_secs(60), future).await.expect("it does not hang")
+    }
+}
