@@ -410,10 +410,10 @@ impl Connection {
         self.waits.is_empty() && self.failed.is_none() && !self.ended && self.is_flushed() && self.decoder.is_empty()
     }
 
-    /// Whether a request is under way that somebody waits for or that must be drained.
+    /// Whether a request is under way, or a reply has to be drained.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        !self.waits.is_empty()
+        self.waits.iter().any(|wait| wait.kind != Kind::Greeting)
     }
 }
 

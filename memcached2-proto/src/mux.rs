@@ -111,7 +111,7 @@ impl Mux {
     }
 
     /// A panic while the lock was held cannot have left it half changed: nothing in there calls foreign code but
-    /// `encode`, whose request is then missing from the list and never sent.
+    /// `encode`, and what that had encoded is taken back.
     #[inline]
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
@@ -130,14 +130,10 @@ impl Mux {
         if inner.phase != Phase::Open {
             return Err(inner.not_submitted());
         }
+        let mut request = inner.outbox.request(command, inner.dialect, now, 0).map_err(NotSubmitted::Invalid)?;
         let slot = inner.slots.open(inner.ticket, deadline);
-        match inner.outbox.request(command, inner.dialect, now, slot) {
-            Ok(request) => inner.outbox.requests.push(request),
-            Err(error) => {
-                inner.slots.free(slot);
-                return Err(NotSubmitted::Invalid(error));
-            }
-        }
+        request.tag = slot;
+        inner.outbox.requests.push(request);
         inner.ticket += 1;
         if inner.deadline.is_none_or(|earliest| deadline < earliest) {
             inner.deadline = Some(deadline);

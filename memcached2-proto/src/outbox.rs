@@ -92,24 +92,17 @@ impl Outbox {
         now: Now,
         tag: u32,
     ) -> Result<Request, Error> {
-        let (bytes, shared, keys) = (self.bytes.len(), self.shared.len(), self.keys.size());
-        match command.encode(dialect, now, self) {
-            Ok(shape) => {
-                // A request's keys fit: a line of them is far below 4 GiB.
-                let keys = u32::try_from(self.keys.size() - keys).unwrap_or(u32::MAX);
-                let mut length = self.bytes.len() - bytes;
-                if self.shared.len() > shared {
-                    length += self.shared.range(shared..).map(|(_, value)| value.len()).sum::<usize>();
-                }
-                Ok(Request { tag, shape, keys, length: length as u64 })
-            }
-            Err(error) => {
-                self.bytes.truncate(bytes);
-                self.shared.truncate(shared);
-                self.keys.truncate(keys);
-                Err(error)
-            }
+        let mark = Mark { bytes: self.bytes.len(), shared: self.shared.len(), keys: self.keys.size(), outbox: self };
+        let shape = command.encode(dialect, now, mark.outbox)?;
+        let Mark { bytes, shared, keys, ref outbox } = mark;
+        let mut length = outbox.bytes.len() - bytes;
+        if outbox.shared.len() > shared {
+            length += outbox.shared.range(shared..).map(|(_, value)| value.len()).sum::<usize>();
         }
+        // A request's keys fit: a line of them is far below 4 GiB.
+        let keys = u32::try_from(outbox.keys.size() - keys).unwrap_or(u32::MAX);
+        std::mem::forget(mark);
+        Ok(Request { tag, shape, keys, length: length as u64 })
     }
 
     /// Empties `bytes` and keeps their memory, unless that is much.
@@ -120,6 +113,64 @@ impl Outbox {
         bytes.clear();
         if bytes.capacity() > KEPT {
             bytes.shrink_to(KEPT);
+        }
+    }
+}
+
+/// How far the outbox was filled before a request. What was encoded since is taken back when it is dropped: an error,
+/// or a panic in the `encode` of somebody's own command, must not leave half a request behind.
+struct Mark<'o> {
+    outbox: &'o mut Outbox,
+    bytes: usize,
+    shared: usize,
+    keys: usize,
+}
+
+impl Drop for Mark<'_> {
+    fn drop(&mut self) {
+        self.outbox.bytes.truncate(self.bytes);
+        self.outbox.shared.truncate(self.shared);
+        self.outbox.keys.truncate(self.keys);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::time::{Instant, SystemTime};
+
+    use super::*;
+    use crate::few::Few;
+    use crate::reply::Reply;
+
+    /// Encodes half a request, then gives up in one way or another.
+    struct Half(fn() -> Error);
+
+    impl Command for Half {
+        type Response = ();
+
+        fn encode(&self, _: Dialect, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
+            out.put(b"set ");
+            out.ask_key(Key::new("k")?);
+            out.put_data(&Data::from(vec![b'x'; Data::SHARED_MIN]));
+            Err(self.0())
+        }
+
+        fn answer(&self, _: Few<Reply>, _: Result<(), Error>) -> Result<(), Error> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "any moment does")]
+    fn a_request_that_is_not_encoded_whole_leaves_nothing_behind() {
+        let now = Now::new(Instant::now(), SystemTime::now);
+        for give_up in [|| Error::Expiry, || panic!("a bug in somebody's command")] {
+            let mut outbox = Outbox::default();
+            outbox.put(b"before");
+            let result = catch_unwind(AssertUnwindSafe(|| outbox.request(&Half(give_up), Dialect::Text, now, 0)));
+            assert!(!matches!(result, Ok(Ok(_))), "half a request was taken");
+            assert_eq!((&outbox.bytes[..], outbox.len(), outbox.keys.size()), (&b"before"[..], 6, 0));
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::time::later;
+
 /// How many connections there may be to a server, and how long they are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -97,7 +99,7 @@ impl<S> Pool<S> {
             self.idle.remove(0);
             self.open -= 1;
         }
-        self.idle.push(Idle { connection, since: now, trusted: now + self.limits.trusted });
+        self.idle.push(Idle { connection, since: now, trusted: later(now, self.limits.trusted) });
         self.waiting > 0
     }
 

@@ -34,6 +34,13 @@ impl Now {
         Self { monotonic, wall: Wall::Fixed(wall) }
     }
 
+    /// The moment `by` later; a span that no clock can add ends in some thirty years.
+    #[must_use]
+    #[inline]
+    pub fn later(&self, by: Duration) -> Instant {
+        later(self.monotonic, by)
+    }
+
     /// The time of day.
     #[must_use]
     pub fn wall(&self) -> SystemTime {
@@ -42,6 +49,13 @@ impl Now {
             Wall::Fixed(at) => at,
         }
     }
+}
+
+#[inline]
+pub(crate) fn later(moment: Instant, by: Duration) -> Instant {
+    /// A billion seconds.
+    const LONG: Duration = Duration::from_secs(1_000_000_000);
+    moment + by.min(LONG)
 }
 
 /// When an item expires: what memcached calls `exptime`.

@@ -51,9 +51,8 @@ impl Client {
     /// What the operation makes of the failures of its parts.
     pub async fn run<O: Operation>(&self, operation: O) -> Result<O::Output, Error> {
         let shared = &*self.shared;
-        let started = Instant::now();
-        let now = Now::new(started, SystemTime::now);
-        let deadline = started + shared.options().timeout;
+        let now = Now::new(Instant::now(), SystemTime::now);
+        let deadline = now.later(shared.options().timeout);
         let mut call = Call::new(operation, shared.router(), now);
         loop {
             converse(call.asked(), now, deadline, |server, ended| self.connection(server, ended, now)).await;

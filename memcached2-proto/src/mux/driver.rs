@@ -11,7 +11,7 @@ use crate::error::{Error, Landed};
 use crate::options::Options;
 use crate::outbox::Outbox;
 use crate::reply::Reply;
-use crate::time::Now;
+use crate::time::{Now, later};
 
 /// A socket that a [`Driver`] can read and write: what every asynchronous stream has.
 pub trait Duplex {
@@ -84,8 +84,16 @@ impl Driver {
 
     /// Keeps the callers' deadlines while the connection is being made. `Ready` when nobody wants it any more.
     pub fn poll_connecting(&mut self, cx: &mut Context<'_>, alarm: &mut impl Alarm) -> Poll<()> {
-        while self.take_over(Some(cx.waker())) == More::Taken {}
-        self.watch(cx, alarm)
+        loop {
+            match self.take_over(Some(cx.waker())) {
+                More::Taken => {}
+                More::Closed if !self.connection.is_busy() => {
+                    self.end(&Error::Closed);
+                    return Poll::Ready(());
+                }
+                More::Nothing | More::Closed => return self.watch(cx, alarm),
+            }
+        }
     }
 
     /// Reads and writes as far as the socket lets it. `Ready` when the connection has ended, and everybody was told.
@@ -246,10 +254,12 @@ impl Driver {
             self.end_at(&Error::disconnected("closed, since the server had not answered in time"), Some(now));
             return Poll::Ready(());
         }
+        // Never now: this would be called again and again.
+        let drained_by = later(now, self.drain.max(Duration::from_millis(1)));
         for at in late {
             // Even what was not written yet will be.
             let failure = Failure::new(&Error::timeout(), Landed::Unknown, false);
-            self.wakers.extend(inner.slots.expire(at, failure, now + self.drain));
+            self.wakers.extend(inner.slots.expire(at, failure, drained_by));
         }
         inner.deadline = inner.slots.pending().map(|(_, slot)| slot.deadline).min();
         self.deadline = inner.deadline;
@@ -286,7 +296,10 @@ impl Driver {
             };
             self.wakers.extend(inner.slots.fail(abandoned.tag, failure));
         }
+        // It would keep its task alive, and the task this driver.
+        let sleeper = inner.driver.take();
         drop(guard);
+        drop(sleeper);
         self.wakers.drain(..).for_each(Waker::wake);
     }
 }

@@ -63,7 +63,7 @@ impl Slots {
 
     /// Gives a slot back.
     #[inline]
-    pub(super) fn free(&mut self, slot: u32) {
+    fn free(&mut self, slot: u32) {
         self.slots[slot as usize].state = State::Free;
         self.free.push(slot);
     }

@@ -1,0 +1,123 @@
+//! What stands around callers and driver in the models: a server, a clock.
+
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use loom::sync::Mutex;
+use memcached2_proto::mux::{Alarm, Duplex};
+
+/// An honest server in memory: it answers `get KEY` by the key.
+#[derive(Debug, Clone)]
+pub(crate) struct Server {
+    heard: Vec<u8>,
+    said: Vec<u8>,
+    /// The keys that it was asked for.
+    asked: Arc<std::sync::Mutex<Vec<String>>>,
+    /// How many bytes come at once; then the driver has to sleep a little.
+    piece: usize,
+    paused: bool,
+    /// After so many answers it closes.
+    answers: usize,
+}
+
+impl Server {
+    pub(crate) fn new() -> Self {
+        let (heard, said, asked) = (Vec::new(), Vec::new(), Arc::default());
+        Self { heard, said, asked, piece: usize::MAX, paused: false, answers: usize::MAX }
+    }
+
+    /// One whose answers come in two pieces.
+    pub(crate) fn slow() -> Self {
+        Self { piece: 15, ..Self::new() }
+    }
+
+    /// One that closes after so many answers.
+    pub(crate) fn closing_after(answers: usize) -> Self {
+        Self { answers, ..Self::new() }
+    }
+
+    pub(crate) fn was_asked(&self, key: &str) -> bool {
+        self.asked.lock().unwrap().iter().any(|asked| asked == key)
+    }
+
+    fn answer(&mut self) {
+        while let Some(end) = self.heard.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = self.heard.drain(..=end).collect();
+            let key = std::str::from_utf8(&line).unwrap().strip_prefix("get ").unwrap().trim_end();
+            self.asked.lock().unwrap().push(key.to_owned());
+            if self.answers > 0 {
+                self.answers -= 1;
+                self.said.extend(format!("VALUE {key} 0 {}\r\n{key}\r\nEND\r\n", key.len()).bytes());
+            }
+        }
+    }
+}
+
+impl Duplex for Server {
+    fn poll_read(&mut self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+        if self.said.is_empty() {
+            return if self.answers == 0 { Poll::Ready(Ok(0)) } else { Poll::Pending };
+        }
+        if std::mem::take(&mut self.paused) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let n = self.said.len().min(self.piece).min(space.len());
+        self.said.drain(..n).zip(space).for_each(|(byte, place)| *place = byte);
+        self.paused = true;
+        Poll::Ready(Ok(n))
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        slices.iter().for_each(|slice| self.heard.extend_from_slice(slice));
+        self.paused = false;
+        self.answer();
+        if !self.said.is_empty() || self.answers == 0 {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()))
+    }
+}
+
+/// A clock that is moved by hand.
+#[derive(Debug, Clone)]
+pub(crate) struct Clock(Arc<Mutex<(Instant, Option<Waker>)>>);
+
+impl Clock {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self(Arc::new(Mutex::new((now, None))))
+    }
+
+    pub(crate) fn turn_to(&self, now: Instant) {
+        let mut clock = self.0.lock().unwrap();
+        clock.0 = now;
+        let sleeper = clock.1.take();
+        drop(clock);
+        sleeper.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Alarm for Clock {
+    fn poll_until(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<Instant> {
+        let mut clock = self.0.lock().unwrap();
+        if clock.0 >= deadline {
+            return Poll::Ready(clock.0);
+        }
+        let old = clock.1.replace(cx.waker().clone());
+        drop(clock);
+        drop(old);
+        Poll::Pending
+    }
+}
+
+/// An alarm for models in which no time passes.
+#[derive(Debug)]
+pub(crate) struct Never;
+
+impl Alarm for Never {
+    fn poll_until(&mut self, _: &mut Context<'_>, _: Instant) -> Poll<Instant> {
+        Poll::Pending
+    }
+}
