@@ -5,7 +5,7 @@ use std::io::IoSlice;
 use std::time::{Instant, SystemTime};
 
 use memcached2_proto::{
-    AskedKeys, Connection, Decoder, Delete, Dialect, Error, Get, Incr, Limits, Now, Reply, Set, Shape, Version,
+    Arith, AskedKeys, Connection, Decoder, Delete, Dialect, Error, Get, Limits, Now, Reply, Shape, Store, Version,
 };
 
 const SHAPES: [Shape; 7] =
@@ -112,9 +112,9 @@ fn submit(connection: &mut Connection, choice: u8, now: Now, tag: u32) -> Result
     connection.speak(if choice & 0x80 == 0 { Dialect::Text } else { Dialect::Meta });
     match choice & 0x7f {
         0..=63 => connection.submit(&Get::new(&[b'a' + choice % 3])?, now, tag),
-        64..=79 => connection.submit(&Set::new("a", &b"value"[..])?, now, tag),
+        64..=79 => connection.submit(&Store::set("a", &b"value"[..])?, now, tag),
         80..=95 => connection.submit(&Delete::new("a")?, now, tag),
-        96..=111 => connection.submit(&Incr::new("a", 1)?, now, tag),
+        96..=111 => connection.submit(&Arith::incr("a", 1)?, now, tag),
         _ => connection.submit(&Version, now, tag),
     }
 }

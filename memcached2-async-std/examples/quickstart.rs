@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use memcached2_async_std::proto::Set;
+use memcached2_async_std::proto::Store;
 use memcached2_async_std::{Client, Error, Expiry};
 use memcached2_testkit::Memcached;
 
@@ -31,7 +31,7 @@ async fn run() -> Result<(), Error> {
     }
     println!("get nothing     -> {:?}", client.get("nothing").await?);
 
-    client.run(Set::new("picture", vec![0x89, b'P', b'N', b'G'])?.flags(7).expiry(Duration::from_secs(60))).await?;
+    client.run(Store::set("picture", vec![0x89, b'P', b'N', b'G'])?.flags(7).expiry(Duration::from_secs(60))).await?;
     println!("get picture     -> {:?}", client.get("picture").await?);
 
     client.set("visits", "41", Expiry::Never).await?;

@@ -13,7 +13,7 @@ use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant, SystemTime};
 
-use memcached2_proto::{Command, Connection, Error, Expiry, Few, Get, Incr, Limits, Now, Reply, Set, Value};
+use memcached2_proto::{Arith, Command, Connection, Error, Expiry, Few, Get, Limits, Now, Reply, Store, Value};
 use memcached2_testkit::Memcached;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -33,10 +33,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // 1. Say what you want. Nothing is sent yet; the tag tells you later whose reply it is.
     let keys: Vec<String> = (0..1000).map(|number| format!("event-loop:{number}")).collect();
     for key in &keys {
-        connection.submit(&Set::new(key, "0")?.expiry(Expiry::After(Duration::from_secs(60))), now, STORED)?;
+        connection.submit(&Store::set(key, "0")?.expiry(Expiry::After(Duration::from_secs(60))), now, STORED)?;
     }
     for key in keys.iter().step_by(2) {
-        connection.submit(&Incr::new(key, 1)?, now, COUNTED)?;
+        connection.submit(&Arith::incr(key, 1)?, now, COUNTED)?;
     }
     let gets = keys.iter().map(Get::new).collect::<Result<Vec<_>, _>>()?;
     for (tag, get) in (FETCHED..).zip(&gets) {

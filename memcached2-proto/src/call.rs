@@ -248,7 +248,7 @@ impl<'c, P> Leg<'c, P> {
     /// # Errors
     ///
     /// When the connection has failed: see [`Leg::fail_on`].
-    #[inline]
+    #[inline(always)]
     pub fn hear(&mut self, connection: &mut Connection) -> Result<bool, Error> {
         while self.open > 0 {
             let Some((tag, reply, last)) = connection.next_reply()? else { return Ok(false) };
@@ -263,7 +263,7 @@ impl<'c, P> Leg<'c, P> {
 
 impl<P: Command> Leg<'_, P> {
     /// Submits the open parts; one that cannot be encoded fails alone.
-    #[inline]
+    #[inline(always)]
     pub fn submit(&mut self, connection: &mut Connection, now: Now) {
         for (tag, asked) in self.asked.iter_mut().enumerate() {
             if asked.is_open() {

@@ -5,10 +5,11 @@ mod change;
 mod retrieve;
 mod store;
 
-pub use self::admin::{Version, VersionText};
-pub use self::change::{Delete, Incr};
+pub use self::admin::{FlushAll, Verbosity, Version, VersionText};
+pub use self::change::{Arith, Delete, Touch};
+pub(crate) use self::retrieve::Fetch;
 pub use self::retrieve::{Get, GetPart};
-pub use self::store::Set;
+pub use self::store::Store;
 
 use crate::error::Error;
 use crate::few::Few;

@@ -45,6 +45,12 @@ pub enum Error {
     /// The condition of the request was not met, so nothing was stored.
     #[error("not stored: the condition of the request was not met")]
     NotStored,
+    /// The item has changed since its `cas` was fetched, so nothing was stored.
+    #[error("not stored: the item has changed since it was fetched; fetch it again")]
+    Exists,
+    /// There is no item any more whose `cas` could be compared, so nothing was stored.
+    #[error("not stored: the item is gone")]
+    NotFound,
     /// The stored value is not a decimal number of at most 20 digits, so it cannot be counted up or down.
     #[error("cannot increment or decrement: the stored value is not a number")]
     NonNumeric,
@@ -126,7 +132,9 @@ impl Error {
     pub fn landed(&self) -> Landed {
         match self {
             Self::Disconnected { landed, .. } | Self::Timeout { landed, .. } | Self::Protocol { landed, .. } => *landed,
-            Self::Refused { .. } | Self::NotStored | Self::NonNumeric => Landed::Refused,
+            Self::Refused { .. } | Self::NotStored | Self::Exists | Self::NotFound | Self::NonNumeric => {
+                Landed::Refused
+            }
             Self::Key { .. }
             | Self::Uri { .. }
             | Self::Expiry

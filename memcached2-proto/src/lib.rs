@@ -11,7 +11,7 @@
 //! |---|---|
 //! | [`Key`], [`Value`], [`Data`], [`Expiry`], [`Server`], [`Error`] | the words everything is said in; a [`Key`] is checked when it is made |
 //! | [`Reply`], [`Decoder`] | the grammar of one reply, and the incremental decoder that finds its end |
-//! | [`Command`]: [`Get`], [`Set`], [`Delete`], [`Incr`], [`Version`] | a request and the type of its answer |
+//! | [`Command`]: [`Get`], [`Store`], [`Delete`], [`Arith`], [`Touch`], [`Version`] and more | a request and the type of its answer |
 //! | [`Connection`] | the state machine: bytes out, bytes in, and who is waiting for which reply |
 //! | [`Pool`], [`mux`] | idle connections for callers that take turns; one connection for callers that share |
 //! | [`Router`] | which server has a key |
@@ -84,7 +84,9 @@ mod uri;
 mod value;
 
 pub use self::call::{Asked, Call, Leg, Outcomes, Parts};
-pub use self::command::{Command, Delete, Dialect, Get, GetPart, Incr, Keyed, Set, Version, VersionText};
+pub use self::command::{
+    Arith, Command, Delete, Dialect, FlushAll, Get, GetPart, Keyed, Store, Touch, Verbosity, Version, VersionText,
+};
 pub use self::connection::{Abandoned, Connection};
 pub use self::error::{Error, Landed};
 pub use self::few::Few;

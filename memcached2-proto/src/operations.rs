@@ -15,6 +15,18 @@ macro_rules! operations {
             /// Fetches the value of a key; `None` is a miss.
             fn get(key: impl AsRef<[u8]>) -> Option<$crate::Value> = $crate::Get::new(&key)?;
 
+            /// Fetches the value of a key and the version of the item, [`Value::cas`]($crate::Value::cas).
+            fn gets(key: impl AsRef<[u8]>) -> Option<$crate::Value> = $crate::Get::new(&key)?.with_cas();
+
+            /// Fetches the value of a key and gives the item a new expiry; needs memcached 1.5.3.
+            fn gat(key: impl AsRef<[u8]>, expiry: impl Into<$crate::Expiry>) -> Option<$crate::Value>
+                = $crate::Get::new(&key)?.touch(expiry);
+
+            /// Fetches the value of a key and the version of the item, and gives it a new expiry; needs memcached
+            /// 1.5.3.
+            fn gats(key: impl AsRef<[u8]>, expiry: impl Into<$crate::Expiry>) -> Option<$crate::Value>
+                = $crate::Get::new(&key)?.with_cas().touch(expiry);
+
             /// Fetches the values of many keys, from all servers at once; the results come in the order of the keys.
             ///
             /// What one server fails to answer does not hide what the others did:
@@ -22,12 +34,53 @@ macro_rules! operations {
             fn get_many(keys: &[impl AsRef<[u8]>]) -> $crate::Many<Option<$crate::Value>>
                 = $crate::GetMany::new(keys)?;
 
+            /// Fetches the values of many keys and the versions of the items; see `get_many`.
+            fn gets_many(keys: &[impl AsRef<[u8]>]) -> $crate::Many<Option<$crate::Value>>
+                = $crate::GetMany::new(keys)?.with_cas();
+
+            /// Fetches the values of many keys and gives the items a new expiry; see `get_many`. Needs memcached 1.5.3.
+            fn gat_many(keys: &[impl AsRef<[u8]>], expiry: impl Into<$crate::Expiry>)
+                -> $crate::Many<Option<$crate::Value>>
+                = $crate::GetMany::new(keys)?.touch(expiry);
+
+            /// Fetches the values of many keys and the versions of the items, and gives them a new expiry; see
+            /// `get_many`. Needs memcached 1.5.3.
+            fn gats_many(keys: &[impl AsRef<[u8]>], expiry: impl Into<$crate::Expiry>)
+                -> $crate::Many<Option<$crate::Value>>
+                = $crate::GetMany::new(keys)?.with_cas().touch(expiry);
+
             /// Stores a value, whatever was there before.
             ///
-            /// Flags and more: `client.run(Set::new(key, value)?.expiry(expiry).flags(7))`.
+            /// Flags and more: `client.run(Store::set(key, value)?.expiry(expiry).flags(7))`.
             fn set<'v>(key: impl AsRef<[u8]>, value: impl Into<$crate::Data<'v>>, expiry: impl Into<$crate::Expiry>)
                 -> ()
-                = $crate::Set::new(&key, value)?.expiry(expiry);
+                = $crate::Store::set(&key, value)?.expiry(expiry);
+
+            /// Stores a value if there is none; else [`Error::NotStored`]($crate::Error::NotStored).
+            fn add<'v>(key: impl AsRef<[u8]>, value: impl Into<$crate::Data<'v>>, expiry: impl Into<$crate::Expiry>)
+                -> ()
+                = $crate::Store::add(&key, value)?.expiry(expiry);
+
+            /// Stores a value if there is one already; else [`Error::NotStored`]($crate::Error::NotStored).
+            fn replace<'v>(key: impl AsRef<[u8]>, value: impl Into<$crate::Data<'v>>, expiry: impl Into<$crate::Expiry>)
+                -> ()
+                = $crate::Store::replace(&key, value)?.expiry(expiry);
+
+            /// Puts data behind a value; [`Error::NotStored`]($crate::Error::NotStored) if there is none. Flags and
+            /// expiry stay as they are.
+            fn append<'v>(key: impl AsRef<[u8]>, value: impl Into<$crate::Data<'v>>) -> ()
+                = $crate::Store::append(&key, value)?;
+
+            /// Puts data before a value; [`Error::NotStored`]($crate::Error::NotStored) if there is none. Flags and
+            /// expiry stay as they are.
+            fn prepend<'v>(key: impl AsRef<[u8]>, value: impl Into<$crate::Data<'v>>) -> ()
+                = $crate::Store::prepend(&key, value)?;
+
+            /// Stores a value if the item is still of the version that `gets` has returned; else
+            /// [`Error::Exists`]($crate::Error::Exists), or [`Error::NotFound`]($crate::Error::NotFound) if it is gone.
+            fn cas<'v>(
+                key: impl AsRef<[u8]>, value: impl Into<$crate::Data<'v>>, expiry: impl Into<$crate::Expiry>, cas: u64
+            ) -> () = $crate::Store::cas(&key, value, cas)?.expiry(expiry);
 
             /// Stores many values, pairs of key and value, on all servers at once; the results come in their order.
             fn set_many(items: &[(impl AsRef<[u8]>, impl AsRef<[u8]>)], expiry: impl Into<$crate::Expiry>)
@@ -37,14 +90,32 @@ macro_rules! operations {
             /// Deletes an item; `false` says that there was none.
             fn delete(key: impl AsRef<[u8]>) -> bool = $crate::Delete::new(&key)?;
 
+            /// Gives an item a new expiry; `false` says that there is none.
+            fn touch(key: impl AsRef<[u8]>, expiry: impl Into<$crate::Expiry>) -> bool
+                = $crate::Touch::new(&key, expiry)?;
+
             /// Adds `by` to a number that is stored as decimal text, and returns the sum; `None` says that there was no
             /// item. Sums wrap at 64 bits (`doc/protocol.txt` of memcached 1.6.45, "Increment/Decrement").
             ///
             /// A stored text that is no number is [`Error::NonNumeric`]($crate::Error::NonNumeric).
-            fn incr(key: impl AsRef<[u8]>, by: u64) -> Option<u64> = $crate::Incr::new(&key, by)?;
+            fn incr(key: impl AsRef<[u8]>, by: u64) -> Option<u64> = $crate::Arith::incr(&key, by)?;
+
+            /// Takes `by` from a number that is stored as decimal text, and returns the difference, which is never below
+            /// 0; `None` says that there was no item.
+            ///
+            /// A stored text that is no number is [`Error::NonNumeric`]($crate::Error::NonNumeric).
+            fn decr(key: impl AsRef<[u8]>, by: u64) -> Option<u64> = $crate::Arith::decr(&key, by)?;
+
+            /// Expires every item on every server; the results come in the order of the servers.
+            ///
+            /// Later: `client.run(Every(FlushAll::at(expiry)))`.
+            fn flush_all() -> $crate::Many<()> = $crate::Every($crate::FlushAll::now());
 
             /// Asks every server for its version; the results come in the order of the servers.
             fn version() -> $crate::Many<$crate::VersionText> = $crate::Every($crate::Version);
+
+            /// Sets how much every server writes to its log; the results come in the order of the servers.
+            fn verbosity(level: u32) -> $crate::Many<()> = $crate::Every($crate::Verbosity(level));
         }
     };
 }

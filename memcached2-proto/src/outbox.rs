@@ -47,6 +47,12 @@ impl Outbox {
         self.bytes.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
     }
 
+    /// Appends a decimal number that may be negative.
+    #[inline]
+    pub fn put_signed(&mut self, number: i32) {
+        self.bytes.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+    }
+
     /// Appends a key that the reply does not name.
     #[inline]
     pub fn put_key(&mut self, key: Key<'_>) {

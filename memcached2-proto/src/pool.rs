@@ -65,7 +65,7 @@ impl<S> Pool<S> {
     }
 
     /// What to do to get a connection.
-    #[inline]
+    #[inline(always)]
     pub fn checkout(&mut self, now: Instant) -> Checkout<S> {
         if let Some(Idle { connection, since, trusted }) = self.idle.pop() {
             if now <= trusted {
@@ -92,7 +92,7 @@ impl<S> Pool<S> {
     }
 
     /// Takes a connection back that is in step; `true` asks for one waiting caller to be woken.
-    #[inline]
+    #[inline(always)]
     pub fn checkin(&mut self, connection: S, now: Instant) -> bool {
         let oldest = self.idle.first().map(|idle| now.saturating_duration_since(idle.since));
         if oldest.is_some_and(|idle| idle > self.limits.idle) {

@@ -26,6 +26,10 @@ pub enum Reply {
     NotFound,
     /// `DELETED`.
     Deleted,
+    /// `TOUCHED`.
+    Touched,
+    /// `OK`.
+    Ok,
     /// The new number after `incr` or `decr`.
     Number(u64),
     /// The text after `VERSION`.
@@ -52,6 +56,10 @@ pub enum Shape {
     Stored,
     /// `DELETED` or `NOT_FOUND`.
     Deleted,
+    /// `TOUCHED` or `NOT_FOUND`.
+    Touched,
+    /// `OK`.
+    Ok,
     /// A number or `NOT_FOUND`.
     Number,
     /// `VERSION` and a text.
@@ -68,6 +76,6 @@ impl Shape {
     /// Whether the reply is one line, so short that 256 of them fit any socket's buffers.
     #[must_use]
     pub fn is_line(self) -> bool {
-        matches!(self, Self::Stored | Self::Deleted | Self::Number | Self::Version)
+        !matches!(self, Self::Value | Self::Values | Self::MetaValue)
     }
 }

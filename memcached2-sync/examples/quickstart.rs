@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use memcached2_sync::proto::Set;
+use memcached2_sync::proto::Store;
 use memcached2_sync::{Client, Error, Expiry};
 use memcached2_testkit::Memcached;
 
@@ -27,7 +27,7 @@ fn main() -> Result<(), Error> {
     }
     println!("get nothing     -> {:?}", client.get("nothing")?);
 
-    client.run(Set::new("picture", vec![0x89, b'P', b'N', b'G'])?.flags(7).expiry(Duration::from_secs(60)))?;
+    client.run(Store::set("picture", vec![0x89, b'P', b'N', b'G'])?.flags(7).expiry(Duration::from_secs(60)))?;
     println!("get picture     -> {:?}", client.get("picture")?);
 
     client.set("visits", "41", Expiry::Never)?;

@@ -19,7 +19,7 @@
 //!   effect.
 //!
 //! The methods of [`Client`] are names for the most common operations; [`Client::run`] takes any [`Operation`], such as
-//! [`proto::Set`] with flags. `examples/quickstart.rs` shows them at work.
+//! [`proto::Store`] with flags. `examples/quickstart.rs` shows them at work.
 
 mod client;
 mod stream;

@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use memcached2_testkit::Memcached;
-use memcached2_tokio::proto::Set;
+use memcached2_tokio::proto::Store;
 use memcached2_tokio::{Client, Error, Expiry};
 
 #[tokio::main]
@@ -28,7 +28,7 @@ async fn main() -> Result<(), Error> {
     }
     println!("get nothing     -> {:?}", client.get("nothing").await?);
 
-    client.run(Set::new("picture", vec![0x89, b'P', b'N', b'G'])?.flags(7).expiry(Duration::from_secs(60))).await?;
+    client.run(Store::set("picture", vec![0x89, b'P', b'N', b'G'])?.flags(7).expiry(Duration::from_secs(60))).await?;
     println!("get picture     -> {:?}", client.get("picture").await?);
 
     client.set("visits", "41", Expiry::Never).await?;

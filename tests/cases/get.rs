@@ -1,6 +1,6 @@
 //! Reading.
 
-use memcached2_proto::{Error, Expiry, Set};
+use memcached2_proto::{Error, Expiry, Store};
 use memcached2_testkit::ScriptedServer;
 
 use super::setting::{PATIENT, ask, client, on_each_socket, servers, text_client};
@@ -8,7 +8,7 @@ use super::setting::{PATIENT, ask, client, on_each_socket, servers, text_client}
 pub(super) fn a_hit_returns_the_value_and_its_flags() {
     on_each_socket(|client| {
         for flags in [0, 7, 65_536, u32::MAX] {
-            client.run(Set::new("key", "value").unwrap().flags(flags)).unwrap();
+            client.run(Store::set("key", "value").unwrap().flags(flags)).unwrap();
             let hit = client.get("key").unwrap().expect("a hit");
             assert_eq!((&hit.data[..], hit.flags, hit.cas), (&b"value"[..], flags, None));
         }

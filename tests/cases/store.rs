@@ -2,14 +2,14 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use memcached2_proto::{Error, Expiry, Landed, Set};
+use memcached2_proto::{Error, Expiry, Landed, Store};
 use memcached2_testkit::{ScriptedServer, Session};
 
 use super::setting::{BRIEF, ask, client, on_each_socket, servers, text_client};
 
 pub(super) fn a_set_replaces_value_and_flags() {
     on_each_socket(|client| {
-        client.run(Set::new("key", "a longer first value").unwrap().flags(7)).unwrap();
+        client.run(Store::set("key", "a longer first value").unwrap().flags(7)).unwrap();
         client.set("key", "second", Expiry::Never).unwrap();
         let hit = client.get("key").unwrap().expect("a hit");
         assert_eq!((&hit.data[..], hit.flags), (&b"second"[..], 0));
@@ -29,7 +29,7 @@ pub(super) fn an_expiry_reaches_the_server() {
         (after(31 * DAY), 31 * DAY),
         (Expiry::At(SystemTime::now() + Duration::from_secs(DAY)), DAY),
     ] {
-        client.run(Set::new("key", "value").unwrap().flags(7).expiry(expiry)).unwrap();
+        client.run(Store::set("key", "value").unwrap().flags(7).expiry(expiry)).unwrap();
         let answer = ask(&servers[0], "mg key t f");
         let left: u64 = answer.strip_prefix("HD t").and_then(|rest| rest.strip_suffix(" f7")).unwrap().parse().unwrap();
         // The server counts in seconds, and may have counted some since.

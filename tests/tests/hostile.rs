@@ -4,7 +4,7 @@
 
 mod core;
 
-use memcached2_proto::{Connection, Decoder, Error, Get, Landed, Limits, Reply, Set};
+use memcached2_proto::{Connection, Decoder, Error, Get, Landed, Limits, Reply, Store};
 
 use self::core::{Talk, assert_spoilt, kind, now};
 
@@ -285,7 +285,7 @@ fn a_failed_connection_gives_no_answer_that_came_behind_the_failure() {
         assert!(matches!(error, Error::Protocol { .. }), "{error:?}");
     }
     assert_spoilt(&mut talk.connection);
-    let set = Set::new("a", b"x").expect("a key");
+    let set = Store::set("a", b"x").expect("a key");
     assert!(talk.connection.submit(&set, now(), 0).is_err());
     assert_eq!(talk.connection.abandon().count(), 2);
     assert_eq!(talk.connection.abandon().count(), 0);

@@ -6,7 +6,7 @@ mod core;
 
 use std::path::Path;
 
-use memcached2_proto::{Connection, Dialect, Error, Expiry, Get, GetMany, Limits, Router, Set};
+use memcached2_proto::{Connection, Dialect, Error, Expiry, Get, GetMany, Limits, Router, Store};
 use memcached2_testkit::{Transcript, load};
 
 use self::core::{Talk, now};
@@ -215,14 +215,14 @@ fn what_cannot_be_said_leaves_no_byte() {
     for key in [&b""[..], b"a b", b"a\n", b"\r", b"a\0", b"\ta", b"\x1f", b"\x7f", &long] {
         for error in [
             Get::new(key).map(drop).expect_err("no key"),
-            Set::new(key, b"x").map(drop).expect_err("no key"),
+            Store::set(key, b"x").map(drop).expect_err("no key"),
             GetMany::new(&[b"a", b"b", key, b"d", b"e"]).map(drop).expect_err("no key"),
         ] {
             assert!(matches!(error, Error::Key { .. }), "{error:?}");
         }
     }
     let too_late = std::time::UNIX_EPOCH + std::time::Duration::from_secs(2_147_483_648);
-    let set = Set::new("a", b"x").expect("a key").expiry(Expiry::At(too_late));
+    let set = Store::set("a", b"x").expect("a key").expiry(Expiry::At(too_late));
     let mut connection = Connection::new(Limits::default());
     assert_eq!(connection.submit(&set, now(), 0), Err(Error::Expiry));
     assert_eq!(connection.outgoing(&mut [std::io::IoSlice::new(&[])]), 0);

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 
 use bytes::Bytes;
-use memcached2_proto::{Connection, Get, Limits, Reply, Set};
+use memcached2_proto::{Connection, Get, Limits, Reply, Store};
 
 use self::core::now;
 
@@ -120,7 +120,7 @@ impl Batch {
     fn set(&mut self, data: impl Into<Bytes>) {
         let (key, data) = (self.key(), data.into());
         let length = format!("set {key} 0 0 {}\r\n\r\n", data.len()).len() + data.len();
-        let set = Set::new(&key, data).expect("a set");
+        let set = Store::set(&key, data).expect("a set");
         self.connection.submit(&set, now(), self.tag()).expect("a request");
         self.asked.push(Asked { length, is_line: true });
     }
@@ -241,7 +241,7 @@ fn a_large_value_is_written_from_where_it_lies() {
     let value: Bytes = (0..10 * KIB * KIB).map(|number| (number % 251) as u8).collect::<Vec<_>>().into();
     for most in [usize::MAX, 100 * KIB, 4099] {
         let mut connection = Connection::new(Limits::default());
-        connection.submit(&Set::new("a", &value).expect("a set"), now(), 0).expect("a request");
+        connection.submit(&Store::set("a", &value).expect("a set"), now(), 0).expect("a request");
         connection.submit(&Get::new("b").expect("a get"), now(), 1).expect("a request");
         let expected = [b"set a 0 0 10485760\r\n", &value[..], b"\r\nget b\r\n"].concat();
         let place = value.as_ptr() as usize;

@@ -1,4 +1,4 @@
-//! Asking a server about itself: `version`.
+//! What concerns a whole server: `version`, `flush_all`, `verbosity`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::few::Few;
 use crate::outbox::Outbox;
 use crate::reply::{Reply, Shape};
-use crate::time::Now;
+use crate::time::{Expiry, Now};
 
 /// Asks a server for its version.
 #[derive(Debug, Clone, Copy, Default)]
@@ -31,6 +31,71 @@ impl Command for Version {
 
     fn repeatable(&self) -> bool {
         true
+    }
+}
+
+/// Expires every item of a server.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FlushAll {
+    delay: Option<Expiry>,
+}
+
+impl FlushAll {
+    /// Expires every item at once.
+    #[must_use]
+    pub fn now() -> Self {
+        Self::default()
+    }
+
+    /// Expires every item later: also those that are stored until then.
+    #[must_use]
+    pub fn at(when: impl Into<Expiry>) -> Self {
+        Self { delay: Some(when.into()) }
+    }
+}
+
+impl Command for FlushAll {
+    type Response = ();
+
+    fn encode(&self, _: Dialect, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
+        out.put(b"flush_all");
+        if let Some(delay) = self.delay {
+            out.put(b" ");
+            // What has expired already is now; memcached takes a negative number for that, too.
+            out.put_signed(delay.exptime(now)?.max(0));
+        }
+        out.put(b"\r\n");
+        Ok(Shape::Ok)
+    }
+
+    fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<(), Error> {
+        ok(replies, end)
+    }
+}
+
+/// Sets how much a server writes to its log.
+#[derive(Debug, Clone, Copy)]
+pub struct Verbosity(pub u32);
+
+impl Command for Verbosity {
+    type Response = ();
+
+    fn encode(&self, _: Dialect, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
+        out.put(b"verbosity ");
+        out.put_number(u64::from(self.0));
+        out.put(b"\r\n");
+        Ok(Shape::Ok)
+    }
+
+    fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<(), Error> {
+        ok(replies, end)
+    }
+}
+
+fn ok(replies: Few<Reply>, end: Result<(), Error>) -> Result<(), Error> {
+    match only(replies, end)? {
+        Reply::Ok => Ok(()),
+        other => Err(senseless(&other)),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Changing what is stored: `delete`, `incr`.
+//! Changing what is stored: `delete`, `incr`, `decr`, `touch`.
 
 use super::{Command, Dialect, Keyed, only, senseless};
 use crate::error::Error;
@@ -6,7 +6,7 @@ use crate::few::Few;
 use crate::key::Key;
 use crate::outbox::Outbox;
 use crate::reply::{Reply, Shape};
-use crate::time::Now;
+use crate::time::{Expiry, Now};
 
 /// Deletes an item.
 #[derive(Debug, Clone, Copy)]
@@ -52,35 +52,48 @@ impl Command for Delete<'_> {
     }
 }
 
-/// Adds to a number that is stored as decimal text.
+/// Adds to a number that is stored as decimal text, or takes from it.
+///
+/// Sums wrap at 64 bits; differences stop at 0 (`doc/protocol.txt` of memcached 1.6.45, "Increment/Decrement"). A
+/// stored text that is no number is [`Error::NonNumeric`].
 #[derive(Debug, Clone, Copy)]
-pub struct Incr<'k> {
+pub struct Arith<'k> {
+    verb: &'static str,
     key: Key<'k>,
     by: u64,
 }
 
-impl<'k> Incr<'k> {
+impl<'k> Arith<'k> {
     /// Adds `by` to the number of `key`.
     ///
     /// # Errors
     ///
     /// [`Error::Key`] when `key` is none.
-    pub fn new<K: AsRef<[u8]> + ?Sized>(key: &'k K, by: u64) -> Result<Self, Error> {
-        Ok(Self { key: Key::new(key)?, by })
+    pub fn incr<K: AsRef<[u8]> + ?Sized>(key: &'k K, by: u64) -> Result<Self, Error> {
+        Ok(Self { verb: "incr ", key: Key::new(key)?, by })
+    }
+
+    /// Takes `by` from the number of `key`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Key`] when `key` is none.
+    pub fn decr<K: AsRef<[u8]> + ?Sized>(key: &'k K, by: u64) -> Result<Self, Error> {
+        Ok(Self { verb: "decr ", key: Key::new(key)?, by })
     }
 }
 
-impl Keyed for Incr<'_> {
+impl Keyed for Arith<'_> {
     fn key(&self) -> Key<'_> {
         self.key
     }
 }
 
-impl Command for Incr<'_> {
+impl Command for Arith<'_> {
     type Response = Option<u64>;
 
     fn encode(&self, _: Dialect, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
-        out.put(b"incr ");
+        out.put(self.verb.as_bytes());
         out.put_key(self.key);
         out.put(b" ");
         out.put_number(self.by);
@@ -92,6 +105,52 @@ impl Command for Incr<'_> {
         match only(replies, end)? {
             Reply::Number(number) => Ok(Some(number)),
             Reply::NotFound => Ok(None),
+            other => Err(senseless(&other)),
+        }
+    }
+}
+
+/// Gives an item a new expiry.
+#[derive(Debug, Clone, Copy)]
+pub struct Touch<'k> {
+    key: Key<'k>,
+    expiry: Expiry,
+}
+
+impl<'k> Touch<'k> {
+    /// Lets the item of `key` expire at `expiry`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Key`] when `key` is none.
+    pub fn new<K: AsRef<[u8]> + ?Sized>(key: &'k K, expiry: impl Into<Expiry>) -> Result<Self, Error> {
+        Ok(Self { key: Key::new(key)?, expiry: expiry.into() })
+    }
+}
+
+impl Keyed for Touch<'_> {
+    fn key(&self) -> Key<'_> {
+        self.key
+    }
+}
+
+impl Command for Touch<'_> {
+    type Response = bool;
+
+    fn encode(&self, _: Dialect, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
+        let exptime = self.expiry.exptime(now)?;
+        out.put(b"touch ");
+        out.put_key(self.key);
+        out.put(b" ");
+        out.put_signed(exptime);
+        out.put(b"\r\n");
+        Ok(Shape::Touched)
+    }
+
+    fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<bool, Error> {
+        match only(replies, end)? {
+            Reply::Touched => Ok(true),
+            Reply::NotFound => Ok(false),
             other => Err(senseless(&other)),
         }
     }

@@ -1,4 +1,4 @@
-//! Reading: `get` and `mg`.
+//! Reading: `get`, `gets`, `gat`, `gats`, in both dialects.
 
 use super::{Command, Dialect, Keyed, only, senseless};
 use crate::error::Error;
@@ -6,13 +6,21 @@ use crate::few::Few;
 use crate::key::Key;
 use crate::outbox::Outbox;
 use crate::reply::{Reply, Shape};
-use crate::time::Now;
+use crate::time::{Expiry, Now};
 use crate::value::Value;
 
-/// Fetches the value of one key.
+/// Fetches the value of one key: `get`, and with its options `gets`, `gat`, `gats`.
 #[derive(Debug, Clone, Copy)]
 pub struct Get<'k> {
     key: Key<'k>,
+    fetch: Fetch,
+}
+
+/// What is fetched, and what else happens to the item.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Fetch {
+    pub(crate) cas: bool,
+    pub(crate) touch: Option<Expiry>,
 }
 
 impl<'k> Get<'k> {
@@ -23,7 +31,23 @@ impl<'k> Get<'k> {
     /// [`Error::Key`] when `key` is none.
     #[inline]
     pub fn new<K: AsRef<[u8]> + ?Sized>(key: &'k K) -> Result<Self, Error> {
-        Ok(Self { key: Key::new(key)? })
+        Ok(Self { key: Key::new(key)?, fetch: Fetch::default() })
+    }
+
+    /// Fetches the version of the item, too ([`Value::cas`]): what [`Store::cas`](crate::Store::cas) compares.
+    #[must_use]
+    #[inline]
+    pub fn with_cas(mut self) -> Self {
+        self.fetch.cas = true;
+        self
+    }
+
+    /// Gives the item a new expiry at the same time; needs memcached 1.5.3.
+    #[must_use]
+    #[inline]
+    pub fn touch(mut self, expiry: impl Into<Expiry>) -> Self {
+        self.fetch.touch = Some(expiry.into());
+        self
     }
 }
 
@@ -37,11 +61,17 @@ impl Keyed for Get<'_> {
 impl Command for Get<'_> {
     type Response = Option<Value>;
 
-    #[inline]
-    fn encode(&self, dialect: Dialect, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
+    #[inline(always)]
+    fn encode(&self, dialect: Dialect, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
         Ok(match dialect {
             Dialect::Text => {
-                out.put(b"get ");
+                match self.fetch {
+                    Fetch { cas: false, touch: None } => out.put(b"get "),
+                    fetch => {
+                        fetch.begin(now, out)?;
+                        out.put(b" ");
+                    }
+                }
                 out.ask_key(self.key);
                 out.put(b"\r\n");
                 Shape::Value
@@ -49,7 +79,12 @@ impl Command for Get<'_> {
             Dialect::Meta => {
                 out.put(b"mg ");
                 out.ask_key(self.key);
-                out.put(b" k f v\r\n");
+                out.put(if self.fetch.cas { b" k f c v" } else { b" k f v" });
+                if let Some(expiry) = self.fetch.touch {
+                    out.put(b" T");
+                    out.put_signed(expiry.exptime(now)?);
+                }
+                out.put(b"\r\n");
                 Shape::MetaValue
             }
         })
@@ -58,9 +93,8 @@ impl Command for Get<'_> {
     #[inline(always)]
     fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<Option<Value>, Error> {
         match (replies, end) {
-            (Few::One(Reply::Value(_, value)), Ok(())) => Ok(Some(value)),
+            (Few::One(Reply::Value(_, value)), Ok(())) if self.fetch.is_answered_by(&value) => Ok(Some(value)),
             (replies, end) => match only(replies, end)? {
-                Reply::Value(_, value) => Ok(Some(value)),
                 Reply::Miss => Ok(None),
                 other => Err(senseless(&other)),
             },
@@ -68,7 +102,28 @@ impl Command for Get<'_> {
     }
 
     fn repeatable(&self) -> bool {
-        true
+        self.fetch.touch.is_none()
+    }
+}
+
+impl Fetch {
+    /// Appends the verb and what comes before the keys.
+    fn begin(self, now: Now, out: &mut Outbox) -> Result<(), Error> {
+        match (self.touch, self.cas) {
+            (None, false) => out.put(b"get"),
+            (None, true) => out.put(b"gets"),
+            (Some(expiry), cas) => {
+                out.put(if cas { b"gats " } else { b"gat " });
+                out.put_signed(expiry.exptime(now)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether everything came that was asked for.
+    #[inline]
+    fn is_answered_by(self, value: &Value) -> bool {
+        !self.cas || value.cas.is_some()
     }
 }
 
@@ -79,6 +134,7 @@ impl Command for Get<'_> {
 pub struct GetPart<'k> {
     keys: Vec<Key<'k>>,
     places: Places,
+    fetch: Fetch,
 }
 
 /// The places of the keys among those of the whole operation.
@@ -90,13 +146,18 @@ enum Places {
 
 impl<'k> GetPart<'k> {
     /// Fetches `keys`, which stand side by side from the place `first` on.
-    pub(crate) fn run(keys: Vec<Key<'k>>, first: u32) -> Self {
-        Self { keys, places: Places::From(first) }
+    pub(crate) fn run(keys: Vec<Key<'k>>, first: u32, fetch: Fetch) -> Self {
+        Self { keys, places: Places::From(first), fetch }
     }
 
     /// Fetches `keys`, which stand at `places`.
-    pub(crate) fn picked(keys: Vec<Key<'k>>, places: Vec<u32>) -> Self {
-        Self { keys, places: Places::These(places) }
+    pub(crate) fn picked(keys: Vec<Key<'k>>, places: Vec<u32>, fetch: Fetch) -> Self {
+        Self { keys, places: Places::These(places), fetch }
+    }
+
+    /// Whether everything came that was asked for.
+    pub(crate) fn is_answered_by(&self, value: &Value) -> bool {
+        self.fetch.is_answered_by(value)
     }
 
     /// The places among all keys of those that this part asks for.
@@ -118,8 +179,8 @@ impl Command for GetPart<'_> {
     type Response = (Few<Reply>, Result<(), Error>);
 
     /// Always text: one `get` for many keys is answered in few packets, and costs less than an `mg` for each.
-    fn encode(&self, _: Dialect, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
-        out.put(b"get");
+    fn encode(&self, _: Dialect, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
+        self.fetch.begin(now, out)?;
         for key in &self.keys {
             out.put(b" ");
             out.ask_key(*key);
@@ -134,6 +195,6 @@ impl Command for GetPart<'_> {
     }
 
     fn repeatable(&self) -> bool {
-        true
+        self.fetch.touch.is_none()
     }
 }

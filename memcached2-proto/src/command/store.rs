@@ -1,4 +1,4 @@
-//! Writing: `set`.
+//! Writing: `set`, `add`, `replace`, `append`, `prepend`, `cas`.
 
 use super::{Command, Dialect, Keyed, only, senseless};
 use crate::error::Error;
@@ -9,29 +9,95 @@ use crate::reply::{Reply, Shape};
 use crate::time::{Expiry, Now};
 use crate::value::Data;
 
-/// Stores a value, whatever was there before.
+/// Stores a value: always, or under a condition.
+///
+/// A condition that is not met is an error which says so ([`Error::NotStored`], [`Error::Exists`],
+/// [`Error::NotFound`]); nothing was changed then.
 #[derive(Debug, Clone)]
-pub struct Set<'k, 'v> {
+pub struct Store<'k, 'v> {
+    verb: Verb,
     key: Key<'k>,
     data: Data<'v>,
     flags: u32,
     expiry: Expiry,
 }
 
-impl<'k, 'v> Set<'k, 'v> {
-    /// Stores `data` under `key` until it is evicted, with flags 0.
+#[derive(Debug, Clone, Copy)]
+enum Verb {
+    Set,
+    Add,
+    Replace,
+    Append,
+    Prepend,
+    Cas(u64),
+}
+
+impl<'k, 'v> Store<'k, 'v> {
+    /// Stores `data` under `key`, whatever was there before; until it is evicted, and with flags 0.
     ///
     /// # Errors
     ///
     /// [`Error::Key`] when `key` is none, [`Error::TooLarge`] when the data is longer than [`Data::MAX`].
     #[inline]
-    pub fn new<K: AsRef<[u8]> + ?Sized>(key: &'k K, data: impl Into<Data<'v>>) -> Result<Self, Error> {
-        let data = data.into();
+    pub fn set<K: AsRef<[u8]> + ?Sized>(key: &'k K, data: impl Into<Data<'v>>) -> Result<Self, Error> {
+        Self::new(Verb::Set, key.as_ref(), data.into())
+    }
+
+    /// Stores `data` if there is nothing under `key`; else [`Error::NotStored`].
+    ///
+    /// # Errors
+    ///
+    /// The same as of [`Store::set`].
+    pub fn add<K: AsRef<[u8]> + ?Sized>(key: &'k K, data: impl Into<Data<'v>>) -> Result<Self, Error> {
+        Self::new(Verb::Add, key.as_ref(), data.into())
+    }
+
+    /// Stores `data` if there is something under `key`; else [`Error::NotStored`].
+    ///
+    /// # Errors
+    ///
+    /// The same as of [`Store::set`].
+    pub fn replace<K: AsRef<[u8]> + ?Sized>(key: &'k K, data: impl Into<Data<'v>>) -> Result<Self, Error> {
+        Self::new(Verb::Replace, key.as_ref(), data.into())
+    }
+
+    /// Puts `data` behind the value of `key`; [`Error::NotStored`] if there is none, or if it would become too large.
+    /// Flags and expiry stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// The same as of [`Store::set`].
+    pub fn append<K: AsRef<[u8]> + ?Sized>(key: &'k K, data: impl Into<Data<'v>>) -> Result<Self, Error> {
+        Self::new(Verb::Append, key.as_ref(), data.into())
+    }
+
+    /// Puts `data` before the value of `key`; [`Error::NotStored`] if there is none, or if it would become too large.
+    /// Flags and expiry stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// The same as of [`Store::set`].
+    pub fn prepend<K: AsRef<[u8]> + ?Sized>(key: &'k K, data: impl Into<Data<'v>>) -> Result<Self, Error> {
+        Self::new(Verb::Prepend, key.as_ref(), data.into())
+    }
+
+    /// Stores `data` if the item is still of the version `cas` ([`Value::cas`](crate::Value::cas)); else
+    /// [`Error::Exists`], or [`Error::NotFound`] if it is gone.
+    ///
+    /// # Errors
+    ///
+    /// The same as of [`Store::set`].
+    pub fn cas<K: AsRef<[u8]> + ?Sized>(key: &'k K, data: impl Into<Data<'v>>, cas: u64) -> Result<Self, Error> {
+        Self::new(Verb::Cas(cas), key.as_ref(), data.into())
+    }
+
+    #[inline]
+    fn new(verb: Verb, key: &'k [u8], data: Data<'v>) -> Result<Self, Error> {
         let length = data.as_bytes().len();
         if length > Data::MAX {
             return Err(Error::TooLarge { length, limit: Data::MAX });
         }
-        Ok(Self { key: Key::new(key)?, data, flags: 0, expiry: Expiry::Never })
+        Ok(Self { verb, key: Key::new(key)?, data, flags: 0, expiry: Expiry::Never })
     }
 
     /// Sets when the item expires; never unless set.
@@ -51,28 +117,38 @@ impl<'k, 'v> Set<'k, 'v> {
     }
 }
 
-impl Keyed for Set<'_, '_> {
+impl Keyed for Store<'_, '_> {
     #[inline]
     fn key(&self) -> Key<'_> {
         self.key
     }
 }
 
-impl Command for Set<'_, '_> {
+impl Command for Store<'_, '_> {
     type Response = ();
 
     #[inline]
     fn encode(&self, _: Dialect, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
         let exptime = self.expiry.exptime(now)?;
-        out.put(b"set ");
+        out.put(match self.verb {
+            Verb::Set => b"set ",
+            Verb::Add => b"add ",
+            Verb::Replace => b"replace ",
+            Verb::Append => b"append ",
+            Verb::Prepend => b"prepend ",
+            Verb::Cas(_) => b"cas ",
+        });
         out.put_key(self.key);
         out.put(b" ");
         out.put_number(u64::from(self.flags));
-        // Zero and `-1` are the only exptimes with a word of their own.
-        out.put(if exptime < 0 { b" -" } else { b" " });
-        out.put_number(u64::from(exptime.unsigned_abs()));
+        out.put(b" ");
+        out.put_signed(exptime);
         out.put(b" ");
         out.put_number(self.data.as_bytes().len() as u64);
+        if let Verb::Cas(cas) = self.verb {
+            out.put(b" ");
+            out.put_number(cas);
+        }
         out.put(b"\r\n");
         out.put_data(&self.data);
         out.put(b"\r\n");
@@ -83,8 +159,10 @@ impl Command for Set<'_, '_> {
     fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<(), Error> {
         match only(replies, end)? {
             Reply::Stored => Ok(()),
-            // No memcached says so to a `set`; proxies may.
+            // No memcached says any of these to a `set`; proxies may.
             Reply::NotStored => Err(Error::NotStored),
+            Reply::Exists => Err(Error::Exists),
+            Reply::NotFound => Err(Error::NotFound),
             other => Err(senseless(&other)),
         }
     }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::Operation;
 use crate::call::{Outcomes, Parts};
-use crate::command::{Command, Dialect, GetPart, Keyed, Set};
+use crate::command::{Command, Dialect, Fetch, GetPart, Keyed, Store};
 use crate::error::Error;
 use crate::few::Few;
 use crate::key::Key;
@@ -74,11 +74,15 @@ impl<T> FromIterator<Result<T, Error>> for Many<T> {
 #[derive(Debug, Clone)]
 pub struct GetMany<'k> {
     keys: Vec<Key<'k>>,
+    fetch: Fetch,
 }
 
 /// A request for many keys is split into lines of about this many bytes. memcached takes longer ones; managed services
 /// and proxies take 16 KiB.
 const LINE: usize = 8 * 1024;
+
+/// The same for `gat` and `gats`: from memcached 1.4.3 to 1.6.13 a line that is neither `get` nor `gets` has 1024 bytes.
+const TOUCHING_LINE: usize = 1000;
 
 impl<'k> GetMany<'k> {
     /// Fetches the values of `keys`; one that stands there twice is fetched twice.
@@ -87,7 +91,26 @@ impl<'k> GetMany<'k> {
     ///
     /// [`Error::Key`] for the first of them that is none; nothing is asked then.
     pub fn new<K: AsRef<[u8]>>(keys: &'k [K]) -> Result<Self, Error> {
-        Ok(Self { keys: keys.iter().map(Key::new).collect::<Result<_, _>>()? })
+        Ok(Self { keys: keys.iter().map(Key::new).collect::<Result<_, _>>()?, fetch: Fetch::default() })
+    }
+
+    /// Fetches the versions of the items, too ([`Value::cas`]).
+    #[must_use]
+    pub fn with_cas(mut self) -> Self {
+        self.fetch.cas = true;
+        self
+    }
+
+    /// Gives the items a new expiry at the same time; needs memcached 1.5.3.
+    #[must_use]
+    pub fn touch(mut self, expiry: impl Into<Expiry>) -> Self {
+        self.fetch.touch = Some(expiry.into());
+        self
+    }
+
+    /// The longest line of keys.
+    fn line(&self) -> usize {
+        if self.fetch.touch.is_some() { TOUCHING_LINE } else { LINE }
     }
 }
 
@@ -97,13 +120,13 @@ fn short(place: usize) -> u32 {
 }
 
 /// Splits keys into runs that fit a line each.
-fn lines(keys: &[Key<'_>]) -> impl Iterator<Item = Range<usize>> {
+fn lines(keys: &[Key<'_>], length: usize) -> impl Iterator<Item = Range<usize>> {
     let mut begun = 0;
     std::iter::from_fn(move || {
         let mut bytes = 0;
         let fitting = keys[begun..].iter().take_while(|key| {
             bytes += key.as_bytes().len() + 1;
-            bytes <= LINE
+            bytes <= length
         });
         let line = begun..begun + fitting.count();
         begun = line.end;
@@ -118,17 +141,17 @@ impl<'k> Operation for GetMany<'k> {
     type Rest = usize;
 
     fn plan(self, router: &Router, _: Now, parts: &mut Parts<GetPart<'k>>) -> usize {
-        let count = self.keys.len();
+        let (count, fetch, length) = (self.keys.len(), self.fetch, self.line());
         if let [server] = router.ids().collect::<Few<_>>().as_slice() {
-            for line in lines(&self.keys) {
-                parts.push(Ok(*server), GetPart::run(self.keys[line.clone()].to_vec(), short(line.start)));
+            for line in lines(&self.keys, length) {
+                parts.push(Ok(*server), GetPart::run(self.keys[line.clone()].to_vec(), short(line.start), fetch));
             }
             return count;
         }
         let mut by_server = vec![(Vec::new(), Vec::new()); router.servers().len()];
         for (place, key) in self.keys.into_iter().enumerate() {
             match router.route(key) {
-                Err(error) => parts.push(Err(error), GetPart::run(vec![key], short(place))),
+                Err(error) => parts.push(Err(error), GetPart::run(vec![key], short(place), fetch)),
                 Ok(server) => {
                     let (keys, places) = &mut by_server[server.index()];
                     keys.push(key);
@@ -137,8 +160,8 @@ impl<'k> Operation for GetMany<'k> {
             }
         }
         for (server, (keys, places)) in router.ids().zip(by_server) {
-            for line in lines(&keys) {
-                parts.push(Ok(server), GetPart::picked(keys[line.clone()].to_vec(), places[line].to_vec()));
+            for line in lines(&keys, length) {
+                parts.push(Ok(server), GetPart::picked(keys[line.clone()].to_vec(), places[line].to_vec(), fetch));
             }
         }
         count
@@ -152,7 +175,10 @@ impl<'k> Operation for GetMany<'k> {
             for reply in replies {
                 if let Reply::Value(index, value) = reply {
                     if let Some(result) = part.place(index).and_then(|place| results.get_mut(place)) {
-                        *result = Ok(Some(value));
+                        *result = match part.is_answered_by(&value) {
+                            true => Ok(Some(value)),
+                            false => Err(Error::protocol("got a value without the cas that was asked for")),
+                        };
                     }
                 }
             }
@@ -172,7 +198,7 @@ impl<'k> Operation for GetMany<'k> {
 /// Stores many values.
 #[derive(Debug, Clone)]
 pub struct SetMany<'k, 'v> {
-    items: Vec<Set<'k, 'v>>,
+    items: Vec<Store<'k, 'v>>,
 }
 
 impl<'k, 'v> SetMany<'k, 'v> {
@@ -180,18 +206,18 @@ impl<'k, 'v> SetMany<'k, 'v> {
     ///
     /// # Errors
     ///
-    /// What [`Set::new`] says of the first of them that is wrong; nothing is stored then.
+    /// What [`Store::set`] says of the first of them that is wrong; nothing is stored then.
     pub fn new<K: AsRef<[u8]>, V: AsRef<[u8]>>(items: &'k [(K, V)], expiry: Expiry) -> Result<Self, Error>
     where
         'k: 'v,
     {
-        let items = items.iter().map(|(key, value)| Ok(Set::new(key, value.as_ref())?.expiry(expiry)));
+        let items = items.iter().map(|(key, value)| Ok(Store::set(key, value.as_ref())?.expiry(expiry)));
         Ok(Self { items: items.collect::<Result<_, Error>>()? })
     }
 
     /// Stores `items`, each with flags and expiry of its own.
     #[must_use]
-    pub fn of(items: Vec<Set<'k, 'v>>) -> Self {
+    pub fn of(items: Vec<Store<'k, 'v>>) -> Self {
         Self { items }
     }
 }
@@ -199,7 +225,7 @@ impl<'k, 'v> SetMany<'k, 'v> {
 /// One of the values to be stored, and its place among them.
 #[derive(Debug, Clone)]
 pub struct SetPart<'k, 'v> {
-    set: Set<'k, 'v>,
+    set: Store<'k, 'v>,
     place: u32,
 }
 

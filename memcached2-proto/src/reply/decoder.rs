@@ -157,7 +157,7 @@ impl Decoder {
                     let ahead = match shape {
                         Shape::Value | Shape::Values => grammar::value_ahead(there, keys),
                         Shape::MetaValue => grammar::meta_ahead(there, keys),
-                        Shape::Stored | Shape::Deleted | Shape::Number | Shape::Version => None,
+                        _ => None,
                     };
                     if let Some((item, length)) = ahead {
                         self.start += length;
@@ -175,6 +175,8 @@ impl Decoder {
                         Shape::MetaValue => grammar::meta_value(line, keys)?,
                         Shape::Stored => grammar::stored(line)?,
                         Shape::Deleted => grammar::deleted(line)?,
+                        Shape::Touched => grammar::touched(line)?,
+                        Shape::Ok => grammar::ok(line)?,
                         Shape::Number => grammar::number(line)?,
                         Shape::Version => grammar::version(line)?,
                     };

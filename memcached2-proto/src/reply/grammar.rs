@@ -67,6 +67,21 @@ pub(super) fn deleted(line: &[u8]) -> Result<Line, Error> {
     }))
 }
 
+pub(super) fn touched(line: &[u8]) -> Result<Line, Error> {
+    Ok(Line::Reply(match line {
+        b"TOUCHED" => Reply::Touched,
+        b"NOT_FOUND" => Reply::NotFound,
+        _ => return refusal(line, "the answer to a touch"),
+    }))
+}
+
+pub(super) fn ok(line: &[u8]) -> Result<Line, Error> {
+    match line {
+        b"OK" => Ok(Line::Reply(Reply::Ok)),
+        _ => refusal(line, "OK"),
+    }
+}
+
 pub(super) fn number(line: &[u8]) -> Result<Line, Error> {
     if line == b"NOT_FOUND" {
         return Ok(Line::Reply(Reply::NotFound));

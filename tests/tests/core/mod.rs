@@ -6,8 +6,8 @@ use std::io::IoSlice;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use memcached2_proto::{
-    Call, Command, Connection, Delete, Dialect, Error, Expiry, Few, Get, GetMany, Incr, Landed, Limits, Now, Reply,
-    Router, Set, Value, Version, VersionText,
+    Arith, Call, Command, Connection, Delete, Dialect, Error, Expiry, Few, Get, GetMany, Landed, Limits, Now, Reply,
+    Router, Store, Value, Version, VersionText,
 };
 
 /// A moment, the same in every test.
@@ -77,10 +77,10 @@ impl Request {
                 connection.submit(asked.part(), now(), tag)
             }
             Self::Set { key, flags, expiry, data } => {
-                connection.submit(&Set::new(key, data)?.flags(*flags).expiry(*expiry), now(), tag)
+                connection.submit(&Store::set(key, data)?.flags(*flags).expiry(*expiry), now(), tag)
             }
             Self::Delete(key) => connection.submit(&Delete::new(key)?, now(), tag),
-            Self::Incr(key, by) => connection.submit(&Incr::new(key, *by)?, now(), tag),
+            Self::Incr(key, by) => connection.submit(&Arith::incr(key, *by)?, now(), tag),
             Self::Version => connection.submit(&Version, now(), tag),
         }
     }
@@ -95,12 +95,12 @@ impl Request {
             Self::Get(key, _) => Get::new(key).and_then(|get| get.answer(replies, end)).map(found),
             Self::GetMany(keys) => return many(keys, replies, end),
             Self::Set { key, data, .. } => {
-                Set::new(key, data).and_then(|set| set.answer(replies, end)).map(|()| "stored".to_owned())
+                Store::set(key, data).and_then(|set| set.answer(replies, end)).map(|()| "stored".to_owned())
             }
             Self::Delete(key) => Delete::new(key)
                 .and_then(|delete| delete.answer(replies, end))
                 .map(|deleted| if deleted { "deleted" } else { "not found" }.to_owned()),
-            Self::Incr(key, by) => Incr::new(key, *by)
+            Self::Incr(key, by) => Arith::incr(key, *by)
                 .and_then(|incr| incr.answer(replies, end))
                 .map(|number| number.map_or_else(|| "not found".to_owned(), |number| number.to_string())),
             Self::Version => Version.answer(replies, end).map(|text| version(&text)),
@@ -171,6 +171,8 @@ pub(crate) fn kind(error: &Error) -> String {
         Error::Refused { line, .. } => return format!("refused {}", line.escape_debug()),
         Error::NonNumeric => "non-numeric",
         Error::NotStored => "not stored",
+        Error::Exists => "exists",
+        Error::NotFound => "gone",
         Error::Connect { .. } => "connect",
         Error::Disconnected { .. } => "disconnected",
         Error::Protocol { .. } => "protocol",

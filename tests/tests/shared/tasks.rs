@@ -1,6 +1,6 @@
 //! Clients and their futures go wherever tasks go.
 
-use memcached2_proto::{Expiry, Get, Set};
+use memcached2_proto::{Expiry, Get, Store};
 
 use super::names;
 use crate::subject::{AsyncClient, block_on, spawn};
@@ -23,7 +23,7 @@ fn the_future_of_every_method_can_be_sent() {
     is_send(&client.incr("a", 1));
     is_send(&client.version());
     is_send(&client.run(Get::new("a").unwrap()));
-    is_send(&client.run(Set::new("a", vec![1, 2, 3]).unwrap()));
+    is_send(&client.run(Store::set("a", vec![1, 2, 3]).unwrap()));
 }
 
 #[test]
