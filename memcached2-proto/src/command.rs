@@ -8,7 +8,7 @@ mod store;
 pub use self::admin::{FlushAll, Verbosity, Version, VersionText};
 pub use self::change::{Arith, Delete, Touch};
 pub(crate) use self::retrieve::Fetch;
-pub use self::retrieve::{Get, GetPart};
+pub use self::retrieve::{Get, GetPart, Gets};
 pub use self::store::Store;
 
 use crate::error::Error;

@@ -35,9 +35,9 @@ pub struct Connection {
     flown: usize,
     decoder: Decoder,
     /// How many bytes have come.
-    received: u64,
+    came: u64,
     /// How many had come when the front wait became the front one: its own reply begins there.
-    front_since: u64,
+    front_from: u64,
     dialect: Dialect,
     /// Whether a reply has ever come.
     served: bool,
@@ -55,8 +55,15 @@ struct Wait {
     kind: Kind,
     /// Where it ends in the stream of bytes out.
     end: u64,
-    /// How many bytes had come when it had left whole.
-    received: u64,
+    /// How many bytes had come when it had left whole; until then, when it was submitted.
+    came_before: u64,
+}
+
+impl Wait {
+    /// Whether its submitter is yet to hear of it.
+    fn is_owed(&self) -> bool {
+        matches!(self.kind, Kind::Asked | Kind::Forgotten)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +72,8 @@ enum Kind {
     Asked,
     /// Nobody waits any more: its reply is read and thrown away.
     Forgotten,
+    /// It was taken back before a byte of it was written: no reply will come.
+    Withdrawn,
     /// The connection's own question for the version.
     Greeting,
 }
@@ -91,8 +100,8 @@ impl Connection {
             first: 0,
             flown: 0,
             decoder: Decoder::new(limits),
-            received: 0,
-            front_since: 0,
+            came: 0,
+            front_from: 0,
             dialect: Dialect::Text,
             served: false,
             ended: false,
@@ -128,7 +137,7 @@ impl Connection {
         self.queue(command, now, tag, Kind::Asked)
     }
 
-    #[inline]
+    #[inline(always)]
     fn queue<C: Command + ?Sized>(&mut self, command: &C, now: Now, tag: u32, kind: Kind) -> Result<(), Error> {
         if self.ended || self.failed.is_some() {
             return Err(self.unusable());
@@ -157,10 +166,10 @@ impl Connection {
         let Request { tag, shape, keys, length } = request;
         if self.waits.is_empty() {
             self.sending.keys().open(keys as usize);
-            self.front_since = self.received;
+            self.front_from = self.came;
         }
         let end = self.sending.queued(length);
-        self.waits.push_back(Wait { tag, shape, keys, kind, end, received: 0 });
+        self.waits.push_back(Wait { tag, shape, keys, kind, end, came_before: self.came });
     }
 
     /// The number that the next request will have: what [`Connection::forget`] knows it by.
@@ -184,27 +193,33 @@ impl Connection {
         usize::try_from(ticket.checked_sub(self.first)?).ok().filter(|at| *at < self.waits.len())
     }
 
-    /// Whether the reply to a request is still to come.
-    #[must_use]
-    pub fn is_waiting(&self, ticket: u64) -> bool {
-        self.find(ticket).is_some()
-    }
-
-    /// Whether no byte has come since this request was written: its server may have stopped altogether.
+    /// Whether no byte has come since this request was written, or submitted if it has not left yet: its server may have
+    /// stopped altogether.
     #[must_use]
     pub fn is_silent_since(&self, ticket: u64) -> bool {
-        match self.find(ticket).and_then(|at| self.waits.get(at).map(|wait| (at, wait))) {
-            // It has not even left: the server does not read either.
-            Some((at, _)) if at >= self.flown => true,
-            Some((_, wait)) => wait.received == self.received,
-            None => false,
+        self.find(ticket).and_then(|at| self.waits.get(at)).is_some_and(|wait| wait.came_before == self.came)
+    }
+
+    /// Takes a request back of which no byte was written; `false` if it is too late for that.
+    ///
+    /// Those behind it keep their tickets.
+    pub fn withdraw(&mut self, ticket: u64) -> bool {
+        let Some(at) = self.find(ticket) else { return false };
+        let start = at.checked_sub(1).map_or_else(|| self.sending.answered_until(), |before| self.waits[before].end);
+        let length = self.waits[at].end - start;
+        if start < self.sending.written() || !self.waits[at].is_owed() {
+            return false;
         }
+        self.sending.cut(start, length);
+        self.waits[at].kind = Kind::Withdrawn;
+        self.waits.range_mut(at..).for_each(|wait| wait.end -= length);
+        true
     }
 
     /// How many bytes of a value that nobody waits for are still to come, when nobody waits for what follows either.
     #[must_use]
     pub fn draining(&self) -> usize {
-        match self.waits.iter().all(|wait| wait.kind == Kind::Forgotten) {
+        match self.waits.iter().all(|wait| wait.kind != Kind::Asked) {
             true => self.decoder.announced(),
             false => 0,
         }
@@ -233,7 +248,7 @@ impl Connection {
             if wait.end > written {
                 break;
             }
-            wait.received = self.received;
+            wait.came_before = self.came;
             self.flown += 1;
         }
     }
@@ -262,7 +277,7 @@ impl Connection {
             self.ended = true;
             return Err(Error::disconnected(ENDED));
         }
-        self.received += n as u64;
+        self.came += n as u64;
         self.decoder.filled(n);
         Ok(())
     }
@@ -285,6 +300,10 @@ impl Connection {
                 };
             };
             let (tag, shape, kind, end) = (wait.tag, wait.shape, wait.kind, wait.end);
+            if kind == Kind::Withdrawn {
+                self.skip();
+                continue;
+            }
             match self.decoder.decode(shape, self.sending.keys(), kind != Kind::Forgotten) {
                 Ok(None) => return Ok(None),
                 Err(error) => return Err(self.fail(error)),
@@ -295,12 +314,13 @@ impl Connection {
                         return Err(self.premature());
                     }
                     if last {
+                        self.served = true;
                         self.pop();
                     }
                     match kind {
                         Kind::Asked => return Ok(Some((tag, reply, last))),
                         Kind::Forgotten if last => return Ok(Some((tag, Reply::Forgotten, true))),
-                        Kind::Forgotten => {}
+                        Kind::Forgotten | Kind::Withdrawn => {}
                         Kind::Greeting => self.choose(&reply),
                     }
                 }
@@ -309,9 +329,8 @@ impl Connection {
     }
 
     /// Ends the front wait, whose reply is complete.
-    #[inline]
+    #[inline(always)]
     fn pop(&mut self) {
-        self.served = true;
         self.first += 1;
         self.sending.keys().close();
         if let Some(done) = self.waits.pop_front() {
@@ -321,8 +340,14 @@ impl Connection {
         if let Some(next) = self.waits.front() {
             self.sending.keys().open(next.keys as usize);
             // What is in the buffer already belongs to the next reply.
-            self.front_since = self.received - self.decoder.pending().len() as u64;
+            self.front_from = self.came - self.decoder.pending().len() as u64;
         }
+    }
+
+    /// Ends the front wait, which was withdrawn.
+    #[cold]
+    fn skip(&mut self) {
+        self.pop();
     }
 
     /// Weighs an error line: the answer to its request, or the end of the connection.
@@ -392,10 +417,10 @@ impl Connection {
     pub fn abandon(&mut self) -> impl Iterator<Item = Abandoned> + use<> {
         self.failed.get_or_insert(Error::Closed);
         let written = self.sending.written();
-        let touched = self.received > self.front_since;
+        let touched = self.came > self.front_from;
         let served = self.served;
         let waits = std::mem::take(&mut self.waits).into_iter().enumerate();
-        waits.filter(|(_, wait)| wait.kind != Kind::Greeting).map(move |(at, wait)| Abandoned {
+        waits.filter(|(_, wait)| wait.is_owed()).map(move |(at, wait)| Abandoned {
             tag: wait.tag,
             landed: if wait.end <= written { Landed::Unknown } else { Landed::NotSent },
             stale: served && !(at == 0 && touched),
@@ -413,7 +438,7 @@ impl Connection {
     /// Whether a request is under way, or a reply has to be drained.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        self.waits.iter().any(|wait| wait.kind != Kind::Greeting)
+        self.waits.iter().any(Wait::is_owed)
     }
 }
 

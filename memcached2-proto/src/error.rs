@@ -100,7 +100,7 @@ pub enum Error {
         /// What came and what was expected.
         what: Arc<str>,
     },
-    /// The client was closed.
+    /// The client is gone, or was closed, so nothing can be asked any more.
     #[error("the client was closed")]
     Closed,
 }
@@ -110,7 +110,8 @@ pub enum Error {
 pub enum Landed {
     /// It did not reach the server whole, so it had no effect: it is safe to repeat.
     NotSent,
-    /// The server answered no: it had no effect.
+    /// The server answered no: what was asked was not done. A `set` that memcached refuses as too large, or for lack of
+    /// memory, removes the old value all the same.
     Refused,
     /// It was sent and not answered: it may have had its effect, or not.
     Unknown,
@@ -132,6 +133,7 @@ impl Error {
     pub fn landed(&self) -> Landed {
         match self {
             Self::Disconnected { landed, .. } | Self::Timeout { landed, .. } | Self::Protocol { landed, .. } => *landed,
+            Self::Refused { line, .. } if !is_proven(line) => Landed::Unknown,
             Self::Refused { .. } | Self::NotStored | Self::Exists | Self::NotFound | Self::NonNumeric => {
                 Landed::Refused
             }
@@ -227,6 +229,16 @@ impl Error {
     }
 }
 
+/// Whether an error line proves that the request was not carried out. A `SERVER_ERROR` need not: a proxy says it when
+/// the server behind it has not answered.
+fn is_proven(line: &str) -> bool {
+    const REFUSALS: [&str; 3] = ["object too large for cache", "out of memory", "Out of memory"];
+    match line.strip_prefix("SERVER_ERROR ") {
+        Some(reason) => REFUSALS.iter().any(|refusal| reason.starts_with(refusal)),
+        None => line != "SERVER_ERROR",
+    }
+}
+
 fn shown(server: Option<&str>) -> &str {
     server.unwrap_or("the server")
 }
@@ -234,6 +246,22 @@ fn shown(server: Option<&str>) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_line_says_whether_the_request_may_have_landed() {
+        for (line, landed) in [
+            ("ERROR", Landed::Refused),
+            ("CLIENT_ERROR bad data chunk", Landed::Refused),
+            ("SERVER_ERROR object too large for cache", Landed::Refused),
+            ("SERVER_ERROR out of memory storing object", Landed::Refused),
+            ("SERVER_ERROR Out of memory during read", Landed::Refused),
+            ("SERVER_ERROR backend failure", Landed::Unknown),
+            ("SERVER_ERROR timeout", Landed::Unknown),
+            ("SERVER_ERROR", Landed::Unknown),
+        ] {
+            assert_eq!(Error::refused(&Arc::from(line)).landed(), landed, "{line}");
+        }
+    }
 
     #[test]
     fn an_error_is_small() {

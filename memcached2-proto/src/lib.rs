@@ -85,7 +85,7 @@ mod value;
 
 pub use self::call::{Asked, Call, Leg, Outcomes, Parts};
 pub use self::command::{
-    Arith, Command, Delete, Dialect, FlushAll, Get, GetPart, Keyed, Store, Touch, Verbosity, Version, VersionText,
+    Arith, Command, Delete, Dialect, FlushAll, Get, GetPart, Gets, Keyed, Store, Touch, Verbosity, Version, VersionText,
 };
 pub use self::connection::{Abandoned, Connection};
 pub use self::error::{Error, Landed};

@@ -24,7 +24,7 @@ use loom::sync::{Mutex, MutexGuard};
 
 pub use self::converse::{Converse, converse};
 pub use self::driver::{Alarm, Driver, Duplex};
-use self::slots::{Slots, State};
+use self::slots::Slots;
 pub use self::switchboard::Switchboard;
 use crate::command::{Command, Dialect};
 use crate::error::{Error, Landed};
@@ -123,8 +123,14 @@ impl Mux {
     /// # Errors
     ///
     /// [`NotSubmitted`]; nothing is queued then.
-    #[inline]
+    #[doc(hidden)]
     pub fn submit<C: Command + ?Sized>(&self, command: &C, now: Now, deadline: Instant) -> Result<u32, NotSubmitted> {
+        self.queue(command, now, deadline).map(|(slot, _)| slot)
+    }
+
+    /// Encodes a request; its slot and its length.
+    #[inline]
+    fn queue<C: Command + ?Sized>(&self, command: &C, now: Now, deadline: Instant) -> Result<(u32, u64), NotSubmitted> {
         let mut guard = self.lock();
         let inner = &mut *guard;
         if inner.phase != Phase::Open {
@@ -133,6 +139,7 @@ impl Mux {
         let mut request = inner.outbox.request(command, inner.dialect, now, 0).map_err(NotSubmitted::Invalid)?;
         let slot = inner.slots.open(inner.ticket, deadline);
         request.tag = slot;
+        let length = request.length;
         inner.outbox.requests.push(request);
         inner.ticket += 1;
         if inner.deadline.is_none_or(|earliest| deadline < earliest) {
@@ -143,7 +150,7 @@ impl Mux {
         if let Some(driver) = driver {
             driver.wake();
         }
-        Ok(slot)
+        Ok((slot, length))
     }
 
     /// The answer in a slot, which is free from then on.
@@ -162,6 +169,7 @@ impl Mux {
     }
 
     /// Stops waiting for the answer in a slot. It is read and thrown away when it comes.
+    #[doc(hidden)]
     pub fn forget(&self, slot: u32) {
         let mut guard = self.lock();
         let inner = &mut *guard;
@@ -169,11 +177,6 @@ impl Mux {
         inner.forgotten.extend(forgotten);
         drop(guard);
         drop(rubbish);
-    }
-
-    /// How many bytes wait to be taken over by the driver: what a long batch waits for before it goes on.
-    pub(crate) fn queued(&self) -> usize {
-        self.lock().outbox.len()
     }
 
     /// Whether nothing can be submitted any more.

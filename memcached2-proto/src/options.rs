@@ -47,7 +47,9 @@ impl Default for Options {
 
 impl Options {
     /// Sets how long a whole call may take, connecting and a retry included; 1 second unless set. A call that takes
-    /// longer fails with [`Error::Timeout`](crate::Error::Timeout).
+    /// longer fails: with [`Error::Timeout`](crate::Error::Timeout), with [`Error::Connect`](crate::Error::Connect) if
+    /// there was no connection yet, or with [`Error::Disconnected`](crate::Error::Disconnected) if the connection was
+    /// given up because another caller had waited in vain.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;

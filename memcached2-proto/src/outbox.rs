@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use crate::command::{Command, Dialect};
-use crate::error::Error;
+use crate::error::{Error, Landed};
 use crate::key::Key;
 use crate::reply::{AskedKeys, Shape};
 use crate::time::Now;
@@ -104,6 +104,9 @@ impl Outbox {
         let mut length = outbox.bytes.len() - bytes;
         if outbox.shared.len() > shared {
             length += outbox.shared.range(shared..).map(|(_, value)| value.len()).sum::<usize>();
+        }
+        if length == 0 {
+            return Err(Error::protocol("a request of no bytes, which nobody can answer").with_landed(Landed::NotSent));
         }
         // A request's keys fit: a line of them is far below 4 GiB.
         let keys = u32::try_from(outbox.keys.size() - keys).unwrap_or(u32::MAX);

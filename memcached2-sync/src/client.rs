@@ -91,7 +91,7 @@ impl Client {
 }
 
 impl Shared {
-    /// Asks one server, then the others, and then hears the one: so all of them work at the same time.
+    /// Asks one server, then the others, and hears them all: so they work at the same time.
     #[inline(always)]
     fn round<'c, P: Command + 'c>(
         &self,
@@ -102,56 +102,73 @@ impl Shared {
     ) {
         let asked = self.ask(&mut leg, now, patience);
         if let Some(next) = others.next() {
-            self.next_round(next, others, now, patience);
+            return self.others(leg, asked, next, others, now, patience);
         }
         match asked {
-            Ok(link) => self.hear(leg, link, now, patience),
+            Ok(mut lease) => match lease.link().converse(&mut leg, patience) {
+                Ok(()) => lease.checkin(now),
+                Err(error) => leg.fail_on(&mut lease.link().connection, &error),
+            },
             Err(error) => leg.fail(&error),
         }
     }
 
-    /// The same behind a call, so that the one above can be inlined for the first server, which is often the only one.
-    fn next_round<'c, P: Command + 'c>(
+    /// Asks the other servers, and hears all of them as they answer.
+    #[cold]
+    fn others<'c, P: Command + 'c>(
         &self,
-        leg: Leg<'c, P>,
+        first: Leg<'c, P>,
+        asked: Result<Lease<'_>, Error>,
+        second: Leg<'c, P>,
         others: &mut impl Iterator<Item = Leg<'c, P>>,
         now: Now,
         patience: &mut Patience,
     ) {
-        self.round(leg, others, now, patience);
-    }
-
-    /// Writes the requests of a leg, as many as may go before their replies are read.
-    #[inline(always)]
-    fn ask<P: Command>(&self, leg: &mut Leg<'_, P>, now: Now, patience: &mut Patience) -> Result<Box<Link>, Error> {
-        let server = leg.server();
-        let mut link = self.checkout(server, leg.is_retry(), now, patience)?;
-        leg.submit(&mut link.connection, now);
-        match link.write(patience) {
-            Ok(()) => Ok(link),
-            Err(error) => {
-                leg.fail_on(&mut link.connection, &error);
-                self.close(server, link);
-                Err(error)
+        let mut under_way = Vec::new();
+        let mut keep = |mut leg: Leg<'c, P>, asked| match asked {
+            Ok(lease) => under_way.push((leg, lease)),
+            Err(error) => leg.fail(&error),
+        };
+        keep(first, asked);
+        for mut leg in std::iter::once(second).chain(others) {
+            let asked = self.ask(&mut leg, now, patience);
+            keep(leg, asked);
+        }
+        while !under_way.is_empty() {
+            let ready = ready(under_way.iter().map(|(_, lease)| lease), patience);
+            let waiting = std::mem::take(&mut under_way);
+            for (at, (mut leg, mut lease)) in waiting.into_iter().enumerate() {
+                let heard = match &ready {
+                    Ok(ready) if !ready.get(at).is_some_and(|ready| *ready) => Ok(leg.is_done()),
+                    Ok(_) => lease.link().hear_some(&mut leg, patience),
+                    Err(error) => Err(error.clone()),
+                };
+                match heard {
+                    Ok(false) => under_way.push((leg, lease)),
+                    Ok(true) => lease.checkin(now),
+                    Err(error) => leg.fail_on(&mut lease.link().connection, &error),
+                }
             }
         }
     }
 
-    /// Reads the replies of a leg.
+    /// Writes the requests of a leg, as many as may go before their replies are read.
     #[inline(always)]
-    fn hear<P>(&self, mut leg: Leg<'_, P>, mut link: Box<Link>, now: Now, patience: &mut Patience) {
-        match link.converse(&mut leg, patience) {
-            Ok(()) => self.checkin(leg.server(), link, now),
+    fn ask<P: Command>(&self, leg: &mut Leg<'_, P>, now: Now, patience: &mut Patience) -> Result<Lease<'_>, Error> {
+        let mut lease = self.checkout(leg.server(), leg.is_retry(), now, patience)?;
+        leg.submit(&mut lease.link().connection, now);
+        match lease.link().write(patience) {
+            Ok(()) => Ok(lease),
             Err(error) => {
-                leg.fail_on(&mut link.connection, &error);
-                self.close(leg.server(), link);
+                leg.fail_on(&mut lease.link().connection, &error);
+                Err(error)
             }
         }
     }
 
     /// A connection to the server that is in step.
     #[inline(always)]
-    fn checkout(&self, id: ServerId, fresh: bool, now: Now, patience: &mut Patience) -> Result<Box<Link>, Error> {
+    fn checkout(&self, id: ServerId, fresh: bool, now: Now, patience: &mut Patience) -> Result<Lease<'_>, Error> {
         let station = self.stations.get(id.index()).ok_or(Error::NoServers)?;
         let mut pool = station.lock();
         if fresh {
@@ -159,19 +176,19 @@ impl Shared {
         }
         loop {
             match pool.checkout(now.monotonic) {
-                Checkout::Reuse(link) => return Ok(link),
+                Checkout::Reuse(link) => return Ok(Lease { station, link: Some(link) }),
                 Checkout::Look(link) => {
                     drop(pool);
-                    if link.stream.is_quiet() {
-                        return Ok(link);
+                    let lease = Lease { station, link: Some(link) };
+                    if lease.link.as_ref().is_some_and(|link| link.stream.is_quiet()) {
+                        return Ok(lease);
                     }
-                    drop(link);
+                    drop(lease);
                     pool = station.lock();
-                    pool.closed();
                 }
                 Checkout::Open => {
                     drop(pool);
-                    return self.open(id, patience).inspect_err(|_| station.closed());
+                    return self.open(id, Lease { station, link: None }, patience);
                 }
                 Checkout::Wait => pool = station.wait(pool, patience)?,
             }
@@ -179,34 +196,78 @@ impl Shared {
     }
 
     #[cold]
-    fn open(&self, id: ServerId, patience: &mut Patience) -> Result<Box<Link>, Error> {
+    fn open<'s>(&self, id: ServerId, mut lease: Lease<'s>, patience: &mut Patience) -> Result<Lease<'s>, Error> {
         let server = self.router.server(id).ok_or(Error::NoServers)?;
         let stream = Stream::connect(server.address(), &self.options, patience)?;
         let mut connection = Connection::new(self.options.limits);
         connection.speak(self.options.dialect.unwrap_or(Dialect::Text));
-        Ok(Box::new(Link { stream, connection }))
+        lease.link = Some(Box::new(Link { stream, connection }));
+        Ok(lease)
     }
+}
 
+/// A connection that is checked out, or the right to open one. Unless it is checked in, it is closed, even by a panic.
+#[derive(Debug)]
+struct Lease<'s> {
+    station: &'s Station,
+    link: Option<Box<Link>>,
+}
+
+impl Lease<'_> {
     #[inline(always)]
-    fn checkin(&self, id: ServerId, link: Box<Link>, now: Now) {
-        if !link.connection.is_idle() {
-            return self.close(id, link);
-        }
-        if let Some(station) = self.stations.get(id.index()) {
-            let wanted = station.lock().checkin(link, now.monotonic);
-            if wanted {
-                station.freed.notify_one();
-            }
-        }
+    #[expect(clippy::expect_used, reason = "only `checkin` takes it, which ends the lease")]
+    fn link(&mut self) -> &mut Link {
+        self.link.as_mut().expect("a lease has a link until it is checked in")
     }
 
-    #[cold]
-    fn close(&self, id: ServerId, link: Box<Link>) {
-        drop(link);
-        if let Some(station) = self.stations.get(id.index()) {
-            station.closed();
+    /// Gives the connection back, if it is in step.
+    #[inline(always)]
+    fn checkin(mut self, now: Now) {
+        if !self.link().connection.is_idle() {
+            return;
+        }
+        if let Some(link) = self.link.take() {
+            let wanted = self.station.lock().checkin(link, now.monotonic);
+            if wanted {
+                self.station.freed.notify_one();
+            }
+            std::mem::forget(self);
         }
     }
+}
+
+impl Drop for Lease<'_> {
+    #[cold]
+    fn drop(&mut self) {
+        drop(self.link.take());
+        let wanted = self.station.lock().closed();
+        if wanted {
+            self.station.freed.notify_one();
+        }
+    }
+}
+
+/// Waits until some of the connections have something to be read, and says which.
+#[cfg(unix)]
+fn ready<'l, 's: 'l>(leases: impl Iterator<Item = &'l Lease<'s>>, patience: &mut Patience) -> Result<Vec<bool>, Error> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let leases: Vec<_> = leases.filter_map(|lease| lease.link.as_ref()).collect();
+    let mut sockets: Vec<_> = leases.iter().map(|link| PollFd::new(&link.stream, PollFlags::IN)).collect();
+    loop {
+        let left = Timespec::try_from(patience.left()?).ok();
+        match poll(&mut sockets, left.as_ref()) {
+            Ok(0) => return Err(Error::timeout()),
+            Ok(_) => return Ok(sockets.iter().map(|socket| !socket.revents().is_empty()).collect()),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(Error::lost(&error.into())),
+        }
+    }
+}
+
+/// Where there is no poll(2) the connections are heard one after the other.
+#[cfg(not(unix))]
+fn ready<'l, 's: 'l>(leases: impl Iterator<Item = &'l Lease<'s>>, _: &mut Patience) -> Result<Vec<bool>, Error> {
+    Ok(leases.map(|_| true).collect())
 }
 
 impl Station {
@@ -214,13 +275,6 @@ impl Station {
     #[inline]
     fn lock(&self) -> MutexGuard<'_, Pool<Box<Link>>> {
         self.pool.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn closed(&self) {
-        let wanted = self.lock().closed();
-        if wanted {
-            self.freed.notify_one();
-        }
     }
 
     #[cold]
@@ -248,6 +302,9 @@ impl Link {
                 break;
             }
             let n = self.stream.write(&slices[..count], patience)?;
+            if n == 0 {
+                return Err(Error::lost(&std::io::ErrorKind::WriteZero.into()));
+            }
             self.connection.wrote(n);
         }
         Ok(())
@@ -256,15 +313,22 @@ impl Link {
     /// Reads until all replies of the leg are there, and writes what is left as soon as it may go.
     #[inline(always)]
     fn converse<P>(&mut self, leg: &mut Leg<'_, P>, patience: &mut Patience) -> Result<(), Error> {
-        patience.renew();
         while !leg.is_done() {
-            let n = self.stream.read(self.connection.space(), patience)?;
-            let end = self.connection.filled(n);
-            if !leg.hear(&mut self.connection)? {
-                end?;
-                self.write(patience)?;
-            }
+            self.hear_some(leg, patience)?;
         }
         Ok(())
+    }
+
+    /// Reads once, and writes what may go then; `true` when all replies of the leg are there.
+    #[inline(always)]
+    fn hear_some<P>(&mut self, leg: &mut Leg<'_, P>, patience: &mut Patience) -> Result<bool, Error> {
+        let n = self.stream.read(self.connection.space(), patience)?;
+        let end = self.connection.filled(n);
+        if leg.hear(&mut self.connection)? {
+            return Ok(true);
+        }
+        end?;
+        self.write(patience)?;
+        Ok(false)
     }
 }

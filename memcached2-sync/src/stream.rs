@@ -4,7 +4,11 @@ use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::mem::MaybeUninit;
 use std::net::{TcpStream, ToSocketAddrs};
 #[cfg(unix)]
+use std::os::fd::{AsFd, BorrowedFd};
+#[cfg(unix)]
 use std::os::unix::net::UnixStream;
+#[cfg(unix)]
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use memcached2_proto::{Address, Error, Options};
@@ -23,10 +27,6 @@ pub(crate) struct Patience {
 /// The timeout of a socket may be this much longer than what is left: setting it is a system call.
 const SLACK: Duration = Duration::from_millis(20);
 
-/// What is left to every server for being heard, when one before it has used up the time: its answers are there by then,
-/// and have only to be read.
-const GRACE: Duration = Duration::from_millis(10);
-
 /// A write of up to this many bytes never waits on a connection whose every request was answered: it fits what any
 /// kernel buffers.
 const SMALL: usize = 4 * 1024;
@@ -34,14 +34,6 @@ const SMALL: usize = 4 * 1024;
 impl Patience {
     pub(crate) fn new(started: Instant, timeout: Duration) -> Self {
         Self { started, timeout, spent: false }
-    }
-
-    /// Leaves at least a moment for what follows.
-    #[inline]
-    pub(crate) fn renew(&mut self) {
-        if self.spent {
-            self.timeout = self.timeout.max(self.started.elapsed() + GRACE);
-        }
     }
 
     /// How much is left, which is never zero.
@@ -79,7 +71,7 @@ impl Stream {
         let socket = match address {
             Address::Tcp { host, port } => connect_tcp(host, *port, within).map(Socket::Tcp),
             #[cfg(unix)]
-            Address::Unix(path) => UnixStream::connect(path).map(Socket::Unix),
+            Address::Unix(path) => connect_unix(path, within).map(Socket::Unix),
             #[cfg(not(unix))]
             Address::Unix(_) => Err(io::Error::new(ErrorKind::Unsupported, "no Unix sockets on this system")),
         };
@@ -149,6 +141,16 @@ impl Stream {
     }
 }
 
+#[cfg(unix)]
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.socket {
+            Socket::Tcp(socket) => socket.as_fd(),
+            Socket::Unix(socket) => socket.as_fd(),
+        }
+    }
+}
+
 impl Socket {
     fn as_ref(&self) -> SockRef<'_> {
         match self {
@@ -187,13 +189,13 @@ fn explain(error: &io::Error) -> Result<(), Error> {
 }
 
 fn connect_tcp(host: &str, port: u16, within: Duration) -> io::Result<TcpStream> {
+    let started = Instant::now();
     let addresses: Vec<_> = (host, port).to_socket_addrs()?.collect();
-    let deadline = Instant::now() + within;
     let mut last = io::Error::new(ErrorKind::NotFound, "the name has no address");
     for (at, address) in addresses.iter().enumerate() {
         // An address that does not answer leaves their share to those behind it.
         let share = u32::try_from(addresses.len() - at).unwrap_or(1);
-        let left = deadline.saturating_duration_since(Instant::now()) / share;
+        let left = within.saturating_sub(started.elapsed()) / share;
         if left.is_zero() {
             return Err(ErrorKind::TimedOut.into());
         }
@@ -203,4 +205,12 @@ fn connect_tcp(host: &str, port: u16, within: Duration) -> io::Result<TcpStream>
         }
     }
     Err(last)
+}
+
+/// By a socket that does not block: connecting waits for as long as the server's backlog is full.
+#[cfg(unix)]
+fn connect_unix(path: &Path, within: Duration) -> io::Result<UnixStream> {
+    let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
+    socket.connect_timeout(&socket2::SockAddr::unix(path)?, within)?;
+    Ok(socket.into())
 }

@@ -9,18 +9,10 @@ use crate::reply::{Reply, Shape};
 use crate::time::{Expiry, Now};
 use crate::value::Value;
 
-/// Fetches the value of one key: `get`, and with its options `gets`, `gat`, `gats`.
+/// Fetches the value of one key: `get`.
 #[derive(Debug, Clone, Copy)]
 pub struct Get<'k> {
     key: Key<'k>,
-    fetch: Fetch,
-}
-
-/// What is fetched, and what else happens to the item.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Fetch {
-    pub(crate) cas: bool,
-    pub(crate) touch: Option<Expiry>,
 }
 
 impl<'k> Get<'k> {
@@ -31,23 +23,19 @@ impl<'k> Get<'k> {
     /// [`Error::Key`] when `key` is none.
     #[inline]
     pub fn new<K: AsRef<[u8]> + ?Sized>(key: &'k K) -> Result<Self, Error> {
-        Ok(Self { key: Key::new(key)?, fetch: Fetch::default() })
+        Ok(Self { key: Key::new(key)? })
     }
 
-    /// Fetches the version of the item, too ([`Value::cas`]): what [`Store::cas`](crate::Store::cas) compares.
+    /// Fetches the version of the item, too: see [`Gets::with_cas`].
     #[must_use]
-    #[inline]
-    pub fn with_cas(mut self) -> Self {
-        self.fetch.cas = true;
-        self
+    pub fn with_cas(self) -> Gets<'k> {
+        Gets { key: self.key, fetch: Fetch { cas: true, touch: None } }
     }
 
-    /// Gives the item a new expiry at the same time; needs memcached 1.5.3.
+    /// Gives the item a new expiry at the same time: see [`Gets::touch`].
     #[must_use]
-    #[inline]
-    pub fn touch(mut self, expiry: impl Into<Expiry>) -> Self {
-        self.fetch.touch = Some(expiry.into());
-        self
+    pub fn touch(self, expiry: impl Into<Expiry>) -> Gets<'k> {
+        Gets { key: self.key, fetch: Fetch { cas: false, touch: Some(expiry.into()) } }
     }
 }
 
@@ -62,16 +50,81 @@ impl Command for Get<'_> {
     type Response = Option<Value>;
 
     #[inline(always)]
+    fn encode(&self, dialect: Dialect, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
+        Ok(match dialect {
+            Dialect::Text => {
+                out.put(b"get ");
+                out.ask_key(self.key);
+                out.put(b"\r\n");
+                Shape::Value
+            }
+            Dialect::Meta => {
+                out.put(b"mg ");
+                out.ask_key(self.key);
+                out.put(b" k f v\r\n");
+                Shape::MetaValue
+            }
+        })
+    }
+
+    #[inline(always)]
+    fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<Option<Value>, Error> {
+        match (replies, end) {
+            (Few::One(Reply::Value(_, value)), Ok(())) => Ok(Some(value)),
+            (replies, end) => found(replies, end),
+        }
+    }
+
+    fn repeatable(&self) -> bool {
+        true
+    }
+}
+
+/// Fetches the value of one key and more, or gives the item a new expiry: `gets`, `gat`, `gats`. Made by
+/// [`Get::with_cas`] and [`Get::touch`].
+#[derive(Debug, Clone, Copy)]
+pub struct Gets<'k> {
+    key: Key<'k>,
+    fetch: Fetch,
+}
+
+/// What is fetched, and what else happens to the item.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Fetch {
+    pub(crate) cas: bool,
+    pub(crate) touch: Option<Expiry>,
+}
+
+impl Gets<'_> {
+    /// Fetches the version of the item, too ([`Value::cas`]): what [`Store::cas`](crate::Store::cas) compares.
+    #[must_use]
+    pub fn with_cas(mut self) -> Self {
+        self.fetch.cas = true;
+        self
+    }
+
+    /// Gives the item a new expiry at the same time; needs memcached 1.5.3.
+    #[must_use]
+    pub fn touch(mut self, expiry: impl Into<Expiry>) -> Self {
+        self.fetch.touch = Some(expiry.into());
+        self
+    }
+}
+
+impl Keyed for Gets<'_> {
+    fn key(&self) -> Key<'_> {
+        self.key
+    }
+}
+
+impl Command for Gets<'_> {
+    type Response = Option<Value>;
+
     fn encode(&self, dialect: Dialect, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
         Ok(match dialect {
             Dialect::Text => {
-                match self.fetch {
-                    Fetch { cas: false, touch: None } => out.put(b"get "),
-                    fetch => {
-                        fetch.begin(now, out)?;
-                        out.put(b" ");
-                    }
-                }
+                self.fetch.begin(now, out)?;
+                out.put(b" ");
                 out.ask_key(self.key);
                 out.put(b"\r\n");
                 Shape::Value
@@ -90,19 +143,23 @@ impl Command for Get<'_> {
         })
     }
 
-    #[inline(always)]
     fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<Option<Value>, Error> {
-        match (replies, end) {
-            (Few::One(Reply::Value(_, value)), Ok(())) if self.fetch.is_answered_by(&value) => Ok(Some(value)),
-            (replies, end) => match only(replies, end)? {
-                Reply::Miss => Ok(None),
-                other => Err(senseless(&other)),
-            },
+        match found(replies, end)? {
+            Some(value) if !self.fetch.is_answered_by(&value) => Err(senseless(&Reply::Value(0, value))),
+            found => Ok(found),
         }
     }
 
     fn repeatable(&self) -> bool {
         self.fetch.touch.is_none()
+    }
+}
+
+fn found(replies: Few<Reply>, end: Result<(), Error>) -> Result<Option<Value>, Error> {
+    match only(replies, end)? {
+        Reply::Value(_, value) => Ok(Some(value)),
+        Reply::Miss => Ok(None),
+        other => Err(senseless(&other)),
     }
 }
 
@@ -121,7 +178,6 @@ impl Fetch {
     }
 
     /// Whether everything came that was asked for.
-    #[inline]
     fn is_answered_by(self, value: &Value) -> bool {
         !self.cas || value.cas.is_some()
     }

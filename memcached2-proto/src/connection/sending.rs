@@ -121,12 +121,15 @@ impl Sending {
         }
     }
 
-    /// The oldest request, of which at least a byte was written, was answered.
+    /// The oldest request was answered, or is known to get no answer.
     #[inline]
     pub(super) fn answered(&mut self, wait: &Wait) {
         self.answered = wait.end;
-        self.open -= 1;
-        self.open_large -= usize::from(!wait.shape.is_line());
+        // One that was withdrawn may never have been granted.
+        if self.open > 0 {
+            self.open -= 1;
+            self.open_large -= usize::from(!wait.shape.is_line());
+        }
     }
 
     /// Offers what is granted and not written.
@@ -209,6 +212,41 @@ impl Sending {
                 }
             }
         }
+    }
+
+    /// The end of the last request that was answered.
+    pub(super) fn answered_until(&self) -> u64 {
+        self.answered
+    }
+
+    /// Takes back `length` bytes from `start` on: a whole request of which nothing was written.
+    pub(super) fn cut(&mut self, start: u64, length: u64) {
+        let (bytes_from, shared_from) = self.place(start);
+        let (bytes_to, shared_to) = self.place(start + length);
+        self.outbox.bytes.drain(bytes_from..bytes_to);
+        self.outbox.shared.drain(shared_from..shared_to);
+        for (place, _) in self.outbox.shared.range_mut(shared_from..) {
+            *place -= bytes_to - bytes_from;
+        }
+        self.end -= length;
+        if self.granted > start {
+            self.granted -= length;
+        }
+    }
+
+    /// Where the end of a request that was not written lies: among the bytes, and among the shared values.
+    fn place(&self, end: u64) -> (usize, usize) {
+        let (mut offset, mut at) = (self.written, self.at);
+        for (index, (place, value)) in self.outbox.shared.iter().enumerate() {
+            let bytes = (place - at) as u64;
+            // A request never ends right before its value.
+            if offset + bytes >= end {
+                return (at + (end - offset) as usize, index);
+            }
+            offset += bytes + value.len() as u64;
+            at = *place;
+        }
+        (at + (end - offset) as usize, self.outbox.shared.len())
     }
 
     /// The server has read nothing of all that was written.

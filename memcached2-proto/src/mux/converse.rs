@@ -1,5 +1,6 @@
 //! The callers' side: a whole call over shared connections.
 
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -9,7 +10,6 @@ use super::{Mux, NotSubmitted};
 use crate::call::Asked;
 use crate::command::Command;
 use crate::error::Error;
-use crate::few::Few;
 use crate::router::ServerId;
 use crate::time::Now;
 
@@ -24,7 +24,7 @@ where
     P: Command,
     F: FnMut(ServerId, bool) -> Result<Arc<Mux>, Error>,
 {
-    Converse { asked, now, deadline, connect, next: 0, under_way: Few::None, heard: 0 }
+    Converse { asked, now, deadline, connect, only: None, lanes: Vec::new(), late: false }
 }
 
 /// The future of [`converse`].
@@ -35,9 +35,19 @@ pub struct Converse<'c, P, F> {
     now: Now,
     deadline: Instant,
     connect: F,
-    /// The first part that was not looked at.
-    next: usize,
-    under_way: Few<UnderWay>,
+    /// The only part, while it is under way: most calls have one, and need no lanes.
+    only: Option<(Arc<Mux>, u32)>,
+    lanes: Vec<Lane>,
+    /// Whether the deadline has passed: what was not submitted by then never is.
+    late: bool,
+}
+
+/// The parts that go to one server. A server that is slow holds up its own lane only.
+#[derive(Debug)]
+struct Lane {
+    /// The places of those that were not submitted yet.
+    next: Range<usize>,
+    under_way: Vec<UnderWay>,
     /// How many of those have been answered.
     heard: usize,
 }
@@ -51,11 +61,22 @@ struct UnderWay {
     at: usize,
 }
 
-/// A call of more parts than this waits for their answers before it asks more: memory stays in bounds, and a window
+/// A lane of more parts than this waits for their answers before it asks more: memory stays in bounds, and a window
 /// this wide costs hardly any speed.
 const WINDOW: usize = 1024;
-/// A call with more encoded bytes than this waits likewise.
-const WINDOW_BYTES: usize = 1024 * 1024;
+/// A lane with more encoded bytes than this waits likewise.
+const WINDOW_BYTES: u64 = 1024 * 1024;
+
+/// Cuts a list that is sorted by server into lanes.
+fn cut<P>(asked: &[Asked<P>]) -> Vec<Lane> {
+    let mut begun = 0;
+    let lane = |run: &[Asked<P>]| {
+        let next = begun..begun + run.len();
+        begun = next.end;
+        Lane { next, under_way: Vec::new(), heard: 0 }
+    };
+    asked.chunk_by(|one, next| one.server() == next.server()).map(lane).collect()
+}
 
 // Nothing in it is ever pinned.
 impl<P, F> Unpin for Converse<'_, P, F> {}
@@ -69,19 +90,9 @@ where
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = &mut *self;
-        loop {
-            while let Some(UnderWay { mux, slot, at }) = this.under_way.as_slice().get(this.heard) {
-                match mux.poll(*slot, cx) {
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready(outcome) => this.asked[*at].conclude(outcome),
-                }
-                this.heard += 1;
-            }
-            if this.next == this.asked.len() {
-                return Poll::Ready(());
-            }
-            this.submit();
+        match self.asked {
+            [_] => self.poll_only(cx),
+            _ => self.poll_lanes(cx),
         }
     }
 }
@@ -91,22 +102,88 @@ where
     P: Command,
     F: FnMut(ServerId, bool) -> Result<Arc<Mux>, Error>,
 {
-    /// Submits as many parts as a window holds.
     #[inline]
-    fn submit(&mut self) {
-        (self.under_way, self.heard) = (Few::None, 0);
-        let alone = self.asked.len() == 1;
-        for (at, asked) in self.asked.iter_mut().enumerate().skip(self.next) {
-            self.next = at + 1;
+    fn poll_only(&mut self, cx: &Context<'_>) -> Poll<()> {
+        let [asked] = &mut *self.asked else { return Poll::Ready(()) };
+        if self.only.is_none() {
+            if !asked.is_open() {
+                return Poll::Ready(());
+            }
+            match submit(asked, self.now, self.deadline, &mut self.connect) {
+                Ok((mux, slot, _)) => self.only = Some((mux, slot)),
+                Err(error) => {
+                    asked.fail(error, false);
+                    return Poll::Ready(());
+                }
+            }
+        }
+        if let Some((mux, slot)) = &self.only {
+            match mux.poll(*slot, cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(outcome) => asked.conclude(outcome),
+            }
+        }
+        self.only = None;
+        Poll::Ready(())
+    }
+
+    fn poll_lanes(&mut self, cx: &Context<'_>) -> Poll<()> {
+        let Self { asked, now, deadline, connect, lanes, late, .. } = self;
+        if lanes.is_empty() {
+            *lanes = cut(asked);
+        }
+        let mut pending = false;
+        for lane in lanes {
+            while lane.hear(asked, late, cx) == Poll::Ready(true) {
+                lane.submit(asked, *late, *now, *deadline, connect);
+            }
+            pending |= lane.is_under_way();
+        }
+        if pending { Poll::Pending } else { Poll::Ready(()) }
+    }
+}
+
+impl Lane {
+    fn is_under_way(&self) -> bool {
+        self.heard < self.under_way.len()
+    }
+
+    /// Takes the answers that have come; `Ready` when all have, and whether there is more to be asked.
+    fn hear<P>(&mut self, asked: &mut [Asked<P>], late: &mut bool, cx: &Context<'_>) -> Poll<bool> {
+        while let Some(UnderWay { mux, slot, at }) = self.under_way.get(self.heard) {
+            let Poll::Ready(outcome) = mux.poll(*slot, cx) else { return Poll::Pending };
+            *late |= matches!(&outcome.end, Err(failure) if matches!(failure.error, Error::Timeout { .. }));
+            asked[*at].conclude(outcome);
+            self.heard += 1;
+        }
+        Poll::Ready(!self.next.is_empty())
+    }
+
+    /// Submits as many parts as a window holds.
+    fn submit<P: Command>(
+        &mut self,
+        asked: &mut [Asked<P>],
+        late: bool,
+        now: Now,
+        deadline: Instant,
+        connect: &mut impl FnMut(ServerId, bool) -> Result<Arc<Mux>, Error>,
+    ) {
+        self.under_way.clear();
+        self.heard = 0;
+        let (mut count, mut bytes) = (0, 0);
+        for at in self.next.by_ref() {
+            let asked = &mut asked[at];
             if !asked.is_open() {
                 continue;
             }
-            match submit(asked, self.now, self.deadline, &mut self.connect) {
+            let submitted = if late { Err(Error::timeout()) } else { submit(asked, now, deadline, connect) };
+            match submitted {
                 Err(error) => asked.fail(error, false),
-                Ok((mux, slot)) => {
-                    let full = !alone && (self.under_way.as_slice().len() + 1 >= WINDOW || mux.queued() > WINDOW_BYTES);
+                Ok((mux, slot, length)) => {
                     self.under_way.push(UnderWay { mux, slot, at });
-                    if full {
+                    count += 1;
+                    bytes += length;
+                    if count == WINDOW || bytes > WINDOW_BYTES {
                         return;
                     }
                 }
@@ -121,14 +198,14 @@ fn submit<P: Command>(
     now: Now,
     deadline: Instant,
     connect: &mut impl FnMut(ServerId, bool) -> Result<Arc<Mux>, Error>,
-) -> Result<(Arc<Mux>, u32), Error> {
+) -> Result<(Arc<Mux>, u32, u64), Error> {
     /// A connection can end between being found and being used; so many in a row do not.
     const TRIES: usize = 3;
     let mut last = Error::Closed;
     for tried in 0..TRIES {
         let mux = connect(asked.server(), tried > 0)?;
-        match mux.submit(asked.part(), now, deadline) {
-            Ok(slot) => return Ok((mux, slot)),
+        match mux.queue(asked.part(), now, deadline) {
+            Ok((slot, length)) => return Ok((mux, slot, length)),
             Err(NotSubmitted::Invalid(error)) => return Err(error),
             Err(NotSubmitted::Ended(error)) => last = error,
         }
@@ -138,8 +215,13 @@ fn submit<P: Command>(
 
 impl<P, F> Drop for Converse<'_, P, F> {
     fn drop(&mut self) {
-        for UnderWay { mux, slot, .. } in &self.under_way.as_slice()[self.heard..] {
+        if let Some((mux, slot)) = &self.only {
             mux.forget(*slot);
+        }
+        for lane in &self.lanes {
+            for UnderWay { mux, slot, .. } in &lane.under_way[lane.heard..] {
+                mux.forget(*slot);
+            }
         }
     }
 }

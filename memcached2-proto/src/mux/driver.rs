@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use super::{Failure, Mux, Phase, State};
+use super::{Failure, Mux, Phase};
 use crate::connection::Connection;
 use crate::error::{Error, Landed};
 use crate::options::Options;
@@ -127,7 +127,9 @@ impl Driver {
 
     #[inline]
     fn turn(&mut self, cx: &mut Context<'_>, socket: &mut impl Duplex) -> Poll<Error> {
-        loop {
+        /// So many reads in a row, and it is the turn of writes, deadlines, and the executor's other tasks.
+        const READS: usize = 32;
+        for reads in 1.. {
             match socket.poll_read(cx, self.connection.space()) {
                 Poll::Ready(Ok(n)) => {
                     let end = self.connection.filled(n);
@@ -138,7 +140,8 @@ impl Driver {
                             cx.waker().wake_by_ref();
                             return Poll::Pending;
                         }
-                        Ok(_) => continue,
+                        Ok(_) if reads < READS => continue,
+                        Ok(_) => cx.waker().wake_by_ref(),
                     }
                 }
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -157,8 +160,9 @@ impl Driver {
                     More::Closed => return Poll::Ready(Error::Closed),
                 }
             }
-            return Poll::Pending;
+            break;
         }
+        Poll::Pending
     }
 
     /// Writes what may go.
@@ -171,6 +175,7 @@ impl Driver {
                 break;
             }
             match socket.poll_write(cx, &slices[..count]) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(Error::lost(&io::ErrorKind::WriteZero.into()))),
                 Poll::Ready(Ok(n)) => self.connection.wrote(n),
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(Error::lost(&error))),
@@ -241,13 +246,12 @@ impl Driver {
     fn expire(&mut self, now: Instant) -> Poll<()> {
         self.take_over(None);
         let mut dead = self.connected && self.connection.draining() > self.drain_bytes;
-        let mut late = Vec::new();
+        let mut due = Vec::new();
         let mut guard = self.mux.lock();
         let inner = &mut *guard;
         for (at, slot) in inner.slots.pending().filter(|(_, slot)| slot.deadline <= now) {
-            let is_waiting = matches!(slot.state, State::Open);
-            dead |= self.connected && (!is_waiting || self.connection.is_silent_since(slot.ticket));
-            late.push(at);
+            dead |= self.connected && (slot.is_overdue() || self.connection.is_silent_since(slot.ticket));
+            due.push((at, slot.ticket));
         }
         if dead {
             drop(guard);
@@ -256,10 +260,15 @@ impl Driver {
         }
         // Never now: this would be called again and again.
         let drained_by = later(now, self.drain.max(Duration::from_millis(1)));
-        for at in late {
-            // Even what was not written yet will be.
-            let failure = Failure::new(&Error::timeout(), Landed::Unknown, false);
-            self.wakers.extend(inner.slots.expire(at, failure, drained_by));
+        for (at, ticket) in due {
+            let woken = match self.connection.withdraw(ticket) {
+                true => inner.slots.fail(at, Failure::new(&Error::timeout(), Landed::NotSent, false)),
+                false => {
+                    self.connection.forget(ticket);
+                    inner.slots.expire(at, Failure::new(&Error::timeout(), Landed::Unknown, false), drained_by)
+                }
+            };
+            self.wakers.extend(woken);
         }
         inner.deadline = inner.slots.pending().map(|(_, slot)| slot.deadline).min();
         self.deadline = inner.deadline;

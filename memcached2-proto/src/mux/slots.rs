@@ -39,8 +39,15 @@ pub(super) enum State {
     Done(Result<(), Failure>),
     /// The deadline has passed: the caller is yet to be told, the reply is yet to come.
     Late(Failure),
-    /// The caller has gone and the reply is yet to come.
-    Gone,
+    /// The caller has gone and the reply is yet to come; by the deadline, or after that by the one for draining it.
+    Gone { draining: bool },
+}
+
+impl Slot {
+    /// Whether its deadline was the last one.
+    pub(super) fn is_overdue(&self) -> bool {
+        matches!(self.state, State::Late(_) | State::Gone { draining: true })
+    }
 }
 
 impl Slots {
@@ -83,10 +90,11 @@ impl Slots {
                 Some(Outcome { replies, end })
             }
             State::Late(_) => {
-                let State::Late(failure) = std::mem::replace(&mut slot.state, State::Gone) else { return None };
-                Some(Outcome { replies: Few::None, end: Err(failure) })
+                let gone = State::Gone { draining: true };
+                let State::Late(failure) = std::mem::replace(&mut slot.state, gone) else { return None };
+                Some(Outcome { replies: std::mem::take(&mut slot.replies), end: Err(failure) })
             }
-            State::Open | State::Gone | State::Free => None,
+            State::Open | State::Gone { .. } | State::Free => None,
         }
     }
 
@@ -107,18 +115,18 @@ impl Slots {
         let rubbish = (slot.waker.take(), std::mem::take(&mut slot.replies));
         let forgotten = match slot.state {
             State::Open => {
-                slot.state = State::Gone;
+                slot.state = State::Gone { draining: false };
                 Some(slot.ticket)
             }
             State::Late(_) => {
-                slot.state = State::Gone;
+                slot.state = State::Gone { draining: true };
                 None
             }
             State::Done(_) => {
                 self.free(at);
                 None
             }
-            State::Gone | State::Free => None,
+            State::Gone { .. } | State::Free => None,
         };
         (forgotten, rubbish)
     }
@@ -136,11 +144,11 @@ impl Slots {
                 slot.state = State::Done(Ok(()));
                 slot.waker.take()
             }
-            State::Gone | State::Late(_) if last => {
+            State::Gone { .. } | State::Late(_) if last => {
                 self.drained(at);
                 None
             }
-            State::Late(_) | State::Gone | State::Free | State::Done(_) => None,
+            State::Late(_) | State::Gone { .. } | State::Free | State::Done(_) => None,
         }
     }
 
@@ -162,7 +170,7 @@ impl Slots {
                 slot.state = State::Done(Err(failure));
                 slot.waker.take()
             }
-            State::Gone | State::Late(_) => {
+            State::Gone { .. } | State::Late(_) => {
                 self.drained(at);
                 None
             }
@@ -175,7 +183,7 @@ impl Slots {
         self.slots.get(at as usize).is_some_and(|slot| slot.deadline <= now)
     }
 
-    /// Tells the caller who waits in a slot that time is up; its waker comes back.
+    /// Tells the caller who waits in a slot that time is up, and leaves the reply until `drained_by`; the waker comes back.
     pub(super) fn expire(&mut self, at: u32, failure: Failure, drained_by: Instant) -> Option<Waker> {
         let slot = self.slots.get_mut(at as usize)?;
         slot.deadline = drained_by;
@@ -184,13 +192,17 @@ impl Slots {
                 slot.state = State::Late(failure);
                 slot.waker.take()
             }
-            State::Late(_) | State::Gone | State::Free | State::Done(_) => None,
+            State::Gone { .. } => {
+                slot.state = State::Gone { draining: true };
+                None
+            }
+            State::Late(_) | State::Free | State::Done(_) => None,
         }
     }
 
     /// The slots whose reply is yet to come, with their numbers.
     pub(super) fn pending(&self) -> impl Iterator<Item = (u32, &Slot)> {
-        let is_pending = |state: &State| matches!(state, State::Open | State::Late(_) | State::Gone);
+        let is_pending = |state: &State| matches!(state, State::Open | State::Late(_) | State::Gone { .. });
         (0..).zip(&self.slots).filter(move |(_, slot)| is_pending(&slot.state))
     }
 }

@@ -65,7 +65,7 @@ impl<R: Copy + Eq> Switchboard<R> {
     ) -> Result<Arc<Mux>, Error> {
         let station = self.stations.get(id.index()).ok_or(Error::NoServers)?;
         let mut station = station.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(mux) = station.pick(runtime, ended, self.options.shared_connections) {
+        if let Some(mux) = station.pick(runtime, ended, self.options.shared_connections.max(1)) {
             return Ok(mux);
         }
         let server = self.router.server(id).ok_or(Error::NoServers)?;

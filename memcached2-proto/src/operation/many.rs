@@ -245,7 +245,7 @@ impl<'k, 'v> Operation for SetMany<'k, 'v> {
     }
 
     fn merge(count: usize, outcomes: Outcomes<'_, SetPart<'k, 'v>>) -> Result<Self::Output, Error> {
-        let mut results = vec![Ok(()); count];
+        let mut results = vec![Err(Error::Closed); count];
         for (part, result) in outcomes {
             results[part.place as usize] = result;
         }

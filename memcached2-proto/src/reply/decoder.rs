@@ -6,7 +6,7 @@ use super::grammar::{self, Item, Line, unexpected};
 use super::{AskedKeys, Reply, Shape};
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::value::Value;
+use crate::value::{Data, Value};
 
 /// Finds the replies in a stream of bytes.
 ///
@@ -80,6 +80,7 @@ impl Decoder {
     pub fn new(mut limits: Limits) -> Self {
         // A line must leave room for what follows it.
         limits.line = limits.line.min(Self::BUFFER - Self::LARGE);
+        limits.value = limits.value.min(Data::MAX);
         Self {
             buffer: vec![0; Self::BUFFER].into_boxed_slice(),
             start: 0,
@@ -141,8 +142,8 @@ impl Decoder {
     /// The next reply of a request whose replies have this `shape`, and whether it is the last one; `None` until
     /// enough bytes are there.
     ///
-    /// Without `keep` the data of values is thrown away as it comes, and the values returned are empty: so the reply
-    /// to a request that nobody waits for any more passes by.
+    /// Without `keep` the data of values that are not all there is thrown away as it comes: so the reply to a request that
+    /// nobody waits for any more passes by.
     ///
     /// # Errors
     ///
@@ -155,13 +156,14 @@ impl Decoder {
                 State::Line => {
                     let there = &self.buffer[self.start..self.end];
                     let ahead = match shape {
+                        // The beginning of a line was looked at before.
+                        _ if self.searched > 0 => None,
                         Shape::Value | Shape::Values => grammar::value_ahead(there, keys),
                         Shape::MetaValue => grammar::meta_ahead(there, keys),
                         _ => None,
                     };
                     if let Some((item, length)) = ahead {
                         self.start += length;
-                        self.searched = 0;
                         if let Some(whole) = self.at_once(item, shape) {
                             return Ok(Some(whole));
                         }
