@@ -17,11 +17,11 @@
 //! * A [`Client`] is made without a connection, so it is made while servers are down. It is cheap to clone, and any number
 //!   of tasks can use it: they share a connection to each server, and their requests leave together.
 //! * A future can be dropped or left unpolled at any point. Its reply is read and thrown away; nobody else waits for it.
-//!
-//! async-std itself is discontinued (RUSTSEC-2025-0052). This crate serves the programs that still run on it.
 //! * Every call ends by its deadline, 1 second unless [`Options::timeout`] says otherwise, connecting included.
 //! * A miss is `Ok(None)`. An [`Error`] is something else, and [`Error::landed`] says whether the request may have taken
 //!   effect.
+//!
+//! async-std itself is discontinued (RUSTSEC-2025-0052). This crate serves the programs that still run on it.
 //!
 //! The methods of [`Client`] are names for the most common operations; [`Client::run`] takes any [`Operation`], such as
 //! [`proto::Store`] with flags. `examples/quickstart.rs` shows them at work.

@@ -6,7 +6,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use async_std::net::TcpStream;
+use async_std::net::{TcpStream, ToSocketAddrs};
 #[cfg(unix)]
 use async_std::os::unix::net::UnixStream;
 use async_std::task::sleep;
@@ -17,7 +17,7 @@ use memcached2_proto::{Address, Error};
 /// Connects, then serves the callers until the connection ends.
 pub(crate) async fn drive(address: Address, connect_timeout: Duration, mut driver: Driver) {
     let mut alarm = Timer { set: None };
-    let mut connecting = pin!(async_std::io::timeout(connect_timeout, connect(&address)));
+    let mut connecting = pin!(async_std::io::timeout(connect_timeout, connect(&address, connect_timeout)));
     let connected = poll_fn(|cx| match connecting.as_mut().poll(cx) {
         Poll::Ready(connected) => Poll::Ready(Some(connected)),
         Poll::Pending => driver.poll_connecting(cx, &mut alarm).map(|()| None),
@@ -38,10 +38,10 @@ enum Socket {
 }
 
 /// A name is looked up anew each time, and all its addresses are tried.
-async fn connect(address: &Address) -> io::Result<Socket> {
+async fn connect(address: &Address, within: Duration) -> io::Result<Socket> {
     match address {
         Address::Tcp { host, port } => {
-            let stream = TcpStream::connect((host.as_str(), *port)).await?;
+            let stream = connect_tcp(host, *port, within).await?;
             stream.set_nodelay(true)?;
             Ok(Socket::Tcp(stream))
         }
@@ -50,6 +50,22 @@ async fn connect(address: &Address) -> io::Result<Socket> {
         #[cfg(not(unix))]
         Address::Unix(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "no Unix sockets on this system")),
     }
+}
+
+async fn connect_tcp(host: &str, port: u16, within: Duration) -> io::Result<TcpStream> {
+    let started = Instant::now();
+    let addresses: Vec<_> = (host, port).to_socket_addrs().await?.collect();
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for (at, address) in addresses.iter().enumerate() {
+        // An address that does not answer leaves their share to those behind it.
+        let share = u32::try_from(addresses.len() - at).unwrap_or(1);
+        let left = within.saturating_sub(started.elapsed()) / share;
+        match async_std::io::timeout(left, TcpStream::connect(address)).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }
 
 impl Duplex for Socket {

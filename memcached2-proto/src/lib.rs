@@ -58,8 +58,8 @@
 //!   for, and a byte that nobody asked for ends the connection. A connection is used again only while every byte read is
 //!   accounted for.
 //! * **Every failure says whether the request may have landed**: [`Error::landed`].
-//! * **Linear and bounded.** The decoder looks at no byte twice, the announced length of a value sizes its buffer once,
-//!   and [`Limits`] bound what a hostile server can do.
+//! * **Linear and bounded.** The decoder remembers where it stopped, the announced length of a value sizes its buffer
+//!   once, and [`Limits`] bound what a hostile server can do.
 //! * **A batch cannot deadlock.** [`Connection::outgoing`] offers no more than what a server can take in without being
 //!   read.
 //! * **Injection is impossible.** Keys, lengths and expiries are checked before a byte of a request is written.
@@ -92,7 +92,7 @@ pub use self::error::{Error, Landed};
 pub use self::few::Few;
 pub use self::key::{Key, KeyProblem};
 pub use self::limits::Limits;
-pub use self::operation::{Every, EveryPart, GetMany, Many, Operation, SetMany, SetPart};
+pub use self::operation::{Every, GetMany, Many, Operation, SetMany, SetPart};
 pub use self::options::Options;
 pub use self::outbox::Outbox;
 pub use self::pool::{Checkout, Pool, PoolLimits};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// What a server may send, and what may be under way to it.
 ///
-/// The defaults suit any memcached; a builder of a transport changes them.
+/// The defaults suit any memcached; [`Options::limits`](crate::Options::limits) changes them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {

@@ -3,7 +3,7 @@
 mod every;
 mod many;
 
-pub use self::every::{Every, EveryPart};
+pub use self::every::Every;
 pub use self::many::{GetMany, Many, SetMany, SetPart};
 
 use crate::call::{Outcomes, Parts};
@@ -26,7 +26,7 @@ pub trait Operation: Sized {
     /// Splits the operation by server.
     fn plan(self, router: &Router, now: Now, parts: &mut Parts<Self::Part>) -> Self::Rest;
 
-    /// Makes the output of the outcomes, which come in no particular order, each with its part.
+    /// Makes the output of the outcomes, which come sorted by server, each with its part.
     ///
     /// # Errors
     ///

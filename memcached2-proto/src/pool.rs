@@ -74,7 +74,7 @@ impl<S> Pool<S> {
             if now.saturating_duration_since(since) <= self.limits.idle {
                 return Checkout::Look(connection);
             }
-            // The others have been idle for even longer.
+            // The others have been idle for about as long, or longer.
             self.open -= 1;
             self.clear();
         }

@@ -15,7 +15,8 @@ use crate::stream::drive;
 /// It is cheap to clone and can be shared by any number of tasks: they share a connection to each server, on which
 /// every caller gets his own answers, whatever becomes of the other callers' futures.
 ///
-/// A client may outlive the runtime it was first used on: each runtime has connections of its own.
+/// A client may outlive the runtime it was first used on: each runtime has connections of its own. A runtime needs its
+/// timer and its I/O driver (`enable_all`).
 #[derive(Debug, Clone)]
 pub struct Client {
     shared: Arc<Switchboard<Id>>,

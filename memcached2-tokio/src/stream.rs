@@ -9,16 +9,16 @@ use std::time::{Duration, Instant};
 use memcached2_proto::mux::{Alarm, Driver, Duplex};
 use memcached2_proto::{Address, Error};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::task::unconstrained;
 use tokio::time::{Sleep, sleep_until, timeout};
 
 /// Connects, then serves the callers until the connection ends.
 pub(crate) async fn drive(address: Address, connect_timeout: Duration, mut driver: Driver) {
     let mut alarm = Timer { sleep: Box::pin(sleep_until(Instant::now().into())), set: None };
-    let mut connecting = pin!(timeout(connect_timeout, connect(&address)));
+    let mut connecting = pin!(timeout(connect_timeout, connect(&address, connect_timeout)));
     let connected = poll_fn(|cx| match connecting.as_mut().poll(cx) {
         Poll::Ready(Ok(connected)) => Poll::Ready(Some(connected)),
         Poll::Ready(Err(elapsed)) => Poll::Ready(Some(Err(elapsed.into()))),
@@ -40,10 +40,10 @@ enum Socket {
 }
 
 /// A name is looked up anew each time, and all its addresses are tried.
-async fn connect(address: &Address) -> io::Result<Socket> {
+async fn connect(address: &Address, within: Duration) -> io::Result<Socket> {
     match address {
         Address::Tcp { host, port } => {
-            let stream = TcpStream::connect((host.as_str(), *port)).await?;
+            let stream = connect_tcp(host, *port, within).await?;
             stream.set_nodelay(true)?;
             Ok(Socket::Tcp(stream))
         }
@@ -52,6 +52,23 @@ async fn connect(address: &Address) -> io::Result<Socket> {
         #[cfg(not(unix))]
         Address::Unix(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "no Unix sockets on this system")),
     }
+}
+
+async fn connect_tcp(host: &str, port: u16, within: Duration) -> io::Result<TcpStream> {
+    let started = Instant::now();
+    let addresses: Vec<_> = lookup_host((host, port)).await?.collect();
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for (at, address) in addresses.iter().enumerate() {
+        // An address that does not answer leaves their share to those behind it.
+        let share = u32::try_from(addresses.len() - at).unwrap_or(1);
+        let left = within.saturating_sub(started.elapsed()) / share;
+        match timeout(left, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => last = error,
+            Err(elapsed) => last = elapsed.into(),
+        }
+    }
+    Err(last)
 }
 
 impl Duplex for Socket {

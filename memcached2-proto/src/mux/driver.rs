@@ -82,7 +82,8 @@ impl Driver {
         (driver, mux)
     }
 
-    /// Keeps the callers' deadlines while the connection is being made. `Ready` when nobody wants it any more.
+    /// Keeps the callers' deadlines while the connection is being made. `Ready` when the client is gone and nobody waits:
+    /// the driver has ended then.
     pub fn poll_connecting(&mut self, cx: &mut Context<'_>, alarm: &mut impl Alarm) -> Poll<()> {
         loop {
             match self.take_over(Some(cx.waker())) {

@@ -10,7 +10,7 @@ use crate::value::{Data, Value};
 
 /// Finds the replies in a stream of bytes.
 ///
-/// It remembers where it stopped and never looks at a byte twice. A value that is all in the buffer is copied out of
+/// It remembers where it stopped, so its work is linear in the bytes however they are cut. A value that is all in the buffer is copied out of
 /// it; a longer one gets a buffer of exactly its size, into which the transport then reads.
 ///
 /// ```
