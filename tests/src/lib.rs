@@ -8,10 +8,12 @@
 //! In a test kit a panic is the failure of the test, and its message says what happened.
 #![allow(clippy::panic, clippy::expect_used)]
 
+mod embedded;
 mod memcached;
 mod scripted;
 mod transcript;
 
+pub use self::embedded::{Clock, EmbeddedServer, EmbeddedSetup};
 pub use self::memcached::{Memcached, MemcachedSetup};
 pub use self::scripted::{Gate, ScriptedServer, Session};
 pub use self::transcript::{Transcript, TranscriptError, Turn, load, read};
