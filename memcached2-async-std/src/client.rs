@@ -59,6 +59,7 @@ impl Client {
     }
 
     memcached2_proto::operations!([async] [.await]);
+    memcached2_proto::compositions!([async] [.await] AsyncFnOnce);
 
     /// A connection to a server, driven by the one runtime there is.
     #[inline]

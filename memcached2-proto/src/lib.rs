@@ -17,7 +17,7 @@
 //! | [`Router`] | which server has a key |
 //! | [`Operation`]: any keyed command, [`GetMany`], [`SetMany`], [`Every`] | a request over any number of servers |
 //! | [`Call`] | an operation under way: what is asked again, and what a failure means for each part |
-//! | [`operations!`] | the list from which every client gets its methods |
+//! | [`operations!`], [`compositions!`] | the lists from which every client gets its methods |
 //!
 //! # The loop
 //!
@@ -82,6 +82,8 @@ mod router;
 mod time;
 mod uri;
 mod value;
+
+pub use bytes::Bytes;
 
 pub use self::call::{Asked, Call, Leg, Outcomes, Parts};
 pub use self::command::{

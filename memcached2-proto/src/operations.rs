@@ -1,4 +1,4 @@
-//! THE LIST: every client method, written once.
+//! THE LISTS: every client method, written once.
 //!
 //! A transport's client has one method of its own, `run`, and gets all others from here. They are inherent methods, so
 //! that documentation and completion show them and no trait has to be imported. One line is a method: its name, its
@@ -116,6 +116,41 @@ macro_rules! operations {
 
             /// Sets how much every server writes to its log; the results come in the order of the servers.
             fn verbosity(level: u32) -> $crate::Many<()> = $crate::Every($crate::Verbosity(level));
+        }
+    };
+}
+
+/// Expands the methods that take several calls, in the same token form; `Fn` is the trait of the closures they take.
+///
+/// `compositions!([] [] FnOnce)` makes blocking methods, `compositions!([async] [.await] AsyncFnOnce)` asynchronous ones.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! compositions {
+    ([$($async:tt)*] [$($await:tt)*] $Fn:ident) => {
+        /// Fetches the value of a key; after a miss computes it, and stores it until `expiry`.
+        ///
+        /// Several callers who miss at the same time all compute it, and the last one's value stays.
+        ///
+        /// # Errors
+        ///
+        /// The error of `compute`, or what went wrong in fetching or storing, turned into the same type.
+        pub $($async)* fn cache<D, E>(
+            &self,
+            key: impl AsRef<[u8]>,
+            expiry: impl Into<$crate::Expiry>,
+            compute: impl $Fn() -> Result<D, E>,
+        ) -> Result<$crate::Value, E>
+        where
+            D: Into<$crate::Bytes>,
+            E: From<$crate::Error>,
+        {
+            let key = key.as_ref();
+            if let Some(value) = self.get(key)$($await)*? {
+                return Ok(value);
+            }
+            let data: $crate::Bytes = compute()$($await)*?.into();
+            self.set(key, &data, expiry)$($await)*?;
+            Ok($crate::Value::new(data, 0))
         }
     };
 }

@@ -89,6 +89,7 @@ impl Client {
     }
 
     memcached2_proto::operations!([] []);
+    memcached2_proto::compositions!([] [] FnOnce);
 }
 
 impl Shared {

@@ -64,6 +64,7 @@ impl Client {
     }
 
     memcached2_proto::operations!([async] [.await]);
+    memcached2_proto::compositions!([async] [.await] AsyncFnOnce);
 
     /// A connection to a server, driven by the runtime that the caller runs in.
     #[inline]
