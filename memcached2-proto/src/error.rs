@@ -29,7 +29,7 @@ pub enum Error {
         problem: UriProblem,
     },
     /// The moment of expiry lies beyond what the protocol can say; nothing was sent.
-    #[error("invalid expiry: memcached keeps times up to 2038-01-19 03:14:07 UTC; use an earlier one or Expiry::Never")]
+    #[error("invalid expiry: it must be a moment up to 2038-01-19 03:14:07 UTC, as far as memcached keeps time")]
     Expiry,
     /// The value is longer than the protocol can say; nothing was sent.
     #[error("value of {length} bytes is too large: at most {limit} can be sent; split it or compress it")]

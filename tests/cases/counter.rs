@@ -34,9 +34,47 @@ pub(super) fn what_is_no_number_cannot_be_counted() {
     on_each_socket(|client| {
         for value in ["word", "-1", "1.5", "18446744073709551616"] {
             client.set("n", value, Expiry::Never).unwrap();
-            let error = client.incr("n", 1).unwrap_err();
-            assert_eq!((&error, error.landed()), (&Error::NonNumeric, Landed::Refused), "{value}");
+            for error in [client.incr("n", 1).unwrap_err(), client.decr("n", 1).unwrap_err()] {
+                assert_eq!((&error, error.landed()), (&Error::NonNumeric, Landed::Refused), "{value}");
+            }
             assert_eq!(client.get("n").unwrap().expect("a hit"), value);
         }
+    });
+}
+
+pub(super) fn a_decr_returns_the_difference_and_stops_at_zero() {
+    on_each_socket(|client| {
+        client.set("n", "100", Expiry::Never).unwrap();
+        for (by, difference) in [(0, 100), (1, 99), (90, 9), (10, 0), (1, 0), (u64::MAX, 0)] {
+            assert_eq!(client.decr("n", by), Ok(Some(difference)));
+        }
+        client.set("n", u64::MAX.to_string(), Expiry::Never).unwrap();
+        assert_eq!(client.decr("n", 1), Ok(Some(u64::MAX - 1)));
+        assert_eq!(client.decr("n", u64::MAX), Ok(Some(0)));
+    });
+}
+
+pub(super) fn blanks_behind_a_stored_number_are_no_part_of_it() {
+    on_each_socket(|client| {
+        client.set("n", "100", Expiry::Never).unwrap();
+        for (by, difference) in [(1, 99), (90, 9), (9, 0)] {
+            assert_eq!(client.decr("n", by), Ok(Some(difference)));
+            let stored = client.get("n").unwrap().expect("a hit");
+            // A number that gets shorter keeps its place in memory, unless the server is looking after the item just
+            // then and makes a new one.
+            let stored = std::str::from_utf8(&stored.data).unwrap();
+            assert_eq!(stored.trim_end_matches(' '), difference.to_string());
+            assert!(stored.len() <= 3, "{stored:?}");
+        }
+        client.set("n", "9  ", Expiry::Never).unwrap();
+        assert_eq!(client.decr("n", 1), Ok(Some(8)));
+        assert_eq!(client.incr("n", 4), Ok(Some(12)));
+    });
+}
+
+pub(super) fn a_decr_of_a_missing_key_is_none() {
+    on_each_socket(|client| {
+        assert_eq!(client.decr("n", 1), Ok(None));
+        assert_eq!(client.get("n"), Ok(None));
     });
 }

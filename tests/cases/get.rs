@@ -1,5 +1,7 @@
 //! Reading.
 
+use std::time::Duration;
+
 use memcached2_proto::{Error, Expiry, Store};
 use memcached2_testkit::ScriptedServer;
 
@@ -125,4 +127,22 @@ pub(super) fn every_server_tells_its_version() {
         assert_eq!(ask(server, "version"), format!("VERSION {version}"));
     }
     on_each_socket(|client| assert_eq!(client.version().unwrap().all().unwrap().len(), 1));
+}
+
+pub(super) fn what_is_missing_is_computed_once_and_kept() {
+    on_each_socket(|client| {
+        let computed = std::cell::Cell::new(0);
+        let compute = || {
+            computed.set(computed.get() + 1);
+            Ok::<_, Error>("costly")
+        };
+        for _ in 0..2 {
+            assert_eq!(client.cache("computed", Duration::from_secs(60), compute).unwrap(), "costly");
+        }
+        assert_eq!(computed.get(), 1);
+        // What fails is not stored.
+        let failed = client.cache("failed", Expiry::Never, || Err::<&str, _>(Error::NotStored));
+        assert_eq!(failed, Err(Error::NotStored));
+        assert_eq!(client.get("failed"), Ok(None));
+    });
 }

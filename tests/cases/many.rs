@@ -1,9 +1,9 @@
 //! Several keys in one call.
 
 use memcached2_proto::{Error, Expiry, KeyProblem, Value};
-use memcached2_testkit::ScriptedServer;
+use memcached2_testkit::{Memcached, ScriptedServer};
 
-use super::setting::{PATIENT, ask, client, servers, text_client};
+use super::setting::{HOUR, PATIENT, ask, assert_hours_left, client, servers, text_client};
 
 /// Values as text, misses as they are.
 fn texts(values: Vec<Option<Value>>) -> Vec<Option<String>> {
@@ -97,5 +97,47 @@ pub(super) fn more_keys_than_fit_a_line_are_fetched() {
         let keys: Vec<_> = items.iter().map(|(key, _)| key).collect();
         let expected: Vec<_> = items.iter().map(|(_, value)| Some(value.clone())).collect();
         assert_eq!(texts(client.get_many(&keys).unwrap().all().unwrap()), expected);
+    }
+}
+
+pub(super) fn many_versions_are_those_of_the_items() {
+    for count in [1, 3] {
+        let (_servers, addresses) = servers(count);
+        let client = client(&addresses);
+        for number in (0..40).step_by(2) {
+            client.set(format!("key{number}"), format!("value{number}"), Expiry::Never).unwrap();
+        }
+        let keys: Vec<_> = (0..40).rev().map(|number| format!("key{number}")).collect();
+        let many = client.gets_many(&keys).unwrap().all().unwrap();
+        assert_eq!(many.iter().flatten().count(), 20, "{count} servers");
+        for (key, value) in keys.iter().zip(many) {
+            assert!(value.as_ref().is_none_or(|value| value.cas.is_some()));
+            assert_eq!(client.gets(key), Ok(value));
+        }
+    }
+}
+
+pub(super) fn many_items_are_fetched_and_get_an_expiry() {
+    for count in [1, 3] {
+        let (servers, addresses) = servers(count);
+        let client = client(&addresses);
+        // Too many for one line to each server.
+        let keys: Vec<_> = (0..200).map(|number| format!("{number:0>20}")).collect();
+        for (key, number) in keys.iter().zip(0..200).step_by(2) {
+            client.set(key, number.to_string(), Expiry::Never).unwrap();
+        }
+        let expected: Vec<_> = (0..200).map(|number| (number % 2 == 0).then(|| number.to_string())).collect();
+        let assert_left = |hours| {
+            for key in keys.iter().step_by(2) {
+                let holds = |server: &&Memcached| ask(server, &format!("mg {key} s")).starts_with("HD");
+                assert_hours_left(servers.iter().find(holds).expect("a server holds it"), key, hours);
+            }
+        };
+        assert_eq!(texts(client.gat_many(&keys, HOUR).unwrap().all().unwrap()), expected, "{count} servers");
+        assert_left(1);
+        let values = client.gats_many(&keys, 2 * HOUR).unwrap().all().unwrap();
+        assert!(values.iter().flatten().all(|value| value.cas.is_some()));
+        assert_eq!(texts(values), expected, "{count} servers");
+        assert_left(2);
     }
 }

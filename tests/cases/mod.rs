@@ -1,6 +1,8 @@
 //! The conformance cases: written once, in blocking Rust, and run through every client, which is `crate::subject`.
 
+mod admin;
 mod batch;
+mod condition;
 mod counter;
 mod failure;
 mod get;
@@ -9,6 +11,7 @@ mod restart;
 mod scripted;
 mod setting;
 mod store;
+mod touch;
 
 use std::io::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -37,6 +40,7 @@ mod run {
             a_key_may_be_a_word_of_the_protocol,
             an_invalid_key_fails_before_anything_is_sent,
             every_server_tells_its_version,
+            what_is_missing_is_computed_once_and_kept,
         ]
         store: [
             a_set_replaces_value_and_flags,
@@ -48,11 +52,38 @@ mod run {
             a_delete_tells_whether_there_was_an_item,
             a_key_named_noreply_is_deleted,
         ]
+        condition: [
+            an_add_stores_only_what_is_missing,
+            a_replace_stores_only_over_what_is_there,
+            an_add_and_a_replace_have_an_expiry,
+            data_is_put_behind_and_before_a_value,
+            nothing_is_put_behind_or_before_what_is_missing,
+            what_is_put_behind_or_before_keeps_flags_and_expiry,
+            a_value_that_would_become_too_large_stays_as_it_is,
+            a_cas_stores_over_the_version_that_was_fetched,
+            a_cas_fails_when_the_item_has_changed_or_is_gone,
+            a_cas_has_an_expiry,
+        ]
+        touch: [
+            a_gets_returns_the_version_of_the_item,
+            a_gat_returns_the_value_and_changes_its_expiry,
+            a_gats_returns_the_version_and_changes_the_expiry,
+            a_gat_with_an_expiry_that_has_passed_is_the_last_hit,
+            a_touch_tells_whether_there_is_an_item_and_changes_its_expiry,
+        ]
+        admin: [
+            a_flush_empties_every_server,
+            a_flush_may_come_later,
+            a_verbosity_reaches_every_server,
+        ]
         counter: [
             an_incr_returns_the_sum,
             an_incr_of_a_missing_key_is_none,
             a_sum_wraps_at_64_bits,
             what_is_no_number_cannot_be_counted,
+            a_decr_returns_the_difference_and_stops_at_zero,
+            blanks_behind_a_stored_number_are_no_part_of_it,
+            a_decr_of_a_missing_key_is_none,
         ]
         many: [
             results_come_in_the_order_of_the_keys,
@@ -61,6 +92,8 @@ mod run {
             a_bad_key_in_a_batch_stops_it_before_anything_is_sent,
             a_refused_item_of_a_batch_fails_alone,
             more_keys_than_fit_a_line_are_fetched,
+            many_versions_are_those_of_the_items,
+            many_items_are_fetched_and_get_an_expiry,
         ]
         batch: [
             a_hundred_thousand_sets_in_one_call_do_not_deadlock,
@@ -77,6 +110,7 @@ mod run {
             a_late_line_is_given_to_nobody_else,
             what_came_before_a_failure_is_kept,
             a_write_is_not_repeated_and_a_read_is_repeated_once,
+            a_read_that_changes_the_expiry_is_not_repeated,
             a_server_that_is_full_has_taken_nothing,
         ]
         failure: [

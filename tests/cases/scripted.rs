@@ -1,5 +1,7 @@
 //! Servers that answer in pieces, wrongly, or not to the end.
 
+use std::time::Duration;
+
 use memcached2_proto::{Error, Expiry, Landed};
 use memcached2_testkit::{Gate, ScriptedServer, Session};
 
@@ -198,6 +200,30 @@ pub(super) fn a_write_is_not_repeated_and_a_read_is_repeated_once() {
     let error = client.get("a").unwrap_err();
     assert_eq!((kind(&error), error.landed()), ("disconnected", Landed::Unknown));
     assert_eq!(server.connections(), 2);
+    drop(client);
+    server.finish();
+}
+
+pub(super) fn a_read_that_changes_the_expiry_is_not_repeated() {
+    let server = ScriptedServer::start([healthy().expect("gat 60 a\r\n").close(), healthy()]);
+    let client = text_client(&[&server], PATIENT);
+    assert_eq!(client.get("a").unwrap().expect("a hit"), "one");
+    let error = client.gat("a", Duration::from_secs(60)).unwrap_err();
+    assert_eq!((kind(&error), error.landed()), ("disconnected", Landed::Unknown));
+    assert_eq!(server.connections(), 1);
+    assert_eq!(client.get("a").unwrap().expect("a hit"), "one");
+    drop(client);
+    server.finish();
+
+    // To ask for the version does no harm.
+    let answer = "VALUE a 0 3 7\r\none\r\nEND\r\n";
+    let server = ScriptedServer::start([
+        healthy().expect("gets a\r\n").close(),
+        Session::new().expect("gets a\r\n").send(answer),
+    ]);
+    let client = text_client(&[&server], PATIENT);
+    assert_eq!(client.get("a").unwrap().expect("a hit"), "one");
+    assert_eq!(client.gets("a").unwrap().expect("a hit").cas, Some(7));
     drop(client);
     server.finish();
 }

@@ -5,7 +5,7 @@ use std::net::{TcpStream, UdpSocket};
 use std::time::Duration;
 
 use memcached2_proto::{Dialect, Error, Options};
-use memcached2_testkit::{Memcached, ScriptedServer};
+use memcached2_testkit::{EmbeddedServer, Memcached, ScriptedServer};
 
 use crate::subject::Client;
 
@@ -13,6 +13,8 @@ use crate::subject::Client;
 pub(super) const PATIENT: Duration = Duration::from_secs(30);
 /// The deadline in cases that wait for it; what does succeed must do so within it on a busy machine, too.
 pub(super) const BRIEF: Duration = Duration::from_secs(1);
+
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
 
 pub(super) fn client<A: AsRef<str>>(servers: &[A]) -> Client {
     Client::with_options(servers, Options::default().timeout(PATIENT)).expect("the addresses are right")
@@ -24,8 +26,12 @@ pub(super) fn text_client(servers: &[&ScriptedServer], timeout: Duration) -> Cli
     Client::with_options(servers.iter().map(|server| server.address()), options).expect("the addresses are right")
 }
 
-/// Runs a case over every kind of socket.
+/// Runs a case over every kind of socket, against memcached and against the embedded server.
 pub(super) fn on_each_socket(case: impl Fn(&Client)) {
+    for setup in [EmbeddedServer::with(), EmbeddedServer::with().unix_socket()] {
+        let server = setup.start();
+        case(&client(&[server.address()]));
+    }
     for server in [Memcached::with(), Memcached::with().unix_socket()].map(|setup| setup.threads(1).start()) {
         case(&client(&[server.address()]));
     }
@@ -52,6 +58,16 @@ pub(super) fn ask(server: &Memcached, line: &str) -> String {
     let mut answer = String::new();
     BufReader::new(stream).read_line(&mut answer).expect("the server answers");
     answer.trim_end().to_owned()
+}
+
+/// Asserts that an item expires in so many hours.
+#[track_caller]
+pub(super) fn assert_hours_left(server: &Memcached, key: &str, hours: u32) {
+    let answer = ask(server, &format!("mg {key} t"));
+    let left: u64 = answer.strip_prefix("HD t").unwrap().parse().unwrap();
+    let expected = (hours * HOUR).as_secs();
+    // The server counts in seconds, and may have counted some since.
+    assert!((expected - HOUR.as_secs() / 2..=expected + 2).contains(&left), "{hours} hours: {answer}");
 }
 
 /// What an error is, apart from its words.

@@ -31,6 +31,7 @@ mod subject {
         }
 
         memcached2_proto::operations!([] []);
+        memcached2_proto::compositions!([] [] FnOnce);
     }
 
     pub(crate) fn block_on<F: Future<Output = ()>>(contract: impl Fn() -> F) {

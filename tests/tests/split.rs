@@ -6,7 +6,9 @@ mod core;
 
 use std::path::Path;
 
-use memcached2_proto::{Connection, Dialect, Error, Expiry, Get, GetMany, Limits, Router, Store};
+use memcached2_proto::{
+    Arith, Command, Connection, Delete, Dialect, Error, Expiry, FlushAll, Get, GetMany, Limits, Router, Store, Touch,
+};
 use memcached2_testkit::{Transcript, load};
 
 use self::core::{Talk, now};
@@ -144,7 +146,7 @@ fn is_part(told: &str, whole: &str) -> bool {
         && parts.contains(&"disconnected")
         && parts.iter().zip(wholes).all(|(part, whole)| match *part {
             "disconnected" => true,
-            part => part == whole && part.starts_with("hit"),
+            part => part == whole && (part.starts_with("hit") || part == "protocol"),
         })
 }
 
@@ -216,17 +218,43 @@ fn what_cannot_be_said_leaves_no_byte() {
         for error in [
             Get::new(key).map(drop).expect_err("no key"),
             Store::set(key, b"x").map(drop).expect_err("no key"),
+            Store::add(key, b"x").map(drop).expect_err("no key"),
+            Store::replace(key, b"x").map(drop).expect_err("no key"),
+            Store::append(key, b"x").map(drop).expect_err("no key"),
+            Store::prepend(key, b"x").map(drop).expect_err("no key"),
+            Store::cas(key, b"x", 1).map(drop).expect_err("no key"),
+            Delete::new(key).map(drop).expect_err("no key"),
+            Arith::incr(key, 1).map(drop).expect_err("no key"),
+            Arith::decr(key, 1).map(drop).expect_err("no key"),
+            Touch::new(key, Expiry::Never).map(drop).expect_err("no key"),
             GetMany::new(&[b"a", b"b", key, b"d", b"e"]).map(drop).expect_err("no key"),
         ] {
             assert!(matches!(error, Error::Key { .. }), "{error:?}");
         }
     }
     let too_late = std::time::UNIX_EPOCH + std::time::Duration::from_secs(2_147_483_648);
-    let set = Store::set("a", b"x").expect("a key").expiry(Expiry::At(too_late));
-    let mut connection = Connection::new(Limits::default());
-    assert_eq!(connection.submit(&set, now(), 0), Err(Error::Expiry));
-    assert_eq!(connection.outgoing(&mut [std::io::IoSlice::new(&[])]), 0);
-    assert!(connection.is_idle() && connection.is_flushed());
+    let too_late = Expiry::At(too_late);
+    assert_too_late(&Store::set("a", b"x").expect("a key").expiry(too_late));
+    assert_too_late(&Store::cas("a", b"x", 1).expect("a key").expiry(too_late));
+    assert_too_late(&Get::new("a").expect("a key").touch(too_late));
+    assert_too_late(&Touch::new("a", too_late).expect("a key"));
+    assert_too_late(&FlushAll::at(too_late));
+    let router = Router::parse(["server"]).expect("a server");
+    let many = GetMany::new(&["a", "b"]).expect("keys").touch(too_late);
+    let mut call = memcached2_proto::Call::new(many, &router, now());
+    assert_too_late(call.asked()[0].part());
+}
+
+/// A request whose expiry cannot be said leaves no byte behind, in neither dialect.
+#[track_caller]
+fn assert_too_late<C: Command>(command: &C) {
+    for dialect in [Dialect::Text, Dialect::Meta] {
+        let mut connection = Connection::new(Limits::default());
+        connection.speak(dialect);
+        assert_eq!(connection.submit(command, now(), 0), Err(Error::Expiry));
+        assert_eq!(connection.outgoing(&mut [std::io::IoSlice::new(&[])]), 0);
+        assert!(connection.is_idle() && connection.is_flushed());
+    }
 }
 
 #[test]
@@ -245,23 +273,28 @@ fn a_key_of_250_bytes_and_a_key_of_any_high_bytes_are_sent_as_they_are() {
     }
 }
 
-#[test]
-fn very_many_keys_are_asked_in_several_lines_and_each_once() {
-    // C045.
-    let keys: Vec<_> = (0..5000).map(|number| format!("key:{number}")).collect();
+/// Asks for many keys in lines that begin with `begin` and have at most `longest` bytes, and answers every fifth of them.
+#[track_caller]
+fn assert_asked_in_lines(keys: &[String], many: GetMany<'_>, begin: &str, longest: usize, cas: Option<u64>) {
     let router = Router::parse(["server"]).expect("a server");
-    let mut call = memcached2_proto::Call::new(GetMany::new(&keys).expect("keys"), &router, now());
+    let mut call = memcached2_proto::Call::new(many, &router, now());
     let mut talk = Talk::default();
+    let is_there = |key: &str| key.ends_with(['2', '7']);
     for mut leg in call.legs() {
         leg.submit(&mut talk.connection, now());
         let text = String::from_utf8(talk.write(usize::MAX)).expect("text");
-        let asked = text.lines().flat_map(|line| line.strip_prefix("get ").expect("a get").split(' '));
-        assert!(asked.eq(&keys));
-        assert!(text.lines().count() > 1 && text.lines().all(|line| line.len() <= 8 * 1024 + 3));
+        let lines: Vec<_> = text.split_inclusive("\r\n").collect();
+        assert!(lines.len() > 1 && lines.iter().all(|line| line.len() <= longest), "{text}");
+        let asked: Vec<Vec<_>> = lines
+            .iter()
+            .map(|line| line.trim_end().strip_prefix(begin).expect("the same verb in each line").split(' ').collect())
+            .collect();
+        assert!(asked.iter().flatten().eq(keys));
         let mut replies = String::new();
-        for line in text.lines() {
-            for key in line.split(' ').skip(1).filter(|key| key.ends_with('7')) {
-                replies += &format!("VALUE {key} 0 {}\r\n{key}\r\n", key.len());
+        for asked in asked {
+            for key in asked.into_iter().filter(|key| is_there(key)) {
+                let cas = cas.map_or_else(String::new, |cas| format!(" {cas}"));
+                replies += &format!("VALUE {key} 0 {}{cas}\r\n{key}\r\n", key.len());
             }
             replies += "END\r\n";
         }
@@ -273,7 +306,42 @@ fn very_many_keys_are_asked_in_several_lines_and_each_once() {
         assert!(talk.connection.is_idle());
     }
     let values = call.finish().and_then(|many| many.all()).expect("every key has an answer");
+    assert_eq!(values.len(), keys.len());
     for (key, value) in keys.iter().zip(values) {
-        assert_eq!(value.as_ref().map(|value| &value.data[..]), key.ends_with('7').then_some(key.as_bytes()));
+        let found = value.map(|value| (value.data.to_vec(), value.cas));
+        assert_eq!(found, is_there(key).then(|| (key.clone().into_bytes(), cas)));
+    }
+}
+
+#[test]
+fn very_many_keys_are_asked_in_several_lines_and_each_once() {
+    // C045.
+    let keys: Vec<_> = (0..5000).map(|number| format!("key:{number}")).collect();
+    let many = || GetMany::new(&keys).expect("keys");
+    assert_asked_in_lines(&keys, many(), "get ", 8 * 1024 + 5, None);
+    assert_asked_in_lines(&keys, many().with_cas(), "gets ", 8 * 1024 + 6, Some(u64::MAX));
+}
+
+#[test]
+fn keys_that_are_touched_are_asked_in_lines_of_a_kilobyte() {
+    // C044.
+    let of_20_bytes: Vec<_> = (0..200).map(|number| format!("{number:0>20}")).collect();
+    let of_250_bytes: Vec<_> = (0..20).map(|number| format!("{number:0>250}")).collect();
+    let of_any_length: Vec<_> = (0..300).map(|number| format!("{number:0>0$}", 3 + number * 7 % 247)).collect();
+    for keys in [&of_20_bytes, &of_250_bytes, &of_any_length] {
+        let many = |expiry: Expiry| GetMany::new(keys).expect("keys").touch(expiry);
+        assert_asked_in_lines(keys, many(Expiry::Never), "gat 0 ", 1024, None);
+        // The longest number of all.
+        let last = Expiry::At(std::time::UNIX_EPOCH + std::time::Duration::from_secs(2_147_483_647));
+        assert_asked_in_lines(keys, many(last).with_cas(), "gats 2147483647 ", 1024, Some(7));
+    }
+}
+
+#[test]
+fn what_has_expired_already_is_flushed_now() {
+    for when in [Expiry::After(std::time::Duration::ZERO), Expiry::At(std::time::UNIX_EPOCH)] {
+        let mut talk = Talk::default();
+        talk.connection.submit(&FlushAll::at(when), now(), 0).expect("a request");
+        assert_eq!(talk.write(usize::MAX).escape_ascii().to_string(), "flush_all 0\\r\\n");
     }
 }

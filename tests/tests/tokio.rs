@@ -35,6 +35,7 @@ mod subject {
         }
 
         memcached2_proto::operations!([] []);
+        memcached2_proto::compositions!([] [] FnOnce);
     }
 
     /// Runs a contract on each kind of runtime, one after the other.

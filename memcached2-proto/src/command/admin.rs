@@ -47,7 +47,8 @@ impl FlushAll {
         Self::default()
     }
 
-    /// Expires every item later: also those that are stored until then.
+    /// Expires every item later: also those that are stored until then. [`Expiry::Never`] is no such moment: running it
+    /// gives [`Error::Expiry`].
     #[must_use]
     pub fn at(when: impl Into<Expiry>) -> Self {
         Self { delay: Some(when.into()) }
@@ -60,6 +61,9 @@ impl Command for FlushAll {
     fn encode(&self, _: Dialect, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
         out.put(b"flush_all");
         if let Some(delay) = self.delay {
+            if delay == Expiry::Never {
+                return Err(Error::Expiry);
+            }
             out.put(b" ");
             // What has expired already is now; memcached takes a negative number for that, too.
             out.put_signed(delay.exptime(now)?.max(0));

@@ -1,0 +1,65 @@
+//! What concerns whole servers.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use memcached2_proto::{Every, Expiry, FlushAll};
+use memcached2_testkit::Memcached;
+
+use super::setting::{HOUR, PATIENT, client, on_each_socket, servers};
+
+pub(super) fn a_flush_empties_every_server() {
+    for count in [1, 3] {
+        let (_servers, addresses) = servers(count);
+        let client = client(&addresses);
+        let items: Vec<_> = (0..60).map(|at| (format!("key{at}"), "value")).collect();
+        let keys: Vec<_> = items.iter().map(|(key, _)| key).collect();
+        client.set_many(&items, Expiry::Never).unwrap().all().unwrap();
+        assert_eq!(client.flush_all().unwrap().all(), Ok(vec![(); count]));
+        assert_eq!(client.get_many(&keys).unwrap().all(), Ok(vec![None; 60]));
+        client.set_many(&items, Expiry::Never).unwrap().all().unwrap();
+        assert!(client.get_many(&keys).unwrap().all().unwrap().iter().all(Option::is_some), "{count} servers");
+    }
+    on_each_socket(|client| assert_eq!(client.flush_all().unwrap().all(), Ok(vec![()])));
+}
+
+pub(super) fn a_flush_may_come_later() {
+    let (_servers, addresses) = servers(3);
+    let client = client(&addresses);
+    let keys: Vec<_> = (0..20).map(|at| format!("key{at}")).collect();
+    for key in &keys {
+        client.set(key, "value", Expiry::Never).unwrap();
+    }
+    client.run(Every(FlushAll::at(HOUR))).unwrap().all().unwrap();
+    assert!(client.get_many(&keys).unwrap().all().unwrap().iter().all(Option::is_some));
+    client.run(Every(FlushAll::at(Duration::from_secs(2)))).unwrap().all().unwrap();
+    let begun = Instant::now();
+    while client.get_many(&keys).unwrap().all().unwrap().iter().any(Option::is_some) {
+        assert!(begun.elapsed() < PATIENT, "nothing was flushed");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+pub(super) fn a_verbosity_reaches_every_server() {
+    let (servers, addresses) = servers(3);
+    let client = client(&addresses);
+    for level in [1, 0] {
+        assert_eq!(client.verbosity(level).unwrap().all(), Ok(vec![(); 3]));
+        for server in &servers {
+            assert_eq!(setting(server, "verbosity"), level.to_string());
+        }
+    }
+    on_each_socket(|client| assert_eq!(client.verbosity(0).unwrap().all(), Ok(vec![()])));
+}
+
+/// A setting of a server, as it tells it.
+fn setting(server: &Memcached, name: &str) -> String {
+    let mut stream = TcpStream::connect(server.address()).expect("the server listens");
+    stream.set_read_timeout(Some(PATIENT)).expect("a valid timeout");
+    stream.write_all(b"stats settings\r\n").expect("the server reads");
+    let mut lines = BufReader::new(stream).lines().map(|line| line.expect("the server answers"));
+    let start = format!("STAT {name} ");
+    lines.find_map(|line| line.strip_prefix(&start).map(str::to_owned)).expect("a setting of this name")
+}

@@ -1,0 +1,127 @@
+//! Writing under a condition.
+
+use std::time::Duration;
+
+use memcached2_proto::{Error, Expiry, Landed, Store};
+
+use super::setting::{HOUR, ask, assert_hours_left, client, on_each_socket, servers};
+
+pub(super) fn an_add_stores_only_what_is_missing() {
+    on_each_socket(|client| {
+        assert_eq!(client.add("key", "first", Expiry::Never), Ok(()));
+        let error = client.add("key", "second", Expiry::Never).unwrap_err();
+        assert_eq!((&error, error.landed()), (&Error::NotStored, Landed::Refused));
+        assert_eq!(client.get("key").unwrap().expect("a hit"), "first");
+        assert_eq!(client.delete("key"), Ok(true));
+        client.run(Store::add("key", "third").unwrap().flags(7)).unwrap();
+        let hit = client.get("key").unwrap().expect("a hit");
+        assert_eq!((&hit.data[..], hit.flags), (&b"third"[..], 7));
+    });
+}
+
+pub(super) fn a_replace_stores_only_over_what_is_there() {
+    on_each_socket(|client| {
+        let error = client.replace("key", "first", Expiry::Never).unwrap_err();
+        assert_eq!((&error, error.landed()), (&Error::NotStored, Landed::Refused));
+        assert_eq!(client.get("key"), Ok(None));
+        client.run(Store::set("key", "second").unwrap().flags(7)).unwrap();
+        assert_eq!(client.replace("key", "third", Expiry::Never), Ok(()));
+        let hit = client.get("key").unwrap().expect("a hit");
+        assert_eq!((&hit.data[..], hit.flags), (&b"third"[..], 0));
+    });
+}
+
+pub(super) fn an_add_and_a_replace_have_an_expiry() {
+    let (servers, addresses) = servers(1);
+    let client = client(&addresses);
+    client.add("key", "value", HOUR).unwrap();
+    assert_hours_left(&servers[0], "key", 1);
+    client.replace("key", "value", 2 * HOUR).unwrap();
+    assert_hours_left(&servers[0], "key", 2);
+    client.replace("key", "value", Expiry::Never).unwrap();
+    assert_eq!(ask(&servers[0], "mg key t"), "HD t-1");
+}
+
+pub(super) fn data_is_put_behind_and_before_a_value() {
+    on_each_socket(|client| {
+        client.set("key", "b", Expiry::Never).unwrap();
+        for (before, behind) in [("a", "c"), ("", ""), ("\r\n", "END\r\n")] {
+            assert_eq!(client.append("key", behind), Ok(()));
+            assert_eq!(client.prepend("key", before), Ok(()));
+        }
+        assert_eq!(client.get("key").unwrap().expect("a hit"), "\r\nabcEND\r\n");
+    });
+}
+
+pub(super) fn nothing_is_put_behind_or_before_what_is_missing() {
+    on_each_socket(|client| {
+        for result in [client.append("key", "x"), client.prepend("key", "x")] {
+            assert_eq!(result, Err(Error::NotStored));
+        }
+        assert_eq!(client.get("key"), Ok(None));
+    });
+}
+
+pub(super) fn what_is_put_behind_or_before_keeps_flags_and_expiry() {
+    let (servers, addresses) = servers(1);
+    let client = client(&addresses);
+    client.run(Store::set("key", "b").unwrap().flags(7).expiry(HOUR)).unwrap();
+    client.append("key", "c").unwrap();
+    client.prepend("key", "a").unwrap();
+    // Even if they are given.
+    client.run(Store::append("key", "d").unwrap().flags(9).expiry(9 * HOUR)).unwrap();
+    client.run(Store::prepend("key", "_").unwrap().flags(9).expiry(Duration::ZERO)).unwrap();
+    let hit = client.get("key").unwrap().expect("a hit");
+    assert_eq!((&hit.data[..], hit.flags), (&b"_abcd"[..], 7));
+    assert_hours_left(&servers[0], "key", 1);
+}
+
+pub(super) fn a_value_that_would_become_too_large_stays_as_it_is() {
+    on_each_socket(|client| {
+        let value = vec![b'v'; 900_000];
+        client.set("key", &value, Expiry::Never).unwrap();
+        for result in [client.append("key", &value), client.prepend("key", &value)] {
+            assert_eq!(result, Err(Error::NotStored));
+        }
+        assert!(client.get("key").unwrap().expect("a hit") == value[..]);
+    });
+}
+
+pub(super) fn a_cas_stores_over_the_version_that_was_fetched() {
+    on_each_socket(|client| {
+        client.run(Store::set("key", "first").unwrap().flags(7)).unwrap();
+        let fetched = client.gets("key").unwrap().expect("a hit").cas.expect("a cas");
+        client.run(Store::cas("key", "second", fetched).unwrap().flags(8)).unwrap();
+        let hit = client.gets("key").unwrap().expect("a hit");
+        assert_eq!((&hit.data[..], hit.flags), (&b"second"[..], 8));
+        assert_ne!(hit.cas, Some(fetched));
+        assert_eq!(client.cas("key", "third", Expiry::Never, hit.cas.expect("a cas")), Ok(()));
+        assert_eq!(client.get("key").unwrap().expect("a hit"), "third");
+    });
+}
+
+pub(super) fn a_cas_fails_when_the_item_has_changed_or_is_gone() {
+    on_each_socket(|client| {
+        client.set("key", "first", Expiry::Never).unwrap();
+        let fetched = client.gets("key").unwrap().expect("a hit").cas.expect("a cas");
+        client.set("key", "second", Expiry::Never).unwrap();
+        for cas in [fetched, u64::MAX] {
+            let error = client.cas("key", "third", Expiry::Never, cas).unwrap_err();
+            assert_eq!((&error, error.landed()), (&Error::Exists, Landed::Refused));
+        }
+        assert_eq!(client.get("key").unwrap().expect("a hit"), "second");
+        assert_eq!(client.delete("key"), Ok(true));
+        let error = client.cas("key", "third", Expiry::Never, fetched).unwrap_err();
+        assert_eq!((&error, error.landed()), (&Error::NotFound, Landed::Refused));
+        assert_eq!(client.get("key"), Ok(None));
+    });
+}
+
+pub(super) fn a_cas_has_an_expiry() {
+    let (servers, addresses) = servers(1);
+    let client = client(&addresses);
+    client.set("key", "value", Expiry::Never).unwrap();
+    let cas = client.gets("key").unwrap().expect("a hit").cas.expect("a cas");
+    client.cas("key", "value", HOUR, cas).unwrap();
+    assert_hours_left(&servers[0], "key", 1);
+}

@@ -1,0 +1,91 @@
+//! Versions of items, and a new expiry for what is there.
+
+use std::time::Duration;
+
+use memcached2_proto::{Dialect, Expiry, Options, Store};
+
+use super::setting::{HOUR, PATIENT, ask, assert_hours_left, client, on_each_socket, servers};
+use crate::subject::Client;
+
+/// Runs a case in both dialects, each with a server of its own.
+fn in_each_dialect(case: impl Fn(&Client, &memcached2_testkit::Memcached)) {
+    for dialect in [Dialect::Text, Dialect::Meta] {
+        let (servers, addresses) = servers(1);
+        let options = Options::default().timeout(PATIENT).dialect(dialect);
+        case(&Client::with_options(&addresses, options).expect("the address is right"), &servers[0]);
+    }
+}
+
+pub(super) fn a_gets_returns_the_version_of_the_item() {
+    on_each_socket(|client| assert_eq!(client.gets("key"), Ok(None)));
+    in_each_dialect(|client, server| {
+        assert_eq!(client.gets("key"), Ok(None));
+        client.run(Store::set("key", "value").unwrap().flags(7)).unwrap();
+        let hit = client.gets("key").unwrap().expect("a hit");
+        assert_eq!((&hit.data[..], hit.flags), (&b"value"[..], 7));
+        assert_eq!(ask(server, "mg key c"), format!("HD c{}", hit.cas.expect("a cas")));
+        assert_eq!(client.gets("key").unwrap().expect("a hit").cas, hit.cas);
+        client.set("key", "value", Expiry::Never).unwrap();
+        assert_ne!(client.gets("key").unwrap().expect("a hit").cas, hit.cas);
+    });
+}
+
+pub(super) fn a_gat_returns_the_value_and_changes_its_expiry() {
+    on_each_socket(|client| assert_eq!(client.gat("key", HOUR), Ok(None)));
+    in_each_dialect(|client, server| {
+        assert_eq!(client.gat("key", HOUR), Ok(None));
+        client.run(Store::set("key", "value").unwrap().flags(7)).unwrap();
+        assert_eq!(ask(server, "mg key t"), "HD t-1");
+        for hours in [1, 24, 31 * 24] {
+            let hit = client.gat("key", hours * HOUR).unwrap().expect("a hit");
+            assert_eq!((&hit.data[..], hit.flags, hit.cas), (&b"value"[..], 7, None));
+            assert_hours_left(server, "key", hours);
+        }
+        assert_eq!(client.gat("key", Expiry::Never).unwrap().expect("a hit"), "value");
+        assert_eq!(ask(server, "mg key t"), "HD t-1");
+    });
+}
+
+pub(super) fn a_gats_returns_the_version_and_changes_the_expiry() {
+    on_each_socket(|client| assert_eq!(client.gats("key", HOUR), Ok(None)));
+    in_each_dialect(|client, server| {
+        assert_eq!(client.gats("key", HOUR), Ok(None));
+        client.set("key", "value", Expiry::Never).unwrap();
+        let hit = client.gats("key", HOUR).unwrap().expect("a hit");
+        assert_eq!(hit, "value");
+        assert_hours_left(server, "key", 1);
+        // To give an expiry makes no new version.
+        let cas = hit.cas.expect("a cas");
+        assert_eq!(client.cas("key", "new", Expiry::Never, cas), Ok(()));
+        assert_eq!(client.get("key").unwrap().expect("a hit"), "new");
+    });
+}
+
+pub(super) fn a_gat_with_an_expiry_that_has_passed_is_the_last_hit() {
+    in_each_dialect(|client, _| {
+        client.set("key", "value", Expiry::Never).unwrap();
+        assert_eq!(client.gat("key", Duration::ZERO).unwrap().expect("a hit"), "value");
+        assert_eq!(client.get("key"), Ok(None));
+    });
+}
+
+pub(super) fn a_touch_tells_whether_there_is_an_item_and_changes_its_expiry() {
+    on_each_socket(|client| {
+        assert_eq!(client.touch("key", HOUR), Ok(false));
+        client.set("key", "value", Expiry::Never).unwrap();
+        assert_eq!(client.touch("key", HOUR), Ok(true));
+        assert_eq!(client.get("key").unwrap().expect("a hit"), "value");
+        assert_eq!(client.touch("key", Duration::ZERO), Ok(true));
+        assert_eq!(client.get("key"), Ok(None));
+        assert_eq!(client.touch("key", HOUR), Ok(false));
+    });
+    let (servers, addresses) = servers(1);
+    let client = client(&addresses);
+    client.set("key", "value", Expiry::Never).unwrap();
+    for hours in [1, 31 * 24] {
+        assert_eq!(client.touch("key", hours * HOUR), Ok(true));
+        assert_hours_left(&servers[0], "key", hours);
+    }
+    assert_eq!(client.touch("key", Expiry::Never), Ok(true));
+    assert_eq!(ask(&servers[0], "mg key t"), "HD t-1");
+}
