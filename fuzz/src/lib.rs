@@ -79,7 +79,7 @@ pub fn connection(data: &[u8]) {
     let mut tag = 0;
     while let Some(step) = script.next() {
         let argument = script.next().unwrap_or_default();
-        match step % 8 {
+        match step % 10 {
             0..=2 => {
                 tag += 1;
                 if submit(&mut connection, argument, now, tag).is_ok() {
@@ -95,6 +95,18 @@ pub fn connection(data: &[u8]) {
                     connection.forget(*ticket);
                 }
             }
+            8 => {
+                let withdrawn = open
+                    .iter()
+                    .map(|(tag, ticket)| (*tag, *ticket))
+                    .min_by_key(|(tag, _)| (tag ^ u32::from(argument)) & 7);
+                if let Some((tag, ticket)) = withdrawn {
+                    if connection.withdraw(ticket) {
+                        open.remove(&tag);
+                    }
+                }
+            }
+            9 => assert!(connection.filled(0).is_err(), "the end of the stream was taken for a pause"),
             _ => {
                 let bytes: Vec<u8> = script.by_ref().take(usize::from(argument)).collect();
                 feed(&mut connection, &bytes);
