@@ -1,0 +1,301 @@
+//! Typed requests, made from the bytes of a transcript, and their results in the words of its `R:` lines.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use memcached2_proto::{
+    Arith, Call, Command, Connection, Delete, Dialect, Error, Expiry, Few, FlushAll, Get, GetMany, Gets, Landed, Now,
+    Reply, Router, Store, Touch, Value, Verbosity, Version, VersionText,
+};
+
+/// A moment, the same in every test.
+pub(crate) fn now() -> Now {
+    Now::fixed(Instant::now(), at(1_800_000_000))
+}
+
+fn at(unix: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(unix)
+}
+
+fn one_server() -> Router {
+    Router::parse(["server"]).expect("the name of a server")
+}
+
+/// A request of a transcript.
+#[derive(Debug, Clone)]
+pub(crate) enum Request {
+    Get(Vec<u8>, Dialect),
+    Gets(Vec<u8>, Dialect, Fetch),
+    GetMany(Vec<Vec<u8>>, Fetch),
+    Store { verb: Verb, key: Vec<u8>, flags: u32, expiry: Expiry, data: Vec<u8> },
+    Delete(Vec<u8>),
+    Incr(Vec<u8>, u64),
+    Decr(Vec<u8>, u64),
+    Touch(Vec<u8>, Expiry),
+    FlushAll(Option<Expiry>),
+    Verbosity(u32),
+    Version,
+}
+
+/// What is fetched besides values and flags, and the expiry that is given.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Fetch {
+    cas: bool,
+    touch: Option<Expiry>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Verb {
+    Set,
+    Add,
+    Replace,
+    Append,
+    Prepend,
+    Cas(u64),
+}
+
+impl Fetch {
+    fn cas() -> Self {
+        Self { cas: true, touch: None }
+    }
+
+    fn touching(exptime: &[u8]) -> Self {
+        Self { cas: false, touch: Some(expiry_of(exptime)) }
+    }
+
+    fn and_cas(self) -> Self {
+        Self { cas: true, ..self }
+    }
+
+    fn one(self, key: &[u8]) -> Result<Gets<'_>, Error> {
+        let get = Get::new(key)?;
+        Ok(match self.touch {
+            None => get.with_cas(),
+            Some(expiry) if self.cas => get.with_cas().touch(expiry),
+            Some(expiry) => get.touch(expiry),
+        })
+    }
+
+    fn many(self, keys: &[Vec<u8>]) -> Result<GetMany<'_>, Error> {
+        let many = GetMany::new(keys)?;
+        let many = if self.cas { many.with_cas() } else { many };
+        Ok(match self.touch {
+            None => many,
+            Some(expiry) => many.touch(expiry),
+        })
+    }
+}
+
+impl Verb {
+    fn of<'k, 'v>(self, key: &'k [u8], data: &'v [u8]) -> Result<Store<'k, 'v>, Error> {
+        match self {
+            Self::Set => Store::set(key, data),
+            Self::Add => Store::add(key, data),
+            Self::Replace => Store::replace(key, data),
+            Self::Append => Store::append(key, data),
+            Self::Prepend => Store::prepend(key, data),
+            Self::Cas(cas) => Store::cas(key, data, cas),
+        }
+    }
+}
+
+impl Request {
+    /// Reads requests from the bytes that a client sends.
+    #[track_caller]
+    pub(crate) fn parse(mut bytes: &[u8]) -> Vec<Self> {
+        let mut requests = Vec::new();
+        while !bytes.is_empty() {
+            let end = bytes.windows(2).position(|pair| pair == b"\r\n").expect("a request line ends with CR LF");
+            let (line, rest) = (&bytes[..end], &bytes[end + 2..]);
+            bytes = rest;
+            let words: Vec<_> = line.split(|byte| *byte == b' ').collect();
+            let key = |at: usize| words[at].to_vec();
+            let keys = |from: usize| words[from..].iter().map(|key| key.to_vec()).collect();
+            let mut store = |verb| {
+                let (data, rest) = bytes.split_at(number(words[4]) as usize);
+                bytes = rest.strip_prefix(b"\r\n").expect("a data block ends with CR LF");
+                let expiry = expiry_of(words[3]);
+                Self::Store { verb, key: key(1), flags: small(words[2]), expiry, data: data.to_vec() }
+            };
+            requests.push(match words[..] {
+                [b"get", _] => Self::Get(key(1), Dialect::Text),
+                [b"gets", _] => Self::Gets(key(1), Dialect::Text, Fetch::cas()),
+                [b"gat", exptime, _] => Self::Gets(key(2), Dialect::Text, Fetch::touching(exptime)),
+                [b"gats", exptime, _] => Self::Gets(key(2), Dialect::Text, Fetch::touching(exptime).and_cas()),
+                [b"mg", _, b"k", b"f", b"v"] => Self::Get(key(1), Dialect::Meta),
+                [b"mg", _, b"k", b"f", b"c", b"v"] => Self::Gets(key(1), Dialect::Meta, Fetch::cas()),
+                [b"mg", _, b"k", b"f", b"v", [b'T', exptime @ ..]] => {
+                    Self::Gets(key(1), Dialect::Meta, Fetch::touching(exptime))
+                }
+                [b"mg", _, b"k", b"f", b"c", b"v", [b'T', exptime @ ..]] => {
+                    Self::Gets(key(1), Dialect::Meta, Fetch::touching(exptime).and_cas())
+                }
+                [b"get", ..] => Self::GetMany(keys(1), Fetch::default()),
+                [b"gets", ..] => Self::GetMany(keys(1), Fetch::cas()),
+                [b"gat", exptime, ..] => Self::GetMany(keys(2), Fetch::touching(exptime)),
+                [b"gats", exptime, ..] => Self::GetMany(keys(2), Fetch::touching(exptime).and_cas()),
+                [b"set", _, _, _, _] => store(Verb::Set),
+                [b"add", _, _, _, _] => store(Verb::Add),
+                [b"replace", _, _, _, _] => store(Verb::Replace),
+                [b"append", _, _, _, _] => store(Verb::Append),
+                [b"prepend", _, _, _, _] => store(Verb::Prepend),
+                [b"cas", _, _, _, _, cas] => store(Verb::Cas(number(cas))),
+                [b"delete", b"noreply", b"0"] | [b"delete", _] => Self::Delete(key(1)),
+                [b"incr", _, by] => Self::Incr(key(1), number(by)),
+                [b"decr", _, by] => Self::Decr(key(1), number(by)),
+                [b"touch", _, exptime] => Self::Touch(key(1), expiry_of(exptime)),
+                [b"flush_all"] => Self::FlushAll(None),
+                [b"flush_all", exptime] => Self::FlushAll(Some(expiry_of(exptime))),
+                [b"verbosity", level] => Self::Verbosity(small(level)),
+                [b"version"] => Self::Version,
+                _ => panic!("no request that the tests know: {}", line.escape_ascii()),
+            });
+        }
+        requests
+    }
+
+    pub(crate) fn submit(&self, connection: &mut Connection, tag: u32) -> Result<(), Error> {
+        match self {
+            Self::Get(key, dialect) => {
+                connection.speak(*dialect);
+                connection.submit(&Get::new(key)?, now(), tag)
+            }
+            Self::Gets(key, dialect, fetch) => {
+                connection.speak(*dialect);
+                connection.submit(&fetch.one(key)?, now(), tag)
+            }
+            Self::GetMany(keys, fetch) => {
+                let router = one_server();
+                let mut call = Call::new(fetch.many(keys)?, &router, now());
+                let [asked] = call.asked() else { panic!("the keys fit one line") };
+                connection.submit(asked.part(), now(), tag)
+            }
+            Self::Store { verb, key, flags, expiry, data } => {
+                connection.submit(&verb.of(key, data)?.flags(*flags).expiry(*expiry), now(), tag)
+            }
+            Self::Delete(key) => connection.submit(&Delete::new(key)?, now(), tag),
+            Self::Incr(key, by) => connection.submit(&Arith::incr(key, *by)?, now(), tag),
+            Self::Decr(key, by) => connection.submit(&Arith::decr(key, *by)?, now(), tag),
+            Self::Touch(key, expiry) => connection.submit(&Touch::new(key, *expiry)?, now(), tag),
+            Self::FlushAll(None) => connection.submit(&FlushAll::now(), now(), tag),
+            Self::FlushAll(Some(when)) => connection.submit(&FlushAll::at(*when), now(), tag),
+            Self::Verbosity(level) => connection.submit(&Verbosity(*level), now(), tag),
+            Self::Version => connection.submit(&Version, now(), tag),
+        }
+    }
+
+    /// The answer of the typed command, in the words of the `R:` lines.
+    pub(crate) fn result(&self, replies: Few<Reply>, end: Result<(), (Error, Landed)>) -> String {
+        if let (Err((error, landed)), false) = (&end, matches!(self, Self::GetMany(..))) {
+            return format!("{}, {}", kind(error), word(*landed));
+        }
+        let end = end.map_err(|(error, _)| error);
+        let answer = match self {
+            Self::Get(key, _) => Get::new(key).and_then(|get| get.answer(replies, end)).map(found),
+            Self::Gets(key, _, fetch) => fetch.one(key).and_then(|gets| gets.answer(replies, end)).map(found),
+            Self::GetMany(keys, fetch) => return many(keys, *fetch, replies, end),
+            Self::Store { verb, key, data, .. } => {
+                verb.of(key, data).and_then(|store| store.answer(replies, end)).map(|()| "stored".to_owned())
+            }
+            Self::Delete(key) => Delete::new(key)
+                .and_then(|delete| delete.answer(replies, end))
+                .map(|deleted| if deleted { "deleted" } else { "not found" }.to_owned()),
+            Self::Incr(key, by) => Arith::incr(key, *by).and_then(|incr| incr.answer(replies, end)).map(counted),
+            Self::Decr(key, by) => Arith::decr(key, *by).and_then(|decr| decr.answer(replies, end)).map(counted),
+            Self::Touch(key, expiry) => Touch::new(key, *expiry)
+                .and_then(|touch| touch.answer(replies, end))
+                .map(|touched| if touched { "touched" } else { "not found" }.to_owned()),
+            Self::FlushAll(_) => FlushAll::now().answer(replies, end).map(|()| "ok".to_owned()),
+            Self::Verbosity(level) => Verbosity(*level).answer(replies, end).map(|()| "ok".to_owned()),
+            Self::Version => Version.answer(replies, end).map(|text| version(&text)),
+        };
+        answer.unwrap_or_else(|error| match &error {
+            Error::Protocol { landed, .. } => format!("protocol, {}", word(*landed)),
+            error => kind(error),
+        })
+    }
+}
+
+fn number(text: &[u8]) -> u64 {
+    let text = std::str::from_utf8(text).expect("a number is text");
+    text.parse().unwrap_or_else(|_| panic!("no number: {text}"))
+}
+
+fn small(text: &[u8]) -> u32 {
+    number(text).try_into().expect("a number of 32 bits")
+}
+
+fn counted(number: Option<u64>) -> String {
+    number.map_or_else(|| "not found".to_owned(), |number| number.to_string())
+}
+
+fn expiry_of(exptime: &[u8]) -> Expiry {
+    const MONTH: u64 = 30 * 24 * 60 * 60;
+    match exptime {
+        b"0" => Expiry::Never,
+        b"-1" => Expiry::After(Duration::ZERO),
+        _ => match number(exptime) {
+            seconds @ ..=MONTH => Expiry::After(Duration::from_secs(seconds)),
+            seconds => Expiry::At(at(seconds)),
+        },
+    }
+}
+
+fn found(value: Option<Value>) -> String {
+    /// A value that a person would not read is told by its length.
+    const SHOWN: usize = 64;
+    let Some(Value { data, flags, cas, .. }) = value else { return "miss".to_owned() };
+    let data = match data.len() {
+        ..=SHOWN => format!("\"{}\"", data.escape_ascii()),
+        length => format!("{length} bytes"),
+    };
+    match cas {
+        None => format!("hit {flags} {data}"),
+        Some(cas) => format!("hit {flags} {data} cas {cas}"),
+    }
+}
+
+/// The answers to all keys, with the merge that the clients use.
+fn many(keys: &[Vec<u8>], fetch: Fetch, replies: Few<Reply>, end: Result<(), Error>) -> String {
+    let router = one_server();
+    let mut call = Call::new(fetch.many(keys).expect("keys"), &router, now());
+    let [asked] = call.asked() else { panic!("the keys fit one line") };
+    let count = replies.as_slice().len();
+    replies.into_iter().zip(1..).for_each(|(reply, number)| asked.hear(reply, number == count));
+    if let Err(error) = end {
+        asked.fail(error, false);
+    }
+    let results = call.finish().expect("each key has a result of its own");
+    let words: Vec<_> = results.into_iter().map(|result| result.map_or_else(|error| kind(&error), found)).collect();
+    words.join(" | ")
+}
+
+fn version(text: &VersionText) -> String {
+    match text.numbers() {
+        Some((major, minor, patch)) => format!("version \"{text}\" {major} {minor} {patch}"),
+        None => format!("version \"{text}\""),
+    }
+}
+
+/// The kind of an error, and the line of a refusal.
+pub(crate) fn kind(error: &Error) -> String {
+    match error {
+        Error::Refused { line, .. } => return format!("refused {}", line.escape_debug()),
+        Error::NonNumeric => "non-numeric",
+        Error::NotStored => "not stored",
+        Error::Exists => "exists",
+        Error::NotFound => "gone",
+        Error::Connect { .. } => "connect",
+        Error::Disconnected { .. } => "disconnected",
+        Error::Protocol { .. } => "protocol",
+        _ => return format!("{error:?}"),
+    }
+    .to_owned()
+}
+
+pub(crate) fn word(landed: Landed) -> &'static str {
+    match landed {
+        Landed::NotSent => "not sent",
+        Landed::Refused => "refused",
+        Landed::Unknown => "unknown",
+    }
+}
