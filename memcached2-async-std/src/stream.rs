@@ -1,8 +1,8 @@
 //! The socket: connecting, and the task that drives it.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io::{self, IoSlice};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -11,22 +11,13 @@ use async_std::net::{TcpStream, ToSocketAddrs};
 use async_std::os::unix::net::UnixStream;
 use async_std::task::sleep;
 use futures_io::{AsyncRead, AsyncWrite};
+use memcached2_proto::Address;
 use memcached2_proto::mux::{Alarm, Driver, Duplex};
-use memcached2_proto::{Address, Error};
 
 /// Connects, then serves the callers until the connection ends.
-pub(crate) async fn drive(address: Address, connect_timeout: Duration, mut driver: Driver) {
-    let mut alarm = Timer { set: None };
-    let mut connecting = pin!(async_std::io::timeout(connect_timeout, connect(&address, connect_timeout)));
-    let connected = poll_fn(|cx| match connecting.as_mut().poll(cx) {
-        Poll::Ready(connected) => Poll::Ready(Some(connected)),
-        Poll::Pending => driver.poll_connecting(cx, &mut alarm).map(|()| None),
-    });
-    match connected.await {
-        Some(Ok(mut socket)) => poll_fn(|cx| driver.poll(cx, &mut socket, &mut alarm)).await,
-        Some(Err(error)) => driver.end(&Error::connect(&error)),
-        None => {}
-    }
+pub(crate) async fn drive(address: Address, connect_timeout: Duration, driver: Driver) {
+    let connecting = async_std::io::timeout(connect_timeout, connect(&address, connect_timeout));
+    driver.run(connecting, Timer { set: None }).await;
 }
 
 /// A connected socket.

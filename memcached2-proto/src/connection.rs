@@ -1,9 +1,10 @@
 //! The state machine of one connection: bytes out, bytes in, and who is waiting for which reply.
 
+mod refusal;
 mod sending;
 
 use std::collections::VecDeque;
-use std::io::{self, IoSlice};
+use std::io::IoSlice;
 
 use self::sending::Sending;
 use crate::command::{Command, Dialect, Version, VersionText};
@@ -353,22 +354,15 @@ impl Connection {
     /// Weighs an error line: the answer to its request, or the end of the connection.
     #[cold]
     fn weigh(&mut self, line: &str, shape: Shape, end: u64) -> Result<(), Error> {
-        if line.as_bytes().starts_with(FULL) && !self.served {
+        if refusal::is_of_a_full_server(line.as_bytes()) && !self.served {
             // The server has read nothing.
             self.sending.unsend();
-            let error = io::Error::new(io::ErrorKind::ConnectionRefused, line);
-            return Err(self.fail(Error::connect(&error)));
+            return Err(self.fail(refusal::full()));
         }
         if !self.sending.has_begun() {
             return Err(self.premature());
         }
-        let in_step = match shape {
-            // Servers disagree on whether END follows, unless one key was asked.
-            Shape::Values => false,
-            // The block that was sent with the request must have been swallowed, not read as commands.
-            Shape::Stored => SWALLOWED.contains(&line),
-            _ => end <= self.sending.written(),
-        };
+        let in_step = refusal::leaves_in_step(line, shape, end <= self.sending.written());
         if !in_step {
             // The refusal itself is this request's answer; nothing behind it can be trusted.
             self.failed = Some(Error::disconnected("closed, since the server may be out of step after an error"));
@@ -385,16 +379,16 @@ impl Connection {
         }
     }
 
-    /// Whether what came unasked is the beginning of the line of a server that is full.
+    /// Whether what came unasked may become the line of a server that is full.
     fn may_be_full(&self) -> bool {
-        !self.served && FULL.starts_with(self.decoder.pending()) && self.decoder.pending().len() < FULL.len()
+        !self.served && refusal::begins_that_of_a_full_server(self.decoder.pending())
     }
 
     #[cold]
     fn unasked(&mut self) -> Error {
         let came = self.decoder.pending();
-        let error = match came.starts_with(FULL) && !self.served {
-            true => Error::connect(&io::Error::new(io::ErrorKind::ConnectionRefused, String::from_utf8_lossy(FULL))),
+        let error = match refusal::is_of_a_full_server(came) && !self.served {
+            true => refusal::full(),
             false => Error::protocol(format!("got \"{}\" unasked", came[..came.len().min(64)].escape_ascii())),
         };
         self.fail(error)
@@ -444,15 +438,3 @@ impl Connection {
 
 /// The reason of a connection that the server has ended.
 const ENDED: &str = "the server closed it";
-
-/// What a server says to whoever connects while it has as many connections as it may have (`-c`), before it reads a byte.
-const FULL: &[u8] = b"ERROR Too many open connections";
-
-/// The error lines after which a server has read the whole data block of the request as data
-/// (memcached 1.4.15 to 1.6.45 and its proxy, probed).
-const SWALLOWED: [&str; 4] = [
-    "SERVER_ERROR object too large for cache",
-    "SERVER_ERROR out of memory storing object",
-    "SERVER_ERROR Out of memory during read",
-    "SERVER_ERROR backend failure",
-];

@@ -1,13 +1,12 @@
 //! The socket: connecting, and the task that drives it.
 
-use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use memcached2_proto::Address;
 use memcached2_proto::mux::{Alarm, Driver, Duplex};
-use memcached2_proto::{Address, Error};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 #[cfg(unix)]
 use tokio::net::UnixStream;
@@ -16,19 +15,13 @@ use tokio::task::unconstrained;
 use tokio::time::{Sleep, sleep_until, timeout};
 
 /// Connects, then serves the callers until the connection ends.
-pub(crate) async fn drive(address: Address, connect_timeout: Duration, mut driver: Driver) {
-    let mut alarm = Timer { sleep: Box::pin(sleep_until(Instant::now().into())), set: None };
-    let mut connecting = pin!(timeout(connect_timeout, connect(&address, connect_timeout)));
-    let connected = poll_fn(|cx| match connecting.as_mut().poll(cx) {
-        Poll::Ready(Ok(connected)) => Poll::Ready(Some(connected)),
-        Poll::Ready(Err(elapsed)) => Poll::Ready(Some(Err(elapsed.into()))),
-        Poll::Pending => driver.poll_connecting(cx, &mut alarm).map(|()| None),
-    });
-    match connected.await {
-        Some(Ok(mut socket)) => poll_fn(|cx| driver.poll(cx, &mut socket, &mut alarm)).await,
-        Some(Err(error)) => driver.end(&Error::connect(&error)),
-        None => {}
-    }
+pub(crate) async fn drive(address: Address, connect_timeout: Duration, driver: Driver) {
+    let alarm = Timer { sleep: Box::pin(sleep_until(Instant::now().into())), set: None };
+    let connecting = async {
+        let connected = timeout(connect_timeout, connect(&address, connect_timeout)).await;
+        connected.unwrap_or_else(|elapsed| Err(elapsed.into()))
+    };
+    driver.run(connecting, alarm).await;
 }
 
 /// A connected socket.

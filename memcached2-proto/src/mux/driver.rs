@@ -1,6 +1,8 @@
 //! The side of a shared connection that owns the socket.
 
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -38,9 +40,8 @@ pub trait Alarm {
 
 /// Drives one shared connection: it takes what callers have encoded, writes, reads, and hands out the replies.
 ///
-/// The transport runs it in a task of its own, and whenever the task is woken calls [`Driver::poll_connecting`] while
-/// it connects, then [`Driver::poll`]. When the driver is dropped, everybody who waits gets an answer, and the next
-/// caller opens another connection.
+/// The transport runs it in a task of its own: [`Driver::run`] is all of it, for those who do not poll by hand. When the
+/// driver is dropped, everybody who waits gets an answer, and the next caller opens another connection.
 #[derive(Debug)]
 pub struct Driver {
     mux: Arc<Mux>,
@@ -80,6 +81,20 @@ impl Driver {
             ended: false,
         };
         (driver, mux)
+    }
+
+    /// Waits for `connecting`, then serves the callers until the connection ends: all that a driver's task does.
+    pub async fn run<S: Duplex>(mut self, connecting: impl Future<Output = io::Result<S>>, mut alarm: impl Alarm) {
+        let mut connecting = pin!(connecting);
+        let connected = poll_fn(|cx| match connecting.as_mut().poll(cx) {
+            Poll::Ready(connected) => Poll::Ready(Some(connected)),
+            Poll::Pending => self.poll_connecting(cx, &mut alarm).map(|()| None),
+        });
+        match connected.await {
+            Some(Ok(mut socket)) => poll_fn(|cx| self.poll(cx, &mut socket, &mut alarm)).await,
+            Some(Err(error)) => self.end(&Error::connect(&error)),
+            None => {}
+        }
     }
 
     /// Keeps the callers' deadlines while the connection is being made. `Ready` when the client is gone and nobody waits:
