@@ -1,7 +1,7 @@
 //! What can go wrong, and whether the request may have taken effect all the same.
 
-use std::io;
 use std::sync::Arc;
+use std::{fmt, io};
 
 use crate::key::KeyProblem;
 use crate::uri::UriProblem;
@@ -39,6 +39,12 @@ pub enum Error {
         /// The most that can be sent.
         limit: usize,
     },
+    /// The value is not what it should be read as, or cannot be said in bytes.
+    #[error("cannot convert the value: {reason}")]
+    Value {
+        /// What is wrong with it.
+        reason: Arc<str>,
+    },
     /// The client was made without a server.
     #[error("no server to ask: name at least one when the client is made")]
     NoServers,
@@ -51,6 +57,9 @@ pub enum Error {
     /// There is no item any more whose `cas` could be compared, so nothing was stored.
     #[error("not stored: the item is gone")]
     NotFound,
+    /// The item has another value than the one whose version was to be fetched anew, or is gone.
+    #[error("the stored value is not the one expected any more: fetch it, and decide again")]
+    CasRefresh,
     /// The stored value is not a decimal number of at most 20 digits, so it cannot be counted up or down.
     #[error("cannot increment or decrement: the stored value is not a number")]
     NonNumeric,
@@ -108,7 +117,7 @@ pub enum Error {
 /// Whether a request that failed may have taken effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Landed {
-    /// It did not reach the server whole, so it had no effect: it is safe to repeat.
+    /// It did not reach the server whole, or only read something, so it had no effect: it is safe to repeat.
     NotSent,
     /// The server answered no: what was asked was not done. A `set` that memcached refuses as too large, or for lack of
     /// memory, removes the old value all the same.
@@ -117,8 +126,8 @@ pub enum Landed {
     Unknown,
 }
 
-impl std::fmt::Display for Landed {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Landed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotSent => "the request was not sent",
             Self::Refused => "the request was refused",
@@ -141,6 +150,8 @@ impl Error {
             | Self::Uri { .. }
             | Self::Expiry
             | Self::TooLarge { .. }
+            | Self::Value { .. }
+            | Self::CasRefresh
             | Self::NoServers
             | Self::Connect { .. }
             | Self::Closed => Landed::NotSent,
@@ -164,6 +175,13 @@ impl Error {
             | Self::Protocol { server, .. } => server.as_deref(),
             _ => None,
         }
+    }
+
+    /// A value that cannot be converted: for the [`ToValue`](crate::ToValue) and [`FromValue`](crate::FromValue) of types
+    /// of your own.
+    #[must_use]
+    pub fn value(reason: impl fmt::Display) -> Self {
+        Self::Value { reason: Arc::from(reason.to_string()) }
     }
 
     /// The failure to connect, as the operating system tells it.

@@ -67,6 +67,7 @@
 mod call;
 mod command;
 mod connection;
+mod data;
 mod error;
 mod few;
 mod key;
@@ -90,6 +91,7 @@ pub use self::command::{
     Arith, Command, Delete, Dialect, FlushAll, Get, GetPart, Gets, Keyed, Store, Touch, Verbosity, Version, VersionText,
 };
 pub use self::connection::{Abandoned, Connection};
+pub use self::data::{Data, ToValue};
 pub use self::error::{Error, Landed};
 pub use self::few::Few;
 pub use self::key::{Key, KeyProblem};
@@ -102,4 +104,4 @@ pub use self::reply::{AskedKeys, Decoder, Reply, Shape};
 pub use self::router::{Router, ServerId};
 pub use self::time::{Expiry, Now};
 pub use self::uri::{Address, Server, UriProblem};
-pub use self::value::{Data, Value};
+pub use self::value::{FromValue, Value};

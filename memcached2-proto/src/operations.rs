@@ -52,38 +52,33 @@ macro_rules! operations {
             /// Stores a value, whatever was there before.
             ///
             /// Flags and more: `client.run(Store::set(key, value)?.expiry(expiry).flags(7))`.
-            fn set<'v>(key: impl AsRef<[u8]>, value: impl Into<$crate::Data<'v>>, expiry: impl Into<$crate::Expiry>)
-                -> ()
-                = $crate::Store::set(&key, value)?.expiry(expiry);
+            fn set(key: impl AsRef<[u8]>, value: impl $crate::ToValue, expiry: impl Into<$crate::Expiry>) -> ()
+                = $crate::Store::set(&key, &value)?.expiry(expiry);
 
             /// Stores a value if there is none; else [`Error::NotStored`]($crate::Error::NotStored).
-            fn add<'v>(key: impl AsRef<[u8]>, value: impl Into<$crate::Data<'v>>, expiry: impl Into<$crate::Expiry>)
-                -> ()
-                = $crate::Store::add(&key, value)?.expiry(expiry);
+            fn add(key: impl AsRef<[u8]>, value: impl $crate::ToValue, expiry: impl Into<$crate::Expiry>) -> ()
+                = $crate::Store::add(&key, &value)?.expiry(expiry);
 
             /// Stores a value if there is one already; else [`Error::NotStored`]($crate::Error::NotStored).
-            fn replace<'v>(key: impl AsRef<[u8]>, value: impl Into<$crate::Data<'v>>, expiry: impl Into<$crate::Expiry>)
-                -> ()
-                = $crate::Store::replace(&key, value)?.expiry(expiry);
+            fn replace(key: impl AsRef<[u8]>, value: impl $crate::ToValue, expiry: impl Into<$crate::Expiry>) -> ()
+                = $crate::Store::replace(&key, &value)?.expiry(expiry);
 
             /// Puts data behind a value; [`Error::NotStored`]($crate::Error::NotStored) if there is none. Flags and
             /// expiry stay as they are.
-            fn append<'v>(key: impl AsRef<[u8]>, value: impl Into<$crate::Data<'v>>) -> ()
-                = $crate::Store::append(&key, value)?;
+            fn append(key: impl AsRef<[u8]>, value: impl $crate::ToValue) -> () = $crate::Store::append(&key, &value)?;
 
             /// Puts data before a value; [`Error::NotStored`]($crate::Error::NotStored) if there is none. Flags and
             /// expiry stay as they are.
-            fn prepend<'v>(key: impl AsRef<[u8]>, value: impl Into<$crate::Data<'v>>) -> ()
-                = $crate::Store::prepend(&key, value)?;
+            fn prepend(key: impl AsRef<[u8]>, value: impl $crate::ToValue) -> () = $crate::Store::prepend(&key, &value)?;
 
             /// Stores a value if the item is still of the version that `gets` has returned; else
             /// [`Error::Exists`]($crate::Error::Exists), or [`Error::NotFound`]($crate::Error::NotFound) if it is gone.
-            fn cas<'v>(
-                key: impl AsRef<[u8]>, value: impl Into<$crate::Data<'v>>, expiry: impl Into<$crate::Expiry>, cas: u64
-            ) -> () = $crate::Store::cas(&key, value, cas)?.expiry(expiry);
+            fn cas(
+                key: impl AsRef<[u8]>, value: impl $crate::ToValue, expiry: impl Into<$crate::Expiry>, cas: u64
+            ) -> () = $crate::Store::cas(&key, &value, cas)?.expiry(expiry);
 
             /// Stores many values, pairs of key and value, on all servers at once; the results come in their order.
-            fn set_many(items: &[(impl AsRef<[u8]>, impl AsRef<[u8]>)], expiry: impl Into<$crate::Expiry>)
+            fn set_many(items: &[(impl AsRef<[u8]>, impl $crate::ToValue)], expiry: impl Into<$crate::Expiry>)
                 -> $crate::Many<()>
                 = $crate::SetMany::new(items, expiry.into())?;
 
@@ -134,23 +129,56 @@ macro_rules! compositions {
         /// # Errors
         ///
         /// The error of `compute`, or what went wrong in fetching or storing, turned into the same type.
-        pub $($async)* fn cache<D, E>(
+        pub $($async)* fn cache<T, E>(
             &self,
             key: impl AsRef<[u8]>,
             expiry: impl Into<$crate::Expiry>,
-            compute: impl $Fn() -> Result<D, E>,
+            compute: impl $Fn() -> Result<T, E>,
         ) -> Result<$crate::Value, E>
         where
-            D: Into<$crate::Bytes>,
+            T: $crate::ToValue,
             E: From<$crate::Error>,
         {
             let key = key.as_ref();
             if let Some(value) = self.get(key)$($await)*? {
                 return Ok(value);
             }
-            let data: $crate::Bytes = compute()$($await)*?.into();
-            self.set(key, &data, expiry)$($await)*?;
-            Ok($crate::Value::new(data, 0))
+            let computed = compute()$($await)*?;
+            let data = $crate::ToValue::to_value(&computed)?;
+            let flags = data.flags();
+            let value = $crate::Value::new(data.into_bytes(), flags);
+            self.set(key, &value, expiry)$($await)*?;
+            Ok(value)
+        }
+
+        /// Fetches the value of a key as a type of your choice, such as `u64` or `String`; `None` is a miss.
+        ///
+        /// # Errors
+        ///
+        /// Those of `get`, and [`Error::Value`]($crate::Error::Value) when the value cannot be read as a `T`.
+        pub $($async)* fn get_as<T: $crate::FromValue>(
+            &self,
+            key: impl AsRef<[u8]>,
+        ) -> Result<Option<T>, $crate::Error> {
+            self.get(key)$($await)*?.map(T::from_value).transpose()
+        }
+
+        /// Fetches the version of an item that should still have this `value`: what `cas` needs to store over a value
+        /// that was fetched without its version, or stored over since.
+        ///
+        /// # Errors
+        ///
+        /// [`Error::CasRefresh`]($crate::Error::CasRefresh) when the item has another value, or is gone; else those of
+        /// `gets`.
+        pub $($async)* fn refresh_cas(
+            &self,
+            key: impl AsRef<[u8]>,
+            value: &$crate::Value,
+        ) -> Result<$crate::Value, $crate::Error> {
+            match self.gets(key)$($await)*? {
+                Some(fresh) if fresh.data == value.data => Ok(fresh),
+                _ => Err($crate::Error::CasRefresh),
+            }
         }
     };
 }
@@ -161,12 +189,12 @@ macro_rules! compositions {
 macro_rules! __methods {
     ($async:tt $await:tt $(
         $(#[$doc:meta])*
-        fn $name:ident $(<$life:lifetime>)? ($($argument:ident: $type:ty),*) -> $output:ty = $operation:expr;
+        fn $name:ident ($($argument:ident: $type:ty),*) -> $output:ty = $operation:expr;
     )*) => {
         $($crate::__method! {
             $async $await
             $(#[$doc])*
-            fn $name $(<$life>)? ($($argument: $type),*) -> $output = $operation;
+            fn $name ($($argument: $type),*) -> $output = $operation;
         })*
     };
 }
@@ -177,7 +205,7 @@ macro_rules! __methods {
 macro_rules! __method {
     ([$($async:tt)*] [$($await:tt)*]
         $(#[$doc:meta])*
-        fn $name:ident $(<$life:lifetime>)? ($($argument:ident: $type:ty),*) -> $output:ty = $operation:expr;
+        fn $name:ident ($($argument:ident: $type:ty),*) -> $output:ty = $operation:expr;
     ) => {
         $(#[$doc])*
         ///
@@ -185,7 +213,7 @@ macro_rules! __method {
         ///
         /// [`Error`]($crate::Error) lists what can go wrong, and
         /// [`Error::landed`]($crate::Error::landed) says whether the request may have taken effect.
-        pub $($async)* fn $name $(<$life>)? (&self $(, $argument: $type)*) -> Result<$output, $crate::Error> {
+        pub $($async)* fn $name (&self $(, $argument: $type)*) -> Result<$output, $crate::Error> {
             self.run($operation)$($await)*
         }
     };

@@ -5,11 +5,11 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use crate::command::{Command, Dialect};
+use crate::data::Data;
 use crate::error::{Error, Landed};
 use crate::key::Key;
 use crate::reply::{AskedKeys, Shape};
 use crate::time::Now;
-use crate::value::Data;
 
 /// Where requests are encoded: reused bytes, with large shared values queued between them.
 #[derive(Debug, Default)]

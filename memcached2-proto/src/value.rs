@@ -1,6 +1,11 @@
-//! What is stored: a value that came back, and data on its way out.
+//! What comes back: a stored item, and the types that can be read from it.
+
+use std::fmt::Display;
+use std::str::FromStr;
 
 use bytes::Bytes;
+
+use crate::error::Error;
 
 /// A stored item as the server returned it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,7 +25,102 @@ impl Value {
     pub fn new(data: Bytes, flags: u32) -> Self {
         Self { data, flags, cas: None }
     }
+
+    /// The value as text.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Value`] when it is not UTF-8.
+    pub fn as_str(&self) -> Result<&str, Error> {
+        std::str::from_utf8(&self.data).map_err(Error::value)
+    }
+
+    /// Reads the value as text that spells a `T`, such as a number.
+    ///
+    /// Blanks behind it are passed over: memcached leaves them when a number that it counts down gets shorter
+    /// (`doc/protocol.txt` of memcached 1.6.45, "Increment/Decrement").
+    ///
+    /// ```
+    /// use memcached2_proto::{Bytes, Value};
+    ///
+    /// let value = Value::new(Bytes::from_static(b"9 "), 0);
+    /// assert_eq!(value.parse::<u64>(), Ok(9));
+    /// assert!(value.parse::<bool>().is_err());
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Value`] when it is not UTF-8, or spells no `T`.
+    pub fn parse<T: FromStr<Err: Display>>(&self) -> Result<T, Error> {
+        self.as_str()?.trim_end_matches(' ').parse().map_err(Error::value)
+    }
+
+    /// The bytes of the value, without a copy.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        self.data
+    }
 }
+
+/// What a stored item can be read as: bytes, text, whole numbers, `bool`, and types of your own.
+///
+/// `get` returns a [`Value`] and `get_as` any of these; [`ToValue`](crate::ToValue) is the way back, and shows a type of
+/// one's own.
+pub trait FromValue: Sized {
+    /// Reads the item.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read as this type: [`Error::value`] makes such an error.
+    fn from_value(value: Value) -> Result<Self, Error>;
+}
+
+impl FromValue for Value {
+    fn from_value(value: Value) -> Result<Self, Error> {
+        Ok(value)
+    }
+}
+
+impl FromValue for Bytes {
+    fn from_value(value: Value) -> Result<Self, Error> {
+        Ok(value.data)
+    }
+}
+
+impl FromValue for Vec<u8> {
+    fn from_value(value: Value) -> Result<Self, Error> {
+        Ok(value.data.into())
+    }
+}
+
+impl FromValue for String {
+    fn from_value(value: Value) -> Result<Self, Error> {
+        Self::from_utf8(value.data.into()).map_err(|error| Error::value(error.utf8_error()))
+    }
+}
+
+/// `true` and `1` are true, `false` and `0` are false.
+impl FromValue for bool {
+    fn from_value(value: Value) -> Result<Self, Error> {
+        match &value.data[..] {
+            b"true" | b"1" => Ok(true),
+            b"false" | b"0" => Ok(false),
+            _ => Err(Error::value("it is none of true, false, 1 and 0")),
+        }
+    }
+}
+
+macro_rules! numbers {
+    ($($number:ty)*) => {
+        $(impl FromValue for $number {
+            fn from_value(value: Value) -> Result<Self, Error> {
+                value.parse()
+            }
+        })*
+    };
+}
+
+numbers!(u8 u16 u32 u64 usize i8 i16 i32 i64 isize);
 
 impl AsRef<[u8]> for Value {
     fn as_ref(&self) -> &[u8] {
@@ -52,110 +152,45 @@ impl PartialEq<&str> for Value {
     }
 }
 
-/// The bytes of a value to be stored: borrowed, or shared.
-///
-/// Borrowed bytes are copied into the request. Shared ones ([`Bytes`], or a `Vec` or `String` given away) are copied
-/// only while they are small; from [`Data::SHARED_MIN`] bytes on they are written from where they lie.
-#[derive(Debug, Clone)]
-pub struct Data<'v>(Source<'v>);
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-#[derive(Debug, Clone)]
-enum Source<'v> {
-    Borrowed(&'v [u8]),
-    Shared(Bytes),
-}
+    fn value(bytes: &'static [u8]) -> Value {
+        Value::new(Bytes::from_static(bytes), 0)
+    }
 
-impl Data<'_> {
-    /// Shared data of at least this many bytes is not copied: below, a copy costs less than a further slice to write.
-    pub const SHARED_MIN: usize = 16 * 1024;
-
-    /// The most bytes a value can have on the wire: the server reads its length into 32 bits and adds the line end
-    /// (memcached 1.6.45, `process_update_command`). What a server accepts is far less, 1 MiB unless it was started
-    /// with another `-I`.
-    pub const MAX: usize = i32::MAX as usize - 2;
-
-    /// The bytes.
-    #[must_use]
-    #[inline]
-    pub fn as_bytes(&self) -> &[u8] {
-        match &self.0 {
-            Source::Borrowed(bytes) => bytes,
-            Source::Shared(bytes) => bytes,
+    fn read<T: FromValue>(bytes: &'static [u8]) -> Option<T> {
+        match T::from_value(value(bytes)) {
+            Ok(read) => Some(read),
+            Err(Error::Value { .. }) => None,
+            Err(error) => panic!("{error:?}"),
         }
     }
 
-    /// The bytes to be queued without a copy, if they are worth it.
-    #[inline]
-    pub(crate) fn share(&self) -> Option<Bytes> {
-        match &self.0 {
-            Source::Shared(bytes) if bytes.len() >= Self::SHARED_MIN => Some(bytes.clone()),
-            Source::Shared(_) | Source::Borrowed(_) => None,
+    #[test]
+    fn each_type_is_read_from_its_bytes() {
+        assert_eq!(read::<Value>(b"x"), Some(value(b"x")));
+        assert_eq!(read::<Bytes>(b"x"), Some(Bytes::from_static(b"x")));
+        assert_eq!(read::<Vec<u8>>(b"\xff"), Some(vec![0xff]));
+        assert_eq!(read::<String>(b"caf\xc3\xa9"), Some("caf\u{e9}".to_owned()));
+        assert_eq!(read::<String>(b"\xff"), None);
+        for (bytes, expected) in [(&b"true"[..], Some(true)), (b"1", Some(true)), (b"0", Some(false)), (b"yes", None)] {
+            assert_eq!(read::<bool>(bytes), expected);
         }
-    }
-}
-
-impl AsRef<[u8]> for Data<'_> {
-    fn as_ref(&self) -> &[u8] {
-        self.as_bytes()
-    }
-}
-
-impl<'v> From<&'v [u8]> for Data<'v> {
-    fn from(bytes: &'v [u8]) -> Self {
-        Self(Source::Borrowed(bytes))
-    }
-}
-
-impl<'v, const N: usize> From<&'v [u8; N]> for Data<'v> {
-    fn from(bytes: &'v [u8; N]) -> Self {
-        Self(Source::Borrowed(bytes))
-    }
-}
-
-impl<'v> From<&'v str> for Data<'v> {
-    fn from(text: &'v str) -> Self {
-        Self(Source::Borrowed(text.as_bytes()))
-    }
-}
-
-impl<'v> From<&'v Vec<u8>> for Data<'v> {
-    fn from(bytes: &'v Vec<u8>) -> Self {
-        Self(Source::Borrowed(bytes))
-    }
-}
-
-impl<'v> From<&'v String> for Data<'v> {
-    fn from(text: &'v String) -> Self {
-        Self(Source::Borrowed(text.as_bytes()))
-    }
-}
-
-impl<'v> From<&'v Bytes> for Data<'v> {
-    fn from(bytes: &'v Bytes) -> Self {
-        Self(Source::Shared(bytes.clone()))
-    }
-}
-
-impl From<Bytes> for Data<'_> {
-    fn from(bytes: Bytes) -> Self {
-        Self(Source::Shared(bytes))
-    }
-}
-
-impl From<Vec<u8>> for Data<'_> {
-    fn from(bytes: Vec<u8>) -> Self {
-        Self(Source::Shared(bytes.into()))
-    }
-}
-
-impl From<String> for Data<'_> {
-    fn from(text: String) -> Self {
-        Self(Source::Shared(text.into()))
-    }
-}
-
-impl From<Value> for Data<'_> {
-    fn from(value: Value) -> Self {
-        Self(Source::Shared(value.data))
+        for (bytes, expected) in [
+            (&b"18446744073709551615"[..], Some(u64::MAX)),
+            (b"9  ", Some(9)),
+            (b" 9", None),
+            (b"", None),
+            (b"-1", None),
+            (b"18446744073709551616", None),
+        ] {
+            assert_eq!(read::<u64>(bytes), expected);
+        }
+        assert_eq!(read::<i8>(b"-128"), Some(-128));
+        assert_eq!(read::<i8>(b"128"), None);
+        assert_eq!(value(b"2.5").parse::<f64>(), Ok(2.5));
+        assert_eq!(value(b"x").into_bytes(), "x");
     }
 }

@@ -27,7 +27,7 @@ fn main() -> Result<(), Error> {
     }
     println!("get nothing     -> {:?}", client.get("nothing")?);
 
-    client.run(Store::set("picture", vec![0x89, b'P', b'N', b'G'])?.flags(7).expiry(Duration::from_secs(60)))?;
+    client.run(Store::set("picture", &[0x89, b'P', b'N', b'G'])?.flags(7).expiry(Duration::from_secs(60)))?;
     println!("get picture     -> {:?}", client.get("picture")?);
 
     client.set("visits", "41", Expiry::Never)?;

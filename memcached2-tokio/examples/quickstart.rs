@@ -28,7 +28,7 @@ async fn main() -> Result<(), Error> {
     }
     println!("get nothing     -> {:?}", client.get("nothing").await?);
 
-    client.run(Store::set("picture", vec![0x89, b'P', b'N', b'G'])?.flags(7).expiry(Duration::from_secs(60))).await?;
+    client.run(Store::set("picture", &[0x89, b'P', b'N', b'G'])?.flags(7).expiry(Duration::from_secs(60))).await?;
     println!("get picture     -> {:?}", client.get("picture").await?);
 
     client.set("visits", "41", Expiry::Never).await?;

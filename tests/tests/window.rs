@@ -120,7 +120,7 @@ impl Batch {
     fn set(&mut self, data: impl Into<Bytes>) {
         let (key, data) = (self.key(), data.into());
         let length = format!("set {key} 0 0 {}\r\n\r\n", data.len()).len() + data.len();
-        let set = Store::set(&key, data).expect("a set");
+        let set = Store::set(&key, &data).expect("a set");
         self.connection.submit(&set, now(), self.tag()).expect("a request");
         self.asked.push(Asked { length, is_line: true });
     }

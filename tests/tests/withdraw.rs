@@ -10,12 +10,13 @@ use memcached2_proto::{Connection, Data, Delete, Get, Limits, Now, Reply, Store}
 fn submit(connection: &mut Connection) -> Vec<(Vec<u8>, &'static str)> {
     let now = Now::new(Instant::now(), SystemTime::now);
     let large = vec![b'x'; Data::SHARED_MIN];
+    let shared = Data::from(large.clone());
     let set = |key: &str, data: &[u8]| [format!("set {key} 0 0 {}\r\n", data.len()).as_bytes(), data, b"\r\n"].concat();
     let taken = "a request";
     connection.submit(&Get::new("a").expect(taken), now, 0).expect(taken);
-    connection.submit(&Store::set("b", large.clone()).expect(taken), now, 1).expect(taken);
+    connection.submit(&Store::set("b", &shared).expect(taken), now, 1).expect(taken);
     connection.submit(&Store::set("c", "small").expect(taken), now, 2).expect(taken);
-    connection.submit(&Store::set("d", large.clone()).expect(taken), now, 3).expect(taken);
+    connection.submit(&Store::set("d", &shared).expect(taken), now, 3).expect(taken);
     connection.submit(&Get::new("e").expect(taken), now, 4).expect(taken);
     connection.submit(&Delete::new("f").expect(taken), now, 5).expect(taken);
     vec![

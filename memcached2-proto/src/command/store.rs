@@ -1,13 +1,13 @@
 //! Writing: `set`, `add`, `replace`, `append`, `prepend`, `cas`.
 
 use super::{Command, Dialect, Keyed, only, senseless};
+use crate::data::{Data, ToValue};
 use crate::error::Error;
 use crate::few::Few;
 use crate::key::Key;
 use crate::outbox::Outbox;
 use crate::reply::{Reply, Shape};
 use crate::time::{Expiry, Now};
-use crate::value::Data;
 
 /// Stores a value: always, or under a condition.
 ///
@@ -18,7 +18,6 @@ pub struct Store<'k, 'v> {
     verb: Verb,
     key: Key<'k>,
     data: Data<'v>,
-    flags: u32,
     expiry: Expiry,
 }
 
@@ -33,62 +32,87 @@ enum Verb {
 }
 
 impl<'k, 'v> Store<'k, 'v> {
-    /// Stores `data` under `key`, whatever was there before; until it is evicted, and with flags 0.
+    /// Stores `value` under `key`, whatever was there before; until it is evicted.
     ///
     /// # Errors
     ///
-    /// [`Error::Key`] when `key` is none, [`Error::TooLarge`] when the data is longer than [`Data::MAX`].
+    /// [`Error::Key`] when `key` is none, [`Error::TooLarge`] when the value is longer than [`Data::MAX`], and the error of
+    /// its [`ToValue`], if it has one.
     #[inline]
-    pub fn set<K: AsRef<[u8]> + ?Sized>(key: &'k K, data: impl Into<Data<'v>>) -> Result<Self, Error> {
-        Self::new(Verb::Set, key.as_ref(), data.into())
+    pub fn set<K, V>(key: &'k K, value: &'v V) -> Result<Self, Error>
+    where
+        K: AsRef<[u8]> + ?Sized,
+        V: ToValue + ?Sized,
+    {
+        Self::new(Verb::Set, key.as_ref(), value.to_value()?)
     }
 
-    /// Stores `data` if there is nothing under `key`; else [`Error::NotStored`].
+    /// Stores `value` if there is nothing under `key`; else [`Error::NotStored`].
     ///
     /// # Errors
     ///
     /// The same as of [`Store::set`].
-    pub fn add<K: AsRef<[u8]> + ?Sized>(key: &'k K, data: impl Into<Data<'v>>) -> Result<Self, Error> {
-        Self::new(Verb::Add, key.as_ref(), data.into())
+    pub fn add<K, V>(key: &'k K, value: &'v V) -> Result<Self, Error>
+    where
+        K: AsRef<[u8]> + ?Sized,
+        V: ToValue + ?Sized,
+    {
+        Self::new(Verb::Add, key.as_ref(), value.to_value()?)
     }
 
-    /// Stores `data` if there is something under `key`; else [`Error::NotStored`].
+    /// Stores `value` if there is something under `key`; else [`Error::NotStored`].
     ///
     /// # Errors
     ///
     /// The same as of [`Store::set`].
-    pub fn replace<K: AsRef<[u8]> + ?Sized>(key: &'k K, data: impl Into<Data<'v>>) -> Result<Self, Error> {
-        Self::new(Verb::Replace, key.as_ref(), data.into())
+    pub fn replace<K, V>(key: &'k K, value: &'v V) -> Result<Self, Error>
+    where
+        K: AsRef<[u8]> + ?Sized,
+        V: ToValue + ?Sized,
+    {
+        Self::new(Verb::Replace, key.as_ref(), value.to_value()?)
     }
 
-    /// Puts `data` behind the value of `key`; [`Error::NotStored`] if there is none, or if it would become too large.
+    /// Puts `value` behind the one of `key`; [`Error::NotStored`] if there is none, or if it would become too large.
     /// Flags and expiry stay as they are.
     ///
     /// # Errors
     ///
     /// The same as of [`Store::set`].
-    pub fn append<K: AsRef<[u8]> + ?Sized>(key: &'k K, data: impl Into<Data<'v>>) -> Result<Self, Error> {
-        Self::new(Verb::Append, key.as_ref(), data.into())
+    pub fn append<K, V>(key: &'k K, value: &'v V) -> Result<Self, Error>
+    where
+        K: AsRef<[u8]> + ?Sized,
+        V: ToValue + ?Sized,
+    {
+        Self::new(Verb::Append, key.as_ref(), value.to_value()?)
     }
 
-    /// Puts `data` before the value of `key`; [`Error::NotStored`] if there is none, or if it would become too large.
+    /// Puts `value` before the one of `key`; [`Error::NotStored`] if there is none, or if it would become too large.
     /// Flags and expiry stay as they are.
     ///
     /// # Errors
     ///
     /// The same as of [`Store::set`].
-    pub fn prepend<K: AsRef<[u8]> + ?Sized>(key: &'k K, data: impl Into<Data<'v>>) -> Result<Self, Error> {
-        Self::new(Verb::Prepend, key.as_ref(), data.into())
+    pub fn prepend<K, V>(key: &'k K, value: &'v V) -> Result<Self, Error>
+    where
+        K: AsRef<[u8]> + ?Sized,
+        V: ToValue + ?Sized,
+    {
+        Self::new(Verb::Prepend, key.as_ref(), value.to_value()?)
     }
 
-    /// Stores `data` if the item is still of the version `cas` ([`Value::cas`](crate::Value::cas)); else
+    /// Stores `value` if the item is still of the version `cas` ([`Value::cas`](crate::Value::cas)); else
     /// [`Error::Exists`], or [`Error::NotFound`] if it is gone.
     ///
     /// # Errors
     ///
     /// The same as of [`Store::set`].
-    pub fn cas<K: AsRef<[u8]> + ?Sized>(key: &'k K, data: impl Into<Data<'v>>, cas: u64) -> Result<Self, Error> {
-        Self::new(Verb::Cas(cas), key.as_ref(), data.into())
+    pub fn cas<K, V>(key: &'k K, value: &'v V, cas: u64) -> Result<Self, Error>
+    where
+        K: AsRef<[u8]> + ?Sized,
+        V: ToValue + ?Sized,
+    {
+        Self::new(Verb::Cas(cas), key.as_ref(), value.to_value()?)
     }
 
     #[inline]
@@ -97,7 +121,7 @@ impl<'k, 'v> Store<'k, 'v> {
         if length > Data::MAX {
             return Err(Error::TooLarge { length, limit: Data::MAX });
         }
-        Ok(Self { verb, key: Key::new(key)?, data, flags: 0, expiry: Expiry::Never })
+        Ok(Self { verb, key: Key::new(key)?, data, expiry: Expiry::Never })
     }
 
     /// Sets when the item expires; never unless set.
@@ -108,11 +132,11 @@ impl<'k, 'v> Store<'k, 'v> {
         self
     }
 
-    /// Sets the number that is stored beside the value and comes back with it; 0 unless set.
+    /// Sets the number that is stored beside the value and comes back with it; that of the value, mostly 0, unless set.
     #[must_use]
     #[inline]
     pub fn flags(mut self, flags: u32) -> Self {
-        self.flags = flags;
+        self.data = self.data.with_flags(flags);
         self
     }
 }
@@ -140,7 +164,7 @@ impl Command for Store<'_, '_> {
         });
         out.put_key(self.key);
         out.put(b" ");
-        out.put_number(u64::from(self.flags));
+        out.put_number(u64::from(self.data.flags()));
         out.put(b" ");
         out.put_signed(exptime);
         out.put(b" ");

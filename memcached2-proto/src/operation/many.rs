@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::Operation;
 use crate::call::{Outcomes, Parts};
 use crate::command::{Command, Dialect, Fetch, GetPart, Keyed, Store};
+use crate::data::ToValue;
 use crate::error::Error;
 use crate::few::Few;
 use crate::key::Key;
@@ -207,11 +208,11 @@ impl<'k, 'v> SetMany<'k, 'v> {
     /// # Errors
     ///
     /// What [`Store::set`] says of the first of them that is wrong; nothing is stored then.
-    pub fn new<K: AsRef<[u8]>, V: AsRef<[u8]>>(items: &'k [(K, V)], expiry: Expiry) -> Result<Self, Error>
+    pub fn new<K: AsRef<[u8]>, V: ToValue>(items: &'k [(K, V)], expiry: Expiry) -> Result<Self, Error>
     where
         'k: 'v,
     {
-        let items = items.iter().map(|(key, value)| Ok(Store::set(key, value.as_ref())?.expiry(expiry)));
+        let items = items.iter().map(|(key, value)| Ok(Store::set(key, value)?.expiry(expiry)));
         Ok(Self { items: items.collect::<Result<_, Error>>()? })
     }
 

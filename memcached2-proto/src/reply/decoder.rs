@@ -4,9 +4,10 @@ use bytes::{Bytes, BytesMut};
 
 use super::grammar::{self, Item, Line, unexpected};
 use super::{AskedKeys, Reply, Shape};
+use crate::data::Data;
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::value::{Data, Value};
+use crate::value::Value;
 
 /// Finds the replies in a stream of bytes.
 ///

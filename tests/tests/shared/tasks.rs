@@ -23,7 +23,7 @@ fn the_future_of_every_method_can_be_sent() {
     is_send(&client.incr("a", 1));
     is_send(&client.version());
     is_send(&client.run(Get::new("a").unwrap()));
-    is_send(&client.run(Store::set("a", vec![1, 2, 3]).unwrap()));
+    is_send(&client.run(Store::set("a", &[1, 2, 3]).unwrap()));
 }
 
 #[test]
