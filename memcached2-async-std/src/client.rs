@@ -1,10 +1,11 @@
 //! The client: a connection to each server, shared by all tasks.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
+use async_std::future::timeout;
 use memcached2_proto::mux::{Mux, Switchboard, converse};
-use memcached2_proto::{Call, Error, Now, Operation, Options, Router, ServerId};
+use memcached2_proto::{Builder, Call, Error, Now, Operation, Options, Router, ServerId};
 
 use crate::stream::drive;
 
@@ -18,6 +19,23 @@ pub struct Client {
 }
 
 impl Client {
+    /// A client in the making: its servers, and how it behaves.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use memcached2_async_std::Client;
+    ///
+    /// let client = Client::builder()
+    ///     .servers(["cache1:11211", "cache2:11211"])
+    ///     .timeout(Duration::from_millis(250))
+    ///     .prefix("shop:")
+    ///     .build()?;
+    /// # Ok::<(), memcached2_async_std::Error>(())
+    /// ```
+    pub fn builder() -> Builder<Self> {
+        Builder::new(Self::make)
+    }
+
     /// A client of `servers`, with the default [`Options`]. Nothing is connected yet: it works as soon as they do.
     ///
     /// # Errors
@@ -32,9 +50,27 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// The same as of [`Client::new`].
+    /// The same as of [`Client::new`], and [`Error::Key`] when the prefix cannot stand before a key.
     pub fn with_options(servers: impl IntoIterator<Item = impl AsRef<str>>, options: Options) -> Result<Self, Error> {
-        Ok(Self { shared: Arc::new(Switchboard::new(Router::parse(servers)?, options)) })
+        Ok(Self::make(Router::of(servers, &options)?, options))
+    }
+
+    fn make(router: Router, options: Options) -> Self {
+        Self { shared: Arc::new(Switchboard::new(router, options)) }
+    }
+
+    /// Closes the client, and all its clones: refuses new calls, with [`Error::Closed`], lets those under way end, says
+    /// `quit` on each connection and closes it. Returns whether that was all done `within` so much time.
+    ///
+    /// What is still under way then ends at once, with an error that says whether it may have landed. A client that is
+    /// dropped instead of closed does the same without waiting: its connections close when the calls under way have
+    /// ended.
+    pub async fn close(&self, within: Duration) -> bool {
+        let closed = timeout(within, self.shared.close()).await.is_ok();
+        if !closed {
+            self.shared.abort();
+        }
+        closed
     }
 
     /// Runs any operation; every other method is a name for one call of this.

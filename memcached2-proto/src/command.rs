@@ -2,13 +2,17 @@
 
 mod admin;
 mod change;
+mod noreply;
 mod retrieve;
+mod stats;
 mod store;
 
 pub use self::admin::{FlushAll, Verbosity, Version, VersionText};
 pub use self::change::{Arith, Delete, Touch};
+pub use self::noreply::{HasNoReply, NoReply};
 pub(crate) use self::retrieve::Fetch;
 pub use self::retrieve::{Get, GetPart, Gets};
+pub use self::stats::{Stats, StatsReset};
 pub use self::store::Store;
 
 use crate::error::Error;

@@ -10,6 +10,7 @@ use self::sending::Sending;
 use crate::command::{Command, Dialect, Version, VersionText};
 use crate::error::{Error, Landed};
 use crate::limits::Limits;
+use crate::options::Options;
 use crate::outbox::{Outbox, Request};
 use crate::reply::{Decoder, Reply, Shape};
 use crate::time::Now;
@@ -44,6 +45,8 @@ pub struct Connection {
     served: bool,
     /// Whether the server has ended the stream.
     ended: bool,
+    /// Whether the last request is `quit`.
+    quitting: bool,
     failed: Option<Error>,
 }
 
@@ -77,6 +80,8 @@ enum Kind {
     Withdrawn,
     /// The connection's own question for the version.
     Greeting,
+    /// `quit`, which is answered by the end of the stream.
+    Quit,
 }
 
 /// What became of a request on a connection that failed.
@@ -106,8 +111,18 @@ impl Connection {
             dialect: Dialect::Text,
             served: false,
             ended: false,
+            quitting: false,
             failed: None,
         }
+    }
+
+    /// A connection of a client that behaves as `options` say. Unless they name a dialect it speaks text.
+    #[must_use]
+    pub fn with_options(options: &Options) -> Self {
+        let mut connection = Self::new(options.limits);
+        connection.dialect = options.dialect.unwrap_or_default();
+        *connection.sending.outbox() = Outbox::with_options(options);
+        connection
     }
 
     /// Asks the server for its version, to speak the better dialect from its answer on. The question leaves together
@@ -140,7 +155,7 @@ impl Connection {
 
     #[inline(always)]
     fn queue<C: Command + ?Sized>(&mut self, command: &C, now: Now, tag: u32, kind: Kind) -> Result<(), Error> {
-        if self.ended || self.failed.is_some() {
+        if self.ended || self.quitting || self.failed.is_some() {
             return Err(self.unusable());
         }
         let request = self.sending.outbox().request(command, self.dialect, now, tag)?;
@@ -150,8 +165,23 @@ impl Connection {
 
     #[cold]
     fn unusable(&self) -> Error {
-        let error = self.failed.clone().unwrap_or_else(|| Error::disconnected(ENDED));
+        let error = match &self.failed {
+            Some(error) => error.clone(),
+            None if self.quitting => Error::Closed,
+            None => Error::disconnected(ENDED),
+        };
         error.with_landed(Landed::NotSent)
+    }
+
+    /// Takes leave of the server: `quit` goes out behind all that was submitted, and nothing can be submitted any more.
+    /// The server answers what came before and ends the stream.
+    pub fn quit(&mut self) {
+        const QUIT: &[u8] = b"quit\r\n";
+        if !self.ended && !self.quitting && self.failed.is_none() {
+            self.sending.outbox().put(QUIT);
+            self.wait(Request { tag: 0, shape: Shape::Ok, keys: 0, length: QUIT.len() as u64 }, Kind::Quit);
+            self.quitting = true;
+        }
     }
 
     /// Takes over the requests that others have encoded and leaves `outbox` empty. The ticket of the first of them is
@@ -271,16 +301,25 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// [`Error::Disconnected`] at the end of the stream. Replies that came before it can still be taken.
+    /// [`Error::Disconnected`] at the end of the stream, unless it answers [`Connection::quit`]. Replies that came
+    /// before it can still be taken.
     #[inline]
     pub fn filled(&mut self, n: usize) -> Result<(), Error> {
         if n == 0 {
-            self.ended = true;
-            return Err(Error::disconnected(ENDED));
+            return self.end();
         }
         self.came += n as u64;
         self.decoder.filled(n);
         Ok(())
+    }
+
+    #[cold]
+    fn end(&mut self) -> Result<(), Error> {
+        self.ended = true;
+        match self.waits.front() {
+            Some(wait) if wait.kind == Kind::Quit && self.is_flushed() && self.decoder.is_empty() => Ok(()),
+            _ => Err(Error::disconnected(ENDED)),
+        }
     }
 
     /// The next reply: the tag of its request, the reply, and whether it is the last one to that request.
@@ -301,9 +340,14 @@ impl Connection {
                 };
             };
             let (tag, shape, kind, end) = (wait.tag, wait.shape, wait.kind, wait.end);
-            if kind == Kind::Withdrawn {
-                self.skip();
-                continue;
+            match kind {
+                Kind::Withdrawn => {
+                    self.skip();
+                    continue;
+                }
+                Kind::Quit if self.decoder.is_empty() => return Ok(None),
+                Kind::Quit => return Err(self.unasked()),
+                Kind::Asked | Kind::Forgotten | Kind::Greeting => {}
             }
             match self.decoder.decode(shape, self.sending.keys(), kind != Kind::Forgotten) {
                 Ok(None) => return Ok(None),
@@ -321,7 +365,7 @@ impl Connection {
                     match kind {
                         Kind::Asked => return Ok(Some((tag, reply, last))),
                         Kind::Forgotten if last => return Ok(Some((tag, Reply::Forgotten, true))),
-                        Kind::Forgotten | Kind::Withdrawn => {}
+                        Kind::Forgotten | Kind::Withdrawn | Kind::Quit => {}
                         Kind::Greeting => self.choose(&reply),
                     }
                 }

@@ -39,6 +39,20 @@ impl<'k> Key<'k> {
         Ok(Self(bytes))
     }
 
+    /// The key with `prefix` before it, put together in `room`.
+    pub(crate) fn prefixed<'r>(self, prefix: &[u8], room: &'r mut [u8; Key::MAX]) -> Result<Key<'r>, Error> {
+        let length = prefix.len() + self.0.len();
+        match room.get_mut(..length) {
+            None => Err(refuse(&[prefix, self.0].concat())),
+            Some(room) => {
+                let (front, back) = room.split_at_mut(prefix.len());
+                front.copy_from_slice(prefix);
+                back.copy_from_slice(self.0);
+                Ok(Key(room))
+            }
+        }
+    }
+
     /// The bytes of the key.
     #[must_use]
     #[inline]

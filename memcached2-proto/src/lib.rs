@@ -64,6 +64,7 @@
 //!   read.
 //! * **Injection is impossible.** Keys, lengths and expiries are checked before a byte of a request is written.
 
+mod builder;
 mod call;
 mod command;
 mod connection;
@@ -79,6 +80,7 @@ mod options;
 mod outbox;
 mod pool;
 mod reply;
+mod report;
 mod router;
 mod time;
 mod uri;
@@ -86,9 +88,11 @@ mod value;
 
 pub use bytes::Bytes;
 
+pub use self::builder::Builder;
 pub use self::call::{Asked, Call, Leg, Outcomes, Parts};
 pub use self::command::{
-    Arith, Command, Delete, Dialect, FlushAll, Get, GetPart, Gets, Keyed, Store, Touch, Verbosity, Version, VersionText,
+    Arith, Command, Delete, Dialect, FlushAll, Get, GetPart, Gets, HasNoReply, Keyed, NoReply, Stats, StatsReset,
+    Store, Touch, Verbosity, Version, VersionText,
 };
 pub use self::connection::{Abandoned, Connection};
 pub use self::data::{Data, ToValue};
@@ -101,6 +105,7 @@ pub use self::options::Options;
 pub use self::outbox::Outbox;
 pub use self::pool::{Checkout, Pool, PoolLimits};
 pub use self::reply::{AskedKeys, Decoder, Reply, Shape};
+pub use self::report::{GroupedReport, Report, SizeReport, Statistic};
 pub use self::router::{Router, ServerId};
 pub use self::time::{Expiry, Now};
 pub use self::uri::{Address, Server, UriProblem};

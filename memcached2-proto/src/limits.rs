@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::data::Data;
+
 /// What a server may send, and what may be under way to it.
 ///
 /// The defaults suit any memcached; [`Options::limits`](crate::Options::limits) changes them.
@@ -12,9 +14,16 @@ pub struct Limits {
     ///
     /// A memcached sends at most about 320 bytes before a value and 4 KiB in a log line.
     pub line: usize,
+    /// The longest value in bytes that is sent; as long as the protocol can say ([`Data::MAX`](crate::Data::MAX)) unless
+    /// changed. A server refuses what is too long for it, 1 MiB unless it was started with another `-I`, after it has
+    /// taken all of it; this refuses it before a byte is sent.
+    pub sent_value: usize,
     /// The longest value in bytes that is accepted from a server; 1 GiB unless changed, which is the most that
     /// memcached's own option `-I` allows.
     pub value: usize,
+    /// How many bytes of statistics are accepted in one answer; 16 MiB unless changed. memcached sends a few kilobytes,
+    /// and some 300 bytes for each connection in `stats conns`.
+    pub stats: usize,
     /// How long a reply that nobody waits for any more may go on after its caller's deadline, before its connection is
     /// closed; 1 second unless changed.
     pub drain: Duration,
@@ -25,6 +34,13 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { line: 8 * 1024, value: 1024 * 1024 * 1024, drain: Duration::from_secs(1), drain_bytes: 8 * 1024 * 1024 }
+        Self {
+            line: 8 * 1024,
+            sent_value: Data::MAX,
+            value: 1024 * 1024 * 1024,
+            stats: 16 * 1024 * 1024,
+            drain: Duration::from_secs(1),
+            drain_bytes: 8 * 1024 * 1024,
+        }
     }
 }

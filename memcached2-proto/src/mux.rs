@@ -29,6 +29,7 @@ pub use self::switchboard::Switchboard;
 use crate::command::{Command, Dialect};
 use crate::error::{Error, Landed};
 use crate::few::Few;
+use crate::options::Options;
 use crate::outbox::Outbox;
 use crate::reply::Reply;
 use crate::time::Now;
@@ -58,13 +59,17 @@ struct Inner {
     phase: Phase,
     /// What the driver has ended with.
     error: Option<Error>,
+    /// Those who wait for the end.
+    mourners: Vec<Waker>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
     Open,
     /// The client is gone: the driver ends as soon as nobody waits.
     Closing,
+    /// The driver is to end now, whoever waits.
+    Aborting,
     /// The driver has ended: nothing can be submitted any more.
     Ended,
 }
@@ -95,9 +100,9 @@ pub enum NotSubmitted {
 impl Mux {
     /// What the callers of a connection share that speaks `dialect` at first and gives its next request the number
     /// `ticket`.
-    pub(crate) fn new(dialect: Dialect, ticket: u64) -> Self {
+    pub(crate) fn new(options: &Options, dialect: Dialect, ticket: u64) -> Self {
         let inner = Inner {
-            outbox: Box::default(),
+            outbox: Box::new(Outbox::with_options(options)),
             slots: Slots::default(),
             ticket,
             forgotten: Vec::new(),
@@ -106,6 +111,7 @@ impl Mux {
             driver: None,
             phase: Phase::Open,
             error: None,
+            mourners: Vec::new(),
         };
         Self { inner: Mutex::new(inner) }
     }
@@ -187,15 +193,36 @@ impl Mux {
 
     /// Ends the connection as soon as everybody who waits has an answer; nothing can be submitted any more.
     pub fn close(&self) {
+        self.turn(Phase::Closing);
+    }
+
+    /// Ends the connection now: everybody who waits learns what became of his request.
+    pub fn abort(&self) {
+        self.turn(Phase::Aborting);
+    }
+
+    fn turn(&self, phase: Phase) {
         let mut inner = self.lock();
-        if inner.phase == Phase::Open {
-            inner.phase = Phase::Closing;
+        if inner.phase < phase {
+            inner.phase = phase;
         }
         let driver = inner.driver.take();
         drop(inner);
         if let Some(driver) = driver {
             driver.wake();
         }
+    }
+
+    /// Waits for the end of the driver.
+    pub fn poll_ended(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut inner = self.lock();
+        if inner.phase == Phase::Ended {
+            return Poll::Ready(());
+        }
+        if !inner.mourners.iter().any(|mourner| mourner.will_wake(cx.waker())) {
+            inner.mourners.push(cx.waker().clone());
+        }
+        Poll::Pending
     }
 }
 

@@ -109,6 +109,25 @@ macro_rules! operations {
             /// Asks every server for its version; the results come in the order of the servers.
             fn version() -> $crate::Many<$crate::VersionText> = $crate::Every($crate::Version);
 
+            /// Asks every server for its counters; the results come in the order of the servers.
+            fn stats() -> $crate::Many<$crate::Report> = $crate::Every($crate::Stats::general());
+
+            /// Asks every server for its settings; the results come in the order of the servers.
+            fn stats_settings() -> $crate::Many<$crate::Report> = $crate::Every($crate::Stats::settings());
+
+            /// Asks every server for the items of each slab class; the results come in the order of the servers.
+            fn stats_items() -> $crate::Many<$crate::GroupedReport> = $crate::Every($crate::Stats::items());
+
+            /// Asks every server for the memory of each slab class; the results come in the order of the servers.
+            fn stats_slabs() -> $crate::Many<$crate::GroupedReport> = $crate::Every($crate::Stats::slabs());
+
+            /// Asks every server how many items it has of each size, which it counts if it was started with
+            /// `-o track_sizes`; the results come in the order of the servers.
+            fn stats_sizes() -> $crate::Many<$crate::SizeReport> = $crate::Every($crate::Stats::sizes());
+
+            /// Lets the counters of every server begin anew; the results come in the order of the servers.
+            fn stats_reset() -> $crate::Many<()> = $crate::Every($crate::StatsReset);
+
             /// Sets how much every server writes to its log; the results come in the order of the servers.
             fn verbosity(level: u32) -> $crate::Many<()> = $crate::Every($crate::Verbosity(level));
         }

@@ -1,18 +1,22 @@
 //! How a client behaves, whichever its transport.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::builder::Builder;
 use crate::command::Dialect;
 use crate::limits::Limits;
 use crate::pool::PoolLimits;
 
 /// How a client behaves. Every option has a default that suits production; change what you must.
 ///
+/// A client's `builder()` has the same methods; an `Options` is for those who keep one for several clients.
+///
 /// ```
 /// use std::time::Duration;
 /// use memcached2_proto::Options;
 ///
-/// let options = Options::default().timeout(Duration::from_millis(250));
+/// let options = Options::default().timeout(Duration::from_millis(250)).prefix("shop:");
 /// assert_eq!(options.connect_timeout, Duration::from_millis(500));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,13 +26,17 @@ pub struct Options {
     pub timeout: Duration,
     /// See [`Options::connect_timeout`].
     pub connect_timeout: Duration,
+    /// See [`Options::prefix`].
+    pub prefix: Option<Arc<[u8]>>,
+    /// See [`Options::route_by_prefix`].
+    pub route_by_prefix: bool,
     /// See [`Options::shared_connections`].
     pub shared_connections: usize,
     /// See [`Options::dialect`].
     pub dialect: Option<Dialect>,
-    /// See [`Options::pool`].
+    /// How many connections the blocking client opens, and how long it keeps them.
     pub pool: PoolLimits,
-    /// See [`Options::limits`].
+    /// What is sent and what is accepted.
     pub limits: Limits,
 }
 
@@ -37,6 +45,8 @@ impl Default for Options {
         Self {
             timeout: Duration::from_secs(1),
             connect_timeout: Duration::from_millis(500),
+            prefix: None,
+            route_by_prefix: true,
             shared_connections: 1,
             dialect: None,
             pool: PoolLimits::default(),
@@ -45,52 +55,123 @@ impl Default for Options {
     }
 }
 
-impl Options {
+/// Each option is written once, and is a method of [`Options`] and of [`Builder`].
+macro_rules! options {
+    ($($(#[$doc:meta])* fn $name:ident($self:ident, $value:ident: $type:ty) $body:block)*) => {
+        impl Options {
+            $(
+                $(#[$doc])*
+                #[must_use]
+                pub fn $name(mut $self, $value: $type) -> Self {
+                    $body
+                    $self
+                }
+            )*
+        }
+
+        impl<C> Builder<C> {
+            $(
+                $(#[$doc])*
+                #[must_use]
+                pub fn $name(mut self, $value: $type) -> Self {
+                    self.options = self.options.$name($value);
+                    self
+                }
+            )*
+        }
+    };
+}
+
+options! {
     /// Sets how long a whole call may take, connecting and a retry included; 1 second unless set. A call that takes
     /// longer fails: with [`Error::Timeout`](crate::Error::Timeout), with [`Error::Connect`](crate::Error::Connect) if
     /// there was no connection yet, or with [`Error::Disconnected`](crate::Error::Disconnected) if the connection was
     /// given up because another caller had waited in vain.
-    #[must_use]
-    pub fn timeout(mut self, timeout: Duration) -> Self {
+    fn timeout(self, timeout: Duration) {
         self.timeout = timeout;
-        self
     }
 
     /// Sets how long connecting to one server may take; 500 milliseconds unless set. The deadline of the call holds
     /// besides.
-    #[must_use]
-    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+    fn connect_timeout(self, timeout: Duration) {
         self.connect_timeout = timeout;
-        self
+    }
+
+    /// Sets what is written before every key, so that several programs can share servers; nothing unless set.
+    ///
+    /// It counts among the 250 bytes of a key, and must be made of bytes that a key may hold: else making the client
+    /// fails, with [`Error::Key`](crate::Error::Key). Callers never see it; `flush_all` and `stats` know nothing of it.
+    fn prefix(self, prefix: impl AsRef<[u8]>) {
+        self.prefix = Some(Arc::from(prefix.as_ref())).filter(|prefix: &Arc<[u8]>| !prefix.is_empty());
+    }
+
+    /// Sets whether the prefix has a say in which server has a key; it has unless set to `false`.
+    ///
+    /// With `true` a key is where a client without a prefix finds it by its whole name; with `false` the same key lies
+    /// on the same server whatever the prefix (as by default in libmemcached, `MEMCACHED_BEHAVIOR_HASH_WITH_PREFIX_KEY`).
+    fn route_by_prefix(self, routed: bool) {
+        self.route_by_prefix = routed;
     }
 
     /// Sets how many connections to each server the tasks of an asynchronous client share; 1 unless set. The blocking
-    /// client does not share connections: see [`PoolLimits::connections`].
-    #[must_use]
-    pub fn shared_connections(mut self, connections: usize) -> Self {
+    /// client does not share connections: see `pool_connections`.
+    fn shared_connections(self, connections: usize) {
         self.shared_connections = connections.max(1);
-        self
     }
 
     /// Sets the dialect that is spoken on every connection. Unless set, the blocking client speaks text, and shared
     /// connections ask the server for its version, to speak the one that serves many callers best.
-    #[must_use]
-    pub fn dialect(mut self, dialect: Dialect) -> Self {
+    fn dialect(self, dialect: Dialect) {
         self.dialect = Some(dialect);
-        self
     }
 
-    /// Sets how many connections the blocking client opens, and how long it keeps them.
-    #[must_use]
-    pub fn pool(mut self, pool: PoolLimits) -> Self {
-        self.pool = pool;
-        self
+    /// Sets how many connections to one server the blocking client has at most; callers wait for one until their
+    /// deadline. 64 unless set.
+    fn pool_connections(self, connections: usize) {
+        self.pool.connections = connections;
     }
 
-    /// Sets what is accepted from a server.
-    #[must_use]
-    pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
-        self
+    /// Sets how long a connection of the blocking client may be idle before it is closed; 60 seconds unless set.
+    fn pool_idle(self, idle: Duration) {
+        self.pool.idle = idle;
+    }
+
+    /// Sets how long a connection of the blocking client may be idle before it is looked at when it is used again; 1
+    /// second unless set. A server that restarted, or closes idle connections, has closed it by then.
+    fn pool_trusted(self, trusted: Duration) {
+        self.pool.trusted = trusted;
+    }
+
+    /// Sets the longest line in bytes that is accepted from a server; 8 KiB unless set, and at most 12 KiB.
+    fn line_limit(self, bytes: usize) {
+        self.limits.line = bytes;
+    }
+
+    /// Sets the longest value in bytes that is accepted from a server; 1 GiB unless set.
+    fn value_limit(self, bytes: usize) {
+        self.limits.value = bytes;
+    }
+
+    /// Sets the longest value in bytes that is sent; as long as the protocol can say unless set. A longer one fails with
+    /// [`Error::TooLarge`](crate::Error::TooLarge) before a byte is sent, where the server, whose own limit is 1 MiB
+    /// unless it was started with another `-I`, would take all of it and refuse it then.
+    fn sent_value_limit(self, bytes: usize) {
+        self.limits.sent_value = bytes;
+    }
+
+    /// Sets how many bytes of statistics are accepted in one answer; 16 MiB unless set.
+    fn stats_limit(self, bytes: usize) {
+        self.limits.stats = bytes;
+    }
+
+    /// Sets how long a reply that nobody waits for any more may go on after its caller's deadline, before its connection
+    /// is closed; 1 second unless set.
+    fn drain_limit(self, time: Duration) {
+        self.limits.drain = time;
+    }
+
+    /// Sets how many announced bytes of such a reply may be outstanding at that moment; 8 MiB unless set.
+    fn drain_bytes_limit(self, bytes: usize) {
+        self.limits.drain_bytes = bytes;
     }
 }

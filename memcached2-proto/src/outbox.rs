@@ -1,6 +1,7 @@
 //! Encoded requests on their way out.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -8,11 +9,12 @@ use crate::command::{Command, Dialect};
 use crate::data::Data;
 use crate::error::{Error, Landed};
 use crate::key::Key;
+use crate::options::Options;
 use crate::reply::{AskedKeys, Shape};
 use crate::time::Now;
 
 /// Where requests are encoded: reused bytes, with large shared values queued between them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Outbox {
     pub(crate) bytes: Vec<u8>,
     /// Values to be written at these places between `bytes`, in order.
@@ -21,6 +23,12 @@ pub struct Outbox {
     pub(crate) requests: Vec<Request>,
     /// The keys that their replies must name.
     pub(crate) keys: AskedKeys,
+    /// What is written before every key.
+    prefix: Option<Arc<[u8]>>,
+    /// The longest value that is taken.
+    value_max: usize,
+    /// Why the request that is being encoded cannot be sent.
+    fault: Option<Error>,
 }
 
 /// A request that was encoded.
@@ -34,7 +42,28 @@ pub(crate) struct Request {
     pub(crate) length: u64,
 }
 
+impl Default for Outbox {
+    fn default() -> Self {
+        Self::with_options(&Options::default())
+    }
+}
+
 impl Outbox {
+    /// An empty outbox, which writes the prefix of `options` before every key and takes no value that is too long for
+    /// them.
+    #[must_use]
+    pub fn with_options(options: &Options) -> Self {
+        Self {
+            bytes: Vec::new(),
+            shared: VecDeque::new(),
+            requests: Vec::new(),
+            keys: AskedKeys::default(),
+            prefix: options.prefix.clone(),
+            value_max: options.limits.sent_value,
+            fault: None,
+        }
+    }
+
     /// Appends bytes of the protocol.
     #[inline]
     pub fn put(&mut self, bytes: &[u8]) {
@@ -56,19 +85,43 @@ impl Outbox {
     /// Appends a key that the reply does not name.
     #[inline]
     pub fn put_key(&mut self, key: Key<'_>) {
+        if self.prefix.is_some() {
+            return self.put_prefixed(key, false);
+        }
         self.bytes.extend_from_slice(key.as_bytes());
     }
 
     /// Appends a key that the reply names: what comes back is checked against it.
     #[inline]
     pub fn ask_key(&mut self, key: Key<'_>) {
+        if self.prefix.is_some() {
+            return self.put_prefixed(key, true);
+        }
         self.keys.push(key.as_bytes());
         self.bytes.extend_from_slice(key.as_bytes());
+    }
+
+    /// Appends a key with the prefix before it; one that is too long then makes the request fail.
+    fn put_prefixed(&mut self, key: Key<'_>, asked: bool) {
+        let prefix = self.prefix.as_deref().unwrap_or_default();
+        match key.prefixed(prefix, &mut [0; Key::MAX]) {
+            Err(error) => self.fault = Some(error),
+            Ok(whole) => {
+                self.bytes.extend_from_slice(whole.as_bytes());
+                if asked {
+                    self.keys.push(whole.as_bytes());
+                }
+            }
+        }
     }
 
     /// Appends a value, or queues it where it lies if it is large and shared.
     #[inline]
     pub fn put_data(&mut self, data: &Data<'_>) {
+        let length = data.as_bytes().len();
+        if length > self.value_max {
+            self.fault = Some(Error::TooLarge { length, limit: self.value_max });
+        }
         match data.share() {
             None => self.bytes.extend_from_slice(data.as_bytes()),
             Some(shared) => self.shared.push_back((self.bytes.len(), shared)),
@@ -100,6 +153,9 @@ impl Outbox {
     ) -> Result<Request, Error> {
         let mark = Mark { bytes: self.bytes.len(), shared: self.shared.len(), keys: self.keys.size(), outbox: self };
         let shape = command.encode(dialect, now, mark.outbox)?;
+        if let Some(fault) = mark.outbox.fault.take() {
+            return Err(fault);
+        }
         let Mark { bytes, shared, keys, ref outbox } = mark;
         let mut length = outbox.bytes.len() - bytes;
         if outbox.shared.len() > shared {
@@ -137,6 +193,7 @@ struct Mark<'o> {
 
 impl Drop for Mark<'_> {
     fn drop(&mut self) {
+        self.outbox.fault = None;
         self.outbox.bytes.truncate(self.bytes);
         self.outbox.shared.truncate(self.shared);
         self.outbox.keys.truncate(self.keys);

@@ -32,6 +32,7 @@ pub struct Pool<S> {
     /// How many connections there are, idle or in use.
     open: usize,
     waiting: usize,
+    closed: bool,
     limits: PoolLimits,
 }
 
@@ -53,6 +54,8 @@ pub enum Checkout<S> {
     Look(S),
     /// Open one; call [`Pool::closed`] if that fails.
     Open,
+    /// The pool was closed: there will be none any more.
+    Closed,
     /// Wait until [`Pool::checkin`] or [`Pool::closed`] asks for somebody to be woken, and ask again.
     Wait,
 }
@@ -61,7 +64,7 @@ impl<S> Pool<S> {
     /// A pool without connections.
     #[must_use]
     pub fn new(limits: PoolLimits) -> Self {
-        Self { idle: Vec::new(), open: 0, waiting: 0, limits }
+        Self { idle: Vec::new(), open: 0, waiting: 0, closed: false, limits }
     }
 
     /// What to do to get a connection.
@@ -77,6 +80,9 @@ impl<S> Pool<S> {
             // The others have been idle for about as long, or longer.
             self.open -= 1;
             self.clear();
+        }
+        if self.closed {
+            return Checkout::Closed;
         }
         if self.open < self.limits.connections.max(1) {
             self.open += 1;
@@ -94,6 +100,10 @@ impl<S> Pool<S> {
     /// Takes a connection back that is in step; `true` asks for one waiting caller to be woken.
     #[inline(always)]
     pub fn checkin(&mut self, connection: S, now: Instant) -> bool {
+        if self.closed {
+            self.open -= 1;
+            return true;
+        }
         let oldest = self.idle.first().map(|idle| now.saturating_duration_since(idle.since));
         if oldest.is_some_and(|idle| idle > self.limits.idle) {
             self.idle.remove(0);
@@ -108,6 +118,13 @@ impl<S> Pool<S> {
     pub fn closed(&mut self) -> bool {
         self.open -= 1;
         self.waiting > 0
+    }
+
+    /// Closes the pool and hands out the idle connections; those in use are closed when they come back.
+    pub fn close(&mut self) -> Vec<S> {
+        self.closed = true;
+        self.open -= self.idle.len();
+        self.idle.drain(..).map(|idle| idle.connection).collect()
     }
 
     /// Hears that a caller begins to wait.
@@ -175,6 +192,18 @@ mod tests {
         pool.checkin(2, now + SECOND * 61);
         assert_eq!(pool.open(), 1);
         assert_eq!(pool.checkout(now + SECOND * 61), Checkout::Reuse(2));
+    }
+
+    #[test]
+    fn a_closed_pool_gives_no_connection_and_keeps_none() {
+        let (mut pool, now) = (pool(9), start());
+        let _ = (pool.checkout(now), pool.checkout(now));
+        pool.checkin(1, now);
+        assert_eq!(pool.close(), [1]);
+        assert_eq!(pool.checkout(now), Checkout::Closed);
+        assert_eq!(pool.open(), 1);
+        assert!(pool.checkin(2, now));
+        assert_eq!((pool.open(), pool.checkout(now)), (0, Checkout::Closed));
     }
 
     #[test]

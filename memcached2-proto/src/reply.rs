@@ -6,6 +6,8 @@ mod grammar;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 pub use self::asked::AskedKeys;
 pub use self::decoder::Decoder;
 use crate::value::Value;
@@ -40,6 +42,10 @@ pub enum Reply {
     Miss,
     /// `END` after the items of a multi-key `get`.
     End,
+    /// `STAT` lines before their `END`: the lines as they came, each with its line end.
+    Stats(Bytes),
+    /// `RESET`: the counters of the server begin anew.
+    Reset,
     /// `ERROR`, `CLIENT_ERROR` or `SERVER_ERROR`: the whole line without its line end.
     Refused(Arc<str>),
     /// The whole reply to a request that was [forgotten](crate::Connection::forget) has passed by.
@@ -68,6 +74,18 @@ pub enum Shape {
     Value,
     /// Any number of `VALUE`, each a reply, then `END`.
     Values,
+    /// `STAT` lines, then `END`: a single reply.
+    Stats,
+    /// A lone `STAT` line, or `STAT` lines and `END`: the answer to `stats sizes_enable` and `sizes_disable`.
+    Stat,
+    /// `RESET`.
+    Reset,
+    /// Nothing to a request with `noreply`, and `VERSION` to the `version` behind it: the fence. An error line may come
+    /// before it. `data` says that the request carried a data block.
+    Fence {
+        /// Whether the request carried a data block.
+        data: bool,
+    },
     /// The answer to an `mg` that asks for the key and the value: `VA` with both, or `EN`.
     MetaValue,
 }
@@ -76,6 +94,6 @@ impl Shape {
     /// Whether the reply is one line, so short that 256 of them fit any socket's buffers.
     #[must_use]
     pub fn is_line(self) -> bool {
-        !matches!(self, Self::Value | Self::Values | Self::MetaValue)
+        !matches!(self, Self::Value | Self::Values | Self::MetaValue | Self::Stats)
     }
 }

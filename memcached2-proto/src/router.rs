@@ -1,7 +1,10 @@
 //! Which server has a key.
 
+use std::sync::Arc;
+
 use crate::error::Error;
 use crate::key::Key;
+use crate::options::Options;
 use crate::uri::Server;
 
 /// The place of a server in the list that the client was made with.
@@ -24,13 +27,22 @@ impl ServerId {
 #[derive(Debug, Clone)]
 pub struct Router {
     servers: Vec<Server>,
+    prefix: Option<Prefix>,
+}
+
+/// What the client writes before every key.
+#[derive(Debug, Clone)]
+struct Prefix {
+    bytes: Arc<[u8]>,
+    /// Whether it has a say in which server has a key.
+    is_routed: bool,
 }
 
 impl Router {
     /// A router for `servers`, in this order.
     #[must_use]
     pub fn new(servers: Vec<Server>) -> Self {
-        Self { servers }
+        Self { servers, prefix: None }
     }
 
     /// A router for the servers that `texts` name, in this order; see [`Server`] for how a server is written.
@@ -42,13 +54,45 @@ impl Router {
         Ok(Self::new(texts.into_iter().map(|text| text.as_ref().parse::<Server>()).collect::<Result<_, _>>()?))
     }
 
+    /// A router for the servers that `texts` name, which does what `options` say.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Uri`] for the first text that names none, [`Error::Key`] when the prefix cannot stand before a key.
+    pub fn of(texts: impl IntoIterator<Item = impl AsRef<str>>, options: &Options) -> Result<Self, Error> {
+        let mut router = Self::parse(texts)?;
+        if let Some(bytes) = options.prefix.clone() {
+            // As many bytes as a prefix has must be allowed in a key, and leave room for one more.
+            Key::new(&[&bytes[..], b"k"].concat())?;
+            router.prefix = Some(Prefix { bytes, is_routed: options.route_by_prefix });
+        }
+        Ok(router)
+    }
+
+    /// How many bytes are written before every key.
+    pub(crate) fn prefix_length(&self) -> usize {
+        self.prefix.as_ref().map_or(0, |prefix| prefix.bytes.len())
+    }
+
     /// The server of a key.
     ///
     /// # Errors
     ///
-    /// [`Error::NoServers`] when there is none.
+    /// [`Error::NoServers`] when there is none, [`Error::Key`] when the key is too long with the client's prefix.
     #[inline]
     pub fn route(&self, key: Key<'_>) -> Result<ServerId, Error> {
+        match &self.prefix {
+            None => self.choose(key),
+            Some(prefix) => {
+                let mut room = [0; Key::MAX];
+                let whole = key.prefixed(&prefix.bytes, &mut room)?;
+                self.choose(if prefix.is_routed { whole } else { key })
+            }
+        }
+    }
+
+    #[inline]
+    fn choose(&self, key: Key<'_>) -> Result<ServerId, Error> {
         match self.servers.len() {
             0 => Err(Error::NoServers),
             1 => Ok(ServerId(0)),

@@ -1,10 +1,10 @@
 //! The client: a pool of connections to each server, one caller at a time on each.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use memcached2_proto::{
-    Call, Checkout, Command, Connection, Dialect, Error, Leg, Now, Operation, Options, Pool, Router, ServerId,
+    Builder, Call, Checkout, Command, Connection, Error, Leg, Now, Operation, Options, Pool, Router, ServerId,
 };
 
 use crate::stream::{Patience, Stream};
@@ -42,6 +42,23 @@ struct Link {
 }
 
 impl Client {
+    /// A client in the making: its servers, and how it behaves.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use memcached2_sync::Client;
+    ///
+    /// let client = Client::builder()
+    ///     .servers(["cache1:11211", "cache2:11211"])
+    ///     .timeout(Duration::from_millis(250))
+    ///     .prefix("shop:")
+    ///     .build()?;
+    /// # Ok::<(), memcached2_sync::Error>(())
+    /// ```
+    pub fn builder() -> Builder<Self> {
+        Builder::new(Self::make)
+    }
+
     /// A client of `servers`, with the default [`Options`]. Nothing is connected yet: it works as soon as they do.
     ///
     /// # Errors
@@ -56,12 +73,27 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// The same as of [`Client::new`].
+    /// The same as of [`Client::new`], and [`Error::Key`] when the prefix cannot stand before a key.
     pub fn with_options(servers: impl IntoIterator<Item = impl AsRef<str>>, options: Options) -> Result<Self, Error> {
-        let router = Router::parse(servers)?;
+        Ok(Self::make(Router::of(servers, &options)?, options))
+    }
+
+    fn make(router: Router, options: Options) -> Self {
         let station = || Station { pool: Mutex::new(Pool::new(options.pool)), freed: Condvar::new() };
         let stations = router.ids().map(|_| station()).collect();
-        Ok(Self { shared: Arc::new(Shared { router, stations, options }) })
+        Self { shared: Arc::new(Shared { router, stations, options }) }
+    }
+
+    /// Closes the client, and all its clones: refuses new calls, with [`Error::Closed`], lets those under way end, says
+    /// `quit` on each connection and closes it. Returns whether that was all done `within` so much time.
+    ///
+    /// What is still under way then ends by its own deadline, and closes its connection. A client that is dropped is
+    /// used by nobody, so its connections close at once.
+    pub fn close(&self, within: Duration) -> bool {
+        let mut patience = Patience::new(Instant::now(), within);
+        let idle: Vec<_> = self.shared.stations.iter().flat_map(|station| station.close()).collect();
+        idle.into_iter().for_each(|link| link.quit());
+        self.shared.stations.iter().all(|station| station.wait_until_empty(&mut patience))
     }
 
     /// Runs any operation; every other method is a name for one call of this.
@@ -192,6 +224,7 @@ impl Shared {
                     drop(pool);
                     return self.open(id, Lease { station, link: None }, patience);
                 }
+                Checkout::Closed => return Err(Error::Closed),
                 Checkout::Wait => pool = station.wait(pool, patience)?,
             }
         }
@@ -201,9 +234,7 @@ impl Shared {
     fn open<'s>(&self, id: ServerId, mut lease: Lease<'s>, patience: &mut Patience) -> Result<Lease<'s>, Error> {
         let server = self.router.server(id).ok_or(Error::NoServers)?;
         let stream = Stream::connect(server.address(), &self.options, patience)?;
-        let mut connection = Connection::new(self.options.limits);
-        connection.speak(self.options.dialect.unwrap_or(Dialect::Text));
-        lease.link = Some(Box::new(Link { stream, connection }));
+        lease.link = Some(Box::new(Link { stream, connection: Connection::with_options(&self.options) }));
         Ok(lease)
     }
 }
@@ -279,6 +310,28 @@ impl Station {
         self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Closes the pool and wakes whoever waits for a connection; those that are idle come back.
+    fn close(&self) -> Vec<Box<Link>> {
+        let idle = self.lock().close();
+        self.freed.notify_all();
+        idle
+    }
+
+    /// Waits until no connection is open; `false` if time runs out.
+    fn wait_until_empty(&self, patience: &mut Patience) -> bool {
+        let mut pool = self.lock();
+        while pool.open() > 0 {
+            match self.wait(pool, patience) {
+                Ok(guard) => pool = guard,
+                Err(_) => return false,
+            }
+        }
+        drop(pool);
+        // Somebody else may wait for the same.
+        self.freed.notify_all();
+        true
+    }
+
     #[cold]
     fn wait<'p>(
         &self,
@@ -310,6 +363,12 @@ impl Link {
             self.connection.wrote(n);
         }
         Ok(())
+    }
+
+    /// Takes leave of the server; whether it hears that makes no difference.
+    fn quit(mut self: Box<Self>) {
+        self.connection.quit();
+        let _ = self.write(&mut Patience::new(Instant::now(), Duration::from_millis(100)));
     }
 
     /// Reads until all replies of the leg are there, and writes what is left as soon as it may go.

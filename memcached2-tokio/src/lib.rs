@@ -29,6 +29,8 @@ mod client;
 mod stream;
 
 pub use memcached2_proto as proto;
-pub use memcached2_proto::{Error, Expiry, Landed, Many, Operation, Options, Value};
+pub use memcached2_proto::{
+    Builder, Bytes, Data, Error, Expiry, FromValue, Landed, Many, Operation, Options, ToValue, Value,
+};
 
 pub use self::client::Client;

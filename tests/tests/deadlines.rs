@@ -8,8 +8,8 @@ use std::sync::mpsc;
 use std::task::Poll;
 use std::time::Duration;
 
+use memcached2_proto::Shape;
 use memcached2_proto::{Command, Dialect, Error, Expiry, Few, Key, Keyed, Landed, Now, Options, Outbox, Reply, Router};
-use memcached2_proto::{PoolLimits, Shape};
 use memcached2_testkit::{Gate, Memcached, ScriptedServer, Session};
 use socket2::{Domain, SockAddr, Socket, Type};
 
@@ -219,10 +219,8 @@ impl Keyed for Broken {
 #[test]
 fn a_panic_in_a_command_costs_the_pool_no_connection() {
     let server = Memcached::start();
-    let mut pool = PoolLimits::default();
-    pool.connections = 1;
-    let client =
-        memcached2_sync::Client::with_options([server.address()], options(SHORT * 10).pool(pool)).expect("one");
+    let client = memcached2_sync::Client::with_options([server.address()], options(SHORT * 10).pool_connections(1))
+        .expect("one");
     for _ in 0..3 {
         let client = client.clone();
         let broken = std::thread::spawn(move || client.run(Broken(Key::new("a").expect("a key"))));

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Command, Dialect, only, senseless};
+use super::{Command, Dialect, HasNoReply, only, senseless};
 use crate::error::Error;
 use crate::few::Few;
 use crate::outbox::Outbox;
@@ -55,10 +55,8 @@ impl FlushAll {
     }
 }
 
-impl Command for FlushAll {
-    type Response = ();
-
-    fn encode(&self, _: Dialect, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
+impl FlushAll {
+    fn put(&self, tail: &[u8], now: Now, out: &mut Outbox) -> Result<(), Error> {
         out.put(b"flush_all");
         if let Some(delay) = self.delay {
             if delay == Expiry::Never {
@@ -68,7 +66,22 @@ impl Command for FlushAll {
             // What has expired already is now; memcached takes a negative number for that, too.
             out.put_signed(delay.exptime(now)?.max(0));
         }
-        out.put(b"\r\n");
+        out.put(tail);
+        Ok(())
+    }
+}
+
+impl HasNoReply for FlushAll {
+    fn encode_noreply(&self, now: Now, out: &mut Outbox) -> Result<(), Error> {
+        self.put(b" noreply\r\n", now, out)
+    }
+}
+
+impl Command for FlushAll {
+    type Response = ();
+
+    fn encode(&self, _: Dialect, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
+        self.put(b"\r\n", now, out)?;
         Ok(Shape::Ok)
     }
 
@@ -81,13 +94,26 @@ impl Command for FlushAll {
 #[derive(Debug, Clone, Copy)]
 pub struct Verbosity(pub u32);
 
+impl Verbosity {
+    fn put(self, tail: &[u8], out: &mut Outbox) {
+        out.put(b"verbosity ");
+        out.put_number(u64::from(self.0));
+        out.put(tail);
+    }
+}
+
+impl HasNoReply for Verbosity {
+    fn encode_noreply(&self, _: Now, out: &mut Outbox) -> Result<(), Error> {
+        self.put(b" noreply\r\n", out);
+        Ok(())
+    }
+}
+
 impl Command for Verbosity {
     type Response = ();
 
     fn encode(&self, _: Dialect, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
-        out.put(b"verbosity ");
-        out.put_number(u64::from(self.0));
-        out.put(b"\r\n");
+        self.put(b"\r\n", out);
         Ok(Shape::Ok)
     }
 

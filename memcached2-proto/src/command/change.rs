@@ -1,6 +1,6 @@
 //! Changing what is stored: `delete`, `incr`, `decr`, `touch`.
 
-use super::{Command, Dialect, Keyed, only, senseless};
+use super::{Command, Dialect, HasNoReply, Keyed, only, senseless};
 use crate::error::Error;
 use crate::few::Few;
 use crate::key::Key;
@@ -28,6 +28,15 @@ impl<'k> Delete<'k> {
 impl Keyed for Delete<'_> {
     fn key(&self) -> Key<'_> {
         self.key
+    }
+}
+
+impl HasNoReply for Delete<'_> {
+    fn encode_noreply(&self, _: Now, out: &mut Outbox) -> Result<(), Error> {
+        out.put(b"delete ");
+        out.put_key(self.key);
+        out.put(b" noreply\r\n");
+        Ok(())
     }
 }
 
@@ -89,15 +98,28 @@ impl Keyed for Arith<'_> {
     }
 }
 
-impl Command for Arith<'_> {
-    type Response = Option<u64>;
-
-    fn encode(&self, _: Dialect, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
+impl Arith<'_> {
+    fn put(&self, tail: &[u8], out: &mut Outbox) {
         out.put(self.verb.as_bytes());
         out.put_key(self.key);
         out.put(b" ");
         out.put_number(self.by);
-        out.put(b"\r\n");
+        out.put(tail);
+    }
+}
+
+impl HasNoReply for Arith<'_> {
+    fn encode_noreply(&self, _: Now, out: &mut Outbox) -> Result<(), Error> {
+        self.put(b" noreply\r\n", out);
+        Ok(())
+    }
+}
+
+impl Command for Arith<'_> {
+    type Response = Option<u64>;
+
+    fn encode(&self, _: Dialect, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
+        self.put(b"\r\n", out);
         Ok(Shape::Number)
     }
 
@@ -134,16 +156,29 @@ impl Keyed for Touch<'_> {
     }
 }
 
-impl Command for Touch<'_> {
-    type Response = bool;
-
-    fn encode(&self, _: Dialect, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
+impl Touch<'_> {
+    fn put(&self, tail: &[u8], now: Now, out: &mut Outbox) -> Result<(), Error> {
         let exptime = self.expiry.exptime(now)?;
         out.put(b"touch ");
         out.put_key(self.key);
         out.put(b" ");
         out.put_signed(exptime);
-        out.put(b"\r\n");
+        out.put(tail);
+        Ok(())
+    }
+}
+
+impl HasNoReply for Touch<'_> {
+    fn encode_noreply(&self, now: Now, out: &mut Outbox) -> Result<(), Error> {
+        self.put(b" noreply\r\n", now, out)
+    }
+}
+
+impl Command for Touch<'_> {
+    type Response = bool;
+
+    fn encode(&self, _: Dialect, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
+        self.put(b"\r\n", now, out)?;
         Ok(Shape::Touched)
     }
 

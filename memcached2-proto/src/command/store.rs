@@ -1,6 +1,6 @@
 //! Writing: `set`, `add`, `replace`, `append`, `prepend`, `cas`.
 
-use super::{Command, Dialect, Keyed, only, senseless};
+use super::{Command, Dialect, HasNoReply, Keyed, only, senseless};
 use crate::data::{Data, ToValue};
 use crate::error::Error;
 use crate::few::Few;
@@ -148,11 +148,10 @@ impl Keyed for Store<'_, '_> {
     }
 }
 
-impl Command for Store<'_, '_> {
-    type Response = ();
-
-    #[inline]
-    fn encode(&self, _: Dialect, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
+impl Store<'_, '_> {
+    /// Appends the request; `tail` ends its line.
+    #[inline(always)]
+    fn put(&self, tail: &[u8], now: Now, out: &mut Outbox) -> Result<(), Error> {
         let exptime = self.expiry.exptime(now)?;
         out.put(match self.verb {
             Verb::Set => b"set ",
@@ -173,9 +172,27 @@ impl Command for Store<'_, '_> {
             out.put(b" ");
             out.put_number(cas);
         }
-        out.put(b"\r\n");
+        out.put(tail);
         out.put_data(&self.data);
         out.put(b"\r\n");
+        Ok(())
+    }
+}
+
+impl HasNoReply for Store<'_, '_> {
+    const DATA: bool = true;
+
+    fn encode_noreply(&self, now: Now, out: &mut Outbox) -> Result<(), Error> {
+        self.put(b" noreply\r\n", now, out)
+    }
+}
+
+impl Command for Store<'_, '_> {
+    type Response = ();
+
+    #[inline]
+    fn encode(&self, _: Dialect, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
+        self.put(b"\r\n", now, out)?;
         Ok(Shape::Stored)
     }
 

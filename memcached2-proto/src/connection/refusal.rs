@@ -24,7 +24,7 @@ pub(super) fn leaves_in_step(line: &str, shape: Shape, is_written: bool) -> bool
         // Servers disagree on whether END follows, unless one key was asked.
         Shape::Values => false,
         // The block that was sent with the request must have been swallowed, not read as commands.
-        Shape::Stored => SWALLOWED.contains(&line),
+        Shape::Stored | Shape::Fence { data: true } => SWALLOWED.contains(&line),
         _ => is_written,
     }
 }

@@ -62,16 +62,15 @@ impl Driver {
     /// The driver of a connection that is yet to be made, and what its callers share. They can submit from now on.
     #[must_use]
     pub fn new(options: &Options, now: Now) -> (Self, Arc<Mux>) {
-        let mut connection = Connection::new(options.limits);
-        match options.dialect {
-            Some(dialect) => connection.speak(dialect),
-            None => connection.greet(now),
+        let mut connection = Connection::with_options(options);
+        if options.dialect.is_none() {
+            connection.greet(now);
         }
-        let mux = Arc::new(Mux::new(connection.dialect(), connection.next_ticket()));
+        let mux = Arc::new(Mux::new(options, connection.dialect(), connection.next_ticket()));
         let driver = Self {
             mux: Arc::clone(&mux),
             connection,
-            taken: Box::default(),
+            taken: Box::new(Outbox::with_options(options)),
             arrived: Vec::new(),
             wakers: Vec::new(),
             deadline: None,
@@ -105,6 +104,10 @@ impl Driver {
                 More::Taken => {}
                 More::Closed if !self.connection.is_busy() => {
                     self.end(&Error::Closed);
+                    return Poll::Ready(());
+                }
+                More::Aborted => {
+                    self.end(&aborted());
                     return Poll::Ready(());
                 }
                 More::Nothing | More::Closed => return self.watch(cx, alarm),
@@ -173,7 +176,12 @@ impl Driver {
                     More::Taken => {}
                     More::Nothing => break,
                     More::Closed if self.connection.is_busy() => break,
-                    More::Closed => return Poll::Ready(Error::Closed),
+                    More::Closed => {
+                        self.connection.quit();
+                        let _ = self.write(cx, socket);
+                        return Poll::Ready(Error::Closed);
+                    }
+                    More::Aborted => return Poll::Ready(aborted()),
                 }
             }
             break;
@@ -206,23 +214,25 @@ impl Driver {
     fn take_over(&mut self, sleeper: Option<&Waker>) -> More {
         let mut guard = self.mux.lock();
         let inner = &mut *guard;
-        let more = match (inner.outbox.is_empty(), inner.phase) {
-            (false, _) => More::Taken,
-            (true, Phase::Open) => More::Nothing,
-            (true, _) => More::Closed,
+        let taken = !inner.outbox.is_empty();
+        let more = match inner.phase {
+            Phase::Aborting => More::Aborted,
+            _ if taken => More::Taken,
+            Phase::Open => More::Nothing,
+            Phase::Closing | Phase::Ended => More::Closed,
         };
-        if more == More::Taken {
+        if taken {
             std::mem::swap(&mut inner.outbox, &mut self.taken);
         }
         self.deadline = inner.deadline;
         let forgotten = if inner.forgotten.is_empty() { Vec::new() } else { std::mem::take(&mut inner.forgotten) };
         let mut old = None;
-        if let (More::Nothing, Some(sleeper)) = (more, sleeper) {
+        if let (More::Nothing | More::Closed, Some(sleeper)) = (more, sleeper) {
             old = inner.driver.replace(sleeper.clone());
         }
         drop(guard);
         drop(old);
-        if more == More::Taken {
+        if taken {
             self.connection.absorb(&mut self.taken);
         }
         forgotten.into_iter().for_each(|ticket| self.connection.forget(ticket));
@@ -323,6 +333,7 @@ impl Driver {
         }
         // It would keep its task alive, and the task this driver.
         let sleeper = inner.driver.take();
+        self.wakers.append(&mut inner.mourners);
         drop(guard);
         drop(sleeper);
         self.wakers.drain(..).for_each(Waker::wake);
@@ -342,4 +353,10 @@ enum More {
     Nothing,
     /// Nothing, and nothing will come any more.
     Closed,
+    /// The end.
+    Aborted,
+}
+
+fn aborted() -> Error {
+    Error::disconnected("the client was closed")
 }

@@ -1,6 +1,8 @@
 //! The shared connections of a client: which one a call takes, and when another one is opened.
 
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 
 use super::{Driver, Mux};
 use crate::error::Error;
@@ -26,13 +28,15 @@ struct Station<R> {
     connections: Vec<(R, Arc<Mux>)>,
     /// Whose turn it is.
     next: usize,
+    closed: bool,
 }
 
 impl<R: Copy + Eq> Switchboard<R> {
     /// No connections yet, to the servers of `router`.
     #[must_use]
     pub fn new(router: Router, options: Options) -> Self {
-        let stations = router.ids().map(|_| Mutex::new(Station { connections: Vec::new(), next: 0 })).collect();
+        let stations =
+            router.ids().map(|_| Mutex::new(Station { connections: Vec::new(), next: 0, closed: false })).collect();
         Self { router, options, stations }
     }
 
@@ -53,7 +57,7 @@ impl<R: Copy + Eq> Switchboard<R> {
     ///
     /// # Errors
     ///
-    /// [`Error::NoServers`] when there is no such server.
+    /// [`Error::NoServers`] when there is no such server, [`Error::Closed`] after [`Switchboard::close`].
     #[inline]
     pub fn connection(
         &self,
@@ -68,12 +72,46 @@ impl<R: Copy + Eq> Switchboard<R> {
         if let Some(mux) = station.pick(runtime, ended, self.options.shared_connections.max(1)) {
             return Ok(mux);
         }
+        if station.closed {
+            return Err(Error::Closed);
+        }
         let server = self.router.server(id).ok_or(Error::NoServers)?;
         let (driver, mux) = Driver::new(&self.options, now);
         station.connections.push((runtime, Arc::clone(&mux)));
         drop(station);
         spawn(server.address().clone(), driver);
         Ok(mux)
+    }
+}
+
+impl<R> Switchboard<R> {
+    /// Refuses new calls from now on, and waits until those under way have ended and all connections are closed.
+    pub async fn close(&self) {
+        let mut left = self.each(|station| {
+            station.closed = true;
+            station.connections.iter().for_each(|(_, mux)| mux.close());
+        });
+        poll_fn(|cx| {
+            left.retain(|mux| mux.poll_ended(cx).is_pending());
+            if left.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    /// Closes all connections now: calls under way learn what became of their requests.
+    pub fn abort(&self) {
+        self.each(|station| station.connections.iter().for_each(|(_, mux)| mux.abort()));
+    }
+
+    /// Does something to each station, and returns all connections.
+    fn each(&self, mut act: impl FnMut(&mut Station<R>)) -> Vec<Arc<Mux>> {
+        let mut all = Vec::new();
+        for station in &self.stations {
+            let mut station = station.lock().unwrap_or_else(PoisonError::into_inner);
+            act(&mut station);
+            all.extend(station.connections.iter().map(|(_, mux)| Arc::clone(mux)));
+        }
+        all
     }
 }
 

@@ -120,13 +120,13 @@ fn short(place: usize) -> u32 {
     u32::try_from(place).unwrap_or(u32::MAX)
 }
 
-/// Splits keys into runs that fit a line each.
-fn lines(keys: &[Key<'_>], length: usize) -> impl Iterator<Item = Range<usize>> {
+/// Splits keys into runs that fit a line each, with the prefix that is written before every key.
+fn lines(keys: &[Key<'_>], (length, prefix): (usize, usize)) -> impl Iterator<Item = Range<usize>> {
     let mut begun = 0;
     std::iter::from_fn(move || {
         let mut bytes = 0;
         let fitting = keys[begun..].iter().take_while(|key| {
-            bytes += key.as_bytes().len() + 1;
+            bytes += prefix + key.as_bytes().len() + 1;
             bytes <= length
         });
         let line = begun..begun + fitting.count();
@@ -142,9 +142,11 @@ impl<'k> Operation for GetMany<'k> {
     type Rest = usize;
 
     fn plan(self, router: &Router, _: Now, parts: &mut Parts<GetPart<'k>>) -> usize {
-        let (count, fetch, length) = (self.keys.len(), self.fetch, self.line());
-        if let [server] = router.ids().collect::<Few<_>>().as_slice() {
-            for line in lines(&self.keys, length) {
+        let (count, fetch) = (self.keys.len(), self.fetch);
+        let fit = (self.line(), router.prefix_length());
+        // With a prefix each key may be too long for itself.
+        if let ([server], 0) = (router.ids().collect::<Few<_>>().as_slice(), router.prefix_length()) {
+            for line in lines(&self.keys, fit) {
                 parts.push(Ok(*server), GetPart::run(self.keys[line.clone()].to_vec(), short(line.start), fetch));
             }
             return count;
@@ -161,7 +163,7 @@ impl<'k> Operation for GetMany<'k> {
             }
         }
         for (server, (keys, places)) in router.ids().zip(by_server) {
-            for line in lines(&keys, length) {
+            for line in lines(&keys, fit) {
                 parts.push(Ok(server), GetPart::picked(keys[line.clone()].to_vec(), places[line].to_vec(), fetch));
             }
         }

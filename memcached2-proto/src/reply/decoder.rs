@@ -39,6 +39,8 @@ pub struct Decoder {
     state: State,
     /// Where the small values of one reply are put side by side.
     block: BytesMut,
+    /// The statistics of a reply so far, a line each.
+    lines: Vec<u8>,
     limits: Limits,
 }
 
@@ -89,6 +91,7 @@ impl Decoder {
             searched: 0,
             state: State::Line,
             block: BytesMut::new(),
+            lines: Vec::new(),
             limits,
         }
     }
@@ -120,7 +123,7 @@ impl Decoder {
     /// Whether no byte waits to be decoded and no reply is half done.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.start == self.end && matches!(self.state, State::Line)
+        self.start == self.end && self.lines.is_empty() && matches!(self.state, State::Line)
     }
 
     /// How many bytes are yet to come of a value whose length has been announced.
@@ -182,12 +185,26 @@ impl Decoder {
                         Shape::Ok => grammar::ok(line)?,
                         Shape::Number => grammar::number(line)?,
                         Shape::Version => grammar::version(line)?,
+                        Shape::Stats | Shape::Stat => grammar::stat(line)?,
+                        Shape::Reset => grammar::reset(line)?,
+                        Shape::Fence { .. } => grammar::fence(line)?,
                     };
-                    self.start = next;
+                    let begun = std::mem::replace(&mut self.start, next);
                     match found {
                         Line::Reply(Reply::End) if shape == Shape::Value => return Ok(Some((Reply::Miss, true))),
-                        Line::Reply(reply) => return Ok(Some((reply, true))),
+                        Line::Reply(Reply::End) if shape == Shape::Stats => return Ok(Some((self.stats(), true))),
+                        Line::Reply(reply) => {
+                            self.lines.clear();
+                            return Ok(Some((reply, true)));
+                        }
+                        Line::Before(reply) => return Ok(Some((reply, false))),
                         Line::Item(item) => self.begin(item, keep)?,
+                        Line::Stat(name) => {
+                            self.stat(begun + name..next)?;
+                            if shape == Shape::Stat {
+                                return Ok(Some((self.stats(), true)));
+                            }
+                        }
                     }
                 }
                 State::End(found) => {
@@ -230,6 +247,20 @@ impl Decoder {
             return Err(unexpected(&self.buffer[self.start..=at], "a line that ends in CR LF"));
         }
         Ok(Some((self.start..at - 1, at + 1)))
+    }
+
+    /// Keeps a statistic.
+    fn stat(&mut self, line: std::ops::Range<usize>) -> Result<(), Error> {
+        let limit = self.limits.stats;
+        if self.lines.len() + line.len() > limit {
+            return Err(Error::protocol(format!("statistics of more than the limit of {limit} bytes")));
+        }
+        self.lines.extend_from_slice(&self.buffer[line]);
+        Ok(())
+    }
+
+    fn stats(&mut self) -> Reply {
+        Reply::Stats(std::mem::take(&mut self.lines).into())
     }
 
     #[cold]

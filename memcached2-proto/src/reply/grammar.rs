@@ -25,6 +25,10 @@ pub(super) enum Line {
     Reply(Reply),
     /// Data follows.
     Item(Item),
+    /// One line of many, which begins so many bytes behind the beginning of the line.
+    Stat(usize),
+    /// An answer that another one follows.
+    Before(Reply),
 }
 
 /// An answer that does not fit the request.
@@ -80,6 +84,32 @@ pub(super) fn ok(line: &[u8]) -> Result<Line, Error> {
         b"OK" => Ok(Line::Reply(Reply::Ok)),
         _ => refusal(line, "OK"),
     }
+}
+
+/// `STAT <name> <value>`, where the value may be anything or nothing; or `END`.
+pub(super) fn stat(line: &[u8]) -> Result<Line, Error> {
+    const BEGIN: &[u8] = b"STAT ";
+    match line.strip_prefix(BEGIN) {
+        Some([] | [b' ', ..]) => Err(unexpected(line, "the name of a statistic")),
+        Some(_) => Ok(Line::Stat(BEGIN.len())),
+        None if line == b"END" => Ok(Line::Reply(Reply::End)),
+        None => refusal(line, "a statistic or their end"),
+    }
+}
+
+pub(super) fn reset(line: &[u8]) -> Result<Line, Error> {
+    match line {
+        b"RESET" => Ok(Line::Reply(Reply::Reset)),
+        _ => refusal(line, "RESET"),
+    }
+}
+
+/// What comes up to the answer to the `version` behind a request with `noreply`.
+pub(super) fn fence(line: &[u8]) -> Result<Line, Error> {
+    Ok(match version(line)? {
+        Line::Reply(refused @ Reply::Refused(_)) => Line::Before(refused),
+        answer => answer,
+    })
 }
 
 pub(super) fn number(line: &[u8]) -> Result<Line, Error> {

@@ -1,0 +1,121 @@
+//! What a server tells about itself: `stats`.
+
+use super::{Command, Dialect, only, senseless};
+use crate::error::Error;
+use crate::few::Few;
+use crate::outbox::Outbox;
+use crate::reply::{Reply, Shape};
+use crate::report::{GroupedReport, Report, SizeReport};
+use crate::time::Now;
+
+/// Asks a server for its statistics; the type of the answer says which.
+#[derive(Debug)]
+pub struct Stats<R> {
+    request: &'static str,
+    shape: Shape,
+    read: fn(&str) -> R,
+}
+
+impl<R> Clone for Stats<R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<R> Copy for Stats<R> {}
+
+impl Stats<Report> {
+    /// The counters of the server: `stats`.
+    #[must_use]
+    pub fn general() -> Self {
+        Self { request: "stats\r\n", shape: Shape::Stats, read: Report::read }
+    }
+
+    /// What the server was started with: `stats settings`.
+    #[must_use]
+    pub fn settings() -> Self {
+        Self { request: "stats settings\r\n", shape: Shape::Stats, read: Report::read }
+    }
+}
+
+impl Stats<GroupedReport> {
+    /// The items of each slab class: `stats items`.
+    #[must_use]
+    pub fn items() -> Self {
+        Self { request: "stats items\r\n", shape: Shape::Stats, read: GroupedReport::read }
+    }
+
+    /// The memory of each slab class: `stats slabs`.
+    #[must_use]
+    pub fn slabs() -> Self {
+        Self { request: "stats slabs\r\n", shape: Shape::Stats, read: GroupedReport::read }
+    }
+
+    /// The connections of the server: `stats conns`; needs memcached 1.4.18.
+    #[must_use]
+    pub fn conns() -> Self {
+        Self { request: "stats conns\r\n", shape: Shape::Stats, read: GroupedReport::read }
+    }
+}
+
+impl Stats<SizeReport> {
+    /// How many items there are of each size: `stats sizes`. From memcached 1.4.27 on a server counts them only if it
+    /// was started with `-o track_sizes`.
+    #[must_use]
+    pub fn sizes() -> Self {
+        Self { request: "stats sizes\r\n", shape: Shape::Stats, read: SizeReport::read }
+    }
+
+    /// Lets a server count the sizes from now on: `stats sizes_enable`, which memcached 1.4.27 to 1.6.24 has.
+    #[must_use]
+    pub fn enable_sizes() -> Self {
+        Self { request: "stats sizes_enable\r\n", shape: Shape::Stat, read: SizeReport::read }
+    }
+
+    /// Stops counting the sizes: `stats sizes_disable`, which memcached 1.4.27 to 1.6.24 has.
+    #[must_use]
+    pub fn disable_sizes() -> Self {
+        Self { request: "stats sizes_disable\r\n", shape: Shape::Stat, read: SizeReport::read }
+    }
+}
+
+impl<R> Command for Stats<R> {
+    type Response = R;
+
+    fn encode(&self, _: Dialect, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
+        out.put(self.request.as_bytes());
+        Ok(self.shape)
+    }
+
+    fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<R, Error> {
+        match only(replies, end)? {
+            Reply::Stats(lines) => Ok((self.read)(&String::from_utf8_lossy(&lines))),
+            other => Err(senseless(&other)),
+        }
+    }
+
+    /// Asking for the counters of the sizes twice does no harm either.
+    fn repeatable(&self) -> bool {
+        true
+    }
+}
+
+/// Lets the counters of a server begin anew: `stats reset`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StatsReset;
+
+impl Command for StatsReset {
+    type Response = ();
+
+    fn encode(&self, _: Dialect, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
+        out.put(b"stats reset\r\n");
+        Ok(Shape::Reset)
+    }
+
+    fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<(), Error> {
+        match only(replies, end)? {
+            Reply::Reset => Ok(()),
+            other => Err(senseless(&other)),
+        }
+    }
+}
