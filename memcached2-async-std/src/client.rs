@@ -62,9 +62,8 @@ impl Client {
     /// Closes the client, and all its clones: refuses new calls, with [`Error::Closed`], lets those under way end, says
     /// `quit` on each connection and closes it. Returns whether that was all done `within` so much time.
     ///
-    /// What is still under way then ends at once, with an error that says whether it may have landed. A client that is
-    /// dropped instead of closed does the same without waiting: its connections close when the calls under way have
-    /// ended.
+    /// What is still under way then ends at once, with an error that says whether it may have landed. When
+    /// the last clone of a client is dropped instead, its connections close as soon as what was sent has been answered.
     pub async fn close(&self, within: Duration) -> bool {
         let closed = timeout(within, self.shared.close()).await.is_ok();
         if !closed {

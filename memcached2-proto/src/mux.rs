@@ -68,6 +68,8 @@ enum Phase {
     Open,
     /// The client is gone: the driver ends as soon as nobody waits.
     Closing,
+    /// The same, and the driver takes leave of the server.
+    Quitting,
     /// The driver is to end now, whoever waits.
     Aborting,
     /// The driver has ended: nothing can be submitted any more.
@@ -194,6 +196,11 @@ impl Mux {
     /// Ends the connection as soon as everybody who waits has an answer; nothing can be submitted any more.
     pub fn close(&self) {
         self.turn(Phase::Closing);
+    }
+
+    /// Ends the connection in the same way, with a `quit` to the server.
+    pub fn quit(&self) {
+        self.turn(Phase::Quitting);
     }
 
     /// Ends the connection now: everybody who waits learns what became of his request.

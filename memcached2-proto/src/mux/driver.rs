@@ -102,7 +102,7 @@ impl Driver {
         loop {
             match self.take_over(Some(cx.waker())) {
                 More::Taken => {}
-                More::Closed if !self.connection.is_busy() => {
+                More::Closed | More::Quit if !self.connection.is_busy() => {
                     self.end(&Error::Closed);
                     return Poll::Ready(());
                 }
@@ -110,7 +110,7 @@ impl Driver {
                     self.end(&aborted());
                     return Poll::Ready(());
                 }
-                More::Nothing | More::Closed => return self.watch(cx, alarm),
+                More::Nothing | More::Closed | More::Quit => return self.watch(cx, alarm),
             }
         }
     }
@@ -175,8 +175,9 @@ impl Driver {
                 match more {
                     More::Taken => {}
                     More::Nothing => break,
-                    More::Closed if self.connection.is_busy() => break,
-                    More::Closed => {
+                    More::Closed | More::Quit if self.connection.is_busy() => break,
+                    More::Closed => return Poll::Ready(Error::Closed),
+                    More::Quit => {
                         self.connection.quit();
                         let _ = self.write(cx, socket);
                         return Poll::Ready(Error::Closed);
@@ -219,6 +220,7 @@ impl Driver {
             Phase::Aborting => More::Aborted,
             _ if taken => More::Taken,
             Phase::Open => More::Nothing,
+            Phase::Quitting => More::Quit,
             Phase::Closing | Phase::Ended => More::Closed,
         };
         if taken {
@@ -227,7 +229,7 @@ impl Driver {
         self.deadline = inner.deadline;
         let forgotten = if inner.forgotten.is_empty() { Vec::new() } else { std::mem::take(&mut inner.forgotten) };
         let mut old = None;
-        if let (More::Nothing | More::Closed, Some(sleeper)) = (more, sleeper) {
+        if let (More::Nothing | More::Closed | More::Quit, Some(sleeper)) = (more, sleeper) {
             old = inner.driver.replace(sleeper.clone());
         }
         drop(guard);
@@ -353,6 +355,8 @@ enum More {
     Nothing,
     /// Nothing, and nothing will come any more.
     Closed,
+    /// The same, and the server is to hear of it.
+    Quit,
     /// The end.
     Aborted,
 }

@@ -89,7 +89,7 @@ impl<R> Switchboard<R> {
     pub async fn close(&self) {
         let mut left = self.each(|station| {
             station.closed = true;
-            station.connections.iter().for_each(|(_, mux)| mux.close());
+            station.connections.iter().for_each(|(_, mux)| mux.quit());
         });
         poll_fn(|cx| {
             left.retain(|mux| mux.poll_ended(cx).is_pending());
