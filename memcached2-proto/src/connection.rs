@@ -329,10 +329,10 @@ impl Connection {
     /// When the server breaks the protocol; the connection is of no use from then on.
     #[inline]
     pub fn next_reply(&mut self) -> Result<Option<(u32, Reply, bool)>, Error> {
-        if let Some(error) = &self.failed {
-            return Err(error.clone());
-        }
         loop {
+            if let Some(error) = &self.failed {
+                return Err(error.clone());
+            }
             let Some(wait) = self.waits.front() else {
                 return match self.decoder.is_empty() || self.may_be_full() {
                     true => Ok(None),

@@ -9,6 +9,41 @@ use crate::uri::UriProblem;
 /// Why a call failed.
 ///
 /// A miss is not among them: it is `Ok(None)`. [`Error::landed`] says whether the request may have taken effect.
+///
+/// # Which call gives which
+///
+/// | call | errors of its own |
+/// |---|---|
+/// | every one | [`NoServers`](Self::NoServers), [`Connect`](Self::Connect), [`Disconnected`](Self::Disconnected), [`Timeout`](Self::Timeout), [`Refused`](Self::Refused), [`Protocol`](Self::Protocol), [`Closed`](Self::Closed) |
+/// | every one with a key | [`Key`](Self::Key) |
+/// | every one with an expiry | [`Expiry`](Self::Expiry) |
+/// | making a client | [`Uri`](Self::Uri), and [`Key`](Self::Key) for its prefix |
+/// | `get`, `gets`, `gat`, `gats`, and of many | none: a miss is `Ok(None)` |
+/// | `get_as`, [`Value::parse`](crate::Value::parse), [`Value::as_str`](crate::Value::as_str) | [`Value`](Self::Value) |
+/// | `set`, `set_many` | [`TooLarge`](Self::TooLarge), [`Value`](Self::Value) |
+/// | `add`, `replace`, `append`, `prepend` | those of `set`, and [`NotStored`](Self::NotStored) |
+/// | `cas` | those of `set`, [`Exists`](Self::Exists), [`NotFound`](Self::NotFound) |
+/// | `refresh_cas` | [`CasRefresh`](Self::CasRefresh) |
+/// | `cache` | those of `get` and `set`, and what the closure returns |
+/// | `incr`, `decr` | [`NonNumeric`](Self::NonNumeric); a missing item is `Ok(None)` |
+/// | `delete`, `touch` | none: a missing item is `Ok(false)` |
+/// | `flush_all`, `version`, `verbosity`, `stats` and its siblings | none |
+/// | [`Many::all_stored`](crate::Many::all_stored) | [`MultiStorage`](Self::MultiStorage) |
+///
+/// # For those who know python-memcached2
+///
+/// | exception | error |
+/// |---|---|
+/// | `InvalidURI`, `UnknownProtocol` | [`Uri`](Self::Uri); the protocol's problem is [`UriProblem::Scheme`] |
+/// | `ServerDisconnect` | [`Disconnected`](Self::Disconnected), [`Connect`](Self::Connect), [`Timeout`](Self::Timeout) |
+/// | `NoAvailableServers` | [`NoServers`](Self::NoServers) |
+/// | `StoreFailure` | [`Refused`](Self::Refused), [`TooLarge`](Self::TooLarge) |
+/// | `NotStored` | [`NotStored`](Self::NotStored) |
+/// | `CASFailure` | [`Exists`](Self::Exists) |
+/// | `CASRefreshFailure` | [`CasRefresh`](Self::CasRefresh) |
+/// | `NotFound` | [`NotFound`](Self::NotFound) of `cas`; else `Ok(None)` and `Ok(false)` |
+/// | `NonNumeric` | [`NonNumeric`](Self::NonNumeric) |
+/// | `MultiStorageException` | [`MultiStorage`](Self::MultiStorage) |
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -60,6 +95,13 @@ pub enum Error {
     /// The item has another value than the one whose version was to be fetched anew, or is gone.
     #[error("the stored value is not the one expected any more: fetch it, and decide again")]
     CasRefresh,
+    /// Of several items some were not stored. Those that were stay stored.
+    #[error("{} of {} items were not stored; the first error: {}", failures(results).count(), results.len(),
+        failures(results).next().map_or_else(String::new, ToString::to_string))]
+    MultiStorage {
+        /// What became of each item, in the order given.
+        results: Arc<[Result<(), Self>]>,
+    },
     /// The stored value is not a decimal number of at most 20 digits, so it cannot be counted up or down.
     #[error("cannot increment or decrement: the stored value is not a number")]
     NonNumeric,
@@ -143,6 +185,7 @@ impl Error {
         match self {
             Self::Disconnected { landed, .. } | Self::Timeout { landed, .. } | Self::Protocol { landed, .. } => *landed,
             Self::Refused { line, .. } if !is_proven(line) => Landed::Unknown,
+            Self::MultiStorage { results } => landed_of_all(results),
             Self::Refused { .. } | Self::NotStored | Self::Exists | Self::NotFound | Self::NonNumeric => {
                 Landed::Refused
             }
@@ -247,6 +290,22 @@ impl Error {
     }
 }
 
+fn failures(results: &[Result<(), Error>]) -> impl Iterator<Item = &Error> {
+    results.iter().filter_map(|result| result.as_ref().err())
+}
+
+/// What is known of all items at once.
+fn landed_of_all(results: &[Result<(), Error>]) -> Landed {
+    let is = |landed| move |result: &Result<(), Error>| result.as_ref().is_err_and(|error| error.landed() == landed);
+    if results.iter().all(is(Landed::NotSent)) {
+        Landed::NotSent
+    } else if results.iter().any(|result| result.is_ok() || is(Landed::Unknown)(result)) {
+        Landed::Unknown
+    } else {
+        Landed::Refused
+    }
+}
+
 /// Whether an error line proves that the request was not carried out. A `SERVER_ERROR` need not: a proxy says it when
 /// the server behind it has not answered.
 fn is_proven(line: &str) -> bool {
@@ -278,6 +337,26 @@ mod tests {
             ("SERVER_ERROR", Landed::Unknown),
         ] {
             assert_eq!(Error::refused(&Arc::from(line)).landed(), landed, "{line}");
+        }
+    }
+
+    #[test]
+    fn an_error_of_many_items_tells_how_many_and_why() {
+        let refused = || Err(Error::refused(&Arc::from("SERVER_ERROR object too large for cache")));
+        for (results, landed, failed) in [
+            (vec![Err(Error::Closed), Err(Error::NoServers)], Landed::NotSent, 2),
+            (vec![refused(), Err(Error::Closed)], Landed::Refused, 2),
+            (vec![Ok(()), refused()], Landed::Unknown, 1),
+            (vec![refused(), Err(Error::timeout().with_landed(Landed::Unknown))], Landed::Unknown, 2),
+        ] {
+            let first = results.iter().find_map(|result| result.as_ref().err()).unwrap().to_string();
+            let error = Error::MultiStorage { results: results.into() };
+            assert_eq!(error.landed(), landed);
+            let text = error.to_string();
+            assert!(
+                text.starts_with(&format!("{failed} of 2 items were not stored")) && text.ends_with(&first),
+                "{text}"
+            );
         }
     }
 

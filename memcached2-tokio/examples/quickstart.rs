@@ -1,64 +1,118 @@
-//! The main job in one minute: store, fetch, count, fetch many.
+//! The main job in one minute: store, fetch, change, count, and what happens when it cannot be done.
 //!
 //! ```text
 //! cargo run -p memcached2-tokio --example quickstart
 //! ```
 //!
-//! It talks to the servers that `MEMCACHED_URL` names, separated by commas, or starts a memcached of its own.
+//! It talks to the servers that `MEMCACHED_URL` names, separated by commas; else to a server within this process, so
+//! that nothing has to be installed.
 #![expect(clippy::print_stdout, reason = "an example talks")]
 
 use std::time::Duration;
 
-use memcached2_testkit::Memcached;
+use memcached2_testkit::EmbeddedServer;
 use memcached2_tokio::proto::Store;
-use memcached2_tokio::{Client, Error, Expiry};
+use memcached2_tokio::{Client, Error, Expiry, Value};
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
-    let (_memcached, servers) = servers();
-    let client = Client::new(servers.split(','))?;
+    let (_embedded, servers) = servers();
+    let client = Client::builder().servers(servers.split(',')).prefix("quickstart:").build()?;
+
+    title("Servers");
     for (server, version) in servers.split(',').zip(client.version().await?) {
-        println!("{server} runs memcached {}", version?);
+        println!("  {server} runs memcached {}", version?);
+    }
+    client.delete("nothing").await?;
+
+    title("Store and fetch");
+    client.set("greeting", "hello, world", MINUTE).await?;
+    show("get greeting", &client.get("greeting").await?);
+    client.run(Store::set("picture", b"\x89PNG")?.flags(7).expiry(MINUTE)).await?;
+    show("get picture", &client.get("picture").await?);
+    show("get nothing", &client.get("nothing").await?);
+
+    title("Store on a condition");
+    client.delete("visitor").await?;
+    outcome("replace visitor", &client.replace("visitor", "Ada", MINUTE).await);
+    outcome("add visitor", &client.add("visitor", "Ada", MINUTE).await);
+    outcome("add visitor again", &client.add("visitor", "Grace", MINUTE).await);
+    outcome("append to visitor", &client.append("visitor", " Lovelace").await);
+    outcome("prepend to visitor", &client.prepend("visitor", "Countess ").await);
+    outcome("append to nothing", &client.append("nothing", "?").await);
+    show("get visitor", &client.get("visitor").await?);
+
+    title("Change what nobody else has changed");
+    if let Some(Value { cas: Some(cas), .. }) = client.gets("visitor").await? {
+        outcome("cas visitor", &client.cas("visitor", "Ada again", MINUTE, cas).await);
+        outcome("cas with the old version", &client.cas("visitor", "too late", MINUTE, cas).await);
     }
 
-    client.set("greeting", "hello, world", Duration::from_secs(60)).await?;
-    match client.get("greeting").await? {
-        Some(value) => println!("get greeting    -> {:?}, flags {}", value.data, value.flags),
-        None => println!("get greeting    -> a miss: it was evicted already"),
-    }
-    println!("get nothing     -> {:?}", client.get("nothing").await?);
+    title("Count");
+    client.set("visits", 41, Expiry::Never).await?;
+    line("incr visits by 1", &format!("{:?}", client.incr("visits", 1).await?));
+    line("decr visits by 100", &format!("{:?}, for it stops at 0", client.decr("visits", 100).await?));
+    line("get visits as a number", &format!("{:?}", client.get_as::<u64>("visits").await?));
+    line("incr nothing", &format!("{:?}", client.incr("nothing", 1).await?));
+    outcome("incr greeting", &client.incr("greeting", 1).await.map(|_| ()));
 
-    client.run(Store::set("picture", &[0x89, b'P', b'N', b'G'])?.flags(7).expiry(Duration::from_secs(60))).await?;
-    println!("get picture     -> {:?}", client.get("picture").await?);
-
-    client.set("visits", "41", Expiry::Never).await?;
-    println!("incr visits 1   -> {:?}", client.incr("visits", 1).await?);
-    println!("incr nothing 1  -> {:?}", client.incr("nothing", 1).await?);
-    match client.incr("greeting", 1).await {
-        Err(error) => println!("incr greeting 1 -> {error} ({:?})", error.landed()),
-        Ok(number) => println!("incr greeting 1 -> {number:?}"),
-    }
-
-    client.set_many(&[("a", "1"), ("b", "2"), ("c", "3")], Duration::from_secs(60)).await?.all()?;
-    println!("delete b        -> {}", client.delete("b").await?);
+    title("Many at once");
+    client.set_many(&[("a", "1"), ("b", "2"), ("c", "3")], MINUTE).await?.all_stored()?;
+    line("delete b", &format!("{}", client.delete("b").await?));
     for (key, result) in ["a", "b", "c"].iter().zip(client.get_many(&["a", "b", "c"]).await?) {
-        println!("get_many: {key}     -> {:?}", result?.map(|value| value.data));
+        show(&format!("get_many: {key}"), &result?);
     }
 
-    if let Err(error) = client.get("two words").await {
-        println!("get 'two words' -> {error}");
+    title("Keep longer");
+    line("touch greeting", &format!("{}", client.touch("greeting", 10 * MINUTE).await?));
+    line("touch nothing", &format!("{}", client.touch("nothing", MINUTE).await?));
+
+    title("Mistakes are told before a byte is sent");
+    outcome("get with a blank", &client.get("two words").await.map(|_| ()));
+
+    title("What the servers say");
+    for (server, stats) in servers.split(',').zip(client.stats().await?) {
+        let stats = stats?;
+        for name in ["curr_items", "get_hits", "get_misses", "bytes_read"] {
+            line(&format!("{server} {name}"), &format!("{}", stats.number(name).unwrap_or_default()));
+        }
     }
+    client.close(MINUTE).await;
     Ok(())
 }
 
-/// The servers to talk to, and the one started for it.
-fn servers() -> (Option<Memcached>, String) {
+/// The servers to talk to, and the one that was started for it.
+fn servers() -> (Option<EmbeddedServer>, String) {
     match std::env::var("MEMCACHED_URL") {
         Ok(servers) => (None, servers),
         Err(_) => {
-            let memcached = Memcached::start();
-            let address = memcached.address();
-            (Some(memcached), address)
+            let server = EmbeddedServer::start();
+            let address = server.address();
+            (Some(server), address)
         }
+    }
+}
+
+fn title(text: &str) {
+    println!("\n{text}");
+}
+
+fn line(what: &str, result: &str) {
+    println!("  {what:.<34} {result}");
+}
+
+fn show(what: &str, value: &Option<Value>) {
+    match value {
+        Some(value) => line(what, &format!("\"{}\", flags {}", value.data.escape_ascii(), value.flags)),
+        None => line(what, "a miss"),
+    }
+}
+
+fn outcome(what: &str, result: &Result<(), Error>) {
+    match result {
+        Ok(()) => line(what, "done"),
+        Err(error) => line(what, &format!("{error} ({:?})", error.landed())),
     }
 }

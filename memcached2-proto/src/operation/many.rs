@@ -56,6 +56,20 @@ impl<T> Many<T> {
     }
 }
 
+impl Many<()> {
+    /// Whether everything was stored.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MultiStorage`] with what became of each item, if one of them was not.
+    pub fn all_stored(self) -> Result<(), Error> {
+        match self.0.iter().all(Result::is_ok) {
+            true => Ok(()),
+            false => Err(Error::MultiStorage { results: self.0.into() }),
+        }
+    }
+}
+
 impl<T> IntoIterator for Many<T> {
     type Item = Result<T, Error>;
     type IntoIter = std::vec::IntoIter<Self::Item>;

@@ -20,6 +20,8 @@ pub(crate) struct Talk {
     pub(crate) results: Vec<String>,
     /// What ended the conversation, and whether that was the end of the stream.
     pub(crate) failed: Option<(Error, bool)>,
+    /// Whether the server has answered `quit`.
+    left: bool,
     /// How many bytes the connection took.
     pub(crate) accepted: usize,
     asked: Vec<Request>,
@@ -35,7 +37,8 @@ impl Default for Talk {
 impl Talk {
     pub(crate) fn new(limits: Limits) -> Self {
         let connection = Connection::new(limits);
-        Self { connection, results: Vec::new(), failed: None, accepted: 0, asked: Vec::new(), replies: Few::None }
+        let (results, asked, replies) = (Vec::new(), Vec::new(), Few::None);
+        Self { connection, results, failed: None, left: false, accepted: 0, asked, replies }
     }
 
     /// A conversation in which these bytes have been submitted and written.
@@ -53,7 +56,9 @@ impl Talk {
         for request in Request::parse(bytes) {
             let tag = u32::try_from(self.asked.len()).expect("few requests");
             request.submit(&mut self.connection, tag).expect("a request that can be submitted");
-            self.asked.push(request);
+            if !matches!(request, Request::Quit) {
+                self.asked.push(request);
+            }
         }
     }
 
@@ -122,14 +127,24 @@ impl Talk {
     /// The server ends the stream.
     pub(crate) fn end(&mut self) {
         if self.failed.is_none() {
-            let error = self.connection.filled(0).expect_err("the end of the stream is an error");
-            self.failed = Some((error, true));
+            match self.connection.filled(0) {
+                Ok(()) => self.left = true,
+                Err(error) => self.failed = Some((error, true)),
+            }
         }
     }
 
     /// Ends the conversation: all results, and the state of the connection in the words of the `R:` lines.
     #[track_caller]
     pub(crate) fn finish(mut self) -> Vec<String> {
+        if self.left {
+            self.results.push("left".to_owned());
+            assert_eq!(self.results.len(), self.asked.len() + 1, "the server left before it had answered");
+            assert!(!self.connection.is_idle() && !self.connection.is_busy());
+            assert_eq!(self.connection.submit(&Version, now(), 0), Err(Error::Closed));
+            assert_eq!((self.connection.abandon().count(), self.connection.filled(0).is_ok()), (0, false));
+            return self.results;
+        }
         let Some((error, ended)) = self.failed.take() else {
             self.results.push(if self.connection.is_idle() { "in step" } else { "waiting" }.to_owned());
             assert_ne!(self.connection.is_idle(), self.connection.is_busy());

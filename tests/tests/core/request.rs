@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use memcached2_proto::{
-    Arith, Call, Command, Connection, Delete, Dialect, Error, Expiry, Few, FlushAll, Get, GetMany, Gets, Landed, Now,
-    Reply, Router, Store, Touch, Value, Verbosity, Version, VersionText,
+    Arith, Call, Command, Connection, Delete, Dialect, Error, Expiry, Few, FlushAll, Get, GetMany, Gets, GroupedReport,
+    Landed, NoReply, Now, Reply, Report, Router, SizeReport, Statistic, Stats, StatsReset, Store, Touch, Value,
+    Verbosity, Version, VersionText,
 };
 
 /// A moment, the same in every test.
@@ -26,7 +27,13 @@ pub(crate) enum Request {
     Get(Vec<u8>, Dialect),
     Gets(Vec<u8>, Dialect, Fetch),
     GetMany(Vec<Vec<u8>>, Fetch),
-    Store { verb: Verb, key: Vec<u8>, flags: u32, expiry: Expiry, data: Vec<u8> },
+    Store {
+        verb: Verb,
+        key: Vec<u8>,
+        flags: u32,
+        expiry: Expiry,
+        data: Vec<u8>,
+    },
     Delete(Vec<u8>),
     Incr(Vec<u8>, u64),
     Decr(Vec<u8>, u64),
@@ -34,6 +41,56 @@ pub(crate) enum Request {
     FlushAll(Option<Expiry>),
     Verbosity(u32),
     Version,
+    Stats(Topic),
+    StatsReset,
+    /// A request that is not answered, with its fence.
+    NoReply(Box<Request>),
+    Quit,
+}
+
+/// What a server is asked to tell about itself.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Topic {
+    Report(Stats<Report>),
+    Grouped(Stats<GroupedReport>),
+    Sizes(Stats<SizeReport>),
+}
+
+/// Does something with the command of a request that has a form without an answer.
+macro_rules! unanswered {
+    ($request:expr, |$command:ident| $body:expr) => {
+        match $request {
+            Request::Store { verb, key, flags, expiry, data } => {
+                let $command = NoReply(verb.of(key, data)?.flags(*flags).expiry(*expiry));
+                $body
+            }
+            Request::Delete(key) => {
+                let $command = NoReply(Delete::new(key)?);
+                $body
+            }
+            Request::Incr(key, by) => {
+                let $command = NoReply(Arith::incr(key, *by)?);
+                $body
+            }
+            Request::Decr(key, by) => {
+                let $command = NoReply(Arith::decr(key, *by)?);
+                $body
+            }
+            Request::Touch(key, expiry) => {
+                let $command = NoReply(Touch::new(key, *expiry)?);
+                $body
+            }
+            Request::FlushAll(when) => {
+                let $command = NoReply(when.map_or_else(FlushAll::now, FlushAll::at));
+                $body
+            }
+            Request::Verbosity(level) => {
+                let $command = NoReply(Verbosity(*level));
+                $body
+            }
+            request => panic!("{request:?} has no form without an answer"),
+        }
+    };
 }
 
 /// What is fetched besides values and flags, and the expiry that is given.
@@ -107,7 +164,11 @@ impl Request {
             let end = bytes.windows(2).position(|pair| pair == b"\r\n").expect("a request line ends with CR LF");
             let (line, rest) = (&bytes[..end], &bytes[end + 2..]);
             bytes = rest;
-            let words: Vec<_> = line.split(|byte| *byte == b' ').collect();
+            let mut words: Vec<_> = line.split(|byte| *byte == b' ').collect();
+            let is_unanswered = words.len() > 1 && words.last() == Some(&&b"noreply"[..]);
+            if is_unanswered {
+                words.pop();
+            }
             let key = |at: usize| words[at].to_vec();
             let keys = |from: usize| words[from..].iter().map(|key| key.to_vec()).collect();
             let mut store = |verb| {
@@ -116,7 +177,7 @@ impl Request {
                 let expiry = expiry_of(words[3]);
                 Self::Store { verb, key: key(1), flags: small(words[2]), expiry, data: data.to_vec() }
             };
-            requests.push(match words[..] {
+            let request = match words[..] {
                 [b"get", _] => Self::Get(key(1), Dialect::Text),
                 [b"gets", _] => Self::Gets(key(1), Dialect::Text, Fetch::cas()),
                 [b"gat", exptime, _] => Self::Gets(key(2), Dialect::Text, Fetch::touching(exptime)),
@@ -147,7 +208,24 @@ impl Request {
                 [b"flush_all", exptime] => Self::FlushAll(Some(expiry_of(exptime))),
                 [b"verbosity", level] => Self::Verbosity(small(level)),
                 [b"version"] => Self::Version,
+                [b"stats"] => Self::Stats(Topic::Report(Stats::general())),
+                [b"stats", b"settings"] => Self::Stats(Topic::Report(Stats::settings())),
+                [b"stats", b"items"] => Self::Stats(Topic::Grouped(Stats::items())),
+                [b"stats", b"slabs"] => Self::Stats(Topic::Grouped(Stats::slabs())),
+                [b"stats", b"conns"] => Self::Stats(Topic::Grouped(Stats::conns())),
+                [b"stats", b"sizes"] => Self::Stats(Topic::Sizes(Stats::sizes())),
+                [b"stats", b"sizes_enable"] => Self::Stats(Topic::Sizes(Stats::enable_sizes())),
+                [b"stats", b"sizes_disable"] => Self::Stats(Topic::Sizes(Stats::disable_sizes())),
+                [b"stats", b"reset"] => Self::StatsReset,
+                [b"quit"] => Self::Quit,
                 _ => panic!("no request that the tests know: {}", line.escape_ascii()),
+            };
+            requests.push(match is_unanswered {
+                false => request,
+                true => {
+                    bytes = bytes.strip_prefix(b"version\r\n").expect("a fence follows");
+                    Self::NoReply(Box::new(request))
+                }
             });
         }
         requests
@@ -180,6 +258,19 @@ impl Request {
             Self::FlushAll(Some(when)) => connection.submit(&FlushAll::at(*when), now(), tag),
             Self::Verbosity(level) => connection.submit(&Verbosity(*level), now(), tag),
             Self::Version => connection.submit(&Version, now(), tag),
+            Self::Stats(Topic::Report(stats)) => connection.submit(stats, now(), tag),
+            Self::Stats(Topic::Grouped(stats)) => connection.submit(stats, now(), tag),
+            Self::Stats(Topic::Sizes(stats)) => connection.submit(stats, now(), tag),
+            Self::StatsReset => connection.submit(&StatsReset, now(), tag),
+            Self::NoReply(request) => {
+                // Only servers that speak meta commands, too, are known to take such stores.
+                connection.speak(Dialect::Meta);
+                unanswered!(&**request, |command| connection.submit(&command, now(), tag))
+            }
+            Self::Quit => {
+                connection.quit();
+                Ok(())
+            }
         }
     }
 
@@ -207,6 +298,12 @@ impl Request {
             Self::FlushAll(_) => FlushAll::now().answer(replies, end).map(|()| "ok".to_owned()),
             Self::Verbosity(level) => Verbosity(*level).answer(replies, end).map(|()| "ok".to_owned()),
             Self::Version => Version.answer(replies, end).map(|text| version(&text)),
+            Self::Stats(Topic::Report(stats)) => stats.answer(replies, end).map(|told| report(&told)),
+            Self::Stats(Topic::Grouped(stats)) => stats.answer(replies, end).map(|told| grouped(&told)),
+            Self::Stats(Topic::Sizes(stats)) => stats.answer(replies, end).map(|told| sizes(&told)),
+            Self::StatsReset => StatsReset.answer(replies, end).map(|()| "reset".to_owned()),
+            Self::NoReply(request) => unread(request, replies, end).map(|()| "read".to_owned()),
+            Self::Quit => panic!("nobody waits for an answer to quit"),
         };
         answer.unwrap_or_else(|error| match &error {
             Error::Protocol { landed, .. } => format!("protocol, {}", word(*landed)),
@@ -267,6 +364,33 @@ fn many(keys: &[Vec<u8>], fetch: Fetch, replies: Few<Reply>, end: Result<(), Err
     let results = call.finish().expect("each key has a result of its own");
     let words: Vec<_> = results.into_iter().map(|result| result.map_or_else(|error| kind(&error), found)).collect();
     words.join(" | ")
+}
+
+/// The answer to a request that has none.
+fn unread(request: &Request, replies: Few<Reply>, end: Result<(), Error>) -> Result<(), Error> {
+    unanswered!(request, |command| command.answer(replies, end))
+}
+
+fn report(report: &Report) -> String {
+    let word = |(name, value): (&str, Statistic<'_>)| match value {
+        Statistic::Number(number) => format!(" {name}={number}"),
+        Statistic::Float(number) => format!(" {name}={number:?}"),
+        Statistic::Boolean(is) => format!(" {name}={is}"),
+        Statistic::Text(text) => format!(" {name}={text:?}"),
+        Statistic::Absent => format!(" {name}=none"),
+        other => format!(" {name}={other:?}"),
+    };
+    format!("stats{}", report.iter().map(word).collect::<String>())
+}
+
+fn grouped(told: &GroupedReport) -> String {
+    let groups: String = told.groups.iter().map(|(group, stats)| format!("{group}: {}; ", report(stats))).collect();
+    format!("{groups}totals: {}", report(&told.totals))
+}
+
+fn sizes(told: &SizeReport) -> String {
+    let sizes: String = told.sizes.iter().map(|(size, count)| format!("{size}: {count}; ")).collect();
+    format!("{sizes}status: {}", report(&told.status))
 }
 
 fn version(text: &VersionText) -> String {
