@@ -1,18 +1,16 @@
 //! What concerns whole servers.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use memcached2_proto::{Every, Expiry, FlushAll};
-use memcached2_testkit::Memcached;
 
-use super::setting::{HOUR, PATIENT, client, on_each_socket, servers};
+use super::servers::{Kind, Server};
+use super::setting::{HOUR, PATIENT, client};
 
-pub(super) fn a_flush_empties_every_server() {
+pub(super) fn a_flush_empties_every_server(on: Kind) {
     for count in [1, 3] {
-        let (_servers, addresses) = servers(count);
+        let (_servers, addresses) = on.servers(count);
         let client = client(&addresses);
         let items: Vec<_> = (0..60).map(|at| (format!("key{at}"), "value")).collect();
         let keys: Vec<_> = items.iter().map(|(key, _)| key).collect();
@@ -22,11 +20,11 @@ pub(super) fn a_flush_empties_every_server() {
         client.set_many(&items, Expiry::Never).unwrap().all().unwrap();
         assert!(client.get_many(&keys).unwrap().all().unwrap().iter().all(Option::is_some), "{count} servers");
     }
-    on_each_socket(|client| assert_eq!(client.flush_all().unwrap().all(), Ok(vec![()])));
+    on.on_each_socket(|client| assert_eq!(client.flush_all().unwrap().all(), Ok(vec![()])));
 }
 
-pub(super) fn a_flush_may_come_later() {
-    let (_servers, addresses) = servers(3);
+pub(super) fn a_flush_may_come_later(on: Kind) {
+    let (_servers, addresses) = on.servers(3);
     let client = client(&addresses);
     let keys: Vec<_> = (0..20).map(|at| format!("key{at}")).collect();
     for key in &keys {
@@ -42,8 +40,8 @@ pub(super) fn a_flush_may_come_later() {
     }
 }
 
-pub(super) fn a_verbosity_reaches_every_server() {
-    let (servers, addresses) = servers(3);
+pub(super) fn a_verbosity_reaches_every_server(on: Kind) {
+    let (servers, addresses) = on.servers(3);
     let client = client(&addresses);
     for level in [1, 0] {
         assert_eq!(client.verbosity(level).unwrap().all(), Ok(vec![(); 3]));
@@ -51,15 +49,12 @@ pub(super) fn a_verbosity_reaches_every_server() {
             assert_eq!(setting(server, "verbosity"), level.to_string());
         }
     }
-    on_each_socket(|client| assert_eq!(client.verbosity(0).unwrap().all(), Ok(vec![()])));
+    on.on_each_socket(|client| assert_eq!(client.verbosity(0).unwrap().all(), Ok(vec![()])));
 }
 
 /// A setting of a server, as it tells it.
-fn setting(server: &Memcached, name: &str) -> String {
-    let mut stream = TcpStream::connect(server.address()).expect("the server listens");
-    stream.set_read_timeout(Some(PATIENT)).expect("a valid timeout");
-    stream.write_all(b"stats settings\r\n").expect("the server reads");
-    let mut lines = BufReader::new(stream).lines().map(|line| line.expect("the server answers"));
+fn setting(server: &Server, name: &str) -> String {
     let start = format!("STAT {name} ");
-    lines.find_map(|line| line.strip_prefix(&start).map(str::to_owned)).expect("a setting of this name")
+    let lines = server.lines("stats settings", |line| line == "END");
+    lines.iter().find_map(|line| line.strip_prefix(&start)).expect("a setting of this name").to_owned()
 }

@@ -1,20 +1,20 @@
 //! Batches larger than any buffer on the way.
 
 use memcached2_proto::{Expiry, Options};
-use memcached2_testkit::Memcached;
 
+use super::servers::{Kind, Server};
 use super::setting::PATIENT;
 use crate::subject::Client;
 
-fn large() -> (Memcached, Client) {
-    let server = Memcached::with().args(["-m", "512"]).start();
+fn large(on: Kind) -> (Server, Client) {
+    let server = on.start_large();
     let options = Options::default().timeout(PATIENT);
     let client = Client::with_options([server.address()], options).expect("the address is right");
     (server, client)
 }
 
-pub(super) fn a_hundred_thousand_sets_in_one_call_do_not_deadlock() {
-    let (_server, client) = large();
+pub(super) fn a_hundred_thousand_sets_in_one_call_do_not_deadlock(on: Kind) {
+    let (_server, client) = large(on);
     let items: Vec<_> = (0..100_000).map(|at| (format!("key{at}"), at.to_string())).collect();
     let stored = client.set_many(&items, Expiry::Never).unwrap();
     assert_eq!(stored.all().map(|all| all.len()), Ok(items.len()));
@@ -26,9 +26,9 @@ pub(super) fn a_hundred_thousand_sets_in_one_call_do_not_deadlock() {
     }
 }
 
-pub(super) fn ten_thousand_large_values_in_one_call_arrive() {
+pub(super) fn ten_thousand_large_values_in_one_call_arrive(on: Kind) {
     const LENGTH: usize = 10 * 1024;
-    let (_server, client) = large();
+    let (_server, client) = large(on);
     let keys: Vec<_> = (0..10_000).map(|at| format!("key{at}")).collect();
     let value = |key: &str| {
         let mut value = key.as_bytes().repeat(LENGTH / key.len() + 1);
@@ -46,9 +46,9 @@ pub(super) fn ten_thousand_large_values_in_one_call_arrive() {
     }
 }
 
-pub(super) fn more_keys_than_any_buffer_holds_do_not_deadlock() {
+pub(super) fn more_keys_than_any_buffer_holds_do_not_deadlock(on: Kind) {
     // 15 MB out and 75 MB back: whoever writes all before he reads waits for a server that waits for him.
-    let (_server, client) = large();
+    let (_server, client) = large(on);
     let (key, value) = ("k".repeat(250), vec![b'x'; 1000]);
     client.set(&key, &value, Expiry::Never).unwrap();
     let hits = client.get_many(&vec![key; 60_000]).unwrap().all().unwrap();
@@ -56,8 +56,8 @@ pub(super) fn more_keys_than_any_buffer_holds_do_not_deadlock() {
     assert!(hits.into_iter().all(|hit| hit.is_some_and(|hit| hit == value[..])));
 }
 
-pub(super) fn many_large_values_in_one_call_are_stored() {
-    let (_server, client) = large();
+pub(super) fn many_large_values_in_one_call_are_stored(on: Kind) {
+    let (_server, client) = large(on);
     let items: Vec<_> = (0..64_u8).map(|at| (format!("key{at}"), vec![at; 1_000_000])).collect();
     client.set_many(&items, Expiry::Never).unwrap().all().unwrap();
     let keys: Vec<_> = items.iter().map(|(key, _)| key).collect();

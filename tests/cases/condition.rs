@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use memcached2_proto::{Error, Expiry, Landed, Store};
 
-use super::setting::{HOUR, ask, assert_hours_left, client, on_each_socket, servers};
+use super::servers::{Kind, ask, assert_hours_left};
+use super::setting::{HOUR, client};
 
-pub(super) fn an_add_stores_only_what_is_missing() {
-    on_each_socket(|client| {
+pub(super) fn an_add_stores_only_what_is_missing(on: Kind) {
+    on.on_each_socket(|client| {
         assert_eq!(client.add("key", "first", Expiry::Never), Ok(()));
         let error = client.add("key", "second", Expiry::Never).unwrap_err();
         assert_eq!((&error, error.landed()), (&Error::NotStored, Landed::Refused));
@@ -19,8 +20,8 @@ pub(super) fn an_add_stores_only_what_is_missing() {
     });
 }
 
-pub(super) fn a_replace_stores_only_over_what_is_there() {
-    on_each_socket(|client| {
+pub(super) fn a_replace_stores_only_over_what_is_there(on: Kind) {
+    on.on_each_socket(|client| {
         let error = client.replace("key", "first", Expiry::Never).unwrap_err();
         assert_eq!((&error, error.landed()), (&Error::NotStored, Landed::Refused));
         assert_eq!(client.get("key"), Ok(None));
@@ -31,8 +32,8 @@ pub(super) fn a_replace_stores_only_over_what_is_there() {
     });
 }
 
-pub(super) fn an_add_and_a_replace_have_an_expiry() {
-    let (servers, addresses) = servers(1);
+pub(super) fn an_add_and_a_replace_have_an_expiry(on: Kind) {
+    let (servers, addresses) = on.servers(1);
     let client = client(&addresses);
     client.add("key", "value", HOUR).unwrap();
     assert_hours_left(&servers[0], "key", 1);
@@ -42,8 +43,8 @@ pub(super) fn an_add_and_a_replace_have_an_expiry() {
     assert_eq!(ask(&servers[0], "mg key t"), "HD t-1");
 }
 
-pub(super) fn data_is_put_behind_and_before_a_value() {
-    on_each_socket(|client| {
+pub(super) fn data_is_put_behind_and_before_a_value(on: Kind) {
+    on.on_each_socket(|client| {
         client.set("key", "b", Expiry::Never).unwrap();
         for (before, behind) in [("a", "c"), ("", ""), ("\r\n", "END\r\n")] {
             assert_eq!(client.append("key", behind), Ok(()));
@@ -53,8 +54,8 @@ pub(super) fn data_is_put_behind_and_before_a_value() {
     });
 }
 
-pub(super) fn nothing_is_put_behind_or_before_what_is_missing() {
-    on_each_socket(|client| {
+pub(super) fn nothing_is_put_behind_or_before_what_is_missing(on: Kind) {
+    on.on_each_socket(|client| {
         for result in [client.append("key", "x"), client.prepend("key", "x")] {
             assert_eq!(result, Err(Error::NotStored));
         }
@@ -62,8 +63,8 @@ pub(super) fn nothing_is_put_behind_or_before_what_is_missing() {
     });
 }
 
-pub(super) fn what_is_put_behind_or_before_keeps_flags_and_expiry() {
-    let (servers, addresses) = servers(1);
+pub(super) fn what_is_put_behind_or_before_keeps_flags_and_expiry(on: Kind) {
+    let (servers, addresses) = on.servers(1);
     let client = client(&addresses);
     client.run(Store::set("key", "b").unwrap().flags(7).expiry(HOUR)).unwrap();
     client.append("key", "c").unwrap();
@@ -76,8 +77,8 @@ pub(super) fn what_is_put_behind_or_before_keeps_flags_and_expiry() {
     assert_hours_left(&servers[0], "key", 1);
 }
 
-pub(super) fn a_value_that_would_become_too_large_stays_as_it_is() {
-    on_each_socket(|client| {
+pub(super) fn a_value_that_would_become_too_large_stays_as_it_is(on: Kind) {
+    on.on_each_socket(|client| {
         let value = vec![b'v'; 900_000];
         client.set("key", &value, Expiry::Never).unwrap();
         for result in [client.append("key", &value), client.prepend("key", &value)] {
@@ -87,8 +88,8 @@ pub(super) fn a_value_that_would_become_too_large_stays_as_it_is() {
     });
 }
 
-pub(super) fn a_cas_stores_over_the_version_that_was_fetched() {
-    on_each_socket(|client| {
+pub(super) fn a_cas_stores_over_the_version_that_was_fetched(on: Kind) {
+    on.on_each_socket(|client| {
         client.run(Store::set("key", "first").unwrap().flags(7)).unwrap();
         let fetched = client.gets("key").unwrap().expect("a hit").cas.expect("a cas");
         client.run(Store::cas("key", "second", fetched).unwrap().flags(8)).unwrap();
@@ -100,8 +101,8 @@ pub(super) fn a_cas_stores_over_the_version_that_was_fetched() {
     });
 }
 
-pub(super) fn a_cas_fails_when_the_item_has_changed_or_is_gone() {
-    on_each_socket(|client| {
+pub(super) fn a_cas_fails_when_the_item_has_changed_or_is_gone(on: Kind) {
+    on.on_each_socket(|client| {
         client.set("key", "first", Expiry::Never).unwrap();
         let fetched = client.gets("key").unwrap().expect("a hit").cas.expect("a cas");
         client.set("key", "second", Expiry::Never).unwrap();
@@ -117,8 +118,8 @@ pub(super) fn a_cas_fails_when_the_item_has_changed_or_is_gone() {
     });
 }
 
-pub(super) fn a_cas_has_an_expiry() {
-    let (servers, addresses) = servers(1);
+pub(super) fn a_cas_has_an_expiry(on: Kind) {
+    let (servers, addresses) = on.servers(1);
     let client = client(&addresses);
     client.set("key", "value", Expiry::Never).unwrap();
     let cas = client.gets("key").unwrap().expect("a hit").cas.expect("a cas");

@@ -4,13 +4,14 @@ use std::io::ErrorKind;
 use std::time::Instant;
 
 use memcached2_proto::{Error, Expiry, Key, Landed, Options, Router};
-use memcached2_testkit::{Memcached, ScriptedServer, Session};
+use memcached2_testkit::{ScriptedServer, Session};
 
-use super::setting::{BRIEF, PATIENT, client, servers, text_client};
+use super::servers::Kind;
+use super::setting::{BRIEF, PATIENT, client, text_client};
 use crate::subject::Client;
 
-pub(super) fn a_server_that_is_down_cannot_be_connected_to() {
-    for mut server in [Memcached::start(), Memcached::with().unix_socket().start()] {
+pub(super) fn a_server_that_is_down_cannot_be_connected_to(on: Kind) {
+    for mut server in [on.start(), on.start_on_unix_socket()] {
         server.stop();
         let client = client(&[server.address()]);
         let errors = [
@@ -29,8 +30,8 @@ pub(super) fn a_server_that_is_down_cannot_be_connected_to() {
     }
 }
 
-pub(super) fn a_client_is_made_while_its_servers_are_down() {
-    let mut server = Memcached::start();
+pub(super) fn a_client_is_made_while_its_servers_are_down(on: Kind) {
+    let mut server = on.start();
     server.stop();
     let client = client(&[server.address()]);
     assert!(client.get("a").is_err());
@@ -93,8 +94,8 @@ pub(super) fn a_set_without_an_answer_may_have_landed() {
     server.finish();
 }
 
-pub(super) fn what_other_servers_hold_survives_a_failure() {
-    let (mut servers, addresses) = servers(3);
+pub(super) fn what_other_servers_hold_survives_a_failure(on: Kind) {
+    let (mut servers, addresses) = on.servers(3);
     let router = Router::parse(&addresses).unwrap();
     // The one in the middle is gone, or stands still, so that it can be connected to and never answers.
     for stands_still in [false, true] {

@@ -5,10 +5,11 @@ use std::time::Duration;
 use memcached2_proto::{Error, Expiry, Store};
 use memcached2_testkit::ScriptedServer;
 
-use super::setting::{PATIENT, ask, client, on_each_socket, servers, text_client};
+use super::servers::{Kind, ask};
+use super::setting::{PATIENT, client, text_client};
 
-pub(super) fn a_hit_returns_the_value_and_its_flags() {
-    on_each_socket(|client| {
+pub(super) fn a_hit_returns_the_value_and_its_flags(on: Kind) {
+    on.on_each_socket(|client| {
         for flags in [0, 7, 65_536, u32::MAX] {
             client.run(Store::set("key", "value").unwrap().flags(flags)).unwrap();
             let hit = client.get("key").unwrap().expect("a hit");
@@ -17,25 +18,25 @@ pub(super) fn a_hit_returns_the_value_and_its_flags() {
     });
 }
 
-pub(super) fn a_miss_is_none() {
-    on_each_socket(|client| {
+pub(super) fn a_miss_is_none(on: Kind) {
+    on.on_each_socket(|client| {
         for _ in 0..3 {
             assert_eq!(client.get("nobody stored this".replace(' ', "-")), Ok(None));
         }
     });
 }
 
-pub(super) fn an_empty_value_is_a_hit() {
-    on_each_socket(|client| {
+pub(super) fn an_empty_value_is_a_hit(on: Kind) {
+    on.on_each_socket(|client| {
         client.set("empty", "", Expiry::Never).unwrap();
         assert_eq!(client.get("empty").unwrap().expect("a hit"), "");
         assert_eq!(client.get("other"), Ok(None));
     });
 }
 
-pub(super) fn a_value_may_contain_anything() {
+pub(super) fn a_value_may_contain_anything(on: Kind) {
     let every_byte: Vec<u8> = (0..=u8::MAX).collect();
-    on_each_socket(|client| {
+    on.on_each_socket(|client| {
         let values: [&[u8]; 8] = [
             b"\r\n",
             b"END\r\n",
@@ -54,10 +55,10 @@ pub(super) fn a_value_may_contain_anything() {
     });
 }
 
-pub(super) fn a_value_of_almost_a_megabyte_comes_back() {
+pub(super) fn a_value_of_almost_a_megabyte_comes_back(on: Kind) {
     // The limit of 1 MiB holds for the item, of which the value is a part.
     let value: Vec<u8> = (0..1_048_000_u32).map(|at| (at % 251) as u8).collect();
-    on_each_socket(|client| {
+    on.on_each_socket(|client| {
         client.set("large", &value, Expiry::Never).unwrap();
         client.set("small", "s", Expiry::Never).unwrap();
         for _ in 0..3 {
@@ -67,9 +68,9 @@ pub(super) fn a_value_of_almost_a_megabyte_comes_back() {
     });
 }
 
-pub(super) fn a_key_may_hold_every_byte_from_0x80_up() {
+pub(super) fn a_key_may_hold_every_byte_from_0x80_up(on: Kind) {
     let key: Vec<u8> = (0x80..=u8::MAX).collect();
-    on_each_socket(|client| {
+    on.on_each_socket(|client| {
         client.set(&key, "binary", Expiry::Never).unwrap();
         assert_eq!(client.get(&key).unwrap().expect("a hit"), "binary");
         assert_eq!(client.get(&key[1..]), Ok(None));
@@ -78,9 +79,9 @@ pub(super) fn a_key_may_hold_every_byte_from_0x80_up() {
     });
 }
 
-pub(super) fn a_key_may_have_250_bytes() {
+pub(super) fn a_key_may_have_250_bytes(on: Kind) {
     let key = "k".repeat(250);
-    on_each_socket(|client| {
+    on.on_each_socket(|client| {
         client.set(&key, "5", Expiry::Never).unwrap();
         assert_eq!(client.incr(&key, 1), Ok(Some(6)));
         assert_eq!(client.get(&key).unwrap().expect("a hit"), "6");
@@ -88,8 +89,8 @@ pub(super) fn a_key_may_have_250_bytes() {
     });
 }
 
-pub(super) fn a_key_may_be_a_word_of_the_protocol() {
-    on_each_socket(|client| {
+pub(super) fn a_key_may_be_a_word_of_the_protocol(on: Kind) {
+    on.on_each_socket(|client| {
         for key in ["END", "VALUE", "get", "0", "noreply", "ERROR", "version", "-1", "k", "\u{e9}"] {
             client.set(key, key, Expiry::Never).unwrap();
             assert_eq!(client.get(key).unwrap().expect("a hit"), key);
@@ -119,18 +120,18 @@ pub(super) fn an_invalid_key_fails_before_anything_is_sent() {
     server.finish();
 }
 
-pub(super) fn every_server_tells_its_version() {
-    let (servers, addresses) = servers(3);
+pub(super) fn every_server_tells_its_version(on: Kind) {
+    let (servers, addresses) = on.servers(3);
     let versions = client(&addresses).version().unwrap().all().unwrap();
     assert_eq!(versions.len(), 3);
     for (server, version) in servers.iter().zip(versions) {
         assert_eq!(ask(server, "version"), format!("VERSION {version}"));
     }
-    on_each_socket(|client| assert_eq!(client.version().unwrap().all().unwrap().len(), 1));
+    on.on_each_socket(|client| assert_eq!(client.version().unwrap().all().unwrap().len(), 1));
 }
 
-pub(super) fn what_is_missing_is_computed_once_and_kept() {
-    on_each_socket(|client| {
+pub(super) fn what_is_missing_is_computed_once_and_kept(on: Kind) {
+    on.on_each_socket(|client| {
         let computed = std::cell::Cell::new(0);
         let compute = || {
             computed.set(computed.get() + 1);

@@ -1,18 +1,19 @@
 //! Several keys in one call.
 
 use memcached2_proto::{Error, Expiry, KeyProblem, Value};
-use memcached2_testkit::{Memcached, ScriptedServer};
+use memcached2_testkit::ScriptedServer;
 
-use super::setting::{HOUR, PATIENT, ask, assert_hours_left, client, servers, text_client};
+use super::servers::{Kind, Server, ask, assert_hours_left};
+use super::setting::{HOUR, PATIENT, client, text_client};
 
 /// Values as text, misses as they are.
 fn texts(values: Vec<Option<Value>>) -> Vec<Option<String>> {
     values.into_iter().map(|value| value.map(|value| String::from_utf8(value.data.to_vec()).unwrap())).collect()
 }
 
-pub(super) fn results_come_in_the_order_of_the_keys() {
+pub(super) fn results_come_in_the_order_of_the_keys(on: Kind) {
     for count in [1, 3] {
-        let (_servers, addresses) = servers(count);
+        let (_servers, addresses) = on.servers(count);
         let client = client(&addresses);
         for number in (0..40).step_by(2) {
             client.set(format!("key{number}"), format!("value{number}"), Expiry::Never).unwrap();
@@ -26,9 +27,9 @@ pub(super) fn results_come_in_the_order_of_the_keys() {
     }
 }
 
-pub(super) fn many_values_are_stored_on_their_servers() {
+pub(super) fn many_values_are_stored_on_their_servers(on: Kind) {
     for count in [1, 3] {
-        let (servers, addresses) = servers(count);
+        let (servers, addresses) = on.servers(count);
         let client = client(&addresses);
         let items: Vec<_> = (0..300).map(|number| (format!("key{number}"), format!("value{number}"))).collect();
         let stored = client.set_many(&items, Expiry::Never).unwrap();
@@ -43,8 +44,8 @@ pub(super) fn many_values_are_stored_on_their_servers() {
     }
 }
 
-pub(super) fn no_keys_are_no_results() {
-    let (_servers, addresses) = servers(1);
+pub(super) fn no_keys_are_no_results(on: Kind) {
+    let (_servers, addresses) = on.servers(1);
     let client = client(&addresses);
     assert!(client.get_many(&[] as &[&str]).unwrap().is_empty());
     assert!(client.set_many(&[] as &[(&str, &str)], Expiry::Never).unwrap().is_empty());
@@ -69,9 +70,9 @@ pub(super) fn a_bad_key_in_a_batch_stops_it_before_anything_is_sent() {
     }
 }
 
-pub(super) fn a_refused_item_of_a_batch_fails_alone() {
+pub(super) fn a_refused_item_of_a_batch_fails_alone(on: Kind) {
     for count in [1, 3] {
-        let (_servers, addresses) = servers(count);
+        let (_servers, addresses) = on.servers(count);
         let client = client(&addresses);
         let items: Vec<_> =
             (0..30).map(|at| (format!("key{at}"), vec![b'x'; if at == 11 { 2_000_000 } else { at }])).collect();
@@ -88,9 +89,9 @@ pub(super) fn a_refused_item_of_a_batch_fails_alone() {
     }
 }
 
-pub(super) fn more_keys_than_fit_a_line_are_fetched() {
+pub(super) fn more_keys_than_fit_a_line_are_fetched(on: Kind) {
     for count in [1, 3] {
-        let (_servers, addresses) = servers(count);
+        let (_servers, addresses) = on.servers(count);
         let client = client(&addresses);
         let items: Vec<_> = (0..1000).map(|at| (format!("{at:0>250}"), at.to_string())).collect();
         client.set_many(&items, Expiry::Never).unwrap().all().unwrap();
@@ -100,9 +101,9 @@ pub(super) fn more_keys_than_fit_a_line_are_fetched() {
     }
 }
 
-pub(super) fn many_versions_are_those_of_the_items() {
+pub(super) fn many_versions_are_those_of_the_items(on: Kind) {
     for count in [1, 3] {
-        let (_servers, addresses) = servers(count);
+        let (_servers, addresses) = on.servers(count);
         let client = client(&addresses);
         for number in (0..40).step_by(2) {
             client.set(format!("key{number}"), format!("value{number}"), Expiry::Never).unwrap();
@@ -117,9 +118,9 @@ pub(super) fn many_versions_are_those_of_the_items() {
     }
 }
 
-pub(super) fn many_items_are_fetched_and_get_an_expiry() {
+pub(super) fn many_items_are_fetched_and_get_an_expiry(on: Kind) {
     for count in [1, 3] {
-        let (servers, addresses) = servers(count);
+        let (servers, addresses) = on.servers(count);
         let client = client(&addresses);
         // Too many for one line to each server.
         let keys: Vec<_> = (0..200).map(|number| format!("{number:0>20}")).collect();
@@ -129,7 +130,7 @@ pub(super) fn many_items_are_fetched_and_get_an_expiry() {
         let expected: Vec<_> = (0..200).map(|number| (number % 2 == 0).then(|| number.to_string())).collect();
         let assert_left = |hours| {
             for key in keys.iter().step_by(2) {
-                let holds = |server: &&Memcached| ask(server, &format!("mg {key} s")).starts_with("HD");
+                let holds = |server: &&Server| ask(server, &format!("mg {key} s")).starts_with("HD");
                 assert_hours_left(servers.iter().find(holds).expect("a server holds it"), key, hours);
             }
         };

@@ -1,135 +1,197 @@
-//! The conformance cases: written once, in blocking Rust, and run through every client, which is `crate::subject`.
+//! The conformance cases: written once, in blocking Rust, and run through every client, which is `crate::subject`:
+//! those that talk to a memcached on both kinds of server, the others against servers that play a script.
 
 mod admin;
 mod batch;
+mod close;
 mod condition;
 mod counter;
 mod failure;
 mod get;
 mod many;
+mod noreply;
 mod restart;
 mod scripted;
+mod servers;
 mod setting;
+mod stats;
 mod store;
 mod touch;
+mod value;
 
 use std::io::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Makes a test of each case, and counts them.
-macro_rules! cases {
-    ($($file:ident: [$($case:ident),* $(,)?])*) => {
-        $(mod $file { $(#[test] fn $case() { let _ran = super::Ran; super::super::$file::$case(); })* })*
+use self::servers::Kind;
 
-        const CASES: usize = [$($(stringify!($case)),*),*].len();
+/// Makes tests of each case, and counts the cases.
+macro_rules! cases {
+    (served { $($file:ident: [$($case:ident),* $(,)?])* } scripted { $($play:ident: [$($scene:ident),* $(,)?])* }) => {
+        mod embedded {
+            $(mod $file { $(#[test] fn $case() { crate::cases::serve(crate::cases::$file::$case, crate::cases::Kind::Embedded); })* })*
+        }
+
+        mod memcached {
+            $(mod $file { $(#[test] fn $case() { crate::cases::serve(crate::cases::$file::$case, crate::cases::Kind::Memcached); })* })*
+        }
+
+        mod scripted {
+            $(mod $play { $(#[test] fn $scene() { let _ran = crate::cases::Ran; crate::cases::$play::$scene(); })* })*
+        }
+
+        pub(super) const SERVED: usize = [$($(stringify!($case)),*),*].len();
+        pub(super) const SCRIPTED: usize = [$($(stringify!($scene)),*),*].len();
     };
 }
 
 mod run {
-    use super::Ran;
-
     cases! {
-        get: [
-            a_hit_returns_the_value_and_its_flags,
-            a_miss_is_none,
-            an_empty_value_is_a_hit,
-            a_value_may_contain_anything,
-            a_value_of_almost_a_megabyte_comes_back,
-            a_key_may_hold_every_byte_from_0x80_up,
-            a_key_may_have_250_bytes,
-            a_key_may_be_a_word_of_the_protocol,
-            an_invalid_key_fails_before_anything_is_sent,
-            every_server_tells_its_version,
-            what_is_missing_is_computed_once_and_kept,
-        ]
-        store: [
-            a_set_replaces_value_and_flags,
-            an_expiry_reaches_the_server,
-            what_has_expired_is_a_miss,
-            an_expiry_beyond_the_protocol_fails_before_anything_is_sent,
-            a_value_too_large_is_refused_and_the_client_goes_on,
-            shared_and_borrowed_values_of_any_length_arrive_whole,
-            a_delete_tells_whether_there_was_an_item,
-            a_key_named_noreply_is_deleted,
-        ]
-        condition: [
-            an_add_stores_only_what_is_missing,
-            a_replace_stores_only_over_what_is_there,
-            an_add_and_a_replace_have_an_expiry,
-            data_is_put_behind_and_before_a_value,
-            nothing_is_put_behind_or_before_what_is_missing,
-            what_is_put_behind_or_before_keeps_flags_and_expiry,
-            a_value_that_would_become_too_large_stays_as_it_is,
-            a_cas_stores_over_the_version_that_was_fetched,
-            a_cas_fails_when_the_item_has_changed_or_is_gone,
-            a_cas_has_an_expiry,
-        ]
-        touch: [
-            a_gets_returns_the_version_of_the_item,
-            a_gat_returns_the_value_and_changes_its_expiry,
-            a_gats_returns_the_version_and_changes_the_expiry,
-            a_gat_with_an_expiry_that_has_passed_is_the_last_hit,
-            a_touch_tells_whether_there_is_an_item_and_changes_its_expiry,
-        ]
-        admin: [
-            a_flush_empties_every_server,
-            a_flush_may_come_later,
-            a_verbosity_reaches_every_server,
-        ]
-        counter: [
-            an_incr_returns_the_sum,
-            an_incr_of_a_missing_key_is_none,
-            a_sum_wraps_at_64_bits,
-            what_is_no_number_cannot_be_counted,
-            a_decr_returns_the_difference_and_stops_at_zero,
-            blanks_behind_a_stored_number_are_no_part_of_it,
-            a_decr_of_a_missing_key_is_none,
-        ]
-        many: [
-            results_come_in_the_order_of_the_keys,
-            many_values_are_stored_on_their_servers,
-            no_keys_are_no_results,
-            a_bad_key_in_a_batch_stops_it_before_anything_is_sent,
-            a_refused_item_of_a_batch_fails_alone,
-            more_keys_than_fit_a_line_are_fetched,
-            many_versions_are_those_of_the_items,
-            many_items_are_fetched_and_get_an_expiry,
-        ]
-        batch: [
-            a_hundred_thousand_sets_in_one_call_do_not_deadlock,
-            ten_thousand_large_values_in_one_call_arrive,
-            more_keys_than_any_buffer_holds_do_not_deadlock,
-            many_large_values_in_one_call_are_stored,
-        ]
-        scripted: [
-            a_reply_may_come_in_any_pieces,
-            an_error_line_is_refused_and_the_connection_lives,
-            an_error_line_to_a_store_closes_the_connection,
-            a_server_out_of_step_is_not_trusted_any_more,
-            a_line_nobody_asked_for_reaches_nobody,
-            a_late_line_is_given_to_nobody_else,
-            what_came_before_a_failure_is_kept,
-            a_write_is_not_repeated_and_a_read_is_repeated_once,
-            a_read_that_changes_the_expiry_is_not_repeated,
-            a_server_that_is_full_has_taken_nothing,
-        ]
-        failure: [
-            a_server_that_is_down_cannot_be_connected_to,
-            a_client_is_made_while_its_servers_are_down,
-            a_stalled_server_costs_one_deadline,
-            a_deadline_counts_from_the_call_and_not_from_the_last_byte,
-            a_set_without_an_answer_may_have_landed,
-            what_other_servers_hold_survives_a_failure,
-            a_client_without_servers_says_so,
-        ]
-        restart: [
-            a_read_survives_a_restart,
-            a_write_after_a_restart_is_stored_or_says_that_nobody_knows,
-            a_write_finds_out_before_it_is_sent_when_the_connection_was_idle,
-        ]
+        served {
+            get: [
+                a_hit_returns_the_value_and_its_flags,
+                a_miss_is_none,
+                an_empty_value_is_a_hit,
+                a_value_may_contain_anything,
+                a_value_of_almost_a_megabyte_comes_back,
+                a_key_may_hold_every_byte_from_0x80_up,
+                a_key_may_have_250_bytes,
+                a_key_may_be_a_word_of_the_protocol,
+                every_server_tells_its_version,
+                what_is_missing_is_computed_once_and_kept,
+            ]
+            store: [
+                a_set_replaces_value_and_flags,
+                an_expiry_reaches_the_server,
+                what_has_expired_is_a_miss,
+                a_value_too_large_is_refused_and_the_client_goes_on,
+                shared_and_borrowed_values_of_any_length_arrive_whole,
+                a_delete_tells_whether_there_was_an_item,
+                a_key_named_noreply_is_deleted,
+            ]
+            condition: [
+                an_add_stores_only_what_is_missing,
+                a_replace_stores_only_over_what_is_there,
+                an_add_and_a_replace_have_an_expiry,
+                data_is_put_behind_and_before_a_value,
+                nothing_is_put_behind_or_before_what_is_missing,
+                what_is_put_behind_or_before_keeps_flags_and_expiry,
+                a_value_that_would_become_too_large_stays_as_it_is,
+                a_cas_stores_over_the_version_that_was_fetched,
+                a_cas_fails_when_the_item_has_changed_or_is_gone,
+                a_cas_has_an_expiry,
+            ]
+            touch: [
+                a_gets_returns_the_version_of_the_item,
+                a_gat_returns_the_value_and_changes_its_expiry,
+                a_gats_returns_the_version_and_changes_the_expiry,
+                a_gat_with_an_expiry_that_has_passed_is_the_last_hit,
+                a_touch_tells_whether_there_is_an_item_and_changes_its_expiry,
+            ]
+            admin: [
+                a_flush_empties_every_server,
+                a_flush_may_come_later,
+                a_verbosity_reaches_every_server,
+            ]
+            counter: [
+                an_incr_returns_the_sum,
+                an_incr_of_a_missing_key_is_none,
+                a_sum_wraps_at_64_bits,
+                what_is_no_number_cannot_be_counted,
+                a_decr_returns_the_difference_and_stops_at_zero,
+                blanks_behind_a_stored_number_are_no_part_of_it,
+                a_decr_of_a_missing_key_is_none,
+            ]
+            many: [
+                results_come_in_the_order_of_the_keys,
+                many_values_are_stored_on_their_servers,
+                no_keys_are_no_results,
+                a_refused_item_of_a_batch_fails_alone,
+                more_keys_than_fit_a_line_are_fetched,
+                many_versions_are_those_of_the_items,
+                many_items_are_fetched_and_get_an_expiry,
+            ]
+            value: [
+                each_type_comes_back_as_it_was_stored,
+                what_cannot_be_converted_says_so,
+                a_value_keeps_its_flags_when_it_is_stored_again,
+                a_version_is_fetched_anew_only_of_the_same_value,
+                a_prefix_parts_what_several_clients_store,
+                several_items_that_were_not_all_stored_are_told_one_by_one,
+            ]
+            stats: [
+                every_server_tells_its_counters,
+                a_server_tells_its_settings,
+                items_and_slabs_are_told_class_by_class,
+                sizes_are_told_once_a_server_counts_them,
+                counters_begin_anew,
+            ]
+            noreply: [
+                a_request_without_an_answer_has_its_effect,
+                a_request_without_an_answer_leaves_the_connection_in_step_when_it_fails,
+            ]
+            close: [
+                a_closed_client_asks_nobody_any_more,
+                a_client_that_was_never_used_closes_at_once,
+            ]
+            batch: [
+                a_hundred_thousand_sets_in_one_call_do_not_deadlock,
+                ten_thousand_large_values_in_one_call_arrive,
+                more_keys_than_any_buffer_holds_do_not_deadlock,
+                many_large_values_in_one_call_are_stored,
+            ]
+            failure: [
+                a_server_that_is_down_cannot_be_connected_to,
+                a_client_is_made_while_its_servers_are_down,
+                what_other_servers_hold_survives_a_failure,
+            ]
+            restart: [
+                a_read_survives_a_restart,
+                a_write_after_a_restart_is_stored_or_says_that_nobody_knows,
+                a_write_finds_out_before_it_is_sent_when_the_connection_was_idle,
+            ]
+        }
+        scripted {
+            noreply: [
+                a_failure_that_is_told_all_the_same_is_this_requests,
+                a_server_that_goes_before_the_fence_leaves_it_unknown,
+            ]
+            close: [
+                closing_takes_leave_of_the_server,
+            ]
+            get: [
+                an_invalid_key_fails_before_anything_is_sent,
+            ]
+            store: [
+                an_expiry_beyond_the_protocol_fails_before_anything_is_sent,
+            ]
+            many: [
+                a_bad_key_in_a_batch_stops_it_before_anything_is_sent,
+            ]
+            scripted: [
+                a_reply_may_come_in_any_pieces,
+                an_error_line_is_refused_and_the_connection_lives,
+                an_error_line_to_a_store_closes_the_connection,
+                a_server_out_of_step_is_not_trusted_any_more,
+                a_line_nobody_asked_for_reaches_nobody,
+                a_late_line_is_given_to_nobody_else,
+                what_came_before_a_failure_is_kept,
+                a_write_is_not_repeated_and_a_read_is_repeated_once,
+                a_read_that_changes_the_expiry_is_not_repeated,
+                a_server_that_is_full_has_taken_nothing,
+            ]
+            failure: [
+                a_stalled_server_costs_one_deadline,
+                a_deadline_counts_from_the_call_and_not_from_the_last_byte,
+                a_set_without_an_answer_may_have_landed,
+                a_client_without_servers_says_so,
+            ]
+        }
     }
+}
 
-    pub(super) const COUNT: usize = CASES;
+fn serve(case: fn(Kind), on: Kind) {
+    let _ran = Ran;
+    case(on);
 }
 
 /// Dropped at the end of each case; behind the last one it tells how many there were.
@@ -138,9 +200,13 @@ struct Ran;
 impl Drop for Ran {
     fn drop(&mut self) {
         static DONE: AtomicUsize = AtomicUsize::new(0);
-        if DONE.fetch_add(1, Ordering::Relaxed) + 1 == run::COUNT {
+        let (name, served, scripted) = (crate::subject::NAME, run::SERVED, run::SCRIPTED);
+        if DONE.fetch_add(1, Ordering::Relaxed) + 1 == 2 * served + scripted {
+            let told = format!(
+                "{name}: {served} cases ran on the embedded server, {served} on memcached, {scripted} on scripted servers"
+            );
             // Unlike `eprintln!`, this is shown for tests that pass, too.
-            let _ = writeln!(std::io::stderr(), "{}: {} conformance cases ran", crate::subject::NAME, run::COUNT);
+            let _ = writeln!(std::io::stderr(), "{told}");
         }
     }
 }

@@ -4,13 +4,12 @@ use std::thread;
 use std::time::Duration;
 
 use memcached2_proto::{Expiry, Landed};
-use memcached2_testkit::Memcached;
 
+use super::servers::Kind;
 use super::setting::client;
 
-pub(super) fn a_read_survives_a_restart() {
-    for setup in [Memcached::with(), Memcached::with().unix_socket()] {
-        let mut server = setup.start();
+pub(super) fn a_read_survives_a_restart(on: Kind) {
+    for mut server in [on.start(), on.start_on_unix_socket()] {
         let client = client(&[server.address()]);
         for _ in 0..3 {
             client.set("a", "x", Expiry::Never).unwrap();
@@ -25,8 +24,8 @@ pub(super) fn a_read_survives_a_restart() {
     }
 }
 
-pub(super) fn a_write_after_a_restart_is_stored_or_says_that_nobody_knows() {
-    let mut server = Memcached::start();
+pub(super) fn a_write_after_a_restart_is_stored_or_says_that_nobody_knows(on: Kind) {
+    let mut server = on.start();
     let client = client(&[server.address()]);
     for _ in 0..5 {
         client.set("other", "x", Expiry::Never).unwrap();
@@ -46,8 +45,8 @@ pub(super) fn a_write_after_a_restart_is_stored_or_says_that_nobody_knows() {
     }
 }
 
-pub(super) fn a_write_finds_out_before_it_is_sent_when_the_connection_was_idle() {
-    let mut server = Memcached::start();
+pub(super) fn a_write_finds_out_before_it_is_sent_when_the_connection_was_idle(on: Kind) {
+    let mut server = on.start();
     let client = client(&[server.address()]);
     client.set("a", "x", Expiry::Never).unwrap();
     server.restart();

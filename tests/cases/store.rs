@@ -2,13 +2,14 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use memcached2_proto::{Error, Expiry, Landed, Store};
+use memcached2_proto::{Bytes, Data, Error, Expiry, Landed, Store};
 use memcached2_testkit::{ScriptedServer, Session};
 
-use super::setting::{BRIEF, ask, client, on_each_socket, servers, text_client};
+use super::servers::{Kind, ask};
+use super::setting::{BRIEF, client, text_client};
 
-pub(super) fn a_set_replaces_value_and_flags() {
-    on_each_socket(|client| {
+pub(super) fn a_set_replaces_value_and_flags(on: Kind) {
+    on.on_each_socket(|client| {
         client.run(Store::set("key", "a longer first value").unwrap().flags(7)).unwrap();
         client.set("key", "second", Expiry::Never).unwrap();
         let hit = client.get("key").unwrap().expect("a hit");
@@ -16,10 +17,10 @@ pub(super) fn a_set_replaces_value_and_flags() {
     });
 }
 
-pub(super) fn an_expiry_reaches_the_server() {
+pub(super) fn an_expiry_reaches_the_server(on: Kind) {
     const HOUR: u64 = 3600;
     const DAY: u64 = 24 * HOUR;
-    let (servers, addresses) = servers(1);
+    let (servers, addresses) = on.servers(1);
     let client = client(&addresses);
     let after = |seconds| Expiry::After(Duration::from_secs(seconds));
     for (expiry, seconds) in [
@@ -39,8 +40,8 @@ pub(super) fn an_expiry_reaches_the_server() {
     assert_eq!(ask(&servers[0], "mg key t"), "HD t-1");
 }
 
-pub(super) fn what_has_expired_is_a_miss() {
-    on_each_socket(|client| {
+pub(super) fn what_has_expired_is_a_miss(on: Kind) {
+    on.on_each_socket(|client| {
         let past = SystemTime::now() - Duration::from_secs(100);
         for expiry in [Expiry::After(Duration::ZERO), Expiry::At(past), Expiry::At(UNIX_EPOCH)] {
             client.set("key", "value", Expiry::Never).unwrap();
@@ -64,8 +65,8 @@ pub(super) fn an_expiry_beyond_the_protocol_fails_before_anything_is_sent() {
     server.finish();
 }
 
-pub(super) fn a_value_too_large_is_refused_and_the_client_goes_on() {
-    on_each_socket(|client| {
+pub(super) fn a_value_too_large_is_refused_and_the_client_goes_on(on: Kind) {
+    on.on_each_socket(|client| {
         client.set("small", "s", Expiry::Never).unwrap();
         for length in [1024 * 1024 + 1, 5_000_000] {
             let error = client.set("large", vec![b'x'; length], Expiry::Never).unwrap_err();
@@ -78,24 +79,25 @@ pub(super) fn a_value_too_large_is_refused_and_the_client_goes_on() {
     });
 }
 
-pub(super) fn shared_and_borrowed_values_of_any_length_arrive_whole() {
-    on_each_socket(|client| {
+pub(super) fn shared_and_borrowed_values_of_any_length_arrive_whole(on: Kind) {
+    on.on_each_socket(|client| {
         for length in [0, 1, 2, 1023, 1024, 4095, 16_383, 16_384, 16_385, 65_535, 65_536, 65_537, 300_000] {
             let value: Vec<u8> = (0..length).map(|at: usize| (at % 253) as u8).collect();
             client.set("borrowed", &value, Expiry::Never).unwrap();
-            client.set("shared", value.clone(), Expiry::Never).unwrap();
-            for hit in client.get_many(&["borrowed", "shared"]).unwrap().all().unwrap() {
+            client.set("shared", Bytes::from(value.clone()), Expiry::Never).unwrap();
+            client.set("given", Data::from(value.clone()), Expiry::Never).unwrap();
+            for hit in client.get_many(&["borrowed", "shared", "given"]).unwrap().all().unwrap() {
                 assert!(hit.expect("a hit") == value[..], "{length}");
             }
-            for key in ["borrowed", "shared"] {
+            for key in ["borrowed", "shared", "given"] {
                 assert!(client.get(key).unwrap().expect("a hit") == value[..], "{length}");
             }
         }
     });
 }
 
-pub(super) fn a_delete_tells_whether_there_was_an_item() {
-    on_each_socket(|client| {
+pub(super) fn a_delete_tells_whether_there_was_an_item(on: Kind) {
+    on.on_each_socket(|client| {
         assert_eq!(client.delete("key"), Ok(false));
         client.set("key", "value", Expiry::Never).unwrap();
         assert_eq!(client.delete("key"), Ok(true));
@@ -104,8 +106,8 @@ pub(super) fn a_delete_tells_whether_there_was_an_item() {
     });
 }
 
-pub(super) fn a_key_named_noreply_is_deleted() {
-    on_each_socket(|client| {
+pub(super) fn a_key_named_noreply_is_deleted(on: Kind) {
+    on.on_each_socket(|client| {
         client.set("noreply", "value", Expiry::Never).unwrap();
         assert_eq!(client.delete("noreply"), Ok(true));
         assert_eq!(client.get("noreply"), Ok(None));

@@ -4,21 +4,22 @@ use std::time::Duration;
 
 use memcached2_proto::{Dialect, Expiry, Options, Store};
 
-use super::setting::{HOUR, PATIENT, ask, assert_hours_left, client, on_each_socket, servers};
+use super::servers::{Kind, Server, ask, assert_hours_left};
+use super::setting::{HOUR, PATIENT, client};
 use crate::subject::Client;
 
 /// Runs a case in both dialects, each with a server of its own.
-fn in_each_dialect(case: impl Fn(&Client, &memcached2_testkit::Memcached)) {
+fn in_each_dialect(on: Kind, case: impl Fn(&Client, &Server)) {
     for dialect in [Dialect::Text, Dialect::Meta] {
-        let (servers, addresses) = servers(1);
+        let (servers, addresses) = on.servers(1);
         let options = Options::default().timeout(PATIENT).dialect(dialect);
         case(&Client::with_options(&addresses, options).expect("the address is right"), &servers[0]);
     }
 }
 
-pub(super) fn a_gets_returns_the_version_of_the_item() {
-    on_each_socket(|client| assert_eq!(client.gets("key"), Ok(None)));
-    in_each_dialect(|client, server| {
+pub(super) fn a_gets_returns_the_version_of_the_item(on: Kind) {
+    on.on_each_socket(|client| assert_eq!(client.gets("key"), Ok(None)));
+    in_each_dialect(on, |client, server| {
         assert_eq!(client.gets("key"), Ok(None));
         client.run(Store::set("key", "value").unwrap().flags(7)).unwrap();
         let hit = client.gets("key").unwrap().expect("a hit");
@@ -30,9 +31,9 @@ pub(super) fn a_gets_returns_the_version_of_the_item() {
     });
 }
 
-pub(super) fn a_gat_returns_the_value_and_changes_its_expiry() {
-    on_each_socket(|client| assert_eq!(client.gat("key", HOUR), Ok(None)));
-    in_each_dialect(|client, server| {
+pub(super) fn a_gat_returns_the_value_and_changes_its_expiry(on: Kind) {
+    on.on_each_socket(|client| assert_eq!(client.gat("key", HOUR), Ok(None)));
+    in_each_dialect(on, |client, server| {
         assert_eq!(client.gat("key", HOUR), Ok(None));
         client.run(Store::set("key", "value").unwrap().flags(7)).unwrap();
         assert_eq!(ask(server, "mg key t"), "HD t-1");
@@ -46,9 +47,9 @@ pub(super) fn a_gat_returns_the_value_and_changes_its_expiry() {
     });
 }
 
-pub(super) fn a_gats_returns_the_version_and_changes_the_expiry() {
-    on_each_socket(|client| assert_eq!(client.gats("key", HOUR), Ok(None)));
-    in_each_dialect(|client, server| {
+pub(super) fn a_gats_returns_the_version_and_changes_the_expiry(on: Kind) {
+    on.on_each_socket(|client| assert_eq!(client.gats("key", HOUR), Ok(None)));
+    in_each_dialect(on, |client, server| {
         assert_eq!(client.gats("key", HOUR), Ok(None));
         client.set("key", "value", Expiry::Never).unwrap();
         let hit = client.gats("key", HOUR).unwrap().expect("a hit");
@@ -61,16 +62,16 @@ pub(super) fn a_gats_returns_the_version_and_changes_the_expiry() {
     });
 }
 
-pub(super) fn a_gat_with_an_expiry_that_has_passed_is_the_last_hit() {
-    in_each_dialect(|client, _| {
+pub(super) fn a_gat_with_an_expiry_that_has_passed_is_the_last_hit(on: Kind) {
+    in_each_dialect(on, |client, _| {
         client.set("key", "value", Expiry::Never).unwrap();
         assert_eq!(client.gat("key", Duration::ZERO).unwrap().expect("a hit"), "value");
         assert_eq!(client.get("key"), Ok(None));
     });
 }
 
-pub(super) fn a_touch_tells_whether_there_is_an_item_and_changes_its_expiry() {
-    on_each_socket(|client| {
+pub(super) fn a_touch_tells_whether_there_is_an_item_and_changes_its_expiry(on: Kind) {
+    on.on_each_socket(|client| {
         assert_eq!(client.touch("key", HOUR), Ok(false));
         client.set("key", "value", Expiry::Never).unwrap();
         assert_eq!(client.touch("key", HOUR), Ok(true));
@@ -79,7 +80,7 @@ pub(super) fn a_touch_tells_whether_there_is_an_item_and_changes_its_expiry() {
         assert_eq!(client.get("key"), Ok(None));
         assert_eq!(client.touch("key", HOUR), Ok(false));
     });
-    let (servers, addresses) = servers(1);
+    let (servers, addresses) = on.servers(1);
     let client = client(&addresses);
     client.set("key", "value", Expiry::Never).unwrap();
     for hours in [1, 31 * 24] {

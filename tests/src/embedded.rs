@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -98,10 +98,23 @@ impl EmbeddedServer {
         self.shared.lock().accepted
     }
 
+    /// Stands still, as a process does at SIGSTOP: connections stay open and new ones can be made, but nothing is
+    /// answered until [`EmbeddedServer::resume`], or a restart.
+    pub fn suspend(&self) {
+        self.shared.lock().suspended = true;
+    }
+
+    /// Goes on, and answers what came meanwhile.
+    pub fn resume(&self) {
+        self.shared.lock().suspended = false;
+        self.shared.1.notify_all();
+    }
+
     /// Closes all connections and listens no more; it does nothing to a stopped server.
     pub fn stop(&mut self) {
         let Some(Acceptor(thread, listener)) = self.acceptor.take() else { return };
         self.shared.lock().stopping = true;
+        self.resume();
         // On some systems this wakes the acceptor, on the others only a guest does.
         if let Some(listener) = listener {
             let _ = listener.shutdown(Shutdown::Both);
@@ -112,6 +125,10 @@ impl EmbeddedServer {
         if thread.join().is_err() && !thread::panicking() {
             panic!("the acceptor of {} has panicked", self.address());
         }
+    }
+
+    /// The path of a Unix socket stays behind a server that has stopped, as it does behind a process that was killed.
+    fn remove_socket(&self) {
         if let Place::Unix(path) = &self.place {
             let _ = fs::remove_file(path);
         }
@@ -125,6 +142,7 @@ impl EmbeddedServer {
     #[track_caller]
     pub fn restart(&mut self) {
         self.stop();
+        self.remove_socket();
         let listener = self.place.address().and_then(|address| listen(self.place.domain(), &address));
         match listener {
             Ok(listener) => self.run(listener),
@@ -147,6 +165,7 @@ impl EmbeddedServer {
 impl Drop for EmbeddedServer {
     fn drop(&mut self) {
         self.stop();
+        self.remove_socket();
     }
 }
 
@@ -215,8 +234,8 @@ impl EmbeddedSetup {
             Err(error) => panic!("the embedded server cannot listen: {error}"),
         };
         let engine = self.engine(&place);
-        let state = State { engine, streams: HashMap::new(), accepted: 0, stopping: false };
-        let shared = Arc::new(Shared(Mutex::new(state)));
+        let state = State { engine, streams: HashMap::new(), accepted: 0, stopping: false, suspended: false };
+        let shared = Arc::new(Shared(Mutex::new(state), Condvar::new()));
         let mut server = EmbeddedServer { setup: self, place, shared, acceptor: None };
         server.run(listener);
         server
@@ -294,7 +313,8 @@ fn serve(mut stream: &Socket, shared: &Shared, clock: &Clock) {
             Err(_) => return,
         };
         let outcome = {
-            let engine = &mut shared.lock().engine;
+            let Some(mut state) = shared.awake() else { return };
+            let engine = &mut state.engine;
             let now = engine.store.moment(clock.unix_seconds());
             connection.read(&buffer[..count], engine, now)
         };
@@ -310,11 +330,18 @@ fn serve(mut stream: &Socket, shared: &Shared, clock: &Clock) {
 }
 
 #[derive(Debug)]
-struct Shared(Mutex<State>);
+struct Shared(Mutex<State>, Condvar);
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The state as soon as the server does not stand still; `None` when it stops.
+    fn awake(&self) -> Option<MutexGuard<'_, State>> {
+        let waited = self.1.wait_while(self.lock(), |state| state.suspended);
+        let state = waited.unwrap_or_else(PoisonError::into_inner);
+        (!state.stopping).then_some(state)
     }
 }
 
@@ -325,6 +352,7 @@ struct State {
     streams: HashMap<usize, Socket>,
     accepted: usize,
     stopping: bool,
+    suspended: bool,
 }
 
 #[cfg(test)]

@@ -30,6 +30,10 @@ mod subject {
             task::block_on(self.0.run(operation))
         }
 
+        pub(crate) fn close(&self, within: Duration) -> bool {
+            task::block_on(self.0.close(within))
+        }
+
         memcached2_proto::operations!([] []);
         memcached2_proto::compositions!([] [] FnOnce);
     }

@@ -34,6 +34,10 @@ mod subject {
             RUNTIME.block_on(self.0.run(operation))
         }
 
+        pub(crate) fn close(&self, within: Duration) -> bool {
+            RUNTIME.block_on(self.0.close(within))
+        }
+
         memcached2_proto::operations!([] []);
         memcached2_proto::compositions!([] [] FnOnce);
     }

@@ -1,6 +1,7 @@
 //! What tasks that share a connection may rely on: written once, for every asynchronous client.
 
 mod cancelled;
+mod closed;
 mod crowd;
 mod dropped;
 mod held;

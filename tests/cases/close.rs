@@ -1,0 +1,40 @@
+//! Clients that are closed.
+
+use std::time::Duration;
+
+use memcached2_proto::{Error, Expiry, Landed};
+use memcached2_testkit::{ScriptedServer, Session};
+
+use super::servers::Kind;
+use super::setting::{PATIENT, client, text_client};
+
+pub(super) fn a_closed_client_asks_nobody_any_more(on: Kind) {
+    let (_servers, addresses) = on.servers(3);
+    let client = client(&addresses);
+    let clone = client.clone();
+    client.set("a", "x", Expiry::Never).unwrap();
+    client.version().unwrap().all().unwrap();
+    assert!(client.close(PATIENT));
+    for error in [
+        clone.get("a").unwrap_err(),
+        client.set("a", "y", Expiry::Never).unwrap_err(),
+        client.version().unwrap().all().unwrap_err(),
+        client.get_many(&["a"]).unwrap().all().unwrap_err(),
+    ] {
+        assert_eq!((&error, error.landed()), (&Error::Closed, Landed::NotSent));
+    }
+    assert!(client.close(Duration::ZERO), "there is nothing left to be closed");
+}
+
+pub(super) fn a_client_that_was_never_used_closes_at_once(on: Kind) {
+    let server = on.start();
+    assert!(client(&[server.address()]).close(Duration::ZERO));
+}
+
+pub(super) fn closing_takes_leave_of_the_server() {
+    let server = ScriptedServer::start([Session::new().expect("get a\r\n").send("END\r\n").expect("quit\r\n")]);
+    let client = text_client(&[&server], PATIENT);
+    assert_eq!(client.get("a"), Ok(None));
+    assert!(client.close(PATIENT));
+    server.finish();
+}

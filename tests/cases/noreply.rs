@@ -1,0 +1,89 @@
+//! Requests that are not answered.
+
+use memcached2_proto::{
+    Arith, Delete, Dialect, Error, Every, Expiry, FlushAll, Landed, NoReply, Options, Store, Touch, Verbosity,
+};
+use memcached2_testkit::{ScriptedServer, Session};
+
+use super::servers::{Kind, Server, ask, assert_hours_left};
+use super::setting::{HOUR, PATIENT};
+use crate::subject::Client;
+
+fn speaking(dialect: Dialect, server: &Server) -> Client {
+    let options = Options::default().timeout(PATIENT).dialect(dialect);
+    Client::with_options([server.address()], options).expect("the address is right")
+}
+
+pub(super) fn a_request_without_an_answer_has_its_effect(on: Kind) {
+    for dialect in [Dialect::Text, Dialect::Meta] {
+        let server = on.start();
+        let client = speaking(dialect, &server);
+        let value = |key: &str| client.get_as::<String>(key).unwrap();
+        client.run(NoReply(Store::set("a", "b").unwrap())).unwrap();
+        client.run(NoReply(Store::add("a", "other").unwrap())).unwrap();
+        client.run(NoReply(Store::append("a", "c").unwrap())).unwrap();
+        client.run(NoReply(Store::prepend("a", "a").unwrap())).unwrap();
+        assert_eq!(value("a").as_deref(), Some("abc"));
+        client.run(NoReply(Store::replace("a", "5").unwrap())).unwrap();
+        client.run(NoReply(Arith::incr("a", 3).unwrap())).unwrap();
+        client.run(NoReply(Arith::decr("a", 1).unwrap())).unwrap();
+        assert_eq!(value("a").as_deref(), Some("7"));
+        client.run(NoReply(Touch::new("a", HOUR).unwrap())).unwrap();
+        assert_hours_left(&server, "a", 1);
+        let cas = client.gets("a").unwrap().and_then(|hit| hit.cas).expect("a hit");
+        client.run(NoReply(Store::cas("a", "new", cas).unwrap())).unwrap();
+        client.run(NoReply(Store::cas("a", "stale", cas).unwrap())).unwrap();
+        assert_eq!(value("a").as_deref(), Some("new"));
+        client.run(NoReply(Delete::new("a").unwrap())).unwrap();
+        assert_eq!(value("a"), None);
+        client.set("noreply", "x", Expiry::Never).unwrap();
+        client.run(NoReply(Delete::new("noreply").unwrap())).unwrap();
+        client.run(Every(NoReply(Verbosity(0)))).unwrap().all().unwrap();
+        assert_eq!(ask(&server, "mg noreply"), "EN");
+        client.set("a", "x", Expiry::Never).unwrap();
+        client.run(Every(NoReply(FlushAll::now()))).unwrap().all().unwrap();
+        assert_eq!(value("a"), None);
+    }
+}
+
+pub(super) fn a_request_without_an_answer_leaves_the_connection_in_step_when_it_fails(on: Kind) {
+    for dialect in [Dialect::Text, Dialect::Meta] {
+        let server = on.start();
+        let client = speaking(dialect, &server);
+        client.set("word", "x", Expiry::Never).unwrap();
+        client.run(NoReply(Arith::incr("word", 1).unwrap())).unwrap();
+        client.run(NoReply(Arith::incr("nothing", 1).unwrap())).unwrap();
+        client.run(NoReply(Delete::new("nothing").unwrap())).unwrap();
+        client.run(NoReply(Store::append("nothing", "x").unwrap())).unwrap();
+        // A value that is a command is none, however large.
+        let value = "flush_all\r\n".repeat(200_000);
+        let result = client.run(NoReply(Store::set("large", &value).unwrap()));
+        assert!(matches!(result, Ok(()) | Err(Error::Refused { .. })), "{result:?}");
+        assert_eq!(client.get("word").unwrap().expect("a hit"), "x");
+        assert_eq!(client.get("large"), Ok(None));
+    }
+}
+
+pub(super) fn a_failure_that_is_told_all_the_same_is_this_requests() {
+    let server = ScriptedServer::start([Session::new()
+        .expect("delete a noreply\r\nversion\r\n")
+        .send("SERVER_ERROR backend failure\r\nVERSION 1.6.45\r\n")
+        .expect("get b\r\n")
+        .send("END\r\n")]);
+    let client = super::setting::text_client(&[&server], PATIENT);
+    let error = client.run(NoReply(Delete::new("a").unwrap())).unwrap_err();
+    assert!(matches!(&error, Error::Refused { line, .. } if &**line == "SERVER_ERROR backend failure"));
+    assert_eq!(error.landed(), Landed::Unknown);
+    assert_eq!(client.get("b"), Ok(None));
+    drop(client);
+    server.finish();
+}
+
+pub(super) fn a_server_that_goes_before_the_fence_leaves_it_unknown() {
+    let server = ScriptedServer::start([Session::new().expect("delete a noreply\r\nversion\r\n").close()]);
+    let client = super::setting::text_client(&[&server], PATIENT);
+    let error = client.run(NoReply(Delete::new("a").unwrap())).unwrap_err();
+    assert!(matches!(error, Error::Disconnected { landed: Landed::Unknown, .. }), "{error:?}");
+    drop(client);
+    server.finish();
+}

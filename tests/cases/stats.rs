@@ -1,0 +1,88 @@
+//! What servers tell about themselves.
+
+use memcached2_proto::{Every, Expiry, Statistic, Stats};
+
+use super::servers::{Kind, Server};
+use super::setting::client;
+
+pub(super) fn every_server_tells_its_counters(on: Kind) {
+    let (servers, addresses) = on.servers(3);
+    let client = client(&addresses);
+    let items: Vec<_> = (0..60).map(|at| (format!("key{at}"), at)).collect();
+    client.set_many(&items, Expiry::Never).unwrap().all_stored().unwrap();
+    let all = client.stats().unwrap().all().unwrap();
+    assert_eq!(all.len(), 3);
+    let count = |name: &str| all.iter().map(|stats| stats.number(name).expect("a number")).sum::<u64>();
+    assert_eq!((count("curr_items"), count("cmd_set")), (60, 60));
+    for (stats, server) in all.iter().zip(&servers) {
+        assert!(matches!(stats.get("rusage_user"), Some(Statistic::Float(_))));
+        assert_eq!(stats.get("accepting_conns"), Some(Statistic::Boolean(true)));
+        assert_eq!(stats.get("version"), Some(Statistic::Text("1.6.18")));
+        assert_eq!(stats.get("no_such_counter"), None);
+        assert_eq!(stats.number("pid"), number(server, "stats", "pid"));
+        assert!(stats.iter().all(|(name, _)| !name.is_empty() && !name.contains(' ')));
+    }
+    on.on_each_socket(|client| assert_eq!(client.stats().unwrap().all().unwrap().len(), 1));
+}
+
+/// A statistic as the server tells it.
+fn number(server: &Server, request: &str, name: &str) -> Option<u64> {
+    let start = format!("STAT {name} ");
+    let lines = server.lines(request, |line| line == "END");
+    lines.iter().find_map(|line| line.strip_prefix(&start)).and_then(|text| text.parse().ok())
+}
+
+pub(super) fn a_server_tells_its_settings(on: Kind) {
+    let server = on.start();
+    let settings = client(&[server.address()]).stats_settings().unwrap().all().unwrap().remove(0);
+    for (name, expected) in [
+        ("item_size_max", Statistic::Number(1 << 20)),
+        ("growth_factor", Statistic::Float(1.25)),
+        ("evictions", Statistic::Boolean(true)),
+        ("cas_enabled", Statistic::Boolean(true)),
+        ("detail_enabled", Statistic::Boolean(false)),
+        ("domain_socket", Statistic::Absent),
+        ("inter", Statistic::Text("127.0.0.1")),
+        ("slab_automove", Statistic::Number(1)),
+    ] {
+        assert_eq!(settings.get(name), Some(expected), "{name}");
+    }
+}
+
+pub(super) fn items_and_slabs_are_told_class_by_class(on: Kind) {
+    let server = on.start();
+    let client = client(&[server.address()]);
+    assert!(client.stats_items().unwrap().all().unwrap()[0].groups.is_empty());
+    for at in 0..10 {
+        client.set(format!("small{at}"), "x", Expiry::Never).unwrap();
+    }
+    client.set("large", vec![b'x'; 5000], Expiry::Never).unwrap();
+    let items = client.stats_items().unwrap().all().unwrap().remove(0);
+    let counts: Vec<_> = items.groups.values().map(|class| class.number("number").expect("a number")).collect();
+    assert_eq!(counts, [10, 1]);
+    let slabs = client.stats_slabs().unwrap().all().unwrap().remove(0);
+    assert_eq!(slabs.groups.keys().collect::<Vec<_>>(), items.groups.keys().collect::<Vec<_>>());
+    let used: u64 = slabs.groups.values().map(|class| class.number("used_chunks").expect("a number")).sum();
+    assert_eq!((used, slabs.totals.number("active_slabs")), (11, Some(2)));
+}
+
+pub(super) fn sizes_are_told_once_a_server_counts_them(on: Kind) {
+    let server = on.start();
+    let client = client(&[server.address()]);
+    let sizes = || client.stats_sizes().unwrap().all().unwrap().remove(0);
+    assert!(sizes().is_disabled());
+    client.run(Every(Stats::enable_sizes())).unwrap().all().unwrap();
+    client.set("key", "x", Expiry::Never).unwrap();
+    assert_eq!(sizes().sizes.iter().map(|(_, count)| count).sum::<u64>(), 1);
+    assert!(!sizes().is_disabled());
+}
+
+pub(super) fn counters_begin_anew(on: Kind) {
+    let server = on.start();
+    let client = client(&[server.address()]);
+    assert_eq!(client.get("key"), Ok(None));
+    let misses = || client.stats().unwrap().all().unwrap()[0].number("get_misses");
+    assert_eq!(misses(), Some(1));
+    assert_eq!(client.stats_reset().unwrap().all(), Ok(vec![()]));
+    assert_eq!(misses(), Some(0));
+}

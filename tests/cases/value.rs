@@ -1,0 +1,134 @@
+//! Values of all types.
+
+use memcached2_proto::{Bytes, Data, Error, Expiry, FromValue, Landed, Options, Store, ToValue, Value};
+
+use super::servers::Kind;
+use super::setting::PATIENT;
+use crate::subject::Client;
+
+/// A type of a user.
+#[derive(Debug, Clone, PartialEq)]
+struct Point(i32, i32);
+
+impl ToValue for Point {
+    fn to_value(&self) -> Result<Data<'_>, Error> {
+        match self {
+            Self(0, 0) => Err(Error::value("nobody stores the origin")),
+            Self(x, y) => Ok(Data::from(format!("{x},{y}")).with_flags(7)),
+        }
+    }
+}
+
+impl FromValue for Point {
+    fn from_value(value: Value) -> Result<Self, Error> {
+        let (x, y) = value.as_str()?.split_once(',').ok_or_else(|| Error::value("no comma"))?;
+        Ok(Self(x.parse().map_err(Error::value)?, y.parse().map_err(Error::value)?))
+    }
+}
+
+pub(super) fn each_type_comes_back_as_it_was_stored(on: Kind) {
+    fn assert_kept<T: ToValue + FromValue + PartialEq + std::fmt::Debug>(client: &Client, value: T) {
+        client.set("key", &value, Expiry::Never).unwrap();
+        assert_eq!(client.get_as::<T>("key"), Ok(Some(value)));
+    }
+    on.on_each_socket(|client| {
+        assert_kept(client, b"\0\r\n\xff".to_vec());
+        assert_kept(client, Bytes::from_static(b""));
+        assert_kept(client, "caf\u{e9}".to_owned());
+        assert_kept(client, u64::MAX);
+        assert_kept(client, i64::MIN);
+        assert_kept(client, true);
+        assert_kept(client, Point(3, -4));
+        assert_eq!(client.get("key").unwrap().expect("a hit").flags, 7);
+        assert_eq!(client.get_as::<u64>("nothing"), Ok(None));
+    });
+}
+
+pub(super) fn what_cannot_be_converted_says_so(on: Kind) {
+    on.on_each_socket(|client| {
+        client.set("word", "word", Expiry::Never).unwrap();
+        client.set("bytes", b"\xff", Expiry::Never).unwrap();
+        for error in [
+            client.get_as::<u64>("word").unwrap_err(),
+            client.get_as::<bool>("word").unwrap_err(),
+            client.get_as::<String>("bytes").unwrap_err(),
+            client.get_as::<Point>("word").unwrap_err(),
+            client.set("origin", Point(0, 0), Expiry::Never).unwrap_err(),
+            client.set_many(&[("a", Point(1, 1)), ("b", Point(0, 0))], Expiry::Never).unwrap_err(),
+        ] {
+            assert!(matches!(error, Error::Value { .. }), "{error:?}");
+            assert_eq!(error.landed(), Landed::NotSent);
+        }
+        assert_eq!(client.get("a"), Ok(None));
+    });
+}
+
+pub(super) fn a_value_keeps_its_flags_when_it_is_stored_again(on: Kind) {
+    on.on_each_socket(|client| {
+        client.run(Store::set("a", "x").unwrap().flags(9)).unwrap();
+        let value = client.get("a").unwrap().expect("a hit");
+        client.set("b", &value, Expiry::Never).unwrap();
+        assert_eq!(client.get("b").unwrap().expect("a hit").flags, 9);
+        let computed = client.cache("c", Expiry::Never, || Ok::<_, Error>(Point(1, 2))).unwrap();
+        assert_eq!((computed.flags, &computed.data[..]), (7, &b"1,2"[..]));
+        let kept = client.cache("c", Expiry::Never, || Ok::<Point, Error>(unreachable())).unwrap();
+        assert_eq!(kept, computed);
+    });
+}
+
+fn unreachable<T>() -> T {
+    panic!("it is there already")
+}
+
+pub(super) fn a_version_is_fetched_anew_only_of_the_same_value(on: Kind) {
+    on.on_each_socket(|client| {
+        client.set("a", "x", Expiry::Never).unwrap();
+        let value = client.get("a").unwrap().expect("a hit");
+        let fresh = client.refresh_cas("a", &value).unwrap();
+        client.cas("a", "y", Expiry::Never, fresh.cas.expect("a cas")).unwrap();
+        assert_eq!(client.refresh_cas("a", &value), Err(Error::CasRefresh));
+        client.delete("a").unwrap();
+        assert_eq!(client.refresh_cas("a", &fresh), Err(Error::CasRefresh));
+    });
+}
+
+pub(super) fn a_prefix_parts_what_several_clients_store(on: Kind) {
+    let (_servers, addresses) = on.servers(3);
+    let client = |options: Options| Client::with_options(&addresses, options.timeout(PATIENT)).expect("right");
+    let plain = client(Options::default());
+    let shop = client(Options::default().prefix("shop:"));
+    let apart = client(Options::default().prefix("apart:").route_by_prefix(false));
+    let keys: Vec<_> = (0..30).map(|at| format!("key{at}")).collect();
+    for (client, value) in [(&plain, "plain"), (&shop, "shop"), (&apart, "apart")] {
+        let items: Vec<_> = keys.iter().map(|key| (key, value)).collect();
+        client.set_many(&items, Expiry::Never).unwrap().all_stored().unwrap();
+    }
+    for (client, value) in [(&plain, "plain"), (&shop, "shop"), (&apart, "apart")] {
+        assert!(
+            client.get_many(&keys).unwrap().all().unwrap().into_iter().all(|hit| hit.is_some_and(|hit| hit == value))
+        );
+        assert_eq!(client.get("key7").unwrap().expect("a hit"), value);
+    }
+    // With its name as it is on the server a key is where a client without a prefix looks for it.
+    assert_eq!(plain.get("shop:key7").unwrap().expect("a hit"), "shop");
+    assert_eq!(shop.delete("key7"), Ok(true));
+    assert_eq!(plain.get("key7").unwrap().expect("a hit"), "plain");
+    let too_long = "k".repeat(246);
+    assert!(matches!(shop.get(&too_long), Err(Error::Key { .. })));
+    let mixed = shop.get_many(&["key1", &too_long, "key2"]).unwrap();
+    assert_eq!(mixed.iter().map(|result| result.is_ok()).collect::<Vec<_>>(), [true, false, true]);
+    let refused = Client::with_options(&addresses, Options::default().prefix("two words"));
+    assert!(matches!(refused.map(drop), Err(Error::Key { .. })));
+}
+
+pub(super) fn several_items_that_were_not_all_stored_are_told_one_by_one(on: Kind) {
+    let server = on.start();
+    let client = super::setting::client(&[server.address()]);
+    let (small, large) = ("x".to_owned(), "x".repeat(2 << 20));
+    let items = [("a", &small), ("b", &large), ("c", &small)];
+    let error = client.set_many(&items, Expiry::Never).unwrap().all_stored().unwrap_err();
+    let Error::MultiStorage { results } = &error else { panic!("{error:?}") };
+    assert_eq!(results.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);
+    assert_eq!(error.landed(), Landed::Unknown);
+    assert!(error.to_string().starts_with("1 of 3 items were not stored; the first error: "), "{error}");
+}
