@@ -32,6 +32,7 @@ impl Client {
     ///     .build()?;
     /// # Ok::<(), memcached2_async_std::Error>(())
     /// ```
+    #[must_use]
     pub fn builder() -> Builder<Self> {
         Builder::new(Self::make)
     }

@@ -8,7 +8,6 @@ use crate::router::Router;
 ///
 /// A transport's `Client::builder()` makes one; each method says the default of what it sets.
 #[derive(Debug, Clone)]
-#[must_use = "a builder does nothing until it is built"]
 pub struct Builder<C> {
     servers: Vec<String>,
     pub(crate) options: Options,
@@ -17,12 +16,14 @@ pub struct Builder<C> {
 
 impl<C> Builder<C> {
     /// A builder of what `make` makes: for a transport's `Client::builder()`.
+    #[must_use]
     pub fn new(make: fn(Router, Options) -> C) -> Self {
         Self { servers: Vec::new(), options: Options::default(), make }
     }
 
     /// Adds a server; [`Server`](crate::Server) says how one is written. Without any every call fails with
     /// [`Error::NoServers`].
+    #[must_use]
     pub fn server(mut self, server: impl Into<String>) -> Self {
         self.servers.push(server.into());
         self
@@ -30,12 +31,14 @@ impl<C> Builder<C> {
 
     /// Adds servers, in the order that decides where keys go: the same list in the same order is the same for all
     /// clients.
+    #[must_use]
     pub fn servers(mut self, servers: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.servers.extend(servers.into_iter().map(Into::into));
         self
     }
 
     /// Sets all options at once.
+    #[must_use]
     pub fn options(mut self, options: Options) -> Self {
         self.options = options;
         self

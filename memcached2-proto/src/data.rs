@@ -294,7 +294,7 @@ mod tests {
         assert_stored(&0_u8, b"0", 0);
         assert_stored(&u64::MAX, b"18446744073709551615", 0);
         assert_stored(&i64::MIN, b"-9223372036854775808", 0);
-        assert_stored(&Some(-5_i16).unwrap(), b"-5", 0);
+        assert_stored(&-5_i16, b"-5", 0);
         assert_stored(&true, b"true", 0);
         assert_stored(&false, b"false", 0);
         assert_stored(&Value::new(Bytes::from_static(b"v"), 9), b"v", 9);

@@ -10,10 +10,13 @@
 //! | piece | what it is |
 //! |---|---|
 //! | [`Key`], [`Value`], [`Data`], [`Expiry`], [`Server`], [`Error`] | the words everything is said in; a [`Key`] is checked when it is made |
+//! | [`ToValue`], [`FromValue`] | what can be stored and read: bytes, text, numbers, and types of one's own |
 //! | [`Reply`], [`Decoder`] | the grammar of one reply, and the incremental decoder that finds its end |
-//! | [`Command`]: [`Get`], [`Store`], [`Delete`], [`Arith`], [`Touch`], [`Version`] and more | a request and the type of its answer |
+//! | [`Command`]: [`Get`], [`Store`], [`Delete`], [`Arith`], [`Touch`], [`Version`], [`Stats`] and more, [`NoReply`] | a request and the type of its answer |
 //! | [`Connection`] | the state machine: bytes out, bytes in, and who is waiting for which reply |
 //! | [`Pool`], [`mux`] | idle connections for callers that take turns; one connection for callers that share |
+//! | [`Report`] | what a server tells about itself |
+//! | [`Options`], [`Builder`] | how a client behaves |
 //! | [`Router`] | which server has a key |
 //! | [`Operation`]: any keyed command, [`GetMany`], [`SetMany`], [`Every`] | a request over any number of servers |
 //! | [`Call`] | an operation under way: what is asked again, and what a failure means for each part |

@@ -74,7 +74,7 @@ impl Report {
     #[must_use]
     pub fn boolean(&self, name: &str) -> Option<bool> {
         let text = self.text(name)?;
-        switch(text).or(bit(text))
+        switch(text).or_else(|| bit(text))
     }
 
     /// How many statistics there are.
@@ -90,6 +90,7 @@ impl Report {
     }
 
     /// All names and values.
+    #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, Statistic<'_>)> {
         self.0.iter().map(|(name, text)| (name.as_str(), typed(name, text)))
     }

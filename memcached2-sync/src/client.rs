@@ -55,6 +55,7 @@ impl Client {
     ///     .build()?;
     /// # Ok::<(), memcached2_sync::Error>(())
     /// ```
+    #[must_use]
     pub fn builder() -> Builder<Self> {
         Builder::new(Self::make)
     }
@@ -91,8 +92,7 @@ impl Client {
     /// used by nobody, so its connections close at once.
     pub fn close(&self, within: Duration) -> bool {
         let mut patience = Patience::new(Instant::now(), within);
-        let idle: Vec<_> = self.shared.stations.iter().flat_map(|station| station.close()).collect();
-        idle.into_iter().for_each(|link| link.quit());
+        self.shared.stations.iter().for_each(Station::close);
         self.shared.stations.iter().all(|station| station.wait_until_empty(&mut patience))
     }
 
@@ -310,11 +310,11 @@ impl Station {
         self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Closes the pool and wakes whoever waits for a connection; those that are idle come back.
-    fn close(&self) -> Vec<Box<Link>> {
+    /// Closes the pool and its idle connections, and wakes whoever waits for one.
+    fn close(&self) {
         let idle = self.lock().close();
         self.freed.notify_all();
-        idle
+        idle.into_iter().for_each(|link| link.quit());
     }
 
     /// Waits until no connection is open; `false` if time runs out.

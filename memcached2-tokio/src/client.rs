@@ -37,6 +37,7 @@ impl Client {
     ///     .build()?;
     /// # Ok::<(), memcached2_tokio::Error>(())
     /// ```
+    #[must_use]
     pub fn builder() -> Builder<Self> {
         Builder::new(Self::make)
     }

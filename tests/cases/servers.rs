@@ -41,7 +41,7 @@ impl Kind {
         }
     }
 
-    /// A server on ::1, which not every machine has.
+    /// A server on IPv6, which not every machine has.
     fn start_on_ipv6(self) -> Option<Server> {
         UdpSocket::bind("[::1]:0").ok()?;
         let server = match self {

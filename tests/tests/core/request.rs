@@ -44,7 +44,7 @@ pub(crate) enum Request {
     Stats(Topic),
     StatsReset,
     /// A request that is not answered, with its fence.
-    NoReply(Box<Request>),
+    NoReply(Box<Self>),
     Quit,
 }
 
