@@ -39,15 +39,25 @@ pub struct Parts<P>(Few<Asked<P>>);
 
 impl<P> Parts<P> {
     /// Adds a part; an error in place of the server ends that part alone.
-    #[inline]
+    #[inline(always)]
     pub fn push(&mut self, to: Result<ServerId, Error>, part: P) {
-        self.0.push(match to {
-            Ok(server) => Asked { part, server, replies: Few::None, state: State::Open, retried: false },
-            Err(error) => {
-                let state = State::Failed { error, stale: false };
-                Asked { part, server: ServerId(u32::MAX), replies: Few::None, state, retried: false }
-            }
-        });
+        match to {
+            Ok(server) => self.0.push(Asked {
+                part,
+                server,
+                replies: Few::None,
+                state: State::Open,
+                stale: false,
+                retried: false,
+            }),
+            Err(error) => self.push_failed(error, part),
+        }
+    }
+
+    #[cold]
+    fn push_failed(&mut self, error: Error, part: P) {
+        let (server, state) = (ServerId(u32::MAX), State::Failed(error));
+        self.0.push(Asked { part, server, replies: Few::None, state, stale: false, retried: false });
     }
 
     /// Makes room for so many parts.
@@ -65,6 +75,8 @@ pub struct Asked<P> {
     server: ServerId,
     replies: Few<Reply>,
     state: State,
+    /// Whether the connection was most likely dead before the request was written.
+    stale: bool,
     retried: bool,
 }
 
@@ -72,11 +84,7 @@ pub struct Asked<P> {
 enum State {
     Open,
     Answered,
-    Failed {
-        error: Error,
-        /// Whether the connection was most likely dead before the request was written.
-        stale: bool,
-    },
+    Failed(Error),
 }
 
 impl<P> Asked<P> {
@@ -111,22 +119,22 @@ impl<P> Asked<P> {
     #[inline]
     pub(crate) fn conclude(&mut self, outcome: Outcome) {
         self.replies = outcome.replies;
-        self.state = match outcome.end {
-            Ok(()) => State::Answered,
-            Err(Failure { error, stale }) => State::Failed { error, stale },
-        };
+        match outcome.end {
+            Ok(()) => self.state = State::Answered,
+            Err(Failure { error, stale }) => self.fail(error, stale),
+        }
     }
 
     /// Ends the part with an error. `stale` says that the connection was most likely dead before the request was
     /// written ([`Abandoned::stale`](crate::Abandoned)).
     pub fn fail(&mut self, error: Error, stale: bool) {
-        self.state = State::Failed { error, stale };
+        (self.state, self.stale) = (State::Failed(error), stale);
     }
 }
 
 impl<'r, O: Operation> Call<'r, O> {
     /// Plans the operation: what is asked, sorted by server.
-    #[inline]
+    #[inline(always)]
     pub fn new(operation: O, router: &'r Router, now: Now) -> Self {
         let mut parts = Parts(Few::None);
         let rest = operation.plan(router, now, &mut parts);
@@ -172,7 +180,7 @@ impl<P: Command> Asked<P> {
     /// Opens the part again, if it may be asked again.
     #[inline]
     fn retry(&mut self) -> bool {
-        let State::Failed { error, stale: true } = &self.state else { return false };
+        let (State::Failed(error), true) = (&self.state, self.stale) else { return false };
         let harmless = error.landed() == Landed::NotSent || self.part.repeatable();
         if self.retried || !harmless {
             return false;
@@ -294,7 +302,7 @@ impl<'c, P: Command> Iterator for Outcomes<'c, P> {
         let end = match (state, replies.as_slice().last()) {
             (State::Answered, Some(Reply::Refused(line))) => Err(self.router.at(*server, Error::refused(line))),
             (State::Answered, _) => Ok(()),
-            (State::Failed { error, .. }, _) => Err(self.router.at(*server, error.clone())),
+            (State::Failed(error), _) => Err(self.router.at(*server, error.clone())),
             (State::Open, _) => Err(Error::Closed),
         };
         let result = part.answer(std::mem::take(replies), end).map_err(|error| self.router.at(*server, error));

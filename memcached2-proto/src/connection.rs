@@ -329,10 +329,10 @@ impl Connection {
     /// When the server breaks the protocol; the connection is of no use from then on.
     #[inline]
     pub fn next_reply(&mut self) -> Result<Option<(u32, Reply, bool)>, Error> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
         loop {
-            if let Some(error) = &self.failed {
-                return Err(error.clone());
-            }
             let Some(wait) = self.waits.front() else {
                 return match self.decoder.is_empty() || self.may_be_full() {
                     true => Ok(None),
@@ -340,14 +340,11 @@ impl Connection {
                 };
             };
             let (tag, shape, kind, end) = (wait.tag, wait.shape, wait.kind, wait.end);
-            match kind {
-                Kind::Withdrawn => {
-                    self.skip();
-                    continue;
+            if matches!(kind, Kind::Withdrawn | Kind::Quit) {
+                match self.skip(kind) {
+                    Ok(true) => continue,
+                    end => return end.map(|_| None),
                 }
-                Kind::Quit if self.decoder.is_empty() => return Ok(None),
-                Kind::Quit => return Err(self.unasked()),
-                Kind::Asked | Kind::Forgotten | Kind::Greeting => {}
             }
             match self.decoder.decode(shape, self.sending.keys(), kind != Kind::Forgotten) {
                 Ok(None) => return Ok(None),
@@ -365,12 +362,18 @@ impl Connection {
                     match kind {
                         Kind::Asked => return Ok(Some((tag, reply, last))),
                         Kind::Forgotten if last => return Ok(Some((tag, Reply::Forgotten, true))),
-                        Kind::Forgotten | Kind::Withdrawn | Kind::Quit => {}
+                        Kind::Forgotten | Kind::Withdrawn | Kind::Quit => self.check()?,
                         Kind::Greeting => self.choose(&reply),
                     }
                 }
             }
         }
+    }
+
+    /// Whether the connection is still of use.
+    #[cold]
+    fn check(&self) -> Result<(), Error> {
+        self.failed.clone().map_or(Ok(()), Err)
     }
 
     /// Ends the front wait, whose reply is complete.
@@ -389,10 +392,17 @@ impl Connection {
         }
     }
 
-    /// Ends the front wait, which was withdrawn.
+    /// Ends the front wait if it was withdrawn; nothing may come behind a `quit`.
     #[cold]
-    fn skip(&mut self) {
-        self.pop();
+    fn skip(&mut self, kind: Kind) -> Result<bool, Error> {
+        match kind {
+            Kind::Quit if self.decoder.is_empty() => Ok(false),
+            Kind::Quit => Err(self.unasked()),
+            _ => {
+                self.pop();
+                Ok(true)
+            }
+        }
     }
 
     /// Weighs an error line: the answer to its request, or the end of the connection.

@@ -39,7 +39,7 @@ impl<C: Keyed> Operation for C {
     type Output = C::Response;
     type Rest = ();
 
-    #[inline]
+    #[inline(always)]
     fn plan(self, router: &Router, _: Now, parts: &mut Parts<C>) {
         parts.push(router.route(self.key()), self);
     }

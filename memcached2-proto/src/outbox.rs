@@ -65,7 +65,7 @@ impl Outbox {
     }
 
     /// Appends bytes of the protocol.
-    #[inline]
+    #[inline(always)]
     pub fn put(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
@@ -83,7 +83,7 @@ impl Outbox {
     }
 
     /// Appends a key that the reply does not name.
-    #[inline]
+    #[inline(always)]
     pub fn put_key(&mut self, key: Key<'_>) {
         if self.prefix.is_some() {
             return self.put_prefixed(key, false);
@@ -92,7 +92,7 @@ impl Outbox {
     }
 
     /// Appends a key that the reply names: what comes back is checked against it.
-    #[inline]
+    #[inline(always)]
     pub fn ask_key(&mut self, key: Key<'_>) {
         if self.prefix.is_some() {
             return self.put_prefixed(key, true);
@@ -102,6 +102,7 @@ impl Outbox {
     }
 
     /// Appends a key with the prefix before it; one that is too long then makes the request fail.
+    #[cold]
     fn put_prefixed(&mut self, key: Key<'_>, asked: bool) {
         let prefix = self.prefix.as_deref().unwrap_or_default();
         match key.prefixed(prefix, &mut [0; Key::MAX]) {
@@ -153,8 +154,8 @@ impl Outbox {
     ) -> Result<Request, Error> {
         let mark = Mark { bytes: self.bytes.len(), shared: self.shared.len(), keys: self.keys.size(), outbox: self };
         let shape = command.encode(dialect, now, mark.outbox)?;
-        if let Some(fault) = mark.outbox.fault.take() {
-            return Err(fault);
+        if mark.outbox.fault.is_some() {
+            return Err(mark.outbox.take_fault());
         }
         let Mark { bytes, shared, keys, ref outbox } = mark;
         let mut length = outbox.bytes.len() - bytes;
@@ -168,6 +169,11 @@ impl Outbox {
         let keys = u32::try_from(outbox.keys.size() - keys).unwrap_or(u32::MAX);
         std::mem::forget(mark);
         Ok(Request { tag, shape, keys, length: length as u64 })
+    }
+
+    #[cold]
+    fn take_fault(&mut self) -> Error {
+        self.fault.take().unwrap_or(Error::Closed)
     }
 
     /// Empties `bytes` and keeps their memory, unless that is much.

@@ -6,8 +6,6 @@ mod grammar;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 pub use self::asked::AskedKeys;
 pub use self::decoder::Decoder;
 use crate::value::Value;
@@ -42,8 +40,8 @@ pub enum Reply {
     Miss,
     /// `END` after the items of a multi-key `get`.
     End,
-    /// `STAT` lines before their `END`: the lines as they came, each with its line end.
-    Stats(Bytes),
+    /// `STAT` lines before their `END`: what stands behind it on each line, with the line ends.
+    Stats(Arc<str>),
     /// `RESET`: the counters of the server begin anew.
     Reset,
     /// `ERROR`, `CLIENT_ERROR` or `SERVER_ERROR`: the whole line without its line end.
@@ -95,5 +93,16 @@ impl Shape {
     #[must_use]
     pub fn is_line(self) -> bool {
         !matches!(self, Self::Value | Self::Values | Self::MetaValue | Self::Stats)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_is_hardly_larger_than_a_value() {
+        // It is moved several times on its way to the caller.
+        assert!(size_of::<Reply>() <= size_of::<Value>() + 8, "{}", size_of::<Reply>());
     }
 }

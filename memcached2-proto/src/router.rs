@@ -79,19 +79,22 @@ impl Router {
     /// # Errors
     ///
     /// [`Error::NoServers`] when there is none, [`Error::Key`] when the key is too long with the client's prefix.
-    #[inline]
+    #[inline(always)]
     pub fn route(&self, key: Key<'_>) -> Result<ServerId, Error> {
         match &self.prefix {
             None => self.choose(key),
-            Some(prefix) => {
-                let mut room = [0; Key::MAX];
-                let whole = key.prefixed(&prefix.bytes, &mut room)?;
-                self.choose(if prefix.is_routed { whole } else { key })
-            }
+            Some(prefix) => self.route_prefixed(prefix, key),
         }
     }
 
-    #[inline]
+    #[cold]
+    fn route_prefixed(&self, prefix: &Prefix, key: Key<'_>) -> Result<ServerId, Error> {
+        let mut room = [0; Key::MAX];
+        let whole = key.prefixed(&prefix.bytes, &mut room)?;
+        self.choose(if prefix.is_routed { whole } else { key })
+    }
+
+    #[inline(always)]
     fn choose(&self, key: Key<'_>) -> Result<ServerId, Error> {
         match self.servers.len() {
             0 => Err(Error::NoServers),

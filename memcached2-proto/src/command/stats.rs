@@ -89,7 +89,7 @@ impl<R> Command for Stats<R> {
 
     fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<R, Error> {
         match only(replies, end)? {
-            Reply::Stats(lines) => Ok((self.read)(&String::from_utf8_lossy(&lines))),
+            Reply::Stats(lines) => Ok((self.read)(&lines)),
             other => Err(senseless(&other)),
         }
     }

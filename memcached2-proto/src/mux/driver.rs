@@ -217,11 +217,9 @@ impl Driver {
         let inner = &mut *guard;
         let taken = !inner.outbox.is_empty();
         let more = match inner.phase {
-            Phase::Aborting => More::Aborted,
-            _ if taken => More::Taken,
+            Phase::Open if taken => More::Taken,
             Phase::Open => More::Nothing,
-            Phase::Quitting => More::Quit,
-            Phase::Closing | Phase::Ended => More::Closed,
+            phase => More::at_the_end(phase, taken),
         };
         if taken {
             std::mem::swap(&mut inner.outbox, &mut self.taken);
@@ -229,7 +227,7 @@ impl Driver {
         self.deadline = inner.deadline;
         let forgotten = if inner.forgotten.is_empty() { Vec::new() } else { std::mem::take(&mut inner.forgotten) };
         let mut old = None;
-        if let (More::Nothing | More::Closed | More::Quit, Some(sleeper)) = (more, sleeper) {
+        if let (false, Some(sleeper)) = (taken, sleeper) {
             old = inner.driver.replace(sleeper.clone());
         }
         drop(guard);
@@ -359,6 +357,18 @@ enum More {
     Quit,
     /// The end.
     Aborted,
+}
+
+impl More {
+    #[cold]
+    fn at_the_end(phase: Phase, taken: bool) -> Self {
+        match phase {
+            Phase::Aborting => Self::Aborted,
+            _ if taken => Self::Taken,
+            Phase::Quitting => Self::Quit,
+            _ => Self::Closed,
+        }
+    }
 }
 
 fn aborted() -> Error {

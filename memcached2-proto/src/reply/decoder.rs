@@ -1,5 +1,7 @@
 //! The incremental decoder: bytes in pieces of any size in, complete replies out.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 
 use super::grammar::{self, Item, Line, unexpected};
@@ -260,7 +262,7 @@ impl Decoder {
     }
 
     fn stats(&mut self) -> Reply {
-        Reply::Stats(std::mem::take(&mut self.lines).into())
+        Reply::Stats(Arc::from(String::from_utf8_lossy(&std::mem::take(&mut self.lines))))
     }
 
     #[cold]
