@@ -109,7 +109,10 @@ pub use self::outbox::Outbox;
 pub use self::pool::{Checkout, Pool, PoolLimits};
 pub use self::reply::{AskedKeys, Decoder, Reply, Shape};
 pub use self::report::{GroupedReport, Report, SizeReport, Statistic};
-pub use self::router::{Router, ServerId};
+pub use self::router::{
+    CMemcache, Crc, Design, Hasher, KetamaMd5, OneAtATime, Router, Selection, Selector, ServerId, UnknownSelection,
+    UpperCrc, Zero,
+};
 pub use self::time::{Expiry, Now};
 pub use self::uri::{Address, Server, UriProblem};
 pub use self::value::{FromValue, Value};

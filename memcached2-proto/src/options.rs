@@ -7,6 +7,7 @@ use crate::builder::Builder;
 use crate::command::Dialect;
 use crate::limits::Limits;
 use crate::pool::PoolLimits;
+use crate::router::Selection;
 
 /// How a client behaves. Every option has a default that suits production; change what you must.
 ///
@@ -19,7 +20,7 @@ use crate::pool::PoolLimits;
 /// let options = Options::default().timeout(Duration::from_millis(250)).prefix("shop:");
 /// assert_eq!(options.connect_timeout, Duration::from_millis(500));
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Options {
     /// See [`Options::timeout`].
@@ -30,6 +31,8 @@ pub struct Options {
     pub prefix: Option<Arc<[u8]>>,
     /// See [`Options::route_by_prefix`].
     pub route_by_prefix: bool,
+    /// See [`Options::selection`].
+    pub selection: Selection,
     /// See [`Options::shared_connections`].
     pub shared_connections: usize,
     /// See [`Options::dialect`].
@@ -47,6 +50,7 @@ impl Default for Options {
             connect_timeout: Duration::from_millis(500),
             prefix: None,
             route_by_prefix: true,
+            selection: Selection::Default,
             shared_connections: 1,
             dialect: None,
             pool: PoolLimits::default(),
@@ -111,6 +115,11 @@ options! {
     /// on the same server whatever the prefix (as by default in libmemcached, `MEMCACHED_BEHAVIOR_HASH_WITH_PREFIX_KEY`).
     fn route_by_prefix(self, routed: bool) {
         self.route_by_prefix = routed;
+    }
+
+    /// Sets the rule by which keys find their servers; that of python-memcached2 unless set.
+    fn selection(self, selection: Selection) {
+        self.selection = selection;
     }
 
     /// Sets how many connections to each server the tasks of an asynchronous client share; 1 unless set. The blocking

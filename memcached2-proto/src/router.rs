@@ -1,7 +1,16 @@
 //! Which server has a key.
 
+mod hash;
+mod ring;
+mod select;
+mod selection;
+
 use std::sync::Arc;
 
+pub use self::hash::{CMemcache, Crc, Hasher, KetamaMd5, OneAtATime, UpperCrc, Zero};
+pub use self::ring::Design;
+pub use self::select::Selector;
+pub use self::selection::{Selection, UnknownSelection};
 use crate::error::Error;
 use crate::key::Key;
 use crate::options::Options;
@@ -21,12 +30,10 @@ impl ServerId {
 }
 
 /// The servers, and the rule that gives each key to one of them.
-///
-/// The rule is that of python-memcached2: the upper half of the CRC-32 of the key, 15 bits of it and never 0, modulo
-/// the number of servers.
 #[derive(Debug, Clone)]
 pub struct Router {
-    servers: Vec<Server>,
+    servers: Arc<[Server]>,
+    selector: Arc<dyn Selector>,
     prefix: Option<Prefix>,
 }
 
@@ -39,19 +46,26 @@ struct Prefix {
 }
 
 impl Router {
-    /// A router for `servers`, in this order.
+    /// A router for `servers`, in this order, by the default rule.
     #[must_use]
     pub fn new(servers: Vec<Server>) -> Self {
-        Self { servers, prefix: None }
+        Self::by(servers, &Selection::Default)
     }
 
-    /// A router for the servers that `texts` name, in this order; see [`Server`] for how a server is written.
+    /// A router for `servers`, in this order, by a rule.
+    #[must_use]
+    pub fn by(servers: Vec<Server>, selection: &Selection) -> Self {
+        Self { selector: selection.selector(&servers), servers: servers.into(), prefix: None }
+    }
+
+    /// A router for the servers that `texts` name, in this order, by the default rule; see [`Server`] for how a server
+    /// is written.
     ///
     /// # Errors
     ///
     /// [`Error::Uri`] for the first text that names none.
     pub fn parse(texts: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Self, Error> {
-        Ok(Self::new(texts.into_iter().map(|text| text.as_ref().parse::<Server>()).collect::<Result<_, _>>()?))
+        Self::of(texts, &Options::default())
     }
 
     /// A router for the servers that `texts` name, which does what `options` say.
@@ -60,7 +74,8 @@ impl Router {
     ///
     /// [`Error::Uri`] for the first text that names none, [`Error::Key`] when the prefix cannot stand before a key.
     pub fn of(texts: impl IntoIterator<Item = impl AsRef<str>>, options: &Options) -> Result<Self, Error> {
-        let mut router = Self::parse(texts)?;
+        let servers = texts.into_iter().map(|text| text.as_ref().parse()).collect::<Result<Vec<Server>, _>>()?;
+        let mut router = Self::by(servers, &options.selection);
         if let Some(bytes) = options.prefix.clone() {
             // As many bytes as a prefix has must be allowed in a key, and leave room for one more.
             Key::new(&[&bytes[..], b"k"].concat())?;
@@ -99,8 +114,33 @@ impl Router {
         match self.servers.len() {
             0 => Err(Error::NoServers),
             1 => Ok(ServerId(0)),
-            servers => Ok(ServerId(hash(key) % u32::try_from(servers).unwrap_or(u32::MAX))),
+            _ => self.choose_among(key.as_bytes(), &|_| true),
         }
+    }
+
+    /// The server of a key among those that are up, by their places.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Router::route`]; [`Error::NoServers`] also when the rule finds none that is up.
+    pub fn route_among(&self, key: Key<'_>, is_up: &dyn Fn(usize) -> bool) -> Result<ServerId, Error> {
+        let mut room = [0; Key::MAX];
+        match &self.prefix {
+            None => self.choose_among(key.as_bytes(), is_up),
+            Some(prefix) => {
+                let whole = key.prefixed(&prefix.bytes, &mut room)?;
+                self.choose_among(if prefix.is_routed { whole } else { key }.as_bytes(), is_up)
+            }
+        }
+    }
+
+    fn choose_among(&self, key: &[u8], is_up: &dyn Fn(usize) -> bool) -> Result<ServerId, Error> {
+        let found = match self.servers.len() {
+            0 => None,
+            1 => is_up(0).then_some(0),
+            count => self.selector.select(key, is_up).filter(|place| *place < count),
+        };
+        found.and_then(|place| u32::try_from(place).ok()).map(ServerId).ok_or(Error::NoServers)
     }
 
     /// All servers, in the order given.
@@ -132,20 +172,9 @@ impl Router {
     }
 }
 
-fn hash(key: Key<'_>) -> u32 {
-    ((crc32fast::hash(key.as_bytes()) >> 16) & 0x7fff).max(1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn keys_are_hashed_as_the_c_client_does() {
-        // Given in the documentation of python-memcached2's HasherCMemcache.
-        assert_eq!(hash(Key::new("x").unwrap()), 3292);
-        assert_eq!(hash(Key::new("y").unwrap()), 31707);
-    }
 
     #[test]
     fn a_key_goes_to_one_of_the_servers() {

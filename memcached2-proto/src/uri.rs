@@ -20,6 +20,13 @@ use crate::error::Error;
 /// | `memcached://cache1:11211/` | the same as a URI |
 /// | `memcached+unix:///run/memcached.sock` | a Unix socket |
 ///
+/// Options stand behind a `?`, parted by `&`:
+///
+/// | option | meaning |
+/// |---|---|
+/// | `weight=2` | how many keys it should have, compared with others; 1 to 1000, and 1 unless given. Not every [rule](crate::Selection) honours it. |
+/// | `name=cache1` | its name in errors, and what its points on a ring are placed by in place of its address |
+///
 /// ```
 /// use memcached2_proto::{Address, Server};
 ///
@@ -31,6 +38,9 @@ use crate::error::Error;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Server {
     name: Arc<str>,
+    /// Whether the name is other than the address.
+    is_named: bool,
+    weight: u32,
     address: Address,
 }
 
@@ -62,6 +72,21 @@ impl Server {
         &self.name
     }
 
+    /// How many keys it should have, compared with others.
+    #[must_use]
+    pub fn weight(&self) -> u32 {
+        self.weight
+    }
+
+    /// What its points on a ring are named by: its name, if it was given one, or else its address, without the port of
+    /// memcached if that is to be left out.
+    pub(crate) fn point_name(&self, omit_port: bool) -> String {
+        match &self.address {
+            Address::Tcp { host, port: Self::PORT } if omit_port && !self.is_named => host.clone(),
+            _ => self.name.to_string(),
+        }
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> &Address {
@@ -71,7 +96,7 @@ impl Server {
 
 impl From<Address> for Server {
     fn from(address: Address) -> Self {
-        Self { name: Arc::from(address.to_string()), address }
+        Self { name: Arc::from(address.to_string()), is_named: false, weight: 1, address }
     }
 }
 
@@ -119,9 +144,18 @@ pub enum UriProblem {
     /// There is a user or a password.
     #[error("user and password are not supported in a server's URI")]
     Credentials,
-    /// There is a query.
-    #[error("options after `?` are not known")]
-    Query,
+    /// There is an option of another name.
+    #[error("there is an unknown option behind the `?`; known are weight and name")]
+    Option,
+    /// An option stands there twice.
+    #[error("an option stands there twice")]
+    Twice,
+    /// The weight is no number, or no sensible one.
+    #[error("the weight must be a whole number from 1 to 1000")]
+    Weight,
+    /// The name is empty, or holds something else than letters, digits and the like.
+    #[error("the name must be made of visible ASCII characters")]
+    Name,
     /// There is a fragment.
     #[error("nothing may follow a `#`")]
     Fragment,
@@ -135,7 +169,7 @@ impl FromStr for Server {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         match parse(text.trim()) {
-            Ok(address) => Ok(address.into()),
+            Ok(server) => Ok(server),
             Err(problem) => Err(Error::Uri { uri: Arc::from(text), problem }),
         }
     }
@@ -144,7 +178,7 @@ impl FromStr for Server {
 const TCP: &str = "memcached";
 const UNIX: &str = "memcached+unix";
 
-fn parse(text: &str) -> Result<Address, UriProblem> {
+fn parse(text: &str) -> Result<Server, UriProblem> {
     if text.is_empty() {
         return Err(UriProblem::NoHost);
     }
@@ -159,17 +193,41 @@ fn parse(text: &str) -> Result<Address, UriProblem> {
     if !url.username().is_empty() || url.password().is_some() {
         return Err(UriProblem::Credentials);
     }
-    if url.query().is_some() {
-        return Err(UriProblem::Query);
-    }
     if url.fragment().is_some() {
         return Err(UriProblem::Fragment);
     }
-    match url.scheme() {
-        TCP => tcp(&url),
-        UNIX => unix(&url),
-        _ => Err(UriProblem::Scheme),
+    let address = match url.scheme() {
+        TCP => tcp(&url)?,
+        UNIX => unix(&url)?,
+        _ => return Err(UriProblem::Scheme),
+    };
+    let mut server = Server::from(address);
+    options(&url, &mut server)?;
+    Ok(server)
+}
+
+fn options(url: &Url, server: &mut Server) -> Result<(), UriProblem> {
+    const WEIGHTS: std::ops::RangeInclusive<u32> = 1..=1000;
+    let mut seen = Vec::new();
+    for (option, value) in url.query_pairs() {
+        if seen.contains(&option) {
+            return Err(UriProblem::Twice);
+        }
+        match &*option {
+            "weight" => {
+                let is_number = value.bytes().all(|byte| byte.is_ascii_digit());
+                let weight = value.parse().ok().filter(|weight| is_number && WEIGHTS.contains(weight));
+                server.weight = weight.ok_or(UriProblem::Weight)?;
+            }
+            "name" if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic()) => {
+                (server.name, server.is_named) = (Arc::from(&*value), true);
+            }
+            "name" => return Err(UriProblem::Name),
+            _ => return Err(UriProblem::Option),
+        }
+        seen.push(option);
     }
+    Ok(())
 }
 
 fn tcp(url: &Url) -> Result<Address, UriProblem> {
@@ -258,6 +316,22 @@ mod tests {
     }
 
     #[test]
+    fn a_server_has_a_weight_and_a_name() {
+        for (text, name, weight, point, point_with_port) in [
+            ("cache1", "cache1:11211", 1, "cache1", "cache1:11211"),
+            ("cache1:11212?weight=2", "cache1:11212", 2, "cache1:11212", "cache1:11212"),
+            ("memcached://cache1/?name=a&weight=1000", "a", 1000, "a", "a"),
+            ("10.0.0.1?name=10.0.0.9:11211", "10.0.0.9:11211", 1, "10.0.0.9:11211", "10.0.0.9:11211"),
+            ("[::1]?weight=7", "[::1]:11211", 7, "::1", "[::1]:11211"),
+            ("memcached+unix:///run/m.sock?weight=3", "/run/m.sock", 3, "/run/m.sock", "/run/m.sock"),
+        ] {
+            let server: Server = text.parse().unwrap_or_else(|e| panic!("{text}: {e}"));
+            assert_eq!((server.name(), server.weight()), (name, weight), "{text}");
+            assert_eq!((server.point_name(true), server.point_name(false)), (point.into(), point_with_port.into()));
+        }
+    }
+
+    #[test]
     fn each_mistake_has_its_own_error() {
         for (text, expected) in [
             ("", UriProblem::NoHost),
@@ -281,7 +355,15 @@ mod tests {
             ("memcached+unix:///a%00b", UriProblem::SocketPath),
             ("user:secret@cache1", UriProblem::Credentials),
             ("user:secret@cache1:11211", UriProblem::Credentials),
-            ("memcached://cache1?weight=2", UriProblem::Query),
+            ("memcached://cache1?wait=2", UriProblem::Option),
+            ("cache1?weight=2&weight=2", UriProblem::Twice),
+            ("cache1?weight=", UriProblem::Weight),
+            ("cache1?weight=0", UriProblem::Weight),
+            ("cache1?weight=1001", UriProblem::Weight),
+            ("cache1?weight=+1", UriProblem::Weight),
+            ("cache1?weight=1.5", UriProblem::Weight),
+            ("cache1?name=", UriProblem::Name),
+            ("cache1?name=two%20words", UriProblem::Name),
             ("memcached://cache1#x", UriProblem::Fragment),
         ] {
             match text.parse::<Server>() {
