@@ -2,9 +2,11 @@
 
 mod every;
 mod many;
+mod routed;
 
 pub use self::every::Every;
 pub use self::many::{GetMany, Many, SetMany, SetPart};
+pub use self::routed::RoutedBy;
 
 use crate::call::{Outcomes, Parts};
 use crate::command::{Command, Keyed};

@@ -26,7 +26,7 @@ mod stream;
 
 pub use memcached2_proto as proto;
 pub use memcached2_proto::{
-    Builder, Bytes, Data, Error, Expiry, FromValue, Landed, Many, Operation, Options, ToValue, Value,
+    Builder, Bytes, Data, Error, Expiry, FromValue, Landed, Many, Operation, Options, Selection, ToValue, Value,
 };
 
 pub use self::client::Client;

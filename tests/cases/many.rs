@@ -1,10 +1,11 @@
 //! Several keys in one call.
 
-use memcached2_proto::{Error, Expiry, KeyProblem, Value};
+use memcached2_proto::{Error, Expiry, Get, Key, KeyProblem, Options, RoutedBy, Router, Selection, Store, Value};
 use memcached2_testkit::ScriptedServer;
 
 use super::servers::{Kind, Server, ask, assert_hours_left};
 use super::setting::{HOUR, PATIENT, client, text_client};
+use crate::subject::Client;
 
 /// Values as text, misses as they are.
 fn texts(values: Vec<Option<Value>>) -> Vec<Option<String>> {
@@ -140,5 +141,38 @@ pub(super) fn many_items_are_fetched_and_get_an_expiry(on: Kind) {
         assert!(values.iter().flatten().all(|value| value.cas.is_some()));
         assert_eq!(texts(values), expected, "{count} servers");
         assert_left(2);
+    }
+}
+
+pub(super) fn items_can_be_kept_together_by_another_key(on: Kind) {
+    let (servers, addresses) = on.servers(3);
+    let client = client(&addresses);
+    let keys: Vec<_> = (0..20).map(|at| format!("cart:42:{at}")).collect();
+    for key in &keys {
+        client.run(RoutedBy::new("user:42", Store::set(key, "value").unwrap()).unwrap()).unwrap();
+        let hit = client.run(RoutedBy::new("user:42", Get::new(key).unwrap()).unwrap()).unwrap();
+        assert_eq!(hit.expect("a hit"), "value");
+    }
+    let holds = |server: &&Server| keys.iter().all(|key| ask(server, &format!("mg {key} s")).starts_with("HD"));
+    assert_eq!(servers.iter().filter(holds).count(), 1);
+}
+
+pub(super) fn a_rule_of_another_client_decides_where_items_lie(on: Kind) {
+    let (servers, addresses) = on.servers(3);
+    for selection in [Selection::Ketama, Selection::Jump, Selection::Rendezvous] {
+        let router = Router::of(&addresses, &Options::default().selection(selection.clone())).unwrap();
+        let options = Options::default().timeout(PATIENT).selection(selection);
+        let client = Client::with_options(&addresses, options).expect("the addresses are right");
+        client.flush_all().unwrap().all().unwrap();
+        for key in (0..20).map(|at| format!("key{at}")) {
+            client.set(&key, "value", Expiry::Never).unwrap();
+            let place = router.route(Key::new(&key).unwrap()).unwrap().index();
+            let holders: Vec<_> =
+                servers.iter().map(|server| ask(server, &format!("mg {key} s")).starts_with("HD")).collect();
+            assert!(
+                holders.iter().enumerate().all(|(at, holds)| *holds == (at == place)),
+                "{key}: {holders:?}, not {place}"
+            );
+        }
     }
 }

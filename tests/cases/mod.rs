@@ -109,6 +109,8 @@ mod run {
                 more_keys_than_fit_a_line_are_fetched,
                 many_versions_are_those_of_the_items,
                 many_items_are_fetched_and_get_an_expiry,
+                items_can_be_kept_together_by_another_key,
+                a_rule_of_another_client_decides_where_items_lie,
             ]
             value: [
                 each_type_comes_back_as_it_was_stored,

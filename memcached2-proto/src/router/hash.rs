@@ -68,7 +68,7 @@ impl Hasher for Crc {
 impl Hasher for OneAtATime {
     fn hash(&self, key: &[u8]) -> u32 {
         let mixed = key.iter().fold(0_u32, |hash, byte| {
-            let hash = hash.wrapping_add(i32::from(byte.cast_signed()).cast_unsigned());
+            let hash = hash.wrapping_add(i32::from(i8::from_ne_bytes([*byte])) as u32);
             let hash = hash.wrapping_add(hash << 10);
             hash ^ (hash >> 6)
         });
@@ -107,7 +107,7 @@ pub(super) fn xxh3(text: &[u8]) -> u64 {
     twox_hash::XxHash3_64::oneshot(text)
 }
 
-/// MurmurHash3 with 32 bits and seed 0, over text that comes in pieces.
+/// Murmur 3 with 32 bits and seed 0, over text that comes in pieces.
 pub(super) fn murmur3<'t>(pieces: impl IntoIterator<Item = &'t [u8]>) -> u32 {
     const C1: u32 = 0xcc9e_2d51;
     const C2: u32 = 0x1b87_3593;

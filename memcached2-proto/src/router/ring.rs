@@ -40,7 +40,7 @@ impl<N: Ord + Copy> Points<N> {
     /// The server of the last point at `hash` or before it, up or not.
     fn floor(&self, hash: N) -> Option<usize> {
         let index = self.0.partition_point(|(at, _)| *at <= hash);
-        let point = index.checked_sub(1).and_then(|index| self.0.get(index)).or(self.0.last());
+        let point = index.checked_sub(1).and_then(|index| self.0.get(index)).or_else(|| self.0.last());
         point.map(|(_, server)| *server as usize)
     }
 }
@@ -56,9 +56,9 @@ fn total_weight(servers: &[Server]) -> u64 {
 /// How many strings of four points each a server has in libmemcached's weighted ketama, in single precision as there
 /// (`hosts.cc`, `update_continuum`).
 #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "as there")]
-fn ketama_strings(server: &Server, servers: &[Server]) -> u32 {
-    let share = server.weight() as f32 / total_weight(servers) as f32;
-    (share * 160.0 / 4.0 * servers.len() as f32 + 0.000_000_000_1).floor() as u32
+fn ketama_strings(weight: u32, total: u64, servers: usize) -> u32 {
+    let share = weight as f32 / total as f32;
+    (share * 160.0 / 4.0 * servers as f32 + 0.000_000_000_1).floor() as u32
 }
 
 /// A ring of 32 bits, on which the server of a key has the first point at its hash or behind it.
@@ -109,9 +109,10 @@ impl Ring {
 
 fn ketama(servers: &[Server], name: impl Fn(&Server) -> String) -> Points<u32> {
     let mut points = Vec::with_capacity(servers.len() * 160);
+    let total = total_weight(servers);
     for (place, server) in places(servers) {
         let name = name(server);
-        for number in 0..ketama_strings(server, servers) {
+        for number in 0..ketama_strings(server.weight(), total, servers.len()) {
             points.extend(quarters(format!("{name}-{number}").as_bytes()).map(|at| (at, place)));
         }
     }

@@ -40,7 +40,7 @@ pub enum Selection {
     Consistent {
         /// How keys and buckets are hashed.
         hasher: Arc<dyn Hasher>,
-        /// How many buckets there are; the square of the number of servers unless given.
+        /// How many buckets there are; the square of the number of servers unless given, but at most a million.
         total_buckets: Option<usize>,
     },
     /// libmemcached's weighted ketama (`MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED`), and twemproxy's `ketama` with `hash: md5`.
@@ -122,7 +122,9 @@ impl Selection {
             }
             Self::Fractal { hasher } => Arc::new(Fractal { hasher: Arc::clone(hasher), servers: count }),
             Self::Consistent { hasher, total_buckets } => {
-                Arc::new(Ring::buckets(count, total_buckets.unwrap_or(count * count), Arc::clone(hasher)))
+                const MOST: usize = 1 << 20;
+                let total = total_buckets.unwrap_or_else(|| count.saturating_mul(count).min(MOST));
+                Arc::new(Ring::buckets(count, total, Arc::clone(hasher)))
             }
             Self::Ketama => Arc::new(Ring::ketama(servers, Arc::new(KetamaMd5))),
             Self::LibmemcachedConsistent => Arc::new(Ring::libmemcached(servers, Arc::new(OneAtATime))),
