@@ -12,7 +12,7 @@ pub use self::change::{Arith, Delete, Touch};
 pub use self::noreply::{HasNoReply, NoReply};
 pub(crate) use self::retrieve::Fetch;
 pub use self::retrieve::{Get, GetPart, Gets};
-pub use self::stats::{Stats, StatsReset};
+pub use self::stats::{CacheDump, Stats, StatsDetail, StatsReset};
 pub use self::store::Store;
 
 use crate::error::Error;

@@ -94,8 +94,8 @@ pub use bytes::Bytes;
 pub use self::builder::Builder;
 pub use self::call::{Asked, Call, Leg, Outcomes, Parts};
 pub use self::command::{
-    Arith, Command, Delete, Dialect, FlushAll, Get, GetPart, Gets, HasNoReply, Keyed, NoReply, Stats, StatsReset,
-    Store, Touch, Verbosity, Version, VersionText,
+    Arith, CacheDump, Command, Delete, Dialect, FlushAll, Get, GetPart, Gets, HasNoReply, Keyed, NoReply, Stats,
+    StatsDetail, StatsReset, Store, Touch, Verbosity, Version, VersionText,
 };
 pub use self::connection::{Abandoned, Connection};
 pub use self::data::{Data, ToValue};
@@ -108,7 +108,7 @@ pub use self::options::Options;
 pub use self::outbox::Outbox;
 pub use self::pool::{Checkout, Pool, PoolLimits};
 pub use self::reply::{AskedKeys, Decoder, Reply, Shape};
-pub use self::report::{GroupedReport, Report, SizeReport, Statistic};
+pub use self::report::{DumpedItem, GroupedReport, PrefixCount, Report, SizeReport, Statistic};
 pub use self::router::{
     CMemcache, Crc, Design, Hasher, KetamaMd5, OneAtATime, Router, Selection, Selector, ServerId, UnknownSelection,
     UpperCrc, Zero,

@@ -40,7 +40,7 @@ pub enum Reply {
     Miss,
     /// `END` after the items of a multi-key `get`.
     End,
-    /// `STAT` lines before their `END`: what stands behind it on each line, with the line ends.
+    /// `STAT`, `PREFIX` or `ITEM` lines before their `END`: what stands behind that word on each, with the line ends.
     Stats(Arc<str>),
     /// `RESET`: the counters of the server begin anew.
     Reset,
@@ -74,6 +74,10 @@ pub enum Shape {
     Values,
     /// `STAT` lines, then `END`: a single reply.
     Stats,
+    /// `PREFIX` lines, then `END`: a single reply.
+    Prefixes,
+    /// `ITEM` lines, then `END`: a single reply.
+    Items,
     /// A lone `STAT` line, or `STAT` lines and `END`: the answer to `stats sizes_enable` and `sizes_disable`.
     Stat,
     /// `RESET`.
@@ -92,7 +96,7 @@ impl Shape {
     /// Whether the reply is one line, so short that 256 of them fit any socket's buffers.
     #[must_use]
     pub fn is_line(self) -> bool {
-        !matches!(self, Self::Value | Self::Values | Self::MetaValue | Self::Stats)
+        !matches!(self, Self::Value | Self::Values | Self::MetaValue | Self::Stats | Self::Prefixes | Self::Items)
     }
 }
 

@@ -1,10 +1,12 @@
 //! What servers tell in `stats`: names and values, typed where the name is known.
 
 mod known;
+mod listed;
 
 use std::collections::BTreeMap;
 
 use self::known::Kind;
+pub use self::listed::{DumpedItem, PrefixCount};
 
 /// The statistics of a server, in the order in which it told them.
 ///

@@ -126,6 +126,7 @@ mod run {
                 items_and_slabs_are_told_class_by_class,
                 sizes_are_told_once_a_server_counts_them,
                 counters_begin_anew,
+                what_is_asked_for_by_a_prefix_is_counted,
             ]
             noreply: [
                 a_request_without_an_answer_has_its_effect,

@@ -1,6 +1,6 @@
 //! What servers tell about themselves.
 
-use memcached2_proto::{Every, Expiry, Statistic, Stats};
+use memcached2_proto::{Every, Expiry, Statistic, Stats, StatsDetail};
 
 use super::servers::{Kind, Server};
 use super::setting::client;
@@ -85,4 +85,20 @@ pub(super) fn counters_begin_anew(on: Kind) {
     assert_eq!(misses(), Some(1));
     assert_eq!(client.stats_reset().unwrap().all(), Ok(vec![()]));
     assert_eq!(misses(), Some(0));
+}
+
+pub(super) fn what_is_asked_for_by_a_prefix_is_counted(on: Kind) {
+    let server = on.start();
+    let client = client(&[server.address()]);
+    let counts = || client.run(Every(Stats::detail())).unwrap().all().unwrap().remove(0);
+    client.run(Every(StatsDetail(true))).unwrap().all().unwrap();
+    client.set("shop:a", "x", Expiry::Never).unwrap();
+    client.get_many(&["shop:a", "shop:b"]).unwrap().all().unwrap();
+    client.delete("shop:a").unwrap();
+    let told = counts();
+    let [count] = &told[..] else { panic!("{told:?}") };
+    assert_eq!((count.prefix.as_str(), count.get, count.hit, count.set, count.del), ("shop", 2, 1, 1, 1));
+    client.run(Every(StatsDetail(false))).unwrap().all().unwrap();
+    client.get("shop:a").unwrap();
+    assert_eq!(counts(), told);
 }

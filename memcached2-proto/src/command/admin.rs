@@ -122,7 +122,7 @@ impl Command for Verbosity {
     }
 }
 
-fn ok(replies: Few<Reply>, end: Result<(), Error>) -> Result<(), Error> {
+pub(super) fn ok(replies: Few<Reply>, end: Result<(), Error>) -> Result<(), Error> {
     match only(replies, end)? {
         Reply::Ok => Ok(()),
         other => Err(senseless(&other)),

@@ -1,11 +1,11 @@
 //! What a server tells about itself: `stats`.
 
-use super::{Command, Dialect, only, senseless};
+use super::{Command, Dialect, admin, only, senseless};
 use crate::error::Error;
 use crate::few::Few;
 use crate::outbox::Outbox;
 use crate::reply::{Reply, Shape};
-use crate::report::{GroupedReport, Report, SizeReport};
+use crate::report::{DumpedItem, GroupedReport, PrefixCount, Report, SizeReport};
 use crate::time::Now;
 
 /// Asks a server for its statistics; the type of the answer says which.
@@ -79,6 +79,14 @@ impl Stats<SizeReport> {
     }
 }
 
+impl Stats<Vec<PrefixCount>> {
+    /// What was asked for by the prefixes of keys, once it is counted: `stats detail dump`.
+    #[must_use]
+    pub fn detail() -> Self {
+        Self { request: "stats detail dump\r\n", shape: Shape::Prefixes, read: PrefixCount::read }
+    }
+}
+
 impl<R> Command for Stats<R> {
     type Response = R;
 
@@ -117,5 +125,56 @@ impl Command for StatsReset {
             Reply::Reset => Ok(()),
             other => Err(senseless(&other)),
         }
+    }
+}
+
+/// Counts what is asked for by the prefixes of keys, or counts it no more: `stats detail on`, `stats detail off`.
+#[derive(Debug, Clone, Copy)]
+pub struct StatsDetail(pub bool);
+
+impl Command for StatsDetail {
+    type Response = ();
+
+    fn encode(&self, _: Dialect, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
+        out.put(if self.0 { b"stats detail on\r\n" } else { b"stats detail off\r\n" });
+        Ok(Shape::Ok)
+    }
+
+    fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<(), Error> {
+        admin::ok(replies, end)
+    }
+}
+
+/// Lists some items of a slab class, of those that were not used lately: `stats cachedump`. For looking around, not for
+/// programs: it shows 2 MB at most.
+#[derive(Debug, Clone, Copy)]
+pub struct CacheDump {
+    /// The slab class.
+    pub class: u32,
+    /// How many items at most; 0 is all.
+    pub limit: u32,
+}
+
+impl Command for CacheDump {
+    type Response = Vec<DumpedItem>;
+
+    fn encode(&self, _: Dialect, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
+        out.put(b"stats cachedump ");
+        out.put_number(u64::from(self.class));
+        out.put(b" ");
+        out.put_number(u64::from(self.limit));
+        out.put(b"\r\n");
+        Ok(Shape::Items)
+    }
+
+    fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<Vec<DumpedItem>, Error> {
+        match only(replies, end)? {
+            Reply::Stats(lines) => Ok(DumpedItem::read(&lines)),
+            other => Err(senseless(&other)),
+        }
+    }
+
+    fn repeatable(&self) -> bool {
+        true
     }
 }

@@ -187,14 +187,16 @@ impl Decoder {
                         Shape::Ok => grammar::ok(line)?,
                         Shape::Number => grammar::number(line)?,
                         Shape::Version => grammar::version(line)?,
-                        Shape::Stats | Shape::Stat => grammar::stat(line)?,
+                        Shape::Stats | Shape::Stat => grammar::told(line, b"STAT")?,
+                        Shape::Prefixes => grammar::told(line, b"PREFIX")?,
+                        Shape::Items => grammar::told(line, b"ITEM")?,
                         Shape::Reset => grammar::reset(line)?,
                         Shape::Fence { .. } => grammar::fence(line)?,
                     };
                     let begun = std::mem::replace(&mut self.start, next);
                     match found {
                         Line::Reply(Reply::End) if shape == Shape::Value => return Ok(Some((Reply::Miss, true))),
-                        Line::Reply(Reply::End) if shape == Shape::Stats => return Ok(Some((self.stats(), true))),
+                        Line::Reply(Reply::End) if shape != Shape::Values => return Ok(Some((self.stats(), true))),
                         Line::Reply(reply) => {
                             self.lines.clear();
                             return Ok(Some((reply, true)));

@@ -86,14 +86,13 @@ pub(super) fn ok(line: &[u8]) -> Result<Line, Error> {
     }
 }
 
-/// `STAT <name> <value>`, where the value may be anything or nothing; or `END`.
-pub(super) fn stat(line: &[u8]) -> Result<Line, Error> {
-    const BEGIN: &[u8] = b"STAT ";
-    match line.strip_prefix(BEGIN) {
-        Some([] | [b' ', ..]) => Err(unexpected(line, "the name of a statistic")),
-        Some(_) => Ok(Line::Stat(BEGIN.len())),
-        None if line == b"END" => Ok(Line::Reply(Reply::End)),
-        None => refusal(line, "a statistic or their end"),
+/// A line that begins with `word`, such as `STAT <name> <value>`, where the value may be anything or nothing; or `END`.
+pub(super) fn told(line: &[u8], word: &[u8]) -> Result<Line, Error> {
+    match line.strip_prefix(word) {
+        Some([b' '] | [b' ', b' ', ..]) => Err(unexpected(line, "the name of a statistic")),
+        Some([b' ', ..]) => Ok(Line::Stat(word.len() + 1)),
+        _ if line == b"END" => Ok(Line::Reply(Reply::End)),
+        _ => refusal(line, "a statistic or their end"),
     }
 }
 

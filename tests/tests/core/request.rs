@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use memcached2_proto::{
-    Arith, Call, Command, Connection, Delete, Dialect, Error, Expiry, Few, FlushAll, Get, GetMany, Gets, GroupedReport,
-    Landed, NoReply, Now, Reply, Report, Router, SizeReport, Statistic, Stats, StatsReset, Store, Touch, Value,
-    Verbosity, Version, VersionText,
+    Arith, CacheDump, Call, Command, Connection, Delete, Dialect, DumpedItem, Error, Expiry, Few, FlushAll, Get,
+    GetMany, Gets, GroupedReport, Landed, NoReply, Now, PrefixCount, Reply, Report, Router, SizeReport, Statistic,
+    Stats, StatsDetail, StatsReset, Store, Touch, Value, Verbosity, Version, VersionText,
 };
 
 /// A moment, the same in every test.
@@ -43,6 +43,8 @@ pub(crate) enum Request {
     Version,
     Stats(Topic),
     StatsReset,
+    StatsDetail(bool),
+    CacheDump(CacheDump),
     /// A request that is not answered, with its fence.
     NoReply(Box<Self>),
     Quit,
@@ -54,6 +56,7 @@ pub(crate) enum Topic {
     Report(Stats<Report>),
     Grouped(Stats<GroupedReport>),
     Sizes(Stats<SizeReport>),
+    Prefixes(Stats<Vec<PrefixCount>>),
 }
 
 /// Does something with the command of a request that has a form without an answer.
@@ -216,6 +219,11 @@ impl Request {
                 [b"stats", b"sizes"] => Self::Stats(Topic::Sizes(Stats::sizes())),
                 [b"stats", b"sizes_enable"] => Self::Stats(Topic::Sizes(Stats::enable_sizes())),
                 [b"stats", b"sizes_disable"] => Self::Stats(Topic::Sizes(Stats::disable_sizes())),
+                [b"stats", b"detail", b"dump"] => Self::Stats(Topic::Prefixes(Stats::detail())),
+                [b"stats", b"detail", word] => Self::StatsDetail(word == b"on"),
+                [b"stats", b"cachedump", class, limit] => {
+                    Self::CacheDump(CacheDump { class: small(class), limit: small(limit) })
+                }
                 [b"stats", b"reset"] => Self::StatsReset,
                 [b"quit"] => Self::Quit,
                 _ => panic!("no request that the tests know: {}", line.escape_ascii()),
@@ -261,7 +269,10 @@ impl Request {
             Self::Stats(Topic::Report(stats)) => connection.submit(stats, now(), tag),
             Self::Stats(Topic::Grouped(stats)) => connection.submit(stats, now(), tag),
             Self::Stats(Topic::Sizes(stats)) => connection.submit(stats, now(), tag),
+            Self::Stats(Topic::Prefixes(stats)) => connection.submit(stats, now(), tag),
             Self::StatsReset => connection.submit(&StatsReset, now(), tag),
+            Self::StatsDetail(on) => connection.submit(&StatsDetail(*on), now(), tag),
+            Self::CacheDump(dump) => connection.submit(dump, now(), tag),
             Self::NoReply(request) => {
                 // Only servers that speak meta commands, too, are known to take such stores.
                 connection.speak(Dialect::Meta);
@@ -301,6 +312,9 @@ impl Request {
             Self::Stats(Topic::Report(stats)) => stats.answer(replies, end).map(|told| report(&told)),
             Self::Stats(Topic::Grouped(stats)) => stats.answer(replies, end).map(|told| grouped(&told)),
             Self::Stats(Topic::Sizes(stats)) => stats.answer(replies, end).map(|told| sizes(&told)),
+            Self::Stats(Topic::Prefixes(stats)) => stats.answer(replies, end).map(|told| prefixes(&told)),
+            Self::StatsDetail(on) => StatsDetail(*on).answer(replies, end).map(|()| "ok".to_owned()),
+            Self::CacheDump(dump) => dump.answer(replies, end).map(|told| dumped(&told)),
             Self::StatsReset => StatsReset.answer(replies, end).map(|()| "reset".to_owned()),
             Self::NoReply(request) => unread(request, replies, end).map(|()| "read".to_owned()),
             Self::Quit => panic!("nobody waits for an answer to quit"),
@@ -386,6 +400,19 @@ fn report(report: &Report) -> String {
 fn grouped(told: &GroupedReport) -> String {
     let groups: String = told.groups.iter().map(|(group, stats)| format!("{group}: {}; ", report(stats))).collect();
     format!("{groups}totals: {}", report(&told.totals))
+}
+
+fn prefixes(told: &[PrefixCount]) -> String {
+    let word = |count: &PrefixCount| {
+        let PrefixCount { prefix, get, hit, set, del, .. } = count;
+        format!(" {prefix}={get}/{hit}/{set}/{del}")
+    };
+    format!("prefixes{}", told.iter().map(word).collect::<String>())
+}
+
+fn dumped(told: &[DumpedItem]) -> String {
+    let word = |item: &DumpedItem| format!(" {}={}@{}", item.key, item.bytes, item.exptime);
+    format!("items{}", told.iter().map(word).collect::<String>())
 }
 
 fn sizes(told: &SizeReport) -> String {
