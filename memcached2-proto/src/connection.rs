@@ -405,25 +405,6 @@ impl Connection {
         }
     }
 
-    /// Weighs an error line: the answer to its request, or the end of the connection.
-    #[cold]
-    fn weigh(&mut self, line: &str, shape: Shape, end: u64) -> Result<(), Error> {
-        if refusal::is_of_a_full_server(line.as_bytes()) && !self.served {
-            // The server has read nothing.
-            self.sending.unsend();
-            return Err(self.fail(refusal::full()));
-        }
-        if !self.sending.has_begun() {
-            return Err(self.premature());
-        }
-        let in_step = refusal::leaves_in_step(line, shape, end <= self.sending.written());
-        if !in_step {
-            // The refusal itself is this request's answer; nothing behind it can be trusted.
-            self.failed = Some(Error::disconnected("closed, since the server may be out of step after an error"));
-        }
-        Ok(())
-    }
-
     /// Takes the answer to the greeting.
     fn choose(&mut self, reply: &Reply) {
         if let Reply::Version(text) = reply {
@@ -431,26 +412,6 @@ impl Connection {
                 self.dialect = Dialect::Meta;
             }
         }
-    }
-
-    /// Whether what came unasked may become the line of a server that is full.
-    fn may_be_full(&self) -> bool {
-        !self.served && refusal::begins_that_of_a_full_server(self.decoder.pending())
-    }
-
-    #[cold]
-    fn unasked(&mut self) -> Error {
-        let came = self.decoder.pending();
-        let error = match refusal::is_of_a_full_server(came) && !self.served {
-            true => refusal::full(),
-            false => Error::protocol(format!("got \"{}\" unasked", came[..came.len().min(64)].escape_ascii())),
-        };
-        self.fail(error)
-    }
-
-    #[cold]
-    fn premature(&mut self) -> Error {
-        self.fail(Error::protocol("got an answer before the request was sent"))
     }
 
     #[cold]

@@ -114,7 +114,7 @@ impl Router {
         match self.servers.len() {
             0 => Err(Error::NoServers),
             1 => Ok(ServerId(0)),
-            _ => self.choose_among(key.as_bytes(), &|_| true),
+            _ => self.choose_of_many(key),
         }
     }
 
@@ -132,6 +132,11 @@ impl Router {
                 self.choose_among(if prefix.is_routed { whole } else { key }.as_bytes(), is_up)
             }
         }
+    }
+
+    #[inline(never)]
+    fn choose_of_many(&self, key: Key<'_>) -> Result<ServerId, Error> {
+        self.choose_among(key.as_bytes(), &|_| true)
     }
 
     fn choose_among(&self, key: &[u8], is_up: &dyn Fn(usize) -> bool) -> Result<ServerId, Error> {
