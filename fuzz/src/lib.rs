@@ -5,11 +5,27 @@ use std::io::IoSlice;
 use std::time::{Instant, SystemTime};
 
 use memcached2_proto::{
-    Arith, AskedKeys, Connection, Decoder, Delete, Dialect, Error, Get, Limits, Now, Reply, Shape, Store, Version,
+    Arith, AskedKeys, Connection, Decoder, Delete, Dialect, Error, Get, Limits, NoReply, Now, Reply, Shape, Stats,
+    Store, Version,
 };
 
-const SHAPES: [Shape; 7] =
-    [Shape::Stored, Shape::Deleted, Shape::Number, Shape::Version, Shape::Value, Shape::Values, Shape::MetaValue];
+const SHAPES: [Shape; 15] = [
+    Shape::Stored,
+    Shape::Deleted,
+    Shape::Number,
+    Shape::Version,
+    Shape::Value,
+    Shape::Values,
+    Shape::MetaValue,
+    Shape::Stats,
+    Shape::Stat,
+    Shape::Prefixes,
+    Shape::Items,
+    Shape::Reset,
+    Shape::Fence { data: true },
+    Shape::Touched,
+    Shape::Ok,
+];
 
 /// Values above this are refused, so that a lying length cannot use up the fuzzer's memory.
 const VALUE: usize = 64 * 1024;
@@ -17,6 +33,7 @@ const VALUE: usize = 64 * 1024;
 fn limits() -> Limits {
     let mut limits = Limits::default();
     limits.value = VALUE;
+    limits.stats = VALUE;
     limits
 }
 
@@ -74,16 +91,16 @@ pub fn connection(data: &[u8]) {
     let mut connection = Connection::new(limits());
     let now = Now::fixed(Instant::now(), SystemTime::UNIX_EPOCH);
     let mut open = HashMap::new();
-    let mut failed = false;
+    let (mut failed, mut left) = (false, false);
     let mut script = data.iter().copied();
     let mut tag = 0;
     while let Some(step) = script.next() {
         let argument = script.next().unwrap_or_default();
-        match step % 10 {
+        match step % 11 {
             0..=2 => {
                 tag += 1;
                 if submit(&mut connection, argument, now, tag).is_ok() {
-                    assert!(!failed, "a request was taken after an error");
+                    assert!(!failed && !left, "a request was taken after an error or a quit");
                     open.insert(tag, connection.next_ticket() - 1);
                 }
             }
@@ -106,7 +123,16 @@ pub fn connection(data: &[u8]) {
                     }
                 }
             }
-            9 => assert!(connection.filled(0).is_err(), "the end of the stream was taken for a pause"),
+            9 => {
+                let ended = connection.filled(0);
+                assert!(ended.is_err() || (left && open.is_empty()), "the end of the stream was taken for a pause");
+                // Nothing can be asked or answered behind it.
+                left = true;
+            }
+            10 => {
+                connection.quit();
+                left = true;
+            }
             _ => {
                 let bytes: Vec<u8> = script.by_ref().take(usize::from(argument)).collect();
                 feed(&mut connection, &bytes);
@@ -126,7 +152,10 @@ fn submit(connection: &mut Connection, choice: u8, now: Now, tag: u32) -> Result
         0..=63 => connection.submit(&Get::new(&[b'a' + choice % 3])?, now, tag),
         64..=79 => connection.submit(&Store::set("a", &b"value"[..])?, now, tag),
         80..=95 => connection.submit(&Delete::new("a")?, now, tag),
-        96..=111 => connection.submit(&Arith::incr("a", 1)?, now, tag),
+        96..=103 => connection.submit(&Arith::incr("a", 1)?, now, tag),
+        104..=107 => connection.submit(&Stats::general(), now, tag),
+        108..=111 => connection.submit(&NoReply(Delete::new("a")?), now, tag),
+        112..=115 => connection.submit(&NoReply(Store::set("a", "version\r\n")?), now, tag),
         _ => connection.submit(&Version, now, tag),
     }
 }
