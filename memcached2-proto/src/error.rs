@@ -26,7 +26,7 @@ use crate::uri::UriProblem;
 /// | `refresh_cas` | [`CasRefresh`](Self::CasRefresh) |
 /// | `cache` | those of `get` and `set`, and what the closure returns |
 /// | `incr`, `decr` | [`NonNumeric`](Self::NonNumeric); a missing item is `Ok(None)` |
-/// | `delete`, `touch` | none: a missing item is `Ok(false)` |
+/// | `delete`, `delete_many`, `delete_all`, `touch` | none: a missing item is `Ok(false)` |
 /// | `flush_all`, `version`, `verbosity`, `stats` and its siblings | none |
 /// | [`Many::all_stored`](crate::Many::all_stored) | [`MultiStorage`](Self::MultiStorage) |
 ///
@@ -80,8 +80,8 @@ pub enum Error {
         /// What is wrong with it.
         reason: Arc<str>,
     },
-    /// The client was made without a server.
-    #[error("no server to ask: name at least one when the client is made")]
+    /// The client was made without a server, or none that may have the key is up.
+    #[error("no server to ask: name at least one when the client is made, and see that it is up")]
     NoServers,
     /// The condition of the request was not met, so nothing was stored.
     #[error("not stored: the condition of the request was not met")]

@@ -18,7 +18,7 @@
 //! | [`Report`] | what a server tells about itself |
 //! | [`Options`], [`Builder`] | how a client behaves |
 //! | [`Router`], [`Selection`] | which server has a key, and by whose rule |
-//! | [`Operation`]: any keyed command, [`GetMany`], [`SetMany`], [`Every`] | a request over any number of servers |
+//! | [`Operation`]: any keyed command, [`GetMany`], [`SetMany`], [`DeleteMany`], [`Every`], [`RoutedBy`] | a request over any number of servers |
 //! | [`Call`] | an operation under way: what is asked again, and what a failure means for each part |
 //! | [`operations!`], [`compositions!`] | the lists from which every client gets its methods |
 //!
@@ -103,7 +103,7 @@ pub use self::error::{Error, Landed};
 pub use self::few::Few;
 pub use self::key::{Key, KeyProblem};
 pub use self::limits::Limits;
-pub use self::operation::{Every, GetMany, Many, Operation, RoutedBy, SetMany, SetPart};
+pub use self::operation::{DeleteMany, Every, GetMany, Many, Operation, Placed, RoutedBy, SetMany};
 pub use self::options::Options;
 pub use self::outbox::Outbox;
 pub use self::pool::{Checkout, Pool, PoolLimits};

@@ -5,7 +5,7 @@ mod many;
 mod routed;
 
 pub use self::every::Every;
-pub use self::many::{GetMany, Many, SetMany, SetPart};
+pub use self::many::{DeleteMany, GetMany, Many, Placed, SetMany};
 pub use self::routed::RoutedBy;
 
 use crate::call::{Outcomes, Parts};

@@ -85,6 +85,14 @@ macro_rules! operations {
             /// Deletes an item; `false` says that there was none.
             fn delete(key: impl AsRef<[u8]>) -> bool = $crate::Delete::new(&key)?;
 
+            /// Deletes many items, on all servers at once; the results come in the order of the keys, `false` where there
+            /// was no item.
+            fn delete_many(keys: &[impl AsRef<[u8]>]) -> $crate::Many<bool> = $crate::DeleteMany::new(keys)?;
+
+            /// Deletes an item on every server: what to do before the list of servers changes, so that no old value comes
+            /// back with it. The results come in the order of the servers.
+            fn delete_all(key: impl AsRef<[u8]>) -> $crate::Many<bool> = $crate::Every($crate::Delete::new(&key)?);
+
             /// Gives an item a new expiry; `false` says that there is none.
             fn touch(key: impl AsRef<[u8]>, expiry: impl Into<$crate::Expiry>) -> bool
                 = $crate::Touch::new(&key, expiry)?;

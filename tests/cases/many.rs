@@ -176,3 +176,31 @@ pub(super) fn a_rule_of_another_client_decides_where_items_lie(on: Kind) {
         }
     }
 }
+
+pub(super) fn many_items_are_deleted_on_their_servers(on: Kind) {
+    for count in [1, 3] {
+        let (_servers, addresses) = on.servers(count);
+        let client = client(&addresses);
+        let keys: Vec<_> = (0..60).map(|at| format!("key{at}")).collect();
+        let items: Vec<_> = keys.iter().step_by(2).map(|key| (key, "value")).collect();
+        client.set_many(&items, Expiry::Never).unwrap().all_stored().unwrap();
+        let deleted = client.delete_many(&keys).unwrap().all().unwrap();
+        assert!(
+            deleted.iter().enumerate().all(|(at, deleted)| *deleted == (at % 2 == 0)),
+            "{count} servers: {deleted:?}"
+        );
+        assert_eq!(client.get_many(&keys).unwrap().all(), Ok(vec![None; 60]));
+        assert!(matches!(client.delete_many(&["a", "two words"]), Err(Error::Key { .. })));
+        assert!(client.delete_many(&[] as &[&str]).unwrap().is_empty());
+    }
+}
+
+pub(super) fn an_item_is_deleted_on_every_server(on: Kind) {
+    let (servers, addresses) = on.servers(3);
+    let everywhere = client(&addresses);
+    for server in &servers[..2] {
+        client(&[server.address()]).set("key", "value", Expiry::Never).unwrap();
+    }
+    assert_eq!(everywhere.delete_all("key").unwrap().all(), Ok(vec![true, true, false]));
+    assert!(servers.iter().all(|server| ask(server, "mg key") == "EN"));
+}

@@ -110,6 +110,8 @@ mod run {
                 many_versions_are_those_of_the_items,
                 many_items_are_fetched_and_get_an_expiry,
                 items_can_be_kept_together_by_another_key,
+                many_items_are_deleted_on_their_servers,
+                an_item_is_deleted_on_every_server,
                 a_rule_of_another_client_decides_where_items_lie,
             ]
             value: [

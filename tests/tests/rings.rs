@@ -225,6 +225,48 @@ fn the_default_is_that_of_python_memcached2() {
     }
 }
 
+/// Asserts that a key whose first servers are down goes where the keys in `tries` would go, one after the other.
+fn assert_tried(name: &str, tries: impl Fn(&str) -> Vec<String>) {
+    let router = router(name, SERVERS);
+    let first = |key: &str| among(&router, key, &|_| true).unwrap();
+    for key in keys(300) {
+        let expected: Vec<_> = std::iter::once(key.clone()).chain(tries(&key)).map(|key| first(&key)).collect();
+        // One more of them is down each time, until all are.
+        for passed in 1..=expected.len() {
+            let down = &expected[..passed];
+            let next = expected.iter().copied().find(|server| !down.contains(server));
+            assert_eq!(
+                among(&router, &key, &|server| !down.contains(&server)),
+                next,
+                "{name}: {key}, {down:?} are down"
+            );
+        }
+    }
+}
+
+#[test]
+fn dalli_hashes_the_key_of_a_server_that_is_down_with_the_number_of_the_try_before_it() {
+    assert_tried("dalli", |key| (0..19).map(|number| format!("{number}{key}")).collect());
+}
+
+#[test]
+fn python_memcached_hashes_the_hash_with_the_number_of_the_try_behind_it() {
+    assert_tried("python-memcached", |key| {
+        let mut hash = UpperCrc.hash(key.as_bytes());
+        let next = |number| {
+            let text = format!("{hash}{number}");
+            hash = UpperCrc.hash(text.as_bytes());
+            text
+        };
+        (0..9).map(next).collect()
+    });
+}
+
+#[test]
+fn python_memcached2_hashes_the_key_with_the_number_of_the_try_behind_it() {
+    assert_tried("rehash", |key| (0..10).map(|number| format!("{key}{number}")).collect());
+}
+
 #[test]
 fn retries_and_buckets_are_as_many_as_asked_for() {
     let never = Selection::Rehash { hasher: Arc::new(UpperCrc), retries: 0 };

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::Operation;
 use crate::call::{Outcomes, Parts};
-use crate::command::{Command, Dialect, Fetch, GetPart, Keyed, Store};
+use crate::command::{Command, Delete, Dialect, Fetch, GetPart, Keyed, Store};
 use crate::data::ToValue;
 use crate::error::Error;
 use crate::few::Few;
@@ -239,45 +239,92 @@ impl<'k, 'v> SetMany<'k, 'v> {
     }
 }
 
-/// One of the values to be stored, and its place among them.
+/// Deletes many items.
 #[derive(Debug, Clone)]
-pub struct SetPart<'k, 'v> {
-    set: Store<'k, 'v>,
+pub struct DeleteMany<'k> {
+    items: Vec<Delete<'k>>,
+}
+
+impl<'k> DeleteMany<'k> {
+    /// Deletes the items of `keys`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Key`] for the first of them that is none; nothing is deleted then.
+    pub fn new<K: AsRef<[u8]>>(keys: &'k [K]) -> Result<Self, Error> {
+        Ok(Self { items: keys.iter().map(Delete::new).collect::<Result<_, _>>()? })
+    }
+}
+
+/// One command of many, and its place among them.
+#[derive(Debug, Clone)]
+pub struct Placed<C> {
+    command: C,
     place: u32,
 }
 
 impl<'k, 'v> Operation for SetMany<'k, 'v> {
-    type Part = SetPart<'k, 'v>;
+    type Part = Placed<Store<'k, 'v>>;
     type Output = Many<()>;
     /// How many values there are.
     type Rest = usize;
 
-    fn plan(self, router: &Router, _: Now, parts: &mut Parts<SetPart<'k, 'v>>) -> usize {
-        let count = self.items.len();
-        parts.reserve(count);
-        for (place, set) in self.items.into_iter().enumerate() {
-            parts.push(router.route(set.key()), SetPart { set, place: short(place) });
-        }
-        count
+    fn plan(self, router: &Router, _: Now, parts: &mut Parts<Self::Part>) -> usize {
+        place(self.items, router, parts)
     }
 
-    fn merge(count: usize, outcomes: Outcomes<'_, SetPart<'k, 'v>>) -> Result<Self::Output, Error> {
-        let mut results = vec![Err(Error::Closed); count];
-        for (part, result) in outcomes {
-            results[part.place as usize] = result;
-        }
-        Ok(Many(results))
+    fn merge(count: usize, outcomes: Outcomes<'_, Self::Part>) -> Result<Self::Output, Error> {
+        Ok(in_order(count, outcomes))
     }
 }
 
-impl Command for SetPart<'_, '_> {
-    type Response = ();
+impl<'k> Operation for DeleteMany<'k> {
+    type Part = Placed<Delete<'k>>;
+    type Output = Many<bool>;
+    /// How many keys there are.
+    type Rest = usize;
 
-    fn encode(&self, dialect: Dialect, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
-        self.set.encode(dialect, now, out)
+    fn plan(self, router: &Router, _: Now, parts: &mut Parts<Self::Part>) -> usize {
+        place(self.items, router, parts)
     }
 
-    fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<(), Error> {
-        self.set.answer(replies, end)
+    fn merge(count: usize, outcomes: Outcomes<'_, Self::Part>) -> Result<Self::Output, Error> {
+        Ok(in_order(count, outcomes))
+    }
+}
+
+/// Sends each command to the server of its key; how many there are.
+fn place<C: Keyed>(commands: Vec<C>, router: &Router, parts: &mut Parts<Placed<C>>) -> usize {
+    let count = commands.len();
+    parts.reserve(count);
+    for (place, command) in commands.into_iter().enumerate() {
+        parts.push(router.route(command.key()), Placed { command, place: short(place) });
+    }
+    count
+}
+
+/// The answers in the order of the commands.
+fn in_order<C: Command>(count: usize, outcomes: Outcomes<'_, Placed<C>>) -> Many<C::Response> {
+    let mut results = Vec::with_capacity(count);
+    results.resize_with(count, || Err(Error::Closed));
+    for (part, result) in outcomes {
+        results[part.place as usize] = result;
+    }
+    Many(results)
+}
+
+impl<C: Command> Command for Placed<C> {
+    type Response = C::Response;
+
+    fn encode(&self, dialect: Dialect, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
+        self.command.encode(dialect, now, out)
+    }
+
+    fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<C::Response, Error> {
+        self.command.answer(replies, end)
+    }
+
+    fn repeatable(&self) -> bool {
+        self.command.repeatable()
     }
 }
