@@ -88,7 +88,7 @@ impl Client {
         let mut call = Call::new(operation, shared.router(), now);
         loop {
             converse(call.asked(), now, deadline, |server, ended| self.connection(server, ended, now)).await;
-            if !call.settle() {
+            if !call.settle(Instant::now) {
                 return call.finish();
             }
         }

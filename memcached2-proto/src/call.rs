@@ -1,6 +1,7 @@
 //! One operation under way: policy without I/O, in rounds.
 
 use std::fmt;
+use std::time::Instant;
 
 use crate::command::Command;
 use crate::connection::Connection;
@@ -54,9 +55,21 @@ impl<P> Parts<P> {
         }
     }
 
+    /// Adds a part for a server that must not be asked, if there is an error.
+    pub(crate) fn push_to(&mut self, server: ServerId, end: Result<(), Error>, part: P) {
+        match end {
+            Ok(()) => self.push(Ok(server), part),
+            Err(error) => self.push_failed_at(server, error, part),
+        }
+    }
+
     #[cold]
     fn push_failed(&mut self, error: Error, part: P) {
-        let (server, state) = (ServerId(u32::MAX), State::Failed(error));
+        self.push_failed_at(ServerId(u32::MAX), error, part);
+    }
+
+    fn push_failed_at(&mut self, server: ServerId, error: Error, part: P) {
+        let state = State::Failed(error);
         self.0.push(Asked { part, server, replies: Few::None, state, stale: false, retried: false });
     }
 
@@ -160,9 +173,28 @@ impl<'r, O: Operation> Call<'r, O> {
     ///
     /// A connection that the server closed while it was idle is found dead only when it is used. What was not sent
     /// then, and what does no harm twice, is asked once more, on a fresh connection to the same server.
-    #[inline]
-    pub fn settle(&mut self) -> bool {
-        self.asked().iter_mut().fold(false, |again, asked| again | asked.retry())
+    ///
+    /// `now` is read only when a server can count as down ([`Reconnect`](crate::Reconnect)).
+    #[inline(always)]
+    pub fn settle(&mut self, now: impl FnOnce() -> Instant) -> bool {
+        let again = self.asked().iter_mut().fold(false, |again, asked| again | asked.retry());
+        if self.router.has_health() {
+            self.report(now());
+        }
+        again
+    }
+
+    /// Tells which servers have answered.
+    #[cold]
+    fn report(&mut self, now: Instant) {
+        let router = self.router;
+        for asked in self.asked() {
+            match &asked.state {
+                State::Answered => router.report(asked.server, None, now),
+                State::Failed(error) => router.report(asked.server, Some(error), now),
+                State::Open => {}
+            }
+        }
     }
 
     /// Makes the output.
@@ -172,13 +204,21 @@ impl<'r, O: Operation> Call<'r, O> {
     /// What the operation makes of the failures of its parts.
     #[inline(always)]
     pub fn finish(mut self) -> Result<O::Output, Error> {
-        O::merge(self.rest, Outcomes { router: self.router, parts: self.parts.0.as_mut_slice().iter_mut() })
+        let output =
+            O::merge(self.rest, Outcomes { router: self.router, parts: self.parts.0.as_mut_slice().iter_mut() });
+        if let Few::One(Asked { replies: Few::None, state: State::Answered, .. }) = &self.parts.0 {
+            if !std::mem::needs_drop::<O::Part>() {
+                // Nothing is there to be dropped, which the compiler does not see.
+                std::mem::forget(self.parts);
+            }
+        }
+        output
     }
 }
 
 impl<P: Command> Asked<P> {
     /// Opens the part again, if it may be asked again.
-    #[inline]
+    #[inline(always)]
     fn retry(&mut self) -> bool {
         let (State::Failed(error), true) = (&self.state, self.stale) else { return false };
         let harmless = error.landed() == Landed::NotSent || self.part.repeatable();

@@ -26,8 +26,8 @@ use crate::uri::UriProblem;
 /// | `refresh_cas` | [`CasRefresh`](Self::CasRefresh) |
 /// | `cache` | those of `get` and `set`, and what the closure returns |
 /// | `incr`, `decr` | [`NonNumeric`](Self::NonNumeric); a missing item is `Ok(None)` |
-/// | `delete`, `delete_many`, `delete_all`, `touch` | none: a missing item is `Ok(false)` |
-/// | `flush_all`, `version`, `verbosity`, `stats` and its siblings | none |
+/// | `delete`, `delete_many`, `touch` | none: a missing item is `Ok(false)` |
+/// | `flush_all`, `version`, `verbosity`, `stats` and its siblings, `delete_all` | [`Down`](Self::Down) |
 /// | [`Many::all_stored`](crate::Many::all_stored) | [`MultiStorage`](Self::MultiStorage) |
 ///
 /// # For those who know python-memcached2
@@ -123,6 +123,12 @@ pub enum Error {
         /// The failure in the words of the operating system.
         reason: Arc<str>,
     },
+    /// The server has failed and is left alone until its retry is due; nothing was sent.
+    #[error("{} is down: it has failed lately, and is left alone until its retry is due", shown(server.as_deref()))]
+    Down {
+        /// The server's name.
+        server: Option<Arc<str>>,
+    },
     /// The connection ended before the answer was complete.
     #[error("connection to {} lost: {reason} ({landed})", shown(server.as_deref()))]
     Disconnected {
@@ -197,6 +203,7 @@ impl Error {
             | Self::CasRefresh
             | Self::NoServers
             | Self::Connect { .. }
+            | Self::Down { .. }
             | Self::Closed => Landed::NotSent,
         }
     }
@@ -207,12 +214,18 @@ impl Error {
         matches!(self, Self::Timeout { .. } | Self::Connect { kind: io::ErrorKind::TimedOut, .. })
     }
 
+    /// Whether it says that the server does not serve at all: it is down, out of reach, or something else.
+    pub(crate) fn is_of_the_server(&self) -> bool {
+        matches!(self, Self::Connect { .. } | Self::Disconnected { .. } | Self::Timeout { .. } | Self::Protocol { .. })
+    }
+
     /// The name of the server that failed, where one did.
     #[must_use]
     pub fn server(&self) -> Option<&str> {
         match self {
             Self::Refused { server, .. }
             | Self::Connect { server, .. }
+            | Self::Down { server }
             | Self::Disconnected { server, .. }
             | Self::Timeout { server, .. }
             | Self::Protocol { server, .. } => server.as_deref(),
@@ -280,6 +293,7 @@ impl Error {
     pub(crate) fn at(mut self, name: &Arc<str>) -> Self {
         if let Self::Refused { server, .. }
         | Self::Connect { server, .. }
+        | Self::Down { server }
         | Self::Disconnected { server, .. }
         | Self::Timeout { server, .. }
         | Self::Protocol { server, .. } = &mut self

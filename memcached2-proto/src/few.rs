@@ -24,6 +24,8 @@ impl<T> Few<T> {
         }
     }
 
+    #[cold]
+    #[inline(never)]
     fn push_second(&mut self, element: T) {
         if let Self::One(first) = std::mem::take(self) {
             let mut many = Vec::with_capacity(8);

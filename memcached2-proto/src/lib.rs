@@ -110,8 +110,8 @@ pub use self::pool::{Checkout, Pool, PoolLimits};
 pub use self::reply::{AskedKeys, Decoder, Reply, Shape};
 pub use self::report::{DumpedItem, GroupedReport, PrefixCount, Report, SizeReport, Statistic};
 pub use self::router::{
-    CMemcache, Crc, Design, Hasher, KetamaMd5, OneAtATime, Router, Selection, Selector, ServerId, UnknownSelection,
-    UpperCrc, Zero,
+    CMemcache, Crc, Design, Hasher, KetamaMd5, OneAtATime, Reconnect, Reconnector, Router, Selection, Selector,
+    ServerId, UnknownSelection, UpperCrc, Zero,
 };
 pub use self::time::{Expiry, Now};
 pub use self::uri::{Address, Server, UriProblem};

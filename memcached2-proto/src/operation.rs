@@ -42,8 +42,8 @@ impl<C: Keyed> Operation for C {
     type Rest = ();
 
     #[inline(always)]
-    fn plan(self, router: &Router, _: Now, parts: &mut Parts<C>) {
-        parts.push(router.route(self.key()), self);
+    fn plan(self, router: &Router, now: Now, parts: &mut Parts<C>) {
+        parts.push(router.assign(self.key(), now), self);
     }
 
     #[inline(always)]

@@ -7,7 +7,7 @@ use crate::builder::Builder;
 use crate::command::Dialect;
 use crate::limits::Limits;
 use crate::pool::PoolLimits;
-use crate::router::Selection;
+use crate::router::{Reconnect, Selection};
 
 /// How a client behaves. Every option has a default that suits production; change what you must.
 ///
@@ -33,6 +33,8 @@ pub struct Options {
     pub route_by_prefix: bool,
     /// See [`Options::selection`].
     pub selection: Selection,
+    /// See [`Options::reconnect`].
+    pub reconnect: Reconnect,
     /// See [`Options::shared_connections`].
     pub shared_connections: usize,
     /// See [`Options::dialect`].
@@ -51,6 +53,7 @@ impl Default for Options {
             prefix: None,
             route_by_prefix: true,
             selection: Selection::Default,
+            reconnect: Reconnect::Immediately,
             shared_connections: 1,
             dialect: None,
             pool: PoolLimits::default(),
@@ -120,6 +123,12 @@ options! {
     /// Sets the rule by which keys find their servers; that of python-memcached2 unless set.
     fn selection(self, selection: Selection) {
         self.selection = selection;
+    }
+
+    /// Sets when a server that has failed is asked again; with the next call unless set. With any other rule it costs
+    /// callers nothing until then, and its keys go to other servers where the selection says so.
+    fn reconnect(self, reconnect: Reconnect) {
+        self.reconnect = reconnect;
     }
 
     /// Sets how many connections to each server the tasks of an asynchronous client share; 1 unless set. The blocking

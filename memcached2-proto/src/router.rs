@@ -1,19 +1,24 @@
 //! Which server has a key.
 
 mod hash;
+mod health;
 mod ring;
 mod select;
 mod selection;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 pub use self::hash::{CMemcache, Crc, Hasher, KetamaMd5, OneAtATime, UpperCrc, Zero};
+use self::health::Health;
+pub use self::health::{Reconnect, Reconnector};
 pub use self::ring::Design;
 pub use self::select::Selector;
 pub use self::selection::{Selection, UnknownSelection};
 use crate::error::Error;
 use crate::key::Key;
 use crate::options::Options;
+use crate::time::Now;
 use crate::uri::Server;
 
 /// The place of a server in the list that the client was made with.
@@ -35,6 +40,8 @@ pub struct Router {
     servers: Arc<[Server]>,
     selector: Arc<dyn Selector>,
     prefix: Option<Prefix>,
+    /// Which servers are up, unless all count as up always.
+    health: Option<Arc<Health>>,
 }
 
 /// What the client writes before every key.
@@ -55,7 +62,7 @@ impl Router {
     /// A router for `servers`, in this order, by a rule.
     #[must_use]
     pub fn by(servers: Vec<Server>, selection: &Selection) -> Self {
-        Self { selector: selection.selector(&servers), servers: servers.into(), prefix: None }
+        Self { selector: selection.selector(&servers), servers: servers.into(), prefix: None, health: None }
     }
 
     /// A router for the servers that `texts` name, in this order, by the default rule; see [`Server`] for how a server
@@ -76,6 +83,7 @@ impl Router {
     pub fn of(texts: impl IntoIterator<Item = impl AsRef<str>>, options: &Options) -> Result<Self, Error> {
         let servers = texts.into_iter().map(|text| text.as_ref().parse()).collect::<Result<Vec<Server>, _>>()?;
         let mut router = Self::by(servers, &options.selection);
+        router.health = Health::new(&options.reconnect, router.servers.len());
         if let Some(bytes) = options.prefix.clone() {
             // As many bytes as a prefix has must be allowed in a key, and leave room for one more.
             Key::new(&[&bytes[..], b"k"].concat())?;
@@ -115,6 +123,57 @@ impl Router {
             0 => Err(Error::NoServers),
             1 => Ok(ServerId(0)),
             _ => self.choose_of_many(key),
+        }
+    }
+
+    /// The server to ask for a key now: of those that are up, or whose retry is due.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Router::route`]; [`Error::NoServers`] also when none that may have the key is up.
+    #[inline(always)]
+    pub fn assign(&self, key: Key<'_>, now: Now) -> Result<ServerId, Error> {
+        match (&self.prefix, &self.health) {
+            (None, None) => self.choose(key),
+            _ => self.assign_by(key, now.monotonic),
+        }
+    }
+
+    #[cold]
+    fn assign_by(&self, key: Key<'_>, now: Instant) -> Result<ServerId, Error> {
+        /// Another call may be the one that tries a server: so many such servers are passed over.
+        const TRIES: usize = 4;
+        let Some(health) = &self.health else { return self.route(key) };
+        for _ in 0..TRIES {
+            let server = self.route_among(key, &|place| health.is_open(place, now))?;
+            if health.claim(server.index(), now) {
+                return Ok(server);
+            }
+        }
+        Err(Error::NoServers)
+    }
+
+    /// Whether a server may be asked: it is up, or its retry is due.
+    pub(crate) fn knock(&self, id: ServerId, now: Now) -> Result<(), Error> {
+        match &self.health {
+            Some(health) if !health.claim(id.index(), now.monotonic) => Err(self.at(id, Error::Down { server: None })),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether servers can count as down.
+    #[inline]
+    pub(crate) fn has_health(&self) -> bool {
+        self.health.is_some()
+    }
+
+    /// Hears what came of asking a server: an error that says that it is down, or an answer.
+    pub(crate) fn report(&self, id: ServerId, error: Option<&Error>, now: Instant) {
+        let Some(health) = &self.health else { return };
+        match error {
+            None => health.succeeded(id.index()),
+            Some(error) if error.is_of_the_server() => health.failed(id.index(), now),
+            Some(_) => {}
         }
     }
 

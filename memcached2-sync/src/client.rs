@@ -114,7 +114,7 @@ impl Client {
                 shared.round(leg, &mut legs, now, &mut patience);
             }
             drop(legs);
-            if !call.settle() {
+            if !call.settle(Instant::now) {
                 return call.finish();
             }
         }

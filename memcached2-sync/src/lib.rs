@@ -26,7 +26,8 @@ mod stream;
 
 pub use memcached2_proto as proto;
 pub use memcached2_proto::{
-    Builder, Bytes, Data, Error, Expiry, FromValue, Landed, Many, Operation, Options, Selection, ToValue, Value,
+    Builder, Bytes, Data, Error, Expiry, FromValue, Landed, Many, Operation, Options, Reconnect, Selection, ToValue,
+    Value,
 };
 
 pub use self::client::Client;

@@ -8,6 +8,7 @@ mod condition;
 mod counter;
 mod failure;
 mod get;
+mod health;
 mod many;
 mod noreply;
 mod restart;
@@ -148,6 +149,12 @@ mod run {
                 a_server_that_is_down_cannot_be_connected_to,
                 a_client_is_made_while_its_servers_are_down,
                 what_other_servers_hold_survives_a_failure,
+            ]
+            health: [
+                the_keys_of_a_server_that_is_down_go_to_others_until_its_retry_is_due,
+                a_server_that_stands_still_costs_one_deadline,
+                a_server_that_is_down_is_told_by_name_where_every_server_is_asked,
+                a_client_whose_only_server_is_down_fails_at_once,
             ]
             restart: [
                 a_read_survives_a_restart,

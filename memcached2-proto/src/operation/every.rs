@@ -16,9 +16,9 @@ impl<C: Command + Clone> Operation for Every<C> {
     type Output = Many<C::Response>;
     type Rest = ();
 
-    fn plan(self, router: &Router, _: Now, parts: &mut Parts<C>) {
+    fn plan(self, router: &Router, now: Now, parts: &mut Parts<C>) {
         for server in router.ids() {
-            parts.push(Ok(server), self.0.clone());
+            parts.push_to(server, router.knock(server, now), self.0.clone());
         }
     }
 

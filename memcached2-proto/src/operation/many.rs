@@ -155,11 +155,12 @@ impl<'k> Operation for GetMany<'k> {
     /// How many keys there are.
     type Rest = usize;
 
-    fn plan(self, router: &Router, _: Now, parts: &mut Parts<GetPart<'k>>) -> usize {
+    fn plan(self, router: &Router, now: Now, parts: &mut Parts<GetPart<'k>>) -> usize {
         let (count, fetch) = (self.keys.len(), self.fetch);
         let fit = (self.line(), router.prefix_length());
-        // With a prefix each key may be too long for itself.
-        if let ([server], 0) = (router.ids().collect::<Few<_>>().as_slice(), router.prefix_length()) {
+        // With a prefix each key may be too long for itself; a server that is down is not asked.
+        let is_plain = router.prefix_length() == 0 && !router.has_health();
+        if let ([server], true) = (router.ids().collect::<Few<_>>().as_slice(), is_plain) {
             for line in lines(&self.keys, fit) {
                 parts.push(Ok(*server), GetPart::run(self.keys[line.clone()].to_vec(), short(line.start), fetch));
             }
@@ -167,7 +168,7 @@ impl<'k> Operation for GetMany<'k> {
         }
         let mut by_server = vec![(Vec::new(), Vec::new()); router.servers().len()];
         for (place, key) in self.keys.into_iter().enumerate() {
-            match router.route(key) {
+            match router.assign(key, now) {
                 Err(error) => parts.push(Err(error), GetPart::run(vec![key], short(place), fetch)),
                 Ok(server) => {
                     let (keys, places) = &mut by_server[server.index()];
@@ -269,8 +270,8 @@ impl<'k, 'v> Operation for SetMany<'k, 'v> {
     /// How many values there are.
     type Rest = usize;
 
-    fn plan(self, router: &Router, _: Now, parts: &mut Parts<Self::Part>) -> usize {
-        place(self.items, router, parts)
+    fn plan(self, router: &Router, now: Now, parts: &mut Parts<Self::Part>) -> usize {
+        place(self.items, router, now, parts)
     }
 
     fn merge(count: usize, outcomes: Outcomes<'_, Self::Part>) -> Result<Self::Output, Error> {
@@ -284,8 +285,8 @@ impl<'k> Operation for DeleteMany<'k> {
     /// How many keys there are.
     type Rest = usize;
 
-    fn plan(self, router: &Router, _: Now, parts: &mut Parts<Self::Part>) -> usize {
-        place(self.items, router, parts)
+    fn plan(self, router: &Router, now: Now, parts: &mut Parts<Self::Part>) -> usize {
+        place(self.items, router, now, parts)
     }
 
     fn merge(count: usize, outcomes: Outcomes<'_, Self::Part>) -> Result<Self::Output, Error> {
@@ -294,11 +295,11 @@ impl<'k> Operation for DeleteMany<'k> {
 }
 
 /// Sends each command to the server of its key; how many there are.
-fn place<C: Keyed>(commands: Vec<C>, router: &Router, parts: &mut Parts<Placed<C>>) -> usize {
+fn place<C: Keyed>(commands: Vec<C>, router: &Router, now: Now, parts: &mut Parts<Placed<C>>) -> usize {
     let count = commands.len();
     parts.reserve(count);
     for (place, command) in commands.into_iter().enumerate() {
-        parts.push(router.route(command.key()), Placed { command, place: short(place) });
+        parts.push(router.assign(command.key(), now), Placed { command, place: short(place) });
     }
     count
 }

@@ -40,8 +40,8 @@ impl<C: Keyed> Operation for RoutedBy<'_, C> {
     type Output = C::Response;
     type Rest = ();
 
-    fn plan(self, router: &Router, _: Now, parts: &mut Parts<C>) {
-        parts.push(router.route(self.key), self.command);
+    fn plan(self, router: &Router, now: Now, parts: &mut Parts<C>) {
+        parts.push(router.assign(self.key, now), self.command);
     }
 
     fn merge((): (), outcomes: Outcomes<'_, C>) -> Result<C::Response, Error> {

@@ -1,0 +1,102 @@
+//! Servers that go down and come back.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use memcached2_proto::{Error, Expiry, Key, Landed, Options, Reconnect, Router};
+
+use super::servers::{Kind, Server, ask};
+use super::setting::{BRIEF, PATIENT};
+use crate::subject::Client;
+
+/// Longer than the case takes.
+const LONG: Duration = Duration::from_secs(600);
+
+fn watching(addresses: &[String], retry: Duration) -> Client {
+    let options = Options::default().timeout(PATIENT).reconnect(Reconnect::After(retry));
+    Client::with_options(addresses, options).expect("the addresses are right")
+}
+
+/// Keys of the server in the middle, and keys of the others.
+fn keys(addresses: &[String]) -> (Vec<String>, Vec<String>) {
+    let router = Router::parse(addresses).unwrap();
+    let is_middle = |key: &String| router.route(Key::new(key).unwrap()).unwrap().index() == 1;
+    (0..60).map(|at| format!("key{at}")).partition(is_middle)
+}
+
+fn holds(server: &Server, key: &str) -> bool {
+    ask(server, &format!("mg {key} s")).starts_with("HD")
+}
+
+pub(super) fn the_keys_of_a_server_that_is_down_go_to_others_until_its_retry_is_due(on: Kind) {
+    let (mut servers, addresses) = on.servers(3);
+    let (moving, staying) = keys(&addresses);
+    let client = watching(&addresses, LONG);
+    client.set(&moving[0], "old", Expiry::Never).unwrap();
+    servers[1].stop();
+    // The call that finds out fails; no other does.
+    let error = client.delete(&moving[0]).unwrap_err();
+    assert_eq!(error.server(), Some(addresses[1].as_str()), "{error}");
+    let items: Vec<_> = moving.iter().chain(&staying).map(|key| (key, "new")).collect();
+    client.set_many(&items, Expiry::Never).unwrap().all_stored().unwrap();
+    let placed = |key: &String| [&servers[0], &servers[2]].iter().filter(|server| holds(server, key)).count() == 1;
+    assert!(moving.iter().chain(&staying).all(placed));
+    let moved = moving.iter().filter(|key| holds(&servers[0], key)).count();
+    assert!((1..moving.len()).contains(&moved), "{moved} of {} keys have moved to the first server", moving.len());
+    // Another client finds it down, too, and asks it again when its retry is due.
+    let client = watching(&addresses, BRIEF);
+    let begun = Instant::now();
+    assert!(client.get(&moving[0]).is_err());
+    servers[1].restart();
+    while client.get(&moving[0]).unwrap().is_some() {
+        assert!(begun.elapsed() < PATIENT, "the server is not asked again");
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert!(begun.elapsed() >= BRIEF, "it was asked too early");
+    client.set(&moving[0], "newest", Expiry::Never).unwrap();
+    assert!(holds(&servers[1], &moving[0]));
+    assert!(client.get_many(&staying).unwrap().all().unwrap().iter().all(Option::is_some));
+}
+
+pub(super) fn a_server_that_stands_still_costs_one_deadline(on: Kind) {
+    let (servers, addresses) = on.servers(3);
+    let (moving, _) = keys(&addresses);
+    let options = Options::default().timeout(BRIEF).reconnect(Reconnect::After(LONG));
+    let client = Client::with_options(&addresses, options).expect("the addresses are right");
+    client.set(&moving[0], "old", Expiry::Never).unwrap();
+    servers[1].suspend();
+    let error = client.set(&moving[0], "new", Expiry::Never).unwrap_err();
+    assert_eq!((error.is_timeout(), error.landed()), (true, Landed::Unknown), "{error}");
+    // To ask it once more would fail in the same way.
+    for key in &moving {
+        client.set(key, "new", Expiry::Never).unwrap();
+        assert_eq!(client.get(key).unwrap().expect("a hit"), "new");
+    }
+}
+
+pub(super) fn a_server_that_is_down_is_told_by_name_where_every_server_is_asked(on: Kind) {
+    let (mut servers, addresses) = on.servers(3);
+    let client = watching(&addresses, LONG);
+    servers[1].stop();
+    let asked: Vec<_> = client.version().unwrap().into_iter().collect();
+    assert!(matches!(&asked[..], [Ok(_), Err(Error::Connect { .. }), Ok(_)]), "{asked:?}");
+    for told in [client.version().unwrap().all().map(drop), client.stats().unwrap().all().map(drop)] {
+        assert_eq!(told, Err(Error::Down { server: Some(addresses[1].as_str().into()) }));
+    }
+    let places: Vec<_> = client.flush_all().unwrap().iter().map(|told| told.is_ok()).collect();
+    assert_eq!(places, [true, false, true]);
+}
+
+pub(super) fn a_client_whose_only_server_is_down_fails_at_once(on: Kind) {
+    let mut server = on.start();
+    let client = watching(&[server.address()], LONG);
+    server.stop();
+    assert!(matches!(client.get("a"), Err(Error::Connect { .. })));
+    server.restart();
+    // Nobody asks, although somebody would answer.
+    for error in [client.get("a").unwrap_err(), client.get_many(&["a", "b"]).unwrap().all().unwrap_err()] {
+        assert_eq!((&error, error.landed()), (&Error::NoServers, Landed::NotSent));
+    }
+    let patient = watching(&[server.address()], LONG);
+    assert_eq!(patient.get("a"), Ok(None));
+}
