@@ -1,5 +1,6 @@
 //! The client: a connection to each server, shared by all tasks.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -57,6 +58,7 @@ impl Client {
     }
 
     fn make(router: Router, options: Options) -> Self {
+        let router = router.seeded(RandomState::new().hash_one(()));
         Self { shared: Arc::new(Switchboard::new(router, options)) }
     }
 

@@ -94,6 +94,8 @@ pub struct Abandoned {
     /// Whether the connection had served before and not a byte of this reply had come: then the connection had most
     /// likely been closed while it was idle, and what does no harm twice can be asked again on a fresh one.
     pub stale: bool,
+    /// Whether not a byte had come since it was written: the server may have stopped altogether.
+    pub silent: bool,
 }
 
 impl Connection {
@@ -427,12 +429,13 @@ impl Connection {
         self.failed.get_or_insert(Error::Closed);
         let written = self.sending.written();
         let touched = self.came > self.front_from;
-        let served = self.served;
+        let (served, came) = (self.served, self.came);
         let waits = std::mem::take(&mut self.waits).into_iter().enumerate();
         waits.filter(|(_, wait)| wait.is_owed()).map(move |(at, wait)| Abandoned {
             tag: wait.tag,
             landed: if wait.end <= written { Landed::Unknown } else { Landed::NotSent },
             stale: served && !(at == 0 && touched),
+            silent: wait.came_before == came,
         })
     }
 

@@ -214,16 +214,6 @@ impl Error {
         matches!(self, Self::Timeout { .. } | Self::Connect { kind: io::ErrorKind::TimedOut, .. })
     }
 
-    /// Whether it says that the server does not serve at all: it is down, out of reach, or something else. A request that
-    /// was never sent, because others had taken all the time, says nothing.
-    pub(crate) fn is_of_the_server(&self) -> bool {
-        match self {
-            Self::Connect { .. } | Self::Disconnected { .. } | Self::Protocol { .. } => true,
-            Self::Timeout { landed, .. } => *landed != Landed::NotSent,
-            _ => false,
-        }
-    }
-
     /// The name of the server that failed, where one did.
     #[must_use]
     pub fn server(&self) -> Option<&str> {
@@ -376,22 +366,6 @@ mod tests {
                 text.starts_with(&format!("{failed} of 2 items were not stored")) && text.ends_with(&first),
                 "{text}"
             );
-        }
-    }
-
-    #[test]
-    fn a_request_that_was_not_sent_in_time_says_nothing_about_its_server() {
-        for (error, is_of_the_server) in [
-            (Error::timeout(), false),
-            (Error::timeout().with_landed(Landed::Unknown), true),
-            (Error::disconnected("gone"), true),
-            (Error::connect(&io::ErrorKind::TimedOut.into()), true),
-            (Error::protocol("nonsense"), true),
-            (Error::refused(&Arc::from("ERROR")), false),
-            (Error::Down { server: None }, false),
-            (Error::NotStored, false),
-        ] {
-            assert_eq!(error.is_of_the_server(), is_of_the_server, "{error:?}");
         }
     }
 

@@ -92,7 +92,7 @@ mod value;
 pub use bytes::Bytes;
 
 pub use self::builder::Builder;
-pub use self::call::{Asked, Call, Leg, Outcomes, Parts};
+pub use self::call::{Asked, Blame, Call, Leg, Outcomes, Parts};
 pub use self::command::{
     Arith, CacheDump, Command, Delete, Dialect, FlushAll, Get, GetPart, Gets, HasNoReply, Keyed, NoReply, Stats,
     StatsDetail, StatsReset, Store, Touch, Verbosity, Version, VersionText,

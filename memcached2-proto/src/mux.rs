@@ -26,6 +26,7 @@ pub use self::converse::{Converse, converse};
 pub use self::driver::{Alarm, Driver, Duplex};
 use self::slots::Slots;
 pub use self::switchboard::Switchboard;
+use crate::call::Blame;
 use crate::command::{Command, Dialect};
 use crate::error::{Error, Landed};
 use crate::few::Few;
@@ -59,6 +60,8 @@ struct Inner {
     phase: Phase,
     /// What the driver has ended with.
     error: Option<Error>,
+    /// Whether the driver has ended because the server does not answer, and nobody was there to hear of it.
+    unheard: bool,
     /// Those who wait for the end.
     mourners: Vec<Waker>,
 }
@@ -83,11 +86,11 @@ pub(crate) struct Outcome {
     pub(crate) end: Result<(), Failure>,
 }
 
-/// Why a request failed, and whether the connection was most likely dead before it was written.
+/// Why a request failed, and what that speaks against.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) error: Error,
-    pub(crate) stale: bool,
+    pub(crate) blame: Blame,
 }
 
 /// Why a request was not submitted.
@@ -113,6 +116,7 @@ impl Mux {
             driver: None,
             phase: Phase::Open,
             error: None,
+            unheard: false,
             mourners: Vec::new(),
         };
         Self { inner: Mutex::new(inner) }
@@ -193,6 +197,12 @@ impl Mux {
         self.lock().phase != Phase::Open
     }
 
+    /// Whether the connection has ended because the server does not answer, which nobody has heard yet: all who had asked
+    /// had gone by then. It is told once.
+    fn take_unheard(&self) -> bool {
+        std::mem::take(&mut self.lock().unheard)
+    }
+
     /// Ends the connection as soon as everybody who waits has an answer; nothing can be submitted any more.
     pub fn close(&self) {
         self.turn(Phase::Closing);
@@ -241,7 +251,7 @@ impl Inner {
 }
 
 impl Failure {
-    fn new(error: &Error, landed: Landed, stale: bool) -> Self {
-        Self { error: error.clone().with_landed(landed), stale }
+    fn new(error: &Error, landed: Landed, blame: Blame) -> Self {
+        Self { error: error.clone().with_landed(landed), blame }
     }
 }

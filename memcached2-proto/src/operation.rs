@@ -11,8 +11,6 @@ pub use self::routed::RoutedBy;
 use crate::call::{Outcomes, Parts};
 use crate::command::{Command, Keyed};
 use crate::error::Error;
-use crate::router::Router;
-use crate::time::Now;
 
 /// What a caller asks for: it is split into parts, one command to one server each, and their outcomes are merged.
 ///
@@ -26,7 +24,13 @@ pub trait Operation: Sized {
     type Rest;
 
     /// Splits the operation by server.
-    fn plan(self, router: &Router, now: Now, parts: &mut Parts<Self::Part>) -> Self::Rest;
+    fn plan(self, parts: &mut Parts<'_, Self::Part>) -> Self::Rest;
+
+    /// Routes a part anew that was not sent, since its server is down; what cannot go elsewhere comes back. Unless an
+    /// operation says how, nothing can.
+    fn replan(_rest: &Self::Rest, part: Self::Part, _parts: &mut Parts<'_, Self::Part>) -> Option<Self::Part> {
+        Some(part)
+    }
 
     /// Makes the output of the outcomes, which come sorted by server, each with its part.
     ///
@@ -42,8 +46,14 @@ impl<C: Keyed> Operation for C {
     type Rest = ();
 
     #[inline(always)]
-    fn plan(self, router: &Router, now: Now, parts: &mut Parts<C>) {
-        parts.push(router.assign(self.key(), now), self);
+    fn plan(self, parts: &mut Parts<'_, C>) {
+        let to = parts.assign(self.key());
+        parts.push(to, self);
+    }
+
+    fn replan((): &(), part: C, parts: &mut Parts<'_, C>) -> Option<C> {
+        let to = parts.assign(part.key()).ok();
+        parts.move_on(to, part)
     }
 
     #[inline(always)]

@@ -53,7 +53,7 @@ impl Default for Options {
             prefix: None,
             route_by_prefix: true,
             selection: Selection::Default,
-            reconnect: Reconnect::Immediately,
+            reconnect: Reconnect::default(),
             shared_connections: 1,
             dialect: None,
             pool: PoolLimits::default(),
@@ -125,8 +125,9 @@ options! {
         self.selection = selection;
     }
 
-    /// Sets when a server that has failed is asked again; with the next call unless set. With any other rule it costs
-    /// callers nothing until then, and its keys go to other servers where the selection says so.
+    /// Sets when a server that has failed is asked again; unless set after 1 second, then 2, 4 and so on up to 30, each by
+    /// chance up to half of it less. Until then it costs callers nothing, and its keys go to other servers where the
+    /// selection says so.
     fn reconnect(self, reconnect: Reconnect) {
         self.reconnect = reconnect;
     }

@@ -18,7 +18,6 @@ pub use self::selection::{Selection, UnknownSelection};
 use crate::error::Error;
 use crate::key::Key;
 use crate::options::Options;
-use crate::time::Now;
 use crate::uri::Server;
 
 /// The place of a server in the list that the client was made with.
@@ -92,6 +91,14 @@ impl Router {
         Ok(router)
     }
 
+    /// The same servers, all of them up, and another number that chance is drawn from: a client's own, so that not all
+    /// clients come back to a server at once.
+    #[must_use]
+    pub fn seeded(mut self, seed: u64) -> Self {
+        self.health = self.health.map(|health| health.seeded(seed));
+        self
+    }
+
     /// How many bytes are written before every key.
     pub(crate) fn prefix_length(&self) -> usize {
         self.prefix.as_ref().map_or(0, |prefix| prefix.bytes.len())
@@ -126,54 +133,58 @@ impl Router {
         }
     }
 
-    /// The server to ask for a key now: of those that are up, or whose retry is due.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Router::route`]; [`Error::NoServers`] also when none that may have the key is up.
+    /// Whether every server counts as up, so that nothing has to be looked up.
     #[inline(always)]
-    pub fn assign(&self, key: Key<'_>, now: Now) -> Result<ServerId, Error> {
-        match (&self.prefix, &self.health) {
-            (None, None) => self.choose(key),
-            _ => self.assign_by(key, now.monotonic),
-        }
-    }
-
-    #[cold]
-    fn assign_by(&self, key: Key<'_>, now: Instant) -> Result<ServerId, Error> {
-        /// Another call may be the one that tries a server: so many such servers are passed over.
-        const TRIES: usize = 4;
-        let Some(health) = &self.health else { return self.route(key) };
-        for _ in 0..TRIES {
-            let server = self.route_among(key, &|place| health.is_open(place, now))?;
-            if health.claim(server.index(), now) {
-                return Ok(server);
-            }
-        }
-        Err(Error::NoServers)
-    }
-
-    /// Whether a server may be asked: it is up, or its retry is due.
-    pub(crate) fn knock(&self, id: ServerId, now: Now) -> Result<(), Error> {
-        match &self.health {
-            Some(health) if !health.claim(id.index(), now.monotonic) => Err(self.at(id, Error::Down { server: None })),
-            _ => Ok(()),
-        }
+    pub(crate) fn is_calm(&self) -> bool {
+        self.health.as_ref().is_none_or(|health| health.is_calm())
     }
 
     /// Whether servers can count as down.
-    #[inline]
     pub(crate) fn has_health(&self) -> bool {
         self.health.is_some()
     }
 
-    /// Hears what came of asking a server: an error that says that it is down, or an answer.
-    pub(crate) fn report(&self, id: ServerId, error: Option<&Error>, now: Instant) {
-        let Some(health) = &self.health else { return };
-        match error {
-            None => health.succeeded(id.index()),
-            Some(error) if error.is_of_the_server() => health.failed(id.index(), now),
-            Some(_) => {}
+    /// The server of a key among those that are up, whose retry is due, or that `is_mine` names by their places.
+    pub(crate) fn route_open(
+        &self,
+        key: Key<'_>,
+        now: Instant,
+        is_mine: &dyn Fn(usize) -> bool,
+    ) -> Result<ServerId, Error> {
+        let Some(health) = &self.health else { return self.route(key) };
+        match self.route_among(key, &|place| is_mine(place) || health.is_open(place, now)) {
+            // There is only this one: its name says more.
+            Err(Error::NoServers) if self.servers.len() == 1 => Err(self.at(ServerId(0), Error::Down { server: None })),
+            routed => routed,
+        }
+    }
+
+    /// Asks for a server: `None` when it must be left alone; a number when it counts as down, and whoever asked is the
+    /// one that tries it.
+    pub(crate) fn claim(&self, id: ServerId, now: Instant) -> Option<Option<u64>> {
+        self.health.as_ref().map_or(Some(None), |health| health.claim(id.index(), now))
+    }
+
+    /// Gives the trial of a server back, of which nothing was learnt.
+    pub(crate) fn release(&self, id: ServerId, trial: u64) {
+        if let Some(health) = &self.health {
+            health.release(id.index(), trial);
+        }
+    }
+
+    /// Hears what came of asking a server, and whether that was to try it.
+    pub(crate) fn report(&self, id: ServerId, is_up: bool, trial: Option<u64>, now: Instant) {
+        match &self.health {
+            Some(health) if is_up => health.succeeded(id.index()),
+            Some(health) => health.failed(id.index(), trial, now),
+            None => {}
+        }
+    }
+
+    /// Hears that a server has fallen silent while nobody waited for it any more.
+    pub(crate) fn report_silence(&self, id: ServerId, now: Instant) {
+        if let Some(health) = &self.health {
+            health.fell_silent(id.index(), now);
         }
     }
 

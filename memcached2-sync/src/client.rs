@@ -1,5 +1,6 @@
 //! The client: a pool of connections to each server, one caller at a time on each.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -80,6 +81,7 @@ impl Client {
     }
 
     fn make(router: Router, options: Options) -> Self {
+        let router = router.seeded(RandomState::new().hash_one(()));
         let station = || Station { pool: Mutex::new(Pool::new(options.pool)), freed: Condvar::new() };
         let stations = router.ids().map(|_| station()).collect();
         Self { shared: Arc::new(Shared { router, stations, options }) }

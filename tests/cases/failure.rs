@@ -7,7 +7,7 @@ use memcached2_proto::{Error, Expiry, Key, Landed, Options, Router};
 use memcached2_testkit::{ScriptedServer, Session};
 
 use super::servers::Kind;
-use super::setting::{BRIEF, PATIENT, client, text_client};
+use super::setting::{BRIEF, PATIENT, client, forgetful, text_client};
 use crate::subject::Client;
 
 pub(super) fn a_server_that_is_down_cannot_be_connected_to(on: Kind) {
@@ -100,7 +100,7 @@ pub(super) fn what_other_servers_hold_survives_a_failure(on: Kind) {
     // The one in the middle is gone, or stands still, so that it can be connected to and never answers.
     for stands_still in [false, true] {
         let timeout = if stands_still { BRIEF } else { PATIENT };
-        let client = Client::with_options(&addresses, Options::default().timeout(timeout)).unwrap();
+        let client = Client::with_options(&addresses, forgetful(timeout)).unwrap();
         let items: Vec<_> = (0..60).map(|at| (format!("key{at}"), at.to_string())).collect();
         let keys: Vec<_> = items.iter().map(|(key, _)| key).collect();
         client.set_many(&items, Expiry::Never).unwrap().all().unwrap();

@@ -1,16 +1,16 @@
 //! Requests that are not answered.
 
 use memcached2_proto::{
-    Arith, Delete, Dialect, Error, Every, Expiry, FlushAll, Landed, NoReply, Options, Store, Touch, Verbosity,
+    Arith, Delete, Dialect, Error, Every, Expiry, FlushAll, Landed, NoReply, Store, Touch, Verbosity,
 };
 use memcached2_testkit::{ScriptedServer, Session};
 
 use super::servers::{Kind, Server, ask, assert_hours_left};
-use super::setting::{HOUR, PATIENT};
+use super::setting::{HOUR, PATIENT, forgetful};
 use crate::subject::Client;
 
 fn speaking(dialect: Dialect, server: &Server) -> Client {
-    let options = Options::default().timeout(PATIENT).dialect(dialect);
+    let options = forgetful(PATIENT).dialect(dialect);
     Client::with_options([server.address()], options).expect("the address is right")
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use memcached2_proto::{Dialect, Error, Options};
+use memcached2_proto::{Dialect, Error, Options, Reconnect};
 use memcached2_testkit::ScriptedServer;
 
 use crate::subject::Client;
@@ -14,13 +14,18 @@ pub(super) const BRIEF: Duration = Duration::from_secs(1);
 
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
 
+/// The options of most cases: a failure of one call leaves no trace for the next one.
+pub(super) fn forgetful(timeout: Duration) -> Options {
+    Options::default().timeout(timeout).reconnect(Reconnect::Immediately)
+}
+
 pub(super) fn client<A: AsRef<str>>(servers: &[A]) -> Client {
-    Client::with_options(servers, Options::default().timeout(PATIENT)).expect("the addresses are right")
+    Client::with_options(servers, forgetful(PATIENT)).expect("the addresses are right")
 }
 
 /// A client that says the same bytes whatever the transport.
 pub(super) fn text_client(servers: &[&ScriptedServer], timeout: Duration) -> Client {
-    let options = Options::default().timeout(timeout).dialect(Dialect::Text);
+    let options = forgetful(timeout).dialect(Dialect::Text);
     Client::with_options(servers.iter().map(|server| server.address()), options).expect("the addresses are right")
 }
 

@@ -211,6 +211,23 @@ impl<'k> GetPart<'k> {
         Self { keys, places: Places::These(places), fetch }
     }
 
+    /// What is fetched.
+    pub(crate) fn fetch(&self) -> Fetch {
+        self.fetch
+    }
+
+    /// The keys, each with its place among all keys.
+    pub(crate) fn into_keys(self) -> impl Iterator<Item = (u32, Key<'k>)> {
+        let Self { keys, places, .. } = self;
+        (0_u32..).zip(keys).filter_map(move |(index, key)| {
+            let place = match &places {
+                Places::From(first) => Some(*first + index),
+                Places::These(places) => places.get(index as usize).copied(),
+            };
+            place.map(|place| (place, key))
+        })
+    }
+
     /// Whether everything came that was asked for.
     pub(crate) fn is_answered_by(&self, value: &Value) -> bool {
         self.fetch.is_answered_by(value)

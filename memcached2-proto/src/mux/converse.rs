@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use super::{Mux, NotSubmitted};
-use crate::call::Asked;
+use crate::call::{Asked, Blame};
 use crate::command::Command;
 use crate::error::Error;
 use crate::router::ServerId;
@@ -111,8 +111,8 @@ where
             }
             match submit(asked, self.now, self.deadline, &mut self.connect) {
                 Ok((mux, slot, _)) => self.only = Some((mux, slot)),
-                Err(error) => {
-                    asked.fail(error, false);
+                Err((error, blame)) => {
+                    asked.fail(error, blame);
                     return Poll::Ready(());
                 }
             }
@@ -176,9 +176,12 @@ impl Lane {
             if !asked.is_open() {
                 continue;
             }
-            let submitted = if late { Err(Error::timeout()) } else { submit(asked, now, deadline, connect) };
+            let submitted = match late {
+                true => Err((Error::timeout(), Blame::Nobody)),
+                false => submit(asked, now, deadline, connect),
+            };
             match submitted {
-                Err(error) => asked.fail(error, false),
+                Err((error, blame)) => asked.fail(error, blame),
                 Ok((mux, slot, length)) => {
                     self.under_way.push(UnderWay { mux, slot, at });
                     count += 1;
@@ -198,19 +201,21 @@ fn submit<P: Command>(
     now: Now,
     deadline: Instant,
     connect: &mut impl FnMut(ServerId, bool) -> Result<Arc<Mux>, Error>,
-) -> Result<(Arc<Mux>, u32, u64), Error> {
+) -> Result<(Arc<Mux>, u32, u64), (Error, Blame)> {
     /// A connection can end between being found and being used; so many in a row do not.
     const TRIES: usize = 3;
     let mut last = Error::Closed;
     for tried in 0..TRIES {
-        let mux = connect(asked.server(), tried > 0)?;
+        // There is no connection to be had here, which says nothing of the server.
+        let mux = connect(asked.server(), tried > 0).map_err(|error| (error, Blame::Nobody))?;
         match mux.queue(asked.part(), now, deadline) {
             Ok((slot, length)) => return Ok((mux, slot, length)),
-            Err(NotSubmitted::Invalid(error)) => return Err(error),
+            Err(NotSubmitted::Invalid(error)) => return Err((error, Blame::Nobody)),
             Err(NotSubmitted::Ended(error)) => last = error,
         }
     }
-    Err(last)
+    let blame = Blame::of(&last);
+    Err((last, blame))
 }
 
 impl<P, F> Drop for Converse<'_, P, F> {

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::{Failure, Mux, Phase};
+use crate::call::Blame;
 use crate::connection::Connection;
 use crate::error::{Error, Landed};
 use crate::options::Options;
@@ -107,7 +108,7 @@ impl Driver {
                     return Poll::Ready(());
                 }
                 More::Aborted => {
-                    self.end(&aborted());
+                    self.end_at(&aborted(), Blame::Nobody, None);
                     return Poll::Ready(());
                 }
                 More::Nothing | More::Closed | More::Quit => return self.watch(cx, alarm),
@@ -281,17 +282,20 @@ impl Driver {
         }
         if dead {
             drop(guard);
-            self.end_at(&Error::disconnected("closed, since the server had not answered in time"), Some(now));
+            let error = Error::disconnected("closed, since the server had not answered in time");
+            self.end_at(&error, Blame::Server, Some(now));
             return Poll::Ready(());
         }
         // Never now: this would be called again and again.
         let drained_by = later(now, self.drain.max(Duration::from_millis(1)));
         for (at, ticket) in due {
             let woken = match self.connection.withdraw(ticket) {
-                true => inner.slots.fail(at, Failure::new(&Error::timeout(), Landed::NotSent, false)),
+                true => inner.slots.fail(at, Failure::new(&Error::timeout(), Landed::NotSent, Blame::Nobody)),
                 false => {
                     self.connection.forget(ticket);
-                    inner.slots.expire(at, Failure::new(&Error::timeout(), Landed::Unknown, false), drained_by)
+                    // Something has come since: a server that is slow is not down.
+                    let failure = Failure::new(&Error::timeout(), Landed::Unknown, Blame::Nobody);
+                    inner.slots.expire(at, failure, drained_by)
                 }
             };
             self.wakers.extend(woken);
@@ -305,10 +309,10 @@ impl Driver {
 
     /// Ends the connection: everybody who waits learns what became of his request.
     pub fn end(&mut self, error: &Error) {
-        self.end_at(error, None);
+        self.end_at(error, Blame::of(error), None);
     }
 
-    fn end_at(&mut self, error: &Error, now: Option<Instant>) {
+    fn end_at(&mut self, error: &Error, blame: Blame, now: Option<Instant>) {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
@@ -322,15 +326,21 @@ impl Driver {
         self.take_over(None);
         let mut guard = self.mux.lock();
         let inner = &mut *guard;
+        let mut told = false;
         for abandoned in self.connection.abandon() {
             let failure = match now {
                 Some(now) if inner.slots.is_due(abandoned.tag, now) => {
-                    Failure::new(&Error::timeout(), abandoned.landed, false)
+                    Failure::new(&Error::timeout(), abandoned.landed, blame)
                 }
-                _ => Failure::new(error, abandoned.landed, abandoned.stale),
+                _ if abandoned.stale => Failure::new(error, abandoned.landed, Blame::Connection),
+                _ => Failure::new(error, abandoned.landed, blame),
             };
-            self.wakers.extend(inner.slots.fail(abandoned.tag, failure));
+            let speaks = failure.blame == Blame::Server;
+            let woken = inner.slots.fail(abandoned.tag, failure);
+            told |= speaks && woken.is_some();
+            self.wakers.extend(woken);
         }
+        inner.unheard = !told && now.is_some();
         // It would keep its task alive, and the task this driver.
         let sleeper = inner.driver.take();
         self.wakers.append(&mut inner.mourners);
@@ -342,7 +352,7 @@ impl Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        self.end(&Error::disconnected("its runtime has shut down"));
+        self.end_at(&Error::disconnected("its runtime has shut down"), Blame::Nobody, None);
     }
 }
 

@@ -69,8 +69,12 @@ impl<R: Copy + Eq> Switchboard<R> {
     ) -> Result<Arc<Mux>, Error> {
         let station = self.stations.get(id.index()).ok_or(Error::NoServers)?;
         let mut station = station.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(mux) = station.pick(runtime, ended, self.options.shared_connections.max(1)) {
+        let mut unheard = false;
+        if let Some(mux) = station.pick(runtime, ended, self.options.shared_connections.max(1), &mut unheard) {
             return Ok(mux);
+        }
+        if unheard {
+            self.router.report_silence(id, now.monotonic);
         }
         if station.closed {
             return Err(Error::Closed);
@@ -126,15 +130,20 @@ impl<R> Drop for Switchboard<R> {
 }
 
 impl<R: Copy + Eq> Station<R> {
-    /// The connection whose turn it is; none, if there should be one more.
+    /// The connection whose turn it is; none, if there should be one more. `unheard` tells whether one has ended because
+    /// the server does not answer, and nobody knows of it yet.
     #[inline]
-    fn pick(&mut self, runtime: R, ended: bool, wanted: usize) -> Option<Arc<Mux>> {
+    fn pick(&mut self, runtime: R, ended: bool, wanted: usize, unheard: &mut bool) -> Option<Arc<Mux>> {
         if let [(owner, mux)] = &self.connections[..] {
             if wanted == 1 && *owner == runtime && !ended {
                 return Some(Arc::clone(mux));
             }
         }
-        self.connections.retain(|(_, mux)| !mux.has_ended());
+        self.connections.retain(|(_, mux)| {
+            let ended = mux.has_ended();
+            *unheard |= ended && mux.take_unheard();
+            !ended
+        });
         let mut mine = self.connections.iter().filter(|(owner, _)| *owner == runtime);
         let count = mine.clone().count();
         if count < wanted {

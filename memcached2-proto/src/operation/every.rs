@@ -4,8 +4,6 @@ use super::{Many, Operation};
 use crate::call::{Outcomes, Parts};
 use crate::command::Command;
 use crate::error::Error;
-use crate::router::Router;
-use crate::time::Now;
 
 /// Asks every server the same; the results come in the order of the servers.
 #[derive(Debug, Clone, Copy)]
@@ -16,9 +14,9 @@ impl<C: Command + Clone> Operation for Every<C> {
     type Output = Many<C::Response>;
     type Rest = ();
 
-    fn plan(self, router: &Router, now: Now, parts: &mut Parts<C>) {
-        for server in router.ids() {
-            parts.push_to(server, router.knock(server, now), self.0.clone());
+    fn plan(self, parts: &mut Parts<'_, C>) {
+        for server in parts.router().ids() {
+            parts.push_to(server, self.0.clone());
         }
     }
 

@@ -11,7 +11,6 @@ use crate::few::Few;
 use crate::key::Key;
 use crate::outbox::Outbox;
 use crate::reply::{Reply, Shape};
-use crate::router::Router;
 use crate::time::{Expiry, Now};
 use crate::value::Value;
 
@@ -122,11 +121,41 @@ impl<'k> GetMany<'k> {
         self.fetch.touch = Some(expiry.into());
         self
     }
+}
 
+impl Fetch {
     /// The longest line of keys.
-    fn line(&self) -> usize {
-        if self.fetch.touch.is_some() { TOUCHING_LINE } else { LINE }
+    fn line(self) -> usize {
+        if self.touch.is_some() { TOUCHING_LINE } else { LINE }
     }
+}
+
+/// Sends keys, each with its place, to their servers, as many in a line as fit; those that none can be asked for come
+/// back.
+fn spread<'k>(
+    keys: impl Iterator<Item = (u32, Key<'k>)>,
+    fetch: Fetch,
+    parts: &mut Parts<'_, GetPart<'k>>,
+) -> Vec<(u32, Key<'k>, Error)> {
+    let router = parts.router();
+    let mut left = Vec::new();
+    let mut by_server = vec![(Vec::new(), Vec::new()); router.servers().len()];
+    for (place, key) in keys {
+        match parts.assign(key) {
+            Err(error) => left.push((place, key, error)),
+            Ok(server) => {
+                let (keys, places) = &mut by_server[server.index()];
+                keys.push(key);
+                places.push(place);
+            }
+        }
+    }
+    for (server, (keys, places)) in router.ids().zip(by_server) {
+        for line in lines(&keys, (fetch.line(), router.prefix_length())) {
+            parts.push(Ok(server), GetPart::picked(keys[line.clone()].to_vec(), places[line].to_vec(), fetch));
+        }
+    }
+    left
 }
 
 /// A list of keys has at most 2^32 of them: more would not fit the memory of their references.
@@ -155,34 +184,27 @@ impl<'k> Operation for GetMany<'k> {
     /// How many keys there are.
     type Rest = usize;
 
-    fn plan(self, router: &Router, now: Now, parts: &mut Parts<GetPart<'k>>) -> usize {
-        let (count, fetch) = (self.keys.len(), self.fetch);
-        let fit = (self.line(), router.prefix_length());
+    fn plan(self, parts: &mut Parts<'_, GetPart<'k>>) -> usize {
+        let (count, fetch, router) = (self.keys.len(), self.fetch, parts.router());
         // With a prefix each key may be too long for itself; a server that is down is not asked.
-        let is_plain = router.prefix_length() == 0 && !router.has_health();
+        let is_plain = router.prefix_length() == 0 && router.is_calm();
         if let ([server], true) = (router.ids().collect::<Few<_>>().as_slice(), is_plain) {
-            for line in lines(&self.keys, fit) {
+            for line in lines(&self.keys, (fetch.line(), 0)) {
                 parts.push(Ok(*server), GetPart::run(self.keys[line.clone()].to_vec(), short(line.start), fetch));
             }
             return count;
         }
-        let mut by_server = vec![(Vec::new(), Vec::new()); router.servers().len()];
-        for (place, key) in self.keys.into_iter().enumerate() {
-            match router.assign(key, now) {
-                Err(error) => parts.push(Err(error), GetPart::run(vec![key], short(place), fetch)),
-                Ok(server) => {
-                    let (keys, places) = &mut by_server[server.index()];
-                    keys.push(key);
-                    places.push(short(place));
-                }
-            }
-        }
-        for (server, (keys, places)) in router.ids().zip(by_server) {
-            for line in lines(&keys, fit) {
-                parts.push(Ok(server), GetPart::picked(keys[line.clone()].to_vec(), places[line].to_vec(), fetch));
-            }
+        for (place, key, error) in spread((0..).zip(self.keys), fetch, parts) {
+            parts.push(Err(error), GetPart::run(vec![key], place, fetch));
         }
         count
+    }
+
+    fn replan(_: &usize, part: GetPart<'k>, parts: &mut Parts<'_, GetPart<'k>>) -> Option<GetPart<'k>> {
+        let fetch = part.fetch();
+        let left = spread(part.into_keys(), fetch, parts);
+        let (keys, places): (Vec<_>, Vec<_>) = left.into_iter().map(|(place, key, _)| (key, place)).unzip();
+        (!keys.is_empty()).then(|| GetPart::picked(keys, places, fetch))
     }
 
     fn merge(count: usize, outcomes: Outcomes<'_, GetPart<'k>>) -> Result<Self::Output, Error> {
@@ -270,8 +292,12 @@ impl<'k, 'v> Operation for SetMany<'k, 'v> {
     /// How many values there are.
     type Rest = usize;
 
-    fn plan(self, router: &Router, now: Now, parts: &mut Parts<Self::Part>) -> usize {
-        place(self.items, router, now, parts)
+    fn plan(self, parts: &mut Parts<'_, Self::Part>) -> usize {
+        place(self.items, parts)
+    }
+
+    fn replan(_: &usize, part: Self::Part, parts: &mut Parts<'_, Self::Part>) -> Option<Self::Part> {
+        replace(part, parts)
     }
 
     fn merge(count: usize, outcomes: Outcomes<'_, Self::Part>) -> Result<Self::Output, Error> {
@@ -285,8 +311,12 @@ impl<'k> Operation for DeleteMany<'k> {
     /// How many keys there are.
     type Rest = usize;
 
-    fn plan(self, router: &Router, now: Now, parts: &mut Parts<Self::Part>) -> usize {
-        place(self.items, router, now, parts)
+    fn plan(self, parts: &mut Parts<'_, Self::Part>) -> usize {
+        place(self.items, parts)
+    }
+
+    fn replan(_: &usize, part: Self::Part, parts: &mut Parts<'_, Self::Part>) -> Option<Self::Part> {
+        replace(part, parts)
     }
 
     fn merge(count: usize, outcomes: Outcomes<'_, Self::Part>) -> Result<Self::Output, Error> {
@@ -295,13 +325,20 @@ impl<'k> Operation for DeleteMany<'k> {
 }
 
 /// Sends each command to the server of its key; how many there are.
-fn place<C: Keyed>(commands: Vec<C>, router: &Router, now: Now, parts: &mut Parts<Placed<C>>) -> usize {
+fn place<C: Keyed>(commands: Vec<C>, parts: &mut Parts<'_, Placed<C>>) -> usize {
     let count = commands.len();
     parts.reserve(count);
     for (place, command) in commands.into_iter().enumerate() {
-        parts.push(router.assign(command.key(), now), Placed { command, place: short(place) });
+        let to = parts.assign(command.key());
+        parts.push(to, Placed { command, place: short(place) });
     }
     count
+}
+
+/// Sends a command to another server, if there is one.
+fn replace<C: Keyed>(part: Placed<C>, parts: &mut Parts<'_, Placed<C>>) -> Option<Placed<C>> {
+    let to = parts.assign(part.command.key()).ok();
+    parts.move_on(to, part)
 }
 
 /// The answers in the order of the commands.

@@ -5,8 +5,6 @@ use crate::call::{Outcomes, Parts};
 use crate::command::Keyed;
 use crate::error::Error;
 use crate::key::Key;
-use crate::router::Router;
-use crate::time::Now;
 
 /// A command whose server another key decides: items that are fetched together can lie together.
 ///
@@ -35,16 +33,24 @@ impl<'k, C: Keyed> RoutedBy<'k, C> {
     }
 }
 
-impl<C: Keyed> Operation for RoutedBy<'_, C> {
+impl<'k, C: Keyed> Operation for RoutedBy<'k, C> {
     type Part = C;
     type Output = C::Response;
-    type Rest = ();
+    /// The key that decides.
+    type Rest = Key<'k>;
 
-    fn plan(self, router: &Router, now: Now, parts: &mut Parts<C>) {
-        parts.push(router.assign(self.key, now), self.command);
+    fn plan(self, parts: &mut Parts<'_, C>) -> Key<'k> {
+        let to = parts.assign(self.key);
+        parts.push(to, self.command);
+        self.key
     }
 
-    fn merge((): (), outcomes: Outcomes<'_, C>) -> Result<C::Response, Error> {
+    fn replan(key: &Key<'k>, part: C, parts: &mut Parts<'_, C>) -> Option<C> {
+        let to = parts.assign(*key).ok();
+        parts.move_on(to, part)
+    }
+
+    fn merge(_: Key<'k>, outcomes: Outcomes<'_, C>) -> Result<C::Response, Error> {
         <C as Operation>::merge((), outcomes)
     }
 }

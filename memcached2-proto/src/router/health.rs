@@ -1,7 +1,7 @@
 //! Which servers are up, as far as calls have found out.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,19 +10,21 @@ use crate::time::later;
 /// When a server that has failed is asked again.
 ///
 /// Until then it costs callers nothing: their keys go to the servers that the [rule](crate::Selection) names next, or
-/// fail at once with [`Error::NoServers`](crate::Error::NoServers). Then one call tries it, and the others wait for what
-/// becomes of that one. A server has failed when it cannot be connected to, does not answer by the deadline, closes the
-/// connection before it has answered, or breaks the protocol.
-#[derive(Debug, Clone, Default)]
+/// fail at once with [`Error::NoServers`](crate::Error::NoServers), or [`Error::Down`](crate::Error::Down) when there is
+/// only one. Then one call tries it, and the others do not wait for what becomes of that one.
+///
+/// A server has failed when it cannot be connected to, has not sent a byte by the deadline, closes a fresh connection
+/// before it has answered, or breaks the protocol. One that closes a connection which has served before may have been
+/// restarted meanwhile: the next connection tells.
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Reconnect {
-    /// With the next call: servers never count as down. The default.
-    #[default]
+    /// With the next call, whatever that costs: servers never count as down. python-memcached2's `ReconnectorSimple`.
     Immediately,
     /// After a fixed time: python-memcached2's `ReconnectorTime`, whose default is [`Reconnect::TIME`].
     After(Duration),
     /// After a time that doubles with each failure in a row, up to a longest one; by chance up to half of it less, so
-    /// that not all clients come back at once.
+    /// that not all clients come back at once. The default, from [`Reconnect::FIRST`] to [`Reconnect::TIME`].
     Backoff {
         /// The time after the first failure.
         first: Duration,
@@ -33,16 +35,25 @@ pub enum Reconnect {
     Own(Arc<dyn Reconnector>),
 }
 
+impl Default for Reconnect {
+    fn default() -> Self {
+        Self::Backoff { first: Self::FIRST, most: Self::TIME }
+    }
+}
+
 /// A rule by which servers that have failed are asked again.
 pub trait Reconnector: fmt::Debug + Send + Sync {
-    /// How long a server is left alone that has failed so many times in a row, counted from 1. `chance` is any number, to
-    /// spread clients over time.
+    /// How long a server is left alone that has failed so many times in a row, counted from 1. `chance` is any number,
+    /// another one for each failure and each client, to spread clients over time.
     fn wait(&self, failures: u32, chance: u64) -> Duration;
 }
 
 impl Reconnect {
     /// How long python-memcached2 leaves a server alone.
     pub const TIME: Duration = Duration::from_secs(30);
+
+    /// How long a server is left alone after its first failure, unless set: short, since most failures are.
+    pub const FIRST: Duration = Duration::from_secs(1);
 
     fn wait(&self, failures: u32, chance: u64) -> Duration {
         match self {
@@ -60,104 +71,133 @@ impl Reconnect {
     }
 }
 
-/// So long a call that tries a server keeps others from doing the same, unless it ends before: one that was given up by
-/// its caller says nothing any more.
+/// So long a call that tries a server keeps others from doing the same, unless it ends before: one that its caller holds
+/// and does not go on with says nothing any more.
 const TRIAL: Duration = Duration::from_secs(1);
 
 /// What is known of all servers.
 #[derive(Debug)]
 pub(super) struct Health {
     rule: Reconnect,
-    servers: Box<[State]>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    /// Whether there is anything to be looked up.
-    is_down: AtomicBool,
-    fall: Mutex<Fall>,
+    /// What chance is drawn from.
+    seed: u64,
+    servers: Box<[Mutex<Option<Fall>>]>,
+    /// How many servers are down: while that is none, nothing has to be looked up.
+    down: AtomicUsize,
 }
 
 /// How a server went down.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Fall {
     /// How many times it has failed in a row.
     failures: u32,
     /// When it may be asked again.
-    retry: Option<Instant>,
-    /// The call that tries it, by the moment when it began: all its parts may.
+    retry: Instant,
+    /// The number of the last trial.
+    trials: u64,
+    /// Whether that is under way, and until when nobody else may try.
     trial: Option<Instant>,
 }
 
 impl Health {
     /// All of so many servers are up; `None` when a rule never takes one for down.
     pub(super) fn new(rule: &Reconnect, servers: usize) -> Option<Arc<Self>> {
-        let servers = (0..servers).map(|_| State::default()).collect();
         let is_kept = !matches!(rule, Reconnect::Immediately);
-        is_kept.then(|| Arc::new(Self { rule: rule.clone(), servers }))
+        is_kept.then(|| Arc::new(Self::with_seed(rule.clone(), servers, 0)))
+    }
+
+    /// All servers are up, and chance is drawn from another number.
+    pub(super) fn seeded(&self, seed: u64) -> Arc<Self> {
+        Arc::new(Self::with_seed(self.rule.clone(), self.servers.len(), seed))
+    }
+
+    fn with_seed(rule: Reconnect, servers: usize, seed: u64) -> Self {
+        let servers = (0..servers).map(|_| Mutex::new(None)).collect();
+        Self { rule, seed, servers, down: AtomicUsize::new(0) }
+    }
+
+    /// Whether all servers are up.
+    #[inline(always)]
+    pub(super) fn is_calm(&self) -> bool {
+        self.down.load(Ordering::Acquire) == 0
     }
 
     /// Whether a server may be asked: it is up, or its retry is due.
     pub(super) fn is_open(&self, place: usize, now: Instant) -> bool {
-        self.fallen(place).is_none_or(|fall| fall.is_open(now))
+        self.lock(place).is_none_or(|fall| fall.as_ref().is_none_or(|fall| fall.is_open(now)))
     }
 
-    /// Asks for a server: `false` when it is down, and somebody else tries it or nobody may yet.
-    pub(super) fn claim(&self, place: usize, now: Instant) -> bool {
-        let Some(mut fall) = self.fallen(place) else { return true };
+    /// Asks for a server: `None` when it is down, and somebody else tries it or nobody may yet; the number of a trial
+    /// when whoever asked is the one that tries it.
+    pub(super) fn claim(&self, place: usize, now: Instant) -> Option<Option<u64>> {
+        let mut fall = self.lock(place)?;
+        let Some(fall) = &mut *fall else { return Some(None) };
         if !fall.is_open(now) {
-            return false;
+            return None;
         }
-        if fall.trial != Some(now) {
-            (fall.trial, fall.retry) = (Some(now), Some(later(now, TRIAL)));
+        fall.trials += 1;
+        fall.trial = Some(later(now, TRIAL));
+        Some(Some(fall.trials))
+    }
+
+    /// Nothing came of a trial.
+    pub(super) fn release(&self, place: usize, trial: u64) {
+        if let Some(Some(fall)) = self.lock(place).as_deref_mut() {
+            if fall.trials == trial {
+                fall.trial = None;
+            }
         }
-        true
     }
 
     /// A call had an answer from a server.
     pub(super) fn succeeded(&self, place: usize) {
-        if let Some(mut fall) = self.fallen(place) {
-            *fall = Fall::default();
-            self.servers[place].is_down.store(false, Ordering::Release);
+        if !self.is_calm() && self.lock(place).is_some_and(|mut fall| fall.take().is_some()) {
+            self.down.fetch_sub(1, Ordering::AcqRel);
         }
     }
 
-    /// A call had no answer from a server.
-    pub(super) fn failed(&self, place: usize, now: Instant) {
-        let Some(state) = self.servers.get(place) else { return };
-        let mut fall = state.lock();
-        // Calls that were under way when it went down are no further failures.
-        if state.is_down.load(Ordering::Acquire) && fall.trial.is_none() {
-            return;
-        }
-        fall.failures = fall.failures.saturating_add(1);
-        fall.trial = None;
-        let chance = (place as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ fall.chance(now);
-        fall.retry = Some(later(now, self.rule.wait(fall.failures, chance)));
-        state.is_down.store(true, Ordering::Release);
+    /// A call had no answer from a server; `trial` is its number if the call was to try it.
+    pub(super) fn failed(&self, place: usize, trial: Option<u64>, now: Instant) {
+        let Some(mut fall) = self.lock(place) else { return };
+        let (failures, trials) = match &*fall {
+            None => {
+                self.down.fetch_add(1, Ordering::AcqRel);
+                (1, 0)
+            }
+            Some(fall) if trial == Some(fall.trials) => (fall.failures.saturating_add(1), fall.trials),
+            // Calls that were under way when it went down are no further failures.
+            Some(_) => return,
+        };
+        // Never none: the call that has failed is to look for another server.
+        let wait = self.rule.wait(failures, self.chance(place, failures)).max(Duration::from_nanos(1));
+        *fall = Some(Fall { failures, retry: later(now, wait), trials, trial: None });
     }
 
-    fn fallen(&self, place: usize) -> Option<MutexGuard<'_, Fall>> {
-        self.servers.get(place).filter(|state| state.is_down.load(Ordering::Acquire)).map(State::lock)
+    /// A number that is another one for each client, server and failure: a round of `SplitMix64`.
+    fn chance(&self, place: usize, failures: u32) -> u64 {
+        let step = ((place as u64) << 32 | u64::from(failures)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.seed.wrapping_add(step);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
     }
-}
 
-impl State {
-    /// A panic while the lock was held cannot have left it half changed.
-    fn lock(&self) -> MutexGuard<'_, Fall> {
-        self.fall.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A server has fallen silent while nobody waited for it any more: no call can say that it was to try it.
+    pub(super) fn fell_silent(&self, place: usize, now: Instant) {
+        let due = |fall: &Fall| (fall.retry <= now).then_some(fall.trials);
+        let trial = self.lock(place).and_then(|fall| fall.as_ref().and_then(due));
+        self.failed(place, trial, now);
+    }
+
+    /// What is known of a server. A panic while the lock was held cannot have left it half changed.
+    fn lock(&self, place: usize) -> Option<MutexGuard<'_, Option<Fall>>> {
+        self.servers.get(place).map(|server| server.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl Fall {
     fn is_open(&self, now: Instant) -> bool {
-        self.trial == Some(now) || self.retry.is_none_or(|retry| retry <= now)
-    }
-
-    /// Something that differs from client to client: by how many nanoseconds the server failed after its retry was due.
-    fn chance(&self, now: Instant) -> u64 {
-        let late = self.retry.map_or(Duration::ZERO, |retry| now.max(retry) - now.min(retry));
-        u64::from(late.subsec_nanos()).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 16
+        self.retry <= now && self.trial.is_none_or(|until| until <= now)
     }
 }
 
@@ -179,29 +219,60 @@ mod tests {
     #[test]
     fn a_server_that_has_failed_is_left_alone_until_one_call_tries_it() {
         let (health, now) = (health(&Reconnect::After(30 * SECOND)), start());
-        assert!(health.is_open(0, now) && health.claim(0, now));
-        health.failed(0, now);
-        assert!(!health.is_open(0, now) && !health.claim(0, now + 29 * SECOND));
-        assert!(health.is_open(1, now) && health.claim(1, now));
+        assert!(health.is_calm() && health.claim(0, now) == Some(None));
+        health.failed(0, None, now);
+        assert!(!health.is_calm() && !health.is_open(0, now));
+        assert_eq!(health.claim(0, now + 29 * SECOND), None);
+        assert!(health.is_open(1, now) && health.claim(1, now) == Some(None));
         let due = now + 30 * SECOND;
-        assert!(health.is_open(0, due) && health.claim(0, due));
-        // Only one call with all its parts, until it is over or was given up.
-        let other = due + Duration::from_nanos(1);
-        assert!(health.claim(0, due) && !health.is_open(0, other) && !health.claim(0, other));
-        assert!(health.claim(0, due + TRIAL) && !health.claim(0, other + TRIAL));
-        health.failed(0, due + TRIAL);
-        assert!(!health.is_open(0, due + TRIAL + 29 * SECOND));
-        assert!(health.claim(0, due + TRIAL + 30 * SECOND));
+        let trial = health.claim(0, due).expect("its retry is due");
+        assert!(trial.is_some() && !health.is_open(0, due) && health.claim(0, due).is_none());
+        health.failed(0, trial, due);
+        assert!(!health.is_open(0, due + 29 * SECOND));
+        assert!(health.claim(0, due + 30 * SECOND).is_some());
         health.succeeded(0);
-        assert!(health.claim(0, now) && health.claim(0, now));
+        assert!(health.is_calm() && health.claim(0, now) == Some(None));
+    }
+
+    #[test]
+    fn a_trial_of_which_nothing_came_is_anybody_elses() {
+        let (health, now) = (health(&Reconnect::After(SECOND)), start());
+        health.failed(0, None, now);
+        let due = now + SECOND;
+        let first = health.claim(0, due).expect("due").expect("a trial");
+        health.release(0, first);
+        let second = health.claim(0, due).expect("released").expect("a trial");
+        // What was given back, or is over, says nothing about the one under way.
+        health.release(0, first);
+        health.failed(0, Some(first), due);
+        assert_eq!(health.claim(0, due), None);
+        // One that is held for too long is no reason to wait.
+        assert!(health.claim(0, due + TRIAL).is_some_and(|trial| trial.is_some_and(|trial| trial != second)));
     }
 
     #[test]
     fn calls_that_fail_together_are_one_failure() {
         let backoff = Reconnect::Backoff { first: SECOND, most: 60 * SECOND };
         let (health, now) = (health(&backoff), start());
-        (0..64).for_each(|_| health.failed(0, now));
+        (0..64).for_each(|_| health.failed(0, None, now));
         assert!(health.is_open(0, now + SECOND));
+        // An answer to one of them says that it is up.
+        health.succeeded(0);
+        assert!(health.is_calm());
+    }
+
+    #[test]
+    fn clients_do_not_come_back_at_once() {
+        let rule = Reconnect::Backoff { first: SECOND, most: SECOND };
+        let due = |seed| {
+            let (health, now) = (health(&rule).seeded(seed), start());
+            health.failed(1, None, now);
+            (500..=1000).find(|millis| health.is_open(1, now + Duration::from_millis(*millis))).expect("in time")
+        };
+        let mut times: Vec<_> = (0..100).map(due).collect();
+        times.sort_unstable();
+        times.dedup();
+        assert!(times.len() > 50 && times[0] < 600 && times[times.len() - 1] > 900, "{times:?}");
     }
 
     #[test]
@@ -230,8 +301,8 @@ mod tests {
     fn a_rule_may_be_ones_own() {
         let (health, mut now) = (health(&Reconnect::Own(Arc::new(Linear))), start());
         for failures in 1..5 {
-            assert!(health.claim(0, now));
-            health.failed(0, now);
+            let trial = health.claim(0, now).expect("due");
+            health.failed(0, trial, now);
             now += SECOND * failures;
             assert!(!health.is_open(0, now - SECOND / 2));
         }

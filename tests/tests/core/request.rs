@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use memcached2_proto::{
-    Arith, CacheDump, Call, Command, Connection, Delete, Dialect, DumpedItem, Error, Expiry, Few, FlushAll, Get,
+    Arith, Blame, CacheDump, Call, Command, Connection, Delete, Dialect, DumpedItem, Error, Expiry, Few, FlushAll, Get,
     GetMany, Gets, GroupedReport, Landed, NoReply, Now, PrefixCount, Reply, Report, Router, SizeReport, Statistic,
     Stats, StatsDetail, StatsReset, Store, Touch, Value, Verbosity, Version, VersionText,
 };
@@ -373,7 +373,7 @@ fn many(keys: &[Vec<u8>], fetch: Fetch, replies: Few<Reply>, end: Result<(), Err
     let count = replies.as_slice().len();
     replies.into_iter().zip(1..).for_each(|(reply, number)| asked.hear(reply, number == count));
     if let Err(error) = end {
-        asked.fail(error, false);
+        asked.fail(error, Blame::Nobody);
     }
     let results = call.finish().expect("each key has a result of its own");
     let words: Vec<_> = results.into_iter().map(|result| result.map_or_else(|error| kind(&error), found)).collect();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use memcached2_proto::{Error, Expiry, Landed, Options};
+use memcached2_proto::{Error, Expiry, Landed, Options, Reconnect};
 use memcached2_testkit::Memcached;
 
 use super::Stats;
@@ -13,7 +13,8 @@ use crate::subject::{AsyncClient, block_on};
 const BRIEF: Duration = Duration::from_secs(1);
 
 fn brief(server: &Memcached) -> AsyncClient {
-    AsyncClient::with_options([server.address()], Options::default().timeout(BRIEF)).expect("the address is right")
+    AsyncClient::with_options([server.address()], Options::default().timeout(BRIEF).reconnect(Reconnect::Immediately))
+        .expect("the address is right")
 }
 
 #[test]

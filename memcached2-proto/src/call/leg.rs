@@ -1,0 +1,111 @@
+//! What a blocking transport asks on one connection.
+
+use super::asked::{Asked, Blame};
+use crate::command::Command;
+use crate::connection::Connection;
+use crate::error::{Error, Landed};
+use crate::router::ServerId;
+use crate::time::Now;
+
+/// The open parts of a call that go to one server: what a blocking transport asks on one connection.
+#[derive(Debug)]
+pub struct Leg<'c, P> {
+    asked: &'c mut [Asked<P>],
+    open: usize,
+    retry: bool,
+}
+
+impl<'c, P> Leg<'c, P> {
+    #[inline]
+    pub(super) fn new(asked: &'c mut [Asked<P>]) -> Option<Self> {
+        let (mut open, mut retry) = (0, false);
+        for asked in asked.iter().filter(|asked| asked.is_open()) {
+            open += 1;
+            retry |= asked.retried;
+        }
+        (open > 0).then_some(Self { asked, open, retry })
+    }
+
+    /// The server to ask.
+    #[must_use]
+    #[inline]
+    pub fn server(&self) -> ServerId {
+        self.asked[0].server
+    }
+
+    /// Whether it must be asked on a fresh connection, since the one before was dead.
+    #[must_use]
+    #[inline]
+    pub fn is_retry(&self) -> bool {
+        self.retry
+    }
+
+    /// Ends all open parts with an error: no connection could be had, so nothing was sent.
+    pub fn fail(&mut self, error: &Error) {
+        for asked in self.asked.iter_mut().filter(|asked| asked.is_open()) {
+            let error = error.clone().with_landed(Landed::NotSent);
+            let blame = Blame::of(&error);
+            asked.fail(error, blame);
+        }
+        self.open = 0;
+    }
+
+    /// Ends all open parts with an error of the connection, which knows what became of each.
+    pub fn fail_on(&mut self, connection: &mut Connection, error: &Error) {
+        for abandoned in connection.abandon() {
+            if let Some(asked) = self.asked.get_mut(abandoned.tag as usize) {
+                let error = error.clone().with_landed(abandoned.landed);
+                let blame = match error.is_timeout() {
+                    // A server that is slow is not down.
+                    true if !abandoned.silent => Blame::Nobody,
+                    false if abandoned.stale => Blame::Connection,
+                    _ => Blame::of(&error),
+                };
+                asked.fail(error, blame);
+            }
+        }
+        self.fail(error);
+    }
+
+    /// Whether nothing is left to be heard.
+    #[must_use]
+    #[inline]
+    pub fn is_done(&self) -> bool {
+        self.open == 0
+    }
+
+    /// Takes the replies that are complete; `true` when all have come.
+    ///
+    /// # Errors
+    ///
+    /// When the connection has failed: see [`Leg::fail_on`].
+    #[inline(always)]
+    pub fn hear(&mut self, connection: &mut Connection) -> Result<bool, Error> {
+        while self.open > 0 {
+            let Some((tag, reply, last)) = connection.next_reply()? else { return Ok(false) };
+            if let Some(asked) = self.asked.get_mut(tag as usize) {
+                asked.hear(reply, last);
+            }
+            self.open -= usize::from(last);
+        }
+        Ok(true)
+    }
+}
+
+impl<P: Command> Leg<'_, P> {
+    /// Submits the open parts; one that cannot be encoded fails alone.
+    #[inline(always)]
+    pub fn submit(&mut self, connection: &mut Connection, now: Now) {
+        for (tag, asked) in self.asked.iter_mut().enumerate() {
+            if asked.is_open() {
+                // More parts than 32 bits can count do not fit the memory.
+                let tag = u32::try_from(tag).unwrap_or(u32::MAX);
+                if let Err(error) = connection.submit(&asked.part, now, tag) {
+                    let blame = Blame::of(&error);
+                    asked.fail(error, blame);
+                    self.open -= 1;
+                }
+            }
+        }
+    }
+}
