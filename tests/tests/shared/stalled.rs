@@ -1,13 +1,13 @@
 //! A server that stands still, or is restarted while calls are under way.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use memcached2_proto::{Error, Expiry, Landed, Options, Reconnect};
 use memcached2_testkit::Memcached;
 
-use super::Stats;
-use crate::subject::{AsyncClient, block_on};
+use super::{PATIENT, Stats};
+use crate::subject::{AsyncClient, block_on, yield_now};
 
 /// What succeeds must do so within it on a busy machine, too.
 const BRIEF: Duration = Duration::from_secs(1);
@@ -96,5 +96,27 @@ fn calls_under_way_when_the_server_dies_say_what_became_of_them() {
         }
         server.restart();
         assert_eq!(client.get("a").await, Ok(None));
+    });
+}
+
+#[test]
+fn a_server_that_stands_still_is_found_out_though_nobody_waits_for_its_answer() {
+    block_on(|| async {
+        let server = Memcached::start();
+        let options = Options::default().timeout(Duration::from_millis(200)).reconnect(Reconnect::After(PATIENT));
+        let client = AsyncClient::with_options([server.address()], options).expect("the address is right");
+        client.set("a", "x", Expiry::Never).await.unwrap();
+        server.suspend();
+        // Each caller is gone long before the deadline of its call.
+        let begun = Instant::now();
+        let told = loop {
+            assert!(begun.elapsed() < PATIENT, "every call still costs time");
+            if let Some(told) = super::some_polls(client.get("a"), 3).await {
+                break told;
+            }
+            yield_now().await;
+        };
+        assert_eq!(told, Err(Error::Down { server: Some(server.address().into()) }));
+        server.resume();
     });
 }
