@@ -54,10 +54,11 @@ impl Client {
     ///
     /// The same as of [`Client::new`], and [`Error::Key`] when the prefix cannot stand before a key.
     pub fn with_options(servers: impl IntoIterator<Item = impl AsRef<str>>, options: Options) -> Result<Self, Error> {
-        Ok(Self::make(Router::of(servers, &options)?, options))
+        let servers = servers.into_iter().map(|server| server.as_ref().to_owned());
+        Self::builder().servers(servers).options(options).build()
     }
 
-    fn make(router: Router, options: Options) -> Self {
+    fn make(router: Router, options: &Options) -> Self {
         let router = router.seeded(RandomState::new().hash_one(()));
         Self { shared: Arc::new(Switchboard::new(router, options)) }
     }
@@ -86,10 +87,9 @@ impl Client {
     pub async fn run<O: Operation>(&self, operation: O) -> Result<O::Output, Error> {
         let shared = &*self.shared;
         let now = Now::new(Instant::now(), SystemTime::now);
-        let deadline = now.later(shared.options().timeout);
         let mut call = Call::new(operation, shared.router(), now);
         loop {
-            converse(call.asked(), now, deadline, |server, ended| self.connection(server, ended, now)).await;
+            converse(call.asked(), now, |server, ended| self.connection(server, ended, now)).await;
             if !call.settle(Instant::now) {
                 return call.finish();
             }
@@ -102,8 +102,7 @@ impl Client {
     /// A connection to a server, driven by the one runtime there is.
     #[inline]
     fn connection(&self, server: ServerId, ended: bool, now: Now) -> Result<Arc<Mux>, Error> {
-        let connect_timeout = self.shared.options().connect_timeout;
-        self.shared.connection(server, (), ended, now, |address, driver| {
+        self.shared.connection(server, (), ended, now, |address, connect_timeout, driver| {
             drop(async_std::task::spawn(drive(address, connect_timeout, driver)));
         })
     }

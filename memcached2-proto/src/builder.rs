@@ -11,13 +11,13 @@ use crate::router::Router;
 pub struct Builder<C> {
     servers: Vec<String>,
     pub(crate) options: Options,
-    make: fn(Router, Options) -> C,
+    make: fn(Router, &Options) -> C,
 }
 
 impl<C> Builder<C> {
     /// A builder of what `make` makes: for a transport's `Client::builder()`.
     #[must_use]
-    pub fn new(make: fn(Router, Options) -> C) -> Self {
+    pub fn new(make: fn(Router, &Options) -> C) -> Self {
         Self { servers: Vec::new(), options: Options::default(), make }
     }
 
@@ -50,6 +50,6 @@ impl<C> Builder<C> {
     ///
     /// [`Error::Uri`] for the first server that is none, [`Error::Key`] when the prefix cannot stand before a key.
     pub fn build(self) -> Result<C, Error> {
-        Ok((self.make)(Router::of(&self.servers, &self.options)?, self.options))
+        Ok((self.make)(Router::of(&self.servers, &self.options)?, &self.options))
     }
 }

@@ -16,7 +16,7 @@ use std::sync::PoisonError;
 #[cfg(not(loom))]
 use std::sync::{Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 // `tests/loom.rs` tries the orders in which threads can come to the lock, which only a lock of loom's own tells it.
 #[cfg(loom)]
@@ -41,6 +41,8 @@ use crate::time::Now;
 #[derive(Debug)]
 pub struct Mux {
     inner: Mutex<Inner>,
+    /// How long a call may take that asks the server.
+    timeout: Duration,
 }
 
 #[derive(Debug)]
@@ -119,7 +121,7 @@ impl Mux {
             unheard: false,
             mourners: Vec::new(),
         };
-        Self { inner: Mutex::new(inner) }
+        Self { inner: Mutex::new(inner), timeout: options.timeout }
     }
 
     /// A panic while the lock was held cannot have left it half changed: nothing in there calls foreign code but

@@ -8,6 +8,7 @@ use crate::command::Dialect;
 use crate::limits::Limits;
 use crate::pool::PoolLimits;
 use crate::router::{Reconnect, Selection};
+use crate::uri::Server;
 
 /// How a client behaves. Every option has a default that suits production; change what you must.
 ///
@@ -59,6 +60,19 @@ impl Default for Options {
             pool: PoolLimits::default(),
             limits: Limits::default(),
         }
+    }
+}
+
+impl Options {
+    /// How the client behaves towards one server, whose URI may say otherwise; see [`Server`].
+    #[must_use]
+    pub fn towards(&self, server: &Server) -> Self {
+        let (mut options, of_server) = (self.clone(), server.options());
+        options.timeout = of_server.timeout.unwrap_or(self.timeout);
+        options.connect_timeout = of_server.connect_timeout.unwrap_or(self.connect_timeout);
+        options.shared_connections = of_server.connections.unwrap_or(self.shared_connections);
+        options.pool.connections = of_server.connections.unwrap_or(self.pool.connections);
+        options
     }
 }
 

@@ -1,5 +1,7 @@
 //! Where a server is: the text a person writes, parsed.
 
+mod options;
+
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
@@ -9,6 +11,7 @@ use std::sync::Arc;
 use percent_encoding::percent_decode_str;
 use url::{Host, Url};
 
+pub(crate) use self::options::ServerOptions;
 use crate::error::Error;
 
 /// One memcached server: its name and its address.
@@ -26,6 +29,9 @@ use crate::error::Error;
 /// |---|---|
 /// | `weight=2` | how many keys it should have, compared with others; 1 to 1000, and 1 unless given. Not every [rule](crate::Selection) honours it. |
 /// | `name=cache1` | its name in errors, and what its points on a ring are placed by in place of its address |
+/// | `timeout=250ms` | how long a call may take that asks it, in place of [`Options::timeout`](crate::Options::timeout): a whole number of `ms` or `s`, more than 0 and at most `3600s` |
+/// | `connect_timeout=1s` | how long connecting to it may take, in place of [`Options::connect_timeout`](crate::Options::connect_timeout) |
+/// | `connections=4` | how many connections to it there are at most: of the pool of a blocking client, in place of [`Options::pool_connections`](crate::Options::pool_connections), or shared by tasks, in place of [`Options::shared_connections`](crate::Options::shared_connections); 1 to 65535 |
 ///
 /// ```
 /// use memcached2_proto::{Address, Server};
@@ -40,7 +46,7 @@ pub struct Server {
     name: Arc<str>,
     /// Whether the name is other than the address.
     is_named: bool,
-    weight: u32,
+    options: ServerOptions,
     address: Address,
 }
 
@@ -75,7 +81,12 @@ impl Server {
     /// How many keys it should have, compared with others.
     #[must_use]
     pub fn weight(&self) -> u32 {
-        self.weight
+        self.options.weight
+    }
+
+    /// What stands behind its address.
+    pub(crate) fn options(&self) -> &ServerOptions {
+        &self.options
     }
 
     /// What its points on a ring are named by: its name, if it was given one, or else its address, without the port of
@@ -96,7 +107,8 @@ impl Server {
 
 impl From<Address> for Server {
     fn from(address: Address) -> Self {
-        Self { name: Arc::from(address.to_string()), is_named: false, weight: 1, address }
+        let name = Arc::from(address.to_string());
+        Self { name, is_named: false, options: ServerOptions::default(), address }
     }
 }
 
@@ -145,7 +157,7 @@ pub enum UriProblem {
     #[error("user and password are not supported in a server's URI")]
     Credentials,
     /// There is an option of another name.
-    #[error("there is an unknown option behind the `?`; known are weight and name")]
+    #[error("unknown option behind the `?`; known are weight, name, timeout, connect_timeout and connections")]
     Option,
     /// An option stands there twice.
     #[error("an option stands there twice")]
@@ -153,6 +165,12 @@ pub enum UriProblem {
     /// The weight is no number, or no sensible one.
     #[error("the weight must be a whole number from 1 to 1000")]
     Weight,
+    /// A timeout is no time, or no sensible one.
+    #[error("a timeout must be a whole number of ms or s, like 250ms or 2s, more than 0 and at most 3600s")]
+    Timeout,
+    /// The number of connections is none, or no sensible one.
+    #[error("the connections must be a whole number from 1 to 65535")]
+    Connections,
     /// The name is empty, or holds something else than letters, digits and the like.
     #[error("the name must be made of visible ASCII characters")]
     Name,
@@ -201,33 +219,12 @@ fn parse(text: &str) -> Result<Server, UriProblem> {
         UNIX => unix(&url)?,
         _ => return Err(UriProblem::Scheme),
     };
-    let mut server = Server::from(address);
-    options(&url, &mut server)?;
-    Ok(server)
-}
-
-fn options(url: &Url, server: &mut Server) -> Result<(), UriProblem> {
-    const WEIGHTS: std::ops::RangeInclusive<u32> = 1..=1000;
-    let mut seen = Vec::new();
-    for (option, value) in url.query_pairs() {
-        if seen.contains(&option) {
-            return Err(UriProblem::Twice);
-        }
-        match &*option {
-            "weight" => {
-                let is_number = value.bytes().all(|byte| byte.is_ascii_digit());
-                let weight = value.parse().ok().filter(|weight| is_number && WEIGHTS.contains(weight));
-                server.weight = weight.ok_or(UriProblem::Weight)?;
-            }
-            "name" if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic()) => {
-                (server.name, server.is_named) = (Arc::from(&*value), true);
-            }
-            "name" => return Err(UriProblem::Name),
-            _ => return Err(UriProblem::Option),
-        }
-        seen.push(option);
+    let (name, options) = ServerOptions::parse(&url)?;
+    let mut server = Server { options, ..Server::from(address) };
+    if let Some(name) = name {
+        (server.name, server.is_named) = (name, true);
     }
-    Ok(())
+    Ok(server)
 }
 
 fn tcp(url: &Url) -> Result<Address, UriProblem> {
@@ -362,6 +359,16 @@ mod tests {
             ("cache1?weight=1001", UriProblem::Weight),
             ("cache1?weight=+1", UriProblem::Weight),
             ("cache1?weight=1.5", UriProblem::Weight),
+            ("cache1?timeout=", UriProblem::Timeout),
+            ("cache1?timeout=250", UriProblem::Timeout),
+            ("cache1?timeout=0s", UriProblem::Timeout),
+            ("cache1?timeout=3601s", UriProblem::Timeout),
+            ("cache1?timeout=1.5s", UriProblem::Timeout),
+            ("cache1?timeout=-1s", UriProblem::Timeout),
+            ("cache1?connect_timeout=2m", UriProblem::Timeout),
+            ("cache1?connections=0", UriProblem::Connections),
+            ("cache1?connections=65536", UriProblem::Connections),
+            ("cache1?connections=many", UriProblem::Connections),
             ("cache1?name=", UriProblem::Name),
             ("cache1?name=two%20words", UriProblem::Name),
             ("memcached://cache1#x", UriProblem::Fragment),

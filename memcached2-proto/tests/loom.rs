@@ -97,6 +97,11 @@ fn drive(mut driver: Driver, mut server: Server, mut alarm: impl Alarm + 'static
     thread::spawn(move || block_on(poll_fn(|cx| driver.poll(cx, &mut server, &mut alarm))))
 }
 
+/// When a call began that ends by `deadline`.
+fn begun(deadline: Instant) -> Now {
+    Now::new(deadline - Options::default().timeout, std::time::SystemTime::now)
+}
+
 /// A whole call, and how it ended.
 fn get(mux: &Arc<Mux>, key: &str, deadline: Instant) -> &'static str {
     get_by(mux, key, deadline, Waker::clone)
@@ -105,7 +110,7 @@ fn get(mux: &Arc<Mux>, key: &str, deadline: Instant) -> &'static str {
 fn get_by(mux: &Arc<Mux>, key: &str, deadline: Instant, waker: impl Fn(&Waker) -> Waker) -> &'static str {
     let router = Router::parse(["server"]).unwrap();
     let mut call = Call::new(Get::new(key).unwrap(), &router, now());
-    let mut conversation = converse(call.asked(), now(), deadline, |_, _| Ok(Arc::clone(mux)));
+    let mut conversation = converse(call.asked(), begun(deadline), |_, _| Ok(Arc::clone(mux)));
     block_on(poll_fn(|cx| Pin::new(&mut conversation).poll(&mut Context::from_waker(&waker(cx.waker())))));
     drop(conversation);
     match call.finish() {
@@ -121,7 +126,7 @@ fn get_by(mux: &Arc<Mux>, key: &str, deadline: Instant, waker: impl Fn(&Waker) -
 fn cancel(mux: &Arc<Mux>, key: &str, waker: Waker) {
     let router = Router::parse(["server"]).unwrap();
     let mut call = Call::new(Get::new(key).unwrap(), &router, now());
-    let mut conversation = converse(call.asked(), now(), later(), |_, _| Ok(Arc::clone(mux)));
+    let mut conversation = converse(call.asked(), begun(later()), |_, _| Ok(Arc::clone(mux)));
     let _ = Pin::new(&mut conversation).poll(&mut Context::from_waker(&waker));
     // What the mux keeps of it is then the last.
     drop(waker);

@@ -24,7 +24,6 @@ pub struct Client {
 struct Shared {
     router: Router,
     stations: Vec<Station>,
-    options: Options,
 }
 
 /// The connections to one server.
@@ -33,6 +32,8 @@ struct Station {
     pool: Mutex<Pool<Box<Link>>>,
     /// Told when a connection came back or was closed while callers wait for one.
     freed: Condvar,
+    /// With what the server's URI says otherwise.
+    options: Options,
 }
 
 /// A socket and the state of the conversation on it.
@@ -77,14 +78,14 @@ impl Client {
     ///
     /// The same as of [`Client::new`], and [`Error::Key`] when the prefix cannot stand before a key.
     pub fn with_options(servers: impl IntoIterator<Item = impl AsRef<str>>, options: Options) -> Result<Self, Error> {
-        Ok(Self::make(Router::of(servers, &options)?, options))
+        let servers = servers.into_iter().map(|server| server.as_ref().to_owned());
+        Self::builder().servers(servers).options(options).build()
     }
 
-    fn make(router: Router, options: Options) -> Self {
+    fn make(router: Router, options: &Options) -> Self {
         let router = router.seeded(RandomState::new().hash_one(()));
-        let station = || Station { pool: Mutex::new(Pool::new(options.pool)), freed: Condvar::new() };
-        let stations = router.ids().map(|_| station()).collect();
-        Self { shared: Arc::new(Shared { router, stations, options }) }
+        let stations = router.servers().iter().map(|server| Station::new(options.towards(server))).collect();
+        Self { shared: Arc::new(Shared { router, stations }) }
     }
 
     /// Closes the client, and all its clones: refuses new calls, with [`Error::Closed`], lets those under way end, says
@@ -108,7 +109,7 @@ impl Client {
         let shared = &*self.shared;
         let started = Instant::now();
         let now = Now::new(started, SystemTime::now);
-        let mut patience = Patience::new(started, shared.options.timeout);
+        let mut patience = Patience::new(started, Duration::ZERO);
         let mut call = Call::new(operation, &shared.router, now);
         loop {
             let mut legs = call.legs();
@@ -161,26 +162,27 @@ impl Shared {
         patience: &mut Patience,
     ) {
         let mut under_way = Vec::new();
-        let mut keep = |mut leg: Leg<'c, P>, asked| match asked {
-            Ok(lease) => under_way.push((leg, lease)),
+        let mut keep = |mut leg: Leg<'c, P>, asked, patience: &Patience| match asked {
+            Ok(lease) => under_way.push((leg, lease, patience.clone())),
             Err(error) => leg.fail(&error),
         };
-        keep(first, asked);
+        keep(first, asked, patience);
         for mut leg in std::iter::once(second).chain(others) {
             let asked = self.ask(&mut leg, now, patience);
-            keep(leg, asked);
+            keep(leg, asked, patience);
         }
+        patience.spent();
         while !under_way.is_empty() {
-            let ready = ready(under_way.iter().map(|(_, lease)| lease), patience);
+            let ready = ready(&mut under_way);
             let waiting = std::mem::take(&mut under_way);
-            for (at, (mut leg, mut lease)) in waiting.into_iter().enumerate() {
+            for (at, (mut leg, mut lease, mut patience)) in waiting.into_iter().enumerate() {
                 let heard = match &ready {
-                    Ok(ready) if !ready.get(at).is_some_and(|ready| *ready) => Ok(leg.is_done()),
-                    Ok(_) => lease.link().hear_some(&mut leg, patience),
+                    Ok(ready) if !ready.get(at).is_some_and(|ready| *ready) => patience.left().map(|_| leg.is_done()),
+                    Ok(_) => lease.link().hear_some(&mut leg, &mut patience),
                     Err(error) => Err(error.clone()),
                 };
                 match heard {
-                    Ok(false) => under_way.push((leg, lease)),
+                    Ok(false) => under_way.push((leg, lease, patience)),
                     Ok(true) => lease.checkin(now),
                     Err(error) => leg.fail_on(&mut lease.link().connection, &error),
                 }
@@ -206,6 +208,7 @@ impl Shared {
     #[inline(always)]
     fn checkout(&self, id: ServerId, fresh: bool, now: Now, patience: &mut Patience) -> Result<Lease<'_>, Error> {
         let station = self.stations.get(id.index()).ok_or(Error::NoServers)?;
+        patience.within(station.options.timeout);
         let mut pool = station.lock();
         if fresh {
             pool.clear();
@@ -235,8 +238,9 @@ impl Shared {
     #[cold]
     fn open<'s>(&self, id: ServerId, mut lease: Lease<'s>, patience: &mut Patience) -> Result<Lease<'s>, Error> {
         let server = self.router.server(id).ok_or(Error::NoServers)?;
-        let stream = Stream::connect(server.address(), &self.options, patience)?;
-        lease.link = Some(Box::new(Link { stream, connection: Connection::with_options(&self.options) }));
+        let options = &lease.station.options;
+        let stream = Stream::connect(server.address(), options, patience)?;
+        lease.link = Some(Box::new(Link { stream, connection: Connection::with_options(options) }));
         Ok(lease)
     }
 }
@@ -282,16 +286,19 @@ impl Drop for Lease<'_> {
     }
 }
 
-/// Waits until some of the connections have something to be read, and says which.
+/// What is asked of one server, on which connection, and how long that may take.
+type UnderWay<'c, 's, P> = (Leg<'c, P>, Lease<'s>, Patience);
+
+/// Waits until some of the connections have something to be read, or one has waited for too long, and says which have.
 #[cfg(unix)]
-fn ready<'l, 's: 'l>(leases: impl Iterator<Item = &'l Lease<'s>>, patience: &mut Patience) -> Result<Vec<bool>, Error> {
+fn ready<P>(under_way: &mut [UnderWay<'_, '_, P>]) -> Result<Vec<bool>, Error> {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let leases: Vec<_> = leases.filter_map(|lease| lease.link.as_ref()).collect();
-    let mut sockets: Vec<_> = leases.iter().map(|link| PollFd::new(&link.stream, PollFlags::IN)).collect();
     loop {
-        let left = Timespec::try_from(patience.left()?).ok();
+        let left = under_way.iter_mut().map(|(_, _, patience)| patience.left().unwrap_or_default()).min();
+        let links = under_way.iter().filter_map(|(_, lease, _)| lease.link.as_ref());
+        let mut sockets: Vec<_> = links.map(|link| PollFd::new(&link.stream, PollFlags::IN)).collect();
+        let left = left.and_then(|left| Timespec::try_from(left).ok());
         match poll(&mut sockets, left.as_ref()) {
-            Ok(0) => return Err(Error::timeout()),
             Ok(_) => return Ok(sockets.iter().map(|socket| !socket.revents().is_empty()).collect()),
             Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(Error::lost(&error.into())),
@@ -301,11 +308,15 @@ fn ready<'l, 's: 'l>(leases: impl Iterator<Item = &'l Lease<'s>>, patience: &mut
 
 /// Where there is no poll(2) the connections are heard one after the other.
 #[cfg(not(unix))]
-fn ready<'l, 's: 'l>(leases: impl Iterator<Item = &'l Lease<'s>>, _: &mut Patience) -> Result<Vec<bool>, Error> {
-    Ok(leases.map(|_| true).collect())
+fn ready<P>(under_way: &mut [UnderWay<'_, '_, P>]) -> Result<Vec<bool>, Error> {
+    Ok(under_way.iter().map(|_| true).collect())
 }
 
 impl Station {
+    fn new(options: Options) -> Self {
+        Self { pool: Mutex::new(Pool::new(options.pool)), freed: Condvar::new(), options }
+    }
+
     /// The pool. A panic while the lock was held cannot have left it half changed.
     #[inline]
     fn lock(&self) -> MutexGuard<'_, Pool<Box<Link>>> {

@@ -15,7 +15,7 @@ use memcached2_proto::{Address, Error, Options};
 use socket2::SockRef;
 
 /// How long a call may still take.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Patience {
     started: Instant,
     timeout: Duration,
@@ -34,6 +34,17 @@ const SMALL: usize = 4 * 1024;
 impl Patience {
     pub(crate) fn new(started: Instant, timeout: Duration) -> Self {
         Self { started, timeout, spent: false }
+    }
+
+    /// Sets how long the whole of it may take: some servers are given more time than others.
+    #[inline(always)]
+    pub(crate) fn within(&mut self, timeout: Duration) {
+        self.timeout = timeout;
+    }
+
+    /// Says that time has gone by.
+    pub(crate) fn spent(&mut self) {
+        self.spent = true;
     }
 
     /// How much is left, which is never zero.

@@ -59,10 +59,11 @@ impl Client {
     ///
     /// The same as of [`Client::new`], and [`Error::Key`] when the prefix cannot stand before a key.
     pub fn with_options(servers: impl IntoIterator<Item = impl AsRef<str>>, options: Options) -> Result<Self, Error> {
-        Ok(Self::make(Router::of(servers, &options)?, options))
+        let servers = servers.into_iter().map(|server| server.as_ref().to_owned());
+        Self::builder().servers(servers).options(options).build()
     }
 
-    fn make(router: Router, options: Options) -> Self {
+    fn make(router: Router, options: &Options) -> Self {
         let router = router.seeded(RandomState::new().hash_one(()));
         Self { shared: Arc::new(Switchboard::new(router, options)) }
     }
@@ -91,10 +92,9 @@ impl Client {
     pub async fn run<O: Operation>(&self, operation: O) -> Result<O::Output, Error> {
         let shared = &*self.shared;
         let now = Now::new(Instant::now(), SystemTime::now);
-        let deadline = now.later(shared.options().timeout);
         let mut call = Call::new(operation, shared.router(), now);
         loop {
-            converse(call.asked(), now, deadline, |server, ended| self.connection(server, ended, now)).await;
+            converse(call.asked(), now, |server, ended| self.connection(server, ended, now)).await;
             if !call.settle(Instant::now) {
                 return call.finish();
             }
@@ -108,8 +108,7 @@ impl Client {
     #[inline]
     fn connection(&self, server: ServerId, ended: bool, now: Now) -> Result<Arc<Mux>, Error> {
         let runtime = Handle::try_current().map_err(|error| Error::connect(&io::Error::other(error)))?;
-        let connect_timeout = self.shared.options().connect_timeout;
-        self.shared.connection(server, runtime.id(), ended, now, |address, driver| {
+        self.shared.connection(server, runtime.id(), ended, now, |address, connect_timeout, driver| {
             drop(runtime.spawn(drive(address, connect_timeout, driver)));
         })
     }

@@ -100,3 +100,20 @@ pub(super) fn a_client_whose_only_server_is_down_fails_at_once(on: Kind) {
     let patient = watching(&[server.address()], LONG);
     assert_eq!(patient.get("a"), Ok(None));
 }
+
+pub(super) fn a_server_may_have_less_time_than_the_others(on: Kind) {
+    let (servers, addresses) = on.servers(3);
+    let (of_hasty, _) = keys(&addresses);
+    let hasty = format!("{}?timeout=100ms&connect_timeout=50ms&connections=1", addresses[1]);
+    let client = super::setting::client(&[&addresses[0], &hasty, &addresses[2]]);
+    let all: Vec<_> = (0..60).map(|at| format!("key{at}")).collect();
+    assert!(client.get_many(&all).unwrap().all().is_ok());
+    // The others have more time than this case takes: nobody waits for that.
+    servers[1].suspend();
+    let begun = Instant::now();
+    for (got, key) in client.get_many(&all).unwrap().into_iter().zip(&all) {
+        assert_eq!(got.is_err_and(|error| error.is_timeout()), of_hasty.contains(key), "{key}");
+    }
+    assert!(client.get(&of_hasty[0]).unwrap_err().is_timeout());
+    assert!(begun.elapsed() < PATIENT);
+}

@@ -155,6 +155,7 @@ mod run {
                 a_server_that_stands_still_costs_one_deadline,
                 a_server_that_is_down_is_told_by_name_where_every_server_is_asked,
                 a_client_whose_only_server_is_down_fails_at_once,
+                a_server_may_have_less_time_than_the_others,
             ]
             restart: [
                 a_read_survives_a_restart,

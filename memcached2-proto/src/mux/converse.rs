@@ -4,7 +4,6 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
 
 use super::{Mux, NotSubmitted};
 use crate::call::{Asked, Blame};
@@ -19,12 +18,12 @@ use crate::time::Now;
 /// since the connection's driver connects.
 /// Nothing happens until the future is polled. When it is dropped, what was asked is forgotten: the replies are read
 /// and thrown away, and nobody else on the connections notices.
-pub fn converse<'c, P, F>(asked: &'c mut [Asked<P>], now: Now, deadline: Instant, connect: F) -> Converse<'c, P, F>
+pub fn converse<P, F>(asked: &mut [Asked<P>], now: Now, connect: F) -> Converse<'_, P, F>
 where
     P: Command,
     F: FnMut(ServerId, bool) -> Result<Arc<Mux>, Error>,
 {
-    Converse { asked, now, deadline, connect, only: None, lanes: Vec::new(), late: false }
+    Converse { asked, now, connect, only: None, lanes: Vec::new() }
 }
 
 /// The future of [`converse`].
@@ -33,13 +32,10 @@ where
 pub struct Converse<'c, P, F> {
     asked: &'c mut [Asked<P>],
     now: Now,
-    deadline: Instant,
     connect: F,
     /// The only part, while it is under way: most calls have one, and need no lanes.
     only: Option<(Arc<Mux>, u32)>,
     lanes: Vec<Lane>,
-    /// Whether the deadline has passed: what was not submitted by then never is.
-    late: bool,
 }
 
 /// The parts that go to one server. A server that is slow holds up its own lane only.
@@ -50,6 +46,8 @@ struct Lane {
     under_way: Vec<UnderWay>,
     /// How many of those have been answered.
     heard: usize,
+    /// Whether the deadline has passed: what was not submitted by then never is.
+    late: bool,
 }
 
 /// A part whose answer is yet to come.
@@ -73,7 +71,7 @@ fn cut<P>(asked: &[Asked<P>]) -> Vec<Lane> {
     let lane = |run: &[Asked<P>]| {
         let next = begun..begun + run.len();
         begun = next.end;
-        Lane { next, under_way: Vec::new(), heard: 0 }
+        Lane { next, under_way: Vec::new(), heard: 0, late: false }
     };
     asked.chunk_by(|one, next| one.server() == next.server()).map(lane).collect()
 }
@@ -109,7 +107,7 @@ where
             if !asked.is_open() {
                 return Poll::Ready(());
             }
-            match submit(asked, self.now, self.deadline, &mut self.connect) {
+            match submit(asked, self.now, &mut self.connect) {
                 Ok((mux, slot, _)) => self.only = Some((mux, slot)),
                 Err((error, blame)) => {
                     asked.fail(error, blame);
@@ -128,14 +126,14 @@ where
     }
 
     fn poll_lanes(&mut self, cx: &Context<'_>) -> Poll<()> {
-        let Self { asked, now, deadline, connect, lanes, late, .. } = self;
+        let Self { asked, now, connect, lanes, .. } = self;
         if lanes.is_empty() {
             *lanes = cut(asked);
         }
         let mut pending = false;
         for lane in lanes {
-            while lane.hear(asked, late, cx) == Poll::Ready(true) {
-                lane.submit(asked, *late, *now, *deadline, connect);
+            while lane.hear(asked, cx) == Poll::Ready(true) {
+                lane.submit(asked, *now, connect);
             }
             pending |= lane.is_under_way();
         }
@@ -149,10 +147,10 @@ impl Lane {
     }
 
     /// Takes the answers that have come; `Ready` when all have, and whether there is more to be asked.
-    fn hear<P>(&mut self, asked: &mut [Asked<P>], late: &mut bool, cx: &Context<'_>) -> Poll<bool> {
+    fn hear<P>(&mut self, asked: &mut [Asked<P>], cx: &Context<'_>) -> Poll<bool> {
         while let Some(UnderWay { mux, slot, at }) = self.under_way.get(self.heard) {
             let Poll::Ready(outcome) = mux.poll(*slot, cx) else { return Poll::Pending };
-            *late |= matches!(&outcome.end, Err(failure) if matches!(failure.error, Error::Timeout { .. }));
+            self.late |= matches!(&outcome.end, Err(failure) if matches!(failure.error, Error::Timeout { .. }));
             asked[*at].conclude(outcome);
             self.heard += 1;
         }
@@ -163,9 +161,7 @@ impl Lane {
     fn submit<P: Command>(
         &mut self,
         asked: &mut [Asked<P>],
-        late: bool,
         now: Now,
-        deadline: Instant,
         connect: &mut impl FnMut(ServerId, bool) -> Result<Arc<Mux>, Error>,
     ) {
         self.under_way.clear();
@@ -176,9 +172,9 @@ impl Lane {
             if !asked.is_open() {
                 continue;
             }
-            let submitted = match late {
+            let submitted = match self.late {
                 true => Err((Error::timeout(), Blame::Nobody)),
-                false => submit(asked, now, deadline, connect),
+                false => submit(asked, now, connect),
             };
             match submitted {
                 Err((error, blame)) => asked.fail(error, blame),
@@ -199,7 +195,6 @@ impl Lane {
 fn submit<P: Command>(
     asked: &Asked<P>,
     now: Now,
-    deadline: Instant,
     connect: &mut impl FnMut(ServerId, bool) -> Result<Arc<Mux>, Error>,
 ) -> Result<(Arc<Mux>, u32, u64), (Error, Blame)> {
     /// A connection can end between being found and being used; so many in a row do not.
@@ -208,7 +203,7 @@ fn submit<P: Command>(
     for tried in 0..TRIES {
         // There is no connection to be had here, which says nothing of the server.
         let mux = connect(asked.server(), tried > 0).map_err(|error| (error, Blame::Nobody))?;
-        match mux.queue(asked.part(), now, deadline) {
+        match mux.queue(asked.part(), now, now.later(mux.timeout)) {
             Ok((slot, length)) => return Ok((mux, slot, length)),
             Err(NotSubmitted::Invalid(error)) => return Err((error, Blame::Nobody)),
             Err(NotSubmitted::Ended(error)) => last = error,

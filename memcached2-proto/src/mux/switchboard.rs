@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
+use std::time::Duration;
 
 use super::{Driver, Mux};
 use crate::error::Error;
@@ -18,8 +19,8 @@ use crate::uri::Address;
 #[derive(Debug)]
 pub struct Switchboard<R> {
     router: Router,
-    options: Options,
-    stations: Vec<Mutex<Station<R>>>,
+    /// Each with what its server's URI says otherwise.
+    stations: Vec<(Options, Mutex<Station<R>>)>,
 }
 
 /// The connections to one server.
@@ -34,10 +35,10 @@ struct Station<R> {
 impl<R: Copy + Eq> Switchboard<R> {
     /// No connections yet, to the servers of `router`.
     #[must_use]
-    pub fn new(router: Router, options: Options) -> Self {
-        let stations =
-            router.ids().map(|_| Mutex::new(Station { connections: Vec::new(), next: 0, closed: false })).collect();
-        Self { router, options, stations }
+    pub fn new(router: Router, options: &Options) -> Self {
+        let station = || Station { connections: Vec::new(), next: 0, closed: false };
+        let stations = router.servers().iter().map(|server| (options.towards(server), Mutex::new(station()))).collect();
+        Self { router, stations }
     }
 
     /// Which server has a key.
@@ -46,14 +47,8 @@ impl<R: Copy + Eq> Switchboard<R> {
         &self.router
     }
 
-    /// How the client behaves.
-    #[must_use]
-    pub fn options(&self) -> &Options {
-        &self.options
-    }
-
     /// A connection to a server, driven by `runtime`. If there has to be a new one, `spawn` is given what its task
-    /// needs; callers can use it at once. It can have ended meanwhile: then ask again, and say so with `ended`.
+    /// needs: the address, how long connecting may take, and the driver. Callers can use it at once. It can have ended meanwhile: then ask again, and say so with `ended`.
     ///
     /// # Errors
     ///
@@ -65,12 +60,12 @@ impl<R: Copy + Eq> Switchboard<R> {
         runtime: R,
         ended: bool,
         now: Now,
-        spawn: impl FnOnce(Address, Driver),
+        spawn: impl FnOnce(Address, Duration, Driver),
     ) -> Result<Arc<Mux>, Error> {
-        let station = self.stations.get(id.index()).ok_or(Error::NoServers)?;
+        let (options, station) = self.stations.get(id.index()).ok_or(Error::NoServers)?;
         let mut station = station.lock().unwrap_or_else(PoisonError::into_inner);
         let mut unheard = false;
-        if let Some(mux) = station.pick(runtime, ended, self.options.shared_connections.max(1), &mut unheard) {
+        if let Some(mux) = station.pick(runtime, ended, options.shared_connections.max(1), &mut unheard) {
             return Ok(mux);
         }
         if unheard {
@@ -80,10 +75,10 @@ impl<R: Copy + Eq> Switchboard<R> {
             return Err(Error::Closed);
         }
         let server = self.router.server(id).ok_or(Error::NoServers)?;
-        let (driver, mux) = Driver::new(&self.options, now);
+        let (driver, mux) = Driver::new(options, now);
         station.connections.push((runtime, Arc::clone(&mux)));
         drop(station);
-        spawn(server.address().clone(), driver);
+        spawn(server.address().clone(), options.connect_timeout, driver);
         Ok(mux)
     }
 }
@@ -110,7 +105,7 @@ impl<R> Switchboard<R> {
     /// Does something to each station, and returns all connections.
     fn each(&self, mut act: impl FnMut(&mut Station<R>)) -> Vec<Arc<Mux>> {
         let mut all = Vec::new();
-        for station in &self.stations {
+        for (_, station) in &self.stations {
             let mut station = station.lock().unwrap_or_else(PoisonError::into_inner);
             act(&mut station);
             all.extend(station.connections.iter().map(|(_, mux)| Arc::clone(mux)));
@@ -122,7 +117,7 @@ impl<R> Switchboard<R> {
 /// The drivers end as soon as everybody who waits has an answer.
 impl<R> Drop for Switchboard<R> {
     fn drop(&mut self) {
-        for station in &mut self.stations {
+        for (_, station) in &mut self.stations {
             let station = station.get_mut().unwrap_or_else(PoisonError::into_inner);
             station.connections.iter().for_each(|(_, mux)| mux.close());
         }

@@ -1,0 +1,68 @@
+//! What stands behind a server's address.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use url::Url;
+
+use super::UriProblem;
+
+/// How one server is used, where that differs from the others.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct ServerOptions {
+    pub(crate) weight: u32,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) connect_timeout: Option<Duration>,
+    pub(crate) connections: Option<usize>,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        Self { weight: 1, timeout: None, connect_timeout: None, connections: None }
+    }
+}
+
+impl ServerOptions {
+    /// The options of a URI, and the name that is among them.
+    pub(super) fn parse(url: &Url) -> Result<(Option<Arc<str>>, Self), UriProblem> {
+        let (mut name, mut options, mut seen) = (None, Self::default(), Vec::new());
+        for (option, value) in url.query_pairs() {
+            if seen.contains(&option) {
+                return Err(UriProblem::Twice);
+            }
+            match &*option {
+                "weight" => options.weight = number(&value, 1000).ok_or(UriProblem::Weight)?,
+                "timeout" => options.timeout = Some(time(&value)?),
+                "connect_timeout" => options.connect_timeout = Some(time(&value)?),
+                "connections" => {
+                    let connections = number(&value, u16::MAX.into()).ok_or(UriProblem::Connections)?;
+                    options.connections = usize::try_from(connections).ok();
+                }
+                "name" if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic()) => {
+                    name = Some(Arc::from(&*value));
+                }
+                "name" => return Err(UriProblem::Name),
+                _ => return Err(UriProblem::Option),
+            }
+            seen.push(option);
+        }
+        Ok((name, options))
+    }
+}
+
+/// A whole number from 1 to `most`, in digits alone.
+fn number(text: &str, most: u32) -> Option<u32> {
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|number| is_number && (1..=most).contains(number))
+}
+
+fn time(text: &str) -> Result<Duration, UriProblem> {
+    const LONGEST: u32 = 3600;
+    let millis = |text| number(text, LONGEST * 1000).map(|millis| Duration::from_millis(millis.into()));
+    let seconds = |text| number(text, LONGEST).map(|seconds| Duration::from_secs(seconds.into()));
+    let time = match text.strip_suffix("ms") {
+        Some(text) => millis(text),
+        None => text.strip_suffix('s').and_then(seconds),
+    };
+    time.ok_or(UriProblem::Timeout)
+}
