@@ -76,10 +76,11 @@ impl<'r, O: Operation> Call<'r, O> {
     #[inline(always)]
     pub fn settle(&mut self, now: impl FnOnce() -> Instant) -> bool {
         let is_answered = |asked: &Asked<_>| matches!(asked.state, State::Answered);
-        if self.parts.router.is_calm() && self.asked().iter().all(is_answered) {
-            return false;
-        }
-        self.reconsider(now())
+        let all_are = match &self.parts.asked {
+            Few::One(asked) => is_answered(asked),
+            asked => asked.as_slice().iter().all(is_answered),
+        };
+        !(all_are && self.parts.router.is_calm()) && self.reconsider(now())
     }
 
     /// After a round in which not all went well.

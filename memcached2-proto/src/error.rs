@@ -23,7 +23,8 @@ use crate::uri::UriProblem;
 /// | `set`, `set_many` | [`TooLarge`](Self::TooLarge), [`Value`](Self::Value) |
 /// | `add`, `replace`, `append`, `prepend` | those of `set`, and [`NotStored`](Self::NotStored) |
 /// | `cas` | those of `set`, [`Exists`](Self::Exists), [`NotFound`](Self::NotFound) |
-/// | `refresh_cas` | [`CasRefresh`](Self::CasRefresh) |
+/// | `refresh_cas`, `Entry::refresh` | [`CasRefresh`](Self::CasRefresh) |
+/// | the changes of an `Entry` | those of the client's methods, and [`Cas`](Self::Cas) |
 /// | `cache` | those of `get` and `set`, and what the closure returns |
 /// | `incr`, `decr` | [`NonNumeric`](Self::NonNumeric); a missing item is `Ok(None)` |
 /// | `delete`, `delete_many`, `touch` | none: a missing item is `Ok(false)` |
@@ -39,7 +40,7 @@ use crate::uri::UriProblem;
 /// | `NoAvailableServers` | [`NoServers`](Self::NoServers) |
 /// | `StoreFailure` | [`Refused`](Self::Refused), [`TooLarge`](Self::TooLarge) |
 /// | `NotStored` | [`NotStored`](Self::NotStored) |
-/// | `CASFailure` | [`Exists`](Self::Exists) |
+/// | `CASFailure` | [`Exists`](Self::Exists); of `ValueSuperStr` also [`Cas`](Self::Cas) |
 /// | `CASRefreshFailure` | [`CasRefresh`](Self::CasRefresh) |
 /// | `NotFound` | [`NotFound`](Self::NotFound) of `cas`; else `Ok(None)` and `Ok(false)` |
 /// | `NonNumeric` | [`NonNumeric`](Self::NonNumeric) |
@@ -95,6 +96,12 @@ pub enum Error {
     /// The item has another value than the one whose version was to be fetched anew, or is gone.
     #[error("the stored value is not the one expected any more: fetch it, and decide again")]
     CasRefresh,
+    /// The version that an entry was fetched with cannot be used for this; nothing was sent.
+    #[error("cannot change the entry: {problem}")]
+    Cas {
+        /// Why not.
+        problem: CasProblem,
+    },
     /// Of several items some were not stored. Those that were stay stored.
     #[error("{} of {} items were not stored; the first error: {}", failures(results).count(), results.len(),
         failures(results).next().map_or_else(String::new, ToString::to_string))]
@@ -162,6 +169,18 @@ pub enum Error {
     Closed,
 }
 
+/// Why the version of an entry cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum CasProblem {
+    /// A store has used it already.
+    #[error("its version was used by the store before; refresh it, or fetch the entry again")]
+    Spent,
+    /// The change would not look at the version.
+    #[error("it was fetched with its version, which only a set compares; fetch it without")]
+    Unsupported,
+}
+
 /// Whether a request that failed may have taken effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Landed {
@@ -201,6 +220,7 @@ impl Error {
             | Self::TooLarge { .. }
             | Self::Value { .. }
             | Self::CasRefresh
+            | Self::Cas { .. }
             | Self::NoServers
             | Self::Connect { .. }
             | Self::Down { .. }
@@ -212,6 +232,28 @@ impl Error {
     #[must_use]
     pub fn is_timeout(&self) -> bool {
         matches!(self, Self::Timeout { .. } | Self::Connect { kind: io::ErrorKind::TimedOut, .. })
+    }
+
+    /// Whether the cache has failed, or a condition was not met, rather than the program: what a client for which failures
+    /// are misses keeps to itself.
+    ///
+    /// It is false for what is wrong with the call: a key, a value, an expiry, a client that was closed, and a request that
+    /// the server does not understand (`ERROR`, `CLIENT_ERROR`).
+    #[must_use]
+    pub fn is_a_miss(&self) -> bool {
+        match self {
+            Self::NoServers
+            | Self::NotStored
+            | Self::Exists
+            | Self::NotFound
+            | Self::Connect { .. }
+            | Self::Down { .. }
+            | Self::Disconnected { .. }
+            | Self::Timeout { .. }
+            | Self::Protocol { .. } => true,
+            Self::Refused { line, .. } => line.starts_with("SERVER_ERROR"),
+            _ => false,
+        }
     }
 
     /// The name of the server that failed, where one did.

@@ -73,6 +73,7 @@ mod command;
 mod connection;
 mod data;
 mod error;
+mod faces;
 mod few;
 mod key;
 mod limits;
@@ -99,7 +100,8 @@ pub use self::command::{
 };
 pub use self::connection::{Abandoned, Connection};
 pub use self::data::{Data, ToValue};
-pub use self::error::{Error, Landed};
+pub use self::error::{CasProblem, Error, Landed};
+pub use self::faces::{Fetched, Forgive};
 pub use self::few::Few;
 pub use self::key::{Key, KeyProblem};
 pub use self::limits::Limits;

@@ -32,6 +32,24 @@ pub trait Operation: Sized {
         Some(part)
     }
 
+    /// What stands for the output when the cache has failed, to a client for which failures are misses; `None` if it is to
+    /// hear of them all the same.
+    fn miss(&self) -> Option<Self::Output> {
+        None
+    }
+
+    /// What such a client makes of the outcome: where failures are told item by item, what stands for each of them.
+    ///
+    /// # Errors
+    ///
+    /// What is no miss: see [`Error::is_a_miss`].
+    fn forgive(outcome: Result<Self::Output, Error>, miss: Option<Self::Output>) -> Result<Self::Output, Error> {
+        match (outcome, miss) {
+            (Err(error), Some(miss)) if error.is_a_miss() => Ok(miss),
+            (outcome, _) => outcome,
+        }
+    }
+
     /// Makes the output of the outcomes, which come sorted by server, each with its part.
     ///
     /// # Errors
@@ -54,6 +72,10 @@ impl<C: Keyed> Operation for C {
     fn replan((): &(), part: C, parts: &mut Parts<'_, C>) -> Option<C> {
         let to = parts.assign(part.key()).ok();
         parts.move_on(to, part)
+    }
+
+    fn miss(&self) -> Option<C::Response> {
+        Keyed::miss(self)
     }
 
     #[inline(always)]

@@ -22,6 +22,7 @@
 //! [`proto::Store`] with flags. `examples/quickstart.rs` shows them at work.
 
 mod client;
+mod faces;
 mod stream;
 
 pub use memcached2_proto as proto;
@@ -31,3 +32,4 @@ pub use memcached2_proto::{
 };
 
 pub use self::client::Client;
+pub use self::faces::{Entry, Forgiving, Mapping};

@@ -6,7 +6,9 @@ mod batch;
 mod close;
 mod condition;
 mod counter;
+mod entry;
 mod failure;
+mod forgiving;
 mod get;
 mod health;
 mod many;
@@ -123,6 +125,18 @@ mod run {
                 a_prefix_parts_what_several_clients_store,
                 several_items_that_were_not_all_stored_are_told_one_by_one,
             ]
+            entry: [
+                an_entry_changes_its_item,
+                an_entry_is_deleted_on_every_server,
+                an_entry_with_its_version_is_stored_over_once,
+                an_entry_with_its_version_takes_no_change_that_would_not_look_at_it,
+            ]
+            forgiving: [
+                what_a_client_finds_is_what_was_stored,
+                a_cache_that_is_down_is_one_in_which_nothing_is_found,
+                a_mapping_holds_what_was_inserted,
+                a_mapping_counts_what_the_servers_that_are_up_hold,
+            ]
             stats: [
                 every_server_tells_its_counters,
                 a_server_tells_its_settings,
@@ -191,6 +205,16 @@ mod run {
                 a_write_is_not_repeated_and_a_read_is_repeated_once,
                 a_read_that_changes_the_expiry_is_not_repeated,
                 a_server_that_is_full_has_taken_nothing,
+            ]
+            entry: [
+                a_refresh_finds_out_that_somebody_else_has_stored,
+            ]
+            forgiving: [
+                a_set_that_fails_is_none,
+                a_get_that_fails_is_a_miss,
+                a_delete_that_fails_has_deleted_nothing,
+                a_batch_tells_of_each_item_what_became_of_it,
+                a_mapping_of_a_server_that_misbehaves_is_empty,
             ]
             failure: [
                 a_stalled_server_costs_one_deadline,

@@ -10,7 +10,9 @@ mod subject {
     use std::time::Duration;
 
     use async_std::task;
-    pub(crate) use memcached2_async_std::Client as AsyncClient;
+    pub(crate) use memcached2_async_std::{
+        Client as AsyncClient, Forgiving as AsyncForgiving, Mapping as AsyncMapping,
+    };
     use memcached2_proto::{Error, Operation, Options};
 
     pub(crate) const NAME: &str = "memcached2-async-std";
@@ -37,6 +39,10 @@ mod subject {
         memcached2_proto::operations!([] []);
         memcached2_proto::compositions!([] [] FnOnce);
     }
+
+    memcached2_proto::entry!([] []);
+    memcached2_proto::forgiving!([] [] FnOnce);
+    memcached2_proto::mapping!([] []);
 
     pub(crate) fn block_on<F: Future<Output = ()>>(contract: impl Fn() -> F) {
         task::block_on(bounded(contract()));

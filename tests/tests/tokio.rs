@@ -11,7 +11,7 @@ mod subject {
     use std::time::Duration;
 
     use memcached2_proto::{Error, Operation, Options};
-    pub(crate) use memcached2_tokio::Client as AsyncClient;
+    pub(crate) use memcached2_tokio::{Client as AsyncClient, Forgiving as AsyncForgiving, Mapping as AsyncMapping};
     use tokio::runtime::{Builder, Runtime};
 
     pub(crate) const NAME: &str = "memcached2-tokio";
@@ -41,6 +41,10 @@ mod subject {
         memcached2_proto::operations!([] []);
         memcached2_proto::compositions!([] [] FnOnce);
     }
+
+    memcached2_proto::entry!([] []);
+    memcached2_proto::forgiving!([] [] FnOnce);
+    memcached2_proto::mapping!([] []);
 
     /// Runs a contract on each kind of runtime, one after the other.
     pub(crate) fn block_on<F: Future<Output = ()>>(contract: impl Fn() -> F) {

@@ -29,6 +29,10 @@ impl Keyed for Delete<'_> {
     fn key(&self) -> Key<'_> {
         self.key
     }
+
+    fn miss(&self) -> Option<bool> {
+        Some(false)
+    }
 }
 
 impl HasNoReply for Delete<'_> {

@@ -44,6 +44,10 @@ impl Keyed for Get<'_> {
     fn key(&self) -> Key<'_> {
         self.key
     }
+
+    fn miss(&self) -> Option<Option<Value>> {
+        Some(None)
+    }
 }
 
 impl Command for Get<'_> {
@@ -114,6 +118,10 @@ impl Gets<'_> {
 impl Keyed for Gets<'_> {
     fn key(&self) -> Key<'_> {
         self.key
+    }
+
+    fn miss(&self) -> Option<Option<Value>> {
+        Some(None)
     }
 }
 

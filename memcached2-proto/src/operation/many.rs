@@ -37,6 +37,39 @@ impl<T> Many<T> {
         self.0.into_iter().collect()
     }
 
+    /// The results in their order, with `None` for each server that is down or out of reach: what `stats` and its siblings
+    /// are read by while one of several is.
+    ///
+    /// ```
+    /// use memcached2_proto::{Error, Many};
+    ///
+    /// let many: Many<u32> = [Ok(1), Err(Error::Down { server: None })].into_iter().collect();
+    /// assert_eq!(many.of_those_up(), Ok(vec![Some(1), None]));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The first error of another kind.
+    pub fn of_those_up(self) -> Result<Vec<Option<T>>, Error> {
+        let of_one = |result| match result {
+            Ok(told) => Ok(Some(told)),
+            Err(Error::Down { .. } | Error::Connect { .. } | Error::Disconnected { .. } | Error::Timeout { .. }) => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        };
+        self.0.into_iter().map(of_one).collect()
+    }
+
+    /// The results, with something in place of the failures of the cache ([`Error::is_a_miss`]).
+    pub(crate) fn or(self, miss: impl Fn() -> T) -> Self {
+        let forgive = |result| match result {
+            Err(error) if Error::is_a_miss(&error) => Ok(miss()),
+            result => result,
+        };
+        self.0.into_iter().map(forgive).collect()
+    }
+
     /// How many items there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -207,6 +240,10 @@ impl<'k> Operation for GetMany<'k> {
         (!keys.is_empty()).then(|| GetPart::picked(keys, places, fetch))
     }
 
+    fn forgive(outcome: Result<Self::Output, Error>, _: Option<Self::Output>) -> Result<Self::Output, Error> {
+        outcome.map(|many| many.or(|| None))
+    }
+
     fn merge(count: usize, outcomes: Outcomes<'_, GetPart<'k>>) -> Result<Self::Output, Error> {
         let mut results = Vec::with_capacity(count);
         results.resize_with(count, || Ok(None));
@@ -317,6 +354,10 @@ impl<'k> Operation for DeleteMany<'k> {
 
     fn replan(_: &usize, part: Self::Part, parts: &mut Parts<'_, Self::Part>) -> Option<Self::Part> {
         replace(part, parts)
+    }
+
+    fn forgive(outcome: Result<Self::Output, Error>, _: Option<Self::Output>) -> Result<Self::Output, Error> {
+        outcome.map(|many| many.or(|| false))
     }
 
     fn merge(count: usize, outcomes: Outcomes<'_, Self::Part>) -> Result<Self::Output, Error> {

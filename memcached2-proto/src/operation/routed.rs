@@ -50,6 +50,10 @@ impl<'k, C: Keyed> Operation for RoutedBy<'k, C> {
         parts.move_on(to, part)
     }
 
+    fn miss(&self) -> Option<C::Response> {
+        Keyed::miss(&self.command)
+    }
+
     fn merge(_: Key<'k>, outcomes: Outcomes<'_, C>) -> Result<C::Response, Error> {
         <C as Operation>::merge((), outcomes)
     }

@@ -4,6 +4,7 @@ mod cancelled;
 mod closed;
 mod crowd;
 mod dropped;
+mod faces;
 mod held;
 mod stalled;
 mod tasks;

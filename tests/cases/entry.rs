@@ -1,0 +1,104 @@
+//! Entries: fetched items that are changed where they are.
+
+use memcached2_proto::{CasProblem, Error, Expiry};
+use memcached2_testkit::{ScriptedServer, Session};
+
+use super::servers::{Kind, ask, assert_hours_left};
+use super::setting::{HOUR, PATIENT, client, text_client};
+
+const SPENT: Error = Error::Cas { problem: CasProblem::Spent };
+const UNSUPPORTED: Error = Error::Cas { problem: CasProblem::Unsupported };
+
+pub(super) fn an_entry_changes_its_item(on: Kind) {
+    let server = on.start();
+    let client = client(&[server.address()]);
+    assert!(client.entry("foo").unwrap().is_none());
+    client.set("foo", "bar", Expiry::Never).unwrap();
+    let mut entry = client.entry("foo").unwrap().expect("a hit");
+    assert_eq!((entry.key(), &entry.value().data[..], entry.value().cas), (&b"foo"[..], &b"bar"[..], None));
+    entry.set("testing", Expiry::Never).unwrap();
+    assert_eq!(client.get("foo").unwrap().expect("a hit"), "testing");
+    assert_eq!(entry.value(), &"testing");
+    entry.append(">>>").unwrap();
+    entry.prepend("<<<").unwrap();
+    assert_eq!(client.get("foo").unwrap().expect("a hit"), "<<<testing>>>");
+    assert_eq!((entry.delete(), client.get("foo")), (Ok(true), Ok(None)));
+    assert_eq!((entry.delete(), entry.touch(HOUR), entry.incr(1)), (Ok(false), Ok(false), Ok(None)));
+
+    client.set("foo", "1", Expiry::Never).unwrap();
+    let entry = client.entry("foo").unwrap().expect("a hit");
+    assert_eq!(
+        (entry.incr(1), entry.incr(5), entry.decr(1), entry.decr(3)),
+        (Ok(Some(2)), Ok(Some(7)), Ok(Some(6)), Ok(Some(3)))
+    );
+    assert_eq!(entry.touch(HOUR), Ok(true));
+    assert_hours_left(&server, "foo", 1);
+}
+
+pub(super) fn an_entry_is_deleted_on_every_server(on: Kind) {
+    let (_servers, addresses) = on.servers(2);
+    let client = client(&addresses);
+    client.set("foo", "bar", Expiry::Never).unwrap();
+    let entry = client.entry("foo").unwrap().expect("a hit");
+    for there_was_one in [true, false] {
+        assert_eq!(entry.delete_all().unwrap().all().unwrap().contains(&true), there_was_one);
+    }
+}
+
+pub(super) fn an_entry_with_its_version_is_stored_over_once(on: Kind) {
+    let server = on.start();
+    let client = client(&[server.address()]);
+    client.set("foo", "testing", Expiry::Never).unwrap();
+    let mut entry = client.entry_with_cas("foo").unwrap().expect("a hit");
+    entry.set("test2", HOUR).unwrap();
+    assert_hours_left(&server, "foo", 1);
+    assert_eq!(entry.set("test3", Expiry::Never), Err(SPENT));
+    assert_eq!(client.get("foo").unwrap().expect("a hit"), "test2");
+    // As often as it is refreshed.
+    for next in ["test3", "test4"] {
+        entry.refresh().unwrap();
+        entry.set(next, Expiry::Never).unwrap();
+        assert_eq!(client.get("foo").unwrap().expect("a hit"), next);
+    }
+    // Somebody else comes between.
+    entry.refresh().unwrap();
+    ask(&server, "touch foo 0");
+    client.set("foo", "hacked", Expiry::Never).unwrap();
+    assert_eq!(entry.set("test5", Expiry::Never), Err(Error::Exists));
+    assert_eq!((entry.set("test5", Expiry::Never), entry.refresh()), (Err(SPENT), Err(Error::CasRefresh)));
+    assert_eq!(client.get("foo").unwrap().expect("a hit"), "hacked");
+    client.delete("foo").unwrap();
+    assert_eq!(entry.refresh(), Err(Error::CasRefresh));
+}
+
+pub(super) fn an_entry_with_its_version_takes_no_change_that_would_not_look_at_it(on: Kind) {
+    let server = on.start();
+    let client = client(&[server.address()]);
+    client.set("foo", "1", Expiry::Never).unwrap();
+    let entry = client.entry_with_cas("foo").unwrap().expect("a hit");
+    assert_eq!((entry.append("x"), entry.prepend("x")), (Err(UNSUPPORTED), Err(UNSUPPORTED)));
+    assert_eq!((entry.incr(1), entry.decr(1)), (Err(UNSUPPORTED), Err(UNSUPPORTED)));
+    assert_eq!((entry.delete(), entry.touch(HOUR)), (Err(UNSUPPORTED), Err(UNSUPPORTED)));
+    assert_eq!(entry.delete_all().map(|_| ()), Err(UNSUPPORTED));
+    assert_eq!(client.get("foo").unwrap().expect("a hit"), "1");
+}
+
+pub(super) fn a_refresh_finds_out_that_somebody_else_has_stored() {
+    let session = Session::new()
+        .expect("set foo 0 0 7\r\ntesting\r\n")
+        .send("STORED\r\n")
+        .expect("gets foo\r\n")
+        .send("VALUE foo 0 7 3137\r\ntesting\r\nEND\r\n")
+        .expect("cas foo 0 0 5 3137\r\ntest2\r\n")
+        .send("STORED\r\n")
+        .expect("gets foo\r\n")
+        .send("VALUE foo 0 7 3173\r\nhacking\r\nEND\r\n");
+    let server = ScriptedServer::start([session]);
+    let client = text_client(&[&server], PATIENT);
+    client.set("foo", "testing", Expiry::Never).unwrap();
+    let mut entry = client.entry_with_cas("foo").unwrap().expect("a hit");
+    entry.set("test2", Expiry::Never).unwrap();
+    assert_eq!(entry.refresh(), Err(Error::CasRefresh));
+    drop((entry, client));
+    server.finish();
+}

@@ -1,0 +1,189 @@
+//! The client for which failures are misses, and the mapping on top of it.
+
+use memcached2_proto::{Error, Expiry, Landed};
+use memcached2_testkit::{ScriptedServer, Session};
+
+use super::servers::Kind;
+use super::setting::{PATIENT, client, text_client};
+use crate::subject::{Forgiving, Mapping};
+
+fn forgiving(server: &ScriptedServer) -> Forgiving {
+    Forgiving::new(text_client(&[server], PATIENT))
+}
+
+/// What a server may do to a request: close at once, close when it has come, or answer so.
+fn misbehaviours(request: &str, replies: &[&str]) -> Vec<Session> {
+    let answering = replies.iter().map(|reply| Session::new().expect(request).send(*reply).ignore());
+    [Session::new().close(), Session::new().expect(request).close()].into_iter().chain(answering).collect()
+}
+
+const SET: &str = "set foo 0 0 3\r\nbar\r\n";
+
+pub(super) fn what_a_client_finds_is_what_was_stored(on: Kind) {
+    let server = on.start();
+    let forgiving = Forgiving::new(client(&[server.address()]));
+    assert_eq!(forgiving.get("foo"), Ok(None));
+    forgiving.set("foo", "hello", Expiry::Never).unwrap();
+    assert_eq!(forgiving.get("foo").unwrap().expect("a hit"), "hello");
+    assert_eq!((forgiving.delete("foo"), forgiving.delete("bar")), (Ok(true), Ok(false)));
+    assert_eq!(forgiving.get("foo"), Ok(None));
+    assert_eq!(forgiving.client().get("foo"), Ok(None));
+    // What was asked under a condition is told, and so is what is wrong with the call.
+    assert_eq!(forgiving.replace("foo", "x", Expiry::Never), Err(Error::NotStored));
+    assert!(matches!(forgiving.get("two words"), Err(Error::Key { .. })));
+    assert!(matches!(forgiving.set_many(&[("a", "x"), ("two words", "x")], Expiry::Never), Err(Error::Key { .. })));
+    assert_eq!(forgiving.get("a"), Ok(None), "nothing was stored");
+}
+
+pub(super) fn a_cache_that_is_down_is_one_in_which_nothing_is_found(on: Kind) {
+    let mut server = on.start();
+    let forgiving = Forgiving::new(client(&[server.address()]));
+    server.stop();
+    for _ in 0..2 {
+        assert_eq!((forgiving.get("a"), forgiving.gets("a")), (Ok(None), Ok(None)));
+        assert_eq!(forgiving.get_as::<u64>("a"), Ok(None));
+        assert_eq!(forgiving.set("a", "x", Expiry::Never), Ok(()));
+        assert_eq!(forgiving.get_many(&["a", "b"]).unwrap().all(), Ok(vec![None, None]));
+        assert_eq!(forgiving.delete_many(&["a", "b"]).unwrap().all(), Ok(vec![false, false]));
+        assert_eq!(forgiving.cache("a", Expiry::Never, || Ok::<_, Error>("computed")).unwrap(), "computed");
+        for error in [
+            forgiving.add("a", "x", Expiry::Never).unwrap_err(),
+            forgiving.incr("a", 1).unwrap_err(),
+            forgiving.touch("a", Expiry::Never).map(|_| ()).unwrap_err(),
+            forgiving.set_many(&[("a", "x")], Expiry::Never).unwrap().all().unwrap_err(),
+        ] {
+            assert_eq!(error.landed(), Landed::NotSent, "{error}");
+        }
+    }
+}
+
+pub(super) fn a_set_that_fails_is_none() {
+    let replies = ["NOT_STORED\r\n", "EXISTS\r\n", "NOT_FOUND\r\n", "NOT FOUND\r\n", "SERVER_ERROR out of memory\r\n"];
+    for session in misbehaviours(SET, &replies) {
+        let server = ScriptedServer::start([session]);
+        assert_eq!(forgiving(&server).set("foo", "bar", Expiry::Never), Ok(()));
+        server.finish();
+    }
+    // It was misunderstood: somebody has to look into that.
+    let server = ScriptedServer::start([Session::new().expect(SET).send("CLIENT_ERROR bad data chunk\r\n").ignore()]);
+    let told = forgiving(&server).set("foo", "bar", Expiry::Never);
+    assert!(matches!(told, Err(Error::Refused { .. })), "{told:?}");
+    server.finish();
+}
+
+pub(super) fn a_get_that_fails_is_a_miss() {
+    for session in misbehaviours("get foo\r\n", &["END\r\n", "SERVER_ERROR out of memory\r\n", "nonsense\r\n"]) {
+        let server = ScriptedServer::start([session]);
+        assert_eq!(forgiving(&server).get("foo"), Ok(None));
+        server.finish();
+    }
+}
+
+pub(super) fn a_delete_that_fails_has_deleted_nothing() {
+    for session in misbehaviours("delete foo\r\n", &["NOT_FOUND\r\n", "SERVER_ERROR out of memory\r\n"]) {
+        let server = ScriptedServer::start([session]);
+        assert_eq!(forgiving(&server).delete("foo"), Ok(false));
+        server.finish();
+    }
+}
+
+/// `key0` to `key9`, each with as many exclamation marks, and their requests.
+fn ten() -> (Vec<(String, String)>, String) {
+    let items: Vec<_> = (0..10).map(|at| (format!("key{at}"), "!".repeat(at))).collect();
+    let request = items.iter().map(|(key, value)| format!("set {key} 0 0 {}\r\n{value}\r\n", value.len())).collect();
+    (items, request)
+}
+
+/// What is known of each of the ten: stored, refused, or whether it may have landed.
+fn told(results: impl IntoIterator<Item = Result<(), Error>>) -> String {
+    let letter = |result| match result {
+        Ok(()) => 's',
+        Err(Error::Refused { .. }) => 'r',
+        Err(error) if error.landed() == Landed::NotSent => 'n',
+        Err(_) => 'u',
+    };
+    results.into_iter().map(letter).collect()
+}
+
+pub(super) fn a_batch_tells_of_each_item_what_became_of_it() {
+    let (items, request) = ten();
+    let nine = "STORED\r\n".repeat(9);
+    let five = format!("{}CLIENT_ERROR Failed\r\n", "STORED\r\n".repeat(5));
+    for (session, expected) in [
+        (Session::new().expect(&request).close(), "uuuuuuuuuu"),
+        (Session::new().expect(&request).send(&nine).close(), "sssssssssu"),
+        (Session::new().expect(&request).send(format!("{nine}STORED\r\n")), "ssssssssss"),
+        // Who knows whether the server has taken the data of what it refused for requests.
+        (Session::new().expect(&request).send(&five).ignore(), "sssssruuuu"),
+    ] {
+        let server = ScriptedServer::start([session]);
+        let client = text_client(&[&server], PATIENT);
+        let stored = client.set_many(&items, Expiry::Never).unwrap();
+        assert_eq!(told(stored.clone()), expected);
+        let failed = expected != "ssssssssss";
+        match stored.all_stored() {
+            Err(Error::MultiStorage { results }) if failed => assert_eq!(told(results.iter().cloned()), expected),
+            all => assert!(all.is_ok() && !failed, "{all:?}"),
+        }
+        drop(client);
+        server.finish();
+    }
+    // What the forgiving client returns is the same.
+    let server = ScriptedServer::start([Session::new().expect(&request).send(&nine).close()]);
+    assert_eq!(told(forgiving(&server).set_many(&items, Expiry::Never).unwrap()), "sssssssssu");
+    server.finish();
+}
+
+pub(super) fn a_mapping_holds_what_was_inserted(on: Kind) {
+    let (_servers, addresses) = on.servers(2);
+    let mapping = Mapping::new(client(&addresses));
+    assert_eq!((mapping.get("foo"), mapping.contains_key("foo")), (Ok(None), Ok(false)));
+    assert_eq!((mapping.len(), mapping.is_empty()), (Ok(0), Ok(true)));
+    mapping.insert("foo", "hello").unwrap();
+    assert_eq!(mapping.get("foo").unwrap().expect("a hit"), "hello");
+    assert_eq!((mapping.contains_key("foo"), mapping.contains_key("qux")), (Ok(true), Ok(false)));
+    (0..9).for_each(|at| mapping.insert(format!("key{at}"), at).unwrap());
+    assert_eq!((mapping.len(), mapping.is_empty()), (Ok(10), Ok(false)));
+    assert_eq!((mapping.remove("foo"), mapping.remove("bar")), (Ok(true), Ok(false)));
+    assert_eq!((mapping.contains_key("foo"), mapping.len()), (Ok(false), Ok(9)));
+    assert!(matches!(mapping.insert("two words", "x"), Err(Error::Key { .. })));
+    assert!(matches!(mapping.get(""), Err(Error::Key { .. })));
+    mapping.client().flush_all().unwrap().all().unwrap();
+    assert_eq!(mapping.get("key1"), Ok(None));
+}
+
+pub(super) fn a_mapping_counts_what_the_servers_that_are_up_hold(on: Kind) {
+    let (mut servers, addresses) = on.servers(2);
+    let mapping = Mapping::new(client(&addresses));
+    (0..20).for_each(|at| mapping.insert(format!("key{at}"), at).unwrap());
+    servers[0].stop();
+    let left = mapping.len().unwrap();
+    assert!((1..20).contains(&left), "{left} of 20");
+    servers[1].stop();
+    assert_eq!((mapping.len(), mapping.contains_key("key1"), mapping.insert("a", "x")), (Ok(0), Ok(false), Ok(())));
+}
+
+pub(super) fn a_mapping_of_a_server_that_misbehaves_is_empty() {
+    let mapping = |server: &ScriptedServer| Mapping::new(text_client(&[server], PATIENT));
+    let replies = ["NOT_STORED\r\n", "EXISTS\r\n", "NOT_FOUND\r\n", "NOT FOUND\r\n"];
+    for session in misbehaviours(SET, &replies) {
+        let server = ScriptedServer::start([session]);
+        assert_eq!(mapping(&server).insert("foo", "bar"), Ok(()));
+        server.finish();
+    }
+    for session in misbehaviours("get foo\r\n", &["END\r\n"]) {
+        let server = ScriptedServer::start([session]);
+        assert_eq!(mapping(&server).get("foo"), Ok(None));
+        server.finish();
+    }
+    for session in misbehaviours("delete foo\r\n", &["NOT_FOUND\r\n"]) {
+        let server = ScriptedServer::start([session]);
+        assert_eq!(mapping(&server).remove("foo"), Ok(false));
+        server.finish();
+    }
+    for session in misbehaviours("stats\r\n", &["END\r\n", "STAT pid 1\r\nEND\r\n"]) {
+        let server = ScriptedServer::start([session]);
+        assert_eq!(mapping(&server).len(), Ok(0));
+        server.finish();
+    }
+}
