@@ -146,7 +146,7 @@ pub fn connection(data: &[u8]) {
     assert!(!connection.is_idle(), "an abandoned connection was offered again");
 }
 
-fn submit(connection: &mut Connection, choice: u8, now: Now, tag: u32) -> Result<(), Error> {
+fn submit(connection: &mut Connection, choice: u8, now: Now, tag: u32) -> Result<u64, Error> {
     connection.speak(if choice & 0x80 == 0 { Dialect::Text } else { Dialect::Meta });
     match choice & 0x7f {
         0..=63 => connection.submit(&Get::new(&[b'a' + choice % 3])?, now, tag),

@@ -5,14 +5,15 @@ mod leg;
 mod trial;
 
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use self::asked::State;
 pub use self::asked::{Asked, Blame, Parts};
+use self::asked::{State, micros};
 pub use self::leg::Leg;
 use crate::command::Command;
 use crate::error::{Error, Landed};
 use crate::few::Few;
+use crate::observer::{Attempt, Event, Outcome, outcome};
 use crate::operation::Operation;
 use crate::reply::Reply;
 use crate::router::Router;
@@ -22,13 +23,13 @@ use crate::time::Now;
 ///
 /// A transport drives it in rounds: it asks all that is open, hears the answers, and calls [`Call::settle`], which
 /// decides whether something has to be asked again. Then [`Call::finish`] makes the output. A blocking transport goes
-/// server by server, with [`Call::legs`]; on shared connections [`converse`](crate::mux::converse) takes the parts of
-/// [`Call::asked`].
+/// server by server, with [`Call::legs`]; on shared connections [`converse`](crate::mux::converse) takes [`Call::parts`].
 ///
 /// A call that is dropped half-way says nothing of the servers it has asked: one that it was to try is tried by the next
 /// call.
 pub struct Call<'r, O: Operation> {
-    rest: O::Rest,
+    /// Until the call is finished.
+    rest: Option<O::Rest>,
     parts: Parts<'r, O::Part>,
 }
 
@@ -48,16 +49,31 @@ impl<'r, O: Operation> Call<'r, O> {
     /// Plans the operation: what is asked, sorted by server.
     #[inline(always)]
     pub fn new(operation: O, router: &'r Router, now: Now) -> Self {
-        let mut parts = Parts { router, now: now.monotonic, asked: Few::None, trials: None };
-        let rest = operation.plan(&mut parts);
-        parts.sort();
-        Self { rest, parts }
+        // Filled where it is: to move it costs as much as to encode a request.
+        let parts = Parts { router, now: now.monotonic, asked: Few::None, trials: None };
+        let mut call = Self { rest: None, parts };
+        call.rest = Some(operation.plan(&mut call.parts));
+        call.parts.sort();
+        call
+    }
+
+    /// All parts, for [`converse`](crate::mux::converse).
+    #[inline]
+    pub fn parts(&mut self) -> &mut Parts<'r, O::Part> {
+        &mut self.parts
     }
 
     /// All parts; those that are open have to be asked in this round.
     #[inline]
     pub fn asked(&mut self) -> &mut [Asked<O::Part>] {
         self.parts.asked.as_mut_slice()
+    }
+
+    /// When this round has begun.
+    #[must_use]
+    #[inline]
+    pub fn begun(&self) -> Instant {
+        self.parts.now
     }
 
     /// What has to be asked in this round, server by server.
@@ -80,16 +96,27 @@ impl<'r, O: Operation> Call<'r, O> {
             Few::One(asked) => is_answered(asked),
             asked => asked.as_slice().iter().all(is_answered),
         };
-        !(all_are && self.parts.router.is_calm()) && self.reconsider(now())
+        !(all_are && self.parts.router.is_quiet()) && self.reconsider(now())
     }
 
-    /// After a round in which not all went well.
+    /// After a round in which not all went well, or that somebody wants to hear of.
     #[cold]
     fn reconsider(&mut self, now: Instant) -> bool {
+        self.observe(now);
         self.parts.now = now;
-        let again = self.asked().iter_mut().fold(false, |again, asked| again | asked.retry());
         self.report();
+        let again = self.asked().iter_mut().fold(false, |again, asked| again | asked.retry());
         self.move_on() | again
+    }
+
+    /// Tells the observer what has come of each request in this round.
+    fn observe(&self, now: Instant) {
+        let Parts { router, asked, now: begun, .. } = &self.parts;
+        let Some(watch) = router.watch() else { return };
+        for asked in asked.as_slice().iter().filter(|asked| !asked.told) {
+            let took = if asked.took > 0 { asked.took } else { micros(now.saturating_duration_since(*begun)) };
+            watch.observer.observe(&asked.event(router, took));
+        }
     }
 
     /// Tells which servers have answered, and then which have not: a server fails behind its last answer.
@@ -97,15 +124,14 @@ impl<'r, O: Operation> Call<'r, O> {
         let Parts { router, now, asked, trials } = &mut self.parts;
         for failures in [false, true] {
             for asked in asked.as_mut_slice().iter_mut().filter(|asked| !asked.told) {
-                let is_up = match (&asked.state, asked.blame) {
-                    (State::Answered, _) => true,
-                    (State::Failed(_), Blame::Server) => false,
-                    _ => continue,
-                };
-                if is_up != failures {
+                let is_up = matches!(asked.state, State::Answered);
+                if is_up == failures {
+                    continue;
+                }
+                asked.told = true;
+                if is_up || asked.blame == Blame::Server {
                     let trial = trials.as_mut().and_then(|trials| trials.take(asked.server));
                     router.report(asked.server, is_up, trial, *now);
-                    asked.told = true;
                 }
             }
         }
@@ -131,41 +157,68 @@ impl<'r, O: Operation> Call<'r, O> {
             }
             let before = self.parts.asked.as_slice().len();
             let moves = asked.moves + 1;
-            let Asked { part, server, replies, state, blame, .. } = asked;
-            let left = O::replan(&self.rest, part, &mut self.parts);
+            let Asked { part, server, state, blame, .. } = asked;
+            let left = match &self.rest {
+                Some(rest) => O::replan(rest, part, &mut self.parts),
+                None => Some(part),
+            };
             for asked in &mut self.parts.asked.as_mut_slice()[before..] {
                 asked.moves = moves;
                 moved = true;
             }
             if let Some(part) = left {
-                let told = true;
-                self.parts.asked.push(Asked { part, server, replies, state, blame, retried: true, told, moves: MOVES });
+                let stays = Asked { blame, told: true, moves: MOVES, ..Asked::new(part, server, state) };
+                self.parts.asked.push(stays);
             }
         }
         self.parts.sort();
         moved
     }
 
-    /// Makes the output.
+    /// Makes the output; once.
     ///
     /// # Errors
     ///
     /// What the operation makes of the failures of its parts.
     #[inline(always)]
-    pub fn finish(mut self) -> Result<O::Output, Error> {
-        let Parts { router, asked, trials, .. } = &mut self.parts;
-        let output = O::merge(self.rest, Outcomes { router, parts: asked.as_mut_slice().iter_mut() });
-        if let (Few::One(Asked { replies: Few::None, state: State::Answered, .. }), None) = (asked, trials) {
-            if !std::mem::needs_drop::<O::Part>() {
-                // Nothing is there to be dropped, which the compiler does not see.
-                std::mem::forget(self.parts);
-            }
+    pub fn finish(&mut self) -> Result<O::Output, Error> {
+        let Parts { router, asked, .. } = &mut self.parts;
+        let Some(rest) = self.rest.take() else { return Err(Error::Closed) };
+        let output = O::merge(rest, Outcomes { router, parts: asked.as_mut_slice().iter_mut() });
+        if let (Few::One(Asked { replies: Few::None, state: State::Answered, .. }), false) =
+            (&*asked, std::mem::needs_drop::<O::Part>())
+        {
+            // Nothing is there to be dropped, which the compiler does not see.
+            std::mem::forget(std::mem::take(asked));
         }
         output
     }
 }
 
 impl<P: Command> Asked<P> {
+    /// What has come of it.
+    fn event<'e>(&'e self, router: &'e Router, took: u32) -> Event<'e> {
+        let (outcome, received) = outcome(self.replies.as_slice(), self.part.keys());
+        let outcome = match &self.state {
+            State::Failed(error) => Outcome::Failed(error),
+            State::Answered | State::Open => outcome,
+        };
+        Event {
+            command: self.part.name(),
+            server: router.server(self.server),
+            outcome,
+            attempt: match self {
+                Self { retried: true, .. } => Attempt::Retry,
+                Self { moves: 1.., .. } => Attempt::Failover,
+                _ => Attempt::First,
+            },
+            sent: self.sent,
+            received,
+            time: Duration::from_micros(took.into()),
+            wait: Duration::from_micros(self.waited.into()),
+        }
+    }
+
     /// Opens the part again, if it may be asked again.
     fn retry(&mut self) -> bool {
         let (State::Failed(error), Blame::Connection) = (&self.state, self.blame) else { return false };
@@ -173,7 +226,7 @@ impl<P: Command> Asked<P> {
         if self.retried || !harmless {
             return false;
         }
-        self.retried = true;
+        (self.retried, self.told, self.took) = (true, false, 0);
         self.replies = Few::None;
         self.state = State::Open;
         true
@@ -196,7 +249,7 @@ impl<'c, P: Command> Iterator for Outcomes<'c, P> {
         let end = match (state, replies.as_slice().last()) {
             (State::Answered, Some(Reply::Refused(line))) => Err(self.router.at(*server, Error::refused(line))),
             (State::Answered, _) => Ok(()),
-            (State::Failed(error), _) => Err(self.router.at(*server, error.clone())),
+            (State::Failed(error), _) => Err(self.router.at(*server, Error::clone(error))),
             (State::Open, _) => Err(Error::Closed),
         };
         let result = part.answer(std::mem::take(replies), end).map_err(|error| self.router.at(*server, error));

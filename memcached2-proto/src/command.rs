@@ -55,6 +55,16 @@ pub trait Command {
     /// The one in `end`, the refusal of the server, or [`Error::Protocol`] for a reply of the wrong kind.
     fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<Self::Response, Error>;
 
+    /// The name of the command, whatever the dialect says: what an [`Observer`](crate::Observer) is told.
+    fn name(&self) -> &'static str {
+        "command"
+    }
+
+    /// How many keys it asks for.
+    fn keys(&self) -> usize {
+        1
+    }
+
     /// Whether asking twice does no harm: true for pure reads only.
     fn repeatable(&self) -> bool {
         false

@@ -145,24 +145,26 @@ impl Connection {
         self.dialect
     }
 
-    /// Encodes a request. The `tag` comes back with its replies; it is the submitter's to choose.
+    /// Encodes a request, and returns how many bytes it has. The `tag` comes back with its replies; it is the submitter's
+    /// to choose.
     ///
     /// # Errors
     ///
     /// When the request cannot be encoded, or the connection has failed; nothing is queued then.
     #[inline]
-    pub fn submit<C: Command + ?Sized>(&mut self, command: &C, now: Now, tag: u32) -> Result<(), Error> {
+    pub fn submit<C: Command + ?Sized>(&mut self, command: &C, now: Now, tag: u32) -> Result<u64, Error> {
         self.queue(command, now, tag, Kind::Asked)
     }
 
     #[inline(always)]
-    fn queue<C: Command + ?Sized>(&mut self, command: &C, now: Now, tag: u32, kind: Kind) -> Result<(), Error> {
+    fn queue<C: Command + ?Sized>(&mut self, command: &C, now: Now, tag: u32, kind: Kind) -> Result<u64, Error> {
         if self.ended || self.quitting || self.failed.is_some() {
             return Err(self.unusable());
         }
         let request = self.sending.outbox().request(command, self.dialect, now, tag)?;
+        let length = request.length;
         self.wait(request, kind);
-        Ok(())
+        Ok(length)
     }
 
     #[cold]

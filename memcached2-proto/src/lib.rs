@@ -78,6 +78,7 @@ mod few;
 mod key;
 mod limits;
 pub mod mux;
+mod observer;
 mod operation;
 mod operations;
 mod options;
@@ -105,6 +106,11 @@ pub use self::faces::{Fetched, Forgive};
 pub use self::few::Few;
 pub use self::key::{Key, KeyProblem};
 pub use self::limits::Limits;
+#[cfg(feature = "metrics")]
+pub use self::observer::Metrics;
+#[cfg(feature = "tracing")]
+pub use self::observer::Tracing;
+pub use self::observer::{Attempt, Event, Observer, Outcome};
 pub use self::operation::{DeleteMany, Every, GetMany, Many, Operation, Placed, RoutedBy, SetMany};
 pub use self::options::Options;
 pub use self::outbox::Outbox;

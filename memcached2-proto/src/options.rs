@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::builder::Builder;
 use crate::command::Dialect;
 use crate::limits::Limits;
+use crate::observer::Observer;
 use crate::pool::PoolLimits;
 use crate::router::{Reconnect, Selection};
 use crate::uri::Server;
@@ -36,6 +37,8 @@ pub struct Options {
     pub selection: Selection,
     /// See [`Options::reconnect`].
     pub reconnect: Reconnect,
+    /// See [`Options::observer`].
+    pub observer: Option<Arc<dyn Observer>>,
     /// See [`Options::shared_connections`].
     pub shared_connections: usize,
     /// See [`Options::dialect`].
@@ -55,6 +58,7 @@ impl Default for Options {
             route_by_prefix: true,
             selection: Selection::Default,
             reconnect: Reconnect::default(),
+            observer: None,
             shared_connections: 1,
             dialect: None,
             pool: PoolLimits::default(),
@@ -144,6 +148,12 @@ options! {
     /// selection says so.
     fn reconnect(self, reconnect: Reconnect) {
         self.reconnect = reconnect;
+    }
+
+    /// Sets who hears of every request and of what came of it; nobody unless set. The features `tracing` and `metrics` each
+    /// have one.
+    fn observer(self, observer: Arc<dyn Observer>) {
+        self.observer = Some(observer);
     }
 
     /// Sets how many connections to each server the tasks of an asynchronous client share; 1 unless set. The blocking

@@ -17,6 +17,7 @@ pub use self::select::Selector;
 pub use self::selection::{Selection, UnknownSelection};
 use crate::error::Error;
 use crate::key::Key;
+use crate::observer::{Observer, Watch};
 use crate::options::Options;
 use crate::uri::Server;
 
@@ -39,8 +40,11 @@ pub struct Router {
     servers: Arc<[Server]>,
     selector: Arc<dyn Selector>,
     prefix: Option<Prefix>,
-    /// Which servers are up, unless all count as up always.
-    health: Option<Arc<Health>>,
+    /// Which servers are up.
+    health: Arc<Health>,
+    observer: Option<Arc<dyn Observer>>,
+    /// Whoever observes, once there is a clock.
+    watch: Option<Watch>,
 }
 
 /// What the client writes before every key.
@@ -61,7 +65,9 @@ impl Router {
     /// A router for `servers`, in this order, by a rule.
     #[must_use]
     pub fn by(servers: Vec<Server>, selection: &Selection) -> Self {
-        Self { selector: selection.selector(&servers), servers: servers.into(), prefix: None, health: None }
+        let selector = selection.selector(&servers);
+        let health = Arc::new(Health::new(&Reconnect::Immediately, servers.len()));
+        Self { servers: servers.into(), selector, prefix: None, health, observer: None, watch: None }
     }
 
     /// A router for the servers that `texts` name, in this order, by the default rule; see [`Server`] for how a server
@@ -82,7 +88,8 @@ impl Router {
     pub fn of(texts: impl IntoIterator<Item = impl AsRef<str>>, options: &Options) -> Result<Self, Error> {
         let servers = texts.into_iter().map(|text| text.as_ref().parse()).collect::<Result<Vec<Server>, _>>()?;
         let mut router = Self::by(servers, &options.selection);
-        router.health = Health::new(&options.reconnect, router.servers.len());
+        router.health = Arc::new(Health::new(&options.reconnect, router.servers.len()));
+        router.observer = options.observer.clone();
         if let Some(bytes) = options.prefix.clone() {
             // As many bytes as a prefix has must be allowed in a key, and leave room for one more.
             Key::new(&[&bytes[..], b"k"].concat())?;
@@ -91,12 +98,25 @@ impl Router {
         Ok(router)
     }
 
-    /// The same servers, all of them up, and another number that chance is drawn from: a client's own, so that not all
-    /// clients come back to a server at once.
+    /// The same servers, all of them up, for one client: with a number that chance is drawn from, so that not all clients
+    /// come back to a server at once, and a clock for its [observer](crate::Observer), if it has one.
     #[must_use]
-    pub fn seeded(mut self, seed: u64) -> Self {
-        self.health = self.health.map(|health| health.seeded(seed));
+    pub fn of_client(mut self, seed: u64, clock: fn() -> Instant) -> Self {
+        self.health = Arc::new(self.health.of_client(seed, self.observer.is_some()));
+        self.watch = self.observer.clone().map(|observer| Watch { observer, clock });
         self
+    }
+
+    /// Whoever observes.
+    #[inline(always)]
+    pub(crate) fn watch(&self) -> Option<&Watch> {
+        self.watch.as_ref()
+    }
+
+    /// Whether every server counts as up and nobody observes, so that nothing has to be looked up or told.
+    #[inline(always)]
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.health.is_quiet()
     }
 
     /// How many bytes are written before every key.
@@ -133,15 +153,14 @@ impl Router {
         }
     }
 
-    /// Whether every server counts as up, so that nothing has to be looked up.
-    #[inline(always)]
+    /// Whether every server counts as up.
     pub(crate) fn is_calm(&self) -> bool {
-        self.health.as_ref().is_none_or(|health| health.is_calm())
+        self.health.is_calm()
     }
 
     /// Whether servers can count as down.
     pub(crate) fn has_health(&self) -> bool {
-        self.health.is_some()
+        self.health.is_kept()
     }
 
     /// The server of a key among those that are up, whose retry is due, or that `is_mine` names by their places.
@@ -151,8 +170,7 @@ impl Router {
         now: Instant,
         is_mine: &dyn Fn(usize) -> bool,
     ) -> Result<ServerId, Error> {
-        let Some(health) = &self.health else { return self.route(key) };
-        match self.route_among(key, &|place| is_mine(place) || health.is_open(place, now)) {
+        match self.route_among(key, &|place| is_mine(place) || self.health.is_open(place, now)) {
             // There is only this one: its name says more.
             Err(Error::NoServers) if self.servers.len() == 1 => Err(self.at(ServerId(0), Error::Down { server: None })),
             routed => routed,
@@ -162,30 +180,25 @@ impl Router {
     /// Asks for a server: `None` when it must be left alone; a number when it counts as down, and whoever asked is the
     /// one that tries it.
     pub(crate) fn claim(&self, id: ServerId, now: Instant) -> Option<Option<u64>> {
-        self.health.as_ref().map_or(Some(None), |health| health.claim(id.index(), now))
+        self.health.claim(id.index(), now)
     }
 
     /// Gives the trial of a server back, of which nothing was learnt.
     pub(crate) fn release(&self, id: ServerId, trial: u64) {
-        if let Some(health) = &self.health {
-            health.release(id.index(), trial);
-        }
+        self.health.release(id.index(), trial);
     }
 
     /// Hears what came of asking a server, and whether that was to try it.
     pub(crate) fn report(&self, id: ServerId, is_up: bool, trial: Option<u64>, now: Instant) {
-        match &self.health {
-            Some(health) if is_up => health.succeeded(id.index()),
-            Some(health) => health.failed(id.index(), trial, now),
-            None => {}
+        match is_up {
+            true => self.health.succeeded(id.index()),
+            false => self.health.failed(id.index(), trial, now),
         }
     }
 
     /// Hears that a server has fallen silent while nobody waited for it any more.
     pub(crate) fn report_silence(&self, id: ServerId, now: Instant) {
-        if let Some(health) = &self.health {
-            health.fell_silent(id.index(), now);
-        }
+        self.health.fell_silent(id.index(), now);
     }
 
     /// The server of a key among those that are up, by their places.

@@ -83,7 +83,7 @@ impl Client {
     }
 
     fn make(router: Router, options: &Options) -> Self {
-        let router = router.seeded(RandomState::new().hash_one(()));
+        let router = router.of_client(RandomState::new().hash_one(()), Instant::now);
         let stations = router.servers().iter().map(|server| Station::new(options.towards(server))).collect();
         Self { shared: Arc::new(Shared { router, stations }) }
     }
@@ -112,9 +112,10 @@ impl Client {
         let mut patience = Patience::new(started, Duration::ZERO);
         let mut call = Call::new(operation, &shared.router, now);
         loop {
+            let begun = call.begun();
             let mut legs = call.legs();
             if let Some(leg) = legs.next() {
-                shared.round(leg, &mut legs, now, &mut patience);
+                shared.round(leg, &mut legs, (now, begun), &mut patience);
             }
             drop(legs);
             if !call.settle(Instant::now) {
@@ -134,12 +135,12 @@ impl Shared {
         &self,
         mut leg: Leg<'c, P>,
         others: &mut impl Iterator<Item = Leg<'c, P>>,
-        now: Now,
+        (now, begun): (Now, Instant),
         patience: &mut Patience,
     ) {
         let asked = self.ask(&mut leg, now, patience);
         if let Some(next) = others.next() {
-            return self.others(leg, asked, next, others, now, patience);
+            return self.others((leg, asked), next, others, (now, begun), patience);
         }
         match asked {
             Ok(mut lease) => match lease.link().converse(&mut leg, patience) {
@@ -154,11 +155,10 @@ impl Shared {
     #[cold]
     fn others<'c, P: Command + 'c>(
         &self,
-        first: Leg<'c, P>,
-        asked: Result<Lease<'_>, Error>,
+        (first, asked): (Leg<'c, P>, Result<Lease<'_>, Error>),
         second: Leg<'c, P>,
         others: &mut impl Iterator<Item = Leg<'c, P>>,
-        now: Now,
+        (now, begun): (Now, Instant),
         patience: &mut Patience,
     ) {
         let mut under_way = Vec::new();
@@ -183,8 +183,14 @@ impl Shared {
                 };
                 match heard {
                     Ok(false) => under_way.push((leg, lease, patience)),
-                    Ok(true) => lease.checkin(now),
-                    Err(error) => leg.fail_on(&mut lease.link().connection, &error),
+                    Ok(true) => {
+                        leg.ended(begun.elapsed());
+                        lease.checkin(now);
+                    }
+                    Err(error) => {
+                        leg.fail_on(&mut lease.link().connection, &error);
+                        leg.ended(begun.elapsed());
+                    }
                 }
             }
         }
@@ -194,6 +200,9 @@ impl Shared {
     #[inline(always)]
     fn ask<P: Command>(&self, leg: &mut Leg<'_, P>, now: Now, patience: &mut Patience) -> Result<Lease<'_>, Error> {
         let mut lease = self.checkout(leg.server(), leg.is_retry(), now, patience)?;
+        if let Some(waited) = patience.take_waited() {
+            leg.waited(waited);
+        }
         leg.submit(&mut lease.link().connection, now);
         match lease.link().write(patience) {
             Ok(()) => Ok(lease),
@@ -239,7 +248,9 @@ impl Shared {
     fn open<'s>(&self, id: ServerId, mut lease: Lease<'s>, patience: &mut Patience) -> Result<Lease<'s>, Error> {
         let server = self.router.server(id).ok_or(Error::NoServers)?;
         let options = &lease.station.options;
+        let begun = Instant::now();
         let stream = Stream::connect(server.address(), options, patience)?;
+        patience.waited_since(begun);
         lease.link = Some(Box::new(Link { stream, connection: Connection::with_options(options) }));
         Ok(lease)
     }
@@ -352,9 +363,11 @@ impl Station {
         patience: &mut Patience,
     ) -> Result<MutexGuard<'p, Pool<Box<Link>>>, Error> {
         let left = patience.left()?;
+        let begun = Instant::now();
         pool.wait();
         let (mut pool, _) = self.freed.wait_timeout(pool, left).unwrap_or_else(PoisonError::into_inner);
         pool.waited();
+        patience.waited_since(begun);
         Ok(pool)
     }
 }

@@ -22,6 +22,8 @@ pub(crate) struct Patience {
     /// Whether anything so far can have taken time. Until then the socket's own timeouts, set to the whole of it once,
     /// are right, and neither the clock nor the socket has to be asked.
     spent: bool,
+    /// How many microseconds a connection was waited for.
+    waited: u32,
 }
 
 /// The timeout of a socket may be this much longer than what is left: setting it is a system call.
@@ -33,7 +35,7 @@ const SMALL: usize = 4 * 1024;
 
 impl Patience {
     pub(crate) fn new(started: Instant, timeout: Duration) -> Self {
-        Self { started, timeout, spent: false }
+        Self { started, timeout, spent: false, waited: 0 }
     }
 
     /// Sets how long the whole of it may take: some servers are given more time than others.
@@ -45,6 +47,25 @@ impl Patience {
     /// Says that time has gone by.
     pub(crate) fn spent(&mut self) {
         self.spent = true;
+    }
+
+    /// Notes that a connection was waited for.
+    pub(crate) fn waited_since(&mut self, begun: Instant) {
+        let waited = u32::try_from(begun.elapsed().as_micros()).unwrap_or(u32::MAX);
+        self.waited = self.waited.saturating_add(waited);
+    }
+
+    /// How long the connection was waited for that there is now, if it was.
+    #[inline(always)]
+    pub(crate) fn take_waited(&mut self) -> Option<Duration> {
+        // Whoever has waited has spent time.
+        if self.spent { self.reset_waited() } else { None }
+    }
+
+    #[cold]
+    fn reset_waited(&mut self) -> Option<Duration> {
+        let waited = std::mem::take(&mut self.waited);
+        (waited > 0).then(|| Duration::from_micros(waited.into()))
     }
 
     /// How much is left, which is never zero.

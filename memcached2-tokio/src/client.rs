@@ -64,7 +64,7 @@ impl Client {
     }
 
     fn make(router: Router, options: &Options) -> Self {
-        let router = router.seeded(RandomState::new().hash_one(()));
+        let router = router.of_client(RandomState::new().hash_one(()), Instant::now);
         Self { shared: Arc::new(Switchboard::new(router, options)) }
     }
 
@@ -94,7 +94,7 @@ impl Client {
         let now = Now::new(Instant::now(), SystemTime::now);
         let mut call = Call::new(operation, shared.router(), now);
         loop {
-            converse(call.asked(), now, |server, ended| self.connection(server, ended, now)).await;
+            converse(call.parts(), now, |server, ended| self.connection(server, ended, now)).await;
             if !call.settle(Instant::now) {
                 return call.finish();
             }

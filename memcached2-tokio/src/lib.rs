@@ -30,9 +30,13 @@ mod faces;
 mod stream;
 
 pub use memcached2_proto as proto;
+#[cfg(feature = "metrics")]
+pub use memcached2_proto::Metrics;
+#[cfg(feature = "tracing")]
+pub use memcached2_proto::Tracing;
 pub use memcached2_proto::{
-    Builder, Bytes, Data, Error, Expiry, FromValue, Landed, Many, Operation, Options, Reconnect, Selection, ToValue,
-    Value,
+    Builder, Bytes, Data, Error, Event, Expiry, FromValue, Landed, Many, Observer, Operation, Options, Outcome,
+    Reconnect, Selection, ToValue, Value,
 };
 
 pub use self::client::Client;

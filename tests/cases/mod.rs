@@ -13,6 +13,7 @@ mod get;
 mod health;
 mod many;
 mod noreply;
+mod observer;
 mod restart;
 mod scripted;
 mod servers;
@@ -137,6 +138,10 @@ mod run {
                 a_mapping_holds_what_was_inserted,
                 a_mapping_counts_what_the_servers_that_are_up_hold,
             ]
+            observer: [
+                an_observer_hears_of_every_request,
+                an_observer_hears_of_each_server,
+            ]
             stats: [
                 every_server_tells_its_counters,
                 a_server_tells_its_settings,
@@ -215,6 +220,9 @@ mod run {
                 a_delete_that_fails_has_deleted_nothing,
                 a_batch_tells_of_each_item_what_became_of_it,
                 a_mapping_of_a_server_that_misbehaves_is_empty,
+            ]
+            observer: [
+                an_observer_hears_of_a_read_that_is_repeated,
             ]
             failure: [
                 a_stalled_server_costs_one_deadline,

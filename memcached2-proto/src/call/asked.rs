@@ -1,7 +1,7 @@
 //! The parts of a call: what is asked, of whom, and what became of it.
 
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::trial::Trials;
 use crate::error::{Error, Landed};
@@ -41,17 +41,20 @@ impl<'r, P> Parts<'r, P> {
     /// Those of [`Router::route`]; [`Error::NoServers`] also when none that may have the key is up.
     #[inline(always)]
     pub fn assign(&mut self, key: Key<'_>) -> Result<ServerId, Error> {
-        match self.router.is_calm() {
+        match self.router.is_quiet() {
             true => self.router.route(key),
             false => self.assign_among(key),
         }
     }
 
-    /// While some server is down.
+    /// While some server may be down.
     #[cold]
     fn assign_among(&mut self, key: Key<'_>) -> Result<ServerId, Error> {
         /// Another call may be the one that tries a server: so many such servers are passed over.
         const TRIES: usize = 4;
+        if self.router.is_calm() {
+            return self.router.route(key);
+        }
         for _ in 0..TRIES {
             let is_mine = |place| self.trials.as_ref().is_some_and(|trials| trials.holds(place));
             let server = self.router.route_open(key, self.now, &is_mine)?;
@@ -90,7 +93,7 @@ impl<'r, P> Parts<'r, P> {
 
     #[cold]
     fn push_failed(&mut self, server: ServerId, error: Error, part: P) {
-        self.asked.push(Asked::new(part, server, State::Failed(error)));
+        self.asked.push(Asked::new(part, server, State::Failed(Box::new(error))));
     }
 
     /// Whether a server may be asked: it is up, or this call is the one that tries it.
@@ -105,11 +108,24 @@ impl<'r, P> Parts<'r, P> {
         true
     }
 
+    /// Notes how long a part took of which others in the round may take longer, if anybody wants to know.
+    pub(crate) fn stamp(&mut self, at: usize) {
+        if let (Some(watch), Some(asked)) = (self.router.watch(), self.asked.as_mut_slice().get_mut(at)) {
+            asked.took = micros((watch.clock)().saturating_duration_since(self.now));
+        }
+    }
+
     /// Makes room for so many parts.
     pub fn reserve(&mut self, parts: usize) {
         if parts > 1 && matches!(self.asked, Few::None) {
             self.asked = Few::Many(Vec::with_capacity(parts));
         }
+    }
+
+    /// All parts.
+    #[inline(always)]
+    pub(crate) fn asked(&mut self) -> &mut [Asked<P>] {
+        self.asked.as_mut_slice()
     }
 
     /// Puts parts for the same server side by side.
@@ -135,13 +151,24 @@ pub struct Asked<P> {
     pub(super) told: bool,
     /// How many servers it has moved on from.
     pub(super) moves: u8,
+    /// For whoever observes: how many bytes the request has, the microseconds that its connection was waited for, and those
+    /// that all of it took, if that is less than the round.
+    pub(super) sent: u64,
+    pub(super) waited: u32,
+    pub(super) took: u32,
 }
 
 #[derive(Debug)]
 pub(super) enum State {
     Open,
     Answered,
-    Failed(Error),
+    /// Boxed, since a part is moved a few times, and few fail.
+    Failed(Box<Error>),
+}
+
+/// As many microseconds as fit, and at least one.
+pub(super) fn micros(time: Duration) -> u32 {
+    u32::try_from(time.as_micros()).unwrap_or(u32::MAX).max(1)
 }
 
 /// What a failure speaks against.
@@ -170,8 +197,20 @@ impl Blame {
 
 impl<P> Asked<P> {
     #[inline(always)]
-    fn new(part: P, server: ServerId, state: State) -> Self {
-        Self { part, server, replies: Few::None, state, blame: Blame::Nobody, retried: false, told: false, moves: 0 }
+    pub(super) fn new(part: P, server: ServerId, state: State) -> Self {
+        Self {
+            part,
+            server,
+            replies: Few::None,
+            state,
+            blame: Blame::Nobody,
+            retried: false,
+            told: false,
+            moves: 0,
+            sent: 0,
+            waited: 0,
+            took: 0,
+        }
     }
 
     /// The command.
@@ -211,9 +250,15 @@ impl<P> Asked<P> {
         }
     }
 
+    /// Notes how many bytes the request has.
+    #[inline]
+    pub(crate) fn sent(&mut self, length: u64) {
+        self.sent = length;
+    }
+
     /// Ends the part with an error, and says what that speaks against.
     pub fn fail(&mut self, error: Error, blame: Blame) {
-        (self.state, self.blame) = (State::Failed(error), blame);
+        (self.state, self.blame) = (State::Failed(Box::new(error)), blame);
     }
 }
 
@@ -223,6 +268,13 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::command::Get;
+
+    #[test]
+    fn a_part_is_small() {
+        // What is larger than 128 bytes is moved by a call of a function.
+        assert!(size_of::<Asked<Get<'_>>>() <= 120, "{}", size_of::<Asked<Get<'_>>>());
+    }
 
     #[test]
     fn a_request_that_was_not_sent_in_time_says_nothing_about_its_server() {

@@ -1,6 +1,8 @@
 //! What a blocking transport asks on one connection.
 
-use super::asked::{Asked, Blame};
+use super::asked::{Asked, Blame, micros};
+use std::time::Duration;
+
 use crate::command::Command;
 use crate::connection::Connection;
 use crate::error::{Error, Landed};
@@ -67,6 +69,19 @@ impl<'c, P> Leg<'c, P> {
         self.fail(error);
     }
 
+    /// Notes how long the connection was waited for, for whoever observes.
+    #[cold]
+    pub fn waited(&mut self, time: Duration) {
+        self.asked.iter_mut().filter(|asked| asked.is_open()).for_each(|asked| asked.waited = micros(time));
+    }
+
+    /// Notes how long it took to hear it all, from [`Call::begun`](crate::Call::begun) on, for whoever observes: another leg
+    /// may take longer.
+    pub fn ended(&mut self, took: Duration) {
+        let took = micros(took);
+        self.asked.iter_mut().filter(|asked| !asked.told).for_each(|asked| asked.took = took);
+    }
+
     /// Whether nothing is left to be heard.
     #[must_use]
     #[inline]
@@ -85,6 +100,7 @@ impl<'c, P> Leg<'c, P> {
             let Some((tag, reply, last)) = connection.next_reply()? else { return Ok(false) };
             if let Some(asked) = self.asked.get_mut(tag as usize) {
                 asked.hear(reply, last);
+                if last {}
             }
             self.open -= usize::from(last);
         }
@@ -100,10 +116,13 @@ impl<P: Command> Leg<'_, P> {
             if asked.is_open() {
                 // More parts than 32 bits can count do not fit the memory.
                 let tag = u32::try_from(tag).unwrap_or(u32::MAX);
-                if let Err(error) = connection.submit(&asked.part, now, tag) {
-                    let blame = Blame::of(&error);
-                    asked.fail(error, blame);
-                    self.open -= 1;
+                match connection.submit(&asked.part, now, tag) {
+                    Ok(length) => asked.sent(length),
+                    Err(error) => {
+                        let blame = Blame::of(&error);
+                        asked.fail(error, blame);
+                        self.open -= 1;
+                    }
                 }
             }
         }

@@ -17,6 +17,10 @@ pub struct Version;
 impl Command for Version {
     type Response = VersionText;
 
+    fn name(&self) -> &'static str {
+        "version"
+    }
+
     fn encode(&self, _: Dialect, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
         out.put(b"version\r\n");
         Ok(Shape::Version)
@@ -80,6 +84,10 @@ impl HasNoReply for FlushAll {
 impl Command for FlushAll {
     type Response = ();
 
+    fn name(&self) -> &'static str {
+        "flush_all"
+    }
+
     fn encode(&self, _: Dialect, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
         self.put(b"\r\n", now, out)?;
         Ok(Shape::Ok)
@@ -111,6 +119,10 @@ impl HasNoReply for Verbosity {
 
 impl Command for Verbosity {
     type Response = ();
+
+    fn name(&self) -> &'static str {
+        "verbosity"
+    }
 
     fn encode(&self, _: Dialect, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
         self.put(b"\r\n", out);

@@ -47,6 +47,10 @@ impl HasNoReply for Delete<'_> {
 impl Command for Delete<'_> {
     type Response = bool;
 
+    fn name(&self) -> &'static str {
+        "delete"
+    }
+
     fn encode(&self, _: Dialect, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
         out.put(b"delete ");
         out.put_key(self.key);
@@ -83,7 +87,7 @@ impl<'k> Arith<'k> {
     ///
     /// [`Error::Key`] when `key` is none.
     pub fn incr<K: AsRef<[u8]> + ?Sized>(key: &'k K, by: u64) -> Result<Self, Error> {
-        Ok(Self { verb: "incr ", key: Key::new(key)?, by })
+        Ok(Self { verb: "incr", key: Key::new(key)?, by })
     }
 
     /// Takes `by` from the number of `key`.
@@ -92,7 +96,7 @@ impl<'k> Arith<'k> {
     ///
     /// [`Error::Key`] when `key` is none.
     pub fn decr<K: AsRef<[u8]> + ?Sized>(key: &'k K, by: u64) -> Result<Self, Error> {
-        Ok(Self { verb: "decr ", key: Key::new(key)?, by })
+        Ok(Self { verb: "decr", key: Key::new(key)?, by })
     }
 }
 
@@ -105,6 +109,7 @@ impl Keyed for Arith<'_> {
 impl Arith<'_> {
     fn put(&self, tail: &[u8], out: &mut Outbox) {
         out.put(self.verb.as_bytes());
+        out.put(b" ");
         out.put_key(self.key);
         out.put(b" ");
         out.put_number(self.by);
@@ -121,6 +126,10 @@ impl HasNoReply for Arith<'_> {
 
 impl Command for Arith<'_> {
     type Response = Option<u64>;
+
+    fn name(&self) -> &'static str {
+        self.verb
+    }
 
     fn encode(&self, _: Dialect, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
         self.put(b"\r\n", out);
@@ -180,6 +189,10 @@ impl HasNoReply for Touch<'_> {
 
 impl Command for Touch<'_> {
     type Response = bool;
+
+    fn name(&self) -> &'static str {
+        "touch"
+    }
 
     fn encode(&self, _: Dialect, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
         self.put(b"\r\n", now, out)?;

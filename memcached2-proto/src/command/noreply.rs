@@ -50,6 +50,10 @@ impl<C: HasNoReply + Keyed> Keyed for NoReply<C> {
 impl<C: HasNoReply> Command for NoReply<C> {
     type Response = ();
 
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
     fn encode(&self, dialect: Dialect, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
         if C::DATA && dialect == Dialect::Text {
             return self.0.encode(dialect, now, out);

@@ -53,6 +53,10 @@ impl Keyed for Get<'_> {
 impl Command for Get<'_> {
     type Response = Option<Value>;
 
+    fn name(&self) -> &'static str {
+        "get"
+    }
+
     #[inline(always)]
     fn encode(&self, dialect: Dialect, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
         Ok(match dialect {
@@ -128,6 +132,10 @@ impl Keyed for Gets<'_> {
 impl Command for Gets<'_> {
     type Response = Option<Value>;
 
+    fn name(&self) -> &'static str {
+        self.fetch.verb()
+    }
+
     fn encode(&self, dialect: Dialect, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
         Ok(match dialect {
             Dialect::Text => {
@@ -172,15 +180,21 @@ fn found(replies: Few<Reply>, end: Result<(), Error>) -> Result<Option<Value>, E
 }
 
 impl Fetch {
+    fn verb(self) -> &'static str {
+        match (self.touch, self.cas) {
+            (None, false) => "get",
+            (None, true) => "gets",
+            (Some(_), false) => "gat",
+            (Some(_), true) => "gats",
+        }
+    }
+
     /// Appends the verb and what comes before the keys.
     fn begin(self, now: Now, out: &mut Outbox) -> Result<(), Error> {
-        match (self.touch, self.cas) {
-            (None, false) => out.put(b"get"),
-            (None, true) => out.put(b"gets"),
-            (Some(expiry), cas) => {
-                out.put(if cas { b"gats " } else { b"gat " });
-                out.put_signed(expiry.exptime(now)?);
-            }
+        out.put(self.verb().as_bytes());
+        if let Some(expiry) = self.touch {
+            out.put(b" ");
+            out.put_signed(expiry.exptime(now)?);
         }
         Ok(())
     }
@@ -258,6 +272,14 @@ impl<'k> GetPart<'k> {
 
 impl Command for GetPart<'_> {
     type Response = (Few<Reply>, Result<(), Error>);
+
+    fn name(&self) -> &'static str {
+        self.fetch.verb()
+    }
+
+    fn keys(&self) -> usize {
+        self.keys.len()
+    }
 
     /// Always text: one `get` for many keys is answered in few packets, and costs less than an `mg` for each.
     fn encode(&self, _: Dialect, now: Now, out: &mut Outbox) -> Result<Shape, Error> {

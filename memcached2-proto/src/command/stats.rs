@@ -90,6 +90,10 @@ impl Stats<Vec<PrefixCount>> {
 impl<R> Command for Stats<R> {
     type Response = R;
 
+    fn name(&self) -> &'static str {
+        self.request.trim_end()
+    }
+
     fn encode(&self, _: Dialect, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
         out.put(self.request.as_bytes());
         Ok(self.shape)
@@ -115,6 +119,10 @@ pub struct StatsReset;
 impl Command for StatsReset {
     type Response = ();
 
+    fn name(&self) -> &'static str {
+        "stats reset"
+    }
+
     fn encode(&self, _: Dialect, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
         out.put(b"stats reset\r\n");
         Ok(Shape::Reset)
@@ -134,6 +142,10 @@ pub struct StatsDetail(pub bool);
 
 impl Command for StatsDetail {
     type Response = ();
+
+    fn name(&self) -> &'static str {
+        "stats detail"
+    }
 
     fn encode(&self, _: Dialect, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
         out.put(if self.0 { b"stats detail on\r\n" } else { b"stats detail off\r\n" });
@@ -157,6 +169,10 @@ pub struct CacheDump {
 
 impl Command for CacheDump {
     type Response = Vec<DumpedItem>;
+
+    fn name(&self) -> &'static str {
+        "stats cachedump"
+    }
 
     fn encode(&self, _: Dialect, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
         out.put(b"stats cachedump ");

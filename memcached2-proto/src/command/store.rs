@@ -195,6 +195,17 @@ impl HasNoReply for Store<'_, '_> {
 impl Command for Store<'_, '_> {
     type Response = ();
 
+    fn name(&self) -> &'static str {
+        match self.verb {
+            Verb::Set => "set",
+            Verb::Add => "add",
+            Verb::Replace => "replace",
+            Verb::Append => "append",
+            Verb::Prepend => "prepend",
+            Verb::Cas(_) => "cas",
+        }
+    }
+
     #[inline]
     fn encode(&self, _: Dialect, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
         self.put(b"\r\n", now, out)?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::{Mux, NotSubmitted};
-use crate::call::{Asked, Blame};
+use crate::call::{Asked, Blame, Parts};
 use crate::command::Command;
 use crate::error::Error;
 use crate::router::ServerId;
@@ -18,19 +18,19 @@ use crate::time::Now;
 /// since the connection's driver connects.
 /// Nothing happens until the future is polled. When it is dropped, what was asked is forgotten: the replies are read
 /// and thrown away, and nobody else on the connections notices.
-pub fn converse<P, F>(asked: &mut [Asked<P>], now: Now, connect: F) -> Converse<'_, P, F>
+pub fn converse<'c, 'r, P, F>(parts: &'c mut Parts<'r, P>, now: Now, connect: F) -> Converse<'c, 'r, P, F>
 where
     P: Command,
     F: FnMut(ServerId, bool) -> Result<Arc<Mux>, Error>,
 {
-    Converse { asked, now, connect, only: None, lanes: Vec::new() }
+    Converse { parts, now, connect, only: None, lanes: Vec::new() }
 }
 
 /// The future of [`converse`].
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
-pub struct Converse<'c, P, F> {
-    asked: &'c mut [Asked<P>],
+pub struct Converse<'c, 'r, P, F> {
+    parts: &'c mut Parts<'r, P>,
     now: Now,
     connect: F,
     /// The only part, while it is under way: most calls have one, and need no lanes.
@@ -77,9 +77,9 @@ fn cut<P>(asked: &[Asked<P>]) -> Vec<Lane> {
 }
 
 // Nothing in it is ever pinned.
-impl<P, F> Unpin for Converse<'_, P, F> {}
+impl<P, F> Unpin for Converse<'_, '_, P, F> {}
 
-impl<P, F> Future for Converse<'_, P, F>
+impl<P, F> Future for Converse<'_, '_, P, F>
 where
     P: Command,
     F: FnMut(ServerId, bool) -> Result<Arc<Mux>, Error>,
@@ -88,27 +88,30 @@ where
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        match self.asked {
+        match self.parts.asked() {
             [_] => self.poll_only(cx),
             _ => self.poll_lanes(cx),
         }
     }
 }
 
-impl<P, F> Converse<'_, P, F>
+impl<P, F> Converse<'_, '_, P, F>
 where
     P: Command,
     F: FnMut(ServerId, bool) -> Result<Arc<Mux>, Error>,
 {
     #[inline]
     fn poll_only(&mut self, cx: &Context<'_>) -> Poll<()> {
-        let [asked] = &mut *self.asked else { return Poll::Ready(()) };
+        let [asked] = self.parts.asked() else { return Poll::Ready(()) };
         if self.only.is_none() {
             if !asked.is_open() {
                 return Poll::Ready(());
             }
             match submit(asked, self.now, &mut self.connect) {
-                Ok((mux, slot, _)) => self.only = Some((mux, slot)),
+                Ok((mux, slot, length)) => {
+                    asked.sent(length);
+                    self.only = Some((mux, slot));
+                }
                 Err((error, blame)) => {
                     asked.fail(error, blame);
                     return Poll::Ready(());
@@ -126,14 +129,14 @@ where
     }
 
     fn poll_lanes(&mut self, cx: &Context<'_>) -> Poll<()> {
-        let Self { asked, now, connect, lanes, .. } = self;
+        let Self { parts, now, connect, lanes, .. } = self;
         if lanes.is_empty() {
-            *lanes = cut(asked);
+            *lanes = cut(parts.asked());
         }
         let mut pending = false;
         for lane in lanes {
-            while lane.hear(asked, cx) == Poll::Ready(true) {
-                lane.submit(asked, *now, connect);
+            while lane.hear(parts, cx) == Poll::Ready(true) {
+                lane.submit(parts.asked(), *now, connect);
             }
             pending |= lane.is_under_way();
         }
@@ -147,11 +150,12 @@ impl Lane {
     }
 
     /// Takes the answers that have come; `Ready` when all have, and whether there is more to be asked.
-    fn hear<P>(&mut self, asked: &mut [Asked<P>], cx: &Context<'_>) -> Poll<bool> {
+    fn hear<P>(&mut self, parts: &mut Parts<'_, P>, cx: &Context<'_>) -> Poll<bool> {
         while let Some(UnderWay { mux, slot, at }) = self.under_way.get(self.heard) {
             let Poll::Ready(outcome) = mux.poll(*slot, cx) else { return Poll::Pending };
             self.late |= matches!(&outcome.end, Err(failure) if matches!(failure.error, Error::Timeout { .. }));
-            asked[*at].conclude(outcome);
+            parts.asked()[*at].conclude(outcome);
+            parts.stamp(*at);
             self.heard += 1;
         }
         Poll::Ready(!self.next.is_empty())
@@ -179,6 +183,7 @@ impl Lane {
             match submitted {
                 Err((error, blame)) => asked.fail(error, blame),
                 Ok((mux, slot, length)) => {
+                    asked.sent(length);
                     self.under_way.push(UnderWay { mux, slot, at });
                     count += 1;
                     bytes += length;
@@ -213,7 +218,7 @@ fn submit<P: Command>(
     Err((last, blame))
 }
 
-impl<P, F> Drop for Converse<'_, P, F> {
+impl<P, F> Drop for Converse<'_, '_, P, F> {
     fn drop(&mut self) {
         if let Some((mux, slot)) = &self.only {
             mux.forget(*slot);

@@ -395,6 +395,10 @@ fn in_order<C: Command>(count: usize, outcomes: Outcomes<'_, Placed<C>>) -> Many
 impl<C: Command> Command for Placed<C> {
     type Response = C::Response;
 
+    fn name(&self) -> &'static str {
+        self.command.name()
+    }
+
     fn encode(&self, dialect: Dialect, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
         self.command.encode(dialect, now, out)
     }

@@ -82,7 +82,9 @@ pub(super) struct Health {
     /// What chance is drawn from.
     seed: u64,
     servers: Box<[Mutex<Option<Fall>>]>,
-    /// How many servers are down: while that is none, nothing has to be looked up.
+    /// How many servers are down, and one more if somebody observes: while that is none, nothing has to be looked up.
+    attention: AtomicUsize,
+    /// How many servers are down.
     down: AtomicUsize,
 }
 
@@ -100,24 +102,30 @@ struct Fall {
 }
 
 impl Health {
-    /// All of so many servers are up; `None` when a rule never takes one for down.
-    pub(super) fn new(rule: &Reconnect, servers: usize) -> Option<Arc<Self>> {
-        let is_kept = !matches!(rule, Reconnect::Immediately);
-        is_kept.then(|| Arc::new(Self::with_seed(rule.clone(), servers, 0)))
-    }
-
-    /// All servers are up, and chance is drawn from another number.
-    pub(super) fn seeded(&self, seed: u64) -> Arc<Self> {
-        Arc::new(Self::with_seed(self.rule.clone(), self.servers.len(), seed))
-    }
-
-    fn with_seed(rule: Reconnect, servers: usize, seed: u64) -> Self {
+    /// All of so many servers are up.
+    pub(super) fn new(rule: &Reconnect, servers: usize) -> Self {
         let servers = (0..servers).map(|_| Mutex::new(None)).collect();
-        Self { rule, seed, servers, down: AtomicUsize::new(0) }
+        Self { rule: rule.clone(), seed: 0, servers, attention: AtomicUsize::new(0), down: AtomicUsize::new(0) }
+    }
+
+    /// All servers are up; chance is drawn from another number, and somebody may observe.
+    pub(super) fn of_client(&self, seed: u64, is_observed: bool) -> Self {
+        let attention = AtomicUsize::new(usize::from(is_observed));
+        Self { seed, attention, ..Self::new(&self.rule, self.servers.len()) }
+    }
+
+    /// Whether servers can count as down.
+    pub(super) fn is_kept(&self) -> bool {
+        !matches!(self.rule, Reconnect::Immediately)
+    }
+
+    /// Whether all servers are up, and nobody observes.
+    #[inline(always)]
+    pub(super) fn is_quiet(&self) -> bool {
+        self.attention.load(Ordering::Acquire) == 0
     }
 
     /// Whether all servers are up.
-    #[inline(always)]
     pub(super) fn is_calm(&self) -> bool {
         self.down.load(Ordering::Acquire) == 0
     }
@@ -153,14 +161,16 @@ impl Health {
     pub(super) fn succeeded(&self, place: usize) {
         if !self.is_calm() && self.lock(place).is_some_and(|mut fall| fall.take().is_some()) {
             self.down.fetch_sub(1, Ordering::AcqRel);
+            self.attention.fetch_sub(1, Ordering::AcqRel);
         }
     }
 
     /// A call had no answer from a server; `trial` is its number if the call was to try it.
     pub(super) fn failed(&self, place: usize, trial: Option<u64>, now: Instant) {
-        let Some(mut fall) = self.lock(place) else { return };
+        let (Some(mut fall), true) = (self.lock(place), self.is_kept()) else { return };
         let (failures, trials) = match &*fall {
             None => {
+                self.attention.fetch_add(1, Ordering::AcqRel);
                 self.down.fetch_add(1, Ordering::AcqRel);
                 (1, 0)
             }
@@ -212,8 +222,8 @@ mod tests {
         Instant::now()
     }
 
-    fn health(rule: &Reconnect) -> Arc<Health> {
-        Health::new(rule, 2).expect("a rule that takes servers for down")
+    fn health(rule: &Reconnect) -> Health {
+        Health::new(rule, 2)
     }
 
     #[test]
@@ -262,10 +272,18 @@ mod tests {
     }
 
     #[test]
+    fn a_server_may_never_count_as_down() {
+        let (health, now) = (health(&Reconnect::Immediately), start());
+        health.failed(0, None, now);
+        assert!(health.is_quiet() && health.is_calm() && health.claim(0, now) == Some(None));
+        assert!(!health.of_client(0, true).is_quiet());
+    }
+
+    #[test]
     fn clients_do_not_come_back_at_once() {
         let rule = Reconnect::Backoff { first: SECOND, most: SECOND };
         let due = |seed| {
-            let (health, now) = (health(&rule).seeded(seed), start());
+            let (health, now) = (health(&rule).of_client(seed, false), start());
             health.failed(1, None, now);
             (500..=1000).find(|millis| health.is_open(1, now + Duration::from_millis(*millis))).expect("in time")
         };
@@ -285,7 +303,6 @@ mod tests {
             assert!(least < whole * 51 / 100 && least >= whole / 2, "{least:?} of {whole:?}");
         }
         assert_eq!(Reconnect::Immediately.wait(9, 0), Duration::ZERO);
-        assert!(Health::new(&Reconnect::Immediately, 1).is_none());
     }
 
     #[derive(Debug)]

@@ -239,7 +239,7 @@ impl Request {
         requests
     }
 
-    pub(crate) fn submit(&self, connection: &mut Connection, tag: u32) -> Result<(), Error> {
+    pub(crate) fn submit(&self, connection: &mut Connection, tag: u32) -> Result<u64, Error> {
         match self {
             Self::Get(key, dialect) => {
                 connection.speak(*dialect);
@@ -280,7 +280,7 @@ impl Request {
             }
             Self::Quit => {
                 connection.quit();
-                Ok(())
+                Ok(0)
             }
         }
     }

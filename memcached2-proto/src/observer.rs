@@ -1,0 +1,173 @@
+//! The one hook for metrics and traces.
+
+#[cfg(feature = "metrics")]
+mod metrics;
+#[cfg(feature = "tracing")]
+mod tracing;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+#[cfg(feature = "metrics")]
+pub use self::metrics::Metrics;
+#[cfg(feature = "tracing")]
+pub use self::tracing::Tracing;
+use crate::error::Error;
+use crate::reply::Reply;
+use crate::uri::Server;
+
+/// Hears of every request of a client: [`Options::observer`](crate::Options::observer).
+///
+/// It is called in the thread or the task of the caller, after the answers and before the call returns, so it must not
+/// wait. A request whose caller is gone, since its future was dropped, is not told.
+///
+/// ```
+/// use std::sync::atomic::{AtomicU64, Ordering};
+/// use memcached2_proto::{Event, Observer, Outcome};
+///
+/// #[derive(Debug, Default)]
+/// struct HitRatio { hits: AtomicU64, misses: AtomicU64 }
+///
+/// impl Observer for HitRatio {
+///     fn observe(&self, event: &Event<'_>) {
+///         if let Outcome::Read { hits, misses } = event.outcome {
+///             self.hits.fetch_add(hits as u64, Ordering::Relaxed);
+///             self.misses.fetch_add(misses as u64, Ordering::Relaxed);
+///         }
+///     }
+/// }
+/// ```
+pub trait Observer: fmt::Debug + Send + Sync {
+    /// Takes note of a request that has ended.
+    fn observe(&self, event: &Event<'_>);
+}
+
+/// A request to one server, and what came of it: a call to several servers is several of them, and so is one that was
+/// repeated.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Event<'e> {
+    /// The name of the command: `get`, `set` and so on, whatever the dialect says.
+    pub command: &'static str,
+    /// The server; `None` when there was none to ask, or the request was invalid.
+    pub server: Option<&'e Server>,
+    /// What came of it.
+    pub outcome: Outcome<'e>,
+    /// Why it was sent.
+    pub attempt: Attempt,
+    /// How many bytes the request has; 0 when it was not encoded.
+    pub sent: u64,
+    /// How many bytes of values, or of statistics, came back.
+    pub received: u64,
+    /// How long it took, from the call, or from the failure of the attempt before, to the last byte of the answer: in
+    /// steps of a microsecond, up to an hour.
+    pub time: Duration,
+    /// How much of that the blocking client waited for a connection: a free one of its pool, or a new one. It is zero when
+    /// there was one at once, and on shared connections, which take requests at any time.
+    pub wait: Duration,
+}
+
+/// What came of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome<'e> {
+    /// Values were asked for, of one key or of many.
+    Read {
+        /// How many were there.
+        hits: usize,
+        /// How many were not.
+        misses: usize,
+    },
+    /// It was done.
+    Done,
+    /// It was not done, since its condition was not met, or there was no such item.
+    NotDone,
+    /// The server has answered with an error line.
+    Refused(&'e str),
+    /// There was no answer.
+    Failed(&'e Error),
+}
+
+/// Why a request was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Attempt {
+    /// Somebody has called.
+    First,
+    /// The connection before was dead.
+    Retry,
+    /// The server before is down.
+    Failover,
+}
+
+impl Outcome<'_> {
+    /// A word for it: `hit`, `miss`, `done`, `not_done`, `refused` or `failed`. Of several keys one that was there makes
+    /// it a hit.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Read { hits: 0, .. } => "miss",
+            Self::Read { .. } => "hit",
+            Self::Done => "done",
+            Self::NotDone => "not_done",
+            Self::Refused(_) => "refused",
+            Self::Failed(_) => "failed",
+        }
+    }
+}
+
+/// What the replies to a request for so many keys come to, and how many bytes of data they carry.
+pub(crate) fn outcome(replies: &[Reply], keys: usize) -> (Outcome<'_>, u64) {
+    let (mut hits, mut received) = (0, 0);
+    let mut outcome = Outcome::Done;
+    for reply in replies {
+        match reply {
+            Reply::Value(_, value) => {
+                hits += 1;
+                received += value.data.len() as u64;
+                outcome = Outcome::Read { hits, misses: keys.saturating_sub(hits) };
+            }
+            Reply::Miss | Reply::End => outcome = Outcome::Read { hits, misses: keys.saturating_sub(hits) },
+            Reply::NotStored | Reply::Exists | Reply::NotFound => outcome = Outcome::NotDone,
+            Reply::Refused(line) => outcome = Outcome::Refused(line),
+            Reply::Stats(text) => received += text.len() as u64,
+            _ => {}
+        }
+    }
+    (outcome, received)
+}
+
+/// An observer, and the clock that tells how long things take.
+#[derive(Debug, Clone)]
+pub(crate) struct Watch {
+    pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) clock: fn() -> Instant,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value::Value;
+
+    #[test]
+    fn replies_come_to_an_outcome() {
+        let value = || Reply::Value(0, Value::new("seven b".into(), 0));
+        let read = |hits, misses| Outcome::Read { hits, misses };
+        for (replies, keys, expected, word, received) in [
+            (vec![value()], 1, read(1, 0), "hit", 7),
+            (vec![Reply::Miss], 1, read(0, 1), "miss", 0),
+            (vec![value(), value(), Reply::End], 5, read(2, 3), "hit", 14),
+            (vec![Reply::End], 5, read(0, 5), "miss", 0),
+            (vec![Reply::Stored], 1, Outcome::Done, "done", 0),
+            (vec![Reply::Number(7)], 1, Outcome::Done, "done", 0),
+            (vec![Reply::Exists], 1, Outcome::NotDone, "not_done", 0),
+            (vec![Reply::Refused("ERROR".into())], 1, Outcome::Refused("ERROR"), "refused", 0),
+            (vec![value(), Reply::Refused("ERROR".into())], 2, Outcome::Refused("ERROR"), "refused", 7),
+            (vec![Reply::Stats("pid 1\r\n".into())], 1, Outcome::Done, "done", 7),
+        ] {
+            let (outcome, bytes) = outcome(&replies, keys);
+            assert_eq!((outcome, outcome.as_str(), bytes), (expected, word, received));
+        }
+    }
+}

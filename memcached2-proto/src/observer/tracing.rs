@@ -1,0 +1,56 @@
+//! Requests as events of `tracing`.
+
+use super::{Attempt, Event, Observer, Outcome};
+use crate::error::Error;
+
+/// Tells each request as an event of the `tracing` crate: with the target `memcached2`, at the level `DEBUG`, or at
+/// `WARN` when a server has refused it or failed.
+///
+/// The fields are `command`, `server`, `outcome`, `attempt` (where it is not the first), `sent`, `received`, `time_us`,
+/// `wait_us`, and `error`. Keys and values are not among them.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tracing;
+
+impl Observer for Tracing {
+    fn observe(&self, event: &Event<'_>) {
+        macro_rules! tell {
+            ($level:ident, $message:literal $(, $field:ident = $value:expr)*) => {
+                tracing::event!(
+                    target: "memcached2",
+                    tracing::Level::$level,
+                    command = event.command,
+                    server = event.server.map(|server| server.name()),
+                    outcome = event.outcome.as_str(),
+                    attempt = word(event.attempt),
+                    sent = event.sent,
+                    received = event.received,
+                    time_us = micros(event.time),
+                    wait_us = micros(event.wait),
+                    $($field = $value,)*
+                    $message
+                )
+            };
+        }
+        match event.outcome {
+            Outcome::Refused(line) => tell!(WARN, "request refused", error = line),
+            // While a server is down this is said by every call.
+            Outcome::Failed(error @ (Error::NoServers | Error::Down { .. })) => {
+                tell!(DEBUG, "nobody to ask", error = tracing::field::display(error));
+            }
+            Outcome::Failed(error) => tell!(WARN, "request failed", error = tracing::field::display(error)),
+            _ => tell!(DEBUG, "request answered"),
+        }
+    }
+}
+
+fn word(attempt: Attempt) -> Option<&'static str> {
+    match attempt {
+        Attempt::First => None,
+        Attempt::Retry => Some("retry"),
+        Attempt::Failover => Some("failover"),
+    }
+}
+
+fn micros(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,144 @@
+//! The observers that come with features, on calls for which the test is the transport.
+#![allow(clippy::disallowed_methods, reason = "the test is the transport, and needs some moment")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is the failure of the test")]
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
+
+use memcached2_proto::{
+    Blame, Call, Delete, Error, Get, Metrics, Now, Observer, Operation, Options, Reply, Router, Tracing, Value,
+};
+use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Metadata, Subscriber};
+
+/// A hit, a refusal, a call that fails, and one that nobody can be asked for.
+fn calls(observer: Arc<dyn Observer>) {
+    let start = Instant::now();
+    let clock: fn() -> Instant = Instant::now;
+    let options = Options::default().observer(observer);
+    let router = Router::of(["cache1"], &options).unwrap().of_client(0, clock);
+    let run = |operation: Get<'_>, outcome: Result<Reply, Error>| end(operation, &router, start, &outcome);
+    let get = || Get::new("a").unwrap();
+    run(get(), Ok(Reply::Value(0, Value::new("12345".into(), 0))));
+    run(get(), Ok(Reply::Refused("SERVER_ERROR out of memory".into())));
+    end(Delete::new("a").unwrap(), &router, start, &Ok(Reply::NotFound));
+    run(get(), Err(Error::connect(&std::io::ErrorKind::ConnectionRefused.into())));
+    run(get(), Ok(Reply::Miss));
+}
+
+fn end<O: Operation>(operation: O, router: &Router, start: Instant, outcome: &Result<Reply, Error>) {
+    let mut call = Call::new(operation, router, Now::new(start, SystemTime::now));
+    for asked in call.asked().iter_mut().filter(|asked| asked.is_open()) {
+        match outcome {
+            Ok(reply) => asked.hear(reply.clone(), true),
+            Err(error) => asked.fail(error.clone(), Blame::of(error)),
+        }
+    }
+    assert!(!call.settle(|| start + Duration::from_millis(2)));
+    let _ = call.finish();
+}
+
+#[test]
+fn requests_are_counted() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    metrics::with_local_recorder(&recorder, || calls(Arc::new(Metrics)));
+    let mut counted = BTreeMap::new();
+    for (key, _, _, value) in snapshotter.snapshot().into_vec() {
+        let labels: Vec<_> = key.key().labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
+        let told = match value {
+            DebugValue::Counter(count) => count.to_string(),
+            DebugValue::Gauge(level) => level.to_string(),
+            DebugValue::Histogram(values) => values.iter().map(|value| value.to_string()).collect::<Vec<_>>().join(" "),
+        };
+        counted.insert(format!("{} {}", key.key().name(), labels.join(" ")), told);
+    }
+    let counted: Vec<_> = counted.into_iter().map(|(name, value)| format!("{name}: {value}")).collect();
+    assert_eq!(
+        counted,
+        [
+            "memcached2_hits_total server=cache1:11211: 1",
+            "memcached2_misses_total server=cache1:11211: 0",
+            "memcached2_received_bytes_total server=cache1:11211: 5",
+            "memcached2_received_bytes_total server=none: 0",
+            "memcached2_request_seconds server=cache1:11211 command=delete: 0.002",
+            "memcached2_request_seconds server=cache1:11211 command=get: 0.002 0.002 0.002",
+            "memcached2_request_seconds server=none command=get: 0.002",
+            "memcached2_requests_total server=cache1:11211 command=delete outcome=not_done: 1",
+            "memcached2_requests_total server=cache1:11211 command=get outcome=failed: 1",
+            "memcached2_requests_total server=cache1:11211 command=get outcome=hit: 1",
+            "memcached2_requests_total server=cache1:11211 command=get outcome=refused: 1",
+            "memcached2_requests_total server=none command=get outcome=failed: 1",
+            "memcached2_sent_bytes_total server=cache1:11211: 0",
+            "memcached2_sent_bytes_total server=none: 0",
+        ]
+    );
+}
+
+/// Writes events down.
+#[derive(Debug, Clone, Default)]
+struct Log(Arc<Mutex<Vec<String>>>);
+
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.0 += &format!(" {}={value:?}", field.name());
+    }
+}
+
+impl Subscriber for Log {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut line = Line(format!("{} {}", event.metadata().level(), event.metadata().target()));
+        event.record(&mut line);
+        self.0.lock().unwrap().push(line.0);
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+#[test]
+fn requests_are_told_as_events() {
+    let log = Log::default();
+    tracing::subscriber::with_default(log.clone(), || calls(Arc::new(Tracing)));
+    let answered = "sent=0 received=0 time_us=2000 wait_us=0";
+    let named = "server=\"cache1:11211\"";
+    assert_eq!(
+        *log.0.lock().unwrap(),
+        [
+            format!(
+                "DEBUG memcached2 message=request answered command=\"get\" {named} outcome=\"hit\" sent=0 received=5 time_us=2000 wait_us=0"
+            ),
+            format!(
+                "WARN memcached2 message=request refused command=\"get\" {named} outcome=\"refused\" {answered} error=\"SERVER_ERROR out of memory\""
+            ),
+            format!(
+                "DEBUG memcached2 message=request answered command=\"delete\" {named} outcome=\"not_done\" {answered}"
+            ),
+            format!(
+                "WARN memcached2 message=request failed command=\"get\" {named} outcome=\"failed\" {answered} error=cannot connect to the server: connection refused; is memcached running there?"
+            ),
+            format!(
+                "DEBUG memcached2 message=nobody to ask command=\"get\" outcome=\"failed\" {answered} error=cache1:11211 is down: it has failed lately, and is left alone until its retry is due"
+            ),
+        ]
+    );
+}

@@ -1,0 +1,127 @@
+//! What an observer hears of the requests of a client.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use memcached2_proto::{Attempt, Dialect, Error, Event, Expiry, Key, Observer, Options, Reconnect, Router};
+use memcached2_testkit::{ScriptedServer, Session};
+
+use super::servers::Kind;
+use super::setting::{PATIENT, forgetful};
+use crate::subject::Client;
+
+/// Writes down what it hears, a line each.
+#[derive(Debug, Default)]
+struct Log(Mutex<Vec<String>>);
+
+impl Observer for Log {
+    fn observe(&self, event: &Event<'_>) {
+        assert!(event.wait <= event.time && event.time < PATIENT, "{event:?}");
+        assert!(event.server.is_none() || !event.time.is_zero(), "{event:?}");
+        let attempt = match event.attempt {
+            Attempt::First => "",
+            Attempt::Retry => " again",
+            _ => " elsewhere",
+        };
+        let Event { command, sent, received, .. } = event;
+        let server = event.server.map_or("nobody", |server| server.name());
+        let outcome = event.outcome.as_str();
+        let line = format!("{command} of {server}{attempt}: {outcome}, {sent} bytes sent, {received} received");
+        self.0.lock().unwrap().push(line);
+    }
+}
+
+impl Log {
+    /// What was heard since the last time, sorted.
+    fn take(&self) -> Vec<String> {
+        let mut lines = std::mem::take(&mut *self.0.lock().unwrap());
+        lines.sort();
+        lines
+    }
+}
+
+fn observed(servers: &[String], options: Options) -> (Client, Arc<Log>) {
+    let log = Arc::new(Log::default());
+    let observer: Arc<dyn Observer> = Arc::<Log>::clone(&log);
+    (Client::with_options(servers, options.observer(observer)).expect("the addresses are right"), log)
+}
+
+pub(super) fn an_observer_hears_of_every_request(on: Kind) {
+    let server = on.start();
+    let address = server.address();
+    let (client, log) = observed(std::slice::from_ref(&address), forgetful(PATIENT).dialect(Dialect::Text));
+    client.set("a", "value", Expiry::Never).unwrap();
+    client.get("a").unwrap();
+    client.gets("b").unwrap();
+    client.add("a", "x", Expiry::Never).unwrap_err();
+    client.delete("b").unwrap();
+    client.incr("a", 1).unwrap_err();
+    client.get_many(&["a", "b", "c"]).unwrap().all().unwrap();
+    client.version().unwrap().all().unwrap();
+    let mut expected = [
+        ("set", "done, 20 bytes sent, 0 received"),
+        ("get", "hit, 7 bytes sent, 5 received"),
+        ("gets", "miss, 8 bytes sent, 0 received"),
+        ("add", "not_done, 16 bytes sent, 0 received"),
+        ("delete", "not_done, 10 bytes sent, 0 received"),
+        ("incr", "refused, 10 bytes sent, 0 received"),
+        ("get", "hit, 11 bytes sent, 5 received"),
+        ("version", "done, 9 bytes sent, 0 received"),
+    ]
+    .map(|(command, rest)| format!("{command} of {address}: {rest}"));
+    expected.sort();
+    assert_eq!(log.take(), expected);
+}
+
+pub(super) fn an_observer_hears_of_each_server(on: Kind) {
+    let (mut servers, addresses) = on.servers(2);
+    let router = Router::parse(&addresses).unwrap();
+    let key_of = |place| {
+        let is_there = |key: &String| router.route(Key::new(key).unwrap()).unwrap().index() == place;
+        (10..99).map(|at| format!("key{at}")).find(is_there).expect("a key")
+    };
+    let keys = [key_of(0), key_of(1)];
+    let hour = Duration::from_secs(3600);
+    let options = forgetful(PATIENT).dialect(Dialect::Text).reconnect(Reconnect::After(hour));
+    let (client, log) = observed(&addresses, options.clone());
+    assert_eq!(client.get_many(&keys).unwrap().all(), Ok(vec![None, None]));
+    let told = |at: usize, rest: &str| format!("get of {}{rest}", addresses[at]);
+    let mut expected = [told(0, ": miss, 11 bytes sent, 0 received"), told(1, ": miss, 11 bytes sent, 0 received")];
+    expected.sort();
+    assert_eq!(log.take(), expected);
+
+    servers[0].stop();
+    let (client, log) = observed(&addresses, options);
+    assert_eq!(client.get(&keys[0]), Ok(None));
+    let mut expected = vec![told(1, " elsewhere: miss, 11 bytes sent, 0 received")];
+    let failed = log.take().into_iter().filter(|line| !expected.contains(line)).collect::<Vec<_>>();
+    assert!(failed.len() == 1 && failed[0].starts_with(&told(0, ": failed, ")), "{failed:?}");
+    // Now it is known.
+    assert_eq!(client.get(&keys[0]), Ok(None));
+    expected = vec![told(1, ": miss, 11 bytes sent, 0 received")];
+    assert_eq!(log.take(), expected);
+    servers[1].stop();
+    let _ = client.get(&keys[0]);
+    log.take();
+    assert_eq!(client.get(&keys[0]), Err(Error::NoServers));
+    assert_eq!(log.take(), ["get of nobody: failed, 0 bytes sent, 0 received"]);
+}
+
+pub(super) fn an_observer_hears_of_a_read_that_is_repeated() {
+    let hit = || Session::new().expect("get a\r\n").send("VALUE a 0 3\r\none\r\nEND\r\n");
+    let server = ScriptedServer::start([hit().expect("get a\r\n").close(), hit()]);
+    let (client, log) = observed(&[server.address()], forgetful(PATIENT).dialect(Dialect::Text));
+    client.get("a").unwrap();
+    log.take();
+    assert_eq!(client.get("a").unwrap().expect("a hit"), "one");
+    let address = server.address();
+    assert_eq!(
+        log.take(),
+        [
+            format!("get of {address} again: hit, 7 bytes sent, 3 received"),
+            format!("get of {address}: failed, 7 bytes sent, 0 received"),
+        ]
+    );
+    drop(client);
+    server.finish();
+}
