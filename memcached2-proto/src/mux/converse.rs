@@ -23,7 +23,7 @@ where
     P: Command,
     F: FnMut(ServerId, bool) -> Result<Arc<Mux>, Error>,
 {
-    Converse { parts, now, connect, only: None, lanes: Vec::new() }
+    Converse { parts, now, connect, only: None, lanes: Vec::new(), gave_way: false }
 }
 
 /// The future of [`converse`].
@@ -36,6 +36,8 @@ pub struct Converse<'c, 'r, P, F> {
     /// The only part, while it is under way: most calls have one, and need no lanes.
     only: Option<(Arc<Mux>, u32)>,
     lanes: Vec<Lane>,
+    /// Whether it has made room for other tasks.
+    gave_way: bool,
 }
 
 /// The parts that go to one server. A server that is slow holds up its own lane only.
@@ -105,7 +107,7 @@ where
         let [asked] = self.parts.asked() else { return Poll::Ready(()) };
         if self.only.is_none() {
             if !asked.is_open() {
-                return Poll::Ready(());
+                return self.give_way(cx);
             }
             match submit(asked, self.now, &mut self.connect) {
                 Ok((mux, slot, length)) => {
@@ -131,6 +133,9 @@ where
     fn poll_lanes(&mut self, cx: &Context<'_>) -> Poll<()> {
         let Self { parts, now, connect, lanes, .. } = self;
         if lanes.is_empty() {
+            if !parts.asked().iter().any(Asked::is_open) {
+                return self.give_way(cx);
+            }
             *lanes = cut(parts.asked());
         }
         let mut pending = false;
@@ -141,6 +146,17 @@ where
             pending |= lane.is_under_way();
         }
         if pending { Poll::Pending } else { Poll::Ready(()) }
+    }
+
+    /// A call of which nothing can be asked ends without waiting for anything. A task that makes one after the other must
+    /// not keep the others from running, such as the drivers that would find the servers again.
+    #[cold]
+    fn give_way(&mut self, cx: &Context<'_>) -> Poll<()> {
+        if std::mem::replace(&mut self.gave_way, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 

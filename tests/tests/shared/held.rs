@@ -1,6 +1,8 @@
 //! A future that is held and not polled holds nobody up. On a runtime of several threads it may be ready at once.
 
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::future::{FutureExt as _, maybe_done, ready};
 use futures::stream::{self, StreamExt as _};
@@ -8,7 +10,7 @@ use futures::{poll, select_biased};
 use memcached2_proto::Expiry;
 
 use super::{check, names, patient};
-use crate::subject::{block_on, spawn};
+use crate::subject::{AsyncClient, block_on, spawn};
 
 #[test]
 fn a_call_held_unpolled_does_not_hold_up_the_same_task() {
@@ -92,6 +94,30 @@ fn calls_buffered_in_a_stream_do_not_hold_up_its_consumer() {
             assert_eq!(hit.unwrap().expect("a hit"), name.as_str());
             // Meanwhile the eight that follow are not polled.
             check(&client, &names[0]).await;
+        }
+    });
+}
+
+#[test]
+fn a_task_whose_calls_fail_at_once_lets_others_run() {
+    block_on(|| async {
+        let client = AsyncClient::new([] as [&str; 0]).unwrap();
+        for keys in [&["a"][..], &["a", "b"]] {
+            let stop = Arc::new(AtomicBool::new(false));
+            let failing = async {
+                for _ in 0..1_000_000 {
+                    if stop.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    assert!(client.get_many(keys).await.unwrap().all().is_err());
+                }
+                panic!("nobody else has run");
+            };
+            let stopping = spawn({
+                let stop = stop.clone();
+                async move { stop.store(true, Ordering::Relaxed) }
+            });
+            futures::join!(failing, stopping);
         }
     });
 }

@@ -1,0 +1,116 @@
+//! Many threads and tasks on one client while its servers are killed, restarted and frozen: nobody ever sees the value of
+//! another key, and afterwards sockets, waiters and memory are where they were before.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is the failure of the test")]
+
+mod stress {
+    pub(crate) mod chaos;
+    pub(crate) mod traffic;
+}
+
+use std::alloc::System;
+use std::time::Duration;
+
+use futures::future::join_all;
+use memcached2_proto::{Options, Reconnect};
+use memcached2_testkit::Memcached;
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+
+use crate::stress::chaos::{Chaos, PATIENT};
+use crate::stress::traffic::{self, Dice, Traffic};
+
+#[global_allocator]
+static MEMORY: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// How many bytes are in use.
+fn memory() -> usize {
+    let stats = MEMORY.stats();
+    stats.bytes_allocated - stats.bytes_deallocated
+}
+
+/// How many files this process has open, sockets among them.
+fn files() -> usize {
+    std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
+}
+
+fn options() -> Options {
+    let (first, most) = (Duration::from_millis(20), Duration::from_millis(200));
+    Options::default().timeout(Duration::from_millis(500)).reconnect(Reconnect::Backoff { first, most })
+}
+
+/// What may be left behind: what libraries keep for the next time.
+const SLACK: usize = 256 * 1024;
+
+/// Runs the traffic and the chaos twice: what the first time leaves behind is there to stay, such as the threads' own
+/// memory; the second time must add nothing.
+fn stress(round: impl Fn(&mut [Memcached])) {
+    let mut servers: Vec<_> = (0..3).map(|_| Memcached::start()).collect();
+    let mut left = Vec::new();
+    for _ in 0..2 {
+        round(&mut servers);
+        left.push((memory(), files()));
+    }
+    let [(memory, files), (memory_after, files_after)] = left[..] else { panic!("two rounds") };
+    assert_eq!(files_after, files, "sockets are left open");
+    assert!(memory_after <= memory + SLACK, "{memory} bytes became {memory_after}");
+}
+
+/// One test, since the memory is that of the whole process.
+#[test]
+fn nobody_sees_the_value_of_another_key_while_servers_come_and_go() {
+    stress(threads);
+    stress(tasks);
+}
+
+fn threads(servers: &mut [Memcached]) {
+    const THREADS: u64 = 32;
+    let addresses: Vec<_> = servers.iter().map(Memcached::address).collect();
+    let client = memcached2_sync::Client::with_options(&addresses, options().pool_connections(8)).unwrap();
+    let traffic = Traffic::default();
+    std::thread::scope(|scope| {
+        let callers: Vec<_> = (1..=THREADS)
+            .map(|seed| {
+                let (client, traffic) = (client.clone(), &traffic);
+                scope.spawn(move || {
+                    let mut dice = Dice::new(seed);
+                    while traffic.goes_on() {
+                        traffic::call!(client, traffic, dice, []);
+                    }
+                })
+            })
+            .collect();
+        Chaos::new(servers, &traffic).run();
+        callers.into_iter().for_each(|caller| caller.join().expect("no panic"));
+    });
+    // All is well again, and nobody waits for anything.
+    (0..100).for_each(|at| assert_eq!(client.delete(format!("none{at}")), Ok(false)));
+    assert!(client.close(PATIENT), "connections are in use by nobody");
+}
+
+fn tasks(servers: &mut [Memcached]) {
+    const TASKS: u64 = 256;
+    let addresses: Vec<_> = servers.iter().map(Memcached::address).collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let client = memcached2_tokio::Client::with_options(&addresses, options()).unwrap();
+    let traffic = std::sync::Arc::new(Traffic::default());
+    let callers = (1..=TASKS).map(|seed| {
+        let (client, traffic) = (client.clone(), traffic.clone());
+        runtime.spawn(async move {
+            let mut dice = Dice::new(seed);
+            while traffic.goes_on() {
+                // Some callers lose patience half-way.
+                let patience = if dice.roll(4) == 0 { dice.roll(2000) as u64 } else { 60_000_000 };
+                let call = async { traffic::call!(client, traffic, dice, [.await]) };
+                let _ = tokio::time::timeout(Duration::from_micros(patience), call).await;
+            }
+        })
+    });
+    let callers: Vec<_> = callers.collect();
+    Chaos::new(servers, &traffic).run();
+    runtime.block_on(async {
+        join_all(callers).await.into_iter().for_each(|caller| caller.expect("no panic"));
+        for at in 0..100 {
+            assert_eq!(client.delete(format!("none{at}")).await, Ok(false));
+        }
+        assert!(client.close(PATIENT).await, "somebody waits still");
+    });
+}
