@@ -20,7 +20,7 @@ use crate::uri::UriProblem;
 /// | making a client | [`Uri`](Self::Uri), and [`Key`](Self::Key) for its prefix |
 /// | `get`, `gets`, `gat`, `gats`, and of many | none: a miss is `Ok(None)` |
 /// | `get_as`, [`Value::parse`](crate::Value::parse), [`Value::as_str`](crate::Value::as_str) | [`Value`](Self::Value) |
-/// | `set`, `set_many` | [`TooLarge`](Self::TooLarge), [`Value`](Self::Value) |
+/// | `set`, `set_many`, `store_many` | [`TooLarge`](Self::TooLarge), [`Value`](Self::Value) |
 /// | `add`, `replace`, `append`, `prepend` | those of `set`, and [`NotStored`](Self::NotStored) |
 /// | `cas` | those of `set`, [`Exists`](Self::Exists), [`NotFound`](Self::NotFound) |
 /// | `refresh_cas`, `Entry::refresh` | [`CasRefresh`](Self::CasRefresh) |

@@ -82,6 +82,20 @@ macro_rules! operations {
                 -> $crate::Many<()>
                 = $crate::SetMany::new(items, expiry.into())?;
 
+            /// Stores many values, each in a way and with flags and an expiry of its own, on all servers at once; the results
+            /// come in their order.
+            ///
+            /// ```
+            /// # use memcached2_proto::{Error, Store};
+            /// let stores = vec![
+            ///     Store::set("greeting", "hello")?.flags(7),
+            ///     Store::add("lock", "mine")?.expiry(std::time::Duration::from_secs(10)),
+            /// ];
+            /// // client.store_many(stores)
+            /// # Ok::<(), Error>(())
+            /// ```
+            fn store_many(stores: Vec<$crate::Store<'_, '_>>) -> $crate::Many<()> = $crate::SetMany::of(stores);
+
             /// Deletes an item; `false` says that there was none.
             fn delete(key: impl AsRef<[u8]>) -> bool = $crate::Delete::new(&key)?;
 

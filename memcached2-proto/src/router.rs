@@ -271,5 +271,11 @@ mod tests {
         assert_eq!(router(&[]).route(key), Err(Error::NoServers));
         assert_eq!(router(&["a"]).route(key), Ok(ServerId(0)));
         assert_eq!(router(&["a", "b", "c"]).route(key), Ok(ServerId(3292 % 3)));
+        let two = router(&["localhost", "localhost:11211"]);
+        let of_first = |key: &&str| two.route(Key::new(*key).unwrap()) == Ok(ServerId(0));
+        let (first, second): (Vec<_>, Vec<_>) = ["a", "b", "c", "d", "e", "f"].into_iter().partition(of_first);
+        let mut parted = [first, second];
+        parted.sort();
+        assert_eq!(parted, [vec!["a", "c", "d", "f"], vec!["b", "e"]]);
     }
 }

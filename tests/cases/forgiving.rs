@@ -128,6 +128,12 @@ pub(super) fn a_batch_tells_of_each_item_what_became_of_it() {
         drop(client);
         server.finish();
     }
+    // Of a server that closes at once nobody knows what it has heard.
+    let server = ScriptedServer::start([Session::new().close()]);
+    let client = text_client(&[&server], PATIENT);
+    assert!(!told(client.set_many(&items, Expiry::Never).unwrap()).contains(['s', 'r']));
+    drop(client);
+    server.finish();
     // What the forgiving client returns is the same.
     let server = ScriptedServer::start([Session::new().expect(&request).send(&nine).close()]);
     assert_eq!(told(forgiving(&server).set_many(&items, Expiry::Never).unwrap()), "sssssssssu");

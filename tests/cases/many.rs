@@ -45,6 +45,32 @@ pub(super) fn many_values_are_stored_on_their_servers(on: Kind) {
     }
 }
 
+pub(super) fn each_of_many_values_has_options_of_its_own(on: Kind) {
+    let server = on.start();
+    let client = client(&[server.address()]);
+    client.set("versioned", "old", Expiry::Never).unwrap();
+    let cas = client.gets("versioned").unwrap().expect("a hit").cas.expect("a version");
+    let stores = vec![
+        Store::set("flagged", "x").unwrap().flags(7).expiry(HOUR),
+        Store::set("plain", "x").unwrap(),
+        Store::cas("versioned", "new", cas).unwrap(),
+        Store::cas("versioned", "late", cas).unwrap(),
+        Store::add("plain", "y").unwrap(),
+        Store::set("last", "x").unwrap(),
+    ];
+    let told: Vec<_> = client.store_many(stores).unwrap().into_iter().collect();
+    assert_eq!(told, [Ok(()), Ok(()), Ok(()), Err(Error::Exists), Err(Error::NotStored), Ok(())]);
+    // None of them has anything of the one before.
+    for (key, flags, value) in [("flagged", 7, "x"), ("plain", 0, "x"), ("versioned", 0, "new"), ("last", 0, "x")] {
+        let found = client.get(key).unwrap().expect("a hit");
+        assert_eq!((found.flags, &found.data[..]), (flags, value.as_bytes()), "{key}");
+        match key {
+            "flagged" => assert_hours_left(&server, key, 1),
+            _ => assert_eq!(ask(&server, &format!("mg {key} t")), "HD t-1", "{key}"),
+        }
+    }
+}
+
 pub(super) fn no_keys_are_no_results(on: Kind) {
     let (_servers, addresses) = on.servers(1);
     let client = client(&addresses);

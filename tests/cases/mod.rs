@@ -108,6 +108,7 @@ mod run {
             many: [
                 results_come_in_the_order_of_the_keys,
                 many_values_are_stored_on_their_servers,
+                each_of_many_values_has_options_of_its_own,
                 no_keys_are_no_results,
                 a_refused_item_of_a_batch_fails_alone,
                 more_keys_than_fit_a_line_are_fetched,
@@ -203,6 +204,7 @@ mod run {
                 a_reply_may_come_in_any_pieces,
                 an_error_line_is_refused_and_the_connection_lives,
                 an_error_line_to_a_store_closes_the_connection,
+                a_server_that_closes_is_told_as_such,
                 a_server_out_of_step_is_not_trusted_any_more,
                 a_line_nobody_asked_for_reaches_nobody,
                 a_late_line_is_given_to_nobody_else,

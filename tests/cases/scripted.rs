@@ -149,6 +149,43 @@ pub(super) fn a_late_line_is_given_to_nobody_else() {
     }
 }
 
+pub(super) fn a_server_that_closes_is_told_as_such() {
+    const SET: &str = "set foo 0 0 3\r\nbar\r\n";
+    let stored = || Session::new().expect(SET).send("STORED\r\n");
+    let closing = [Session::new().close(), Session::new().expect(SET).close()];
+    for session in closing {
+        let server = ScriptedServer::start([session]);
+        let client = text_client(&[&server], PATIENT);
+        let error = client.set("foo", "bar", Expiry::Never).unwrap_err();
+        assert_eq!(kind(&error), "disconnected", "{error}");
+        drop(client);
+        server.finish();
+    }
+    // A read may be asked again, so that the server has to close twice.
+    for session in [stored().close(), stored().expect("get foo\r\n").close()] {
+        let server = ScriptedServer::start([session, Session::new().expect("get foo\r\n").close()]);
+        let client = text_client(&[&server], PATIENT);
+        client.set("foo", "bar", Expiry::Never).unwrap();
+        let error = client.get("foo").unwrap_err();
+        assert_eq!(kind(&error), "disconnected", "{error}");
+        drop(client);
+        server.finish();
+    }
+    let found = "VALUE foo 0 3\r\nbar\r\nEND\r\n";
+    let server = ScriptedServer::start([stored().expect("get foo\r\n").send(found)]);
+    let client = text_client(&[&server], PATIENT);
+    client.set("foo", "bar", Expiry::Never).unwrap();
+    assert_eq!(client.get("foo").unwrap().expect("a hit"), "bar");
+    drop(client);
+    server.finish();
+    // A whole server, too.
+    let server = ScriptedServer::start([Session::new().expect("flush_all\r\n").close()]);
+    let client = text_client(&[&server], PATIENT);
+    assert_eq!(kind(&client.flush_all().unwrap().all().unwrap_err()), "disconnected");
+    drop(client);
+    server.finish();
+}
+
 pub(super) fn what_came_before_a_failure_is_kept() {
     for (reply, closes, expected) in [
         ("VALUE a 0 3\r\none\r\nVALUE b 0 3\r\ntw", true, "disconnected"),

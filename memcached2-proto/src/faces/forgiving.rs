@@ -45,7 +45,7 @@ macro_rules! forgiving {
         /// | `get`, `gets`, `gat`, `gats`, `get_as` | `Ok(None)` |
         /// | `get_many` and its siblings | `Ok(None)` for each key that nobody answered for |
         /// | `set` | `Ok(())` |
-        /// | `set_many` | as always: the results tell item by item |
+        /// | `set_many`, `store_many` | as always: the results tell item by item |
         /// | `delete`, `delete_many` | `Ok(false)` |
         /// | `cache` | what the closure returns |
         ///
