@@ -63,6 +63,12 @@ impl Client {
         Self { shared: Arc::new(Switchboard::new(router, options)) }
     }
 
+    /// The servers, in the order given, and which of them has a key.
+    #[must_use]
+    pub fn router(&self) -> &Router {
+        self.shared.router()
+    }
+
     /// Closes the client, and all its clones: refuses new calls, with [`Error::Closed`], lets those under way end, says
     /// `quit` on each connection and closes it. Returns whether that was all done `within` so much time.
     ///

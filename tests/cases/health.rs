@@ -82,7 +82,8 @@ pub(super) fn a_server_that_is_down_is_told_by_name_where_every_server_is_asked(
     for told in [client.version().unwrap().all().map(drop), client.stats().unwrap().all().map(drop)] {
         assert_eq!(told, Err(Error::Down { server: Some(addresses[1].as_str().into()) }));
     }
-    let up: Vec<_> = client.stats().unwrap().of_those_up().unwrap().into_iter().map(|report| report.is_some()).collect();
+    let up: Vec<_> =
+        client.stats().unwrap().of_those_up().unwrap().into_iter().map(|report| report.is_some()).collect();
     assert_eq!(up, [true, false, true]);
     let places: Vec<_> = client.flush_all().unwrap().iter().map(|told| told.is_ok()).collect();
     assert_eq!(places, [true, false, true]);
