@@ -1,0 +1,134 @@
+//! The tables of the README for those who know python-memcached2: nothing of it is missing, and every proof is there.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is the failure of the test")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+const README: &str = include_str!("../../README.md");
+
+/// The public names of its one module: of each class, and then its methods.
+const NAMES: &[(&str, &str)] = &[
+    ("", "debug MemcachedException UnknownProtocol InvalidURI ServerDisconnect NoAvailableServers StoreException"),
+    ("", "NotStored CASFailure MultiStorageException CASRefreshFailure NotFound NonNumeric RetrieveException NoValue"),
+    ("ExceptionsAreMissesMapping", "memcache"),
+    (
+        "ValueSuperStr",
+        "key flags cas_unique cas_unavailable memcache set append prepend incr decr delete delete_all touch",
+    ),
+    ("", "ValueDictionary HasherZero HasherCMemcache"),
+    ("HasherBase", "hash"),
+    ("ServerPool", "is_available get put empty"),
+    ("SelectorBase", "select"),
+    ("", "SelectorFirst SelectorRehashDownServers SelectorFractalSharding SelectorConsistentHashing"),
+    ("ReconnectorBase", "connectable had_error had_success"),
+    ("", "ReconnectorSimple ReconnectorTime"),
+    (
+        "Memcache",
+        "get get_multi set set_multi cache add replace append prepend delete delete_all touch flush_all stats",
+    ),
+    ("Memcache", "stats_items stats_slabs stats_settings stats_sizes incr decr close"),
+    ("ExceptionsAreMissesMemcache", "get set set_multi delete"),
+    ("ServerConnection", "is_up reset consume_from_buffer parse_uri connect send_command line_available read_until"),
+    ("ServerConnection", "read_from_socket read_length setblocking fileno managed_pool"),
+];
+
+/// Its tests, file by file.
+const TESTS: &[(&str, &str)] = &[
+    ("test_basic", "ImportModule ConnectToLocalhostServer"),
+    (
+        "test_exceptionsaremissesmapper",
+        "Basics SetServerDisconnect SetServerReceive SetServerNotStored SetServerExists",
+    ),
+    ("test_exceptionsaremissesmapper", "SetServerNotFound GetServerDisconnect GetServerReceive GetServerNoValue"),
+    ("test_exceptionsaremissesmapper", "DeleteServerDisconnect DeleteServerReceive DeleteServerNotFound"),
+    ("test_exceptionsaremissesmapper", "LenServerDisconnect LenServerReceive LenServerNotFound"),
+    ("test_exceptionsaremissesmemcache", "Basics SetMulti SetMultiErrors SetServerDisconnect SetServerReceive"),
+    ("test_exceptionsaremissesmemcache", "SetServerNotStored SetServerExists SetServerNotFound GetServerDisconnect"),
+    ("test_exceptionsaremissesmemcache", "GetServerReceive GetServerNoValue DeleteServerDisconnect"),
+    ("test_exceptionsaremissesmemcache", "DeleteServerReceive DeleteServerNotFound"),
+    (
+        "test_memcache",
+        "SetAndGet ValueSuperStr ValueSuperStrCAS ValueDictionary SetAndGetWithErrors TestFlagsAndExptime",
+    ),
+    (
+        "test_memcache",
+        "StorageCommands Cas Delete DeleteAll FlushAll Touch IncrDecr Stats SeveralServers Cached GetMulti",
+    ),
+    ("test_memcache", "SetMulti SetMultiErrors KeysByServer repr SelectorFractalSharding SelectorRehashDownServers"),
+    ("test_memcache", "SelectorConsistentHashing"),
+    ("test_serverconnection", "URI BasicCommand ServerFlushDisconnect Selectors Hashers"),
+];
+
+/// What stands in backticks.
+fn code(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// The rows of the table behind a heading: the first cell, and the last.
+fn rows(heading: &str) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let (_, table) = README.split_once(&format!("<summary>{heading}</summary>")).expect("the table");
+    let (table, _) = table.split_once("</details>").expect("its end");
+    // Without its head and the line below that.
+    let lines = table.lines().filter(|line| line.starts_with('|')).skip(2);
+    lines.map(|line| {
+        let cells = line.trim_matches('|');
+        (cells.split('|').next().unwrap(), cells.rsplit('|').next().unwrap())
+    })
+}
+
+/// The functions below a folder, each with the file it is in.
+fn functions(folder: &Path, found: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            functions(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
+            let text = fs::read_to_string(&path).expect("a source");
+            let names = text.lines().filter_map(|line| line.trim().split_once("fn ")?.1.split_once('('));
+            found.extend(names.map(|(name, _)| format!("{stem}::{name}")));
+        }
+    }
+}
+
+#[test]
+fn every_name_and_every_test_has_its_row() {
+    let known: BTreeSet<_> = rows("Names: classes, methods, options, exceptions")
+        .flat_map(|(names, _)| code(names))
+        // What stands in parentheses are its options.
+        .map(|name| name.split('(').next().unwrap())
+        .collect();
+    for (class, names) in NAMES {
+        for name in names.split(' ') {
+            let whole = if class.is_empty() { name.to_owned() } else { format!("{class}.{name}") };
+            let is_there = known.iter().any(|known| *known == whole || known.split('.').next() == Some(whole.as_str()));
+            assert!(is_there, "{whole} has no row");
+        }
+    }
+    let known: BTreeSet<_> = rows("Its tests, and their counterparts")
+        .flat_map(|(names, _)| {
+            let mut names = code(names);
+            let file = names.next().unwrap();
+            names.map(move |name| (file, name))
+        })
+        .collect();
+    for (file, names) in TESTS {
+        names.split(' ').for_each(|name| assert!(known.contains(&(*file, name)), "{file} {name} has no row"));
+    }
+}
+
+#[test]
+fn every_proof_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut there = BTreeSet::new();
+    for folder in ["tests/cases", "tests/tests", "memcached2-proto/src"] {
+        functions(&root.join(folder), &mut there);
+    }
+    for heading in ["Names: classes, methods, options, exceptions", "Its tests, and their counterparts"] {
+        for (row, proofs) in rows(heading) {
+            assert!(code(proofs).next().is_some(), "{row} has no proof");
+            code(proofs).for_each(|proof| assert!(there.contains(proof), "{row} is held by {proof}, which is nowhere"));
+        }
+    }
+}
