@@ -19,8 +19,10 @@
 //! | [`Options`], [`Builder`] | how a client behaves |
 //! | [`Router`], [`Selection`] | which server has a key, and by whose rule |
 //! | [`Operation`]: any keyed command, [`GetMany`], [`SetMany`], [`DeleteMany`], [`Every`], [`RoutedBy`] | a request over any number of servers |
-//! | [`Call`] | an operation under way: what is asked again, and what a failure means for each part |
+//! | [`Call`] | an operation under way: what is asked again, what moves to another server, what a failure means for each part |
+//! | [`Observer`] | who hears of every request |
 //! | [`operations!`], [`compositions!`] | the lists from which every client gets its methods |
+//! | [`entry!`], [`forgiving!`], [`mapping!`] | other faces of a client, expanded in the same way |
 //!
 //! # The loop
 //!
@@ -60,7 +62,10 @@
 //! * **Never out of step.** Replies are matched to requests by their order, a key that comes back must have been asked
 //!   for, and a byte that nobody asked for ends the connection. A connection is used again only while every byte read is
 //!   accounted for.
-//! * **Every failure says whether the request may have landed**: [`Error::landed`].
+//! * **Every failure says whether the request may have landed**: [`Error::landed`]. What may have is not sent again, to the
+//!   same server or to another.
+//! * **A server that is down costs nobody a deadline**: it is left alone until its [retry](Reconnect) is due, and then one
+//!   call tries it.
 //! * **Linear and bounded.** The decoder remembers where it stopped, the announced length of a value sizes its buffer
 //!   once, and [`Limits`] bound what a hostile server can do.
 //! * **A batch cannot deadlock.** [`Connection::outgoing`] offers no more than what a server can take in without being
