@@ -38,8 +38,12 @@ pub(super) fn the_keys_of_a_server_that_is_down_go_to_others_until_its_retry_is_
     assert_eq!(client.delete(&moving[0]), Ok(false));
     let items: Vec<_> = moving.iter().chain(&staying).map(|key| (key, "new")).collect();
     client.set_many(&items, Expiry::Never).unwrap().all_stored().unwrap();
-    let placed = |key: &String| [&servers[0], &servers[2]].iter().filter(|server| holds(server, key)).count() == 1;
-    assert!(moving.iter().chain(&staying).all(placed));
+    // Each is where the selector says that it goes when this server is down, and nowhere else.
+    let router = Router::parse(&addresses).unwrap();
+    for key in moving.iter().chain(&staying) {
+        let place = router.route_among(Key::new(key).unwrap(), &|place| place != 1).unwrap().index();
+        assert_eq!([0, 2].map(|at| holds(&servers[at], key)), [0, 2].map(|at| at == place), "{key}");
+    }
     let moved = moving.iter().filter(|key| holds(&servers[0], key)).count();
     assert!((1..moving.len()).contains(&moved), "{moved} of {} keys have moved to the first server", moving.len());
     // Another client finds it down, too, and asks it again when its retry is due.

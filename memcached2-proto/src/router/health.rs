@@ -15,7 +15,8 @@ use crate::time::later;
 ///
 /// A server has failed when it cannot be connected to, has not sent a byte by the deadline, closes a fresh connection
 /// before it has answered, or breaks the protocol. One that closes a connection which has served before may have been
-/// restarted meanwhile: the next connection tells.
+/// restarted meanwhile: the next connection tells. With a timeout so short that a healthy server misses it now and then,
+/// such a server is left alone, too: [`Reconnect::Own`] can let the first failures pass.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Reconnect {
