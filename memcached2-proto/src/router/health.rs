@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::ServerId;
 use crate::time::later;
 
 /// When a server that has failed is asked again.
@@ -42,11 +43,16 @@ impl Default for Reconnect {
     }
 }
 
-/// A rule by which servers that have failed are asked again.
+/// A rule by which servers that have failed are asked again. It is called in the middle of a call, so it must not wait,
+/// nor use the client.
 pub trait Reconnector: fmt::Debug + Send + Sync {
-    /// How long a server is left alone that has failed so many times in a row, counted from 1. `chance` is any number,
-    /// another one for each failure and each client, to spread clients over time.
-    fn wait(&self, failures: u32, chance: u64) -> Duration;
+    /// How long a server is left alone that has failed so many times in a row, counted from 1. It is asked once for each
+    /// failure. `chance` is any number, another one for each failure and each client, to spread clients over time.
+    fn wait(&self, server: ServerId, failures: u32, chance: u64) -> Duration;
+
+    /// Hears that a server has answered which had failed before. Nothing has to be done about it: its failures are counted
+    /// from 1 again.
+    fn recovered(&self, _server: ServerId) {}
 }
 
 impl Reconnect {
@@ -56,7 +62,7 @@ impl Reconnect {
     /// How long a server is left alone after its first failure, unless set: short, since most failures are.
     pub const FIRST: Duration = Duration::from_secs(1);
 
-    fn wait(&self, failures: u32, chance: u64) -> Duration {
+    fn wait(&self, server: ServerId, failures: u32, chance: u64) -> Duration {
         match self {
             Self::Immediately => Duration::ZERO,
             Self::After(time) => *time,
@@ -67,7 +73,7 @@ impl Reconnect {
                 let less = u32::from(chance as u16);
                 whole - (whole / 2 / (1 << 16)).saturating_mul(less)
             }
-            Self::Own(rule) => rule.wait(failures, chance),
+            Self::Own(rule) => rule.wait(server, failures, chance),
         }
     }
 }
@@ -163,6 +169,9 @@ impl Health {
         if !self.is_calm() && self.lock(place).is_some_and(|mut fall| fall.take().is_some()) {
             self.down.fetch_sub(1, Ordering::AcqRel);
             self.attention.fetch_sub(1, Ordering::AcqRel);
+            if let Reconnect::Own(rule) = &self.rule {
+                rule.recovered(id(place));
+            }
         }
     }
 
@@ -180,7 +189,7 @@ impl Health {
             Some(_) => return,
         };
         // Never none: the call that has failed is to look for another server.
-        let wait = self.rule.wait(failures, self.chance(place, failures)).max(Duration::from_nanos(1));
+        let wait = self.rule.wait(id(place), failures, self.chance(place, failures)).max(Duration::from_nanos(1));
         *fall = Some(Fall { failures, retry: later(now, wait), trials, trial: None });
     }
 
@@ -204,6 +213,11 @@ impl Health {
     fn lock(&self, place: usize) -> Option<MutexGuard<'_, Option<Fall>>> {
         self.servers.get(place).map(|server| server.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// There are no more servers than 32 bits can count.
+fn id(place: usize) -> ServerId {
+    ServerId(u32::try_from(place).unwrap_or(u32::MAX))
 }
 
 impl Fall {
@@ -299,30 +313,41 @@ mod tests {
         let rule = Reconnect::Backoff { first: SECOND, most: 60 * SECOND };
         for (failures, seconds) in [(1, 1), (2, 2), (3, 4), (6, 32), (7, 60), (32, 60), (33, 60), (u32::MAX, 60)] {
             let whole = seconds * SECOND;
-            assert_eq!(rule.wait(failures, 0), whole);
-            let least = rule.wait(failures, u64::MAX);
+            assert_eq!(rule.wait(ServerId(0), failures, 0), whole);
+            let least = rule.wait(ServerId(0), failures, u64::MAX);
             assert!(least < whole * 51 / 100 && least >= whole / 2, "{least:?} of {whole:?}");
         }
-        assert_eq!(Reconnect::Immediately.wait(9, 0), Duration::ZERO);
+        assert_eq!(Reconnect::Immediately.wait(ServerId(0), 9, 0), Duration::ZERO);
     }
 
-    #[derive(Debug)]
-    struct Linear;
+    /// It also counts the failures that it hears of.
+    #[derive(Debug, Default)]
+    struct Linear(AtomicUsize);
 
     impl Reconnector for Linear {
-        fn wait(&self, failures: u32, _: u64) -> Duration {
+        fn wait(&self, server: ServerId, failures: u32, _: u64) -> Duration {
+            assert_eq!((server, self.0.fetch_add(1, Ordering::Relaxed) + 1), (ServerId(1), failures as usize));
             SECOND * failures
+        }
+
+        fn recovered(&self, server: ServerId) {
+            assert_eq!((server, self.0.swap(0, Ordering::Relaxed)), (ServerId(1), 4));
         }
     }
 
     #[test]
     fn a_rule_may_be_ones_own() {
-        let (health, mut now) = (health(&Reconnect::Own(Arc::new(Linear))), start());
+        let rule = Arc::new(Linear::default());
+        let (health, mut now) = (health(&Reconnect::Own(Arc::<Linear>::clone(&rule))), start());
         for failures in 1..5 {
-            let trial = health.claim(0, now).expect("due");
-            health.failed(0, trial, now);
+            let trial = health.claim(1, now).expect("due");
+            health.failed(1, trial, now);
             now += SECOND * failures;
-            assert!(!health.is_open(0, now - SECOND / 2));
+            assert!(!health.is_open(1, now - SECOND / 2));
         }
+        // It hears of each recovery once.
+        health.succeeded(1);
+        health.succeeded(1);
+        assert_eq!(rule.0.load(Ordering::Relaxed), 0);
     }
 }
