@@ -1,11 +1,13 @@
 //! The state machine of one connection: bytes out, bytes in, and who is waiting for which reply.
 
+mod leaving;
 mod refusal;
 mod sending;
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
+pub use self::leaving::Abandoned;
 use self::sending::Sending;
 use crate::command::{Command, Dialect, Version, VersionText};
 use crate::error::{Error, Landed};
@@ -82,20 +84,6 @@ enum Kind {
     Greeting,
     /// `quit`, which is answered by the end of the stream.
     Quit,
-}
-
-/// What became of a request on a connection that failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Abandoned {
-    /// The tag of the request.
-    pub tag: u32,
-    /// Whether it may have taken effect.
-    pub landed: Landed,
-    /// Whether the connection had served before and not a byte of this reply had come: then the connection had most
-    /// likely been closed while it was idle, and what does no harm twice can be asked again on a fresh one.
-    pub stale: bool,
-    /// Whether not a byte had come since it was written: the server may have stopped altogether.
-    pub silent: bool,
 }
 
 impl Connection {
@@ -205,59 +193,6 @@ impl Connection {
         }
         let end = self.sending.queued(length);
         self.waits.push_back(Wait { tag, shape, keys, kind, end, came_before: self.came });
-    }
-
-    /// The number that the next request will have: what [`Connection::forget`] knows it by.
-    #[must_use]
-    pub fn next_ticket(&self) -> u64 {
-        self.first + self.waits.len() as u64
-    }
-
-    /// Stops caring for a request: its reply will be read and thrown away, and then be reported as
-    /// [`Reply::Forgotten`]. Nobody else on the connection notices.
-    pub fn forget(&mut self, ticket: u64) {
-        if let Some(wait) = self.find(ticket).and_then(|at| self.waits.get_mut(at)) {
-            wait.kind = match wait.kind {
-                Kind::Asked => Kind::Forgotten,
-                kind => kind,
-            };
-        }
-    }
-
-    fn find(&self, ticket: u64) -> Option<usize> {
-        usize::try_from(ticket.checked_sub(self.first)?).ok().filter(|at| *at < self.waits.len())
-    }
-
-    /// Whether no byte has come since this request was written, or submitted if it has not left yet: its server may have
-    /// stopped altogether.
-    #[must_use]
-    pub fn is_silent_since(&self, ticket: u64) -> bool {
-        self.find(ticket).and_then(|at| self.waits.get(at)).is_some_and(|wait| wait.came_before == self.came)
-    }
-
-    /// Takes a request back of which no byte was written; `false` if it is too late for that.
-    ///
-    /// Those behind it keep their tickets.
-    pub fn withdraw(&mut self, ticket: u64) -> bool {
-        let Some(at) = self.find(ticket) else { return false };
-        let start = at.checked_sub(1).map_or_else(|| self.sending.answered_until(), |before| self.waits[before].end);
-        let length = self.waits[at].end - start;
-        if start < self.sending.written() || !self.waits[at].is_owed() {
-            return false;
-        }
-        self.sending.cut(start, length);
-        self.waits[at].kind = Kind::Withdrawn;
-        self.waits.range_mut(at..).for_each(|wait| wait.end -= length);
-        true
-    }
-
-    /// How many bytes of a value that nobody waits for are still to come, when nobody waits for what follows either.
-    #[must_use]
-    pub fn draining(&self) -> usize {
-        match self.waits.iter().all(|wait| wait.kind != Kind::Asked) {
-            true => self.decoder.announced(),
-            false => 0,
-        }
     }
 
     /// Fills `slices` with what to write next and returns how many were filled.
@@ -422,23 +357,6 @@ impl Connection {
     fn fail(&mut self, error: Error) -> Error {
         self.failed = Some(error.clone());
         error
-    }
-
-    /// Gives the connection up: what became of each request that has no complete reply.
-    ///
-    /// A request is `NotSent` unless its last byte was written: a server does nothing on half a request.
-    pub fn abandon(&mut self) -> impl Iterator<Item = Abandoned> + use<> {
-        self.failed.get_or_insert(Error::Closed);
-        let written = self.sending.written();
-        let touched = self.came > self.front_from;
-        let (served, came) = (self.served, self.came);
-        let waits = std::mem::take(&mut self.waits).into_iter().enumerate();
-        waits.filter(|(_, wait)| wait.is_owed()).map(move |(at, wait)| Abandoned {
-            tag: wait.tag,
-            landed: if wait.end <= written { Landed::Unknown } else { Landed::NotSent },
-            stale: served && !(at == 0 && touched),
-            silent: wait.came_before == came,
-        })
     }
 
     /// Whether every byte is accounted for: nothing is under way and nothing unasked has come, so that the connection

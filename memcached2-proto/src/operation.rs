@@ -1,11 +1,15 @@
 //! A request over any number of servers.
 
+mod each;
 mod every;
+mod fetch;
 mod many;
 mod routed;
 
+pub use self::each::{DeleteMany, Placed, SetMany};
 pub use self::every::Every;
-pub use self::many::{DeleteMany, GetMany, Many, Placed, SetMany};
+pub use self::fetch::GetMany;
+pub use self::many::Many;
 pub use self::routed::RoutedBy;
 
 use crate::call::{Outcomes, Parts};
@@ -85,4 +89,9 @@ impl<C: Keyed> Operation for C {
             None => Err(Error::NoServers),
         }
     }
+}
+
+/// A list of keys has at most 2^32 of them: more would not fit the memory of their references.
+fn short(place: usize) -> u32 {
+    u32::try_from(place).unwrap_or(u32::MAX)
 }

@@ -1,14 +1,13 @@
 //! The client: a pool of connections to each server, one caller at a time on each.
 
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use memcached2_proto::{
-    Builder, Call, Checkout, Command, Connection, Error, Leg, Now, Operation, Options, Pool, Router, ServerId,
-};
+use memcached2_proto::{Builder, Call, Command, Error, Leg, Now, Operation, Options, Router, Server, ServerId};
 
-use crate::stream::{Patience, Stream};
+use crate::station::{Lease, Station};
+use crate::stream::Patience;
 
 /// A client whose calls block the calling thread.
 ///
@@ -24,23 +23,6 @@ pub struct Client {
 struct Shared {
     router: Router,
     stations: Vec<Station>,
-}
-
-/// The connections to one server.
-#[derive(Debug)]
-struct Station {
-    pool: Mutex<Pool<Box<Link>>>,
-    /// Told when a connection came back or was closed while callers wait for one.
-    freed: Condvar,
-    /// With what the server's URI says otherwise.
-    options: Options,
-}
-
-/// A socket and the state of the conversation on it.
-#[derive(Debug)]
-struct Link {
-    stream: Stream,
-    connection: Connection,
 }
 
 impl Client {
@@ -84,7 +66,8 @@ impl Client {
 
     fn make(router: Router, options: &Options) -> Self {
         let router = router.of_client(RandomState::new().hash_one(()), Instant::now);
-        let stations = router.servers().iter().map(|server| Station::new(options.towards(server))).collect();
+        let station = |server: &Server| Station::new(server.address().clone(), options.towards(server));
+        let stations = router.servers().iter().map(station).collect();
         Self { shared: Arc::new(Shared { router, stations }) }
     }
 
@@ -202,10 +185,15 @@ impl Shared {
         }
     }
 
+    #[inline(always)]
+    fn station(&self, id: ServerId) -> Result<&Station, Error> {
+        self.stations.get(id.index()).ok_or(Error::NoServers)
+    }
+
     /// Writes the requests of a leg, as many as may go before their replies are read.
     #[inline(always)]
     fn ask<P: Command>(&self, leg: &mut Leg<'_, P>, now: Now, patience: &mut Patience) -> Result<Lease<'_>, Error> {
-        let mut lease = self.checkout(leg.server(), leg.is_retry(), now, patience)?;
+        let mut lease = self.station(leg.server())?.checkout(leg.is_retry(), now, patience)?;
         if let Some(waited) = patience.take_waited() {
             leg.waited(waited);
         }
@@ -216,89 +204,6 @@ impl Shared {
                 leg.fail_on(&mut lease.link().connection, &error);
                 Err(error)
             }
-        }
-    }
-
-    /// A connection to the server that is in step.
-    #[inline(always)]
-    fn checkout(&self, id: ServerId, fresh: bool, now: Now, patience: &mut Patience) -> Result<Lease<'_>, Error> {
-        let station = self.stations.get(id.index()).ok_or(Error::NoServers)?;
-        patience.within(station.options.timeout);
-        let mut pool = station.lock();
-        if fresh {
-            pool.clear();
-        }
-        loop {
-            match pool.checkout(now.monotonic) {
-                Checkout::Reuse(link) => return Ok(Lease { station, link: Some(link) }),
-                Checkout::Look(link) => {
-                    drop(pool);
-                    let lease = Lease { station, link: Some(link) };
-                    if lease.link.as_ref().is_some_and(|link| link.stream.is_quiet()) {
-                        return Ok(lease);
-                    }
-                    drop(lease);
-                    pool = station.lock();
-                }
-                Checkout::Open => {
-                    drop(pool);
-                    return self.open(id, Lease { station, link: None }, patience);
-                }
-                Checkout::Closed => return Err(Error::Closed),
-                Checkout::Wait => pool = station.wait(pool, patience)?,
-            }
-        }
-    }
-
-    #[cold]
-    fn open<'s>(&self, id: ServerId, mut lease: Lease<'s>, patience: &mut Patience) -> Result<Lease<'s>, Error> {
-        let server = self.router.server(id).ok_or(Error::NoServers)?;
-        let options = &lease.station.options;
-        let begun = Instant::now();
-        let stream = Stream::connect(server.address(), options, patience)?;
-        patience.waited_since(begun);
-        lease.link = Some(Box::new(Link { stream, connection: Connection::with_options(options) }));
-        Ok(lease)
-    }
-}
-
-/// A connection that is checked out, or the right to open one. Unless it is checked in, it is closed, even by a panic.
-#[derive(Debug)]
-struct Lease<'s> {
-    station: &'s Station,
-    link: Option<Box<Link>>,
-}
-
-impl Lease<'_> {
-    #[inline(always)]
-    #[expect(clippy::expect_used, reason = "only `checkin` takes it, which ends the lease")]
-    fn link(&mut self) -> &mut Link {
-        self.link.as_mut().expect("a lease has a link until it is checked in")
-    }
-
-    /// Gives the connection back, if it is in step.
-    #[inline(always)]
-    fn checkin(mut self, now: Now) {
-        if !self.link().connection.is_idle() {
-            return;
-        }
-        if let Some(link) = self.link.take() {
-            let wanted = self.station.lock().checkin(link, now.monotonic);
-            if wanted {
-                self.station.freed.notify_one();
-            }
-            std::mem::forget(self);
-        }
-    }
-}
-
-impl Drop for Lease<'_> {
-    #[cold]
-    fn drop(&mut self) {
-        drop(self.link.take());
-        let wanted = self.station.lock().closed();
-        if wanted {
-            self.station.freed.notify_one();
         }
     }
 }
@@ -327,101 +232,4 @@ fn ready<P>(under_way: &mut [UnderWay<'_, '_, P>]) -> Result<Vec<bool>, Error> {
 #[cfg(not(unix))]
 fn ready<P>(under_way: &mut [UnderWay<'_, '_, P>]) -> Result<Vec<bool>, Error> {
     Ok(under_way.iter().map(|_| true).collect())
-}
-
-impl Station {
-    fn new(options: Options) -> Self {
-        Self { pool: Mutex::new(Pool::new(options.pool)), freed: Condvar::new(), options }
-    }
-
-    /// The pool. A panic while the lock was held cannot have left it half changed.
-    #[inline]
-    fn lock(&self) -> MutexGuard<'_, Pool<Box<Link>>> {
-        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Closes the pool and its idle connections, and wakes whoever waits for one.
-    fn close(&self) {
-        let idle = self.lock().close();
-        self.freed.notify_all();
-        idle.into_iter().for_each(|link| link.quit());
-    }
-
-    /// Waits until no connection is open; `false` if time runs out.
-    fn wait_until_empty(&self, patience: &mut Patience) -> bool {
-        let mut pool = self.lock();
-        while pool.open() > 0 {
-            match self.wait(pool, patience) {
-                Ok(guard) => pool = guard,
-                Err(_) => return false,
-            }
-        }
-        drop(pool);
-        // Somebody else may wait for the same.
-        self.freed.notify_all();
-        true
-    }
-
-    #[cold]
-    fn wait<'p>(
-        &self,
-        mut pool: MutexGuard<'p, Pool<Box<Link>>>,
-        patience: &mut Patience,
-    ) -> Result<MutexGuard<'p, Pool<Box<Link>>>, Error> {
-        let left = patience.left()?;
-        let begun = Instant::now();
-        pool.wait();
-        let (mut pool, _) = self.freed.wait_timeout(pool, left).unwrap_or_else(PoisonError::into_inner);
-        pool.waited();
-        patience.waited_since(begun);
-        Ok(pool)
-    }
-}
-
-impl Link {
-    /// Writes all that may go before replies are read.
-    #[inline(always)]
-    fn write(&mut self, patience: &mut Patience) -> Result<(), Error> {
-        while !self.connection.is_flushed() {
-            let mut slices = [std::io::IoSlice::new(&[]); 4];
-            let count = self.connection.outgoing(&mut slices);
-            if count == 0 {
-                break;
-            }
-            let n = self.stream.write(&slices[..count], patience)?;
-            if n == 0 {
-                return Err(Error::lost(&std::io::ErrorKind::WriteZero.into()));
-            }
-            self.connection.wrote(n);
-        }
-        Ok(())
-    }
-
-    /// Takes leave of the server; whether it hears that makes no difference.
-    fn quit(mut self: Box<Self>) {
-        self.connection.quit();
-        let _ = self.write(&mut Patience::new(Instant::now(), Duration::from_millis(100)));
-    }
-
-    /// Reads until all replies of the leg are there, and writes what is left as soon as it may go.
-    #[inline(always)]
-    fn converse<P>(&mut self, leg: &mut Leg<'_, P>, patience: &mut Patience) -> Result<(), Error> {
-        while !leg.is_done() {
-            self.hear_some(leg, patience)?;
-        }
-        Ok(())
-    }
-
-    /// Reads once, and writes what may go then; `true` when all replies of the leg are there.
-    #[inline(always)]
-    fn hear_some<P>(&mut self, leg: &mut Leg<'_, P>, patience: &mut Patience) -> Result<bool, Error> {
-        let n = self.stream.read(self.connection.space(), patience)?;
-        let end = self.connection.filled(n);
-        if leg.hear(&mut self.connection)? {
-            return Ok(true);
-        }
-        end?;
-        self.write(patience)?;
-        Ok(false)
-    }
 }

@@ -23,6 +23,7 @@
 
 mod client;
 mod faces;
+mod station;
 mod stream;
 
 pub use memcached2_proto as proto;

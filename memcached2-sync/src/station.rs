@@ -1,0 +1,204 @@
+//! The connections to one server: a pool, and one caller at a time on each.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use memcached2_proto::{Address, Checkout, Connection, Error, Leg, Now, Options, Pool};
+
+use crate::stream::{Patience, Stream};
+
+/// The connections to one server.
+#[derive(Debug)]
+pub(crate) struct Station {
+    address: Address,
+    pool: Mutex<Pool<Box<Link>>>,
+    /// Told when a connection came back or was closed while callers wait for one.
+    freed: Condvar,
+    /// With what the server's URI says otherwise.
+    options: Options,
+}
+
+impl Station {
+    pub(crate) fn new(address: Address, options: Options) -> Self {
+        Self { address, pool: Mutex::new(Pool::new(options.pool)), freed: Condvar::new(), options }
+    }
+
+    /// A connection to the server that is in step.
+    #[inline(always)]
+    pub(crate) fn checkout(&self, fresh: bool, now: Now, patience: &mut Patience) -> Result<Lease<'_>, Error> {
+        patience.within(self.options.timeout);
+        let mut pool = self.lock();
+        if fresh {
+            pool.clear();
+        }
+        loop {
+            match pool.checkout(now.monotonic) {
+                Checkout::Reuse(link) => return Ok(Lease { station: self, link: Some(link) }),
+                Checkout::Look(link) => {
+                    drop(pool);
+                    let lease = Lease { station: self, link: Some(link) };
+                    if lease.link.as_ref().is_some_and(|link| link.stream.is_quiet()) {
+                        return Ok(lease);
+                    }
+                    drop(lease);
+                    pool = self.lock();
+                }
+                Checkout::Open => {
+                    drop(pool);
+                    return self.open(patience);
+                }
+                Checkout::Closed => return Err(Error::Closed),
+                Checkout::Wait => pool = self.wait(pool, patience)?,
+            }
+        }
+    }
+
+    #[cold]
+    fn open(&self, patience: &mut Patience) -> Result<Lease<'_>, Error> {
+        let mut lease = Lease { station: self, link: None };
+        let begun = Instant::now();
+        let stream = Stream::connect(&self.address, &self.options, patience)?;
+        patience.waited_since(begun);
+        lease.link = Some(Box::new(Link { stream, connection: Connection::with_options(&self.options) }));
+        Ok(lease)
+    }
+
+    /// The pool. A panic while the lock was held cannot have left it half changed.
+    #[inline]
+    fn lock(&self) -> MutexGuard<'_, Pool<Box<Link>>> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Closes the pool and its idle connections, and wakes whoever waits for one.
+    pub(crate) fn close(&self) {
+        let idle = self.lock().close();
+        self.freed.notify_all();
+        idle.into_iter().for_each(|link| link.quit());
+    }
+
+    /// Waits until no connection is open; `false` if time runs out.
+    pub(crate) fn wait_until_empty(&self, patience: &mut Patience) -> bool {
+        let mut pool = self.lock();
+        while pool.open() > 0 {
+            match self.wait(pool, patience) {
+                Ok(guard) => pool = guard,
+                Err(_) => return false,
+            }
+        }
+        drop(pool);
+        // Somebody else may wait for the same.
+        self.freed.notify_all();
+        true
+    }
+
+    #[cold]
+    fn wait<'p>(
+        &self,
+        mut pool: MutexGuard<'p, Pool<Box<Link>>>,
+        patience: &mut Patience,
+    ) -> Result<MutexGuard<'p, Pool<Box<Link>>>, Error> {
+        let left = patience.left()?;
+        let begun = Instant::now();
+        pool.wait();
+        let (mut pool, _) = self.freed.wait_timeout(pool, left).unwrap_or_else(PoisonError::into_inner);
+        pool.waited();
+        patience.waited_since(begun);
+        Ok(pool)
+    }
+}
+
+/// A socket and the state of the conversation on it.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) stream: Stream,
+    pub(crate) connection: Connection,
+}
+
+impl Link {
+    /// Writes all that may go before replies are read.
+    #[inline(always)]
+    pub(crate) fn write(&mut self, patience: &mut Patience) -> Result<(), Error> {
+        while !self.connection.is_flushed() {
+            let mut slices = [std::io::IoSlice::new(&[]); 4];
+            let count = self.connection.outgoing(&mut slices);
+            if count == 0 {
+                break;
+            }
+            let n = self.stream.write(&slices[..count], patience)?;
+            if n == 0 {
+                return Err(Error::lost(&std::io::ErrorKind::WriteZero.into()));
+            }
+            self.connection.wrote(n);
+        }
+        Ok(())
+    }
+
+    /// Takes leave of the server; whether it hears that makes no difference.
+    fn quit(mut self: Box<Self>) {
+        self.connection.quit();
+        let _ = self.write(&mut Patience::new(Instant::now(), Duration::from_millis(100)));
+    }
+
+    /// Reads until all replies of the leg are there, and writes what is left as soon as it may go.
+    #[inline(always)]
+    pub(crate) fn converse<P>(&mut self, leg: &mut Leg<'_, P>, patience: &mut Patience) -> Result<(), Error> {
+        while !leg.is_done() {
+            self.hear_some(leg, patience)?;
+        }
+        Ok(())
+    }
+
+    /// Reads once, and writes what may go then; `true` when all replies of the leg are there.
+    #[inline(always)]
+    pub(crate) fn hear_some<P>(&mut self, leg: &mut Leg<'_, P>, patience: &mut Patience) -> Result<bool, Error> {
+        let n = self.stream.read(self.connection.space(), patience)?;
+        let end = self.connection.filled(n);
+        if leg.hear(&mut self.connection)? {
+            return Ok(true);
+        }
+        end?;
+        self.write(patience)?;
+        Ok(false)
+    }
+}
+
+/// A connection that is checked out, or the right to open one. Unless it is checked in, it is closed, even by a panic.
+#[derive(Debug)]
+pub(crate) struct Lease<'s> {
+    station: &'s Station,
+    pub(crate) link: Option<Box<Link>>,
+}
+
+impl Lease<'_> {
+    #[inline(always)]
+    #[expect(clippy::expect_used, reason = "only `checkin` takes it, which ends the lease")]
+    pub(crate) fn link(&mut self) -> &mut Link {
+        self.link.as_mut().expect("a lease has a link until it is checked in")
+    }
+
+    /// Gives the connection back, if it is in step.
+    #[inline(always)]
+    pub(crate) fn checkin(mut self, now: Now) {
+        if !self.link().connection.is_idle() {
+            return;
+        }
+        if let Some(link) = self.link.take() {
+            let wanted = self.station.lock().checkin(link, now.monotonic);
+            if wanted {
+                self.station.freed.notify_one();
+            }
+            std::mem::forget(self);
+        }
+    }
+}
+
+impl Drop for Lease<'_> {
+    #[cold]
+    fn drop(&mut self) {
+        drop(self.link.take());
+        let wanted = self.station.lock().closed();
+        if wanted {
+            self.station.freed.notify_one();
+        }
+    }
+}
