@@ -3,7 +3,8 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use memcached2_proto::{Error, Expiry, Key, Landed, Options, Reconnect, Router};
+use memcached2_proto::{Dialect, Error, Expiry, Key, Landed, Options, Reconnect, Router};
+use memcached2_testkit::{ScriptedServer, Session};
 
 use super::servers::{Kind, Server, ask};
 use super::setting::{BRIEF, PATIENT};
@@ -123,4 +124,41 @@ pub(super) fn a_server_may_have_less_time_than_the_others(on: Kind) {
     }
     assert!(client.get(&of_hasty[0]).unwrap_err().is_timeout());
     assert!(begun.elapsed() < PATIENT);
+}
+
+fn hit() -> Session {
+    Session::new().expect("get a\r\n").send("VALUE a 0 3\r\none\r\nEND\r\n")
+}
+
+fn watching_text(server: &ScriptedServer, timeout: Duration) -> Client {
+    let options = Options::default().timeout(timeout).reconnect(Reconnect::After(LONG)).dialect(Dialect::Text);
+    Client::with_options([server.address()], options).expect("the address is right")
+}
+
+pub(super) fn a_server_that_is_slow_is_not_down() {
+    // It has begun to answer.
+    let slow = Session::new().expect("get a\r\n").send("VALUE a 0 3\r\no").ignore();
+    let server = ScriptedServer::start([slow, hit()]);
+    let client = watching_text(&server, BRIEF);
+    assert!(client.get("a").unwrap_err().is_timeout());
+    // The next call asks it. On a shared connection it waits behind the answer that does not end, and only then is the
+    // server silent.
+    let found = client.get("a").or_else(|error| {
+        assert!(!matches!(error, Error::Down { .. }), "{error}");
+        watching_text(&server, PATIENT).get("a")
+    });
+    assert_eq!(found.unwrap().expect("a hit"), "one");
+    drop(client);
+    server.finish();
+}
+
+pub(super) fn a_server_that_has_closed_an_old_connection_is_not_down() {
+    let server = ScriptedServer::start([hit().expect("delete a\r\n").close(), hit()]);
+    let client = watching_text(&server, PATIENT);
+    assert_eq!(client.get("a").unwrap().expect("a hit"), "one");
+    let error = client.delete("a").unwrap_err();
+    assert_eq!(error.landed(), Landed::Unknown, "{error}");
+    assert_eq!(client.get("a").unwrap().expect("a hit"), "one");
+    drop(client);
+    server.finish();
 }

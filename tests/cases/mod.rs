@@ -223,6 +223,10 @@ mod run {
                 a_batch_tells_of_each_item_what_became_of_it,
                 a_mapping_of_a_server_that_misbehaves_is_empty,
             ]
+            health: [
+                a_server_that_is_slow_is_not_down,
+                a_server_that_has_closed_an_old_connection_is_not_down,
+            ]
             observer: [
                 an_observer_hears_of_a_read_that_is_repeated,
             ]

@@ -273,17 +273,21 @@ impl Driver {
     fn expire(&mut self, now: Instant) -> Poll<()> {
         self.take_over(None);
         let mut dead = self.connected && self.connection.draining() > self.drain_bytes;
+        let mut silent = false;
         let mut due = Vec::new();
         let mut guard = self.mux.lock();
         let inner = &mut *guard;
         for (at, slot) in inner.slots.pending().filter(|(_, slot)| slot.deadline <= now) {
-            dead |= self.connected && (slot.is_overdue() || self.connection.is_silent_since(slot.ticket));
+            silent |= self.connected && self.connection.is_silent_since(slot.ticket);
+            dead |= self.connected && slot.is_overdue();
             due.push((at, slot.ticket));
         }
-        if dead {
+        if dead || silent {
             drop(guard);
             let error = Error::disconnected("closed, since the server had not answered in time");
-            self.end_at(&error, Blame::Server, Some(now));
+            // A server that is slow is not down.
+            let blame = if silent { Blame::Server } else { Blame::Nobody };
+            self.end_at(&error, blame, Some(now));
             return Poll::Ready(());
         }
         // Never now: this would be called again and again.
@@ -340,7 +344,7 @@ impl Driver {
             told |= speaks && woken.is_some();
             self.wakers.extend(woken);
         }
-        inner.unheard = !told && now.is_some();
+        inner.unheard = !told && now.is_some() && blame == Blame::Server;
         // It would keep its task alive, and the task this driver.
         let sleeper = inner.driver.take();
         self.wakers.append(&mut inner.mourners);

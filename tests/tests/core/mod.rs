@@ -3,13 +3,15 @@
 #![allow(dead_code, unused_imports, reason = "each test binary uses its own part of this")]
 
 mod request;
+mod words;
 
 use std::io::IoSlice;
 
 use memcached2_proto::{Connection, Error, Few, Landed, Limits, Reply, Version};
 
-use self::request::word;
-pub(crate) use self::request::{Request, kind, now};
+pub(crate) use self::request::{Request, now};
+pub(crate) use self::words::kind;
+use self::words::word;
 
 /// One connection, driven as a transport drives it: it writes what it is offered, reads into the space it is given,
 /// takes replies until there is none, and asks after a failure what became of the rest.

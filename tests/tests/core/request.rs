@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::words::{counted, dumped, found, grouped, kind, prefixes, report, sizes, version, word};
 use memcached2_proto::{
     Arith, Blame, CacheDump, Call, Command, Connection, Delete, Dialect, DumpedItem, Error, Expiry, Few, FlushAll, Get,
     GetMany, Gets, GroupedReport, Landed, NoReply, Now, PrefixCount, Reply, Report, Router, SizeReport, Statistic,
@@ -335,10 +336,6 @@ fn small(text: &[u8]) -> u32 {
     number(text).try_into().expect("a number of 32 bits")
 }
 
-fn counted(number: Option<u64>) -> String {
-    number.map_or_else(|| "not found".to_owned(), |number| number.to_string())
-}
-
 fn expiry_of(exptime: &[u8]) -> Expiry {
     const MONTH: u64 = 30 * 24 * 60 * 60;
     match exptime {
@@ -348,20 +345,6 @@ fn expiry_of(exptime: &[u8]) -> Expiry {
             seconds @ ..=MONTH => Expiry::After(Duration::from_secs(seconds)),
             seconds => Expiry::At(at(seconds)),
         },
-    }
-}
-
-fn found(value: Option<Value>) -> String {
-    /// A value that a person would not read is told by its length.
-    const SHOWN: usize = 64;
-    let Some(Value { data, flags, cas, .. }) = value else { return "miss".to_owned() };
-    let data = match data.len() {
-        ..=SHOWN => format!("\"{}\"", data.escape_ascii()),
-        length => format!("{length} bytes"),
-    };
-    match cas {
-        None => format!("hit {flags} {data}"),
-        Some(cas) => format!("hit {flags} {data} cas {cas}"),
     }
 }
 
@@ -383,70 +366,4 @@ fn many(keys: &[Vec<u8>], fetch: Fetch, replies: Few<Reply>, end: Result<(), Err
 /// The answer to a request that has none.
 fn unread(request: &Request, replies: Few<Reply>, end: Result<(), Error>) -> Result<(), Error> {
     unanswered!(request, |command| command.answer(replies, end))
-}
-
-fn report(report: &Report) -> String {
-    let word = |(name, value): (&str, Statistic<'_>)| match value {
-        Statistic::Number(number) => format!(" {name}={number}"),
-        Statistic::Float(number) => format!(" {name}={number:?}"),
-        Statistic::Boolean(is) => format!(" {name}={is}"),
-        Statistic::Text(text) => format!(" {name}={text:?}"),
-        Statistic::Absent => format!(" {name}=none"),
-        other => format!(" {name}={other:?}"),
-    };
-    format!("stats{}", report.iter().map(word).collect::<String>())
-}
-
-fn grouped(told: &GroupedReport) -> String {
-    let groups: String = told.groups.iter().map(|(group, stats)| format!("{group}: {}; ", report(stats))).collect();
-    format!("{groups}totals: {}", report(&told.totals))
-}
-
-fn prefixes(told: &[PrefixCount]) -> String {
-    let word = |count: &PrefixCount| {
-        let PrefixCount { prefix, get, hit, set, del, .. } = count;
-        format!(" {prefix}={get}/{hit}/{set}/{del}")
-    };
-    format!("prefixes{}", told.iter().map(word).collect::<String>())
-}
-
-fn dumped(told: &[DumpedItem]) -> String {
-    let word = |item: &DumpedItem| format!(" {}={}@{}", item.key, item.bytes, item.exptime);
-    format!("items{}", told.iter().map(word).collect::<String>())
-}
-
-fn sizes(told: &SizeReport) -> String {
-    let sizes: String = told.sizes.iter().map(|(size, count)| format!("{size}: {count}; ")).collect();
-    format!("{sizes}status: {}", report(&told.status))
-}
-
-fn version(text: &VersionText) -> String {
-    match text.numbers() {
-        Some((major, minor, patch)) => format!("version \"{text}\" {major} {minor} {patch}"),
-        None => format!("version \"{text}\""),
-    }
-}
-
-/// The kind of an error, and the line of a refusal.
-pub(crate) fn kind(error: &Error) -> String {
-    match error {
-        Error::Refused { line, .. } => return format!("refused {}", line.escape_debug()),
-        Error::NonNumeric => "non-numeric",
-        Error::NotStored => "not stored",
-        Error::Exists => "exists",
-        Error::NotFound => "gone",
-        Error::Connect { .. } => "connect",
-        Error::Disconnected { .. } => "disconnected",
-        Error::Protocol { .. } => "protocol",
-        _ => return format!("{error:?}"),
-    }
-    .to_owned()
-}
-
-pub(crate) fn word(landed: Landed) -> &'static str {
-    match landed {
-        Landed::NotSent => "not sent",
-        Landed::Refused => "refused",
-        Landed::Unknown => "unknown",
-    }
 }
