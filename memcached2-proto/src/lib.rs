@@ -115,7 +115,7 @@ pub use self::limits::Limits;
 pub use self::observer::Metrics;
 #[cfg(feature = "tracing")]
 pub use self::observer::Tracing;
-pub use self::observer::{Attempt, Event, Observer, Outcome};
+pub use self::observer::{Attempt, Change, Event, Observer, Outcome};
 pub use self::operation::{DeleteMany, Every, GetMany, Many, Operation, Placed, RoutedBy, SetMany};
 pub use self::options::Options;
 pub use self::outbox::Outbox;

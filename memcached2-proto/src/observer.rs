@@ -41,6 +41,25 @@ use crate::uri::Server;
 pub trait Observer: fmt::Debug + Send + Sync {
     /// Takes note of a request that has ended.
     fn observe(&self, event: &Event<'_>);
+
+    /// Takes note of a server that has failed, or has answered again; nothing unless implemented.
+    fn server(&self, _server: &Server, _change: Change) {}
+}
+
+/// What has become of a server; never told where servers do not count as down
+/// ([`Reconnect::Immediately`](crate::Reconnect)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Change {
+    /// It has failed.
+    Down {
+        /// So many times in a row.
+        failures: u32,
+        /// So long it is left alone.
+        wait: Duration,
+    },
+    /// It has answered, after it had failed.
+    Up,
 }
 
 /// A request to one server, and what came of it: a call to several servers is several of them, and so is one that was

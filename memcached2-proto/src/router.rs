@@ -17,7 +17,7 @@ pub use self::select::Selector;
 pub use self::selection::{Selection, UnknownSelection};
 use crate::error::Error;
 use crate::key::Key;
-use crate::observer::{Observer, Watch};
+use crate::observer::{Change, Observer, Watch};
 use crate::options::Options;
 use crate::uri::Server;
 
@@ -190,15 +190,24 @@ impl Router {
 
     /// Hears what came of asking a server, and whether that was to try it.
     pub(crate) fn report(&self, id: ServerId, is_up: bool, trial: Option<u64>, now: Instant) {
-        match is_up {
+        let change = match is_up {
             true => self.health.succeeded(id.index()),
             false => self.health.failed(id.index(), trial, now),
-        }
+        };
+        self.tell(id, change);
     }
 
     /// Hears that a server has fallen silent while nobody waited for it any more.
     pub(crate) fn report_silence(&self, id: ServerId, now: Instant) {
-        self.health.fell_silent(id.index(), now);
+        let change = self.health.fell_silent(id.index(), now);
+        self.tell(id, change);
+    }
+
+    /// Tells whoever observes what has become of a server.
+    fn tell(&self, id: ServerId, change: Option<Change>) {
+        if let (Some(change), Some(watch), Some(server)) = (change, &self.watch, self.server(id)) {
+            watch.observer.server(server, change);
+        }
     }
 
     /// The server of a key among those that are up, by their places.

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use memcached2_proto::{
-    Blame, Call, Delete, Error, Get, Metrics, Now, Observer, Operation, Options, Reply, Router, Tracing, Value,
+    Blame, Call, Delete, Error, Get, Metrics, Now, Observer, Operation, Options, Reconnect, Reply, Router, Tracing,
+    Value,
 };
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use tracing::field::{Field, Visit};
@@ -19,7 +20,7 @@ use tracing::{Metadata, Subscriber};
 fn calls(observer: Arc<dyn Observer>) {
     let start = Instant::now();
     let clock: fn() -> Instant = Instant::now;
-    let options = Options::default().observer(observer);
+    let options = Options::default().reconnect(Reconnect::After(Duration::from_secs(1))).observer(observer);
     let router = Router::of(["cache1"], &options).unwrap().of_client(0, clock);
     let run = |operation: Get<'_>, outcome: Result<Reply, Error>| end(operation, &router, start, &outcome);
     let get = || Get::new("a").unwrap();
@@ -75,6 +76,7 @@ fn requests_are_counted() {
             "memcached2_requests_total server=none command=get outcome=failed: 1",
             "memcached2_sent_bytes_total server=cache1:11211: 0",
             "memcached2_sent_bytes_total server=none: 0",
+            "memcached2_server_up server=cache1:11211: 0",
         ]
     );
 }
@@ -136,6 +138,7 @@ fn requests_are_told_as_events() {
             format!(
                 "WARN memcached2 message=request failed command=\"get\" {named} outcome=\"failed\" {answered} error=cannot connect to the server: connection refused; is memcached running there?"
             ),
+            format!("WARN memcached2 message=server down {named} failures=1 wait_us=1000000"),
             format!(
                 "DEBUG memcached2 message=nobody to ask command=\"get\" outcome=\"failed\" {answered} error=cache1:11211 is down: it has failed lately, and is left alone until its retry is due"
             ),

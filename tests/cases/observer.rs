@@ -3,7 +3,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use memcached2_proto::{Attempt, Dialect, Error, Event, Expiry, Key, Observer, Options, Reconnect, Router};
+use memcached2_proto::{
+    Attempt, Change, Dialect, Error, Event, Expiry, Key, Observer, Options, Reconnect, Router, Server,
+};
 use memcached2_testkit::{ScriptedServer, Session};
 
 use super::servers::Kind;
@@ -28,6 +30,11 @@ impl Observer for Log {
         let outcome = event.outcome.as_str();
         let line = format!("{command} of {server}{attempt}: {outcome}, {sent} bytes sent, {received} received");
         self.0.lock().unwrap().push(line);
+    }
+
+    fn server(&self, server: &Server, change: Change) {
+        let word = if change == Change::Up { "up" } else { "down" };
+        self.0.lock().unwrap().push(format!("{} is {word}", server.name()));
     }
 }
 
@@ -91,9 +98,18 @@ pub(super) fn an_observer_hears_of_each_server(on: Kind) {
     assert_eq!(log.take(), expected);
 
     servers[0].stop();
+    // What was answered at once is told once, though the call goes on elsewhere with the rest.
+    let (client, log) = observed(&addresses, options.clone());
+    assert_eq!(client.get_many(&keys).unwrap().all(), Ok(vec![None, None]));
+    let lines = log.take();
+    let count = |line: &str| lines.iter().filter(|told| *told == line).count();
+    let (answered, moved) = (": miss, 11 bytes sent, 0 received", " elsewhere: miss, 11 bytes sent, 0 received");
+    assert_eq!((lines.len(), count(&told(1, answered)), count(&told(1, moved))), (4, 1, 1), "{lines:?}");
+
     let (client, log) = observed(&addresses, options);
     assert_eq!(client.get(&keys[0]), Ok(None));
-    let mut expected = vec![told(1, " elsewhere: miss, 11 bytes sent, 0 received")];
+    let is_down = |at: usize| format!("{} is down", addresses[at]);
+    let mut expected = vec![told(1, " elsewhere: miss, 11 bytes sent, 0 received"), is_down(0)];
     let failed = log.take().into_iter().filter(|line| !expected.contains(line)).collect::<Vec<_>>();
     assert!(failed.len() == 1 && failed[0].starts_with(&told(0, ": failed, ")), "{failed:?}");
     // Now it is known.
@@ -101,8 +117,8 @@ pub(super) fn an_observer_hears_of_each_server(on: Kind) {
     expected = vec![told(1, ": miss, 11 bytes sent, 0 received")];
     assert_eq!(log.take(), expected);
     servers[1].stop();
-    let _ = client.get(&keys[0]);
-    log.take();
+    assert!(client.get(&keys[0]).is_err());
+    assert!(log.take().contains(&is_down(1)));
     assert_eq!(client.get(&keys[0]), Err(Error::NoServers));
     assert_eq!(log.take(), ["get of nobody: failed, 0 bytes sent, 0 received"]);
 }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use metrics::{Label, SharedString, counter, histogram};
+use metrics::{Label, SharedString, counter, gauge, histogram};
 
-use super::{Attempt, Event, Observer, Outcome};
+use super::{Attempt, Change, Event, Observer, Outcome};
+use crate::uri::Server;
 
 /// Counts requests with the `metrics` crate.
 ///
@@ -16,6 +17,7 @@ use super::{Attempt, Event, Observer, Outcome};
 /// | `memcached2_hits_total`, `memcached2_misses_total` | counter: keys | `server` |
 /// | `memcached2_sent_bytes_total`, `memcached2_received_bytes_total` | counter: [`Event::sent`], [`Event::received`] | `server` |
 /// | `memcached2_retries_total`, `memcached2_failovers_total` | counter: [`Attempt`] | `server` |
+/// | `memcached2_server_up` | gauge: 0 while it is down, 1 when it is up again; from its first failure on | `server` |
 ///
 /// The server is its name, or `none` where there was none to ask.
 #[derive(Debug, Clone, Copy, Default)]
@@ -51,5 +53,10 @@ impl Observer for Metrics {
             Attempt::Retry => counter!("memcached2_retries_total", by_server()).increment(1),
             Attempt::Failover => counter!("memcached2_failovers_total", by_server()).increment(1),
         }
+    }
+
+    fn server(&self, server: &Server, change: Change) {
+        let up = if change == Change::Up { 1.0 } else { 0.0 };
+        gauge!("memcached2_server_up", "server" => Arc::clone(server.shared_name())).set(up);
     }
 }

@@ -1,12 +1,16 @@
 //! Requests as events of `tracing`.
 
-use super::{Attempt, Event, Observer, Outcome};
+use super::{Attempt, Change, Event, Observer, Outcome};
 use crate::error::Error;
+use crate::uri::Server;
 
 /// Tells each request as an event of the `tracing` crate: with the target `memcached2`, at the level `DEBUG`, or at
 /// `WARN` when a server has refused it or failed.
 ///
-/// The fields are `command`, `server`, `outcome`, `attempt` (where it is not the first), `sent`, `received`, `time_us`,
+/// A server that goes down is told at `WARN`, with `failures` in a row and the `wait_us` until its retry; one that comes
+/// back at `INFO`.
+///
+/// The fields of a request are `command`, `server`, `outcome`, `attempt` (where it is not the first), `sent`, `received`, `time_us`,
 /// `wait_us`, and `error`. Keys and values are not among them.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Tracing;
@@ -39,6 +43,15 @@ impl Observer for Tracing {
             }
             Outcome::Failed(error) => tell!(WARN, "request failed", error = tracing::field::display(error)),
             _ => tell!(DEBUG, "request answered"),
+        }
+    }
+
+    fn server(&self, server: &Server, change: Change) {
+        match change {
+            Change::Down { failures, wait } => {
+                tracing::warn!(target: "memcached2", server = server.name(), failures, wait_us = micros(wait), "server down");
+            }
+            Change::Up => tracing::info!(target: "memcached2", server = server.name(), "server up"),
         }
     }
 }

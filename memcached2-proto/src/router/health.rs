@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::ServerId;
+use crate::observer::Change;
 use crate::time::later;
 
 /// When a server that has failed is asked again.
@@ -164,20 +165,22 @@ impl Health {
         }
     }
 
-    /// A call had an answer from a server.
-    pub(super) fn succeeded(&self, place: usize) {
+    /// A call had an answer from a server; what that changes.
+    pub(super) fn succeeded(&self, place: usize) -> Option<Change> {
         if !self.is_calm() && self.lock(place).is_some_and(|mut fall| fall.take().is_some()) {
             self.down.fetch_sub(1, Ordering::AcqRel);
             self.attention.fetch_sub(1, Ordering::AcqRel);
             if let Reconnect::Own(rule) = &self.rule {
                 rule.recovered(id(place));
             }
+            return Some(Change::Up);
         }
+        None
     }
 
-    /// A call had no answer from a server; `trial` is its number if the call was to try it.
-    pub(super) fn failed(&self, place: usize, trial: Option<u64>, now: Instant) {
-        let (Some(mut fall), true) = (self.lock(place), self.is_kept()) else { return };
+    /// A call had no answer from a server; what that changes. `trial` is its number if the call was to try it.
+    pub(super) fn failed(&self, place: usize, trial: Option<u64>, now: Instant) -> Option<Change> {
+        let (Some(mut fall), true) = (self.lock(place), self.is_kept()) else { return None };
         let (failures, trials) = match &*fall {
             None => {
                 self.attention.fetch_add(1, Ordering::AcqRel);
@@ -186,11 +189,12 @@ impl Health {
             }
             Some(fall) if trial == Some(fall.trials) => (fall.failures.saturating_add(1), fall.trials),
             // Calls that were under way when it went down are no further failures.
-            Some(_) => return,
+            Some(_) => return None,
         };
         // Never none: the call that has failed is to look for another server.
         let wait = self.rule.wait(id(place), failures, self.chance(place, failures)).max(Duration::from_nanos(1));
         *fall = Some(Fall { failures, retry: later(now, wait), trials, trial: None });
+        Some(Change::Down { failures, wait })
     }
 
     /// A number that is another one for each client, server and failure: a round of `SplitMix64`.
@@ -203,10 +207,10 @@ impl Health {
     }
 
     /// A server has fallen silent while nobody waited for it any more: no call can say that it was to try it.
-    pub(super) fn fell_silent(&self, place: usize, now: Instant) {
+    pub(super) fn fell_silent(&self, place: usize, now: Instant) -> Option<Change> {
         let due = |fall: &Fall| (fall.retry <= now).then_some(fall.trials);
         let trial = self.lock(place).and_then(|fall| fall.as_ref().and_then(due));
-        self.failed(place, trial, now);
+        self.failed(place, trial, now)
     }
 
     /// What is known of a server. A panic while the lock was held cannot have left it half changed.
@@ -279,10 +283,11 @@ mod tests {
     fn calls_that_fail_together_are_one_failure() {
         let backoff = Reconnect::Backoff { first: SECOND, most: 60 * SECOND };
         let (health, now) = (health(&backoff), start());
-        (0..64).for_each(|_| health.failed(0, None, now));
+        let changes: Vec<_> = (0..64).filter_map(|_| health.failed(0, None, now)).collect();
+        assert!(matches!(changes[..], [Change::Down { failures: 1, wait }] if wait <= SECOND), "{changes:?}");
         assert!(health.is_open(0, now + SECOND));
         // An answer to one of them says that it is up.
-        health.succeeded(0);
+        assert_eq!((health.succeeded(0), health.succeeded(0)), (Some(Change::Up), None));
         assert!(health.is_calm());
     }
 
