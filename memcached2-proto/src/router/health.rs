@@ -105,6 +105,9 @@ struct Fall {
     retry: Instant,
     /// The number of the last trial.
     trials: u64,
+    /// The number of the last one that had begun when the server failed for the last time: what comes of those up to it is
+    /// no further failure.
+    settled: u64,
     /// Whether that is under way, and until when nobody else may try.
     trial: Option<Instant>,
 }
@@ -187,13 +190,13 @@ impl Health {
                 self.down.fetch_add(1, Ordering::AcqRel);
                 (1, 0)
             }
-            Some(fall) if trial == Some(fall.trials) => (fall.failures.saturating_add(1), fall.trials),
+            Some(fall) if trial > Some(fall.settled) => (fall.failures.saturating_add(1), fall.trials),
             // Calls that were under way when it went down are no further failures.
             Some(_) => return None,
         };
         // Never none: the call that has failed is to look for another server.
         let wait = self.rule.wait(id(place), failures, self.chance(place, failures)).max(Duration::from_nanos(1));
-        *fall = Some(Fall { failures, retry: later(now, wait), trials, trial: None });
+        *fall = Some(Fall { failures, retry: later(now, wait), trials, settled: trials, trial: None });
         Some(Change::Down { failures, wait })
     }
 
@@ -273,10 +276,22 @@ mod tests {
         let second = health.claim(0, due).expect("released").expect("a trial");
         // What was given back, or is over, says nothing about the one under way.
         health.release(0, first);
-        health.failed(0, Some(first), due);
         assert_eq!(health.claim(0, due), None);
         // One that is held for too long is no reason to wait.
         assert!(health.claim(0, due + TRIAL).is_some_and(|trial| trial.is_some_and(|trial| trial != second)));
+    }
+
+    #[test]
+    fn trials_that_outlast_each_other_are_one_failure() {
+        let backoff = Reconnect::Backoff { first: SECOND, most: 60 * SECOND };
+        let (health, now) = (health(&backoff), start());
+        health.failed(0, None, now);
+        let trial = |after| health.claim(0, now + after * SECOND).expect("open").expect("a trial");
+        let trials = [trial(1), trial(2), trial(3)];
+        let fail = |trial, after| health.failed(0, Some(trial), now + after * SECOND);
+        assert!(matches!(fail(trials[0], 6), Some(Change::Down { failures: 2, .. })));
+        assert_eq!((fail(trials[1], 7), fail(trials[2], 7)), (None, None));
+        assert!(matches!(fail(trial(8), 9), Some(Change::Down { failures: 3, .. })));
     }
 
     #[test]
