@@ -23,6 +23,10 @@
 //!
 //! async-std itself is discontinued (RUSTSEC-2025-0052). This crate serves the programs that still run on it.
 //!
+//! * A server that has failed is left alone for a while ([`Options::reconnect`]), and its keys go to the others.
+//! * [`Entry`], [`Forgiving`] and [`Mapping`] are other faces of a client. An [`Observer`] hears of every request; the
+//!   features `tracing` and `metrics` come with one each.
+//!
 //! The methods of [`Client`] are names for the most common operations; [`Client::run`] takes any [`Operation`], such as
 //! [`proto::Store`] with flags. `examples/quickstart.rs` shows them at work.
 

@@ -21,6 +21,9 @@
 //! * Every call ends by its deadline, 1 second unless [`Options::timeout`] says otherwise, connecting included.
 //! * A miss is `Ok(None)`. An [`Error`] is something else, and [`Error::landed`] says whether the request may have taken
 //!   effect.
+//! * A server that has failed is left alone for a while ([`Options::reconnect`]), and its keys go to the others.
+//! * [`Entry`], [`Forgiving`] and [`Mapping`] are other faces of a client. An [`Observer`] hears of every request; the
+//!   features `tracing` and `metrics` come with one each.
 //!
 //! The methods of [`Client`] are names for the most common operations; [`Client::run`] takes any [`Operation`], such as
 //! [`proto::Store`] with flags. `examples/quickstart.rs` shows them at work.
