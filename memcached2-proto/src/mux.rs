@@ -62,7 +62,8 @@ struct Inner {
     phase: Phase,
     /// What the driver has ended with.
     error: Option<Error>,
-    /// Whether the driver has ended because the server does not answer, and nobody was there to hear of it.
+    /// Whether the driver has ended because the server does not answer, or cannot be connected to, and nobody was there to
+    /// hear of it.
     unheard: bool,
     /// Those who wait for the end.
     mourners: Vec<Waker>,

@@ -6,10 +6,12 @@ use std::os::unix::net::UnixListener;
 use std::pin::pin;
 use std::sync::mpsc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use memcached2_proto::Shape;
-use memcached2_proto::{Command, Dialect, Error, Expiry, Few, Key, Keyed, Landed, Now, Options, Outbox, Reply, Router};
+use memcached2_proto::{
+    Command, Dialect, Error, Expiry, Few, Key, Keyed, Landed, Now, Options, Outbox, Reconnect, Reply, Router,
+};
 use memcached2_testkit::{Gate, Memcached, ScriptedServer, Session};
 use socket2::{Domain, SockAddr, Socket, Type};
 
@@ -162,6 +164,24 @@ fn a_request_that_waits_for_its_connection_was_not_sent() {
     let client = memcached2_sync::Client::with_options([&name], options).expect("a server");
     let error = client.set("a", "x", Expiry::Never).expect_err("no connection");
     assert_eq!((error.is_timeout(), error.landed()), (true, Landed::NotSent), "{error:?}");
+}
+
+#[test]
+fn a_server_that_takes_no_connection_is_found_out_though_nobody_waits_for_that() {
+    let any = "127.0.0.1:0".parse::<std::net::SocketAddr>().expect("an address");
+    let (listener, _waiting) = full(Domain::IPV4, &any.into());
+    let name = listener.local_addr().ok().and_then(|address| address.as_socket()).expect("an address").to_string();
+    // Each call is over long before connecting has failed, and the next one comes long after that.
+    let reconnect = Reconnect::After(Duration::from_secs(3600));
+    let options = Options::default().timeout(SHORT / 10).connect_timeout(SHORT).reconnect(reconnect);
+    runtime().block_on(async {
+        let client = memcached2_tokio::Client::with_options([&name], options).expect("a server");
+        let begun = Instant::now();
+        while client.get("a").await != Err(Error::Down { server: Some(name.as_str().into()) }) {
+            assert!(begun.elapsed() < 20 * SHORT, "every call still costs its deadline");
+            tokio::time::sleep(2 * SHORT).await;
+        }
+    });
 }
 
 #[test]

@@ -344,7 +344,9 @@ impl Driver {
             told |= speaks && woken.is_some();
             self.wakers.extend(woken);
         }
-        inner.unheard = !told && now.is_some() && blame == Blame::Server;
+        // That it has closed a connection which nobody used says nothing of a server.
+        let is_dead = now.is_some() || matches!(error, Error::Connect { .. });
+        inner.unheard = !told && is_dead && blame == Blame::Server;
         // It would keep its task alive, and the task this driver.
         let sleeper = inner.driver.take();
         self.wakers.append(&mut inner.mourners);
