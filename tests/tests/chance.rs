@@ -1,0 +1,165 @@
+//! Calls over servers that fail by chance, in virtual time, beside a simple model of what may happen: nothing that may
+//! have landed is asked again, no server is asked that is to be left alone, and every failure tells the truth.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is the failure of the test")]
+
+use std::collections::HashMap;
+use std::io::ErrorKind;
+use std::time::{Duration, Instant, SystemTime};
+
+use memcached2_proto::{
+    Blame, Call, Delete, Error, Keyed, Landed, Now, Operation, Options, Outcomes, Parts, Reconnect, Reply, Router,
+    Selection,
+};
+
+/// Deletes of many items, as an operation of one's own.
+struct Batch<'k>(Vec<Delete<'k>>);
+
+fn name(delete: &Delete<'_>) -> String {
+    String::from_utf8(delete.key().as_bytes().to_vec()).unwrap()
+}
+
+impl<'k> Operation for Batch<'k> {
+    type Part = Delete<'k>;
+    type Output = Vec<(String, Result<bool, Error>)>;
+    type Rest = ();
+
+    fn plan(self, parts: &mut Parts<'_, Delete<'k>>) {
+        for delete in self.0 {
+            let to = parts.assign(delete.key());
+            parts.push(to, delete);
+        }
+    }
+
+    fn replan((): &(), part: Delete<'k>, parts: &mut Parts<'_, Delete<'k>>) -> Option<Delete<'k>> {
+        let to = parts.assign(part.key()).ok();
+        parts.move_on(to, part)
+    }
+
+    fn merge((): (), outcomes: Outcomes<'_, Delete<'k>>) -> Result<Self::Output, Error> {
+        Ok(outcomes.map(|(delete, result)| (name(delete), result)).collect())
+    }
+}
+
+/// A small generator.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 33) % sides
+    }
+}
+
+const WAIT: Duration = Duration::from_secs(10);
+
+/// What can become of a request: what it is answered, or how it fails and what that speaks against.
+fn fate(dice: &mut Dice) -> Result<(), (Error, Blame)> {
+    let lost = |landed| Error::Disconnected { server: None, landed, reason: "gone".into() };
+    let late = |landed| Error::Timeout { server: None, landed };
+    Err(match dice.roll(12) {
+        0..=4 => return Ok(()),
+        5 | 6 => (Error::connect(&ErrorKind::ConnectionRefused.into()), Blame::Server),
+        7 => (lost(Landed::Unknown), Blame::Server),
+        8 => (lost(Landed::NotSent), Blame::Server),
+        9 => (lost([Landed::Unknown, Landed::NotSent][usize::from(dice.roll(2) == 0)]), Blame::Connection),
+        10 => (late(Landed::Unknown), [Blame::Server, Blame::Nobody][usize::from(dice.roll(2) == 0)]),
+        _ => (late(Landed::NotSent), Blame::Nobody),
+    })
+}
+
+/// What is known of the servers, as simply as it can be said.
+#[derive(Debug, Default)]
+struct Model {
+    /// Until when each is left alone.
+    down: HashMap<usize, Instant>,
+}
+
+impl Model {
+    fn may_ask(&self, server: usize, now: Instant) -> bool {
+        self.down.get(&server).is_none_or(|until| *until <= now)
+    }
+}
+
+/// One call: what became of each key, as far as the servers know. A call that is given up ends after a round.
+fn call(router: &Router, keys: &[String], dice: &mut Dice, now: &mut Instant, model: &mut Model) {
+    let deletes = keys.iter().map(|key| Delete::new(key).unwrap()).collect();
+    let mut call = Call::new(Batch(deletes), router, Now::new(*now, SystemTime::now));
+    let mut fates: HashMap<String, Vec<Option<Landed>>> = HashMap::new();
+    let mut asked_of = HashMap::new();
+    let given_up = dice.roll(6) == 0;
+    for rounds in 1.. {
+        assert!(rounds <= 13, "a call goes on and on");
+        // Servers fail and answer as a whole, or request by request.
+        let of_server: Vec<_> = (0..5).map(|_| fate(dice)).collect();
+        let (mut up, mut failed) = (Vec::new(), Vec::new());
+        for asked in call.asked().iter_mut().filter(|asked| asked.is_open()) {
+            let server = asked.server().index();
+            let key = name(asked.part());
+            // One more try on a fresh connection is part of the first one.
+            let is_retry = asked_of.insert(key.clone(), server) == Some(server);
+            assert!(is_retry || model.may_ask(server, *now), "{server} is asked, which is to be left alone");
+            let fate = if dice.roll(4) == 0 { fate(dice) } else { of_server[server].clone() };
+            let past = fates.entry(key).or_default();
+            assert!(past.iter().all(|landed| *landed == Some(Landed::NotSent)), "asked again after {past:?}");
+            match fate {
+                Ok(()) => {
+                    past.push(None);
+                    up.push(server);
+                    asked.hear(Reply::Deleted, true);
+                }
+                Err((error, blame)) => {
+                    past.push(Some(error.landed()));
+                    failed.extend((blame == Blame::Server).then_some(server));
+                    asked.fail(error, blame);
+                }
+            }
+        }
+        let begun = *now;
+        *now += Duration::from_millis(dice.roll(300));
+        let again = call.settle(|| *now);
+        for server in up {
+            model.down.remove(&server);
+        }
+        // One that was down already, and not tried, has failed no further.
+        failed.retain(|server| model.may_ask(*server, begun));
+        model.down.extend(failed.into_iter().map(|server| (server, *now + WAIT)));
+        if !again {
+            break;
+        }
+        if given_up {
+            return;
+        }
+    }
+    let mut told = call.finish().unwrap();
+    told.sort_by_key(|(key, _)| keys.iter().position(|wanted| wanted == key));
+    assert!(told.iter().map(|(key, _)| key).eq(keys), "{told:?}");
+    for (key, result) in told {
+        let last = fates.get(&key).and_then(|past| past.last().copied());
+        match (result, last) {
+            (Ok(deleted), Some(None)) => assert!(deleted),
+            (Err(error), Some(Some(landed))) => assert_eq!(error.landed(), landed, "{key}: {error}"),
+            (Err(error), None) => assert!(matches!(error, Error::NoServers | Error::Down { .. }), "{key}: {error}"),
+            (result, last) => panic!("{key}: {result:?} after {last:?}"),
+        }
+    }
+}
+
+#[test]
+fn whatever_servers_do_nothing_is_asked_twice_and_every_failure_is_true() {
+    for seed in 1..=3000 {
+        let mut dice = Dice(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed) | 1);
+        let servers = ["a", "b", "c", "d", "e"].into_iter().take(1 + dice.roll(5) as usize);
+        let selection = [Selection::Default, Selection::Ketama, Selection::Jump][dice.roll(3) as usize].clone();
+        let options = Options::default().reconnect(Reconnect::After(WAIT)).selection(selection);
+        let router = Router::of(servers, &options).unwrap();
+        let (mut now, mut model) = (Instant::now(), Model::default());
+        for _ in 0..8 {
+            let first = dice.roll(100);
+            let keys: Vec<_> = (0..1 + dice.roll(20)).map(|at| format!("key{}", first + at)).collect();
+            call(&router, &keys, &mut dice, &mut now, &mut model);
+            now += Duration::from_secs(dice.roll(8));
+        }
+    }
+}
