@@ -12,8 +12,7 @@ use crate::stream::Patience;
 /// A client whose calls block the calling thread.
 ///
 /// It is cheap to clone and can be shared by any number of threads: each call takes a connection from a pool, or opens
-/// one, and gives it back in step. Looking up a server's name is the one thing that no deadline can cut short: the
-/// operating system does that.
+/// one, and gives it back in step.
 #[derive(Debug, Clone)]
 pub struct Client {
     shared: Arc<Shared>,

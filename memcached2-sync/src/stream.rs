@@ -1,14 +1,14 @@
 //! The socket: connecting, reading and writing, all before one deadline.
 
+mod connect;
+
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::mem::MaybeUninit;
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::TcpStream;
 #[cfg(unix)]
 use std::os::fd::{AsFd, BorrowedFd};
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
-#[cfg(unix)]
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use memcached2_proto::{Address, Error, Options};
@@ -101,9 +101,9 @@ impl Stream {
     pub(crate) fn connect(address: &Address, options: &Options, patience: &mut Patience) -> Result<Self, Error> {
         let within = patience.left()?.min(options.connect_timeout);
         let socket = match address {
-            Address::Tcp { host, port } => connect_tcp(host, *port, within).map(Socket::Tcp),
+            Address::Tcp { host, port } => connect::tcp(host, *port, within).map(Socket::Tcp),
             #[cfg(unix)]
-            Address::Unix(path) => connect_unix(path, within).map(Socket::Unix),
+            Address::Unix(path) => connect::unix(path, within).map(Socket::Unix),
             #[cfg(not(unix))]
             Address::Unix(_) => Err(io::Error::new(ErrorKind::Unsupported, "no Unix sockets on this system")),
         };
@@ -218,31 +218,4 @@ fn explain(error: &io::Error) -> Result<(), Error> {
         ErrorKind::WouldBlock | ErrorKind::TimedOut => Err(Error::timeout()),
         _ => Err(Error::lost(error)),
     }
-}
-
-fn connect_tcp(host: &str, port: u16, within: Duration) -> io::Result<TcpStream> {
-    let started = Instant::now();
-    let addresses: Vec<_> = (host, port).to_socket_addrs()?.collect();
-    let mut last = io::Error::new(ErrorKind::NotFound, "the name has no address");
-    for (at, address) in addresses.iter().enumerate() {
-        // An address that does not answer leaves their share to those behind it.
-        let share = u32::try_from(addresses.len() - at).unwrap_or(1);
-        let left = within.saturating_sub(started.elapsed()) / share;
-        if left.is_zero() {
-            return Err(ErrorKind::TimedOut.into());
-        }
-        match TcpStream::connect_timeout(address, left) {
-            Ok(stream) => return stream.set_nodelay(true).map(|()| stream),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
-}
-
-/// By a socket that does not block: connecting waits for as long as the server's backlog is full.
-#[cfg(unix)]
-fn connect_unix(path: &Path, within: Duration) -> io::Result<UnixStream> {
-    let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
-    socket.connect_timeout(&socket2::SockAddr::unix(path)?, within)?;
-    Ok(socket.into())
 }
