@@ -103,13 +103,12 @@ struct Fall {
     failures: u32,
     /// When it may be asked again.
     retry: Instant,
-    /// The number of the last trial.
+    /// How many trials there were: the last one has this number.
     trials: u64,
-    /// The number of the last one that had begun when the server failed for the last time: what comes of those up to it is
-    /// no further failure.
-    settled: u64,
-    /// Whether that is under way, and until when nobody else may try.
+    /// While the last one is under way, until when nobody else may try.
     trial: Option<Instant>,
+    /// How many trials there had been when the server failed for the last time: what comes of those is no further failure.
+    settled: u64,
 }
 
 impl Health {
@@ -185,18 +184,18 @@ impl Health {
     pub(super) fn failed(&self, place: usize, trial: Option<u64>, now: Instant) -> Option<Change> {
         let (Some(mut fall), true) = (self.lock(place), self.is_kept()) else { return None };
         let (failures, trials) = match &*fall {
-            None => {
-                self.attention.fetch_add(1, Ordering::AcqRel);
-                self.down.fetch_add(1, Ordering::AcqRel);
-                (1, 0)
-            }
+            None => (1, 0),
             Some(fall) if trial > Some(fall.settled) => (fall.failures.saturating_add(1), fall.trials),
             // Calls that were under way when it went down are no further failures.
             Some(_) => return None,
         };
         // Never none: the call that has failed is to look for another server.
         let wait = self.rule.wait(id(place), failures, self.chance(place, failures)).max(Duration::from_nanos(1));
-        *fall = Some(Fall { failures, retry: later(now, wait), trials, settled: trials, trial: None });
+        if fall.is_none() {
+            self.attention.fetch_add(1, Ordering::AcqRel);
+            self.down.fetch_add(1, Ordering::AcqRel);
+        }
+        *fall = Some(Fall { failures, retry: later(now, wait), trials, trial: None, settled: trials });
         Some(Change::Down { failures, wait })
     }
 
