@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use async_std::future::timeout;
-use memcached2_proto::mux::{Mux, Switchboard, converse};
+use memcached2_proto::mux::{Mux, Switchboard, Want, converse};
 use memcached2_proto::{Builder, Call, Error, Now, Operation, Options, Router, ServerId};
 
 use crate::stream::drive;
@@ -95,7 +95,7 @@ impl Client {
         let now = Now::new(Instant::now(), SystemTime::now);
         let mut call = Call::new(operation, shared.router(), now);
         loop {
-            converse(call.parts(), now, |server, ended| self.connection(server, ended, now)).await;
+            converse(call.parts(), now, |server, want| self.connection(server, want, now)).await;
             if !call.settle(Instant::now) {
                 return call.finish();
             }
@@ -107,8 +107,8 @@ impl Client {
 
     /// A connection to a server, driven by the one runtime there is.
     #[inline]
-    fn connection(&self, server: ServerId, ended: bool, now: Now) -> Result<Arc<Mux>, Error> {
-        self.shared.connection(server, (), ended, now, |address, connect_timeout, driver| {
+    fn connection(&self, server: ServerId, want: Want, now: Now) -> Result<Arc<Mux>, Error> {
+        self.shared.connection(server, (), want, now, |address, connect_timeout, driver| {
             drop(async_std::task::spawn(drive(address, connect_timeout, driver)));
         })
     }

@@ -73,7 +73,7 @@ impl<'r, O: Operation> Call<'r, O> {
     #[must_use]
     #[inline]
     pub fn begun(&self) -> Instant {
-        self.parts.now
+        self.parts.begun()
     }
 
     /// What has to be asked in this round, server by server.

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 #[cfg(loom)]
 use loom::sync::{Mutex, MutexGuard};
 
-pub use self::converse::{Converse, converse};
+pub use self::converse::{Converse, Want, converse};
 pub use self::driver::{Alarm, Driver, Duplex};
 use self::slots::Slots;
 pub use self::switchboard::Switchboard;

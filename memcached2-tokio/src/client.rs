@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use memcached2_proto::mux::{Mux, Switchboard, converse};
+use memcached2_proto::mux::{Mux, Switchboard, Want, converse};
 use memcached2_proto::{Builder, Call, Error, Now, Operation, Options, Router, ServerId};
 use tokio::runtime::{Handle, Id};
 use tokio::time::timeout;
@@ -100,7 +100,7 @@ impl Client {
         let now = Now::new(Instant::now(), SystemTime::now);
         let mut call = Call::new(operation, shared.router(), now);
         loop {
-            converse(call.parts(), now, |server, ended| self.connection(server, ended, now)).await;
+            converse(call.parts(), now, |server, want| self.connection(server, want, now)).await;
             if !call.settle(Instant::now) {
                 return call.finish();
             }
@@ -112,9 +112,9 @@ impl Client {
 
     /// A connection to a server, driven by the runtime that the caller runs in.
     #[inline]
-    fn connection(&self, server: ServerId, ended: bool, now: Now) -> Result<Arc<Mux>, Error> {
+    fn connection(&self, server: ServerId, want: Want, now: Now) -> Result<Arc<Mux>, Error> {
         let runtime = Handle::try_current().map_err(|error| Error::connect(&io::Error::other(error)))?;
-        self.shared.connection(server, runtime.id(), ended, now, |address, connect_timeout, driver| {
+        self.shared.connection(server, runtime.id(), want, now, |address, connect_timeout, driver| {
             drop(runtime.spawn(drive(address, connect_timeout, driver)));
         })
     }

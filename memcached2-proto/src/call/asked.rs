@@ -122,6 +122,12 @@ impl<'r, P> Parts<'r, P> {
         }
     }
 
+    /// When this round has begun.
+    #[inline(always)]
+    pub(crate) fn begun(&self) -> Instant {
+        self.now
+    }
+
     /// All parts.
     #[inline(always)]
     pub(crate) fn asked(&mut self) -> &mut [Asked<P>] {
@@ -229,6 +235,12 @@ impl<P> Asked<P> {
     #[inline]
     pub fn is_open(&self) -> bool {
         matches!(self.state, State::Open)
+    }
+
+    /// Whether the connection was dead that it was asked on before.
+    #[inline(always)]
+    pub(crate) fn is_retried(&self) -> bool {
+        self.retried
     }
 
     /// Takes a reply; the `last` one ends the part.

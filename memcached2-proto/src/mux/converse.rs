@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use super::{Mux, NotSubmitted};
 use crate::call::{Asked, Blame, Parts};
@@ -14,16 +15,28 @@ use crate::time::Now;
 
 /// Asks all parts of a call that are open and waits for their answers: one round, without I/O.
 ///
-/// `connect` gives the connection to use for a server, and is told whether the one before had ended; it must not wait,
-/// since the connection's driver connects.
+/// `connect` gives the connection to use for a server, one that will do; it must not wait, since the connection's driver
+/// connects.
 /// Nothing happens until the future is polled. When it is dropped, what was asked is forgotten: the replies are read
 /// and thrown away, and nobody else on the connections notices.
 pub fn converse<'c, 'r, P, F>(parts: &'c mut Parts<'r, P>, now: Now, connect: F) -> Converse<'c, 'r, P, F>
 where
     P: Command,
-    F: FnMut(ServerId, bool) -> Result<Arc<Mux>, Error>,
+    F: FnMut(ServerId, Want) -> Result<Arc<Mux>, Error>,
 {
     Converse { parts, now, connect, only: None, lanes: Vec::new(), gave_way: false }
+}
+
+/// Which connection will do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Want {
+    /// Any that is there.
+    Any,
+    /// One that has not ended: the one before had.
+    Live,
+    /// One that was begun after the call: what was there before may have been as dead as the one that was tried. With
+    /// the present moment.
+    Fresh(Instant),
 }
 
 /// The future of [`converse`].
@@ -84,7 +97,7 @@ impl<P, F> Unpin for Converse<'_, '_, P, F> {}
 impl<P, F> Future for Converse<'_, '_, P, F>
 where
     P: Command,
-    F: FnMut(ServerId, bool) -> Result<Arc<Mux>, Error>,
+    F: FnMut(ServerId, Want) -> Result<Arc<Mux>, Error>,
 {
     type Output = ();
 
@@ -100,16 +113,17 @@ where
 impl<P, F> Converse<'_, '_, P, F>
 where
     P: Command,
-    F: FnMut(ServerId, bool) -> Result<Arc<Mux>, Error>,
+    F: FnMut(ServerId, Want) -> Result<Arc<Mux>, Error>,
 {
     #[inline]
     fn poll_only(&mut self, cx: &Context<'_>) -> Poll<()> {
+        let begun = self.parts.begun();
         let [asked] = self.parts.asked() else { return Poll::Ready(()) };
         if self.only.is_none() {
             if !asked.is_open() {
                 return self.give_way(cx);
             }
-            match submit(asked, self.now, &mut self.connect) {
+            match submit(asked, (self.now, begun), &mut self.connect) {
                 Ok((mux, slot, length)) => {
                     asked.sent(length);
                     self.only = Some((mux, slot));
@@ -141,7 +155,8 @@ where
         let mut pending = false;
         for lane in lanes {
             while lane.hear(parts, cx) == Poll::Ready(true) {
-                lane.submit(parts.asked(), *now, connect);
+                let begun = parts.begun();
+                lane.submit(parts.asked(), (*now, begun), connect);
             }
             pending |= lane.is_under_way();
         }
@@ -181,8 +196,8 @@ impl Lane {
     fn submit<P: Command>(
         &mut self,
         asked: &mut [Asked<P>],
-        now: Now,
-        connect: &mut impl FnMut(ServerId, bool) -> Result<Arc<Mux>, Error>,
+        times: (Now, Instant),
+        connect: &mut impl FnMut(ServerId, Want) -> Result<Arc<Mux>, Error>,
     ) {
         self.under_way.clear();
         self.heard = 0;
@@ -194,7 +209,7 @@ impl Lane {
             }
             let submitted = match self.late {
                 true => Err((Error::timeout(), Blame::Nobody)),
-                false => submit(asked, now, connect),
+                false => submit(asked, times, connect),
             };
             match submitted {
                 Err((error, blame)) => asked.fail(error, blame),
@@ -215,15 +230,20 @@ impl Lane {
 #[inline]
 fn submit<P: Command>(
     asked: &Asked<P>,
-    now: Now,
-    connect: &mut impl FnMut(ServerId, bool) -> Result<Arc<Mux>, Error>,
+    (now, begun): (Now, Instant),
+    connect: &mut impl FnMut(ServerId, Want) -> Result<Arc<Mux>, Error>,
 ) -> Result<(Arc<Mux>, u32, u64), (Error, Blame)> {
     /// A connection can end between being found and being used; so many in a row do not.
     const TRIES: usize = 3;
     let mut last = Error::Closed;
     for tried in 0..TRIES {
         // There is no connection to be had here, which says nothing of the server.
-        let mux = connect(asked.server(), tried > 0).map_err(|error| (error, Blame::Nobody))?;
+        let want = match (asked.is_retried(), tried) {
+            (true, _) => Want::Fresh(begun),
+            (false, 0) => Want::Any,
+            (false, _) => Want::Live,
+        };
+        let mux = connect(asked.server(), want).map_err(|error| (error, Blame::Nobody))?;
         match mux.queue(asked.part(), now, now.later(mux.timeout)) {
             Ok((slot, length)) => return Ok((mux, slot, length)),
             Err(NotSubmitted::Invalid(error)) => return Err((error, Blame::Nobody)),

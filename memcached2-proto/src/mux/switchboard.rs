@@ -3,9 +3,9 @@
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::{Driver, Mux};
+use super::{Driver, Mux, Want};
 use crate::error::Error;
 use crate::options::Options;
 use crate::router::{Router, ServerId};
@@ -26,10 +26,18 @@ pub struct Switchboard<R> {
 /// The connections to one server.
 #[derive(Debug)]
 struct Station<R> {
-    connections: Vec<(R, Arc<Mux>)>,
+    connections: Vec<Line<R>>,
     /// Whose turn it is.
     next: usize,
     closed: bool,
+}
+
+/// A connection, and when it was begun.
+#[derive(Debug)]
+struct Line<R> {
+    runtime: R,
+    mux: Arc<Mux>,
+    begun: Instant,
 }
 
 impl<R: Copy + Eq> Switchboard<R> {
@@ -58,25 +66,29 @@ impl<R: Copy + Eq> Switchboard<R> {
         &self,
         id: ServerId,
         runtime: R,
-        ended: bool,
+        want: Want,
         now: Now,
         spawn: impl FnOnce(Address, Duration, Driver),
     ) -> Result<Arc<Mux>, Error> {
         let (options, station) = self.stations.get(id.index()).ok_or(Error::NoServers)?;
         let mut station = station.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut unheard = false;
-        if let Some(mux) = station.pick(runtime, ended, options.shared_connections.max(1), &mut unheard) {
+        if let Some(mux) = station.pick_at_once(runtime, want, options.shared_connections) {
             return Ok(mux);
         }
+        let (picked, unheard) = station.pick(runtime, want, now.monotonic, options.shared_connections.max(1));
         if unheard {
             self.router.report_silence(id, now.monotonic);
+        }
+        if let Some(mux) = picked {
+            return Ok(mux);
         }
         if station.closed {
             return Err(Error::Closed);
         }
         let server = self.router.server(id).ok_or(Error::NoServers)?;
         let (driver, mux) = Driver::new(options, now);
-        station.connections.push((runtime, Arc::clone(&mux)));
+        let begun = if let Want::Fresh(moment) = want { moment } else { now.monotonic };
+        station.connections.push(Line { runtime, mux: Arc::clone(&mux), begun });
         drop(station);
         spawn(server.address().clone(), options.connect_timeout, driver);
         Ok(mux)
@@ -88,7 +100,7 @@ impl<R> Switchboard<R> {
     pub async fn close(&self) {
         let mut left = self.each(|station| {
             station.closed = true;
-            station.connections.iter().for_each(|(_, mux)| mux.quit());
+            station.connections.iter().for_each(|line| line.mux.quit());
         });
         poll_fn(|cx| {
             left.retain(|mux| mux.poll_ended(cx).is_pending());
@@ -99,7 +111,7 @@ impl<R> Switchboard<R> {
 
     /// Closes all connections now: calls under way learn what became of their requests.
     pub fn abort(&self) {
-        self.each(|station| station.connections.iter().for_each(|(_, mux)| mux.abort()));
+        self.each(|station| station.connections.iter().for_each(|line| line.mux.abort()));
     }
 
     /// Does something to each station, and returns all connections.
@@ -108,7 +120,7 @@ impl<R> Switchboard<R> {
         for (_, station) in &self.stations {
             let mut station = station.lock().unwrap_or_else(PoisonError::into_inner);
             act(&mut station);
-            all.extend(station.connections.iter().map(|(_, mux)| Arc::clone(mux)));
+            all.extend(station.connections.iter().map(|line| Arc::clone(&line.mux)));
         }
         all
     }
@@ -119,32 +131,47 @@ impl<R> Drop for Switchboard<R> {
     fn drop(&mut self) {
         for (_, station) in &mut self.stations {
             let station = station.get_mut().unwrap_or_else(PoisonError::into_inner);
-            station.connections.iter().for_each(|(_, mux)| mux.close());
+            station.connections.iter().for_each(|line| line.mux.close());
         }
     }
 }
 
 impl<R: Copy + Eq> Station<R> {
-    /// The connection whose turn it is; none, if there should be one more. `unheard` tells whether one has ended because
-    /// the server does not answer, and nobody knows of it yet.
+    /// The only connection, where there is to be no other: what most calls take.
     #[inline]
-    fn pick(&mut self, runtime: R, ended: bool, wanted: usize, unheard: &mut bool) -> Option<Arc<Mux>> {
-        if let [(owner, mux)] = &self.connections[..] {
-            if wanted == 1 && *owner == runtime && !ended {
-                return Some(Arc::clone(mux));
-            }
+    fn pick_at_once(&self, runtime: R, want: Want, wanted: usize) -> Option<Arc<Mux>> {
+        match &self.connections[..] {
+            [line] if wanted <= 1 && line.runtime == runtime && want == Want::Any => Some(Arc::clone(&line.mux)),
+            _ => None,
         }
-        self.connections.retain(|(_, mux)| {
-            let ended = mux.has_ended();
-            *unheard |= ended && mux.take_unheard();
+    }
+
+    /// The connection whose turn it is; none, if there should be one more. And whether one has ended because the server
+    /// does not answer, and nobody knows of it yet. `asked` is when the call began.
+    fn pick(&mut self, runtime: R, want: Want, asked: Instant, wanted: usize) -> (Option<Arc<Mux>>, bool) {
+        let mut unheard = false;
+        self.connections.retain(|line| {
+            let ended = line.mux.has_ended();
+            unheard |= ended && line.mux.take_unheard();
             !ended
         });
-        let mut mine = self.connections.iter().filter(|(owner, _)| *owner == runtime);
+        let mut mine = self.connections.iter().filter(|line| line.runtime == runtime);
         let count = mine.clone().count();
-        if count < wanted {
-            return None;
+        let picked = match want {
+            Want::Fresh(_) => mine.find(|line| line.begun >= asked),
+            Want::Any | Want::Live if count < wanted => None,
+            Want::Any | Want::Live => {
+                self.next = (self.next + 1) % count;
+                mine.nth(self.next)
+            }
+        };
+        let picked = picked.map(|line| Arc::clone(&line.mux));
+        if picked.is_none() && count >= wanted {
+            // The one that comes takes the place of the oldest, which ends as soon as nobody waits.
+            if let Some(oldest) = self.connections.iter().position(|line| line.runtime == runtime) {
+                self.connections.remove(oldest).mux.close();
+            }
         }
-        self.next = (self.next + 1) % count;
-        mine.nth(self.next).map(|(_, mux)| Arc::clone(mux))
+        (picked, unheard)
     }
 }
