@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use memcached2_proto::{Builder, Call, Command, Error, Leg, Now, Operation, Options, Router, Server, ServerId};
 
+use crate::crowd::Crowd;
 use crate::station::{Lease, Station};
 use crate::stream::Patience;
 
@@ -117,7 +118,7 @@ impl Client {
 }
 
 impl Shared {
-    /// Asks one server, then the others, and hears them all: so they work at the same time.
+    /// Asks one server and hears it, or all of several at the same time.
     #[inline(always)]
     fn round<'c, P: Command + 'c>(
         &self,
@@ -126,61 +127,16 @@ impl Shared {
         (now, begun): (Now, Instant),
         patience: &mut Patience,
     ) {
-        let asked = self.ask(&mut leg, now, patience);
         if let Some(next) = others.next() {
-            return self.others((leg, asked), next, others, (now, begun), patience);
+            let legs = [leg, next].into_iter().chain(others);
+            return Crowd::new(now, begun).converse(legs, |server| self.station(server), patience);
         }
-        match asked {
+        match self.ask(&mut leg, now, patience) {
             Ok(mut lease) => match lease.link().converse(&mut leg, patience) {
                 Ok(()) => lease.checkin(now),
                 Err(error) => leg.fail_on(&mut lease.link().connection, &error),
             },
             Err(error) => leg.fail(&error),
-        }
-    }
-
-    /// Asks the other servers, and hears all of them as they answer.
-    #[cold]
-    fn others<'c, P: Command + 'c>(
-        &self,
-        (first, asked): (Leg<'c, P>, Result<Lease<'_>, Error>),
-        second: Leg<'c, P>,
-        others: &mut impl Iterator<Item = Leg<'c, P>>,
-        (now, begun): (Now, Instant),
-        patience: &mut Patience,
-    ) {
-        let mut under_way = Vec::new();
-        let mut keep = |mut leg: Leg<'c, P>, asked, patience: &Patience| match asked {
-            Ok(lease) => under_way.push((leg, lease, patience.clone())),
-            Err(error) => leg.fail(&error),
-        };
-        keep(first, asked, patience);
-        for mut leg in std::iter::once(second).chain(others) {
-            let asked = self.ask(&mut leg, now, patience);
-            keep(leg, asked, patience);
-        }
-        patience.spent();
-        while !under_way.is_empty() {
-            let ready = ready(&mut under_way);
-            let waiting = std::mem::take(&mut under_way);
-            for (at, (mut leg, mut lease, mut patience)) in waiting.into_iter().enumerate() {
-                let heard = match &ready {
-                    Ok(ready) if !ready.get(at).is_some_and(|ready| *ready) => patience.left().map(|_| leg.is_done()),
-                    Ok(_) => lease.link().hear_some(&mut leg, &mut patience),
-                    Err(error) => Err(error.clone()),
-                };
-                match heard {
-                    Ok(false) => under_way.push((leg, lease, patience)),
-                    Ok(true) => {
-                        leg.ended(begun.elapsed());
-                        lease.checkin(now);
-                    }
-                    Err(error) => {
-                        leg.fail_on(&mut lease.link().connection, &error);
-                        leg.ended(begun.elapsed());
-                    }
-                }
-            }
         }
     }
 
@@ -196,39 +152,7 @@ impl Shared {
         if let Some(waited) = patience.take_waited() {
             leg.waited(waited);
         }
-        leg.submit(&mut lease.link().connection, now);
-        match lease.link().write(patience) {
-            Ok(()) => Ok(lease),
-            Err(error) => {
-                leg.fail_on(&mut lease.link().connection, &error);
-                Err(error)
-            }
-        }
+        lease.link().ask(leg, now, patience)?;
+        Ok(lease)
     }
-}
-
-/// What is asked of one server, on which connection, and how long that may take.
-type UnderWay<'c, 's, P> = (Leg<'c, P>, Lease<'s>, Patience);
-
-/// Waits until some of the connections have something to be read, or one has waited for too long, and says which have.
-#[cfg(unix)]
-fn ready<P>(under_way: &mut [UnderWay<'_, '_, P>]) -> Result<Vec<bool>, Error> {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    loop {
-        let left = under_way.iter_mut().map(|(_, _, patience)| patience.left().unwrap_or_default()).min();
-        let links = under_way.iter().filter_map(|(_, lease, _)| lease.link.as_ref());
-        let mut sockets: Vec<_> = links.map(|link| PollFd::new(&link.stream, PollFlags::IN)).collect();
-        let left = left.and_then(|left| Timespec::try_from(left).ok());
-        match poll(&mut sockets, left.as_ref()) {
-            Ok(_) => return Ok(sockets.iter().map(|socket| !socket.revents().is_empty()).collect()),
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(Error::lost(&error.into())),
-        }
-    }
-}
-
-/// Where there is no poll(2) the connections are heard one after the other.
-#[cfg(not(unix))]
-fn ready<P>(under_way: &mut [UnderWay<'_, '_, P>]) -> Result<Vec<bool>, Error> {
-    Ok(under_way.iter().map(|_| true).collect())
 }

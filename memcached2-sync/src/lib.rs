@@ -25,6 +25,7 @@
 //! [`proto::Store`] with flags. `examples/quickstart.rs` shows them at work.
 
 mod client;
+mod crowd;
 mod faces;
 mod station;
 mod stream;

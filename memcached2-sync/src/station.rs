@@ -3,9 +3,9 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use memcached2_proto::{Address, Checkout, Connection, Error, Leg, Now, Options, Pool};
+use memcached2_proto::{Address, Checkout, Command, Connection, Error, Leg, Now, Options, Pool};
 
-use crate::stream::{Patience, Stream};
+use crate::stream::{Connecting, Patience, Stream};
 
 /// The connections to one server.
 #[derive(Debug)]
@@ -26,6 +26,16 @@ impl Station {
     /// A connection to the server that is in step.
     #[inline(always)]
     pub(crate) fn checkout(&self, fresh: bool, now: Now, patience: &mut Patience) -> Result<Lease<'_>, Error> {
+        let mut lease = self.reserve(fresh, now, patience)?;
+        if lease.link.is_none() {
+            lease.connect(patience)?;
+        }
+        Ok(lease)
+    }
+
+    /// A connection to the server that is in step, or the right to open one.
+    #[inline(always)]
+    pub(crate) fn reserve(&self, fresh: bool, now: Now, patience: &mut Patience) -> Result<Lease<'_>, Error> {
         patience.within(self.options.timeout);
         let mut pool = self.lock();
         if fresh {
@@ -45,22 +55,12 @@ impl Station {
                 }
                 Checkout::Open => {
                     drop(pool);
-                    return self.open(patience);
+                    return Ok(Lease { station: self, link: None });
                 }
                 Checkout::Closed => return Err(Error::Closed),
                 Checkout::Wait => pool = self.wait(pool, patience)?,
             }
         }
-    }
-
-    #[cold]
-    fn open(&self, patience: &mut Patience) -> Result<Lease<'_>, Error> {
-        let mut lease = Lease { station: self, link: None };
-        let begun = Instant::now();
-        let stream = Stream::connect(&self.address, &self.options, patience)?;
-        patience.waited_since(begun);
-        lease.link = Some(Box::new(Link { stream, connection: Connection::with_options(&self.options) }));
-        Ok(lease)
     }
 
     /// The pool. A panic while the lock was held cannot have left it half changed.
@@ -115,9 +115,21 @@ pub(crate) struct Link {
 }
 
 impl Link {
+    /// Submits a leg, and writes as much of it as may go before replies are read.
+    #[inline(always)]
+    pub(crate) fn ask<P: Command>(
+        &mut self,
+        leg: &mut Leg<'_, P>,
+        now: Now,
+        patience: &mut Patience,
+    ) -> Result<(), Error> {
+        leg.submit(&mut self.connection, now);
+        self.write(patience).inspect_err(|error| leg.fail_on(&mut self.connection, error))
+    }
+
     /// Writes all that may go before replies are read.
     #[inline(always)]
-    pub(crate) fn write(&mut self, patience: &mut Patience) -> Result<(), Error> {
+    fn write(&mut self, patience: &mut Patience) -> Result<(), Error> {
         while !self.connection.is_flushed() {
             let mut slices = [std::io::IoSlice::new(&[]); 4];
             let count = self.connection.outgoing(&mut slices);
@@ -174,6 +186,34 @@ impl Lease<'_> {
     #[expect(clippy::expect_used, reason = "only `checkin` takes it, which ends the lease")]
     pub(crate) fn link(&mut self) -> &mut Link {
         self.link.as_mut().expect("a lease has a link until it is checked in")
+    }
+
+    /// Opens the connection.
+    #[cold]
+    fn connect(&mut self, patience: &mut Patience) -> Result<(), Error> {
+        let begun = Instant::now();
+        let stream = Stream::connect(&self.station.address, &self.station.options, patience)?;
+        patience.waited_since(begun);
+        self.begin(stream);
+        Ok(())
+    }
+
+    /// Begins to open the connection; `None` when that was done at once.
+    pub(crate) fn begin_connecting(&mut self, patience: &mut Patience) -> Result<Option<Connecting>, Error> {
+        match Connecting::begin(&self.station.address, &self.station.options, patience)? {
+            Some(connecting) => Ok(Some(connecting)),
+            None => self.connect(patience).map(|()| None),
+        }
+    }
+
+    /// Takes the connection that was made.
+    pub(crate) fn connected(&mut self, connecting: Connecting) -> Result<(), Error> {
+        self.begin(connecting.finish(&self.station.options)?);
+        Ok(())
+    }
+
+    fn begin(&mut self, stream: Stream) {
+        self.link = Some(Box::new(Link { stream, connection: Connection::with_options(&self.station.options) }));
     }
 
     /// Gives the connection back, if it is in step.

@@ -1,6 +1,7 @@
 //! The socket: connecting, reading and writing, all before one deadline.
 
 mod connect;
+mod connecting;
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::mem::MaybeUninit;
@@ -13,6 +14,8 @@ use std::time::{Duration, Instant};
 
 use memcached2_proto::{Address, Error, Options};
 use socket2::SockRef;
+
+pub(crate) use self::connecting::Connecting;
 
 /// How long a call may still take.
 #[derive(Debug, Clone)]
@@ -107,15 +110,15 @@ impl Stream {
             #[cfg(not(unix))]
             Address::Unix(_) => Err(io::Error::new(ErrorKind::Unsupported, "no Unix sockets on this system")),
         };
+        socket.and_then(|socket| Self::of(socket, options)).map_err(|error| Error::connect(&error))
+    }
+
+    /// A stream of a socket that is connected.
+    fn of(socket: Socket, options: &Options) -> io::Result<Self> {
         let whole = options.timeout;
-        let stream = socket.map(|socket| Self { socket, whole, read_timeout: None, write_timeout: None });
-        stream
-            .and_then(|stream| {
-                stream.socket.as_ref().set_read_timeout(Some(whole))?;
-                stream.socket.as_ref().set_write_timeout(Some(whole))?;
-                Ok(stream)
-            })
-            .map_err(|error| Error::connect(&error))
+        socket.as_ref().set_read_timeout(Some(whole))?;
+        socket.as_ref().set_write_timeout(Some(whole))?;
+        Ok(Self { socket, whole, read_timeout: None, write_timeout: None })
     }
 
     #[inline(always)]

@@ -167,6 +167,37 @@ fn a_request_that_waits_for_its_connection_was_not_sent() {
 }
 
 #[test]
+fn servers_that_take_no_connection_leave_the_others_their_time() {
+    let any = "127.0.0.1:0".parse::<std::net::SocketAddr>().expect("an address");
+    let (full, healthy) = ([full(Domain::IPV4, &any.into()), full(Domain::IPV4, &any.into())], Memcached::start());
+    let address = |listener: &Socket| listener.local_addr().ok().and_then(|address| address.as_socket());
+    let mut servers: Vec<_> = full.iter().map(|(listener, _)| address(listener).expect("one").to_string()).collect();
+    // They come first: whoever connected to one after the other would have no time left for the last one.
+    servers.push(healthy.address());
+    let items = items(60);
+    let options = options(3 * SHORT).connect_timeout(2 * SHORT).reconnect(Reconnect::Immediately);
+    let router = Router::parse(&servers).expect("servers");
+    let is_healthy = |key: &str| router.route(Key::new(key).expect("a key")).expect("a server").index() == 2;
+    assert!(items.iter().any(|(key, _)| is_healthy(key)) && items.iter().any(|(key, _)| !is_healthy(key)));
+    let blocking = memcached2_sync::Client::with_options(&servers, options.clone()).expect("servers");
+    let told = [
+        blocking.set_many(&items, Expiry::Never).expect("good keys"),
+        runtime().block_on(async {
+            let client = memcached2_tokio::Client::with_options(&servers, options).expect("servers");
+            client.set_many(&items, Expiry::Never).await.expect("good keys")
+        }),
+    ];
+    for told in told {
+        for (result, (key, _)) in told.into_iter().zip(&items) {
+            match result {
+                Ok(()) => assert!(is_healthy(key), "{key}"),
+                Err(error) => assert!(!is_healthy(key) && matches!(error, Error::Connect { .. }), "{key}: {error}"),
+            }
+        }
+    }
+}
+
+#[test]
 fn a_server_that_takes_no_connection_is_found_out_though_nobody_waits_for_that() {
     let any = "127.0.0.1:0".parse::<std::net::SocketAddr>().expect("an address");
     let (listener, _waiting) = full(Domain::IPV4, &any.into());

@@ -30,7 +30,7 @@ pub(super) fn tcp(host: &str, port: u16, within: Duration) -> io::Result<TcpStre
 }
 
 /// The addresses of a host.
-fn resolve(host: &str, port: u16, within: Duration) -> io::Result<Vec<SocketAddr>> {
+pub(super) fn resolve(host: &str, port: u16, within: Duration) -> io::Result<Vec<SocketAddr>> {
     if let Ok(ip) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(ip, port)]);
     }

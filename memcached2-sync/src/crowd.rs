@@ -1,0 +1,166 @@
+//! Several servers in one call: they are connected to, asked and heard at the same time.
+
+use std::time::Instant;
+
+use memcached2_proto::{Command, Error, Leg, Now, ServerId};
+
+use crate::station::{Lease, Station};
+use crate::stream::{Connecting, Patience};
+
+/// A call to several servers.
+#[derive(Debug)]
+pub(crate) struct Crowd {
+    now: Now,
+    /// When the round has begun.
+    begun: Instant,
+}
+
+/// What is asked of one server, how far that is, and how long it may take.
+struct Talk<'c, 's, P> {
+    leg: Leg<'c, P>,
+    lease: Lease<'s>,
+    /// While the connection is being made; then the server has not been asked yet.
+    connecting: Option<Connecting>,
+    patience: Patience,
+}
+
+impl Crowd {
+    pub(crate) fn new(now: Now, begun: Instant) -> Self {
+        Self { now, begun }
+    }
+
+    /// Asks all servers, and hears all of them as they answer.
+    #[cold]
+    pub(crate) fn converse<'c, 's, P: Command + 'c>(
+        &self,
+        legs: impl Iterator<Item = Leg<'c, P>>,
+        station: impl Fn(ServerId) -> Result<&'s Station, Error>,
+        patience: &mut Patience,
+    ) {
+        let mut talks = Vec::new();
+        for mut leg in legs {
+            let lease = station(leg.server()).and_then(|station| station.reserve(leg.is_retry(), self.now, patience));
+            match lease {
+                Ok(lease) => talks.extend(self.begin(leg, lease, patience.clone())),
+                Err(error) => leg.fail(&error),
+            }
+        }
+        patience.spent();
+        while !talks.is_empty() {
+            let ready = ready(&mut talks);
+            let waiting = std::mem::take(&mut talks).into_iter().enumerate();
+            talks = waiting
+                .filter_map(|(at, talk)| match &ready {
+                    Ok(ready) => self.go_on(talk, ready.get(at).is_some_and(|ready| *ready)),
+                    Err(error) => self.fail(talk, error),
+                })
+                .collect();
+        }
+    }
+
+    /// Asks a server, or begins to connect to it.
+    fn begin<'c, 's, P: Command>(
+        &self,
+        leg: Leg<'c, P>,
+        lease: Lease<'s>,
+        patience: Patience,
+    ) -> Option<Talk<'c, 's, P>> {
+        let mut talk = Talk { leg, lease, connecting: None, patience };
+        if talk.lease.link.is_some() {
+            return self.ask(talk);
+        }
+        match talk.lease.begin_connecting(&mut talk.patience) {
+            Ok(None) => self.ask(talk),
+            Ok(connecting) => Some(Talk { connecting, ..talk }),
+            Err(error) => self.fail(talk, &error),
+        }
+    }
+
+    fn ask<'c, 's, P: Command>(&self, mut talk: Talk<'c, 's, P>) -> Option<Talk<'c, 's, P>> {
+        match talk.lease.link().ask(&mut talk.leg, self.now, &mut talk.patience) {
+            Ok(()) => Some(talk),
+            Err(error) => self.fail(talk, &error),
+        }
+    }
+
+    /// Goes on with a server that may have something to say; `None` when all was said.
+    fn go_on<'c, 's, P: Command>(&self, mut talk: Talk<'c, 's, P>, ready: bool) -> Option<Talk<'c, 's, P>> {
+        if let Some(mut connecting) = talk.connecting.take() {
+            return match connecting.go_on(ready) {
+                Ok(false) => Some(Talk { connecting: Some(connecting), ..talk }),
+                Ok(true) => match talk.lease.connected(connecting) {
+                    Ok(()) => {
+                        talk.leg.waited(self.begun.elapsed());
+                        self.ask(talk)
+                    }
+                    Err(error) => self.fail(talk, &error),
+                },
+                Err(error) => self.fail(talk, &error),
+            };
+        }
+        let heard = match ready {
+            true => talk.lease.link().hear_some(&mut talk.leg, &mut talk.patience),
+            false => talk.patience.left().map(|_| talk.leg.is_done()),
+        };
+        match heard {
+            Ok(false) => Some(talk),
+            Ok(true) => {
+                talk.leg.ended(self.begun.elapsed());
+                talk.lease.checkin(self.now);
+                None
+            }
+            Err(error) => self.fail(talk, &error),
+        }
+    }
+
+    /// Ends with a server; nothing is left of the talk.
+    fn fail<'c, 's, P>(&self, mut talk: Talk<'c, 's, P>, error: &Error) -> Option<Talk<'c, 's, P>> {
+        match &mut talk.lease.link {
+            Some(link) => talk.leg.fail_on(&mut link.connection, error),
+            None => talk.leg.fail(error),
+        }
+        talk.leg.ended(self.begun.elapsed());
+        None
+    }
+}
+
+/// Waits until some of the connections are made, or have something to be read, or one has waited for too long, and says
+/// which are ready.
+#[cfg(unix)]
+fn ready<P>(talks: &mut [Talk<'_, '_, P>]) -> Result<Vec<bool>, Error> {
+    use rustix::event::{Timespec, poll};
+    loop {
+        let left = |talk: &mut Talk<'_, '_, P>| {
+            let left = talk.patience.left().unwrap_or_default();
+            talk.connecting.as_ref().map_or(left, |connecting| left.min(connecting.left()))
+        };
+        let left = talks.iter_mut().map(left).min().and_then(|left| Timespec::try_from(left).ok());
+        let mut sockets: Vec<_> = talks.iter().filter_map(Talk::socket).collect();
+        match poll(&mut sockets, left.as_ref()) {
+            Ok(_) => return Ok(sockets.iter().map(|socket| !socket.revents().is_empty()).collect()),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(Error::lost(&error.into())),
+        }
+    }
+}
+
+#[cfg(unix)]
+impl<P> Talk<'_, '_, P> {
+    /// What it waits for; there is always something.
+    fn socket(&self) -> Option<rustix::event::PollFd<'_>> {
+        use std::os::fd::AsFd as _;
+
+        use rustix::event::{PollFd, PollFlags};
+        match (&self.connecting, &self.lease.link) {
+            (Some(connecting), _) => Some(PollFd::from_borrowed_fd(connecting.as_fd(), PollFlags::OUT)),
+            (None, Some(link)) => Some(PollFd::from_borrowed_fd(link.stream.as_fd(), PollFlags::IN)),
+            (None, None) => None,
+        }
+    }
+}
+
+/// Where there is no poll(2) the connections are heard one after the other.
+#[cfg(not(unix))]
+fn ready<P>(talks: &mut [Talk<'_, '_, P>]) -> Result<Vec<bool>, Error> {
+    Ok(talks.iter().map(|_| true).collect())
+}

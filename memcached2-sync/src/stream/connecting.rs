@@ -1,0 +1,142 @@
+//! Connecting without waiting for it, so that several servers can be connected to at the same time.
+
+use memcached2_proto::{Address, Error, Options};
+
+use super::{Patience, Stream};
+
+#[cfg(unix)]
+pub(crate) use self::unix::Connecting;
+
+/// Where there is no poll(2) nobody connects without waiting.
+#[cfg(not(unix))]
+#[derive(Debug)]
+pub(crate) enum Connecting {}
+
+#[cfg(not(unix))]
+impl Connecting {
+    pub(crate) fn begin(_: &Address, _: &Options, _: &mut Patience) -> Result<Option<Self>, Error> {
+        Ok(None)
+    }
+
+    pub(crate) fn go_on(&mut self, _: bool) -> Result<bool, Error> {
+        match *self {}
+    }
+
+    pub(crate) fn finish(self, _: &Options) -> Result<Stream, Error> {
+        match self {}
+    }
+}
+
+#[cfg(unix)]
+mod unix {
+    use std::io::{self, ErrorKind};
+    use std::net::SocketAddr;
+    use std::os::fd::{AsFd, BorrowedFd};
+    use std::time::{Duration, Instant};
+
+    use socket2::{Domain, Protocol, Type};
+
+    use super::super::Socket;
+    use super::super::connect::resolve;
+    use super::{Address, Error, Options, Patience, Stream};
+
+    /// A socket that is being connected.
+    #[derive(Debug)]
+    pub(crate) struct Connecting {
+        socket: socket2::Socket,
+        /// The addresses that were not tried yet.
+        rest: std::vec::IntoIter<SocketAddr>,
+        /// Until when this address may take, and until when all of them.
+        until: Instant,
+        end: Instant,
+    }
+
+    impl Connecting {
+        /// Begins to connect to a TCP address; a name is looked up first. `None` for a Unix socket, which takes no time.
+        pub(crate) fn begin(
+            address: &Address,
+            options: &Options,
+            patience: &mut Patience,
+        ) -> Result<Option<Self>, Error> {
+            let Address::Tcp { host, port } = address else { return Ok(None) };
+            let within = patience.left()?.min(options.connect_timeout);
+            let end = Instant::now() + within;
+            let begun = resolve(host, *port, within).and_then(|addresses| {
+                let unknown = io::Error::new(ErrorKind::NotFound, "the name has no address");
+                let mut rest = addresses.into_iter();
+                let (socket, until) = attempt(&mut rest, end, unknown)?;
+                Ok(Self { socket, rest, until, end })
+            });
+            begun.map(Some).map_err(|error| Error::connect(&error))
+        }
+
+        /// How long there is nothing to be done unless the socket gets ready.
+        pub(crate) fn left(&self) -> Duration {
+            self.until.saturating_duration_since(Instant::now())
+        }
+
+        /// Goes on, with the next address if this one cannot be connected to; `true` when it is connected.
+        pub(crate) fn go_on(&mut self, ready: bool) -> Result<bool, Error> {
+            let failed = match ready {
+                true => match self.socket.take_error() {
+                    Ok(None) => return Ok(true),
+                    Ok(Some(error)) | Err(error) => error,
+                },
+                false if self.left().is_zero() => ErrorKind::TimedOut.into(),
+                false => return Ok(false),
+            };
+            (self.socket, self.until) =
+                attempt(&mut self.rest, self.end, failed).map_err(|error| Error::connect(&error))?;
+            Ok(false)
+        }
+
+        /// The stream, once it is connected.
+        pub(crate) fn finish(self, options: &Options) -> Result<Stream, Error> {
+            let socket = self.socket;
+            let plain = socket.set_nonblocking(false).and_then(|()| socket.set_tcp_nodelay(true));
+            let stream = plain.and_then(|()| Stream::of(Socket::Tcp(socket.into()), options));
+            stream.map_err(|error| Error::connect(&error))
+        }
+    }
+
+    /// Begins to connect to the next address, and says until when that may take; else the `last` failure.
+    fn attempt(
+        rest: &mut std::vec::IntoIter<SocketAddr>,
+        end: Instant,
+        mut last: io::Error,
+    ) -> io::Result<(socket2::Socket, Instant)> {
+        while let Some(address) = rest.next() {
+            let now = Instant::now();
+            // An address that does not answer leaves their share to those behind it.
+            let share = u32::try_from(rest.len()).unwrap_or(u32::MAX).saturating_add(1);
+            let left = end.saturating_duration_since(now) / share;
+            if left.is_zero() {
+                return Err(ErrorKind::TimedOut.into());
+            }
+            let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP));
+            let begun = socket.and_then(|socket| {
+                socket.set_nonblocking(true)?;
+                match socket.connect(&address.into()) {
+                    Err(error) if !is_under_way(&error) => Err(error),
+                    _ => Ok(socket),
+                }
+            });
+            match begun {
+                Ok(socket) => return Ok((socket, now + left)),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    fn is_under_way(error: &io::Error) -> bool {
+        let under_way = rustix::io::Errno::INPROGRESS.raw_os_error();
+        error.raw_os_error() == Some(under_way) || error.kind() == ErrorKind::WouldBlock
+    }
+
+    impl AsFd for Connecting {
+        fn as_fd(&self) -> BorrowedFd<'_> {
+            self.socket.as_fd()
+        }
+    }
+}
