@@ -40,6 +40,17 @@ pub(super) fn a_client_is_made_while_its_servers_are_down(on: Kind) {
     assert_eq!(client.get("a").unwrap().expect("a hit"), "x");
 }
 
+pub(super) fn each_address_of_a_name_is_tried(on: Kind) {
+    let (_servers, addresses) = on.servers(3);
+    // The servers listen on 127.0.0.1 alone; `localhost` may be ::1, too, and that first.
+    let names: Vec<_> = addresses.iter().map(|address| address.replace("127.0.0.1", "localhost")).collect();
+    assert_eq!(client(&names[..1]).get("a"), Ok(None));
+    let client = client(&names);
+    let items: Vec<_> = (0..60).map(|at| (format!("key{at}"), at)).collect();
+    client.set_many(&items, Expiry::Never).unwrap().all_stored().unwrap();
+    assert_eq!(client.version().unwrap().all().unwrap().len(), 3);
+}
+
 pub(super) fn a_stalled_server_costs_one_deadline() {
     let served = Session::new().expect("get b\r\n").send("END\r\n");
     // A connection that has served before is no reason to ask a stalled server again.

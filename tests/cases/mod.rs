@@ -168,6 +168,7 @@ mod run {
             failure: [
                 a_server_that_is_down_cannot_be_connected_to,
                 a_client_is_made_while_its_servers_are_down,
+                each_address_of_a_name_is_tried,
                 what_other_servers_hold_survives_a_failure,
             ]
             health: [

@@ -139,4 +139,48 @@ mod unix {
             self.socket.as_fd()
         }
     }
+
+    #[cfg(test)]
+    mod tests {
+        use std::net::TcpListener;
+
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+        use super::*;
+
+        fn connect(addresses: Vec<SocketAddr>, within: Duration) -> Result<Stream, Error> {
+            let (mut rest, end) = (addresses.into_iter(), Instant::now() + within);
+            let (socket, until) =
+                attempt(&mut rest, end, ErrorKind::NotFound.into()).map_err(|error| Error::connect(&error))?;
+            let mut connecting = Connecting { socket, rest, until, end };
+            loop {
+                let mut sockets = [PollFd::new(&connecting, PollFlags::OUT)];
+                let ready = poll(&mut sockets, Timespec::try_from(connecting.left()).ok().as_ref()).unwrap() > 0;
+                if connecting.go_on(ready)? {
+                    return connecting.finish(&Options::default());
+                }
+            }
+        }
+
+        #[test]
+        fn addresses_are_tried_until_one_answers() {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let there = listener.local_addr().unwrap();
+            // Nobody listens on the port of a socket that is bound and nothing else.
+            let silent = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            silent.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+            let refusing = silent.local_addr().unwrap().as_socket().unwrap();
+            let within = Duration::from_secs(60);
+            assert!(connect(vec![refusing, refusing, there], within).unwrap().is_quiet());
+            assert!(listener.accept().is_ok());
+            for (addresses, within, kind) in [
+                (vec![refusing, refusing], within, ErrorKind::ConnectionRefused),
+                (vec![], within, ErrorKind::NotFound),
+                (vec![there], Duration::ZERO, ErrorKind::TimedOut),
+            ] {
+                let error = connect(addresses, within).unwrap_err();
+                assert!(matches!(&error, Error::Connect { kind: is, .. } if *is == kind), "{error:?}");
+            }
+        }
+    }
 }
