@@ -112,7 +112,7 @@ pub(super) fn a_client_whose_only_server_is_down_fails_at_once(on: Kind) {
 pub(super) fn a_server_may_have_less_time_than_the_others(on: Kind) {
     let (servers, addresses) = on.servers(3);
     let (of_hasty, _) = keys(&addresses);
-    let hasty = format!("{}?timeout=100ms&connect_timeout=50ms&connections=1", addresses[1]);
+    let hasty = format!("{}?timeout=1s&connect_timeout=900ms&connections=1", addresses[1]);
     let client = super::setting::client(&[&addresses[0], &hasty, &addresses[2]]);
     let all: Vec<_> = (0..60).map(|at| format!("key{at}")).collect();
     assert!(client.get_many(&all).unwrap().all().is_ok());

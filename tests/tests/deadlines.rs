@@ -175,7 +175,7 @@ fn servers_that_take_no_connection_leave_the_others_their_time() {
     // They come first: whoever connected to one after the other would have no time left for the last one.
     servers.push(healthy.address());
     let items = items(60);
-    let options = options(3 * SHORT).connect_timeout(2 * SHORT).reconnect(Reconnect::Immediately);
+    let options = options(5 * SHORT).connect_timeout(3 * SHORT).reconnect(Reconnect::Immediately);
     let router = Router::parse(&servers).expect("servers");
     let is_healthy = |key: &str| router.route(Key::new(key).expect("a key")).expect("a server").index() == 2;
     assert!(items.iter().any(|(key, _)| is_healthy(key)) && items.iter().any(|(key, _)| !is_healthy(key)));
