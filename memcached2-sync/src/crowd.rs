@@ -41,7 +41,12 @@ impl Crowd {
         for mut leg in legs {
             let lease = station(leg.server()).and_then(|station| station.reserve(leg.is_retry(), self.now, patience));
             match lease {
-                Ok(lease) => talks.extend(self.begin(leg, lease, patience.clone())),
+                Ok(lease) => {
+                    let own = patience.clone();
+                    // That a connection was waited for is told of this server alone.
+                    patience.take_waited();
+                    talks.extend(self.begin(leg, lease, own));
+                }
                 Err(error) => leg.fail(&error),
             }
         }
@@ -77,6 +82,9 @@ impl Crowd {
     }
 
     fn ask<'c, 's, P: Command>(&self, mut talk: Talk<'c, 's, P>) -> Option<Talk<'c, 's, P>> {
+        if let Some(waited) = talk.patience.take_waited() {
+            talk.leg.waited(waited);
+        }
         match talk.lease.link().ask(&mut talk.leg, self.now, &mut talk.patience) {
             Ok(()) => Some(talk),
             Err(error) => self.fail(talk, &error),
