@@ -60,3 +60,71 @@ mod closing {
         server.finish();
     }
 }
+
+mod waiting {
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    use memcached2_proto::{Event, Observer, Options};
+    use memcached2_sync::Client;
+    use memcached2_testkit::{EmbeddedServer, Gate, ScriptedServer, Session};
+
+    /// How long connections were waited for.
+    #[derive(Debug, Default)]
+    struct Waits(Mutex<Vec<Duration>>);
+
+    impl Observer for Waits {
+        fn observe(&self, event: &Event<'_>) {
+            self.0.lock().unwrap().push(event.wait);
+        }
+    }
+
+    fn observed(servers: &[String], options: Options) -> (Client, Arc<Waits>) {
+        let waits = Arc::new(Waits::default());
+        let observer: Arc<dyn Observer> = Arc::<Waits>::clone(&waits);
+        (Client::with_options(servers, options.observer(observer)).expect("right"), waits)
+    }
+
+    #[test]
+    fn a_connection_that_has_to_be_made_is_waited_for() {
+        let servers = [EmbeddedServer::start(), EmbeddedServer::start()];
+        let addresses = servers.each_ref().map(EmbeddedServer::address);
+        for addresses in [&addresses[..1], &addresses] {
+            let (client, waits) = observed(addresses, Options::default());
+            for is_waited_for in [true, false] {
+                client.version().unwrap().all().unwrap();
+                let waits = std::mem::take(&mut *waits.0.lock().unwrap());
+                assert_eq!(waits.len(), addresses.len());
+                assert!(waits.iter().all(|wait| wait.is_zero() != is_waited_for), "{waits:?}");
+            }
+        }
+    }
+
+    /// How long a call has waited for the only connection, while another one had it for a while.
+    fn waited() -> Duration {
+        let (asked, answer) = (Gate::new("asked"), Gate::new("answer"));
+        let play = Session::new().expect("get a\r\n").open(&asked).wait(&answer).send("END\r\n");
+        let server = ScriptedServer::start([play.expect("get b\r\n").send("END\r\n")]);
+        let options = Options::default().timeout(Duration::from_secs(30)).pool_connections(1);
+        let (client, waits) = observed(&[server.address()], options);
+        std::thread::scope(|scope| {
+            scope.spawn(|| client.get("a"));
+            asked.wait();
+            let waiting = scope.spawn(|| client.get("b"));
+            std::thread::sleep(AWHILE);
+            answer.open();
+            assert_eq!(waiting.join().expect("no panic"), Ok(None));
+        });
+        drop(client);
+        server.finish();
+        waits.0.lock().unwrap().iter().copied().max().expect("two waits")
+    }
+
+    const AWHILE: Duration = Duration::from_millis(50);
+
+    #[test]
+    fn a_connection_that_others_use_is_waited_for() {
+        // On a busy machine the one that is to wait may come late.
+        assert!((0..10).any(|_| waited() > AWHILE / 2));
+    }
+}
