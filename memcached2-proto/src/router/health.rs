@@ -90,10 +90,10 @@ pub(super) struct Health {
     /// What chance is drawn from.
     seed: u64,
     servers: Box<[Mutex<Option<Fall>>]>,
-    /// How many servers are down, and one more if somebody observes: while that is none, nothing has to be looked up.
+    /// How many servers are down, besides those who observe: while that is none, nothing has to be looked up.
     attention: AtomicUsize,
-    /// How many servers are down.
-    down: AtomicUsize,
+    /// How many observe: one at the most.
+    observers: usize,
 }
 
 /// How a server went down.
@@ -115,13 +115,14 @@ impl Health {
     /// All of so many servers are up.
     pub(super) fn new(rule: &Reconnect, servers: usize) -> Self {
         let servers = (0..servers).map(|_| Mutex::new(None)).collect();
-        Self { rule: rule.clone(), seed: 0, servers, attention: AtomicUsize::new(0), down: AtomicUsize::new(0) }
+        Self { rule: rule.clone(), seed: 0, servers, attention: AtomicUsize::new(0), observers: 0 }
     }
 
     /// All servers are up; chance is drawn from another number, and somebody may observe.
     pub(super) fn of_client(&self, seed: u64, is_observed: bool) -> Self {
-        let attention = AtomicUsize::new(usize::from(is_observed));
-        Self { seed, attention, ..Self::new(&self.rule, self.servers.len()) }
+        let observers = usize::from(is_observed);
+        let attention = AtomicUsize::new(observers);
+        Self { seed, attention, observers, ..Self::new(&self.rule, self.servers.len()) }
     }
 
     /// Whether servers can count as down.
@@ -137,7 +138,7 @@ impl Health {
 
     /// Whether all servers are up.
     pub(super) fn is_calm(&self) -> bool {
-        self.down.load(Ordering::Acquire) == 0
+        self.attention.load(Ordering::Acquire) == self.observers
     }
 
     /// Whether a server may be asked: it is up, or its retry is due.
@@ -170,7 +171,6 @@ impl Health {
     /// A call had an answer from a server; what that changes.
     pub(super) fn succeeded(&self, place: usize) -> Option<Change> {
         if !self.is_calm() && self.lock(place).is_some_and(|mut fall| fall.take().is_some()) {
-            self.down.fetch_sub(1, Ordering::AcqRel);
             self.attention.fetch_sub(1, Ordering::AcqRel);
             if let Reconnect::Own(rule) = &self.rule {
                 rule.recovered(id(place));
@@ -193,7 +193,6 @@ impl Health {
         let wait = self.rule.wait(id(place), failures, self.chance(place, failures)).max(Duration::from_nanos(1));
         if fall.is_none() {
             self.attention.fetch_add(1, Ordering::AcqRel);
-            self.down.fetch_add(1, Ordering::AcqRel);
         }
         *fall = Some(Fall { failures, retry: later(now, wait), trials, trial: None, settled: trials });
         Some(Change::Down { failures, wait })
