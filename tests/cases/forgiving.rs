@@ -3,6 +3,7 @@
 use memcached2_proto::{Error, Expiry, Landed};
 use memcached2_testkit::{ScriptedServer, Session};
 
+use super::closing::Closing;
 use super::servers::Kind;
 use super::setting::{PATIENT, client, text_client};
 use crate::subject::{Forgiving, Mapping};
@@ -11,10 +12,10 @@ fn forgiving(server: &ScriptedServer) -> Forgiving {
     Forgiving::new(text_client(&[server], PATIENT))
 }
 
-/// What a server may do to a request: close at once, close when it has come, or answer so.
+/// What a server may do to a request: close when it has come, or answer so. That it closes at once is [`Closing`].
 fn misbehaviours(request: &str, replies: &[&str]) -> Vec<Session> {
     let answering = replies.iter().map(|reply| Session::new().expect(request).send(*reply).ignore());
-    [Session::new().close(), Session::new().expect(request).close()].into_iter().chain(answering).collect()
+    [Session::new().expect(request).close()].into_iter().chain(answering).collect()
 }
 
 const SET: &str = "set foo 0 0 3\r\nbar\r\n";
@@ -54,6 +55,17 @@ pub(super) fn a_cache_that_is_down_is_one_in_which_nothing_is_found(on: Kind) {
         ] {
             assert_eq!(error.landed(), Landed::NotSent, "{error}");
         }
+    }
+}
+
+pub(super) fn a_server_that_closes_at_once_is_a_cache_in_which_nothing_is_found() {
+    let (_closing, client) = Closing::start();
+    let (forgiving, mapping) = (Forgiving::new(client.clone()), Mapping::new(client));
+    for _ in 0..2 {
+        assert_eq!(forgiving.set("foo", "bar", Expiry::Never), Ok(()));
+        assert_eq!((forgiving.get("foo"), forgiving.delete("foo")), (Ok(None), Ok(false)));
+        assert_eq!((mapping.insert("foo", "bar"), mapping.get("foo")), (Ok(()), Ok(None)));
+        assert_eq!((mapping.contains_key("foo"), mapping.remove("foo"), mapping.len()), (Ok(false), Ok(false), Ok(0)));
     }
 }
 
@@ -129,11 +141,8 @@ pub(super) fn a_batch_tells_of_each_item_what_became_of_it() {
         server.finish();
     }
     // Of a server that closes at once nobody knows what it has heard.
-    let server = ScriptedServer::start([Session::new().close()]);
-    let client = text_client(&[&server], PATIENT);
+    let (_closing, client) = Closing::start();
     assert!(!told(client.set_many(&items, Expiry::Never).unwrap()).contains(['s', 'r']));
-    drop(client);
-    server.finish();
     // What the forgiving client returns is the same.
     let server = ScriptedServer::start([Session::new().expect(&request).send(&nine).close()]);
     assert_eq!(told(forgiving(&server).set_many(&items, Expiry::Never).unwrap()), "sssssssssu");

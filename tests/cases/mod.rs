@@ -4,6 +4,7 @@
 mod admin;
 mod batch;
 mod close;
+mod closing;
 mod condition;
 mod counter;
 mod entry;
@@ -218,6 +219,7 @@ mod run {
                 a_refresh_finds_out_that_somebody_else_has_stored,
             ]
             forgiving: [
+                a_server_that_closes_at_once_is_a_cache_in_which_nothing_is_found,
                 a_set_that_fails_is_none,
                 a_get_that_fails_is_a_miss,
                 a_delete_that_fails_has_deleted_nothing,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use memcached2_proto::{Error, Expiry, Landed};
 use memcached2_testkit::{Gate, ScriptedServer, Session};
 
+use super::closing::Closing;
 use super::setting::{PATIENT, kind, text_client};
 
 const HIT: &str = "VALUE a 0 3\r\none\r\nEND\r\n";
@@ -152,15 +153,17 @@ pub(super) fn a_late_line_is_given_to_nobody_else() {
 pub(super) fn a_server_that_closes_is_told_as_such() {
     const SET: &str = "set foo 0 0 3\r\nbar\r\n";
     let stored = || Session::new().expect(SET).send("STORED\r\n");
-    let closing = [Session::new().close(), Session::new().expect(SET).close()];
-    for session in closing {
-        let server = ScriptedServer::start([session]);
-        let client = text_client(&[&server], PATIENT);
-        let error = client.set("foo", "bar", Expiry::Never).unwrap_err();
-        assert_eq!(kind(&error), "disconnected", "{error}");
-        drop(client);
-        server.finish();
+    let (_closing, client) = Closing::start();
+    for _ in 0..2 {
+        assert_eq!(kind(&client.set("foo", "bar", Expiry::Never).unwrap_err()), "disconnected");
+        assert_eq!(kind(&client.get("foo").unwrap_err()), "disconnected");
+        assert_eq!(kind(&client.flush_all().unwrap().all().unwrap_err()), "disconnected");
     }
+    let server = ScriptedServer::start([Session::new().expect(SET).close()]);
+    let client = text_client(&[&server], PATIENT);
+    assert_eq!(kind(&client.set("foo", "bar", Expiry::Never).unwrap_err()), "disconnected");
+    drop(client);
+    server.finish();
     // A read may be asked again, so that the server has to close twice.
     for session in [stored().close(), stored().expect("get foo\r\n").close()] {
         let server = ScriptedServer::start([session, Session::new().expect("get foo\r\n").close()]);
