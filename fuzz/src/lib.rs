@@ -5,7 +5,7 @@ use std::io::IoSlice;
 use std::time::{Instant, SystemTime};
 
 use memcached2_proto::{
-    Arith, AskedKeys, Connection, Decoder, Delete, Dialect, Error, Get, Limits, NoReply, Now, Reply, Shape, Stats,
+    Arith, AskedKeys, Connection, Decoder, Delete, Error, Get, Limits, NoReply, Now, Protocol, Reply, Shape, Stats,
     Store, Version,
 };
 
@@ -147,7 +147,7 @@ pub fn connection(data: &[u8]) {
 }
 
 fn submit(connection: &mut Connection, choice: u8, now: Now, tag: u32) -> Result<u64, Error> {
-    connection.speak(if choice & 0x80 == 0 { Dialect::Text } else { Dialect::Meta });
+    connection.set_protocol(if choice & 0x80 == 0 { Protocol::Classic } else { Protocol::Meta });
     match choice & 0x7f {
         0..=63 => connection.submit(&Get::new(&[b'a' + choice % 3])?, now, tag),
         64..=79 => connection.submit(&Store::set("a", &b"value"[..])?, now, tag),

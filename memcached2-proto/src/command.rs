@@ -22,14 +22,15 @@ use crate::outbox::Outbox;
 use crate::reply::{Reply, Shape};
 use crate::time::Now;
 
-/// The two ways to say a thing.
+/// The two sets of commands that memcached knows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub enum Dialect {
+pub enum Protocol {
     /// The classic text commands, which every server speaks.
     #[default]
-    Text,
-    /// The meta commands, in the form that memcached speaks from 1.6.10 on. It gathers the replies to many `mg` into
-    /// one packet, and sends one for each `get`: many callers on one connection are served several times as fast.
+    Classic,
+    /// The meta commands, in the form that memcached speaks from 1.6.10 on. Their replies repeat an opaque number of the
+    /// request, so that each is checked. memcached before 1.6.35 gathers the replies to many `mg` into one packet, and
+    /// sends one for each `get`: many callers on one connection are served several times as fast.
     Meta,
 }
 
@@ -45,7 +46,7 @@ pub trait Command {
     /// # Errors
     ///
     /// When the request cannot be said in the protocol; what was appended by then is taken back.
-    fn encode(&self, dialect: Dialect, now: Now, out: &mut Outbox) -> Result<Shape, Error>;
+    fn encode(&self, protocol: Protocol, now: Now, out: &mut Outbox) -> Result<Shape, Error>;
 
     /// Reads the answer from all replies to the request. An `Err` in `end` says why no more of them will come; what
     /// came before it is still worth something to a command of several keys.
@@ -55,7 +56,7 @@ pub trait Command {
     /// The one in `end`, the refusal of the server, or [`Error::Protocol`] for a reply of the wrong kind.
     fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<Self::Response, Error>;
 
-    /// The name of the command, whatever the dialect says: what an [`Observer`](crate::Observer) is told.
+    /// The name of the command, whatever the protocol says: what an [`Observer`](crate::Observer) is told.
     fn name(&self) -> &'static str {
         "command"
     }

@@ -9,7 +9,7 @@ use std::io::IoSlice;
 
 pub use self::leaving::Abandoned;
 use self::sending::Sending;
-use crate::command::{Command, Dialect, Version, VersionText};
+use crate::command::{Command, Protocol, Version, VersionText};
 use crate::error::{Error, Landed};
 use crate::limits::Limits;
 use crate::options::Options;
@@ -42,7 +42,7 @@ pub struct Connection {
     came: u64,
     /// How many had come when the front wait became the front one: its own reply begins there.
     front_from: u64,
-    dialect: Dialect,
+    protocol: Protocol,
     /// Whether a reply has ever come.
     served: bool,
     /// Whether the server has ended the stream.
@@ -98,7 +98,7 @@ impl Connection {
             decoder: Decoder::new(limits),
             came: 0,
             front_from: 0,
-            dialect: Dialect::Text,
+            protocol: Protocol::Classic,
             served: false,
             ended: false,
             quitting: false,
@@ -106,31 +106,31 @@ impl Connection {
         }
     }
 
-    /// A connection of a client that behaves as `options` say. Unless they name a dialect it speaks text.
+    /// A connection of a client that behaves as `options` say. Unless they name a protocol it speaks text.
     #[must_use]
     pub fn with_options(options: &Options) -> Self {
         let mut connection = Self::new(options.limits);
-        connection.dialect = options.dialect.unwrap_or_default();
+        connection.protocol = options.protocol.unwrap_or_default();
         *connection.sending.outbox() = Outbox::with_options(options);
         connection
     }
 
-    /// Asks the server for its version, to speak the better dialect from its answer on. The question leaves together
+    /// Asks the server for its version, to speak the better protocol from its answer on. The question leaves together
     /// with the first request, which is still text, so it costs no round trip; its answer is not returned.
     pub fn greet(&mut self, now: Now) {
         // `version` cannot fail to encode.
         let _ = self.queue(&Version, now, 0, Kind::Greeting);
     }
 
-    /// Chooses the dialect of the requests submitted from now on.
-    pub fn speak(&mut self, dialect: Dialect) {
-        self.dialect = dialect;
+    /// Chooses the protocol of the requests submitted from now on.
+    pub fn set_protocol(&mut self, protocol: Protocol) {
+        self.protocol = protocol;
     }
 
-    /// The dialect of the requests submitted from now on.
+    /// The protocol of the requests submitted from now on.
     #[must_use]
-    pub fn dialect(&self) -> Dialect {
-        self.dialect
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
     }
 
     /// Encodes a request, and returns how many bytes it has. The `tag` comes back with its replies; it is the submitter's
@@ -149,7 +149,7 @@ impl Connection {
         if self.ended || self.quitting || self.failed.is_some() {
             return Err(self.unusable());
         }
-        let request = self.sending.outbox().request(command, self.dialect, now, tag)?;
+        let request = self.sending.outbox().request(command, self.protocol, now, tag)?;
         let length = request.length;
         self.wait(request, kind);
         Ok(length)
@@ -348,7 +348,7 @@ impl Connection {
     fn choose(&mut self, reply: &Reply) {
         if let Reply::Version(text) = reply {
             if VersionText(std::sync::Arc::clone(text)).speaks_meta() {
-                self.dialect = Dialect::Meta;
+                self.protocol = Protocol::Meta;
             }
         }
     }

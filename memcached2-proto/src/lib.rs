@@ -101,7 +101,7 @@ pub use bytes::Bytes;
 pub use self::builder::Builder;
 pub use self::call::{Asked, Blame, Call, Leg, Outcomes, Parts};
 pub use self::command::{
-    Arith, CacheDump, Command, Delete, Dialect, FlushAll, Get, GetPart, Gets, HasNoReply, Keyed, NoReply, Stats,
+    Arith, CacheDump, Command, Delete, FlushAll, Get, GetPart, Gets, HasNoReply, Keyed, NoReply, Protocol, Stats,
     StatsDetail, StatsReset, Store, Touch, Verbosity, Version, VersionText,
 };
 pub use self::connection::{Abandoned, Connection};

@@ -27,7 +27,7 @@ pub use self::driver::{Alarm, Driver, Duplex};
 use self::slots::Slots;
 pub use self::switchboard::Switchboard;
 use crate::call::Blame;
-use crate::command::{Command, Dialect};
+use crate::command::{Command, Protocol};
 use crate::error::{Error, Landed};
 use crate::few::Few;
 use crate::options::Options;
@@ -54,7 +54,7 @@ struct Inner {
     ticket: u64,
     /// Requests whose callers have gone since the driver last looked.
     forgotten: Vec<u64>,
-    dialect: Dialect,
+    protocol: Protocol,
     /// The earliest deadline of all slots, or an earlier moment.
     deadline: Option<Instant>,
     /// The driver, while it sleeps.
@@ -106,15 +106,15 @@ pub enum NotSubmitted {
 }
 
 impl Mux {
-    /// What the callers of a connection share that speaks `dialect` at first and gives its next request the number
+    /// What the callers of a connection share that speaks `protocol` at first and gives its next request the number
     /// `ticket`.
-    pub(crate) fn new(options: &Options, dialect: Dialect, ticket: u64) -> Self {
+    pub(crate) fn new(options: &Options, protocol: Protocol, ticket: u64) -> Self {
         let inner = Inner {
             outbox: Box::new(Outbox::with_options(options)),
             slots: Slots::default(),
             ticket,
             forgotten: Vec::new(),
-            dialect,
+            protocol,
             deadline: None,
             driver: None,
             phase: Phase::Open,
@@ -151,7 +151,7 @@ impl Mux {
         if inner.phase != Phase::Open {
             return Err(inner.not_submitted());
         }
-        let mut request = inner.outbox.request(command, inner.dialect, now, 0).map_err(NotSubmitted::Invalid)?;
+        let mut request = inner.outbox.request(command, inner.protocol, now, 0).map_err(NotSubmitted::Invalid)?;
         let slot = inner.slots.open(inner.ticket, deadline);
         request.tag = slot;
         let length = request.length;

@@ -67,7 +67,7 @@ pub enum Change {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Event<'e> {
-    /// The name of the command: `get`, `set` and so on, whatever the dialect says.
+    /// The name of the command: `get`, `set` and so on, whatever the protocol says.
     pub command: &'static str,
     /// The server; `None` when there was none to ask, or the request was invalid.
     pub server: Option<&'e Server>,

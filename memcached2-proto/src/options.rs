@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::builder::Builder;
-use crate::command::Dialect;
+use crate::command::Protocol;
 use crate::limits::Limits;
 use crate::observer::Observer;
 use crate::pool::PoolLimits;
@@ -41,8 +41,8 @@ pub struct Options {
     pub observer: Option<Arc<dyn Observer>>,
     /// See [`Options::shared_connections`].
     pub shared_connections: usize,
-    /// See [`Options::dialect`].
-    pub dialect: Option<Dialect>,
+    /// See [`Options::protocol`].
+    pub protocol: Option<Protocol>,
     /// How many connections the blocking client opens, and how long it keeps them.
     pub pool: PoolLimits,
     /// What is sent and what is accepted.
@@ -60,7 +60,7 @@ impl Default for Options {
             reconnect: Reconnect::default(),
             observer: None,
             shared_connections: 1,
-            dialect: None,
+            protocol: None,
             pool: PoolLimits::default(),
             limits: Limits::default(),
         }
@@ -162,10 +162,10 @@ options! {
         self.shared_connections = connections.max(1);
     }
 
-    /// Sets the dialect that is spoken on every connection. Unless set, the blocking client speaks text, and shared
+    /// Sets the protocol that is spoken on every connection. Unless set, the blocking client speaks text, and shared
     /// connections ask the server for its version, to speak the one that serves many callers best.
-    fn dialect(self, dialect: Dialect) {
-        self.dialect = Some(dialect);
+    fn protocol(self, protocol: Protocol) {
+        self.protocol = Some(protocol);
     }
 
     /// Sets how many connections to one server the blocking client has at most; callers wait for one until their

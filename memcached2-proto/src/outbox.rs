@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::command::{Command, Dialect};
+use crate::command::{Command, Protocol};
 use crate::data::Data;
 use crate::error::{Error, Landed};
 use crate::key::Key;
@@ -148,12 +148,12 @@ impl Outbox {
     pub(crate) fn request<C: Command + ?Sized>(
         &mut self,
         command: &C,
-        dialect: Dialect,
+        protocol: Protocol,
         now: Now,
         tag: u32,
     ) -> Result<Request, Error> {
         let mark = Mark { bytes: self.bytes.len(), shared: self.shared.len(), keys: self.keys.size(), outbox: self };
-        let shape = command.encode(dialect, now, mark.outbox)?;
+        let shape = command.encode(protocol, now, mark.outbox)?;
         if mark.outbox.fault.is_some() {
             return Err(mark.outbox.take_fault());
         }
@@ -221,7 +221,7 @@ mod tests {
     impl Command for Half {
         type Response = ();
 
-        fn encode(&self, _: Dialect, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
+        fn encode(&self, _: Protocol, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
             out.put(b"set ");
             out.ask_key(Key::new("k")?);
             out.put_data(&Data::from(vec![b'x'; Data::SHARED_MIN]));
@@ -240,7 +240,7 @@ mod tests {
         for give_up in [|| Error::Expiry, || panic!("a bug in somebody's command")] {
             let mut outbox = Outbox::default();
             outbox.put(b"before");
-            let result = catch_unwind(AssertUnwindSafe(|| outbox.request(&Half(give_up), Dialect::Text, now, 0)));
+            let result = catch_unwind(AssertUnwindSafe(|| outbox.request(&Half(give_up), Protocol::Classic, now, 0)));
             assert!(!matches!(result, Ok(Ok(_))), "half a request was taken");
             assert_eq!((&outbox.bytes[..], outbox.len(), outbox.keys.size()), (&b"before"[..], 6, 0));
         }

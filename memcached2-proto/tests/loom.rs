@@ -19,7 +19,7 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use loom::future::block_on;
 use loom::thread::{self, JoinHandle};
 use memcached2_proto::mux::{Alarm, Driver, Mux, NotSubmitted, converse};
-use memcached2_proto::{Call, Dialect, Error, Get, Landed, Now, Options, Router};
+use memcached2_proto::{Call, Error, Get, Landed, Now, Options, Protocol, Router};
 
 use self::stage::{Clock, Never, Server};
 
@@ -89,7 +89,7 @@ fn later() -> Instant {
 }
 
 fn connect() -> (Driver, Arc<Mux>) {
-    Driver::new(&Options::default().dialect(Dialect::Text), now())
+    Driver::new(&Options::default().protocol(Protocol::Classic), now())
 }
 
 /// Starts the driver's thread.

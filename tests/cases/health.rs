@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use memcached2_proto::{Dialect, Error, Expiry, Key, Landed, Options, Reconnect, Router};
+use memcached2_proto::{Error, Expiry, Key, Landed, Options, Protocol, Reconnect, Router};
 use memcached2_testkit::{ScriptedServer, Session};
 
 use super::servers::{Kind, Server, ask};
@@ -131,7 +131,7 @@ fn hit() -> Session {
 }
 
 fn watching_text(server: &ScriptedServer, timeout: Duration) -> Client {
-    let options = Options::default().timeout(timeout).reconnect(Reconnect::After(LONG)).dialect(Dialect::Text);
+    let options = Options::default().timeout(timeout).reconnect(Reconnect::After(LONG)).protocol(Protocol::Classic);
     Client::with_options([server.address()], options).expect("the address is right")
 }
 

@@ -1,7 +1,7 @@
 //! Requests that are not answered.
 
 use memcached2_proto::{
-    Arith, Delete, Dialect, Error, Every, Expiry, FlushAll, Landed, NoReply, Store, Touch, Verbosity,
+    Arith, Delete, Error, Every, Expiry, FlushAll, Landed, NoReply, Protocol, Store, Touch, Verbosity,
 };
 use memcached2_testkit::{ScriptedServer, Session};
 
@@ -9,15 +9,15 @@ use super::servers::{Kind, Server, ask, assert_hours_left};
 use super::setting::{HOUR, PATIENT, forgetful};
 use crate::subject::Client;
 
-fn speaking(dialect: Dialect, server: &Server) -> Client {
-    let options = forgetful(PATIENT).dialect(dialect);
+fn speaking(protocol: Protocol, server: &Server) -> Client {
+    let options = forgetful(PATIENT).protocol(protocol);
     Client::with_options([server.address()], options).expect("the address is right")
 }
 
 pub(super) fn a_request_without_an_answer_has_its_effect(on: Kind) {
-    for dialect in [Dialect::Text, Dialect::Meta] {
+    for protocol in [Protocol::Classic, Protocol::Meta] {
         let server = on.start();
-        let client = speaking(dialect, &server);
+        let client = speaking(protocol, &server);
         let value = |key: &str| client.get_as::<String>(key).unwrap();
         client.run(NoReply(Store::set("a", "b").unwrap())).unwrap();
         client.run(NoReply(Store::add("a", "other").unwrap())).unwrap();
@@ -47,9 +47,9 @@ pub(super) fn a_request_without_an_answer_has_its_effect(on: Kind) {
 }
 
 pub(super) fn a_request_without_an_answer_leaves_the_connection_in_step_when_it_fails(on: Kind) {
-    for dialect in [Dialect::Text, Dialect::Meta] {
+    for protocol in [Protocol::Classic, Protocol::Meta] {
         let server = on.start();
-        let client = speaking(dialect, &server);
+        let client = speaking(protocol, &server);
         client.set("word", "x", Expiry::Never).unwrap();
         client.run(NoReply(Arith::incr("word", 1).unwrap())).unwrap();
         client.run(NoReply(Arith::incr("nothing", 1).unwrap())).unwrap();

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use memcached2_proto::{
-    Attempt, Change, Dialect, Error, Event, Expiry, Key, Observer, Options, Reconnect, Router, Server,
+    Attempt, Change, Error, Event, Expiry, Key, Observer, Options, Protocol, Reconnect, Router, Server,
 };
 use memcached2_testkit::{ScriptedServer, Session};
 
@@ -56,7 +56,7 @@ fn observed(servers: &[String], options: Options) -> (Client, Arc<Log>) {
 pub(super) fn an_observer_hears_of_every_request(on: Kind) {
     let server = on.start();
     let address = server.address();
-    let (client, log) = observed(std::slice::from_ref(&address), forgetful(PATIENT).dialect(Dialect::Text));
+    let (client, log) = observed(std::slice::from_ref(&address), forgetful(PATIENT).protocol(Protocol::Classic));
     client.set("a", "value", Expiry::Never).unwrap();
     client.get("a").unwrap();
     client.gets("b").unwrap();
@@ -89,7 +89,7 @@ pub(super) fn an_observer_hears_of_each_server(on: Kind) {
     };
     let keys = [key_of(0), key_of(1)];
     let hour = Duration::from_secs(3600);
-    let options = forgetful(PATIENT).dialect(Dialect::Text).reconnect(Reconnect::After(hour));
+    let options = forgetful(PATIENT).protocol(Protocol::Classic).reconnect(Reconnect::After(hour));
     let (client, log) = observed(&addresses, options.clone());
     assert_eq!(client.get_many(&keys).unwrap().all(), Ok(vec![None, None]));
     let told = |at: usize, rest: &str| format!("get of {}{rest}", addresses[at]);
@@ -126,7 +126,7 @@ pub(super) fn an_observer_hears_of_each_server(on: Kind) {
 pub(super) fn an_observer_hears_of_a_read_that_is_repeated() {
     let hit = || Session::new().expect("get a\r\n").send("VALUE a 0 3\r\none\r\nEND\r\n");
     let server = ScriptedServer::start([hit().expect("get a\r\n").close(), hit()]);
-    let (client, log) = observed(&[server.address()], forgetful(PATIENT).dialect(Dialect::Text));
+    let (client, log) = observed(&[server.address()], forgetful(PATIENT).protocol(Protocol::Classic));
     client.get("a").unwrap();
     log.take();
     assert_eq!(client.get("a").unwrap().expect("a hit"), "one");

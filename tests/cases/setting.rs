@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use memcached2_proto::{Dialect, Error, Options, Reconnect};
+use memcached2_proto::{Error, Options, Protocol, Reconnect};
 use memcached2_testkit::ScriptedServer;
 
 use crate::subject::Client;
@@ -25,7 +25,7 @@ pub(super) fn client<A: AsRef<str>>(servers: &[A]) -> Client {
 
 /// A client that says the same bytes whatever the transport.
 pub(super) fn text_client(servers: &[&ScriptedServer], timeout: Duration) -> Client {
-    let options = forgetful(timeout).dialect(Dialect::Text);
+    let options = forgetful(timeout).protocol(Protocol::Classic);
     Client::with_options(servers.iter().map(|server| server.address()), options).expect("the addresses are right")
 }
 

@@ -2,24 +2,24 @@
 
 use std::time::Duration;
 
-use memcached2_proto::{Dialect, Expiry, Options, Store};
+use memcached2_proto::{Expiry, Options, Protocol, Store};
 
 use super::servers::{Kind, Server, ask, assert_hours_left};
 use super::setting::{HOUR, PATIENT, client};
 use crate::subject::Client;
 
-/// Runs a case in both dialects, each with a server of its own.
-fn in_each_dialect(on: Kind, case: impl Fn(&Client, &Server)) {
-    for dialect in [Dialect::Text, Dialect::Meta] {
+/// Runs a case in both protocols, each with a server of its own.
+fn in_each_protocol(on: Kind, case: impl Fn(&Client, &Server)) {
+    for protocol in [Protocol::Classic, Protocol::Meta] {
         let (servers, addresses) = on.servers(1);
-        let options = Options::default().timeout(PATIENT).dialect(dialect);
+        let options = Options::default().timeout(PATIENT).protocol(protocol);
         case(&Client::with_options(&addresses, options).expect("the address is right"), &servers[0]);
     }
 }
 
 pub(super) fn a_gets_returns_the_version_of_the_item(on: Kind) {
     on.on_each_socket(|client| assert_eq!(client.gets("key"), Ok(None)));
-    in_each_dialect(on, |client, server| {
+    in_each_protocol(on, |client, server| {
         assert_eq!(client.gets("key"), Ok(None));
         client.run(Store::set("key", "value").unwrap().flags(7)).unwrap();
         let hit = client.gets("key").unwrap().expect("a hit");
@@ -33,7 +33,7 @@ pub(super) fn a_gets_returns_the_version_of_the_item(on: Kind) {
 
 pub(super) fn a_gat_returns_the_value_and_changes_its_expiry(on: Kind) {
     on.on_each_socket(|client| assert_eq!(client.gat("key", HOUR), Ok(None)));
-    in_each_dialect(on, |client, server| {
+    in_each_protocol(on, |client, server| {
         assert_eq!(client.gat("key", HOUR), Ok(None));
         client.run(Store::set("key", "value").unwrap().flags(7)).unwrap();
         assert_eq!(ask(server, "mg key t"), "HD t-1");
@@ -49,7 +49,7 @@ pub(super) fn a_gat_returns_the_value_and_changes_its_expiry(on: Kind) {
 
 pub(super) fn a_gats_returns_the_version_and_changes_the_expiry(on: Kind) {
     on.on_each_socket(|client| assert_eq!(client.gats("key", HOUR), Ok(None)));
-    in_each_dialect(on, |client, server| {
+    in_each_protocol(on, |client, server| {
         assert_eq!(client.gats("key", HOUR), Ok(None));
         client.set("key", "value", Expiry::Never).unwrap();
         let hit = client.gats("key", HOUR).unwrap().expect("a hit");
@@ -63,7 +63,7 @@ pub(super) fn a_gats_returns_the_version_and_changes_the_expiry(on: Kind) {
 }
 
 pub(super) fn a_gat_with_an_expiry_that_has_passed_is_the_last_hit(on: Kind) {
-    in_each_dialect(on, |client, _| {
+    in_each_protocol(on, |client, _| {
         client.set("key", "value", Expiry::Never).unwrap();
         assert_eq!(client.gat("key", Duration::ZERO).unwrap().expect("a hit"), "value");
         assert_eq!(client.get("key"), Ok(None));

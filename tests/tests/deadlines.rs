@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use memcached2_proto::Shape;
 use memcached2_proto::{
-    Command, Dialect, Error, Expiry, Few, Key, Keyed, Landed, Now, Options, Outbox, Reconnect, Reply, Router,
+    Command, Error, Expiry, Few, Key, Keyed, Landed, Now, Options, Outbox, Protocol, Reconnect, Reply, Router,
 };
 use memcached2_testkit::{Gate, Memcached, ScriptedServer, Session};
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -92,7 +92,7 @@ fn a_value_that_came_before_the_deadline_is_kept() {
     for client in ["sync", "tokio"] {
         let half = Session::new().expect("get a b\r\n").send("VALUE a 0 3\r\none\r\nVALUE b 0 3\r\ntw").stall();
         let server = ScriptedServer::start([half]);
-        let options = options(SHORT).dialect(Dialect::Text);
+        let options = options(SHORT).protocol(Protocol::Classic);
         let servers = [server.address()];
         let found = match client {
             "sync" => memcached2_sync::Client::with_options(servers, options).expect("a server").get_many(&["a", "b"]),
@@ -119,7 +119,7 @@ fn a_dropped_call_has_time_to_be_drained() {
         .ignore();
     let server = ScriptedServer::start([slow]);
     runtime().block_on(async {
-        let mut options = options(SHORT).dialect(Dialect::Text);
+        let mut options = options(SHORT).protocol(Protocol::Classic);
         options.limits.drain = SHORT * 10;
         let client = memcached2_tokio::Client::with_options([server.address()], options).expect("a server");
         {
@@ -251,7 +251,7 @@ struct Broken(Key<'static>);
 impl Command for Broken {
     type Response = ();
 
-    fn encode(&self, _: Dialect, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
+    fn encode(&self, _: Protocol, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
         out.put(b"get half");
         panic!("a bug in somebody's command")
     }

@@ -7,7 +7,7 @@ mod core;
 use std::path::Path;
 
 use memcached2_proto::{
-    Arith, Command, Connection, Delete, Dialect, Error, Expiry, FlushAll, Get, GetMany, Limits, Router, Store, Touch,
+    Arith, Command, Connection, Delete, Error, Expiry, FlushAll, Get, GetMany, Limits, Protocol, Router, Store, Touch,
 };
 use memcached2_testkit::{Transcript, load};
 
@@ -247,12 +247,12 @@ fn what_cannot_be_said_leaves_no_byte() {
     assert_too_late(call.asked()[0].part());
 }
 
-/// A request whose expiry cannot be said leaves no byte behind, in neither dialect.
+/// A request whose expiry cannot be said leaves no byte behind, in neither protocol.
 #[track_caller]
 fn assert_too_late<C: Command>(command: &C) {
-    for dialect in [Dialect::Text, Dialect::Meta] {
+    for protocol in [Protocol::Classic, Protocol::Meta] {
         let mut connection = Connection::new(Limits::default());
-        connection.speak(dialect);
+        connection.set_protocol(protocol);
         assert_eq!(connection.submit(command, now(), 0), Err(Error::Expiry));
         assert_eq!(connection.outgoing(&mut [std::io::IoSlice::new(&[])]), 0);
         assert!(connection.is_idle() && connection.is_flushed());
@@ -263,13 +263,13 @@ fn assert_too_late<C: Command>(command: &C) {
 fn a_key_of_250_bytes_and_a_key_of_any_high_bytes_are_sent_as_they_are() {
     // C006, C010.
     let long = [b'k'; 250];
-    for (key, dialect, expected) in [
-        (&long[..], Dialect::Text, [b"get ", &long[..], b"\r\n"].concat()),
-        (&b"\xc3\xa9"[..], Dialect::Text, b"get \xc3\xa9\r\n".to_vec()),
-        (b"\xff", Dialect::Meta, b"mg \xff k f v\r\n".to_vec()),
+    for (key, protocol, expected) in [
+        (&long[..], Protocol::Classic, [b"get ", &long[..], b"\r\n"].concat()),
+        (&b"\xc3\xa9"[..], Protocol::Classic, b"get \xc3\xa9\r\n".to_vec()),
+        (b"\xff", Protocol::Meta, b"mg \xff k f v\r\n".to_vec()),
     ] {
         let mut talk = Talk::default();
-        talk.connection.speak(dialect);
+        talk.connection.set_protocol(protocol);
         talk.connection.submit(&Get::new(key).expect("a key"), now(), 0).expect("a request");
         assert_eq!(talk.write(usize::MAX), expected);
     }

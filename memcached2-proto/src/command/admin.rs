@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Command, Dialect, HasNoReply, only, senseless};
+use super::{Command, HasNoReply, Protocol, only, senseless};
 use crate::error::Error;
 use crate::few::Few;
 use crate::outbox::Outbox;
@@ -21,7 +21,7 @@ impl Command for Version {
         "version"
     }
 
-    fn encode(&self, _: Dialect, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
+    fn encode(&self, _: Protocol, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
         out.put(b"version\r\n");
         Ok(Shape::Version)
     }
@@ -88,7 +88,7 @@ impl Command for FlushAll {
         "flush_all"
     }
 
-    fn encode(&self, _: Dialect, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
+    fn encode(&self, _: Protocol, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
         self.put(b"\r\n", now, out)?;
         Ok(Shape::Ok)
     }
@@ -124,7 +124,7 @@ impl Command for Verbosity {
         "verbosity"
     }
 
-    fn encode(&self, _: Dialect, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
+    fn encode(&self, _: Protocol, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
         self.put(b"\r\n", out);
         Ok(Shape::Ok)
     }

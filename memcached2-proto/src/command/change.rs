@@ -1,6 +1,6 @@
 //! Changing what is stored: `delete`, `incr`, `decr`, `touch`.
 
-use super::{Command, Dialect, HasNoReply, Keyed, only, senseless};
+use super::{Command, HasNoReply, Keyed, Protocol, only, senseless};
 use crate::error::Error;
 use crate::few::Few;
 use crate::key::Key;
@@ -51,7 +51,7 @@ impl Command for Delete<'_> {
         "delete"
     }
 
-    fn encode(&self, _: Dialect, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
+    fn encode(&self, _: Protocol, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
         out.put(b"delete ");
         out.put_key(self.key);
         // memcached from 1.6.40 on takes a last word `noreply` for the option even where it is the key, and stays
@@ -131,7 +131,7 @@ impl Command for Arith<'_> {
         self.verb
     }
 
-    fn encode(&self, _: Dialect, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
+    fn encode(&self, _: Protocol, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
         self.put(b"\r\n", out);
         Ok(Shape::Number)
     }
@@ -194,7 +194,7 @@ impl Command for Touch<'_> {
         "touch"
     }
 
-    fn encode(&self, _: Dialect, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
+    fn encode(&self, _: Protocol, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
         self.put(b"\r\n", now, out)?;
         Ok(Shape::Touched)
     }

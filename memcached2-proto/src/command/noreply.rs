@@ -1,6 +1,6 @@
 //! Requests that the server does not answer: `noreply`.
 
-use super::{Command, Dialect, Keyed};
+use super::{Command, Keyed, Protocol};
 use crate::error::Error;
 use crate::few::Few;
 use crate::key::Key;
@@ -27,7 +27,7 @@ pub trait HasNoReply: Command {
 /// connection back in step. So `Ok` says that the request was read, and no more: whether it had its effect nobody knows.
 ///
 /// A store is sent with `noreply` only to a server that is known to be of version 1.6.10 or later, which is where
-/// [`Dialect::Meta`] is spoken. Servers before 1.6 read the value of such a store as commands when it is too large for
+/// [`Protocol::Meta`] is spoken. Servers before 1.6 read the value of such a store as commands when it is too large for
 /// them, so to all others the store is sent with its answer, which is thrown away.
 ///
 /// ```
@@ -54,9 +54,9 @@ impl<C: HasNoReply> Command for NoReply<C> {
         self.0.name()
     }
 
-    fn encode(&self, dialect: Dialect, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
-        if C::DATA && dialect == Dialect::Text {
-            return self.0.encode(dialect, now, out);
+    fn encode(&self, protocol: Protocol, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
+        if C::DATA && protocol == Protocol::Classic {
+            return self.0.encode(protocol, now, out);
         }
         self.0.encode_noreply(now, out)?;
         out.put(b"version\r\n");

@@ -1,6 +1,6 @@
-//! Reading: `get`, `gets`, `gat`, `gats`, in both dialects.
+//! Reading: `get`, `gets`, `gat`, `gats`, in both protocols.
 
-use super::{Command, Dialect, Keyed, only, senseless};
+use super::{Command, Keyed, Protocol, only, senseless};
 use crate::error::Error;
 use crate::few::Few;
 use crate::key::Key;
@@ -58,15 +58,15 @@ impl Command for Get<'_> {
     }
 
     #[inline(always)]
-    fn encode(&self, dialect: Dialect, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
-        Ok(match dialect {
-            Dialect::Text => {
+    fn encode(&self, protocol: Protocol, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
+        Ok(match protocol {
+            Protocol::Classic => {
                 out.put(b"get ");
                 out.ask_key(self.key);
                 out.put(b"\r\n");
                 Shape::Value
             }
-            Dialect::Meta => {
+            Protocol::Meta => {
                 out.put(b"mg ");
                 out.ask_key(self.key);
                 out.put(b" k f v\r\n");
@@ -136,16 +136,16 @@ impl Command for Gets<'_> {
         self.fetch.verb()
     }
 
-    fn encode(&self, dialect: Dialect, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
-        Ok(match dialect {
-            Dialect::Text => {
+    fn encode(&self, protocol: Protocol, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
+        Ok(match protocol {
+            Protocol::Classic => {
                 self.fetch.begin(now, out)?;
                 out.put(b" ");
                 out.ask_key(self.key);
                 out.put(b"\r\n");
                 Shape::Value
             }
-            Dialect::Meta => {
+            Protocol::Meta => {
                 out.put(b"mg ");
                 out.ask_key(self.key);
                 out.put(if self.fetch.cas { b" k f c v" } else { b" k f v" });
@@ -282,7 +282,7 @@ impl Command for GetPart<'_> {
     }
 
     /// Always text: one `get` for many keys is answered in few packets, and costs less than an `mg` for each.
-    fn encode(&self, _: Dialect, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
+    fn encode(&self, _: Protocol, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
         self.fetch.begin(now, out)?;
         for key in &self.keys {
             out.put(b" ");

@@ -1,6 +1,6 @@
 //! What a server tells about itself: `stats`.
 
-use super::{Command, Dialect, admin, only, senseless};
+use super::{Command, Protocol, admin, only, senseless};
 use crate::error::Error;
 use crate::few::Few;
 use crate::outbox::Outbox;
@@ -94,7 +94,7 @@ impl<R> Command for Stats<R> {
         self.request.trim_end()
     }
 
-    fn encode(&self, _: Dialect, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
+    fn encode(&self, _: Protocol, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
         out.put(self.request.as_bytes());
         Ok(self.shape)
     }
@@ -123,7 +123,7 @@ impl Command for StatsReset {
         "stats reset"
     }
 
-    fn encode(&self, _: Dialect, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
+    fn encode(&self, _: Protocol, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
         out.put(b"stats reset\r\n");
         Ok(Shape::Reset)
     }
@@ -147,7 +147,7 @@ impl Command for StatsDetail {
         "stats detail"
     }
 
-    fn encode(&self, _: Dialect, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
+    fn encode(&self, _: Protocol, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
         out.put(if self.0 { b"stats detail on\r\n" } else { b"stats detail off\r\n" });
         Ok(Shape::Ok)
     }
@@ -174,7 +174,7 @@ impl Command for CacheDump {
         "stats cachedump"
     }
 
-    fn encode(&self, _: Dialect, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
+    fn encode(&self, _: Protocol, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
         out.put(b"stats cachedump ");
         out.put_number(u64::from(self.class));
         out.put(b" ");

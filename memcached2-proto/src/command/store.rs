@@ -1,6 +1,6 @@
 //! Writing: `set`, `add`, `replace`, `append`, `prepend`, `cas`.
 
-use super::{Command, Dialect, HasNoReply, Keyed, only, senseless};
+use super::{Command, HasNoReply, Keyed, Protocol, only, senseless};
 use crate::data::{Data, ToValue};
 use crate::error::Error;
 use crate::few::Few;
@@ -207,7 +207,7 @@ impl Command for Store<'_, '_> {
     }
 
     #[inline]
-    fn encode(&self, _: Dialect, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
+    fn encode(&self, _: Protocol, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
         self.put(b"\r\n", now, out)?;
         Ok(Shape::Stored)
     }

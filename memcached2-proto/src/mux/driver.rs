@@ -64,10 +64,10 @@ impl Driver {
     #[must_use]
     pub fn new(options: &Options, now: Now) -> (Self, Arc<Mux>) {
         let mut connection = Connection::with_options(options);
-        if options.dialect.is_none() {
+        if options.protocol.is_none() {
             connection.greet(now);
         }
-        let mux = Arc::new(Mux::new(options, connection.dialect(), connection.next_ticket()));
+        let mux = Arc::new(Mux::new(options, connection.protocol(), connection.next_ticket()));
         let driver = Self {
             mux: Arc::clone(&mux),
             connection,
@@ -253,7 +253,7 @@ impl Driver {
         if !self.arrived.is_empty() {
             let mut guard = self.mux.lock();
             let inner = &mut *guard;
-            inner.dialect = self.connection.dialect();
+            inner.protocol = self.connection.protocol();
             for (slot, reply, last) in self.arrived.drain(..) {
                 self.wakers.extend(inner.slots.deliver(slot, reply, last));
             }

@@ -2,7 +2,7 @@
 
 use super::{Many, Operation, short};
 use crate::call::{Outcomes, Parts};
-use crate::command::{Command, Delete, Dialect, Keyed, Store};
+use crate::command::{Command, Delete, Keyed, Protocol, Store};
 use crate::data::ToValue;
 use crate::error::Error;
 use crate::few::Few;
@@ -137,8 +137,8 @@ impl<C: Command> Command for Placed<C> {
         self.command.name()
     }
 
-    fn encode(&self, dialect: Dialect, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
-        self.command.encode(dialect, now, out)
+    fn encode(&self, protocol: Protocol, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
+        self.command.encode(protocol, now, out)
     }
 
     fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<C::Response, Error> {

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::words::{counted, dumped, found, grouped, kind, prefixes, report, sizes, version, word};
 use memcached2_proto::{
-    Arith, Blame, CacheDump, Call, Command, Connection, Delete, Dialect, DumpedItem, Error, Expiry, Few, FlushAll, Get,
-    GetMany, Gets, GroupedReport, Landed, NoReply, Now, PrefixCount, Reply, Report, Router, SizeReport, Statistic,
+    Arith, Blame, CacheDump, Call, Command, Connection, Delete, DumpedItem, Error, Expiry, Few, FlushAll, Get, GetMany,
+    Gets, GroupedReport, Landed, NoReply, Now, PrefixCount, Protocol, Reply, Report, Router, SizeReport, Statistic,
     Stats, StatsDetail, StatsReset, Store, Touch, Value, Verbosity, Version, VersionText,
 };
 
@@ -25,8 +25,8 @@ fn one_server() -> Router {
 /// A request of a transcript.
 #[derive(Debug, Clone)]
 pub(crate) enum Request {
-    Get(Vec<u8>, Dialect),
-    Gets(Vec<u8>, Dialect, Fetch),
+    Get(Vec<u8>, Protocol),
+    Gets(Vec<u8>, Protocol, Fetch),
     GetMany(Vec<Vec<u8>>, Fetch),
     Store {
         verb: Verb,
@@ -182,17 +182,17 @@ impl Request {
                 Self::Store { verb, key: key(1), flags: small(words[2]), expiry, data: data.to_vec() }
             };
             let request = match words[..] {
-                [b"get", _] => Self::Get(key(1), Dialect::Text),
-                [b"gets", _] => Self::Gets(key(1), Dialect::Text, Fetch::cas()),
-                [b"gat", exptime, _] => Self::Gets(key(2), Dialect::Text, Fetch::touching(exptime)),
-                [b"gats", exptime, _] => Self::Gets(key(2), Dialect::Text, Fetch::touching(exptime).and_cas()),
-                [b"mg", _, b"k", b"f", b"v"] => Self::Get(key(1), Dialect::Meta),
-                [b"mg", _, b"k", b"f", b"c", b"v"] => Self::Gets(key(1), Dialect::Meta, Fetch::cas()),
+                [b"get", _] => Self::Get(key(1), Protocol::Classic),
+                [b"gets", _] => Self::Gets(key(1), Protocol::Classic, Fetch::cas()),
+                [b"gat", exptime, _] => Self::Gets(key(2), Protocol::Classic, Fetch::touching(exptime)),
+                [b"gats", exptime, _] => Self::Gets(key(2), Protocol::Classic, Fetch::touching(exptime).and_cas()),
+                [b"mg", _, b"k", b"f", b"v"] => Self::Get(key(1), Protocol::Meta),
+                [b"mg", _, b"k", b"f", b"c", b"v"] => Self::Gets(key(1), Protocol::Meta, Fetch::cas()),
                 [b"mg", _, b"k", b"f", b"v", [b'T', exptime @ ..]] => {
-                    Self::Gets(key(1), Dialect::Meta, Fetch::touching(exptime))
+                    Self::Gets(key(1), Protocol::Meta, Fetch::touching(exptime))
                 }
                 [b"mg", _, b"k", b"f", b"c", b"v", [b'T', exptime @ ..]] => {
-                    Self::Gets(key(1), Dialect::Meta, Fetch::touching(exptime).and_cas())
+                    Self::Gets(key(1), Protocol::Meta, Fetch::touching(exptime).and_cas())
                 }
                 [b"get", ..] => Self::GetMany(keys(1), Fetch::default()),
                 [b"gets", ..] => Self::GetMany(keys(1), Fetch::cas()),
@@ -242,12 +242,12 @@ impl Request {
 
     pub(crate) fn submit(&self, connection: &mut Connection, tag: u32) -> Result<u64, Error> {
         match self {
-            Self::Get(key, dialect) => {
-                connection.speak(*dialect);
+            Self::Get(key, protocol) => {
+                connection.set_protocol(*protocol);
                 connection.submit(&Get::new(key)?, now(), tag)
             }
-            Self::Gets(key, dialect, fetch) => {
-                connection.speak(*dialect);
+            Self::Gets(key, protocol, fetch) => {
+                connection.set_protocol(*protocol);
                 connection.submit(&fetch.one(key)?, now(), tag)
             }
             Self::GetMany(keys, fetch) => {
@@ -276,7 +276,7 @@ impl Request {
             Self::CacheDump(dump) => connection.submit(dump, now(), tag),
             Self::NoReply(request) => {
                 // Only servers that speak meta commands, too, are known to take such stores.
-                connection.speak(Dialect::Meta);
+                connection.set_protocol(Protocol::Meta);
                 unanswered!(&**request, |command| connection.submit(&command, now(), tag))
             }
             Self::Quit => {

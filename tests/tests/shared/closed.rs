@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use futures::future::join;
-use memcached2_proto::{Dialect, Error, Landed, Options};
+use memcached2_proto::{Error, Landed, Options, Protocol};
 use memcached2_testkit::{Gate, ScriptedServer, Session};
 
 use super::{PATIENT, some_polls};
 use crate::subject::{AsyncClient, block_on, yield_now};
 
 fn text_client(server: &ScriptedServer) -> AsyncClient {
-    let options = Options::default().timeout(PATIENT).dialect(Dialect::Text);
+    let options = Options::default().timeout(PATIENT).protocol(Protocol::Classic);
     AsyncClient::with_options([server.address()], options).expect("the address is right")
 }
 

@@ -1,7 +1,7 @@
 //! A read that is asked again since its connection was dead.
 
 use futures::future::join_all;
-use memcached2_proto::{Dialect, Options};
+use memcached2_proto::{Options, Protocol};
 use memcached2_testkit::{Gate, ScriptedServer, Session};
 
 use super::PATIENT;
@@ -22,7 +22,7 @@ fn a_read_is_repeated_on_a_connection_begun_since() {
             two(Session::new()).open(&repeated).send(HIT.repeat(2)).expect("quit\r\n"),
         ];
         let server = ScriptedServer::start(sessions);
-        let options = Options::default().timeout(PATIENT).dialect(Dialect::Text).shared_connections(2);
+        let options = Options::default().timeout(PATIENT).protocol(Protocol::Classic).shared_connections(2);
         let client = AsyncClient::with_options([server.address()], options).expect("the address is right");
         for calls in [1, 1, 1, 4] {
             for found in join_all((0..calls).map(|_| client.get("a"))).await {
