@@ -9,7 +9,7 @@ use memcached2_proto::{
     Store, Version,
 };
 
-const SHAPES: [Shape; 15] = [
+const SHAPES: [Shape; 22] = [
     Shape::Stored,
     Shape::Deleted,
     Shape::Number,
@@ -22,9 +22,16 @@ const SHAPES: [Shape; 15] = [
     Shape::Prefixes,
     Shape::Items,
     Shape::Reset,
-    Shape::Fence { data: true },
+    Shape::FencedStored,
     Shape::Touched,
     Shape::Ok,
+    Shape::FencedTouched,
+    Shape::FencedValues,
+    Shape::MetaStored,
+    Shape::MetaDeleted,
+    Shape::MetaNumber,
+    Shape::ProbeKey,
+    Shape::ProbeEnd,
 ];
 
 /// Values above this are refused, so that a lying length cannot use up the fuzzer's memory.
@@ -55,7 +62,7 @@ fn decode(mut stream: &[u8], shape: Shape, piece: usize) -> (Vec<(Reply, bool)>,
     let mut replies = Vec::new();
     ask(&mut keys);
     loop {
-        match decoder.decode(shape, &mut keys, true) {
+        match decoder.decode(shape, 7, &mut keys, true) {
             Err(_) => return (replies, true),
             Ok(Some((reply, last))) => {
                 replies.push((reply, last));

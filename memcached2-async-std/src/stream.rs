@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -13,11 +14,12 @@ use async_std::task::sleep;
 use futures_io::{AsyncRead, AsyncWrite};
 use memcached2_proto::Address;
 use memcached2_proto::mux::{Alarm, Driver, Duplex};
+use socket2::SockRef;
 
 /// Connects, then serves the callers until the connection ends.
 pub(crate) async fn drive(address: Address, connect_timeout: Duration, driver: Driver) {
-    let connecting = async_std::io::timeout(connect_timeout, connect(&address, connect_timeout));
-    driver.run(connecting, Timer { set: None }).await;
+    let connect = || async_std::io::timeout(connect_timeout, connect(&address, connect_timeout));
+    driver.run(connect, Timer { set: None }).await;
 }
 
 /// A connected socket.
@@ -75,6 +77,17 @@ impl Duplex for Socket {
             Self::Unix(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
         }
     }
+
+    fn has_unread(&self) -> bool {
+        let socket = match self {
+            Self::Tcp(socket) => SockRef::from(socket),
+            #[cfg(unix)]
+            Self::Unix(socket) => SockRef::from(socket),
+        };
+        // It does not block.
+        let looked = socket.peek(&mut [MaybeUninit::uninit()]);
+        !matches!(looked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
 }
 
 /// One timer for all deadlines of a connection.
@@ -85,6 +98,10 @@ struct Timer {
 type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Alarm for Timer {
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
     fn poll_until(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<Instant> {
         if self.set.as_ref().is_none_or(|(set, _)| *set != deadline) {
             let left = deadline.saturating_duration_since(Instant::now());

@@ -9,7 +9,7 @@ mod store;
 
 pub use self::admin::{FlushAll, Verbosity, Version, VersionText};
 pub use self::change::{Arith, Delete, Touch};
-pub use self::noreply::{HasNoReply, NoReply};
+pub use self::noreply::NoReply;
 pub(crate) use self::retrieve::Fetch;
 pub use self::retrieve::{Get, GetPart, Gets};
 pub use self::stats::{CacheDump, Stats, StatsDetail, StatsReset};

@@ -1,19 +1,23 @@
 //! The state machine of one connection: bytes out, bytes in, and who is waiting for which reply.
 
+mod known;
 mod leaving;
+mod probe;
 mod refusal;
 mod sending;
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
+pub use self::known::{KnownProtocol, Opening};
 pub use self::leaving::Abandoned;
+use self::probe::Probe;
 use self::sending::Sending;
-use crate::command::{Command, Protocol, Version, VersionText};
+use crate::command::{Command, Protocol};
 use crate::error::{Error, Landed};
 use crate::limits::Limits;
 use crate::options::Options;
-use crate::outbox::{Outbox, Request};
+use crate::outbox::{Outbox, Request, opaque};
 use crate::reply::{Decoder, Reply, Shape};
 use crate::time::Now;
 
@@ -26,9 +30,9 @@ use crate::time::Now;
 /// 3. take replies with [`Connection::next_reply`] until there is none;
 /// 4. after a failure ask [`Connection::abandon`] what became of each request, and close the socket.
 ///
-/// It is never out of step: replies are matched to requests by their order, a key that comes back must be one that was
-/// asked for, and a byte that nobody asked for ends the connection. `memcached2-proto/examples/event_loop.rs` is
-/// a whole program around it.
+/// It is never out of step: replies are matched to requests by their order, a reply to a meta command must carry the number
+/// of its request, a key that comes back must be one that was asked for, and a byte that nobody asked for ends the
+/// connection. `memcached2-proto/examples/event_loop.rs` is a whole program around it.
 #[derive(Debug)]
 pub struct Connection {
     sending: Sending,
@@ -43,13 +47,19 @@ pub struct Connection {
     /// How many had come when the front wait became the front one: its own reply begins there.
     front_from: u64,
     protocol: Protocol,
+    /// While the server is asked whether it speaks meta.
+    probe: Option<Probe>,
     /// Whether a reply has ever come.
     served: bool,
     /// Whether the server has ended the stream.
     ended: bool,
     /// Whether the last request is `quit`.
     quitting: bool,
+    /// Whether nothing more is to be written, since the server closes the connection behind the replies under way.
+    leaving: bool,
     failed: Option<Error>,
+    /// Whether it was given up in spite of a server that answers: that says nothing against the server.
+    given_up: bool,
 }
 
 /// A request whose reply has not come.
@@ -61,6 +71,8 @@ struct Wait {
     kind: Kind,
     /// Where it ends in the stream of bytes out.
     end: u64,
+    /// Where the part ends that the server carries out: before the fence, if it has one.
+    carried_out: u64,
     /// How many bytes had come when it had left whole; until then, when it was submitted.
     came_before: u64,
 }
@@ -80,14 +92,14 @@ enum Kind {
     Forgotten,
     /// It was taken back before a byte of it was written: no reply will come.
     Withdrawn,
-    /// The connection's own question for the version.
-    Greeting,
+    /// The connection's own question whether the server speaks meta.
+    Probe,
     /// `quit`, which is answered by the end of the stream.
     Quit,
 }
 
 impl Connection {
-    /// A connection that refuses what exceeds `limits` and speaks text.
+    /// A connection that refuses what exceeds `limits` and speaks the classic protocol.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         Self {
@@ -99,27 +111,24 @@ impl Connection {
             came: 0,
             front_from: 0,
             protocol: Protocol::Classic,
+            probe: None,
             served: false,
             ended: false,
             quitting: false,
+            leaving: false,
             failed: None,
+            given_up: false,
         }
     }
 
-    /// A connection of a client that behaves as `options` say. Unless they name a protocol it speaks text.
+    /// A connection of a client that behaves as `options` say. Unless they name a protocol it speaks the classic one, until a
+    /// [probe](Connection::probe) has shown that the server speaks meta.
     #[must_use]
     pub fn with_options(options: &Options) -> Self {
         let mut connection = Self::new(options.limits);
         connection.protocol = options.protocol.unwrap_or_default();
         *connection.sending.outbox() = Outbox::with_options(options);
         connection
-    }
-
-    /// Asks the server for its version, to speak the better protocol from its answer on. The question leaves together
-    /// with the first request, which is still text, so it costs no round trip; its answer is not returned.
-    pub fn greet(&mut self, now: Now) {
-        // `version` cannot fail to encode.
-        let _ = self.queue(&Version, now, 0, Kind::Greeting);
     }
 
     /// Chooses the protocol of the requests submitted from now on.
@@ -171,7 +180,7 @@ impl Connection {
         const QUIT: &[u8] = b"quit\r\n";
         if !self.ended && !self.quitting && self.failed.is_none() {
             self.sending.outbox().put(QUIT);
-            self.wait(Request { tag: 0, shape: Shape::Ok, keys: 0, length: QUIT.len() as u64 }, Kind::Quit);
+            self.wait(Request { tag: 0, shape: Shape::Ok, keys: 0, fence: 0, length: QUIT.len() as u64 }, Kind::Quit);
             self.quitting = true;
         }
     }
@@ -186,13 +195,14 @@ impl Connection {
 
     #[inline]
     fn wait(&mut self, request: Request, kind: Kind) {
-        let Request { tag, shape, keys, length } = request;
+        let Request { tag, shape, keys, fence, length } = request;
         if self.waits.is_empty() {
             self.sending.keys().open(keys as usize);
             self.front_from = self.came;
         }
         let end = self.sending.queued(length);
-        self.waits.push_back(Wait { tag, shape, keys, kind, end, came_before: self.came });
+        let carried_out = end - u64::from(fence);
+        self.waits.push_back(Wait { tag, shape, keys, kind, end, carried_out, came_before: self.came });
     }
 
     /// Fills `slices` with what to write next and returns how many were filled.
@@ -201,11 +211,14 @@ impl Connection {
     /// that is written without a pause could wait for ever.
     #[inline]
     pub fn outgoing<'a>(&'a mut self, slices: &mut [IoSlice<'a>]) -> usize {
-        if self.failed.is_some() {
+        if self.failed.is_some() || self.leaving {
             // The rest of a request that was refused half-way could be read as commands.
             return 0;
         }
-        self.sending.grant(&self.waits);
+        match &self.probe {
+            None => self.sending.grant(&self.waits),
+            Some(probe) => self.sending.grant_until(&self.waits, probe.unanswered()),
+        }
         self.sending.slices(slices)
     }
 
@@ -272,6 +285,9 @@ impl Connection {
             return Err(error.clone());
         }
         loop {
+            if self.leaving && self.flown == 0 {
+                return Err(self.give_up(CLOSED_SOON));
+            }
             let Some(wait) = self.waits.front() else {
                 return match self.decoder.is_empty() || self.may_be_full() {
                     true => Ok(None),
@@ -285,12 +301,13 @@ impl Connection {
                     end => return end.map(|_| None),
                 }
             }
-            match self.decoder.decode(shape, self.sending.keys(), kind != Kind::Forgotten) {
+            let opaque = opaque(self.first);
+            match self.decoder.decode(shape, opaque, self.sending.keys(), kind != Kind::Forgotten) {
                 Ok(None) => return Ok(None),
                 Err(error) => return Err(self.fail(error)),
                 Ok(Some((reply, last))) => {
                     if let Reply::Refused(line) = &reply {
-                        self.weigh(line, shape, end)?;
+                        self.on_error_line(line, shape, kind, end)?;
                     } else if self.flown == 0 {
                         return Err(self.premature());
                     }
@@ -302,7 +319,7 @@ impl Connection {
                         Kind::Asked => return Ok(Some((tag, reply, last))),
                         Kind::Forgotten if last => return Ok(Some((tag, Reply::Forgotten, true))),
                         Kind::Forgotten | Kind::Withdrawn | Kind::Quit => self.check()?,
-                        Kind::Greeting => self.choose(&reply),
+                        Kind::Probe => self.on_probe(&reply)?,
                     }
                 }
             }
@@ -344,18 +361,19 @@ impl Connection {
         }
     }
 
-    /// Takes the answer to the greeting.
-    fn choose(&mut self, reply: &Reply) {
-        if let Reply::Version(text) = reply {
-            if VersionText(std::sync::Arc::clone(text)).speaks_meta() {
-                self.protocol = Protocol::Meta;
-            }
-        }
-    }
-
     #[cold]
     fn fail(&mut self, error: Error) -> Error {
         self.failed = Some(error.clone());
+        // A server that has served before is one, and is there.
+        self.given_up = self.served;
+        error
+    }
+
+    /// Ends the connection for a reason that says nothing against the server.
+    #[cold]
+    fn give_up(&mut self, reason: &str) -> Error {
+        let error = self.fail(Error::disconnected(reason));
+        self.given_up = true;
         error
     }
 
@@ -364,7 +382,23 @@ impl Connection {
     #[must_use]
     #[inline]
     pub fn is_idle(&self) -> bool {
-        self.waits.is_empty() && self.failed.is_none() && !self.ended && self.is_flushed() && self.decoder.is_empty()
+        let is_open = self.failed.is_none() && !self.ended && !self.leaving;
+        self.waits.is_empty() && is_open && self.is_flushed() && self.decoder.is_empty()
+    }
+
+    /// Whether something that has come unasked could be taken for the reply to the next request: no request is under way, and
+    /// the protocol has no check that would notice. Then a transport looks before it writes whether something has come, and
+    /// closes the connection if it has.
+    #[must_use]
+    #[inline]
+    pub fn needs_look(&self) -> bool {
+        self.protocol == Protocol::Classic && self.served && !self.sending.has_begun()
+    }
+
+    /// Whether no further request should be submitted: the connection ends once the replies under way have come.
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
+        self.leaving
     }
 
     /// Whether a request is under way, or a reply has to be drained.
@@ -376,3 +410,5 @@ impl Connection {
 
 /// The reason of a connection that the server has ended.
 const ENDED: &str = "the server closed it";
+/// The reason of a connection that the server is about to end.
+const CLOSED_SOON: &str = "given up, since the server closes it after such an error";

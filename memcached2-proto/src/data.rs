@@ -218,7 +218,10 @@ impl ToValue for Bytes {
 
 impl ToValue for Value {
     fn to_value(&self) -> Result<Data<'_>, Error> {
-        Ok(Data::from(self.data.clone()).with_flags(self.flags))
+        let flags = u32::try_from(self.flags).map_err(|_| {
+            Error::value(format!("its flags {} have more than the 32 bits that can be stored", self.flags))
+        })?;
+        Ok(Data::from(self.data.clone()).with_flags(flags))
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::{fmt, io};
 
 use crate::key::KeyProblem;
+use crate::reply::error_line;
 use crate::uri::UriProblem;
 
 /// Why a call failed.
@@ -209,7 +210,7 @@ impl Error {
     pub fn landed(&self) -> Landed {
         match self {
             Self::Disconnected { landed, .. } | Self::Timeout { landed, .. } | Self::Protocol { landed, .. } => *landed,
-            Self::Refused { line, .. } if !is_proven(line) => Landed::Unknown,
+            Self::Refused { line, .. } if !error_line::proves_refusal(line) => Landed::Unknown,
             Self::MultiStorage { results } => landed_of_all(results),
             Self::Refused { .. } | Self::NotStored | Self::Exists | Self::NotFound | Self::NonNumeric => {
                 Landed::Refused
@@ -354,16 +355,6 @@ fn landed_of_all(results: &[Result<(), Error>]) -> Landed {
         Landed::Unknown
     } else {
         Landed::Refused
-    }
-}
-
-/// Whether an error line proves that the request was not carried out. A `SERVER_ERROR` need not: a proxy says it when
-/// the server behind it has not answered.
-fn is_proven(line: &str) -> bool {
-    const REFUSALS: [&str; 3] = ["object too large for cache", "out of memory", "Out of memory"];
-    match line.strip_prefix("SERVER_ERROR ") {
-        Some(reason) => REFUSALS.iter().any(|refusal| reason.starts_with(refusal)),
-        None => line != "SERVER_ERROR",
     }
 }
 

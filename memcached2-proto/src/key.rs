@@ -94,6 +94,10 @@ pub enum KeyProblem {
         /// Where it stands, counted from 0.
         position: usize,
     },
+    /// It is `noreply`, and is to be fetched with a classic command, where a server may take it for the option. Only there
+    /// it is none.
+    #[error("a `get` cannot ask for it, since it may be taken for the option; use another key, or a prefix")]
+    Option,
 }
 
 /// Whether any byte is forbidden: eight at a time, for this is done for every key.

@@ -101,10 +101,10 @@ pub use bytes::Bytes;
 pub use self::builder::Builder;
 pub use self::call::{Asked, Blame, Call, Leg, Outcomes, Parts};
 pub use self::command::{
-    Arith, CacheDump, Command, Delete, FlushAll, Get, GetPart, Gets, HasNoReply, Keyed, NoReply, Protocol, Stats,
-    StatsDetail, StatsReset, Store, Touch, Verbosity, Version, VersionText,
+    Arith, CacheDump, Command, Delete, FlushAll, Get, GetPart, Gets, Keyed, NoReply, Protocol, Stats, StatsDetail,
+    StatsReset, Store, Touch, Verbosity, Version, VersionText,
 };
-pub use self::connection::{Abandoned, Connection};
+pub use self::connection::{Abandoned, Connection, KnownProtocol, Opening};
 pub use self::data::{Data, ToValue};
 pub use self::error::{CasProblem, Error, Landed};
 pub use self::faces::{Fetched, Forgive};

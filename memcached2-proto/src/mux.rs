@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use loom::sync::{Mutex, MutexGuard};
 
 pub use self::converse::{Converse, Want, converse};
-pub use self::driver::{Alarm, Driver, Duplex};
+pub use self::driver::{Alarm, Driver, Duplex, Next};
 use self::slots::Slots;
 pub use self::switchboard::Switchboard;
 use crate::call::Blame;
@@ -50,11 +50,10 @@ struct Inner {
     /// What callers have encoded and the driver has not taken over; boxed, since the two swap theirs.
     outbox: Box<Outbox>,
     slots: Slots,
-    /// The number that the next request will have on the connection.
-    ticket: u64,
     /// Requests whose callers have gone since the driver last looked.
     forgotten: Vec<u64>,
-    protocol: Protocol,
+    /// What requests are encoded in; `None` until the server has been asked, so that callers wait with it.
+    protocol: Option<Protocol>,
     /// The earliest deadline of all slots, or an earlier moment.
     deadline: Option<Instant>,
     /// The driver, while it sleeps.
@@ -89,6 +88,15 @@ pub(crate) struct Outcome {
     pub(crate) end: Result<(), Failure>,
 }
 
+/// What a caller does next.
+#[derive(Debug)]
+pub(crate) enum Turn {
+    /// Encode the request.
+    Encode,
+    /// Take the answer.
+    Done(Outcome),
+}
+
 /// Why a request failed, and what that speaks against.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -106,13 +114,11 @@ pub enum NotSubmitted {
 }
 
 impl Mux {
-    /// What the callers of a connection share that speaks `protocol` at first and gives its next request the number
-    /// `ticket`.
-    pub(crate) fn new(options: &Options, protocol: Protocol, ticket: u64) -> Self {
+    /// What the callers of a connection share that speaks `protocol`, if that is known.
+    pub(crate) fn new(options: &Options, protocol: Option<Protocol>) -> Self {
         let inner = Inner {
             outbox: Box::new(Outbox::with_options(options)),
             slots: Slots::default(),
-            ticket,
             forgotten: Vec::new(),
             protocol,
             deadline: None,
@@ -140,23 +146,35 @@ impl Mux {
     /// [`NotSubmitted`]; nothing is queued then.
     #[doc(hidden)]
     pub fn submit<C: Command + ?Sized>(&self, command: &C, now: Now, deadline: Instant) -> Result<u32, NotSubmitted> {
-        self.queue(command, now, deadline).map(|(slot, _)| slot)
+        self.queue(command, now, deadline, false).map(|(slot, _)| slot)
     }
 
-    /// Encodes a request; its slot and its length.
+    /// Encodes a request; its slot and its length. That is 0 while the protocol is not known: then the caller is told by
+    /// [`Mux::poll`] to [encode](Mux::encode) it; as he is if `is_behind` says that an earlier request of his is not encoded
+    /// yet, so that they stay in their order.
     #[inline]
-    fn queue<C: Command + ?Sized>(&self, command: &C, now: Now, deadline: Instant) -> Result<(u32, u64), NotSubmitted> {
+    fn queue<C: Command + ?Sized>(
+        &self,
+        command: &C,
+        now: Now,
+        deadline: Instant,
+        is_behind: bool,
+    ) -> Result<(u32, u64), NotSubmitted> {
         let mut guard = self.lock();
         let inner = &mut *guard;
         if inner.phase != Phase::Open {
             return Err(inner.not_submitted());
         }
-        let mut request = inner.outbox.request(command, inner.protocol, now, 0).map_err(NotSubmitted::Invalid)?;
-        let slot = inner.slots.open(inner.ticket, deadline);
-        request.tag = slot;
-        let length = request.length;
-        inner.outbox.requests.push(request);
-        inner.ticket += 1;
+        let (slot, length) = match inner.protocol {
+            Some(protocol) if !is_behind => {
+                let ticket = inner.outbox.ticket;
+                let mut request = inner.outbox.request(command, protocol, now, 0).map_err(NotSubmitted::Invalid)?;
+                request.tag = inner.slots.open(ticket, deadline);
+                inner.outbox.requests.push(request);
+                (request.tag, request.length)
+            }
+            known => (inner.slots.open_unencoded(deadline, known.is_some()), 0),
+        };
         if inner.deadline.is_none_or(|earliest| deadline < earliest) {
             inner.deadline = Some(deadline);
         }
@@ -168,12 +186,40 @@ impl Mux {
         Ok((slot, length))
     }
 
-    /// The answer in a slot, which is free from then on.
+    /// Encodes the request of a slot that was given to its caller before the protocol was known; its length. `None` when the
+    /// caller is not to encode it, or no longer.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the request; the slot is free then.
+    #[cold]
+    pub(crate) fn encode<C: Command + ?Sized>(&self, slot: u32, command: &C, now: Now) -> Result<Option<u64>, Error> {
+        let mut guard = self.lock();
+        let inner = &mut *guard;
+        if !inner.slots.is_ready(slot) {
+            return Ok(None);
+        }
+        let ticket = inner.outbox.ticket;
+        let encoded = inner.outbox.request(command, inner.protocol.unwrap_or_default(), now, slot);
+        inner.slots.encoded(slot, encoded.is_ok().then_some(ticket));
+        let request = encoded?;
+        inner.outbox.requests.push(request);
+        let driver = inner.driver.take();
+        drop(guard);
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+        Ok(Some(request.length))
+    }
+
+    /// What is to be done next about a slot: its answer is there, and it is free from then on; or its request can be
+    /// encoded.
     #[inline]
-    pub(crate) fn poll(&self, slot: u32, cx: &Context<'_>) -> Poll<Outcome> {
+    pub(crate) fn poll(&self, slot: u32, cx: &Context<'_>) -> Poll<Turn> {
         let mut inner = self.lock();
         match inner.slots.take(slot) {
-            Some(outcome) => Poll::Ready(outcome),
+            Some(outcome) => Poll::Ready(Turn::Done(outcome)),
+            None if inner.slots.is_ready(slot) => Poll::Ready(Turn::Encode),
             None => {
                 let old = inner.slots.park(slot, cx.waker());
                 drop(inner);

@@ -186,7 +186,7 @@ macro_rules! compositions {
             }
             let computed = compute()$($await)*?;
             let data = $crate::ToValue::to_value(&computed)?;
-            let flags = data.flags();
+            let flags = data.flags().into();
             let value = $crate::Value::new(data.into_bytes(), flags);
             self.set(key, &value, expiry)$($await)*?;
             Ok(value)

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::command::{Command, Protocol};
 use crate::data::Data;
 use crate::error::{Error, Landed};
-use crate::key::Key;
+use crate::key::{Key, KeyProblem};
 use crate::options::Options;
 use crate::reply::{AskedKeys, Shape};
 use crate::time::Now;
@@ -27,6 +27,10 @@ pub struct Outbox {
     prefix: Option<Arc<[u8]>>,
     /// The longest value that is taken.
     value_max: usize,
+    /// The number of the next request on its connection: its opaque.
+    pub(crate) ticket: u64,
+    /// How many bytes the fence of the request has that is being encoded.
+    fence: u32,
     /// Why the request that is being encoded cannot be sent.
     fault: Option<Error>,
 }
@@ -38,6 +42,8 @@ pub(crate) struct Request {
     pub(crate) shape: Shape,
     /// The size of its part of the asked keys.
     pub(crate) keys: u32,
+    /// How many bytes at its end belong to its fence: without them the server carries the request out, too.
+    pub(crate) fence: u32,
     /// How many bytes it takes, shared values included.
     pub(crate) length: u64,
 }
@@ -60,6 +66,8 @@ impl Outbox {
             keys: AskedKeys::default(),
             prefix: options.prefix.clone(),
             value_max: options.limits.sent_value,
+            ticket: 0,
+            fence: 0,
             fault: None,
         }
     }
@@ -82,6 +90,30 @@ impl Outbox {
         self.bytes.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
     }
 
+    /// Appends the flag `O` with a blank before it: the opaque of this request, which a meta reply repeats.
+    ///
+    /// It is the number of the request on its connection, so that no reply can be taken for one to another request.
+    #[inline]
+    pub fn put_opaque(&mut self) {
+        self.bytes.extend_from_slice(b" O");
+        self.bytes.extend_from_slice(itoa::Buffer::new().format(opaque(self.ticket)).as_bytes());
+    }
+
+    /// Appends a fence to a classic request about `key`: a meta command that changes nothing, and whose reply carries
+    /// the opaque that the one to the classic request cannot carry.
+    ///
+    /// It deletes the item if its `cas` is the largest number there is, which no server ever gives to an item, so the
+    /// answer is `EX` or `NF`.
+    pub fn put_fence(&mut self, key: Key<'_>) {
+        let begun = self.bytes.len();
+        self.bytes.extend_from_slice(b"md ");
+        self.put_key(key);
+        self.bytes.extend_from_slice(b" C18446744073709551615");
+        self.put_opaque();
+        self.bytes.extend_from_slice(b"\r\n");
+        self.fence = u32::try_from(self.bytes.len() - begun).unwrap_or(u32::MAX);
+    }
+
     /// Appends a key that the reply does not name.
     #[inline(always)]
     pub fn put_key(&mut self, key: Key<'_>) {
@@ -99,6 +131,24 @@ impl Outbox {
         }
         self.keys.push(key.as_bytes());
         self.bytes.extend_from_slice(key.as_bytes());
+    }
+
+    /// Appends the key that ends the line of a `get`, as [`Outbox::ask_key`] does. It must not be `noreply`: memcached's
+    /// proxy takes that for the option, looks for another key, and says nothing.
+    #[inline(always)]
+    pub fn ask_last_key(&mut self, key: Key<'_>) {
+        if key.as_bytes().ends_with(b"noreply") {
+            self.refuse_noreply(key);
+        }
+        self.ask_key(key);
+    }
+
+    #[cold]
+    fn refuse_noreply(&mut self, key: Key<'_>) {
+        let prefix = self.prefix.as_deref().unwrap_or_default();
+        if [prefix, key.as_bytes()].concat() == b"noreply" {
+            self.fault = Some(Error::Key { key: Arc::from("noreply"), problem: KeyProblem::Option });
+        }
     }
 
     /// Appends a key with the prefix before it; one that is too long then makes the request fail.
@@ -168,7 +218,9 @@ impl Outbox {
         // A request's keys fit: a line of them is far below 4 GiB.
         let keys = u32::try_from(outbox.keys.size() - keys).unwrap_or(u32::MAX);
         std::mem::forget(mark);
-        Ok(Request { tag, shape, keys, length: length as u64 })
+        self.ticket += 1;
+        let fence = std::mem::take(&mut self.fence);
+        Ok(Request { tag, shape, keys, fence, length: length as u64 })
     }
 
     #[cold]
@@ -188,6 +240,12 @@ impl Outbox {
     }
 }
 
+/// The opaque of the request with this number: a connection would have to repeat a number after 2^32 requests.
+#[inline]
+pub(crate) fn opaque(ticket: u64) -> u32 {
+    ticket as u32
+}
+
 /// How far the outbox was filled before a request. What was encoded since is taken back when it is dropped: an error,
 /// or a panic in the `encode` of somebody's own command, must not leave half a request behind.
 struct Mark<'o> {
@@ -199,7 +257,7 @@ struct Mark<'o> {
 
 impl Drop for Mark<'_> {
     fn drop(&mut self) {
-        self.outbox.fault = None;
+        (self.outbox.fault, self.outbox.fence) = (None, 0);
         self.outbox.bytes.truncate(self.bytes);
         self.outbox.shared.truncate(self.shared);
         self.outbox.keys.truncate(self.keys);

@@ -2,6 +2,7 @@
 
 mod asked;
 mod decoder;
+pub(crate) mod error_line;
 mod grammar;
 
 use std::sync::Arc;
@@ -82,21 +83,51 @@ pub enum Shape {
     Stat,
     /// `RESET`.
     Reset,
-    /// Nothing to a request with `noreply`, and `VERSION` to the `version` behind it: the fence. An error line may come
-    /// before it. `data` says that the request carried a data block.
-    Fence {
-        /// Whether the request carried a data block.
-        data: bool,
-    },
-    /// The answer to an `mg` that asks for the key and the value: `VA` with both, or `EN`.
+    /// The answer to an `mg` that asks for the value: `VA` with the opaque, or `EN`, which carries it from 1.6.18 on.
     MetaValue,
+    /// The answer to an `ms`: a code with the opaque.
+    MetaStored,
+    /// The answer to an `md`: `HD` or `NF` with the opaque.
+    MetaDeleted,
+    /// The answer to an `ma` that asks for the value: `VA` or `NF` with the opaque.
+    MetaNumber,
+    /// [`Shape::Stored`] and the answer to a fence ([`Outbox::put_fence`](crate::Outbox::put_fence)).
+    FencedStored,
+    /// [`Shape::Touched`] and the answer to a fence.
+    FencedTouched,
+    /// [`Shape::Values`] and [`Shape::MetaValue`], with the key: the last of several keys is asked for by an `mg`, whose
+    /// opaque proves that all before it belongs to the same request.
+    FencedValues,
+    /// The answer to the `md` of a [probe](crate::Connection::probe).
+    ProbeKey,
+    /// The answer to the `mn` of a probe.
+    ProbeEnd,
 }
 
 impl Shape {
     /// Whether the reply is one line, so short that 256 of them fit any socket's buffers.
     #[must_use]
     pub fn is_line(self) -> bool {
-        !matches!(self, Self::Value | Self::Values | Self::MetaValue | Self::Stats | Self::Prefixes | Self::Items)
+        !matches!(
+            self,
+            Self::Value
+                | Self::Values
+                | Self::MetaValue
+                | Self::FencedValues
+                | Self::Stats
+                | Self::Prefixes
+                | Self::Items
+        )
+    }
+
+    /// Whether a data block follows the request line.
+    pub(crate) fn has_data(self) -> bool {
+        matches!(self, Self::Stored | Self::MetaStored | Self::FencedStored)
+    }
+
+    /// Whether the reply ends in one to a fence: then a reply that is complete leaves no doubt about what was before.
+    pub(crate) fn is_fenced(self) -> bool {
+        matches!(self, Self::FencedStored | Self::FencedTouched | Self::FencedValues)
     }
 }
 

@@ -13,8 +13,9 @@ use crate::error::Error;
 pub struct Value {
     /// The bytes of the value. Cloning them copies nothing.
     pub data: Bytes,
-    /// The number that was stored beside the value; memcached gives it no meaning.
-    pub flags: u32,
+    /// The number that was stored beside the value; memcached gives it no meaning. It has 32 bits, or 64 on a server that
+    /// was built with `--enable-large-client-flags`.
+    pub flags: u64,
     /// The version of the item, where the request asked for it.
     pub cas: Option<u64>,
 }
@@ -22,7 +23,7 @@ pub struct Value {
 impl Value {
     /// A value of `data` with `flags`: what a test or a cache in front of the client makes.
     #[must_use]
-    pub fn new(data: Bytes, flags: u32) -> Self {
+    pub fn new(data: Bytes, flags: u64) -> Self {
         Self { data, flags, cas: None }
     }
 

@@ -1,6 +1,6 @@
 //! Several servers in one call: they are connected to, asked and heard at the same time.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use memcached2_proto::{Command, Error, Leg, Now, ServerId};
 
@@ -21,7 +21,26 @@ struct Talk<'c, 's, P> {
     lease: Lease<'s>,
     /// While the connection is being made; then the server has not been asked yet.
     connecting: Option<Connecting>,
+    /// Until when the server has to say which protocol it speaks, if it has to.
+    probed_by: Option<Instant>,
     patience: Patience,
+}
+
+impl<P> Talk<'_, '_, P> {
+    /// Whether the server is being asked which protocol it speaks.
+    fn is_probing(&self) -> bool {
+        self.lease.link.as_ref().is_some_and(|link| link.connection.is_probing())
+    }
+
+    /// How long there is nothing to be done unless the socket gets ready.
+    fn left(&mut self) -> Duration {
+        let left = self.patience.left().unwrap_or_default();
+        match (&self.connecting, self.probed_by) {
+            (Some(connecting), _) => left.min(connecting.left()),
+            (None, Some(by)) if self.is_probing() => left.min(by.saturating_duration_since(Instant::now())),
+            (None, _) => left,
+        }
+    }
 }
 
 impl Crowd {
@@ -70,7 +89,7 @@ impl Crowd {
         lease: Lease<'s>,
         patience: Patience,
     ) -> Option<Talk<'c, 's, P>> {
-        let mut talk = Talk { leg, lease, connecting: None, patience };
+        let mut talk = Talk { leg, lease, connecting: None, probed_by: None, patience };
         if talk.lease.link.is_some() {
             return self.ask(talk);
         }
@@ -96,15 +115,16 @@ impl Crowd {
         if let Some(mut connecting) = talk.connecting.take() {
             return match connecting.go_on(ready) {
                 Ok(false) => Some(Talk { connecting: Some(connecting), ..talk }),
-                Ok(true) => match talk.lease.connected(connecting) {
-                    Ok(()) => {
-                        talk.leg.waited(self.begun.elapsed());
-                        self.ask(talk)
-                    }
+                Ok(true) => match talk.lease.connected(connecting, &mut talk.patience) {
+                    Ok(probed_by) if talk.is_probing() => Some(Talk { probed_by, ..talk }),
+                    Ok(_) => self.opened(talk),
                     Err(error) => self.fail(talk, &error),
                 },
                 Err(error) => self.fail(talk, &error),
             };
+        }
+        if talk.is_probing() {
+            return self.hear_probe(talk, ready);
         }
         let heard = match ready {
             true => talk.lease.link().hear_some(&mut talk.leg, &mut talk.patience),
@@ -119,6 +139,32 @@ impl Crowd {
             }
             Err(error) => self.fail(talk, &error),
         }
+    }
+
+    /// Hears which protocol a server speaks.
+    fn hear_probe<'c, 's, P: Command>(&self, mut talk: Talk<'c, 's, P>, ready: bool) -> Option<Talk<'c, 's, P>> {
+        let heard = match ready {
+            true => talk.lease.link().hear_probe(&mut talk.patience),
+            false if talk.left().is_zero() => Err(Error::timeout()),
+            false => Ok(false),
+        };
+        match heard {
+            Ok(false) => Some(talk),
+            Ok(true) => {
+                talk.lease.opened();
+                self.opened(talk)
+            }
+            Err(error) => match talk.lease.reopens(error) {
+                Ok(()) => self.begin(talk.leg, talk.lease, talk.patience),
+                Err(error) => self.fail(talk, &error),
+            },
+        }
+    }
+
+    /// Asks a server whose connection is open.
+    fn opened<'c, 's, P: Command>(&self, mut talk: Talk<'c, 's, P>) -> Option<Talk<'c, 's, P>> {
+        talk.leg.waited(self.begun.elapsed());
+        self.ask(talk)
     }
 
     /// Ends with a server; nothing is left of the talk.
@@ -138,11 +184,7 @@ impl Crowd {
 fn ready<P>(talks: &mut [Talk<'_, '_, P>]) -> Result<Vec<bool>, Error> {
     use rustix::event::{Timespec, poll};
     loop {
-        let left = |talk: &mut Talk<'_, '_, P>| {
-            let left = talk.patience.left().unwrap_or_default();
-            talk.connecting.as_ref().map_or(left, |connecting| left.min(connecting.left()))
-        };
-        let left = talks.iter_mut().map(left).min().and_then(|left| Timespec::try_from(left).ok());
+        let left = talks.iter_mut().map(Talk::left).min().and_then(|left| Timespec::try_from(left).ok());
         let mut sockets: Vec<_> = talks.iter().filter_map(Talk::socket).collect();
         match poll(&mut sockets, left.as_ref()) {
             Ok(_) => return Ok(sockets.iter().map(|socket| !socket.revents().is_empty()).collect()),

@@ -1,9 +1,11 @@
 //! The connections to one server: a pool, and one caller at a time on each.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use memcached2_proto::{Address, Checkout, Command, Connection, Error, Leg, Now, Options, Pool};
+use memcached2_proto::{
+    Address, Checkout, Command, Connection, Error, KnownProtocol, Leg, Now, Opening, Options, Pool,
+};
 
 use crate::stream::{Connecting, Patience, Stream};
 
@@ -16,11 +18,19 @@ pub(crate) struct Station {
     freed: Condvar,
     /// With what the server's URI says otherwise.
     options: Options,
+    /// What its connections have found out of the protocol that it speaks.
+    known: KnownProtocol,
 }
 
 impl Station {
     pub(crate) fn new(address: Address, options: Options) -> Self {
-        Self { address, pool: Mutex::new(Pool::new(options.pool)), freed: Condvar::new(), options }
+        Self {
+            address,
+            pool: Mutex::new(Pool::new(options.pool)),
+            freed: Condvar::new(),
+            options,
+            known: KnownProtocol::default(),
+        }
     }
 
     /// A connection to the server that is in step.
@@ -43,8 +53,10 @@ impl Station {
         }
         loop {
             match pool.checkout(now.monotonic) {
-                Checkout::Reuse(link) => return Ok(Lease { station: self, link: Some(link) }),
-                Checkout::Look(link) => {
+                Checkout::Reuse(link) if !link.connection.needs_look() => {
+                    return Ok(Lease { station: self, link: Some(link) });
+                }
+                Checkout::Reuse(link) | Checkout::Look(link) => {
                     drop(pool);
                     let lease = Lease { station: self, link: Some(link) };
                     if lease.link.as_ref().is_some_and(|link| link.stream.is_quiet()) {
@@ -145,6 +157,29 @@ impl Link {
         Ok(())
     }
 
+    /// Waits until the server has said which protocol it speaks.
+    fn open(&mut self, within: Option<Duration>, patience: &mut Patience) -> Result<(), Error> {
+        let mut own = match within {
+            Some(within) => patience.at_most(within)?,
+            None => patience.clone(),
+        };
+        self.write(&mut own)?;
+        while !self.hear_probe(&mut own)? {}
+        Ok(())
+    }
+
+    /// Reads once; `true` when the server has said which protocol it speaks.
+    pub(crate) fn hear_probe(&mut self, patience: &mut Patience) -> Result<bool, Error> {
+        let n = self.stream.read(self.connection.space(), patience)?;
+        let end = self.connection.filled(n);
+        // There is no other reply than the one to the probe.
+        self.connection.next_reply()?;
+        if self.connection.is_probing() {
+            end?;
+        }
+        Ok(!self.connection.is_probing())
+    }
+
     /// Takes leave of the server; whether it hears that makes no difference.
     fn quit(mut self: Box<Self>) {
         self.connection.quit();
@@ -192,10 +227,18 @@ impl Lease<'_> {
     #[cold]
     fn connect(&mut self, patience: &mut Patience) -> Result<(), Error> {
         let begun = Instant::now();
-        let stream = Stream::connect(&self.station.address, &self.station.options, patience)?;
-        patience.waited_since(begun);
-        self.begin(stream);
-        Ok(())
+        loop {
+            let stream = Stream::connect(&self.station.address, &self.station.options, patience)?;
+            if let Some(within) = self.begin(stream) {
+                if let Err(error) = self.link().open(within, patience) {
+                    self.reopens(error)?;
+                    continue;
+                }
+                self.opened();
+            }
+            patience.waited_since(begun);
+            return Ok(());
+        }
     }
 
     /// Begins to open the connection; `None` when that was done at once.
@@ -206,14 +249,54 @@ impl Lease<'_> {
         }
     }
 
-    /// Takes the connection that was made.
-    pub(crate) fn connected(&mut self, connecting: Connecting) -> Result<(), Error> {
-        self.begin(connecting.finish(&self.station.options)?);
-        Ok(())
+    /// Takes the connection that was made, and asks the server for its protocol. Until when it has to say something, if it
+    /// was asked and has to.
+    pub(crate) fn connected(
+        &mut self,
+        connecting: Connecting,
+        patience: &mut Patience,
+    ) -> Result<Option<Instant>, Error> {
+        let stream = connecting.finish(&self.station.options)?;
+        let within = self.begin(stream).flatten();
+        self.link().write(patience)?;
+        Ok(within.map(|within| Instant::now() + within))
     }
 
-    fn begin(&mut self, stream: Stream) {
-        self.link = Some(Box::new(Link { stream, connection: Connection::with_options(&self.station.options) }));
+    /// Begins the conversation; with how long the server may say nothing, if it is asked for its protocol.
+    fn begin(&mut self, stream: Stream) -> Option<Option<Duration>> {
+        let mut connection = Connection::with_options(&self.station.options);
+        let now = Now::new(Instant::now(), SystemTime::now);
+        let opening = self.station.known.opening(&self.station.options, now.monotonic);
+        match opening {
+            Opening::Speak(protocol) => connection.set_protocol(protocol),
+            Opening::Probe { .. } => connection.probe(now),
+        }
+        self.link = Some(Box::new(Link { stream, connection }));
+        match opening {
+            Opening::Speak(_) => None,
+            Opening::Probe { within } => Some(within),
+        }
+    }
+
+    /// The server has said which protocol it speaks.
+    pub(crate) fn opened(&mut self) {
+        let protocol = self.link().connection.protocol();
+        self.station.known.proved(protocol);
+    }
+
+    /// The server was asked for its protocol and did not answer: whether to connect once more, without asking it, or the
+    /// error.
+    pub(crate) fn reopens(&mut self, error: Error) -> Result<(), Error> {
+        self.link = None;
+        match error {
+            Error::Timeout { .. } | Error::Disconnected { .. } | Error::Protocol { .. }
+                if self.station.known.retries_classic(Instant::now()) =>
+            {
+                Ok(())
+            }
+            Error::Timeout { .. } => Err(KnownProtocol::silence()),
+            error => Err(error),
+        }
     }
 
     /// Gives the connection back, if it is in step.

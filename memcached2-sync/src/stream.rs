@@ -4,7 +4,6 @@ mod connect;
 mod connecting;
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
-use std::mem::MaybeUninit;
 use std::net::TcpStream;
 #[cfg(unix)]
 use std::os::fd::{AsFd, BorrowedFd};
@@ -39,6 +38,12 @@ const SMALL: usize = 4 * 1024;
 impl Patience {
     pub(crate) fn new(started: Instant, timeout: Duration) -> Self {
         Self { started, timeout, spent: false, waited: 0 }
+    }
+
+    /// As much time as is left, but no more than `within`.
+    pub(crate) fn at_most(&mut self, within: Duration) -> Result<Self, Error> {
+        let left = self.left()?;
+        Ok(Self { spent: true, ..Self::new(Instant::now(), left.min(within)) })
     }
 
     /// Sets how long the whole of it may take: some servers are given more time than others.
@@ -166,10 +171,19 @@ impl Stream {
         }
     }
 
+    /// Whether the server has neither closed the connection nor sent anything: one system call.
+    #[cfg(unix)]
+    pub(crate) fn is_quiet(&self) -> bool {
+        use rustix::net::{RecvFlags, recv};
+        let looked = recv(self, &mut [0_u8; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT);
+        matches!(looked, Err(error) if error.kind() == ErrorKind::WouldBlock)
+    }
+
     /// Whether the server has neither closed the connection nor sent anything.
+    #[cfg(not(unix))]
     pub(crate) fn is_quiet(&self) -> bool {
         let socket = self.socket.as_ref();
-        let mut byte = [MaybeUninit::uninit()];
+        let mut byte = [std::mem::MaybeUninit::uninit()];
         let looked = socket.set_nonblocking(true).and_then(|()| socket.peek(&mut byte));
         let silent = matches!(looked, Err(error) if error.kind() == ErrorKind::WouldBlock);
         silent && socket.set_nonblocking(false).is_ok()

@@ -1,12 +1,14 @@
 //! The socket: connecting, and the task that drives it.
 
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use memcached2_proto::Address;
 use memcached2_proto::mux::{Alarm, Driver, Duplex};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 #[cfg(unix)]
 use tokio::net::UnixStream;
@@ -17,11 +19,11 @@ use tokio::time::{Sleep, sleep_until, timeout};
 /// Connects, then serves the callers until the connection ends.
 pub(crate) async fn drive(address: Address, connect_timeout: Duration, driver: Driver) {
     let alarm = Timer { sleep: Box::pin(sleep_until(Instant::now().into())), set: None };
-    let connecting = async {
+    let connect = || async {
         let connected = timeout(connect_timeout, connect(&address, connect_timeout)).await;
         connected.unwrap_or_else(|elapsed| Err(elapsed.into()))
     };
-    driver.run(connecting, alarm).await;
+    driver.run(connect, alarm).await;
 }
 
 /// A connected socket.
@@ -87,6 +89,17 @@ impl Duplex for Socket {
             (Self::Unix(socket), many) => Pin::new(socket).poll_write_vectored(cx, many),
         }
     }
+
+    fn has_unread(&self) -> bool {
+        let socket = match self {
+            Self::Tcp(socket) => SockRef::from(socket),
+            #[cfg(unix)]
+            Self::Unix(socket) => SockRef::from(socket),
+        };
+        // It does not block.
+        let looked = socket.peek(&mut [MaybeUninit::uninit()]);
+        !matches!(looked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
 }
 
 /// One timer for all deadlines of a connection.
@@ -98,6 +111,10 @@ struct Timer {
 }
 
 impl Alarm for Timer {
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
     #[inline]
     fn poll_until(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<Instant> {
         if self.set == Some(deadline) && !self.sleep.is_elapsed() {

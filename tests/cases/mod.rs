@@ -187,8 +187,8 @@ mod run {
         }
         scripted {
             noreply: [
-                a_failure_that_is_told_all_the_same_is_this_requests,
-                a_server_that_goes_before_the_fence_leaves_it_unknown,
+                an_error_line_is_told_of_the_request_that_it_answers,
+                a_server_that_closes_before_the_answer_leaves_it_unknown,
             ]
             close: [
                 closing_takes_leave_of_the_server,

@@ -64,23 +64,24 @@ pub(super) fn a_request_without_an_answer_leaves_the_connection_in_step_when_it_
     }
 }
 
-pub(super) fn a_failure_that_is_told_all_the_same_is_this_requests() {
-    let server = ScriptedServer::start([Session::new()
-        .expect("delete a noreply\r\nversion\r\n")
-        .send("SERVER_ERROR backend failure\r\nVERSION 1.6.45\r\n")
+pub(super) fn an_error_line_is_told_of_the_request_that_it_answers() {
+    let session = Session::new()
+        .expect("delete a\r\n")
+        .send("SERVER_ERROR backend failure\r\n")
         .expect("get b\r\n")
-        .send("END\r\n")]);
+        .send("END\r\n");
+    let server = ScriptedServer::start([session]);
     let client = super::setting::text_client(&[&server], PATIENT);
     let error = client.run(NoReply(Delete::new("a").unwrap())).unwrap_err();
-    assert!(matches!(&error, Error::Refused { line, .. } if &**line == "SERVER_ERROR backend failure"));
+    assert!(matches!(&error, Error::Refused { line, .. } if &**line == "SERVER_ERROR backend failure"), "{error:?}");
     assert_eq!(error.landed(), Landed::Unknown);
     assert_eq!(client.get("b"), Ok(None));
     drop(client);
     server.finish();
 }
 
-pub(super) fn a_server_that_goes_before_the_fence_leaves_it_unknown() {
-    let server = ScriptedServer::start([Session::new().expect("delete a noreply\r\nversion\r\n").close()]);
+pub(super) fn a_server_that_closes_before_the_answer_leaves_it_unknown() {
+    let server = ScriptedServer::start([Session::new().expect("delete a\r\n").close()]);
     let client = super::setting::text_client(&[&server], PATIENT);
     let error = client.run(NoReply(Delete::new("a").unwrap())).unwrap_err();
     assert!(matches!(error, Error::Disconnected { landed: Landed::Unknown, .. }), "{error:?}");

@@ -1,9 +1,10 @@
 //! What servers tell about themselves.
 
-use memcached2_proto::{Every, Expiry, Statistic, Stats, StatsDetail};
+use memcached2_proto::{Every, Expiry, Protocol, Statistic, Stats, StatsDetail};
 
 use super::servers::{Kind, Server};
-use super::setting::client;
+use super::setting::{PATIENT, client, forgetful};
+use crate::subject::Client;
 
 pub(super) fn every_server_tells_its_counters(on: Kind) {
     let (servers, addresses) = on.servers(3);
@@ -87,9 +88,11 @@ pub(super) fn counters_begin_anew(on: Kind) {
     assert_eq!(misses(), Some(0));
 }
 
+/// memcached counts classic commands only.
 pub(super) fn what_is_asked_for_by_a_prefix_is_counted(on: Kind) {
     let server = on.start();
-    let client = client(&[server.address()]);
+    let options = forgetful(PATIENT).protocol(Protocol::Classic);
+    let client = Client::with_options([server.address()], options).expect("the address is right");
     let counts = || client.run(Every(Stats::detail())).unwrap().all().unwrap().remove(0);
     client.run(Every(StatsDetail(true))).unwrap().all().unwrap();
     client.set("shop:a", "x", Expiry::Never).unwrap();

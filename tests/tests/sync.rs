@@ -14,7 +14,7 @@ mod subject {
 mod closing {
     use std::time::Duration;
 
-    use memcached2_proto::{Error, Options};
+    use memcached2_proto::{Error, Options, Protocol};
     use memcached2_sync::Client;
     use memcached2_testkit::{Gate, ScriptedServer, Session};
 
@@ -25,7 +25,9 @@ mod closing {
         let (asked, answer) = (Gate::new("asked"), Gate::new("answer"));
         let play = Session::new().expect("get a\r\n").open(&asked).wait(&answer).send("VALUE a 0 1\r\nx\r\nEND\r\n");
         let server = ScriptedServer::start([play.expect_close()]);
-        let client = Client::with_options([server.address()], Options::default().timeout(PATIENT)).expect("right");
+        let client =
+            Client::with_options([server.address()], Options::default().timeout(PATIENT).protocol(Protocol::Classic))
+                .expect("right");
         std::thread::scope(|scope| {
             let caller = scope.spawn(|| client.get("a"));
             asked.wait();
@@ -44,7 +46,7 @@ mod closing {
         let (asked, answer) = (Gate::new("asked"), Gate::new("answer"));
         let play = Session::new().expect("get a\r\n").open(&asked).wait(&answer).send("END\r\n");
         let server = ScriptedServer::start([play.expect_close()]);
-        let options = Options::default().timeout(PATIENT).pool_connections(1);
+        let options = Options::default().timeout(PATIENT).protocol(Protocol::Classic).pool_connections(1);
         let client = Client::with_options([server.address()], options).expect("right");
         std::thread::scope(|scope| {
             let caller = scope.spawn(|| client.get("a"));
@@ -65,7 +67,7 @@ mod waiting {
     use std::sync::{Arc, Mutex};
     use std::time::Duration;
 
-    use memcached2_proto::{Event, Observer, Options};
+    use memcached2_proto::{Event, Observer, Options, Protocol};
     use memcached2_sync::Client;
     use memcached2_testkit::{EmbeddedServer, Gate, ScriptedServer, Session};
 
@@ -105,7 +107,8 @@ mod waiting {
         let (asked, answer) = (Gate::new("asked"), Gate::new("answer"));
         let play = Session::new().expect("get a\r\n").open(&asked).wait(&answer).send("END\r\n");
         let server = ScriptedServer::start([play.expect("get b\r\n").send("END\r\n")]);
-        let options = Options::default().timeout(Duration::from_secs(30)).pool_connections(1);
+        let options =
+            Options::default().timeout(Duration::from_secs(30)).protocol(Protocol::Classic).pool_connections(1);
         let (client, waits) = observed(&[server.address()], options);
         std::thread::scope(|scope| {
             scope.spawn(|| client.get("a"));

@@ -262,6 +262,11 @@ impl<P> Asked<P> {
         }
     }
 
+    /// Whether the deadline has passed before its answer came.
+    pub(crate) fn is_late(&self) -> bool {
+        matches!(&self.state, State::Failed(error) if matches!(**error, Error::Timeout { .. }))
+    }
+
     /// Notes how many bytes the request has.
     #[inline]
     pub(crate) fn sent(&mut self, length: u64) {

@@ -44,10 +44,18 @@ impl<'c, P> Leg<'c, P> {
 
     /// Ends all open parts with an error: no connection could be had, so nothing was sent.
     pub fn fail(&mut self, error: &Error) {
+        let blame = match error {
+            // It was made, and lost before the server had said which protocol it speaks: it may have been the last that
+            // another server has answered.
+            Error::Disconnected { .. } | Error::Protocol { .. } => Blame::Connection,
+            error => Blame::of(error),
+        };
+        self.fail_open(error, blame);
+    }
+
+    fn fail_open(&mut self, error: &Error, blame: Blame) {
         for asked in self.asked.iter_mut().filter(|asked| asked.is_open()) {
-            let error = error.clone().with_landed(Landed::NotSent);
-            let blame = Blame::of(&error);
-            asked.fail(error, blame);
+            asked.fail(error.clone().with_landed(Landed::NotSent), blame);
         }
         self.open = 0;
     }
@@ -66,7 +74,8 @@ impl<'c, P> Leg<'c, P> {
                 asked.fail(error, blame);
             }
         }
-        self.fail(error);
+        let error = error.clone().with_landed(Landed::NotSent);
+        self.fail_open(&error, Blame::of(&error));
     }
 
     /// Notes how long the connection was waited for, for whoever observes.
@@ -100,7 +109,6 @@ impl<'c, P> Leg<'c, P> {
             let Some((tag, reply, last)) = connection.next_reply()? else { return Ok(false) };
             if let Some(asked) = self.asked.get_mut(tag as usize) {
                 asked.hear(reply, last);
-                if last {}
             }
             self.open -= usize::from(last);
         }

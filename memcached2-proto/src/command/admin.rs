@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Command, HasNoReply, Protocol, only, senseless};
+use super::{Command, Protocol, only, senseless};
 use crate::error::Error;
 use crate::few::Few;
 use crate::outbox::Outbox;
@@ -59,8 +59,14 @@ impl FlushAll {
     }
 }
 
-impl FlushAll {
-    fn put(&self, tail: &[u8], now: Now, out: &mut Outbox) -> Result<(), Error> {
+impl Command for FlushAll {
+    type Response = ();
+
+    fn name(&self) -> &'static str {
+        "flush_all"
+    }
+
+    fn encode(&self, _: Protocol, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
         out.put(b"flush_all");
         if let Some(delay) = self.delay {
             if delay == Expiry::Never {
@@ -70,26 +76,7 @@ impl FlushAll {
             // What has expired already is now; memcached takes a negative number for that, too.
             out.put_signed(delay.exptime(now)?.max(0));
         }
-        out.put(tail);
-        Ok(())
-    }
-}
-
-impl HasNoReply for FlushAll {
-    fn encode_noreply(&self, now: Now, out: &mut Outbox) -> Result<(), Error> {
-        self.put(b" noreply\r\n", now, out)
-    }
-}
-
-impl Command for FlushAll {
-    type Response = ();
-
-    fn name(&self) -> &'static str {
-        "flush_all"
-    }
-
-    fn encode(&self, _: Protocol, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
-        self.put(b"\r\n", now, out)?;
+        out.put(b"\r\n");
         Ok(Shape::Ok)
     }
 
@@ -102,21 +89,6 @@ impl Command for FlushAll {
 #[derive(Debug, Clone, Copy)]
 pub struct Verbosity(pub u32);
 
-impl Verbosity {
-    fn put(self, tail: &[u8], out: &mut Outbox) {
-        out.put(b"verbosity ");
-        out.put_number(u64::from(self.0));
-        out.put(tail);
-    }
-}
-
-impl HasNoReply for Verbosity {
-    fn encode_noreply(&self, _: Now, out: &mut Outbox) -> Result<(), Error> {
-        self.put(b" noreply\r\n", out);
-        Ok(())
-    }
-}
-
 impl Command for Verbosity {
     type Response = ();
 
@@ -125,7 +97,9 @@ impl Command for Verbosity {
     }
 
     fn encode(&self, _: Protocol, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
-        self.put(b"\r\n", out);
+        out.put(b"verbosity ");
+        out.put_number(u64::from(self.0));
+        out.put(b"\r\n");
         Ok(Shape::Ok)
     }
 
@@ -163,12 +137,6 @@ impl VersionText {
         };
         Some((next()?, next()?, next()?))
     }
-
-    /// Whether a server of this version speaks the meta commands in their final form: memcached from 1.6.10 on.
-    pub(crate) fn speaks_meta(&self) -> bool {
-        // Others use version numbers of their own and know some of the flags only: `v1.35.0` is a Dragonfly.
-        !self.0.starts_with('v') && self.numbers() >= Some((1, 6, 10))
-    }
 }
 
 impl fmt::Display for VersionText {
@@ -183,20 +151,20 @@ mod tests {
 
     #[test]
     fn a_version_is_read_as_far_as_it_goes() {
-        for (text, numbers, meta) in [
-            ("1.6.45", Some((1, 6, 45)), true),
-            ("1.6.10", Some((1, 6, 10)), true),
-            ("1.6.9", Some((1, 6, 9)), false),
-            ("1.6.12-elasticache", Some((1, 6, 12)), true),
-            ("1.4.5_4_gaa7839e", Some((1, 4, 5)), false),
-            ("v1.35.0", Some((1, 35, 0)), false),
-            ("1.6", None, false),
-            ("dev build 7", None, false),
-            ("", None, false),
-            ("1.99999999999.1", None, false),
+        for (text, numbers) in [
+            ("1.6.45", Some((1, 6, 45))),
+            ("1.6.10", Some((1, 6, 10))),
+            ("1.6.9", Some((1, 6, 9))),
+            ("1.6.12-elasticache", Some((1, 6, 12))),
+            ("1.4.5_4_gaa7839e", Some((1, 4, 5))),
+            ("v1.35.0", Some((1, 35, 0))),
+            ("1.6", None),
+            ("dev build 7", None),
+            ("", None),
+            ("1.99999999999.1", None),
         ] {
             let version = VersionText(Arc::from(text));
-            assert_eq!((version.numbers(), version.speaks_meta()), (numbers, meta), "{text}");
+            assert_eq!(version.numbers(), numbers, "{text}");
         }
     }
 }

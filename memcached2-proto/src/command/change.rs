@@ -1,6 +1,6 @@
 //! Changing what is stored: `delete`, `incr`, `decr`, `touch`.
 
-use super::{Command, HasNoReply, Keyed, Protocol, only, senseless};
+use super::{Command, Keyed, Protocol, only, senseless};
 use crate::error::Error;
 use crate::few::Few;
 use crate::key::Key;
@@ -35,15 +35,6 @@ impl Keyed for Delete<'_> {
     }
 }
 
-impl HasNoReply for Delete<'_> {
-    fn encode_noreply(&self, _: Now, out: &mut Outbox) -> Result<(), Error> {
-        out.put(b"delete ");
-        out.put_key(self.key);
-        out.put(b" noreply\r\n");
-        Ok(())
-    }
-}
-
 impl Command for Delete<'_> {
     type Response = bool;
 
@@ -51,7 +42,14 @@ impl Command for Delete<'_> {
         "delete"
     }
 
-    fn encode(&self, _: Protocol, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
+    fn encode(&self, protocol: Protocol, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
+        if protocol == Protocol::Meta {
+            out.put(b"md ");
+            out.put_key(self.key);
+            out.put_opaque();
+            out.put(b"\r\n");
+            return Ok(Shape::MetaDeleted);
+        }
         out.put(b"delete ");
         out.put_key(self.key);
         // memcached from 1.6.40 on takes a last word `noreply` for the option even where it is the key, and stays
@@ -106,24 +104,6 @@ impl Keyed for Arith<'_> {
     }
 }
 
-impl Arith<'_> {
-    fn put(&self, tail: &[u8], out: &mut Outbox) {
-        out.put(self.verb.as_bytes());
-        out.put(b" ");
-        out.put_key(self.key);
-        out.put(b" ");
-        out.put_number(self.by);
-        out.put(tail);
-    }
-}
-
-impl HasNoReply for Arith<'_> {
-    fn encode_noreply(&self, _: Now, out: &mut Outbox) -> Result<(), Error> {
-        self.put(b" noreply\r\n", out);
-        Ok(())
-    }
-}
-
 impl Command for Arith<'_> {
     type Response = Option<u64>;
 
@@ -131,8 +111,23 @@ impl Command for Arith<'_> {
         self.verb
     }
 
-    fn encode(&self, _: Protocol, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
-        self.put(b"\r\n", out);
+    fn encode(&self, protocol: Protocol, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
+        if protocol == Protocol::Meta {
+            out.put(b"ma ");
+            out.put_key(self.key);
+            out.put(if self.verb == "decr" { b" MD D" } else { b" MI D" });
+            out.put_number(self.by);
+            out.put(b" v");
+            out.put_opaque();
+            out.put(b"\r\n");
+            return Ok(Shape::MetaNumber);
+        }
+        out.put(self.verb.as_bytes());
+        out.put(b" ");
+        out.put_key(self.key);
+        out.put(b" ");
+        out.put_number(self.by);
+        out.put(b"\r\n");
         Ok(Shape::Number)
     }
 
@@ -169,24 +164,6 @@ impl Keyed for Touch<'_> {
     }
 }
 
-impl Touch<'_> {
-    fn put(&self, tail: &[u8], now: Now, out: &mut Outbox) -> Result<(), Error> {
-        let exptime = self.expiry.exptime(now)?;
-        out.put(b"touch ");
-        out.put_key(self.key);
-        out.put(b" ");
-        out.put_signed(exptime);
-        out.put(tail);
-        Ok(())
-    }
-}
-
-impl HasNoReply for Touch<'_> {
-    fn encode_noreply(&self, now: Now, out: &mut Outbox) -> Result<(), Error> {
-        self.put(b" noreply\r\n", now, out)
-    }
-}
-
 impl Command for Touch<'_> {
     type Response = bool;
 
@@ -194,9 +171,20 @@ impl Command for Touch<'_> {
         "touch"
     }
 
-    fn encode(&self, _: Protocol, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
-        self.put(b"\r\n", now, out)?;
-        Ok(Shape::Touched)
+    /// Also where meta is spoken: an `mg` with `T` takes the win of a stale item away from the client that is to compute it
+    /// anew, which a `touch` does not.
+    fn encode(&self, protocol: Protocol, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
+        let exptime = self.expiry.exptime(now)?;
+        out.put(b"touch ");
+        out.put_key(self.key);
+        out.put(b" ");
+        out.put_signed(exptime);
+        out.put(b"\r\n");
+        if protocol == Protocol::Classic {
+            return Ok(Shape::Touched);
+        }
+        out.put_fence(self.key);
+        Ok(Shape::FencedTouched)
     }
 
     fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<bool, Error> {

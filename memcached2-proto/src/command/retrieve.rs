@@ -1,7 +1,7 @@
 //! Reading: `get`, `gets`, `gat`, `gats`, in both protocols.
 
 use super::{Command, Keyed, Protocol, only, senseless};
-use crate::error::Error;
+use crate::error::{Error, Landed};
 use crate::few::Few;
 use crate::key::Key;
 use crate::outbox::Outbox;
@@ -62,14 +62,16 @@ impl Command for Get<'_> {
         Ok(match protocol {
             Protocol::Classic => {
                 out.put(b"get ");
-                out.ask_key(self.key);
+                out.ask_last_key(self.key);
                 out.put(b"\r\n");
                 Shape::Value
             }
             Protocol::Meta => {
                 out.put(b"mg ");
-                out.ask_key(self.key);
-                out.put(b" k f v\r\n");
+                out.put_key(self.key);
+                out.put(b" f v");
+                out.put_opaque();
+                out.put(b"\r\n");
                 Shape::MetaValue
             }
         })
@@ -141,19 +143,14 @@ impl Command for Gets<'_> {
             Protocol::Classic => {
                 self.fetch.begin(now, out)?;
                 out.put(b" ");
-                out.ask_key(self.key);
+                out.ask_last_key(self.key);
                 out.put(b"\r\n");
                 Shape::Value
             }
             Protocol::Meta => {
                 out.put(b"mg ");
-                out.ask_key(self.key);
-                out.put(if self.fetch.cas { b" k f c v" } else { b" k f v" });
-                if let Some(expiry) = self.fetch.touch {
-                    out.put(b" T");
-                    out.put_signed(expiry.exptime(now)?);
-                }
-                out.put(b"\r\n");
+                out.put_key(self.key);
+                self.fetch.put_flags(now, out)?;
                 Shape::MetaValue
             }
         })
@@ -196,6 +193,18 @@ impl Fetch {
             out.put(b" ");
             out.put_signed(expiry.exptime(now)?);
         }
+        Ok(())
+    }
+
+    /// Appends the flags of an `mg`, and ends its line.
+    fn put_flags(self, now: Now, out: &mut Outbox) -> Result<(), Error> {
+        out.put(if self.cas { b" f c v" } else { b" f v" });
+        if let Some(expiry) = self.touch {
+            out.put(b" T");
+            out.put_signed(expiry.exptime(now)?);
+        }
+        out.put_opaque();
+        out.put(b"\r\n");
         Ok(())
     }
 
@@ -281,16 +290,32 @@ impl Command for GetPart<'_> {
         self.keys.len()
     }
 
-    /// Always text: one `get` for many keys is answered in few packets, and costs less than an `mg` for each.
-    fn encode(&self, _: Protocol, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
+    /// One `get` for all keys is answered in few packets, and costs less than an `mg` for each. Where meta is spoken, an `mg`
+    /// asks for the last of them: its opaque shows that what came before belongs to this request, even after an error
+    /// line.
+    fn encode(&self, protocol: Protocol, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
+        let Some((last, others)) = self.keys.split_last() else {
+            return Err(Error::protocol("a request for no key").with_landed(Landed::NotSent));
+        };
+        if others.is_empty() {
+            return Gets { key: *last, fetch: self.fetch }.encode(protocol, now, out);
+        }
         self.fetch.begin(now, out)?;
-        for key in &self.keys {
+        for key in others {
             out.put(b" ");
             out.ask_key(*key);
         }
-        out.put(b"\r\n");
-        // After an error line to a `get` of one key the connection is still in step.
-        Ok(if self.keys.len() == 1 { Shape::Value } else { Shape::Values })
+        if protocol == Protocol::Classic {
+            out.put(b" ");
+            out.ask_last_key(*last);
+            out.put(b"\r\n");
+            return Ok(Shape::Values);
+        }
+        out.put(b"\r\nmg ");
+        out.ask_key(*last);
+        out.put(b" k");
+        self.fetch.put_flags(now, out)?;
+        Ok(Shape::FencedValues)
     }
 
     fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<Self::Response, Error> {

@@ -1,6 +1,6 @@
 //! Writing: `set`, `add`, `replace`, `append`, `prepend`, `cas`.
 
-use super::{Command, HasNoReply, Keyed, Protocol, only, senseless};
+use super::{Command, Keyed, Protocol, only, senseless};
 use crate::data::{Data, ToValue};
 use crate::error::Error;
 use crate::few::Few;
@@ -154,9 +154,7 @@ impl Keyed for Store<'_, '_> {
 }
 
 impl Store<'_, '_> {
-    /// Appends the request; `tail` ends its line.
-    #[inline(always)]
-    fn put(&self, tail: &[u8], now: Now, out: &mut Outbox) -> Result<(), Error> {
+    fn put_classic(&self, now: Now, out: &mut Outbox) -> Result<(), Error> {
         let exptime = self.expiry.exptime(now)?;
         out.put(match self.verb {
             Verb::Set => b"set ",
@@ -177,18 +175,33 @@ impl Store<'_, '_> {
             out.put(b" ");
             out.put_number(cas);
         }
-        out.put(tail);
-        out.put_data(&self.data);
-        out.put(b"\r\n");
+        self.put_block(out);
         Ok(())
     }
-}
 
-impl HasNoReply for Store<'_, '_> {
-    const DATA: bool = true;
+    fn put_meta_set(&self, now: Now, out: &mut Outbox) -> Result<(), Error> {
+        let exptime = self.expiry.exptime(now)?;
+        out.put(b"ms ");
+        out.put_key(self.key);
+        out.put(b" ");
+        out.put_number(self.data.as_bytes().len() as u64);
+        if self.data.flags() != 0 {
+            out.put(b" F");
+            out.put_number(u64::from(self.data.flags()));
+        }
+        if exptime != 0 {
+            out.put(b" T");
+            out.put_signed(exptime);
+        }
+        out.put_opaque();
+        self.put_block(out);
+        Ok(())
+    }
 
-    fn encode_noreply(&self, now: Now, out: &mut Outbox) -> Result<(), Error> {
-        self.put(b" noreply\r\n", now, out)
+    fn put_block(&self, out: &mut Outbox) {
+        out.put(b"\r\n");
+        out.put_data(&self.data);
+        out.put(b"\r\n");
     }
 }
 
@@ -206,10 +219,19 @@ impl Command for Store<'_, '_> {
         }
     }
 
+    /// An `ms` that finds no room for its value removes the old one, whatever its mode, so only a `set`, which does the
+    /// same, is said by it. A store under a condition is a classic command with a fence.
     #[inline]
-    fn encode(&self, _: Protocol, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
-        self.put(b"\r\n", now, out)?;
-        Ok(Shape::Stored)
+    fn encode(&self, protocol: Protocol, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
+        match (protocol, self.verb) {
+            (Protocol::Meta, Verb::Set) => self.put_meta_set(now, out).map(|()| Shape::MetaStored),
+            (Protocol::Classic, _) => self.put_classic(now, out).map(|()| Shape::Stored),
+            (Protocol::Meta, _) => {
+                self.put_classic(now, out)?;
+                out.put_fence(self.key);
+                Ok(Shape::FencedStored)
+            }
+        }
     }
 
     #[inline]

@@ -10,8 +10,9 @@ pub struct Abandoned {
     pub tag: u32,
     /// Whether it may have taken effect.
     pub landed: Landed,
-    /// Whether the connection had served before and not a byte of this reply had come: then the connection had most
-    /// likely been closed while it was idle, and what does no harm twice can be asked again on a fresh one.
+    /// Whether this speaks against the connection alone, so that what does no harm twice can be asked again on a fresh one:
+    /// it had served before and not a byte of this reply had come, so it had most likely been closed while it was idle;
+    /// or it was given up here, since it may have been out of step.
     pub stale: bool,
     /// Whether not a byte had come since it was written: the server may have stopped altogether.
     pub silent: bool,
@@ -58,7 +59,9 @@ impl Connection {
         }
         self.sending.cut(start, length);
         self.waits[at].kind = Kind::Withdrawn;
-        self.waits.range_mut(at..).for_each(|wait| wait.end -= length);
+        for wait in self.waits.range_mut(at..) {
+            (wait.end, wait.carried_out) = (wait.end - length, wait.carried_out.saturating_sub(length));
+        }
         true
     }
 
@@ -73,17 +76,18 @@ impl Connection {
 
     /// Gives the connection up: what became of each request that has no complete reply.
     ///
-    /// A request is `NotSent` unless its last byte was written: a server does nothing on half a request.
+    /// A request is `NotSent` unless all of it was written that the server carries out, which does not include its
+    /// [fence](crate::Outbox::put_fence): a server does nothing on half a request.
     pub fn abandon(&mut self) -> impl Iterator<Item = Abandoned> + use<> {
         self.failed.get_or_insert(Error::Closed);
         let written = self.sending.written();
         let touched = self.came > self.front_from;
-        let (served, came) = (self.served, self.came);
+        let (served, given_up, came) = (self.served, self.given_up, self.came);
         let waits = std::mem::take(&mut self.waits).into_iter().enumerate();
         waits.filter(|(_, wait)| wait.is_owed()).map(move |(at, wait)| Abandoned {
             tag: wait.tag,
-            landed: if wait.end <= written { Landed::Unknown } else { Landed::NotSent },
-            stale: served && !(at == 0 && touched),
+            landed: if wait.carried_out <= written { Landed::Unknown } else { Landed::NotSent },
+            stale: given_up || (served && !(at == 0 && touched)),
             silent: wait.came_before == came,
         })
     }

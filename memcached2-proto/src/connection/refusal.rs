@@ -2,26 +2,17 @@
 
 use std::io;
 
-use super::Connection;
+use super::{Connection, Kind};
 use crate::error::Error;
-use crate::reply::Shape;
+use crate::reply::{Shape, error_line};
 
 /// What a server says to whoever connects while it has as many connections as it may have (`-c`), before it reads a byte.
 const FULL: &[u8] = b"ERROR Too many open connections";
 
-/// The error lines after which a server has read the whole data block of the request as data
-/// (memcached 1.4.15 to 1.6.45 and its proxy, probed).
-const SWALLOWED: [&str; 4] = [
-    "SERVER_ERROR object too large for cache",
-    "SERVER_ERROR out of memory storing object",
-    "SERVER_ERROR Out of memory during read",
-    "SERVER_ERROR backend failure",
-];
-
 impl Connection {
-    /// Weighs an error line: the answer to its request, or the end of the connection.
+    /// Decides what an error line is: the answer to its request, or also the end of the connection.
     #[cold]
-    pub(super) fn weigh(&mut self, line: &str, shape: Shape, end: u64) -> Result<(), Error> {
+    pub(super) fn on_error_line(&mut self, line: &str, shape: Shape, kind: Kind, end: u64) -> Result<(), Error> {
         if is_of_a_full_server(line.as_bytes()) && !self.served {
             // The server has read nothing.
             self.sending.unsend();
@@ -30,10 +21,20 @@ impl Connection {
         if !self.sending.has_begun() {
             return Err(self.premature());
         }
-        let in_step = leaves_in_step(line, shape, end <= self.sending.written());
-        if !in_step {
+        if kind == Kind::Probe || shape.is_fenced() {
+            // Nothing else was written behind a probe; and what follows a fence is in step.
+            return Ok(());
+        }
+        if error_line::may_replace_several(line) && self.flown > 1 {
+            return Err(self.give_up("given up, since an error line may have replaced the replies to several requests"));
+        }
+        match after_error_line(line, shape, end <= self.sending.written()) {
+            After::InStep => {}
+            After::Closes => self.leaving = true,
             // The refusal itself is this request's answer; nothing behind it can be trusted.
-            self.failed = Some(Error::disconnected("closed, since the server may be out of step after an error"));
+            After::OutOfStep => {
+                let _ = self.give_up("given up, since the server may be out of step after an error");
+            }
         }
         Ok(())
     }
@@ -53,22 +54,41 @@ impl Connection {
         self.fail(error)
     }
 
+    /// Ends the connection after a [look](Connection::needs_look) has shown that something has come, or the end of the
+    /// stream, though nothing was asked: what was not written was not sent.
+    #[cold]
+    pub fn on_unread(&mut self) -> Error {
+        self.give_up("given up, since the server had closed it, or had sent something that nobody asked for")
+    }
+
     #[cold]
     pub(super) fn premature(&mut self) -> Error {
         self.fail(Error::protocol("got an answer before the request was sent"))
     }
 }
 
-/// Whether a connection is still in step after an error line to a request of this `shape`, of which all has been
-/// written or not.
-fn leaves_in_step(line: &str, shape: Shape, is_written: bool) -> bool {
-    match shape {
-        // Servers disagree on whether END follows, unless one key was asked.
-        Shape::Values => false,
+/// What follows an error line.
+enum After {
+    /// The reply to the next request.
+    InStep,
+    /// The replies to what was written, and the end of the connection.
+    Closes,
+    /// Perhaps more lines to the same request.
+    OutOfStep,
+}
+
+/// What follows an error line to a request of this `shape`, of which all has been written or not.
+fn after_error_line(line: &str, shape: Shape, is_written: bool) -> After {
+    let is_in_step = match shape {
+        Shape::Values if error_line::announces_close(line) => return After::Closes,
+        // Servers disagree on whether END follows, unless one key was asked. Where one of several keys has failed, the
+        // decoder has read on to END.
+        Shape::Values => error_line::is_inline(line),
         // The block that was sent with the request must have been swallowed, not read as commands.
-        Shape::Stored | Shape::Fence { data: true } => SWALLOWED.contains(&line),
+        _ if shape.has_data() => error_line::swallows_data(line),
         _ => is_written,
-    }
+    };
+    if is_in_step { After::InStep } else { After::OutOfStep }
 }
 
 /// Whether a line says that the server has too many connections.

@@ -98,6 +98,14 @@ impl Sending {
         }
     }
 
+    /// Grants the first `count` of the requests under way, and no other.
+    #[cold]
+    pub(super) fn grant_until(&mut self, waits: &VecDeque<Wait>, count: usize) {
+        for wait in waits.range(self.open..count.max(self.open)) {
+            self.grant_one(wait);
+        }
+    }
+
     #[inline]
     fn grant_one(&mut self, wait: &Wait) {
         self.granted = wait.end;

@@ -137,7 +137,7 @@ macro_rules! entry {
             ) -> Result<(), $crate::Error> {
                 let data = $crate::ToValue::to_value(&value)?;
                 let flags = data.flags();
-                let value = $crate::Value::new(data.into_bytes(), flags);
+                let value = $crate::Value::new(data.into_bytes(), flags.into());
                 let stored = match self.fetched.spend()? {
                     Some(cas) => self.client.cas(self.fetched.key(), &value, expiry, cas)$($await)*,
                     None => self.client.set(self.fetched.key(), &value, expiry)$($await)*,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use super::{Mux, NotSubmitted};
+use super::{Mux, NotSubmitted, Turn};
 use crate::call::{Asked, Blame, Parts};
 use crate::command::Command;
 use crate::error::Error;
@@ -61,6 +61,10 @@ struct Lane {
     under_way: Vec<UnderWay>,
     /// How many of those have been answered.
     heard: usize,
+    /// Before which all have been encoded: all, unless the protocol was not known when they were submitted.
+    encoded: usize,
+    /// How many bytes those have that were not answered.
+    bytes: u64,
     /// Whether the deadline has passed: what was not submitted by then never is.
     late: bool,
 }
@@ -72,6 +76,8 @@ struct UnderWay {
     slot: u32,
     /// Its place among the parts.
     at: usize,
+    /// How many bytes it has, once it is encoded.
+    length: u64,
 }
 
 /// A lane of more parts than this waits for their answers before it asks more: memory stays in bounds, and a window
@@ -86,7 +92,7 @@ fn cut<P>(asked: &[Asked<P>]) -> Vec<Lane> {
     let lane = |run: &[Asked<P>]| {
         let next = begun..begun + run.len();
         begun = next.end;
-        Lane { next, under_way: Vec::new(), heard: 0, late: false }
+        Lane { next, under_way: Vec::new(), heard: 0, encoded: 0, bytes: 0, late: false }
     };
     asked.chunk_by(|one, next| one.server() == next.server()).map(lane).collect()
 }
@@ -123,7 +129,7 @@ where
             if !asked.is_open() {
                 return self.give_way(cx);
             }
-            match submit(asked, (self.now, begun), &mut self.connect) {
+            match submit(asked, (self.now, begun), false, &mut self.connect) {
                 Ok((mux, slot, length)) => {
                     asked.sent(length);
                     self.only = Some((mux, slot));
@@ -135,9 +141,8 @@ where
             }
         }
         if let Some((mux, slot)) = &self.only {
-            match mux.poll(*slot, cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(outcome) => asked.conclude(outcome),
+            if go_on(asked, mux, *slot, self.now, cx).is_pending() {
+                return Poll::Pending;
             }
         }
         self.only = None;
@@ -154,7 +159,7 @@ where
         }
         let mut pending = false;
         for lane in lanes {
-            while lane.hear(parts, cx) == Poll::Ready(true) {
+            while lane.hear(parts, *now, cx) == Poll::Ready(true) {
                 let begun = parts.begun();
                 lane.submit(parts.asked(), (*now, begun), connect);
             }
@@ -181,15 +186,50 @@ impl Lane {
     }
 
     /// Takes the answers that have come; `Ready` when all have, and whether there is more to be asked.
-    fn hear<P>(&mut self, parts: &mut Parts<'_, P>, cx: &Context<'_>) -> Poll<bool> {
-        while let Some(UnderWay { mux, slot, at }) = self.under_way.get(self.heard) {
-            let Poll::Ready(outcome) = mux.poll(*slot, cx) else { return Poll::Pending };
-            self.late |= matches!(&outcome.end, Err(failure) if matches!(failure.error, Error::Timeout { .. }));
-            parts.asked()[*at].conclude(outcome);
+    fn hear<P: Command>(&mut self, parts: &mut Parts<'_, P>, now: Now, cx: &Context<'_>) -> Poll<bool> {
+        while let Some(UnderWay { mux, slot, at, length }) = self.under_way.get(self.heard) {
+            let asked = &mut parts.asked()[*at];
+            // One that could not be encoded has no slot any more.
+            if asked.is_open() {
+                match mux.poll(*slot, cx) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Turn::Done(outcome)) => asked.conclude(outcome),
+                    Poll::Ready(Turn::Encode) => {
+                        self.encode(parts.asked(), now);
+                        continue;
+                    }
+                }
+            }
+            self.bytes -= length;
+            self.late |= asked.is_late();
             parts.stamp(*at);
             self.heard += 1;
+            if self.encoded < self.under_way.len() {
+                self.encode(parts.asked(), now);
+            }
         }
         Poll::Ready(!self.next.is_empty())
+    }
+
+    /// Encodes parts that were submitted before the protocol was known, as many as a window holds.
+    #[cold]
+    fn encode<P: Command>(&mut self, asked: &mut [Asked<P>], now: Now) {
+        self.encoded = self.encoded.max(self.heard);
+        while let Some(UnderWay { mux, slot, at, length }) = self.under_way.get_mut(self.encoded) {
+            if self.bytes > WINDOW_BYTES {
+                return;
+            }
+            match mux.encode(*slot, asked[*at].part(), now) {
+                Ok(Some(encoded)) => {
+                    asked[*at].sent(encoded);
+                    *length = encoded;
+                    self.bytes += encoded;
+                }
+                Ok(None) => {}
+                Err(error) => asked[*at].fail(error, Blame::Nobody),
+            }
+            self.encoded += 1;
+        }
     }
 
     /// Submits as many parts as a window holds.
@@ -200,8 +240,7 @@ impl Lane {
         connect: &mut impl FnMut(ServerId, Want) -> Result<Arc<Mux>, Error>,
     ) {
         self.under_way.clear();
-        self.heard = 0;
-        let (mut count, mut bytes) = (0, 0);
+        (self.heard, self.encoded, self.bytes) = (0, 0, 0);
         for at in self.next.by_ref() {
             let asked = &mut asked[at];
             if !asked.is_open() {
@@ -209,16 +248,17 @@ impl Lane {
             }
             let submitted = match self.late {
                 true => Err((Error::timeout(), Blame::Nobody)),
-                false => submit(asked, times, connect),
+                false => submit(asked, times, self.encoded < self.under_way.len(), connect),
             };
             match submitted {
                 Err((error, blame)) => asked.fail(error, blame),
                 Ok((mux, slot, length)) => {
                     asked.sent(length);
-                    self.under_way.push(UnderWay { mux, slot, at });
-                    count += 1;
-                    bytes += length;
-                    if count == WINDOW || bytes > WINDOW_BYTES {
+                    let is_next = length > 0 && self.encoded == self.under_way.len();
+                    self.encoded += usize::from(is_next);
+                    self.under_way.push(UnderWay { mux, slot, at, length });
+                    self.bytes += length;
+                    if self.under_way.len() == WINDOW || self.bytes > WINDOW_BYTES {
                         return;
                     }
                 }
@@ -227,10 +267,32 @@ impl Lane {
     }
 }
 
+/// Goes on with a part that has a slot: `Ready` when it has come to an end.
+#[inline]
+fn go_on<P: Command>(asked: &mut Asked<P>, mux: &Mux, slot: u32, now: Now, cx: &Context<'_>) -> Poll<()> {
+    loop {
+        match mux.poll(slot, cx) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Turn::Done(outcome)) => {
+                asked.conclude(outcome);
+                return Poll::Ready(());
+            }
+            Poll::Ready(Turn::Encode) => match mux.encode(slot, asked.part(), now) {
+                Ok(length) => asked.sent(length.unwrap_or_default()),
+                Err(error) => {
+                    asked.fail(error, Blame::Nobody);
+                    return Poll::Ready(());
+                }
+            },
+        }
+    }
+}
+
 #[inline]
 fn submit<P: Command>(
     asked: &Asked<P>,
     (now, begun): (Now, Instant),
+    is_behind: bool,
     connect: &mut impl FnMut(ServerId, Want) -> Result<Arc<Mux>, Error>,
 ) -> Result<(Arc<Mux>, u32, u64), (Error, Blame)> {
     /// A connection can end between being found and being used; so many in a row do not.
@@ -244,7 +306,7 @@ fn submit<P: Command>(
             (false, _) => Want::Live,
         };
         let mux = connect(asked.server(), want).map_err(|error| (error, Blame::Nobody))?;
-        match mux.queue(asked.part(), now, now.later(mux.timeout)) {
+        match mux.queue(asked.part(), now, now.later(mux.timeout), is_behind) {
             Ok((slot, length)) => return Ok((mux, slot, length)),
             Err(NotSubmitted::Invalid(error)) => return Err((error, Blame::Nobody)),
             Err(NotSubmitted::Ended(error)) => last = error,
@@ -260,8 +322,10 @@ impl<P, F> Drop for Converse<'_, '_, P, F> {
             mux.forget(*slot);
         }
         for lane in &self.lanes {
-            for UnderWay { mux, slot, .. } in &lane.under_way[lane.heard..] {
-                mux.forget(*slot);
+            for UnderWay { mux, slot, at, .. } in &lane.under_way[lane.heard..] {
+                if self.parts.asked()[*at].is_open() {
+                    mux.forget(*slot);
+                }
             }
         }
     }

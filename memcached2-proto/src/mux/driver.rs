@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::{Failure, Mux, Phase};
 use crate::call::Blame;
-use crate::connection::Connection;
+use crate::connection::{Connection, KnownProtocol, Opening};
 use crate::error::{Error, Landed};
 use crate::options::Options;
 use crate::outbox::Outbox;
@@ -31,10 +31,17 @@ pub trait Duplex {
     ///
     /// What the operating system says.
     fn poll_write(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>>;
+
+    /// Whether something can be read, or the stream has ended: what the operating system knows now, whatever the runtime
+    /// has noticed of it.
+    fn has_unread(&self) -> bool;
 }
 
 /// The clock of a [`Driver`]: a timer that is set anew when an earlier deadline comes up.
 pub trait Alarm {
+    /// The present moment.
+    fn now(&self) -> Instant;
+
     /// Waits until `deadline`; `Ready` with the present moment, which is not before it.
     fn poll_until(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<Instant>;
 }
@@ -47,14 +54,19 @@ pub trait Alarm {
 pub struct Driver {
     mux: Arc<Mux>,
     connection: Connection,
+    options: Options,
+    /// What other connections to the server have found out.
+    known: Arc<KnownProtocol>,
+    /// While the server is being asked for its protocol; with how long it may say nothing.
+    opening: Option<Option<Duration>>,
+    /// When it must have said something.
+    probed_by: Option<Instant>,
     /// Swapped with the outbox that callers encode into.
     taken: Box<Outbox>,
     /// Kept for their memory.
     arrived: Vec<(u32, Reply, bool)>,
     wakers: Vec<Waker>,
     deadline: Option<Instant>,
-    drain: Duration,
-    drain_bytes: usize,
     connected: bool,
     ended: bool,
 }
@@ -62,38 +74,56 @@ pub struct Driver {
 impl Driver {
     /// The driver of a connection that is yet to be made, and what its callers share. They can submit from now on.
     #[must_use]
-    pub fn new(options: &Options, now: Now) -> (Self, Arc<Mux>) {
+    pub fn new(options: &Options, known: &Arc<KnownProtocol>, now: Now) -> (Self, Arc<Mux>) {
         let mut connection = Connection::with_options(options);
-        if options.protocol.is_none() {
-            connection.greet(now);
-        }
-        let mux = Arc::new(Mux::new(options, connection.protocol(), connection.next_ticket()));
+        let (protocol, opening) = match known.opening(options, now.monotonic) {
+            Opening::Speak(protocol) => {
+                connection.set_protocol(protocol);
+                (Some(protocol), None)
+            }
+            Opening::Probe { within } => {
+                connection.probe(now);
+                (None, Some(within))
+            }
+        };
+        let mux = Arc::new(Mux::new(options, protocol));
         let driver = Self {
             mux: Arc::clone(&mux),
             connection,
+            options: options.clone(),
+            known: Arc::clone(known),
+            opening,
+            probed_by: None,
             taken: Box::new(Outbox::with_options(options)),
             arrived: Vec::new(),
             wakers: Vec::new(),
             deadline: None,
-            drain: options.limits.drain,
-            drain_bytes: options.limits.drain_bytes,
             connected: false,
             ended: false,
         };
         (driver, mux)
     }
 
-    /// Waits for `connecting`, then serves the callers until the connection ends: all that a driver's task does.
-    pub async fn run<S: Duplex>(mut self, connecting: impl Future<Output = io::Result<S>>, mut alarm: impl Alarm) {
-        let mut connecting = pin!(connecting);
-        let connected = poll_fn(|cx| match connecting.as_mut().poll(cx) {
-            Poll::Ready(connected) => Poll::Ready(Some(connected)),
-            Poll::Pending => self.poll_connecting(cx, &mut alarm).map(|()| None),
-        });
-        match connected.await {
-            Some(Ok(mut socket)) => poll_fn(|cx| self.poll(cx, &mut socket, &mut alarm)).await,
-            Some(Err(error)) => self.end(&Error::connect(&error)),
-            None => {}
+    /// Connects, then serves the callers until the connection ends: all that a driver's task does. It connects a second
+    /// time if the server takes it amiss to be asked for its protocol.
+    pub async fn run<S: Duplex, C>(mut self, mut connect: impl FnMut() -> C, mut alarm: impl Alarm)
+    where
+        C: Future<Output = io::Result<S>>,
+    {
+        loop {
+            let mut connecting = pin!(connect());
+            let connected = poll_fn(|cx| match connecting.as_mut().poll(cx) {
+                Poll::Ready(connected) => Poll::Ready(Some(connected)),
+                Poll::Pending => self.poll_connecting(cx, &mut alarm).map(|()| None),
+            });
+            match connected.await {
+                Some(Ok(mut socket)) => match poll_fn(|cx| self.poll(cx, &mut socket, &mut alarm)).await {
+                    Next::Over => return,
+                    Next::Connect => {}
+                },
+                Some(Err(error)) => return self.end(&Error::connect(&error)),
+                None => return,
+            }
         }
     }
 
@@ -111,38 +141,75 @@ impl Driver {
                     self.end_at(&aborted(), Blame::Nobody, None);
                     return Poll::Ready(());
                 }
-                More::Nothing | More::Closed | More::Quit => return self.watch(cx, alarm),
+                More::Nothing | More::Closed | More::Quit => return self.watch(cx, alarm).map(drop),
             }
         }
     }
 
-    /// Reads and writes as far as the socket lets it. `Ready` when the connection has ended, and everybody was told.
+    /// Reads and writes as far as the socket lets it. `Ready` when the connection has ended, and everybody was told; or when
+    /// another one is to be made.
     #[inline]
-    pub fn poll(&mut self, cx: &mut Context<'_>, socket: &mut impl Duplex, alarm: &mut impl Alarm) -> Poll<()> {
-        self.connected = true;
+    pub fn poll(&mut self, cx: &mut Context<'_>, socket: &mut impl Duplex, alarm: &mut impl Alarm) -> Poll<Next> {
+        if !self.connected {
+            self.connected = true;
+            self.probed_by = self.opening.flatten().map(|within| later(alarm.now(), within));
+        }
         match self.turn(cx, socket) {
             Poll::Pending => self.watch(cx, alarm),
             Poll::Ready(error) => {
+                let is_lost = matches!(error, Error::Disconnected { .. } | Error::Protocol { .. });
+                if is_lost && self.speaks_classic_instead(alarm.now()) {
+                    return Poll::Ready(Next::Connect);
+                }
                 self.end(&error);
-                Poll::Ready(())
+                Poll::Ready(Next::Over)
             }
         }
     }
 
     /// Tells those whose deadline has passed, and waits for the next deadline.
     #[inline]
-    fn watch(&mut self, cx: &mut Context<'_>, alarm: &mut impl Alarm) -> Poll<()> {
-        while let Some(deadline) = self.deadline {
+    fn watch(&mut self, cx: &mut Context<'_>, alarm: &mut impl Alarm) -> Poll<Next> {
+        while let Some(deadline) = self.deadline.into_iter().chain(self.probed_by).min() {
             match alarm.poll_until(cx, deadline) {
                 Poll::Pending => break,
                 Poll::Ready(now) => {
+                    if self.probed_by.is_some_and(|by| by <= now) && self.speaks_classic_instead(now) {
+                        return Poll::Ready(Next::Connect);
+                    }
                     if self.expire(now).is_ready() {
-                        return Poll::Ready(());
+                        return Poll::Ready(Next::Over);
                     }
                 }
             }
         }
         Poll::Pending
+    }
+
+    /// The connection was lost, or is silent, before the server has said which protocol it speaks: whether another one is to
+    /// be made on which it is not asked.
+    #[cold]
+    fn speaks_classic_instead(&mut self, now: Instant) -> bool {
+        self.probed_by = None;
+        if self.opening.is_none() || self.ended || !self.known.retries_classic(now) {
+            return false;
+        }
+        self.connection = Connection::with_options(&self.options);
+        self.connected = false;
+        self.open();
+        true
+    }
+
+    /// Lets the callers encode what they ask: the protocol is known.
+    #[cold]
+    fn open(&mut self) {
+        (self.opening, self.probed_by) = (None, None);
+        let mut inner = self.mux.lock();
+        inner.protocol = Some(self.connection.protocol());
+        inner.outbox.ticket = self.connection.next_ticket();
+        let callers = inner.slots.let_encode();
+        drop(inner);
+        callers.into_iter().for_each(Waker::wake);
     }
 
     #[inline]
@@ -194,6 +261,9 @@ impl Driver {
     /// Writes what may go.
     #[inline]
     fn write(&mut self, cx: &mut Context<'_>, socket: &mut impl Duplex) -> Poll<Result<(), Error>> {
+        if self.connection.needs_look() && !self.connection.is_flushed() && socket.has_unread() {
+            return Poll::Ready(Err(self.connection.on_unread()));
+        }
         while !self.connection.is_flushed() {
             let mut slices = [IoSlice::new(&[]); 4];
             let count = self.connection.outgoing(&mut slices);
@@ -220,9 +290,12 @@ impl Driver {
         let more = match inner.phase {
             Phase::Open if taken => More::Taken,
             Phase::Open => More::Nothing,
+            // They were there before the end.
+            phase if phase != Phase::Aborting && !taken && inner.slots.has_unencoded() => More::Nothing,
             phase => More::at_the_end(phase, taken),
         };
         if taken {
+            self.taken.ticket = inner.outbox.ticket;
             std::mem::swap(&mut inner.outbox, &mut self.taken);
         }
         self.deadline = inner.deadline;
@@ -250,16 +323,22 @@ impl Driver {
                 Err(error) => break Some(error),
             }
         };
+        if self.opening.is_some() && failure.is_none() && !self.connection.is_probing() {
+            self.known.proved(self.connection.protocol());
+            self.open();
+        }
         if !self.arrived.is_empty() {
             let mut guard = self.mux.lock();
             let inner = &mut *guard;
-            inner.protocol = self.connection.protocol();
             for (slot, reply, last) in self.arrived.drain(..) {
                 self.wakers.extend(inner.slots.deliver(slot, reply, last));
             }
         }
         let answered = self.wakers.len();
         self.wakers.drain(..).for_each(Waker::wake);
+        if self.connection.is_leaving() {
+            self.mux.close();
+        }
         match failure {
             None => Ok(answered),
             Some(error) => Err(error),
@@ -272,7 +351,7 @@ impl Driver {
     #[cold]
     fn expire(&mut self, now: Instant) -> Poll<()> {
         self.take_over(None);
-        let mut dead = self.connected && self.connection.draining() > self.drain_bytes;
+        let mut dead = self.connected && self.connection.draining() > self.options.limits.drain_bytes;
         let mut silent = false;
         let mut due = Vec::new();
         let mut guard = self.mux.lock();
@@ -280,7 +359,7 @@ impl Driver {
         for (at, slot) in inner.slots.pending().filter(|(_, slot)| slot.deadline <= now) {
             silent |= self.connected && self.connection.is_silent_since(slot.ticket);
             dead |= self.connected && slot.is_overdue();
-            due.push((at, slot.ticket));
+            due.push((at, slot.is_encoded().then_some(slot.ticket)));
         }
         if dead || silent {
             drop(guard);
@@ -291,11 +370,11 @@ impl Driver {
             return Poll::Ready(());
         }
         // Never now: this would be called again and again.
-        let drained_by = later(now, self.drain.max(Duration::from_millis(1)));
+        let drained_by = later(now, self.options.limits.drain.max(Duration::from_millis(1)));
         for (at, ticket) in due {
-            let woken = match self.connection.withdraw(ticket) {
-                true => inner.slots.fail(at, Failure::new(&Error::timeout(), Landed::NotSent, Blame::Nobody)),
-                false => {
+            let woken = match ticket.filter(|ticket| !self.connection.withdraw(*ticket)) {
+                None => inner.slots.fail(at, Failure::new(&Error::timeout(), Landed::NotSent, Blame::Nobody)),
+                Some(ticket) => {
                     self.connection.forget(ticket);
                     // Something has come since: a server that is slow is not down.
                     let failure = Failure::new(&Error::timeout(), Landed::Unknown, Blame::Nobody);
@@ -344,6 +423,24 @@ impl Driver {
             told |= speaks && woken.is_some();
             self.wakers.extend(woken);
         }
+        // One that was lost before the protocol was known may have been the last that another server has answered.
+        let unencoded = if self.connected && now.is_none() && self.opening.is_some() && blame == Blame::Server {
+            Blame::Connection
+        } else {
+            blame
+        };
+        for at in if inner.slots.has_unencoded() { inner.slots.unencoded() } else { Vec::new() } {
+            let failure = match now {
+                Some(now) if inner.slots.is_due(at, now) => {
+                    Failure::new(&KnownProtocol::silence(), Landed::NotSent, blame)
+                }
+                _ => Failure::new(error, Landed::NotSent, unencoded),
+            };
+            let speaks = failure.blame == Blame::Server;
+            let woken = inner.slots.fail(at, failure);
+            told |= speaks && woken.is_some();
+            self.wakers.extend(woken);
+        }
         // That it has closed a connection which nobody used says nothing of a server.
         let is_dead = now.is_some() || matches!(error, Error::Connect { .. });
         inner.unheard = !told && is_dead && blame == Blame::Server;
@@ -360,6 +457,15 @@ impl Drop for Driver {
     fn drop(&mut self) {
         self.end_at(&Error::disconnected("its runtime has shut down"), Blame::Nobody, None);
     }
+}
+
+/// What a driver's task does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// End: the connection is over, and everybody was told.
+    Over,
+    /// Connect once more, and go on with the new socket.
+    Connect,
 }
 
 /// What callers have left for the driver.

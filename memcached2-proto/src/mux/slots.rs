@@ -15,6 +15,8 @@ const KEPT: usize = 4096;
 pub(super) struct Slots {
     slots: Vec<Slot>,
     free: Vec<u32>,
+    /// How many of them have no request yet.
+    unencoded: usize,
 }
 
 #[derive(Debug)]
@@ -33,6 +35,10 @@ pub(super) struct Slot {
 pub(super) enum State {
     /// Nobody's.
     Free,
+    /// A caller waits until the protocol of the connection is known, to encode his request.
+    Waiting,
+    /// The caller is to encode his request.
+    Ready,
     /// A caller waits and the reply is yet to come.
     Open,
     /// The reply is there for the caller.
@@ -44,6 +50,11 @@ pub(super) enum State {
 }
 
 impl Slot {
+    /// Whether there is a request in it.
+    pub(super) fn is_encoded(&self) -> bool {
+        !matches!(self.state, State::Waiting | State::Ready)
+    }
+
     /// Whether its deadline was the last one.
     pub(super) fn is_overdue(&self) -> bool {
         matches!(self.state, State::Late(_) | State::Gone { draining: true })
@@ -54,7 +65,61 @@ impl Slots {
     /// A slot for a request.
     #[inline]
     pub(super) fn open(&mut self, ticket: u64, deadline: Instant) -> u32 {
-        let fresh = Slot { state: State::Open, ticket, deadline, waker: None, replies: Few::None };
+        self.place(Slot { state: State::Open, ticket, deadline, waker: None, replies: Few::None })
+    }
+
+    /// A slot for a request that is yet to be encoded, if it `is_ready` at once. It counts as the first one on the
+    /// connection, which asks for the protocol.
+    #[cold]
+    pub(super) fn open_unencoded(&mut self, deadline: Instant, is_ready: bool) -> u32 {
+        self.unencoded += 1;
+        let state = if is_ready { State::Ready } else { State::Waiting };
+        self.place(Slot { state, ticket: 0, deadline, waker: None, replies: Few::None })
+    }
+
+    /// Whether a caller has a slot without a request.
+    pub(super) fn has_unencoded(&self) -> bool {
+        self.unencoded > 0
+    }
+
+    /// Lets all callers encode that wait for it; their wakers come back.
+    #[cold]
+    pub(super) fn let_encode(&mut self) -> Vec<Waker> {
+        let waiting = self.slots.iter_mut().filter(|slot| matches!(slot.state, State::Waiting));
+        let make_ready = |slot: &mut Slot| {
+            slot.state = State::Ready;
+            slot.waker.take()
+        };
+        waiting.filter_map(make_ready).collect()
+    }
+
+    /// The slots without a request.
+    #[cold]
+    pub(super) fn unencoded(&self) -> Vec<u32> {
+        let is_unencoded = |slot: &Slot| matches!(slot.state, State::Waiting | State::Ready);
+        (0..).zip(&self.slots).filter(|(_, slot)| is_unencoded(slot)).map(|(at, _)| at).collect()
+    }
+
+    /// Whether the caller in a slot is to encode his request.
+    pub(super) fn is_ready(&self, at: u32) -> bool {
+        matches!(self.slots[at as usize].state, State::Ready)
+    }
+
+    /// The request of a slot was encoded, and has this number; or it could not be, and the slot is free.
+    #[cold]
+    pub(super) fn encoded(&mut self, at: u32, ticket: Option<u64>) {
+        self.unencoded -= 1;
+        match ticket {
+            Some(ticket) => {
+                let slot = &mut self.slots[at as usize];
+                (slot.state, slot.ticket) = (State::Open, ticket);
+            }
+            None => self.free(at),
+        }
+    }
+
+    #[inline]
+    fn place(&mut self, fresh: Slot) -> u32 {
         match self.free.pop() {
             Some(slot) => {
                 self.slots[slot as usize] = fresh;
@@ -94,7 +159,7 @@ impl Slots {
                 let State::Late(failure) = std::mem::replace(&mut slot.state, gone) else { return None };
                 Some(Outcome { replies: std::mem::take(&mut slot.replies), end: Err(failure) })
             }
-            State::Open | State::Gone { .. } | State::Free => None,
+            State::Waiting | State::Ready | State::Open | State::Gone { .. } | State::Free => None,
         }
     }
 
@@ -120,6 +185,10 @@ impl Slots {
             }
             State::Late(_) => {
                 slot.state = State::Gone { draining: true };
+                None
+            }
+            State::Waiting | State::Ready => {
+                self.encoded(at, None);
                 None
             }
             State::Done(_) => {
@@ -148,7 +217,7 @@ impl Slots {
                 self.drained(at);
                 None
             }
-            State::Late(_) | State::Gone { .. } | State::Free | State::Done(_) => None,
+            _ => None,
         }
     }
 
@@ -166,7 +235,8 @@ impl Slots {
     pub(super) fn fail(&mut self, at: u32, failure: Failure) -> Option<Waker> {
         let slot = self.slots.get_mut(at as usize)?;
         match slot.state {
-            State::Open => {
+            State::Open | State::Waiting | State::Ready => {
+                self.unencoded -= usize::from(!matches!(slot.state, State::Open));
                 slot.state = State::Done(Err(failure));
                 slot.waker.take()
             }
@@ -196,13 +266,13 @@ impl Slots {
                 slot.state = State::Gone { draining: true };
                 None
             }
-            State::Late(_) | State::Free | State::Done(_) => None,
+            _ => None,
         }
     }
 
     /// The slots whose reply is yet to come, with their numbers.
     pub(super) fn pending(&self) -> impl Iterator<Item = (u32, &Slot)> {
-        let is_pending = |state: &State| matches!(state, State::Open | State::Late(_) | State::Gone { .. });
+        let is_pending = |state: &State| !matches!(state, State::Free | State::Done(_));
         (0..).zip(&self.slots).filter(move |(_, slot)| is_pending(&slot.state))
     }
 }

@@ -6,6 +6,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use super::{Driver, Mux, Want};
+use crate::connection::KnownProtocol;
 use crate::error::Error;
 use crate::options::Options;
 use crate::router::{Router, ServerId};
@@ -27,6 +28,7 @@ pub struct Switchboard<R> {
 #[derive(Debug)]
 struct Station<R> {
     connections: Vec<Line<R>>,
+    known: Arc<KnownProtocol>,
     /// Whose turn it is.
     next: usize,
     closed: bool,
@@ -44,7 +46,7 @@ impl<R: Copy + Eq> Switchboard<R> {
     /// No connections yet, to the servers of `router`.
     #[must_use]
     pub fn new(router: Router, options: &Options) -> Self {
-        let station = || Station { connections: Vec::new(), next: 0, closed: false };
+        let station = || Station { connections: Vec::new(), known: Arc::default(), next: 0, closed: false };
         let stations = router.servers().iter().map(|server| (options.towards(server), Mutex::new(station()))).collect();
         Self { router, stations }
     }
@@ -86,7 +88,7 @@ impl<R: Copy + Eq> Switchboard<R> {
             return Err(Error::Closed);
         }
         let server = self.router.server(id).ok_or(Error::NoServers)?;
-        let (driver, mux) = Driver::new(options, now);
+        let (driver, mux) = Driver::new(options, &station.known, now);
         let begun = if let Want::Fresh(moment) = want { moment } else { now.monotonic };
         station.connections.push(Line { runtime, mux: Arc::clone(&mux), begun });
         drop(station);

@@ -87,15 +87,19 @@ fn spread<'k>(
 }
 
 /// Splits keys into runs that fit a line each, with the prefix that is written before every key.
+///
+/// A key that may be `noreply` has a line of its own: memcached's proxy looks for another key where it is one of several.
 fn lines(keys: &[Key<'_>], (length, prefix): (usize, usize)) -> impl Iterator<Item = Range<usize>> {
+    let is_option = |key: &Key<'_>| key.as_bytes().ends_with(b"noreply");
     let mut begun = 0;
     std::iter::from_fn(move || {
         let mut bytes = 0;
         let fitting = keys[begun..].iter().take_while(|key| {
             bytes += prefix + key.as_bytes().len() + 1;
-            bytes <= length
+            bytes <= length && !is_option(key)
         });
-        let line = begun..begun + fitting.count();
+        let count = fitting.count().max(usize::from(keys.get(begun).is_some_and(is_option)));
+        let line = begun..begun + count;
         begun = line.end;
         (!line.is_empty()).then_some(line)
     })

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use super::grammar::{self, Item, Line, unexpected};
-use super::{AskedKeys, Reply, Shape};
+use super::{AskedKeys, Reply, Shape, error_line};
 use crate::data::Data;
 use crate::error::Error;
 use crate::limits::Limits;
@@ -22,11 +22,11 @@ use crate::value::Value;
 /// let mut decoder = Decoder::new(Limits::default());
 /// let mut nothing_asked = AskedKeys::default();
 /// for piece in ["STO", "RED\r\n"] {
-///     assert_eq!(decoder.decode(Shape::Stored, &mut nothing_asked, true)?, None);
+///     assert_eq!(decoder.decode(Shape::Stored, 0, &mut nothing_asked, true)?, None);
 ///     decoder.space()[..piece.len()].copy_from_slice(piece.as_bytes());
 ///     decoder.filled(piece.len());
 /// }
-/// let reply = decoder.decode(Shape::Stored, &mut nothing_asked, true)?;
+/// let reply = decoder.decode(Shape::Stored, 0, &mut nothing_asked, true)?;
 /// assert_eq!(reply, Some((Reply::Stored, true)));
 /// # Ok::<(), memcached2_proto::Error>(())
 /// ```
@@ -43,6 +43,9 @@ pub struct Decoder {
     block: BytesMut,
     /// The statistics of a reply so far, a line each.
     lines: Vec<u8>,
+    /// Of the reply to several keys: whether its classic part has ended, and the error line in it.
+    ended: bool,
+    refused: Option<Arc<str>>,
     limits: Limits,
 }
 
@@ -55,9 +58,13 @@ enum State {
     /// Inside an item whose data goes into a buffer of its own, which has so many bytes of it.
     Large(Item, Vec<u8>, usize),
     /// Inside an item nobody wants, so many bytes before the end of its data.
-    Skip(usize),
+    Skip(Item, usize),
     /// Behind the only item that can come, before its `END`.
     End(Option<(Item, Bytes)>),
+    /// Behind a classic reply, before the answer to its fence.
+    Fence(Option<Reply>),
+    /// Behind the last item of a reply in which there was an error line.
+    Refused,
 }
 
 /// What ends the data of an item.
@@ -94,6 +101,8 @@ impl Decoder {
             state: State::Line,
             block: BytesMut::new(),
             lines: Vec::new(),
+            ended: false,
+            refused: None,
             limits,
         }
     }
@@ -125,7 +134,8 @@ impl Decoder {
     /// Whether no byte waits to be decoded and no reply is half done.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.start == self.end && self.lines.is_empty() && matches!(self.state, State::Line)
+        let is_between = matches!(self.state, State::Line) && !self.ended && self.refused.is_none();
+        self.start == self.end && self.lines.is_empty() && is_between
     }
 
     /// How many bytes are yet to come of a value whose length has been announced.
@@ -133,9 +143,9 @@ impl Decoder {
     pub fn announced(&self) -> usize {
         match &self.state {
             State::Large(item, _, have) => (item.length + DATA_END.len()).saturating_sub(*have),
-            State::Skip(left) => *left,
+            State::Skip(_, left) => *left,
             State::Small(item) => item.length.saturating_sub(self.end - self.start),
-            State::Line | State::End(_) => 0,
+            State::Line | State::End(_) | State::Fence(_) | State::Refused => 0,
         }
     }
 
@@ -148,6 +158,8 @@ impl Decoder {
     /// The next reply of a request whose replies have this `shape`, and whether it is the last one; `None` until
     /// enough bytes are there.
     ///
+    /// `opaque` is the number of the request, which a checked reply repeats; `keys` are those that it may name.
+    ///
     /// Without `keep` the data of values that are not all there is thrown away as it comes: so the reply to a request that
     /// nobody waits for any more passes by.
     ///
@@ -156,7 +168,13 @@ impl Decoder {
     /// [`Error::Protocol`] when the bytes cannot be such a reply, and when a line or a value exceeds the limits.
     /// Nothing behind that point can be understood.
     #[inline]
-    pub fn decode(&mut self, shape: Shape, keys: &mut AskedKeys, keep: bool) -> Result<Option<(Reply, bool)>, Error> {
+    pub fn decode(
+        &mut self,
+        shape: Shape,
+        opaque: u32,
+        keys: &mut AskedKeys,
+        keep: bool,
+    ) -> Result<Option<(Reply, bool)>, Error> {
         loop {
             match &mut self.state {
                 State::Line => {
@@ -164,8 +182,8 @@ impl Decoder {
                     let ahead = match shape {
                         // The beginning of a line was looked at before.
                         _ if self.searched > 0 => None,
-                        Shape::Value | Shape::Values => grammar::value_ahead(there, keys),
-                        Shape::MetaValue => grammar::meta_ahead(there, keys),
+                        Shape::MetaValue => grammar::meta_ahead(there, opaque),
+                        Shape::Value | Shape::Values | Shape::FencedValues => grammar::value_ahead(there, keys),
                         _ => None,
                     };
                     if let Some((item, length)) = ahead {
@@ -180,10 +198,14 @@ impl Decoder {
                     let line = &self.buffer[line];
                     let found = match shape {
                         Shape::Value | Shape::Values => grammar::value(line, keys)?,
-                        Shape::MetaValue => grammar::meta_value(line, keys)?,
-                        Shape::Stored => grammar::stored(line)?,
+                        Shape::FencedValues => grammar::fenced_value(line, keys, opaque)?,
+                        Shape::MetaValue => grammar::meta_value(line, opaque)?,
+                        Shape::MetaStored => grammar::meta_stored(line, opaque)?,
+                        Shape::MetaDeleted => grammar::meta_deleted(line, opaque)?,
+                        Shape::MetaNumber => grammar::meta_number(line, opaque)?,
+                        Shape::Stored | Shape::FencedStored => grammar::stored(line)?,
                         Shape::Deleted => grammar::deleted(line)?,
-                        Shape::Touched => grammar::touched(line)?,
+                        Shape::Touched | Shape::FencedTouched => grammar::touched(line)?,
                         Shape::Ok => grammar::ok(line)?,
                         Shape::Number => grammar::number(line)?,
                         Shape::Version => grammar::version(line)?,
@@ -191,17 +213,11 @@ impl Decoder {
                         Shape::Prefixes => grammar::told(line, b"PREFIX")?,
                         Shape::Items => grammar::told(line, b"ITEM")?,
                         Shape::Reset => grammar::reset(line)?,
-                        Shape::Fence { .. } => grammar::fence(line)?,
+                        Shape::ProbeKey => grammar::probe_key(line, opaque)?,
+                        Shape::ProbeEnd => grammar::probe_end(line)?,
                     };
                     let begun = std::mem::replace(&mut self.start, next);
                     match found {
-                        Line::Reply(Reply::End) if shape == Shape::Value => return Ok(Some((Reply::Miss, true))),
-                        Line::Reply(Reply::End) if shape != Shape::Values => return Ok(Some((self.stats(), true))),
-                        Line::Reply(reply) => {
-                            self.lines.clear();
-                            return Ok(Some((reply, true)));
-                        }
-                        Line::Before(reply) => return Ok(Some((reply, false))),
                         Line::Item(item) => self.begin(item, keep)?,
                         Line::Stat(name) => {
                             self.stat(begun + name..next)?;
@@ -209,7 +225,37 @@ impl Decoder {
                                 return Ok(Some((self.stats(), true)));
                             }
                         }
+                        Line::Reply(reply) => match (shape, reply) {
+                            (Shape::Value, Reply::End) => return Ok(Some((Reply::Miss, true))),
+                            (Shape::FencedStored | Shape::FencedTouched, reply) => {
+                                self.state = State::Fence(Some(reply));
+                            }
+                            (Shape::Values | Shape::FencedValues, reply) => {
+                                if let Some(reply) = self.of_several(shape, reply)? {
+                                    return Ok(Some((reply, true)));
+                                }
+                            }
+                            (_, Reply::End) => return Ok(Some((self.stats(), true))),
+                            (_, reply) => {
+                                self.lines.clear();
+                                return Ok(Some((reply, true)));
+                            }
+                        },
                     }
+                }
+                State::Fence(reply) => {
+                    let reply = reply.take();
+                    let Some((line, next)) = self.line()? else {
+                        self.state = State::Fence(reply);
+                        return Ok(None);
+                    };
+                    grammar::fence(&self.buffer[line], opaque)?;
+                    (self.start, self.state) = (next, State::Line);
+                    return Ok(reply.map(|reply| (reply, true)));
+                }
+                State::Refused => {
+                    self.state = State::Line;
+                    return Ok(Some((self.end_of_several(Reply::End), true)));
                 }
                 State::End(found) => {
                     let found = found.take();
@@ -220,15 +266,52 @@ impl Decoder {
                     self.state = State::Line;
                     return Ok(found.map(|(item, data)| (hit(item, data), true)));
                 }
-                State::Small(_) | State::Large(..) | State::Skip(_) => {
+                State::Small(_) | State::Large(..) | State::Skip(..) => {
                     let Some((item, data)) = self.item(shape)? else { return Ok(None) };
                     match shape {
                         Shape::Value => self.state = State::End(Some((item, data))),
-                        _ => return Ok(Some((hit(item, data), shape == Shape::MetaValue))),
+                        Shape::MetaNumber => return Ok(Some((grammar::counted(&data)?, true))),
+                        Shape::FencedValues if item.is_meta => {
+                            self.has_ended()?;
+                            let last = self.refused.is_none();
+                            (self.ended, self.state) = (false, if last { State::Line } else { State::Refused });
+                            return Ok(Some((hit(item, data), last)));
+                        }
+                        _ => return Ok(Some((hit(item, data), item.is_meta))),
                     }
                 }
             }
         }
+    }
+
+    /// A line of the reply to several keys that is no item; the reply that it completes.
+    fn of_several(&mut self, shape: Shape, reply: Reply) -> Result<Option<Reply>, Error> {
+        let is_fenced = shape == Shape::FencedValues;
+        match reply {
+            Reply::End if is_fenced && !std::mem::replace(&mut self.ended, true) => Ok(None),
+            Reply::End if is_fenced => Err(Error::protocol("got END twice in the reply to one request")),
+            // Whether `END` follows, the fence shows, or the line itself.
+            Reply::Refused(line) if (is_fenced && !self.ended) || (!is_fenced && error_line::is_inline(&line)) => {
+                self.refused = Some(line);
+                Ok(None)
+            }
+            Reply::Miss => self.has_ended().map(|()| Some(self.end_of_several(Reply::End))),
+            reply => Ok(Some(self.end_of_several(reply))),
+        }
+    }
+
+    /// Whether the classic part of the reply to several keys is over, behind which comes the answer to the last key.
+    fn has_ended(&self) -> Result<(), Error> {
+        match self.ended || self.refused.is_some() {
+            true => Ok(()),
+            false => Err(Error::protocol("got no END before the answer to the last key")),
+        }
+    }
+
+    /// The last reply to several keys: the error line that was among them, if there was one.
+    fn end_of_several(&mut self, reply: Reply) -> Reply {
+        self.ended = false;
+        self.refused.take().map_or(reply, Reply::Refused)
     }
 
     /// The next line without its line end, and where what follows it begins.
@@ -287,7 +370,7 @@ impl Decoder {
         let left = rest.len();
         let data = copy(&mut self.block, data, shape);
         self.start = self.end - left;
-        Some((hit(item, data), shape != Shape::Values))
+        Some((hit(item, data), shape == Shape::Value || item.is_meta))
     }
 
     /// Decides where the data of `item` goes.
@@ -299,12 +382,10 @@ impl Decoder {
             let limit = self.limits.value;
             return Err(Error::protocol(format!("a value of {} bytes exceeds the limit of {limit}", item.length)));
         }
-        self.state = if whole <= there {
+        self.state = if whole <= there || item.length < Self::LARGE {
             State::Small(item)
         } else if !keep {
-            State::Skip(item.length)
-        } else if item.length < Self::LARGE {
-            State::Small(item)
+            State::Skip(item, item.length)
         } else {
             let mut data = vec![0; item.length + BEHIND];
             data[..there].copy_from_slice(&self.buffer[self.start..self.end]);
@@ -345,7 +426,8 @@ impl Decoder {
                 self.state = State::Line;
                 Ok(Some((item, data.into())))
             }
-            State::Skip(left) => {
+            State::Skip(item, left) => {
+                let item = *item;
                 let there = (*left).min(self.end - self.start);
                 self.start += there;
                 *left -= there;
@@ -354,9 +436,9 @@ impl Decoder {
                 }
                 self.start += DATA_END.len();
                 self.state = State::Line;
-                Ok(Some((Item { index: 0, flags: 0, cas: None, length: 0 }, Bytes::new())))
+                Ok(Some((item, Bytes::new())))
             }
-            State::Line | State::End(_) => Ok(None),
+            State::Line | State::End(_) | State::Fence(_) | State::Refused => Ok(None),
         }
     }
 
@@ -394,7 +476,7 @@ fn hit(item: Item, data: Bytes) -> Reply {
 #[inline(always)]
 fn copy(block: &mut BytesMut, data: &[u8], shape: Shape) -> Bytes {
     match shape {
-        Shape::Values if data.len() <= Decoder::SHARED_MAX => copy_to_block(block, data),
+        Shape::Values | Shape::FencedValues if data.len() <= Decoder::SHARED_MAX => copy_to_block(block, data),
         _ => Bytes::copy_from_slice(data),
     }
 }

@@ -1,10 +1,11 @@
 //! The words of a single line: parsed strictly, with the offending bytes in the error.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 
-use super::{AskedKeys, Reply};
+use super::{AskedKeys, Reply, error_line};
 use crate::error::Error;
 
 /// What a `VALUE` or `VA` line announces.
@@ -12,10 +13,12 @@ use crate::error::Error;
 pub(super) struct Item {
     /// The place of the key in the request.
     pub(super) index: u32,
-    pub(super) flags: u32,
+    pub(super) flags: u64,
     pub(super) cas: Option<u64>,
     /// The length of the data in bytes.
     pub(super) length: usize,
+    /// Whether it is a meta reply, behind which nothing follows.
+    pub(super) is_meta: bool,
 }
 
 /// What a line turns out to be.
@@ -27,8 +30,6 @@ pub(super) enum Line {
     Item(Item),
     /// One line of many, which begins so many bytes behind the beginning of the line.
     Stat(usize),
-    /// An answer that another one follows.
-    Before(Reply),
 }
 
 /// An answer that does not fit the request.
@@ -103,14 +104,6 @@ pub(super) fn reset(line: &[u8]) -> Result<Line, Error> {
     }
 }
 
-/// What comes up to the answer to the `version` behind a request with `noreply`.
-pub(super) fn fence(line: &[u8]) -> Result<Line, Error> {
-    Ok(match version(line)? {
-        Line::Reply(refused @ Reply::Refused(_)) => Line::Before(refused),
-        answer => answer,
-    })
-}
-
 pub(super) fn number(line: &[u8]) -> Result<Line, Error> {
     if line == b"NOT_FOUND" {
         return Ok(Line::Reply(Reply::NotFound));
@@ -140,21 +133,23 @@ pub(super) fn value_ahead(bytes: &[u8], keys: &mut AskedKeys) -> Option<(Item, u
     let (flags, rest) = digits(rest.strip_prefix(b" ")?)?;
     let (length, rest) = digits(rest.strip_prefix(b" ")?)?;
     let rest = rest.strip_prefix(b"\r\n")?;
-    let (flags, length) = (u32::try_from(flags).ok()?, usize::try_from(length).ok()?);
-    Some((Item { index: keys.take_next(next), flags, cas: None, length }, bytes.len() - rest.len()))
+    let length = usize::try_from(length).ok()?;
+    let index = keys.take_next(next);
+    Some((Item { index, flags, cas: None, length, is_meta: false }, bytes.len() - rest.len()))
 }
 
-/// The most common beginning of a meta reply: `VA` with the key and the flags in the order asked.
+/// The most common beginning of a meta reply: `VA` with the flags in the order asked.
 ///
 /// `None` says nothing, as above.
 #[inline]
-pub(super) fn meta_ahead(bytes: &[u8], keys: &mut AskedKeys) -> Option<(Item, usize)> {
+pub(super) fn meta_ahead(bytes: &[u8], opaque: u32) -> Option<(Item, usize)> {
     let (length, rest) = digits(bytes.strip_prefix(b"VA ")?)?;
-    let (next, rest) = keys.skip_next(rest.strip_prefix(b" k")?)?;
     let (flags, rest) = digits(rest.strip_prefix(b" f")?)?;
+    let (number, rest) = digits(rest.strip_prefix(b" O")?)?;
     let rest = rest.strip_prefix(b"\r\n")?;
-    let (flags, length) = (u32::try_from(flags).ok()?, usize::try_from(length).ok()?);
-    Some((Item { index: keys.take_next(next), flags, cas: None, length }, bytes.len() - rest.len()))
+    let length = usize::try_from(length).ok()?;
+    let item = Item { index: 0, flags, cas: None, length, is_meta: true };
+    (number == u64::from(opaque)).then_some((item, bytes.len() - rest.len()))
 }
 
 /// `VALUE <key> <flags> <bytes>[ <cas>]`, or `END`.
@@ -181,79 +176,179 @@ fn item(text: &[u8], keys: &mut AskedKeys) -> Option<Item> {
         [] => None,
         _ => Some(whole(text.strip_prefix(b" ")?)?),
     };
-    Some(Item { index, flags, cas, length: usize::try_from(length).ok()? })
+    Some(Item { index, flags, cas, length: usize::try_from(length).ok()?, is_meta: false })
 }
+
+/// What a reply with the opaque of another request is told to be instead of.
+const CHECKED: &str = "the reply to this request, with its opaque";
 
 /// `VA <bytes> <flag>*` or `EN <flag>*`; blanks may be doubled or trail (memcached up to 1.6.17).
 #[inline]
-pub(super) fn meta_value(line: &[u8], keys: &mut AskedKeys) -> Result<Line, Error> {
-    const WANTED: &str = "the value of the key that was asked for";
+pub(super) fn meta_value(line: &[u8], opaque: u32) -> Result<Line, Error> {
+    let found = match line {
+        [b'V', b'A', b' ', ..] => announced(line, opaque).map(|(item, _)| Line::Item(item)),
+        [b'E', b'N', words @ ..] => missed(words, opaque).then_some(Line::Reply(Reply::Miss)),
+        _ => return refusal(line, CHECKED),
+    };
+    found.ok_or_else(|| unexpected(line, CHECKED))
+}
+
+/// Any line of the reply to several keys, the last of which an `mg` asks for; `Reply::End` is the end of the classic part,
+/// and `Reply::Miss` the end of all.
+#[inline]
+pub(super) fn fenced_value(line: &[u8], keys: &mut AskedKeys, opaque: u32) -> Result<Line, Error> {
     match line {
-        [b'V', b'A', b' ', words @ ..] => {
-            let item = digits(words).and_then(|(length, words)| {
-                let MetaFlags { index, flags, cas } = meta_flags(words, keys)?;
-                Some(Item { index: index?, flags, cas, length: usize::try_from(length).ok()? })
+        [b'V', b'A', b' ', ..] => {
+            let found = announced(line, opaque).and_then(|(item, flags)| {
+                let index = keys.answer_key(&flags.key()?)?;
+                Some(Line::Item(Item { index, ..item }))
             });
-            item.map(Line::Item).ok_or_else(|| unexpected(line, WANTED))
+            found.ok_or_else(|| unexpected(line, CHECKED))
         }
-        [b'E', b'N', words @ ..] => match meta_flags(words, keys) {
-            Some(_) => Ok(Line::Reply(Reply::Miss)),
-            None => Err(unexpected(line, WANTED)),
-        },
-        _ => refusal(line, WANTED),
+        [b'E', b'N'] | [b'E', b'N', b' ', ..] => meta_value(line, opaque),
+        _ => value(line, keys),
     }
 }
 
-/// The flags of a meta reply that every request for a value asks for, and `c`.
-#[derive(Debug, Default)]
-struct MetaFlags {
-    /// The place of the key, if one was returned.
-    index: Option<u32>,
-    flags: u32,
-    cas: Option<u64>,
+/// Whether the flags of an `EN` are those of the reply to this request: memcached repeats the opaque from 1.6.18 on.
+fn missed(words: &[u8], opaque: u32) -> bool {
+    meta_flags(words).is_some_and(|flags| flags.opaque.is_none_or(|number| number == opaque))
 }
 
-/// Reads the flags of a meta reply; unknown ones are passed over. `None` for what is none, or a key that was not asked.
-fn meta_flags(mut words: &[u8], keys: &mut AskedKeys) -> Option<MetaFlags> {
+/// The item that a `VA` of this request announces, and its flags.
+fn announced(line: &[u8], opaque: u32) -> Option<(Item, MetaFlags<'_>)> {
+    let (length, words) = digits(line.strip_prefix(b"VA ")?)?;
+    let flags = meta_flags(words).filter(|flags| flags.opaque == Some(opaque))?;
+    let length = usize::try_from(length).ok()?;
+    Some((Item { index: 0, flags: flags.flags, cas: flags.cas, length, is_meta: true }, flags))
+}
+
+/// The code of a reply without a value to this request.
+#[inline]
+fn code(line: &[u8], opaque: u32) -> Option<&[u8]> {
+    let (code, words) = line.split_at_checked(2)?;
+    let number = match words.strip_prefix(b" O").and_then(digits) {
+        Some((number, [])) => u32::try_from(number).ok(),
+        _ => meta_flags(words)?.opaque,
+    };
+    (number == Some(opaque)).then_some(code)
+}
+
+#[inline]
+pub(super) fn meta_stored(line: &[u8], opaque: u32) -> Result<Line, Error> {
+    Ok(Line::Reply(match code(line, opaque) {
+        Some(b"HD") => Reply::Stored,
+        Some(b"NS") => Reply::NotStored,
+        Some(b"EX") => Reply::Exists,
+        Some(b"NF") => Reply::NotFound,
+        _ => return refusal(line, CHECKED),
+    }))
+}
+
+pub(super) fn meta_deleted(line: &[u8], opaque: u32) -> Result<Line, Error> {
+    Ok(Line::Reply(match code(line, opaque) {
+        Some(b"HD") => Reply::Deleted,
+        Some(b"NF") => Reply::NotFound,
+        _ => return refusal(line, CHECKED),
+    }))
+}
+
+pub(super) fn meta_number(line: &[u8], opaque: u32) -> Result<Line, Error> {
+    if let (Some((item, _)), true) = (announced(line, opaque), line.starts_with(b"VA ")) {
+        return Ok(Line::Item(item));
+    }
+    match code(line, opaque) {
+        Some(b"NF") => Ok(Line::Reply(Reply::NotFound)),
+        _ => refusal(line, CHECKED),
+    }
+}
+
+/// The number that is the value of a reply to `ma`.
+pub(super) fn counted(value: &[u8]) -> Result<Reply, Error> {
+    whole(value.trim_ascii_end()).map(Reply::Number).ok_or_else(|| unexpected(value, "a number"))
+}
+
+/// The answer to a fence. An error line can be one, if it is about this request alone: the fence goes where the request
+/// went, and behind a proxy that server can be down.
+pub(super) fn fence(line: &[u8], opaque: u32) -> Result<(), Error> {
+    match code(line, opaque) {
+        Some(b"EX" | b"NF") => Ok(()),
+        _ => match refusal(line, CHECKED)? {
+            Line::Reply(Reply::Refused(text)) if error_line::swallows_data(&text) => Ok(()),
+            _ => Err(unexpected(line, CHECKED)),
+        },
+    }
+}
+
+/// The answer to the `md` of a probe: any that a server gives which reads a meta command as one.
+pub(super) fn probe_key(line: &[u8], opaque: u32) -> Result<Line, Error> {
+    match code(line, opaque) {
+        Some(b"NF" | b"EX") => Ok(Line::Reply(Reply::NotFound)),
+        _ => refusal(line, "the answer of a memcached"),
+    }
+}
+
+/// The answer to the `mn` of a probe; memcached 1.5.19 to 1.5.22, which knows a first draft of these commands, says `EN`.
+pub(super) fn probe_end(line: &[u8]) -> Result<Line, Error> {
+    match line {
+        b"MN" => Ok(Line::Reply(Reply::Ok)),
+        b"EN" => Ok(Line::Reply(Reply::Miss)),
+        _ => refusal(line, "the answer of a memcached"),
+    }
+}
+
+/// The flags of a meta reply that requests ask for.
+#[derive(Debug, Default)]
+struct MetaFlags<'l> {
+    key: Option<&'l [u8]>,
+    /// Whether the key is in base64: an item that was stored so says it to whoever asks for it by its plain name, too.
+    is_encoded: bool,
+    flags: u64,
+    cas: Option<u64>,
+    opaque: Option<u32>,
+}
+
+impl MetaFlags<'_> {
+    /// The key that came back.
+    fn key(&self) -> Option<Cow<'_, [u8]>> {
+        match self.key? {
+            key if self.is_encoded => BASE64_STANDARD.decode(key).ok().map(Cow::Owned),
+            key => Some(Cow::Borrowed(key)),
+        }
+    }
+}
+
+/// Reads the flags of a meta reply; unknown ones are passed over. `None` for what is none.
+fn meta_flags(mut words: &[u8]) -> Option<MetaFlags<'_>> {
     let mut found = MetaFlags::default();
-    let mut key = None;
-    let mut is_encoded = false;
     while let [b' ', rest @ ..] = words {
         let (word, rest) = rest.split_at(memchr::memchr(b' ', rest).unwrap_or(rest.len()));
         match word {
-            [b'k', name @ ..] if key.is_none() => key = Some(name),
-            [b'k', ..] => return None,
-            [b'b'] => is_encoded = true,
+            [b'k', ..] if found.key.is_some() => return None,
+            [b'k', name @ ..] => found.key = Some(name),
+            [b'b'] => found.is_encoded = true,
             [b'f', number @ ..] => found.flags = flags(number).filter(|(_, rest)| rest.is_empty())?.0,
             [b'c', number @ ..] => found.cas = Some(whole(number)?),
+            [b'O', ..] if found.opaque.is_some() => return None,
+            [b'O', number @ ..] => found.opaque = Some(u32::try_from(whole(number)?).ok()?),
             _ => {}
         }
         words = rest;
     }
-    if !words.is_empty() {
-        return None;
-    }
-    if let Some(key) = key {
-        // An item that was stored under a base64 key says so to whoever asks for it by its plain name, too.
-        let key = if is_encoded { &BASE64_STANDARD.decode(key).ok()? } else { key };
-        found.index = Some(keys.answer_key(key)?);
-    }
-    Some(found)
+    words.is_empty().then_some(found)
 }
 
-/// Client flags: 32 bits, which servers before 1.4.27 print signed.
+/// Client flags: 32 bits, or 64 where memcached was built with `--enable-large-client-flags`. Servers before 1.4.27 print
+/// 32 bits signed.
 #[inline]
-fn flags(text: &[u8]) -> Option<(u32, &[u8])> {
+fn flags(text: &[u8]) -> Option<(u64, &[u8])> {
     match text {
         [b'-', rest @ ..] => {
             let (number, rest) = digits(rest)?;
             let magnitude = u32::try_from(number).ok().filter(|number| *number <= 1 << 31)?;
-            Some((magnitude.wrapping_neg(), rest))
+            Some((magnitude.wrapping_neg().into(), rest))
         }
-        _ => {
-            let (number, rest) = digits(text)?;
-            Some((u32::try_from(number).ok()?, rest))
-        }
+        _ => digits(text),
     }
 }
 
@@ -310,12 +405,14 @@ mod tests {
     }
 
     #[test]
-    fn flags_have_32_bits_whatever_their_sign() {
+    fn flags_have_32_bits_if_there_is_a_sign_and_else_64() {
         for (text, expected) in [
             ("0", Some(0)),
-            ("4294967295", Some(u32::MAX)),
-            ("4294967296", None),
-            ("-1", Some(u32::MAX)),
+            ("4294967295", Some(u64::from(u32::MAX))),
+            ("4294967296", Some(1 << 32)),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("18446744073709551616", None),
+            ("-1", Some(u64::from(u32::MAX))),
             ("-2147483648", Some(1 << 31)),
             ("-2147483649", None),
             ("-", None),

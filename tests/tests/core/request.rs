@@ -5,8 +5,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use super::words::{counted, dumped, found, grouped, kind, prefixes, report, sizes, version, word};
 use memcached2_proto::{
     Arith, Blame, CacheDump, Call, Command, Connection, Delete, DumpedItem, Error, Expiry, Few, FlushAll, Get, GetMany,
-    Gets, GroupedReport, Landed, NoReply, Now, PrefixCount, Protocol, Reply, Report, Router, SizeReport, Statistic,
-    Stats, StatsDetail, StatsReset, Store, Touch, Value, Verbosity, Version, VersionText,
+    Gets, GroupedReport, Landed, Now, PrefixCount, Protocol, Reply, Report, Router, SizeReport, Statistic, Stats,
+    StatsDetail, StatsReset, Store, Touch, Value, Verbosity, Version, VersionText,
 };
 
 /// A moment, the same in every test.
@@ -25,8 +25,8 @@ fn one_server() -> Router {
 /// A request of a transcript.
 #[derive(Debug, Clone)]
 pub(crate) enum Request {
-    Get(Vec<u8>, Protocol),
-    Gets(Vec<u8>, Protocol, Fetch),
+    Get(Vec<u8>),
+    Gets(Vec<u8>, Fetch),
     GetMany(Vec<Vec<u8>>, Fetch),
     Store {
         verb: Verb,
@@ -46,8 +46,8 @@ pub(crate) enum Request {
     StatsReset,
     StatsDetail(bool),
     CacheDump(CacheDump),
-    /// A request that is not answered, with its fence.
-    NoReply(Box<Self>),
+    /// A request in the meta protocol, or with a fence.
+    Meta(Box<Self>),
     Quit,
 }
 
@@ -58,43 +58,6 @@ pub(crate) enum Topic {
     Grouped(Stats<GroupedReport>),
     Sizes(Stats<SizeReport>),
     Prefixes(Stats<Vec<PrefixCount>>),
-}
-
-/// Does something with the command of a request that has a form without an answer.
-macro_rules! unanswered {
-    ($request:expr, |$command:ident| $body:expr) => {
-        match $request {
-            Request::Store { verb, key, flags, expiry, data } => {
-                let $command = NoReply(verb.of(key, data)?.flags(*flags).expiry(*expiry));
-                $body
-            }
-            Request::Delete(key) => {
-                let $command = NoReply(Delete::new(key)?);
-                $body
-            }
-            Request::Incr(key, by) => {
-                let $command = NoReply(Arith::incr(key, *by)?);
-                $body
-            }
-            Request::Decr(key, by) => {
-                let $command = NoReply(Arith::decr(key, *by)?);
-                $body
-            }
-            Request::Touch(key, expiry) => {
-                let $command = NoReply(Touch::new(key, *expiry)?);
-                $body
-            }
-            Request::FlushAll(when) => {
-                let $command = NoReply(when.map_or_else(FlushAll::now, FlushAll::at));
-                $body
-            }
-            Request::Verbosity(level) => {
-                let $command = NoReply(Verbosity(*level));
-                $body
-            }
-            request => panic!("{request:?} has no form without an answer"),
-        }
-    };
 }
 
 /// What is fetched besides values and flags, and the expiry that is given.
@@ -168,10 +131,11 @@ impl Request {
             let end = bytes.windows(2).position(|pair| pair == b"\r\n").expect("a request line ends with CR LF");
             let (line, rest) = (&bytes[..end], &bytes[end + 2..]);
             bytes = rest;
-            let mut words: Vec<_> = line.split(|byte| *byte == b' ').collect();
-            let is_unanswered = words.len() > 1 && words.last() == Some(&&b"noreply"[..]);
-            if is_unanswered {
-                words.pop();
+            let mut words: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
+            // The opaque is the number of the request.
+            let is_meta = matches!(words[0], b"mg" | b"ms" | b"md" | b"ma");
+            if is_meta {
+                assert_eq!(words.pop(), Some(format!("O{}", requests.len()).as_bytes()), "the opaque of a request");
             }
             let key = |at: usize| words[at].to_vec();
             let keys = |from: usize| words[from..].iter().map(|key| key.to_vec()).collect();
@@ -182,18 +146,31 @@ impl Request {
                 Self::Store { verb, key: key(1), flags: small(words[2]), expiry, data: data.to_vec() }
             };
             let request = match words[..] {
-                [b"get", _] => Self::Get(key(1), Protocol::Classic),
-                [b"gets", _] => Self::Gets(key(1), Protocol::Classic, Fetch::cas()),
-                [b"gat", exptime, _] => Self::Gets(key(2), Protocol::Classic, Fetch::touching(exptime)),
-                [b"gats", exptime, _] => Self::Gets(key(2), Protocol::Classic, Fetch::touching(exptime).and_cas()),
-                [b"mg", _, b"k", b"f", b"v"] => Self::Get(key(1), Protocol::Meta),
-                [b"mg", _, b"k", b"f", b"c", b"v"] => Self::Gets(key(1), Protocol::Meta, Fetch::cas()),
-                [b"mg", _, b"k", b"f", b"v", [b'T', exptime @ ..]] => {
-                    Self::Gets(key(1), Protocol::Meta, Fetch::touching(exptime))
+                [b"get", _] => Self::Get(key(1)),
+                [b"gets", _] => Self::Gets(key(1), Fetch::cas()),
+                [b"gat", exptime, _] => Self::Gets(key(2), Fetch::touching(exptime)),
+                [b"gats", exptime, _] => Self::Gets(key(2), Fetch::touching(exptime).and_cas()),
+                [b"mg", _, b"f", b"v"] => Self::Get(key(1)),
+                [b"mg", _, b"f", b"c", b"v"] => Self::Gets(key(1), Fetch::cas()),
+                [b"mg", _, b"f", b"v", [b'T', exptime @ ..]] => Self::Gets(key(1), Fetch::touching(exptime)),
+                [b"mg", _, b"f", b"c", b"v", [b'T', exptime @ ..]] => {
+                    Self::Gets(key(1), Fetch::touching(exptime).and_cas())
                 }
-                [b"mg", _, b"k", b"f", b"c", b"v", [b'T', exptime @ ..]] => {
-                    Self::Gets(key(1), Protocol::Meta, Fetch::touching(exptime).and_cas())
+                [b"ms", _, length, ref flags @ ..] => {
+                    let (data, rest) = bytes.split_at(number(length) as usize);
+                    bytes = rest.strip_prefix(b"\r\n").expect("a data block ends with CR LF");
+                    let flag = |name| flags.iter().find_map(|flag| flag.strip_prefix(&[name]));
+                    Self::Store {
+                        verb: Verb::Set,
+                        key: key(1),
+                        flags: flag(b'F').map_or(0, small),
+                        expiry: flag(b'T').map_or(Expiry::Never, expiry_of),
+                        data: data.to_vec(),
+                    }
                 }
+                [b"md", _] => Self::Delete(key(1)),
+                [b"ma", _, b"MI", [b'D', by @ ..], b"v"] => Self::Incr(key(1), number(by)),
+                [b"ma", _, b"MD", [b'D', by @ ..], b"v"] => Self::Decr(key(1), number(by)),
                 [b"get", ..] => Self::GetMany(keys(1), Fetch::default()),
                 [b"gets", ..] => Self::GetMany(keys(1), Fetch::cas()),
                 [b"gat", exptime, ..] => Self::GetMany(keys(2), Fetch::touching(exptime)),
@@ -229,27 +206,58 @@ impl Request {
                 [b"quit"] => Self::Quit,
                 _ => panic!("no request that the tests know: {}", line.escape_ascii()),
             };
-            requests.push(match is_unanswered {
-                false => request,
-                true => {
-                    bytes = bytes.strip_prefix(b"version\r\n").expect("a fence follows");
-                    Self::NoReply(Box::new(request))
-                }
-            });
+            let (request, is_fenced) = request.with_fence(&mut bytes, requests.len());
+            requests.push(if is_meta || is_fenced { Self::Meta(Box::new(request)) } else { request });
         }
         requests
     }
 
+    /// The request with what follows it in the bytes, if that is its fence.
+    #[track_caller]
+    fn with_fence(self, bytes: &mut &[u8], number: usize) -> (Self, bool) {
+        let key = match &self {
+            Self::Store { key, .. } | Self::Touch(key, _) => key,
+            Self::Get(_) | Self::Gets(..) | Self::GetMany(..) => return self.with_last_key(bytes, number),
+            _ => return (self, false),
+        };
+        let fence = [b"md ", &key[..], format!(" C18446744073709551615 O{number}\r\n").as_bytes()].concat();
+        match bytes.strip_prefix(&fence[..]) {
+            Some(rest) => {
+                *bytes = rest;
+                (self, true)
+            }
+            None => (self, false),
+        }
+    }
+
+    /// The request for several keys, if an `mg` for the last of them follows.
+    #[track_caller]
+    fn with_last_key(self, bytes: &mut &[u8], number: usize) -> (Self, bool) {
+        let Some(end) = bytes.windows(2).position(|pair| pair == b"\r\n") else { return (self, false) };
+        let words: Vec<&[u8]> = bytes[..end].split(|byte| *byte == b' ').collect();
+        let [b"mg", last, b"k", .., opaque] = words[..] else { return (self, false) };
+        assert_eq!(opaque, format!("O{number}").as_bytes(), "the opaque of a request for several keys");
+        *bytes = &bytes[end + 2..];
+        let (mut keys, fetch) = match self {
+            Self::Get(key) => (vec![key], Fetch::default()),
+            Self::Gets(key, fetch) => (vec![key], fetch),
+            Self::GetMany(keys, fetch) => (keys, fetch),
+            other => panic!("{other:?} asks for no keys"),
+        };
+        keys.push(last.to_vec());
+        (Self::GetMany(keys, fetch), true)
+    }
+
     pub(crate) fn submit(&self, connection: &mut Connection, tag: u32) -> Result<u64, Error> {
+        if let Self::Meta(request) = self {
+            connection.set_protocol(Protocol::Meta);
+            let submitted = request.submit(connection, tag);
+            connection.set_protocol(Protocol::Classic);
+            return submitted;
+        }
         match self {
-            Self::Get(key, protocol) => {
-                connection.set_protocol(*protocol);
-                connection.submit(&Get::new(key)?, now(), tag)
-            }
-            Self::Gets(key, protocol, fetch) => {
-                connection.set_protocol(*protocol);
-                connection.submit(&fetch.one(key)?, now(), tag)
-            }
+            Self::Get(key) => connection.submit(&Get::new(key)?, now(), tag),
+            Self::Gets(key, fetch) => connection.submit(&fetch.one(key)?, now(), tag),
             Self::GetMany(keys, fetch) => {
                 let router = one_server();
                 let mut call = Call::new(fetch.many(keys)?, &router, now());
@@ -274,11 +282,7 @@ impl Request {
             Self::StatsReset => connection.submit(&StatsReset, now(), tag),
             Self::StatsDetail(on) => connection.submit(&StatsDetail(*on), now(), tag),
             Self::CacheDump(dump) => connection.submit(dump, now(), tag),
-            Self::NoReply(request) => {
-                // Only servers that speak meta commands, too, are known to take such stores.
-                connection.set_protocol(Protocol::Meta);
-                unanswered!(&**request, |command| connection.submit(&command, now(), tag))
-            }
+            Self::Meta(_) => panic!("a request is in the meta protocol once"),
             Self::Quit => {
                 connection.quit();
                 Ok(0)
@@ -288,13 +292,16 @@ impl Request {
 
     /// The answer of the typed command, in the words of the `R:` lines.
     pub(crate) fn result(&self, replies: Few<Reply>, end: Result<(), (Error, Landed)>) -> String {
+        if let Self::Meta(request) = self {
+            return request.result(replies, end);
+        }
         if let (Err((error, landed)), false) = (&end, matches!(self, Self::GetMany(..))) {
             return format!("{}, {}", kind(error), word(*landed));
         }
         let end = end.map_err(|(error, _)| error);
         let answer = match self {
-            Self::Get(key, _) => Get::new(key).and_then(|get| get.answer(replies, end)).map(found),
-            Self::Gets(key, _, fetch) => fetch.one(key).and_then(|gets| gets.answer(replies, end)).map(found),
+            Self::Get(key) => Get::new(key).and_then(|get| get.answer(replies, end)).map(found),
+            Self::Gets(key, fetch) => fetch.one(key).and_then(|gets| gets.answer(replies, end)).map(found),
             Self::GetMany(keys, fetch) => return many(keys, *fetch, replies, end),
             Self::Store { verb, key, data, .. } => {
                 verb.of(key, data).and_then(|store| store.answer(replies, end)).map(|()| "stored".to_owned())
@@ -317,8 +324,7 @@ impl Request {
             Self::StatsDetail(on) => StatsDetail(*on).answer(replies, end).map(|()| "ok".to_owned()),
             Self::CacheDump(dump) => dump.answer(replies, end).map(|told| dumped(&told)),
             Self::StatsReset => StatsReset.answer(replies, end).map(|()| "reset".to_owned()),
-            Self::NoReply(request) => unread(request, replies, end).map(|()| "read".to_owned()),
-            Self::Quit => panic!("nobody waits for an answer to quit"),
+            Self::Meta(_) | Self::Quit => panic!("nobody waits for an answer to this"),
         };
         answer.unwrap_or_else(|error| match &error {
             Error::Protocol { landed, .. } => format!("protocol, {}", word(*landed)),
@@ -361,9 +367,4 @@ fn many(keys: &[Vec<u8>], fetch: Fetch, replies: Few<Reply>, end: Result<(), Err
     let results = call.finish().expect("each key has a result of its own");
     let words: Vec<_> = results.into_iter().map(|result| result.map_or_else(|error| kind(&error), found)).collect();
     words.join(" | ")
-}
-
-/// The answer to a request that has none.
-fn unread(request: &Request, replies: Few<Reply>, end: Result<(), Error>) -> Result<(), Error> {
-    unanswered!(request, |command| command.answer(replies, end))
 }

@@ -1,0 +1,131 @@
+//! Which protocol a server speaks, as its connections have found out.
+
+use std::io;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::command::Protocol;
+use crate::error::Error;
+use crate::options::Options;
+use crate::time::later;
+
+/// What the connections to one server have found out of the protocol that it speaks.
+///
+/// A number says nothing: proxies pass on the version of a server behind them, and other servers have versions of their
+/// own. Meta is believed once a meta command was answered as one. Whoever refuses it speaks the classic protocol. So does
+/// whoever closes the connection instead, or says nothing within the time of [`Opening::Probe`], and has never been
+/// heard to speak meta: the next connection is not probed.
+///
+/// A value must not be sent in an `ms` to a server that would read it as commands, and another server may have taken the
+/// place of the one that was there. So each connection is probed, which takes one round trip, unless the last server
+/// there closed it for that within the last minute.
+#[derive(Debug, Default)]
+pub struct KnownProtocol(Mutex<Known>);
+
+#[derive(Debug, Clone, Copy, Default)]
+enum Known {
+    #[default]
+    Nothing,
+    Meta,
+    /// It did not take being asked, and may be asked again from this moment on.
+    ClosesOnProbe(Instant),
+}
+
+/// How a new connection begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opening {
+    /// Requests can be submitted at once, in this protocol.
+    Speak(Protocol),
+    /// The server is [probed](super::Connection::probe) first.
+    Probe {
+        /// If nothing has come for so long, ask [`KnownProtocol::retries_classic`]. `None`: wait for as long as callers do.
+        within: Option<Duration>,
+    },
+}
+
+/// For so long a server that closes a connection which is probed is not probed again.
+const FORGET: Duration = Duration::from_secs(60);
+
+impl KnownProtocol {
+    /// How a new connection to the server begins.
+    #[must_use]
+    pub fn opening(&self, options: &Options, now: Instant) -> Opening {
+        match (options.protocol, *self.lock()) {
+            (Some(protocol), _) => Opening::Speak(protocol),
+            (None, Known::ClosesOnProbe(until)) if now < until => Opening::Speak(Protocol::Classic),
+            (None, Known::Meta) => Opening::Probe { within: None },
+            // As long again is left to connect anew.
+            (None, _) => Opening::Probe { within: Some(options.connect_timeout / 2) },
+        }
+    }
+
+    /// Hears what a probe has shown.
+    pub fn proved(&self, protocol: Protocol) {
+        let mut known = self.lock();
+        *known = match protocol {
+            Protocol::Meta => Known::Meta,
+            Protocol::Classic => Known::Nothing,
+        };
+    }
+
+    /// Hears that a connection was lost, or fell silent, before its probe was answered. `true`: the server may be one that
+    /// cannot be asked, and a new connection is to speak the classic protocol, and not to be probed. Nothing else had been
+    /// written, so nobody notices.
+    #[must_use]
+    pub fn retries_classic(&self, now: Instant) -> bool {
+        let mut known = self.lock();
+        match *known {
+            Known::Nothing => {
+                *known = Known::ClosesOnProbe(later(now, FORGET));
+                true
+            }
+            Known::ClosesOnProbe(until) if until <= now => {
+                *known = Known::ClosesOnProbe(later(now, FORGET));
+                true
+            }
+            // Another connection has found out just now.
+            Known::ClosesOnProbe(_) => true,
+            Known::Meta => {
+                *known = Known::Nothing;
+                false
+            }
+        }
+    }
+
+    /// The error of a connection on which the server has not said within the deadline which protocol it speaks, though it had
+    /// spoken meta before: nothing was sent.
+    #[must_use]
+    pub fn silence() -> Error {
+        let reason = "it has taken the connection, and has not answered in time";
+        Error::connect(&io::Error::new(io::ErrorKind::TimedOut, reason))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "any moment does")]
+    fn a_server_that_closes_on_a_probe_is_spoken_to_in_the_classic_protocol_for_a_minute() {
+        let (known, options, now) = (KnownProtocol::default(), Options::default(), Instant::now());
+        let probe = |within: Option<u64>| Opening::Probe { within: within.map(Duration::from_millis) };
+        assert_eq!(known.opening(&options, now), probe(Some(250)));
+        assert!(known.retries_classic(now));
+        assert_eq!(known.opening(&options, now + FORGET / 2), Opening::Speak(Protocol::Classic));
+        assert_eq!(known.opening(&options, now + FORGET), probe(Some(250)));
+        known.proved(Protocol::Meta);
+        assert_eq!(known.opening(&options, now), probe(None));
+        // A server that has spoken meta is more likely to have gone; the next one is asked with patience for the other case.
+        assert!(!known.retries_classic(now));
+        assert_eq!(known.opening(&options, now), probe(Some(250)));
+        known.proved(Protocol::Classic);
+        assert_eq!(known.opening(&options, now), probe(Some(250)));
+        let options = options.protocol(Protocol::Meta);
+        assert_eq!(known.opening(&options, now), Opening::Speak(Protocol::Meta));
+    }
+}

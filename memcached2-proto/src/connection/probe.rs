@@ -1,0 +1,110 @@
+//! The question whether a server speaks meta.
+
+use super::{Connection, Kind};
+use crate::command::{Command, Protocol};
+use crate::error::Error;
+use crate::few::Few;
+use crate::outbox::Outbox;
+use crate::reply::{Reply, Shape};
+use crate::time::Now;
+
+/// What the answers to a probe have told so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Probe {
+    /// Neither has come.
+    Asked,
+    /// The `md` was answered: as one, or not.
+    Answered(bool),
+}
+
+impl Probe {
+    /// How many requests of the probe are not answered.
+    pub(super) fn unanswered(self) -> usize {
+        match self {
+            Self::Asked => 2,
+            Self::Answered(_) => 1,
+        }
+    }
+}
+
+/// An `md` in the form of memcached 1.6.10 and later, for a key that no client stores, a single zero byte, and with a `cas`
+/// that no item has, so it deletes nothing. Older versions and other servers refuse the flag `b`, or `O`, or the command.
+/// An `mg` would do as well, but count as a miss.
+struct ProbeKey;
+
+/// An `mn`, which shows where the answer to the `md` ends. memcached's proxy answers it itself, also while no server behind
+/// it does.
+struct ProbeEnd;
+
+impl Command for ProbeKey {
+    type Response = ();
+
+    fn encode(&self, _: Protocol, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
+        out.put(b"md AA== b C18446744073709551615");
+        out.put_opaque();
+        out.put(b"\r\n");
+        Ok(Shape::ProbeKey)
+    }
+
+    fn answer(&self, _: Few<Reply>, end: Result<(), Error>) -> Result<(), Error> {
+        end
+    }
+}
+
+impl Command for ProbeEnd {
+    type Response = ();
+
+    fn encode(&self, _: Protocol, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
+        out.put(b"mn\r\n");
+        Ok(Shape::ProbeEnd)
+    }
+
+    fn answer(&self, _: Few<Reply>, end: Result<(), Error>) -> Result<(), Error> {
+        end
+    }
+}
+
+impl Connection {
+    /// Asks the server whether it speaks meta, before anything else. Until the answer has come nothing else is written;
+    /// from then on [`Connection::protocol`] is what the server speaks. The answer is not returned.
+    ///
+    /// A server may close the connection, or say nothing: [`KnownProtocol`](super::KnownProtocol) tells what to do then.
+    pub fn probe(&mut self, now: Now) {
+        if self.waits.is_empty() && self.first == 0 {
+            self.probe = Some(Probe::Asked);
+            // Neither can fail to encode.
+            let _ = self.queue(&ProbeKey, now, 0, Kind::Probe);
+            let _ = self.queue(&ProbeEnd, now, 0, Kind::Probe);
+        }
+    }
+
+    /// Whether the answer to the [probe](Connection::probe) is yet to come.
+    #[must_use]
+    #[inline]
+    pub fn is_probing(&self) -> bool {
+        self.probe.is_some()
+    }
+
+    /// Takes an answer to the probe.
+    #[cold]
+    pub(super) fn on_probe(&mut self, reply: &Reply) -> Result<(), Error> {
+        match (self.probe, reply) {
+            (Some(Probe::Asked), Reply::Refused(line)) if line.starts_with("CLIENT_ERROR unauthenticated") => {
+                return Err(self.fail(Error::refused(line)));
+            }
+            (Some(Probe::Asked), Reply::Refused(line)) => {
+                // Whoever says this has read the command, and asked another server that is down.
+                self.probe = Some(Probe::Answered(line.starts_with("SERVER_ERROR")));
+            }
+            (Some(Probe::Asked), _) => self.probe = Some(Probe::Answered(true)),
+            (Some(Probe::Answered(as_meta)), reply) => {
+                self.probe = None;
+                if as_meta && *reply == Reply::Ok {
+                    self.protocol = Protocol::Meta;
+                }
+            }
+            (None, _) => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,121 @@
+//! What an error line tells of its request, and of the others on the connection.
+//!
+//! The table was read off the sources of memcached 1.4.39, 1.5.22, 1.6.18 and 1.6.45 with its proxy, and off
+//! twemproxy 0.5, and each line that they can be made to say was seen.
+
+/// An error line and what it means. A line that is not in the table means what [`fallback`] says.
+struct ErrorLine {
+    text: &'static str,
+    meaning: u8,
+}
+
+/// Nothing was done of what the request asked for.
+const REFUSED: u8 = 1;
+/// The data block behind the request was read as data, so that what comes next is the reply to the next request.
+const SWALLOWED: u8 = 1 << 1;
+/// The server may have thrown away replies to earlier requests, and says this line in the place of all of them.
+const SEVERAL: u8 = 1 << 2;
+/// In the reply to a `get` of several keys it stands in the place of one key, and `END` follows as ever.
+const INLINE: u8 = 1 << 3;
+/// In the reply to a `get` of several keys it is the whole reply. The replies to what was written before still come,
+/// and then the server closes the connection.
+const CLOSES: u8 = 1 << 4;
+
+const TABLE: [ErrorLine; 17] = [
+    // A `get` that finds no memory for its reply frees all replies that were not sent yet: `process_get_command` of
+    // 1.6.18, `process_get_command_err` of 1.6.45. One with a key that is too long does the same, and says
+    // "CLIENT_ERROR bad command line format"; no request here has such a key.
+    line("SERVER_ERROR out of memory writing get response", REFUSED | SEVERAL),
+    // The buffer for the next request: the reply to the last one may have been overwritten (`try_read_network`).
+    line("SERVER_ERROR out of memory reading request", SEVERAL),
+    // A server with `-Y` says it once for all commands that it has in its buffer (`try_read_command_asciiauth`).
+    line("CLIENT_ERROR unauthenticated", REFUSED | SEVERAL),
+    // One reply each, before anything was changed.
+    line("SERVER_ERROR object too large for cache", REFUSED | SWALLOWED),
+    line("SERVER_ERROR out of memory storing object", REFUSED | SWALLOWED),
+    line("SERVER_ERROR Out of memory during read", REFUSED | SWALLOWED),
+    line("SERVER_ERROR out of memory", REFUSED),
+    line("SERVER_ERROR Out of memory allocating new item", REFUSED),
+    line("SERVER_ERROR Out of memory incrementing value", REFUSED),
+    line("SERVER_ERROR refcount overflow during fetch", REFUSED),
+    // 1.4 and 1.5 send each reply before they read the next request.
+    line("SERVER_ERROR out of memory preparing response", REFUSED),
+    line("SERVER_ERROR out of memory making CAS suffix", REFUSED),
+    // memcached's proxy, about the server behind it, which may have done what was asked.
+    line("SERVER_ERROR backend failure", SWALLOWED | INLINE),
+    // twemproxy likewise: the error number of the system in words (`rsp_make_error`). It reads a request whole before
+    // it sends it on, and closes once a `get` of several keys has failed.
+    line("SERVER_ERROR Connection refused", SWALLOWED | CLOSES),
+    line("SERVER_ERROR Connection timed out", SWALLOWED | CLOSES),
+    line("SERVER_ERROR Connection reset by peer", SWALLOWED | CLOSES),
+    line("SERVER_ERROR Host is down", SWALLOWED | CLOSES),
+];
+
+const fn line(text: &'static str, meaning: u8) -> ErrorLine {
+    ErrorLine { text, meaning }
+}
+
+/// What every other line means: `ERROR` and `CLIENT_ERROR` that the request was not understood, `SERVER_ERROR` nothing
+/// that is sure.
+fn fallback(line: &str) -> u8 {
+    if line.starts_with("SERVER_ERROR") { 0 } else { REFUSED }
+}
+
+#[cold]
+fn means(line: &str, meaning: u8) -> bool {
+    let row = TABLE.iter().find(|row| row.text == line);
+    row.map_or_else(|| fallback(line), |row| row.meaning) & meaning != 0
+}
+
+/// Whether the line proves that nothing was done of what the request asked for.
+pub(crate) fn proves_refusal(line: &str) -> bool {
+    means(line, REFUSED)
+}
+
+/// Whether the data block of the request was certainly not read as commands.
+pub(crate) fn swallows_data(line: &str) -> bool {
+    means(line, SWALLOWED)
+}
+
+/// Whether the line may stand in the place of the replies to several requests.
+pub(crate) fn may_replace_several(line: &str) -> bool {
+    means(line, SEVERAL)
+}
+
+/// Whether the line stands in the place of one key of several, so that more of them and `END` follow.
+pub(crate) fn is_inline(line: &str) -> bool {
+    means(line, INLINE)
+}
+
+/// Whether the server closes the connection behind the replies that are under way.
+pub(crate) fn announces_close(line: &str) -> bool {
+    means(line, CLOSES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_line_that_is_known_means_something_that_is_sure() {
+        for (line, meaning) in [
+            ("ERROR", REFUSED),
+            ("ERROR unknown command", REFUSED),
+            ("CLIENT_ERROR bad data chunk", REFUSED),
+            ("SERVER_ERROR", 0),
+            ("SERVER_ERROR out of memory writing stats", 0),
+            ("SERVER_ERROR timeout", 0),
+        ] {
+            for one in [REFUSED, SWALLOWED, SEVERAL, INLINE, CLOSES] {
+                assert_eq!(means(line, one), meaning & one != 0, "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn each_line_is_in_the_table_once() {
+        for (at, row) in TABLE.iter().enumerate() {
+            assert!(TABLE[at + 1..].iter().all(|other| other.text != row.text), "{}", row.text);
+        }
+    }
+}
