@@ -47,19 +47,27 @@ pub struct Connection {
     /// How many had come when the front wait became the front one: its own reply begins there.
     front_from: u64,
     protocol: Protocol,
-    /// While the server is asked whether it speaks meta.
-    probe: Option<Probe>,
+    mode: Mode,
     /// Whether a reply has ever come.
     served: bool,
     /// Whether the server has ended the stream.
     ended: bool,
     /// Whether the last request is `quit`.
     quitting: bool,
-    /// Whether nothing more is to be written, since the server closes the connection behind the replies under way.
-    leaving: bool,
     failed: Option<Error>,
     /// Whether it was given up in spite of a server that answers: that says nothing against the server.
     given_up: bool,
+}
+
+/// What may be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// Everything.
+    Open,
+    /// The server is asked whether it speaks meta, and nothing else.
+    Probing(Probe),
+    /// Nothing more, since the server closes the connection behind the replies under way.
+    Leaving,
 }
 
 /// A request whose reply has not come.
@@ -111,11 +119,10 @@ impl Connection {
             came: 0,
             front_from: 0,
             protocol: Protocol::Classic,
-            probe: None,
+            mode: Mode::Open,
             served: false,
             ended: false,
             quitting: false,
-            leaving: false,
             failed: None,
             given_up: false,
         }
@@ -211,13 +218,14 @@ impl Connection {
     /// that is written without a pause could wait for ever.
     #[inline]
     pub fn outgoing<'a>(&'a mut self, slices: &mut [IoSlice<'a>]) -> usize {
-        if self.failed.is_some() || self.leaving {
+        if self.failed.is_some() {
             // The rest of a request that was refused half-way could be read as commands.
             return 0;
         }
-        match &self.probe {
-            None => self.sending.grant(&self.waits),
-            Some(probe) => self.sending.grant_until(&self.waits, probe.unanswered()),
+        match self.mode {
+            Mode::Open => self.sending.grant(&self.waits),
+            Mode::Probing(probe) => self.sending.grant_until(&self.waits, probe.unanswered()),
+            Mode::Leaving => return 0,
         }
         self.sending.slices(slices)
     }
@@ -285,7 +293,7 @@ impl Connection {
             return Err(error.clone());
         }
         loop {
-            if self.leaving && self.flown == 0 {
+            if self.mode == Mode::Leaving && self.flown == 0 {
                 return Err(self.give_up(CLOSED_SOON));
             }
             let Some(wait) = self.waits.front() else {
@@ -382,7 +390,7 @@ impl Connection {
     #[must_use]
     #[inline]
     pub fn is_idle(&self) -> bool {
-        let is_open = self.failed.is_none() && !self.ended && !self.leaving;
+        let is_open = self.failed.is_none() && !self.ended && self.mode == Mode::Open;
         self.waits.is_empty() && is_open && self.is_flushed() && self.decoder.is_empty()
     }
 
@@ -398,7 +406,7 @@ impl Connection {
     /// Whether no further request should be submitted: the connection ends once the replies under way have come.
     #[must_use]
     pub fn is_leaving(&self) -> bool {
-        self.leaving
+        self.mode == Mode::Leaving
     }
 
     /// Whether a request is under way, or a reply has to be drained.

@@ -150,7 +150,7 @@ impl Mux {
     }
 
     /// Encodes a request; its slot and its length. That is 0 while the protocol is not known: then the caller is told by
-    /// [`Mux::poll`] to [encode](Mux::encode) it; as he is if `is_behind` says that an earlier request of his is not encoded
+    /// [`Mux::poll_unencoded`] to [encode](Mux::encode) it; as he is if `is_behind` says that an earlier request of his is not encoded
     /// yet, so that they stay in their order.
     #[inline]
     fn queue<C: Command + ?Sized>(
@@ -196,7 +196,8 @@ impl Mux {
     pub(crate) fn encode<C: Command + ?Sized>(&self, slot: u32, command: &C, now: Now) -> Result<Option<u64>, Error> {
         let mut guard = self.lock();
         let inner = &mut *guard;
-        if !inner.slots.is_ready(slot) {
+        // What is encoded once the connection has ended, the driver does not take over any more.
+        if inner.phase == Phase::Ended || !inner.slots.is_ready(slot) {
             return Ok(None);
         }
         let ticket = inner.outbox.ticket;
@@ -212,20 +213,31 @@ impl Mux {
         Ok(Some(request.length))
     }
 
-    /// What is to be done next about a slot: its answer is there, and it is free from then on; or its request can be
-    /// encoded.
+    /// The answer in a slot, which is free from then on.
     #[inline]
-    pub(crate) fn poll(&self, slot: u32, cx: &Context<'_>) -> Poll<Turn> {
+    pub(crate) fn poll(&self, slot: u32, cx: &Context<'_>) -> Poll<Outcome> {
         let mut inner = self.lock();
         match inner.slots.take(slot) {
-            Some(outcome) => Poll::Ready(Turn::Done(outcome)),
-            None if inner.slots.is_ready(slot) => Poll::Ready(Turn::Encode),
+            Some(outcome) => Poll::Ready(outcome),
             None => {
                 let old = inner.slots.park(slot, cx.waker());
                 drop(inner);
                 drop(old);
                 Poll::Pending
             }
+        }
+    }
+
+    /// What the caller in a slot does next that had no request in it at first.
+    #[cold]
+    pub(crate) fn poll_unencoded(&self, slot: u32, cx: &Context<'_>) -> Poll<Turn> {
+        if self.lock().slots.is_ready(slot) {
+            return Poll::Ready(Turn::Encode);
+        }
+        match self.poll(slot, cx) {
+            Poll::Ready(outcome) => Poll::Ready(Turn::Done(outcome)),
+            Poll::Pending if self.lock().slots.is_ready(slot) => Poll::Ready(Turn::Encode),
+            Poll::Pending => Poll::Pending,
         }
     }
 

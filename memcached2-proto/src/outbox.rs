@@ -90,13 +90,14 @@ impl Outbox {
         self.bytes.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
     }
 
-    /// Appends the flag `O` with a blank before it: the opaque of this request, which a meta reply repeats.
+    /// Ends the line of a meta command with the flag `O`: the opaque of this request, which a meta reply repeats.
     ///
     /// It is the number of the request on its connection, so that no reply can be taken for one to another request.
     #[inline]
-    pub fn put_opaque(&mut self) {
+    pub fn end_with_opaque(&mut self) {
         self.bytes.extend_from_slice(b" O");
         self.bytes.extend_from_slice(itoa::Buffer::new().format(opaque(self.ticket)).as_bytes());
+        self.bytes.extend_from_slice(b"\r\n");
     }
 
     /// Appends a fence to a classic request about `key`: a meta command that changes nothing, and whose reply carries
@@ -109,8 +110,7 @@ impl Outbox {
         self.bytes.extend_from_slice(b"md ");
         self.put_key(key);
         self.bytes.extend_from_slice(b" C18446744073709551615");
-        self.put_opaque();
-        self.bytes.extend_from_slice(b"\r\n");
+        self.end_with_opaque();
         self.fence = u32::try_from(self.bytes.len() - begun).unwrap_or(u32::MAX);
     }
 

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use loom::future::block_on;
 use loom::thread::{self, JoinHandle};
-use memcached2_proto::mux::{Alarm, Driver, Mux, NotSubmitted, converse};
+use memcached2_proto::mux::{Alarm, Driver, Mux, Next, NotSubmitted, converse};
 use memcached2_proto::{Call, Error, Get, Landed, Now, Options, Protocol, Router};
 
 use self::stage::{Clock, Never, Server};
@@ -89,12 +89,28 @@ fn later() -> Instant {
 }
 
 fn connect() -> (Driver, Arc<Mux>) {
-    Driver::new(&Options::default().protocol(Protocol::Classic), now())
+    Driver::new(&Options::default().protocol(Protocol::Classic), &Arc::default(), now())
+}
+
+/// A connection whose server is asked for its protocol first.
+fn connect_probing() -> (Driver, Arc<Mux>) {
+    Driver::new(&Options::default(), &Arc::default(), now())
 }
 
 /// Starts the driver's thread.
-fn drive(mut driver: Driver, mut server: Server, mut alarm: impl Alarm + 'static) -> JoinHandle<()> {
-    thread::spawn(move || block_on(poll_fn(|cx| driver.poll(cx, &mut server, &mut alarm))))
+fn drive(driver: Driver, server: Server, alarm: impl Alarm + 'static) -> JoinHandle<()> {
+    drive_over(driver, vec![server], alarm)
+}
+
+/// Starts the driver's thread; each connection is to the next server.
+fn drive_over(mut driver: Driver, servers: Vec<Server>, mut alarm: impl Alarm + 'static) -> JoinHandle<()> {
+    thread::spawn(move || {
+        for mut server in servers {
+            if block_on(poll_fn(|cx| driver.poll(cx, &mut server, &mut alarm))) == Next::Over {
+                return;
+            }
+        }
+    })
 }
 
 /// When a call began that ends by `deadline`.
@@ -115,7 +131,7 @@ fn get_by(mux: &Arc<Mux>, key: &str, deadline: Instant, waker: impl Fn(&Waker) -
     drop(conversation);
     match call.finish() {
         Ok(Some(value)) if value == key => "value",
-        Err(Error::Timeout { .. }) => "timeout",
+        Err(error) if error.is_timeout() => "timeout",
         Err(Error::Disconnected { landed: Landed::NotSent, .. } | Error::Closed) => "not sent",
         Err(Error::Disconnected { landed: Landed::Unknown, .. }) => "lost",
         other => panic!("{other:?} is no answer to {key}"),
@@ -312,6 +328,63 @@ fn the_slot_of_a_caller_who_was_told_of_his_deadline_is_not_free_before_the_answ
     });
     let possible = ["timeout, not sent", "timeout, value", "value, value"];
     assert_eq!(seen, BTreeSet::from(possible.map(str::to_owned)));
+}
+
+#[test]
+fn a_caller_waits_until_the_protocol_is_known() {
+    let seen = outcomes(|| {
+        let (driver, mux) = connect_probing();
+        let driver = drive(driver, Server::slow(), Never);
+        let one = get(&mux, "one", later());
+        mux.close();
+        driver.join().unwrap();
+        one.to_owned()
+    });
+    assert_eq!(seen, BTreeSet::from(["value".to_owned()]));
+}
+
+#[test]
+fn a_caller_who_is_cancelled_before_the_protocol_is_known_keeps_nobody() {
+    let seen = outcomes(|| {
+        let (driver, mux) = connect_probing();
+        let driver = drive(driver, Server::new(), Never);
+        let other = beside(&mux, |mux| get(mux, "other", later()));
+        cancel(&mux, "gone", Waker::noop().clone());
+        let other = other.join().unwrap();
+        mux.close();
+        driver.join().unwrap();
+        other.to_owned()
+    });
+    assert_eq!(seen, BTreeSet::from(["value".to_owned()]));
+}
+
+#[test]
+fn a_server_that_closes_on_the_question_for_its_protocol_costs_nobody_anything() {
+    let seen = outcomes(|| {
+        let (driver, mux) = connect_probing();
+        let driver = drive_over(driver, vec![Server::closing_after(0), Server::new()], Never);
+        let one = get(&mux, "one", later());
+        mux.close();
+        driver.join().unwrap();
+        one.to_owned()
+    });
+    assert_eq!(seen, BTreeSet::from(["value".to_owned()]));
+}
+
+#[test]
+fn a_deadline_may_pass_before_the_protocol_is_known() {
+    let seen = outcomes(|| {
+        let (driver, mux) = connect_probing();
+        let clock = Clock::new(now().monotonic);
+        let driver = drive(driver, Server::slow(), clock.clone());
+        let turner = thread::spawn(move || clock.turn_to(soon()));
+        let hasty = get(&mux, "hasty", soon());
+        turner.join().unwrap();
+        mux.close();
+        driver.join().unwrap();
+        hasty.to_owned()
+    });
+    assert_eq!(seen, BTreeSet::from(["timeout", "value"].map(str::to_owned)));
 }
 
 #[test]

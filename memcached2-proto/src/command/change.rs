@@ -46,8 +46,7 @@ impl Command for Delete<'_> {
         if protocol == Protocol::Meta {
             out.put(b"md ");
             out.put_key(self.key);
-            out.put_opaque();
-            out.put(b"\r\n");
+            out.end_with_opaque();
             return Ok(Shape::MetaDeleted);
         }
         out.put(b"delete ");
@@ -118,8 +117,7 @@ impl Command for Arith<'_> {
             out.put(if self.verb == "decr" { b" MD D" } else { b" MI D" });
             out.put_number(self.by);
             out.put(b" v");
-            out.put_opaque();
-            out.put(b"\r\n");
+            out.end_with_opaque();
             return Ok(Shape::MetaNumber);
         }
         out.put(self.verb.as_bytes());

@@ -70,8 +70,7 @@ impl Command for Get<'_> {
                 out.put(b"mg ");
                 out.put_key(self.key);
                 out.put(b" f v");
-                out.put_opaque();
-                out.put(b"\r\n");
+                out.end_with_opaque();
                 Shape::MetaValue
             }
         })
@@ -203,8 +202,7 @@ impl Fetch {
             out.put(b" T");
             out.put_signed(expiry.exptime(now)?);
         }
-        out.put_opaque();
-        out.put(b"\r\n");
+        out.end_with_opaque();
         Ok(())
     }
 

@@ -175,6 +175,7 @@ impl Store<'_, '_> {
             out.put(b" ");
             out.put_number(cas);
         }
+        out.put(b"\r\n");
         self.put_block(out);
         Ok(())
     }
@@ -193,13 +194,13 @@ impl Store<'_, '_> {
             out.put(b" T");
             out.put_signed(exptime);
         }
-        out.put_opaque();
+        out.end_with_opaque();
         self.put_block(out);
         Ok(())
     }
 
+    #[inline]
     fn put_block(&self, out: &mut Outbox) {
-        out.put(b"\r\n");
         out.put_data(&self.data);
         out.put(b"\r\n");
     }

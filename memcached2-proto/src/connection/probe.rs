@@ -1,6 +1,6 @@
 //! The question whether a server speaks meta.
 
-use super::{Connection, Kind};
+use super::{Connection, Kind, Mode};
 use crate::command::{Command, Protocol};
 use crate::error::Error;
 use crate::few::Few;
@@ -41,8 +41,7 @@ impl Command for ProbeKey {
 
     fn encode(&self, _: Protocol, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
         out.put(b"md AA== b C18446744073709551615");
-        out.put_opaque();
-        out.put(b"\r\n");
+        out.end_with_opaque();
         Ok(Shape::ProbeKey)
     }
 
@@ -71,7 +70,7 @@ impl Connection {
     /// A server may close the connection, or say nothing: [`KnownProtocol`](super::KnownProtocol) tells what to do then.
     pub fn probe(&mut self, now: Now) {
         if self.waits.is_empty() && self.first == 0 {
-            self.probe = Some(Probe::Asked);
+            self.mode = Mode::Probing(Probe::Asked);
             // Neither can fail to encode.
             let _ = self.queue(&ProbeKey, now, 0, Kind::Probe);
             let _ = self.queue(&ProbeEnd, now, 0, Kind::Probe);
@@ -82,29 +81,27 @@ impl Connection {
     #[must_use]
     #[inline]
     pub fn is_probing(&self) -> bool {
-        self.probe.is_some()
+        matches!(self.mode, Mode::Probing(_))
     }
 
     /// Takes an answer to the probe.
     #[cold]
     pub(super) fn on_probe(&mut self, reply: &Reply) -> Result<(), Error> {
-        match (self.probe, reply) {
-            (Some(Probe::Asked), Reply::Refused(line)) if line.starts_with("CLIENT_ERROR unauthenticated") => {
+        let Mode::Probing(probe) = self.mode else { return Ok(()) };
+        self.mode = match (probe, reply) {
+            (Probe::Asked, Reply::Refused(line)) if line.starts_with("CLIENT_ERROR unauthenticated") => {
                 return Err(self.fail(Error::refused(line)));
             }
-            (Some(Probe::Asked), Reply::Refused(line)) => {
-                // Whoever says this has read the command, and asked another server that is down.
-                self.probe = Some(Probe::Answered(line.starts_with("SERVER_ERROR")));
-            }
-            (Some(Probe::Asked), _) => self.probe = Some(Probe::Answered(true)),
-            (Some(Probe::Answered(as_meta)), reply) => {
-                self.probe = None;
+            // Whoever says SERVER_ERROR has read the command, and asked another server that is down.
+            (Probe::Asked, Reply::Refused(line)) => Mode::Probing(Probe::Answered(line.starts_with("SERVER_ERROR"))),
+            (Probe::Asked, _) => Mode::Probing(Probe::Answered(true)),
+            (Probe::Answered(as_meta), reply) => {
                 if as_meta && *reply == Reply::Ok {
                     self.protocol = Protocol::Meta;
                 }
+                Mode::Open
             }
-            (None, _) => {}
-        }
+        };
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{Connection, Kind};
+use super::{Connection, Kind, Mode};
 use crate::error::Error;
 use crate::reply::{Shape, error_line};
 
@@ -30,7 +30,7 @@ impl Connection {
         }
         match after_error_line(line, shape, end <= self.sending.written()) {
             After::InStep => {}
-            After::Closes => self.leaving = true,
+            After::Closes => self.mode = Mode::Leaving,
             // The refusal itself is this request's answer; nothing behind it can be trusted.
             After::OutOfStep => {
                 let _ = self.give_up("given up, since the server may be out of step after an error");

@@ -46,8 +46,8 @@ pub struct Converse<'c, 'r, P, F> {
     parts: &'c mut Parts<'r, P>,
     now: Now,
     connect: F,
-    /// The only part, while it is under way: most calls have one, and need no lanes.
-    only: Option<(Arc<Mux>, u32)>,
+    /// The only part, while it is under way, and whether it is encoded: most calls have one, and need no lanes.
+    only: Option<(Arc<Mux>, u32, bool)>,
     lanes: Vec<Lane>,
     /// Whether it has made room for other tasks.
     gave_way: bool,
@@ -132,7 +132,7 @@ where
             match submit(asked, (self.now, begun), false, &mut self.connect) {
                 Ok((mux, slot, length)) => {
                     asked.sent(length);
-                    self.only = Some((mux, slot));
+                    self.only = Some((mux, slot, length > 0));
                 }
                 Err((error, blame)) => {
                     asked.fail(error, blame);
@@ -140,9 +140,29 @@ where
                 }
             }
         }
-        if let Some((mux, slot)) = &self.only {
-            if go_on(asked, mux, *slot, self.now, cx).is_pending() {
-                return Poll::Pending;
+        if let Some((mux, slot, is_encoded)) = &mut self.only {
+            if !*is_encoded {
+                match mux.poll_unencoded(*slot, cx) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Turn::Done(outcome)) => {
+                        asked.conclude(outcome);
+                        self.only = None;
+                        return Poll::Ready(());
+                    }
+                    Poll::Ready(Turn::Encode) => match mux.encode(*slot, asked.part(), self.now) {
+                        Ok(length) => asked.sent(length.unwrap_or_default()),
+                        Err(error) => {
+                            asked.fail(error, Blame::Nobody);
+                            self.only = None;
+                            return Poll::Ready(());
+                        }
+                    },
+                }
+                *is_encoded = true;
+            }
+            match mux.poll(*slot, cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(outcome) => asked.conclude(outcome),
             }
         }
         self.only = None;
@@ -191,7 +211,12 @@ impl Lane {
             let asked = &mut parts.asked()[*at];
             // One that could not be encoded has no slot any more.
             if asked.is_open() {
-                match mux.poll(*slot, cx) {
+                let is_encoded = self.heard < self.encoded;
+                let turn = match is_encoded {
+                    true => mux.poll(*slot, cx).map(Turn::Done),
+                    false => mux.poll_unencoded(*slot, cx),
+                };
+                match turn {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(Turn::Done(outcome)) => asked.conclude(outcome),
                     Poll::Ready(Turn::Encode) => {
@@ -267,27 +292,6 @@ impl Lane {
     }
 }
 
-/// Goes on with a part that has a slot: `Ready` when it has come to an end.
-#[inline]
-fn go_on<P: Command>(asked: &mut Asked<P>, mux: &Mux, slot: u32, now: Now, cx: &Context<'_>) -> Poll<()> {
-    loop {
-        match mux.poll(slot, cx) {
-            Poll::Pending => return Poll::Pending,
-            Poll::Ready(Turn::Done(outcome)) => {
-                asked.conclude(outcome);
-                return Poll::Ready(());
-            }
-            Poll::Ready(Turn::Encode) => match mux.encode(slot, asked.part(), now) {
-                Ok(length) => asked.sent(length.unwrap_or_default()),
-                Err(error) => {
-                    asked.fail(error, Blame::Nobody);
-                    return Poll::Ready(());
-                }
-            },
-        }
-    }
-}
-
 #[inline]
 fn submit<P: Command>(
     asked: &Asked<P>,
@@ -318,7 +322,7 @@ fn submit<P: Command>(
 
 impl<P, F> Drop for Converse<'_, '_, P, F> {
     fn drop(&mut self) {
-        if let Some((mux, slot)) = &self.only {
+        if let Some((mux, slot, _)) = &self.only {
             mux.forget(*slot);
         }
         for lane in &self.lanes {

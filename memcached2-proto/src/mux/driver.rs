@@ -170,7 +170,7 @@ impl Driver {
     /// Tells those whose deadline has passed, and waits for the next deadline.
     #[inline]
     fn watch(&mut self, cx: &mut Context<'_>, alarm: &mut impl Alarm) -> Poll<Next> {
-        while let Some(deadline) = self.deadline.into_iter().chain(self.probed_by).min() {
+        while let Some(deadline) = self.next_deadline() {
             match alarm.poll_until(cx, deadline) {
                 Poll::Pending => break,
                 Poll::Ready(now) => {
@@ -184,6 +184,14 @@ impl Driver {
             }
         }
         Poll::Pending
+    }
+
+    #[inline]
+    fn next_deadline(&self) -> Option<Instant> {
+        match self.probed_by {
+            None => self.deadline,
+            Some(by) => Some(self.deadline.map_or(by, |deadline| deadline.min(by))),
+        }
     }
 
     /// The connection was lost, or is silent, before the server has said which protocol it speaks: whether another one is to

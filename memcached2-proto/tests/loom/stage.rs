@@ -8,7 +8,7 @@ use std::time::Instant;
 use loom::sync::Mutex;
 use memcached2_proto::mux::{Alarm, Duplex};
 
-/// An honest server in memory: it answers `get KEY` by the key.
+/// An honest server in memory: it answers `get KEY` and `mg KEY` by the key.
 #[derive(Debug, Clone)]
 pub(crate) struct Server {
     heard: Vec<u8>,
@@ -45,11 +45,18 @@ impl Server {
     fn answer(&mut self) {
         while let Some(end) = self.heard.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = self.heard.drain(..=end).collect();
-            let key = std::str::from_utf8(&line).unwrap().strip_prefix("get ").unwrap().trim_end();
-            self.asked.lock().unwrap().push(key.to_owned());
+            let words: Vec<_> = std::str::from_utf8(&line).unwrap().split_whitespace().collect();
+            let answer = match words[..] {
+                ["get", key] => format!("VALUE {key} 0 {}\r\n{key}\r\nEND\r\n", key.len()),
+                ["mg", key, "f", "v", opaque] => format!("VA {} f0 {opaque}\r\n{key}\r\n", key.len()),
+                ["md", "AA==", .., opaque] => format!("NF {opaque}\r\n"),
+                ["mn"] => "MN\r\n".to_owned(),
+                _ => panic!("{words:?} is no request of these models"),
+            };
+            self.asked.lock().unwrap().push(words.get(1).copied().unwrap_or_default().to_owned());
             if self.answers > 0 {
                 self.answers -= 1;
-                self.said.extend(format!("VALUE {key} 0 {}\r\n{key}\r\nEND\r\n", key.len()).bytes());
+                self.said.extend(answer.bytes());
             }
         }
     }
@@ -79,6 +86,10 @@ impl Duplex for Server {
         }
         Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()))
     }
+
+    fn has_unread(&self) -> bool {
+        !self.said.is_empty()
+    }
 }
 
 /// A clock that is moved by hand.
@@ -100,6 +111,10 @@ impl Clock {
 }
 
 impl Alarm for Clock {
+    fn now(&self) -> Instant {
+        self.0.lock().unwrap().0
+    }
+
     fn poll_until(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<Instant> {
         let mut clock = self.0.lock().unwrap();
         if clock.0 >= deadline {
@@ -117,6 +132,10 @@ impl Alarm for Clock {
 pub(crate) struct Never;
 
 impl Alarm for Never {
+    fn now(&self) -> Instant {
+        super::now().monotonic
+    }
+
     fn poll_until(&mut self, _: &mut Context<'_>, _: Instant) -> Poll<Instant> {
         Poll::Pending
     }
