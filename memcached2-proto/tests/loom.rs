@@ -376,7 +376,8 @@ fn a_deadline_may_pass_before_the_protocol_is_known() {
     let seen = outcomes(|| {
         let (driver, mux) = connect_probing();
         let clock = Clock::new(now().monotonic);
-        let driver = drive(driver, Server::slow(), clock.clone());
+        // That it is silent may be taken for an answer, and then it is connected to once more.
+        let driver = drive_over(driver, vec![Server::slow(), Server::slow()], clock.clone());
         let turner = thread::spawn(move || clock.turn_to(soon()));
         let hasty = get(&mux, "hasty", soon());
         turner.join().unwrap();
