@@ -9,7 +9,7 @@ use memcached2_proto::{
     Store, Version,
 };
 
-const SHAPES: [Shape; 22] = [
+const SHAPES: [Shape; 23] = [
     Shape::Stored,
     Shape::Deleted,
     Shape::Number,
@@ -32,6 +32,7 @@ const SHAPES: [Shape; 22] = [
     Shape::MetaNumber,
     Shape::ProbeKey,
     Shape::ProbeEnd,
+    Shape::FencedOk,
 ];
 
 /// Values above this are refused, so that a lying length cannot use up the fuzzer's memory.

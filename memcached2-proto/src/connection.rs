@@ -9,7 +9,7 @@ mod sending;
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
-pub use self::known::{KnownProtocol, Opening};
+pub use self::known::KnownProtocol;
 pub use self::leaving::Abandoned;
 use self::probe::Probe;
 use self::sending::Sending;
@@ -302,7 +302,7 @@ impl Connection {
                     false => Err(self.unasked()),
                 };
             };
-            let (tag, shape, kind, end) = (wait.tag, wait.shape, wait.kind, wait.end);
+            let (tag, shape, kind, end, carried_out) = (wait.tag, wait.shape, wait.kind, wait.end, wait.carried_out);
             if matches!(kind, Kind::Withdrawn | Kind::Quit) {
                 match self.skip(kind) {
                     Ok(true) => continue,
@@ -316,7 +316,7 @@ impl Connection {
                 Ok(Some((reply, last))) => {
                     if let Reply::Refused(line) = &reply {
                         self.on_error_line(line, shape, kind, end)?;
-                    } else if self.flown == 0 {
+                    } else if self.flown == 0 && (last || self.sending.written() < carried_out) {
                         return Err(self.premature());
                     }
                     if last {

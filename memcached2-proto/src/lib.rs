@@ -104,7 +104,7 @@ pub use self::command::{
     Arith, CacheDump, Command, Delete, FlushAll, Get, GetPart, Gets, Keyed, NoReply, Protocol, Stats, StatsDetail,
     StatsReset, Store, Touch, Verbosity, Version, VersionText,
 };
-pub use self::connection::{Abandoned, Connection, KnownProtocol, Opening};
+pub use self::connection::{Abandoned, Connection, KnownProtocol};
 pub use self::data::{Data, ToValue};
 pub use self::error::{CasProblem, Error, Landed};
 pub use self::faces::{Fetched, Forgive};

@@ -43,6 +43,8 @@ pub struct Mux {
     inner: Mutex<Inner>,
     /// How long a call may take that asks the server.
     timeout: Duration,
+    /// When it was made.
+    begun: Instant,
 }
 
 #[derive(Debug)]
@@ -88,6 +90,17 @@ pub(crate) struct Outcome {
     pub(crate) end: Result<(), Failure>,
 }
 
+/// What became of a request that was to be encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Encoded {
+    /// It has so many bytes.
+    Now(u64),
+    /// The protocol is not known yet.
+    NotYet,
+    /// It has come to an end: the answer is there, or is about to be.
+    NoLonger,
+}
+
 /// What a caller does next.
 #[derive(Debug)]
 pub(crate) enum Turn {
@@ -115,7 +128,7 @@ pub enum NotSubmitted {
 
 impl Mux {
     /// What the callers of a connection share that speaks `protocol`, if that is known.
-    pub(crate) fn new(options: &Options, protocol: Option<Protocol>) -> Self {
+    pub(crate) fn new(options: &Options, protocol: Option<Protocol>, begun: Instant) -> Self {
         let inner = Inner {
             outbox: Box::new(Outbox::with_options(options)),
             slots: Slots::default(),
@@ -128,7 +141,7 @@ impl Mux {
             unheard: false,
             mourners: Vec::new(),
         };
-        Self { inner: Mutex::new(inner), timeout: options.timeout }
+        Self { inner: Mutex::new(inner), timeout: options.timeout, begun }
     }
 
     /// A panic while the lock was held cannot have left it half changed: nothing in there calls foreign code but
@@ -186,31 +199,35 @@ impl Mux {
         Ok((slot, length))
     }
 
-    /// Encodes the request of a slot that was given to its caller before the protocol was known; its length. `None` when the
-    /// caller is not to encode it, or no longer.
+    /// Encodes the request of a slot that was given to its caller before the protocol was known.
     ///
     /// # Errors
     ///
     /// What is wrong with the request; the slot is free then.
     #[cold]
-    pub(crate) fn encode<C: Command + ?Sized>(&self, slot: u32, command: &C, now: Now) -> Result<Option<u64>, Error> {
+    pub(crate) fn encode<C: Command + ?Sized>(&self, slot: u32, command: &C, now: Now) -> Result<Encoded, Error> {
         let mut guard = self.lock();
         let inner = &mut *guard;
         // What is encoded once the connection has ended, the driver does not take over any more.
-        if inner.phase == Phase::Ended || !inner.slots.is_ready(slot) {
-            return Ok(None);
+        if inner.phase == Phase::Ended {
+            return Ok(Encoded::NoLonger);
+        }
+        if !inner.slots.is_ready(slot) {
+            return Ok(if inner.slots.is_waiting(slot) { Encoded::NotYet } else { Encoded::NoLonger });
         }
         let ticket = inner.outbox.ticket;
         let encoded = inner.outbox.request(command, inner.protocol.unwrap_or_default(), now, slot);
         inner.slots.encoded(slot, encoded.is_ok().then_some(ticket));
-        let request = encoded?;
-        inner.outbox.requests.push(request);
+        if let Ok(request) = &encoded {
+            inner.outbox.requests.push(*request);
+        }
+        // It may have waited for this one alone to end.
         let driver = inner.driver.take();
         drop(guard);
         if let Some(driver) = driver {
             driver.wake();
         }
-        Ok(Some(request.length))
+        encoded.map(|request| Encoded::Now(request.length))
     }
 
     /// The answer in a slot, which is free from then on.
@@ -248,8 +265,13 @@ impl Mux {
         let inner = &mut *guard;
         let (forgotten, rubbish) = inner.slots.leave(slot);
         inner.forgotten.extend(forgotten);
+        // It may have waited for this caller alone to end.
+        let driver = if inner.phase == Phase::Open { None } else { inner.driver.take() };
         drop(guard);
         drop(rubbish);
+        if let Some(driver) = driver {
+            driver.wake();
+        }
     }
 
     /// Whether nothing can be submitted any more.

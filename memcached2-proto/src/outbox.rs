@@ -109,9 +109,31 @@ impl Outbox {
         let begun = self.bytes.len();
         self.bytes.extend_from_slice(b"md ");
         self.put_key(key);
+        self.end_fence(begun);
+    }
+
+    /// Appends a fence to a classic request about a whole server: as [`Outbox::put_fence`] does, for a key that no client
+    /// stores, a single zero byte.
+    pub fn put_server_fence(&mut self) {
+        let begun = self.bytes.len();
+        self.bytes.extend_from_slice(b"md AA== b");
+        self.end_fence(begun);
+    }
+
+    fn end_fence(&mut self, begun: usize) {
         self.bytes.extend_from_slice(b" C18446744073709551615");
         self.end_with_opaque();
-        self.fence = u32::try_from(self.bytes.len() - begun).unwrap_or(u32::MAX);
+        self.fence_from(begun);
+    }
+
+    /// How many bytes are encoded; for [`Outbox::fence_from`].
+    pub(crate) fn mark(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Says that all from a [mark](Outbox::mark) on is the fence of the request.
+    pub(crate) fn fence_from(&mut self, mark: usize) {
+        self.fence = u32::try_from(self.bytes.len() - mark).unwrap_or(u32::MAX);
     }
 
     /// Appends a key that the reply does not name.

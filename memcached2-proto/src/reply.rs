@@ -95,6 +95,8 @@ pub enum Shape {
     FencedStored,
     /// [`Shape::Touched`] and the answer to a fence.
     FencedTouched,
+    /// [`Shape::Ok`] and the answer to a fence.
+    FencedOk,
     /// [`Shape::Values`] and [`Shape::MetaValue`], with the key: the last of several keys is asked for by an `mg`, whose
     /// opaque proves that all before it belongs to the same request.
     FencedValues,
@@ -127,7 +129,7 @@ impl Shape {
 
     /// Whether the reply ends in one to a fence: then a reply that is complete leaves no doubt about what was before.
     pub(crate) fn is_fenced(self) -> bool {
-        matches!(self, Self::FencedStored | Self::FencedTouched | Self::FencedValues)
+        matches!(self, Self::FencedStored | Self::FencedTouched | Self::FencedOk | Self::FencedValues)
     }
 }
 

@@ -94,7 +94,7 @@ impl Crowd {
             return self.ask(talk);
         }
         match talk.lease.begin_connecting(&mut talk.patience) {
-            Ok(None) => self.ask(talk),
+            Ok(None) => self.connected(talk),
             Ok(connecting) => Some(Talk { connecting, ..talk }),
             Err(error) => self.fail(talk, &error),
         }
@@ -115,9 +115,8 @@ impl Crowd {
         if let Some(mut connecting) = talk.connecting.take() {
             return match connecting.go_on(ready) {
                 Ok(false) => Some(Talk { connecting: Some(connecting), ..talk }),
-                Ok(true) => match talk.lease.connected(connecting, &mut talk.patience) {
-                    Ok(probed_by) if talk.is_probing() => Some(Talk { probed_by, ..talk }),
-                    Ok(_) => self.opened(talk),
+                Ok(true) => match talk.lease.connected(connecting) {
+                    Ok(()) => self.connected(talk),
                     Err(error) => self.fail(talk, &error),
                 },
                 Err(error) => self.fail(talk, &error),
@@ -141,6 +140,17 @@ impl Crowd {
         }
     }
 
+    /// Asks a server, whose connection was made, which protocol it speaks.
+    fn connected<'c, 's, P: Command>(&self, mut talk: Talk<'c, 's, P>) -> Option<Talk<'c, 's, P>> {
+        if !talk.is_probing() {
+            return self.opened(talk);
+        }
+        match talk.lease.probe(&mut talk.patience) {
+            Ok(probed_by) => Some(Talk { probed_by, ..talk }),
+            Err(error) => self.reopen(talk, error),
+        }
+    }
+
     /// Hears which protocol a server speaks.
     fn hear_probe<'c, 's, P: Command>(&self, mut talk: Talk<'c, 's, P>, ready: bool) -> Option<Talk<'c, 's, P>> {
         let heard = match ready {
@@ -154,10 +164,15 @@ impl Crowd {
                 talk.lease.opened();
                 self.opened(talk)
             }
-            Err(error) => match talk.lease.reopens(error) {
-                Ok(()) => self.begin(talk.leg, talk.lease, talk.patience),
-                Err(error) => self.fail(talk, &error),
-            },
+            Err(error) => self.reopen(talk, error),
+        }
+    }
+
+    /// Connects to a server once more that did not say which protocol it speaks, if that is worth it.
+    fn reopen<'c, 's, P: Command>(&self, mut talk: Talk<'c, 's, P>, error: Error) -> Option<Talk<'c, 's, P>> {
+        match talk.lease.reopens(error, &mut talk.patience) {
+            Ok(()) => self.begin(talk.leg, talk.lease, talk.patience),
+            Err(error) => self.fail(talk, &error),
         }
     }
 

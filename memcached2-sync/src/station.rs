@@ -3,9 +3,7 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use memcached2_proto::{
-    Address, Checkout, Command, Connection, Error, KnownProtocol, Leg, Now, Opening, Options, Pool,
-};
+use memcached2_proto::{Address, Checkout, Command, Connection, Error, KnownProtocol, Leg, Now, Options, Pool};
 
 use crate::stream::{Connecting, Patience, Stream};
 
@@ -124,6 +122,8 @@ impl Station {
 pub(crate) struct Link {
     pub(crate) stream: Stream,
     pub(crate) connection: Connection,
+    /// Within which time the server has to say which protocol it speaks, if it is asked and has to.
+    within: Option<Duration>,
 }
 
 impl Link {
@@ -158,8 +158,8 @@ impl Link {
     }
 
     /// Waits until the server has said which protocol it speaks.
-    fn open(&mut self, within: Option<Duration>, patience: &mut Patience) -> Result<(), Error> {
-        let mut own = match within {
+    fn open(&mut self, patience: &mut Patience) -> Result<(), Error> {
+        let mut own = match self.within {
             Some(within) => patience.at_most(within)?,
             None => patience.clone(),
         };
@@ -229,9 +229,10 @@ impl Lease<'_> {
         let begun = Instant::now();
         loop {
             let stream = Stream::connect(&self.station.address, &self.station.options, patience)?;
-            if let Some(within) = self.begin(stream) {
-                if let Err(error) = self.link().open(within, patience) {
-                    self.reopens(error)?;
+            self.begin(stream);
+            if self.link().connection.is_probing() {
+                if let Err(error) = self.link().open(patience) {
+                    self.reopens(error, patience)?;
                     continue;
                 }
                 self.opened();
@@ -241,41 +242,35 @@ impl Lease<'_> {
         }
     }
 
-    /// Begins to open the connection; `None` when that was done at once.
+    /// Begins to open the connection; `None` when it was made at once.
     pub(crate) fn begin_connecting(&mut self, patience: &mut Patience) -> Result<Option<Connecting>, Error> {
-        match Connecting::begin(&self.station.address, &self.station.options, patience)? {
-            Some(connecting) => Ok(Some(connecting)),
-            None => self.connect(patience).map(|()| None),
+        let connecting = Connecting::begin(&self.station.address, &self.station.options, patience)?;
+        if connecting.is_none() {
+            let stream = Stream::connect(&self.station.address, &self.station.options, patience)?;
+            self.begin(stream);
         }
+        Ok(connecting)
     }
 
-    /// Takes the connection that was made, and asks the server for its protocol. Until when it has to say something, if it
-    /// was asked and has to.
-    pub(crate) fn connected(
-        &mut self,
-        connecting: Connecting,
-        patience: &mut Patience,
-    ) -> Result<Option<Instant>, Error> {
+    /// Takes the connection that was made.
+    pub(crate) fn connected(&mut self, connecting: Connecting) -> Result<(), Error> {
         let stream = connecting.finish(&self.station.options)?;
-        let within = self.begin(stream).flatten();
-        self.link().write(patience)?;
-        Ok(within.map(|within| Instant::now() + within))
+        self.begin(stream);
+        Ok(())
     }
 
-    /// Begins the conversation; with how long the server may say nothing, if it is asked for its protocol.
-    fn begin(&mut self, stream: Stream) -> Option<Option<Duration>> {
-        let mut connection = Connection::with_options(&self.station.options);
+    /// Asks the server for its protocol. Until when it has to say something, if it has to.
+    pub(crate) fn probe(&mut self, patience: &mut Patience) -> Result<Option<Instant>, Error> {
+        let link = self.link();
+        link.write(patience)?;
+        Ok(link.within.and_then(|within| Instant::now().checked_add(within)))
+    }
+
+    /// Begins the conversation.
+    fn begin(&mut self, stream: Stream) {
         let now = Now::new(Instant::now(), SystemTime::now);
-        let opening = self.station.known.opening(&self.station.options, now.monotonic);
-        match opening {
-            Opening::Speak(protocol) => connection.set_protocol(protocol),
-            Opening::Probe { .. } => connection.probe(now),
-        }
-        self.link = Some(Box::new(Link { stream, connection }));
-        match opening {
-            Opening::Speak(_) => None,
-            Opening::Probe { within } => Some(within),
-        }
+        let (connection, within) = self.station.known.begin(&self.station.options, now);
+        self.link = Some(Box::new(Link { stream, connection, within }));
     }
 
     /// The server has said which protocol it speaks.
@@ -285,12 +280,12 @@ impl Lease<'_> {
     }
 
     /// The server was asked for its protocol and did not answer: whether to connect once more, without asking it, or the
-    /// error.
-    pub(crate) fn reopens(&mut self, error: Error) -> Result<(), Error> {
+    /// error. That a caller has no more time says nothing.
+    pub(crate) fn reopens(&mut self, error: Error, patience: &mut Patience) -> Result<(), Error> {
         self.link = None;
         match error {
             Error::Timeout { .. } | Error::Disconnected { .. } | Error::Protocol { .. }
-                if self.station.known.retries_classic(Instant::now()) =>
+                if patience.left().is_ok() && self.station.known.retries_classic(Instant::now()) =>
             {
                 Ok(())
             }

@@ -15,6 +15,7 @@ mod health;
 mod many;
 mod noreply;
 mod observer;
+mod protocol;
 mod restart;
 mod scripted;
 mod servers;
@@ -214,6 +215,19 @@ mod run {
                 a_write_is_not_repeated_and_a_read_is_repeated_once,
                 a_read_that_changes_the_expiry_is_not_repeated,
                 a_server_that_is_full_has_taken_nothing,
+            ]
+            protocol: [
+                a_server_that_answers_in_meta_is_asked_in_meta,
+                a_server_that_refuses_meta_is_asked_in_the_classic_protocol,
+                a_server_that_closes_when_it_is_asked_for_its_protocol_is_not_asked_again,
+                a_server_that_is_silent_when_it_is_asked_for_its_protocol_is_asked_in_the_classic_one,
+                a_server_that_wants_credentials_says_so_to_every_caller,
+                a_server_that_is_full_says_so_when_it_is_asked_for_its_protocol,
+                a_value_is_not_sent_in_meta_before_the_server_has_spoken_it,
+                what_arrives_while_nothing_is_asked_is_no_answer_in_the_classic_protocol,
+                a_late_reply_is_not_taken_for_another_one_in_meta,
+                a_key_named_noreply_is_not_fetched_in_the_classic_protocol,
+                flags_of_64_bits_are_read,
             ]
             entry: [
                 a_refresh_finds_out_that_somebody_else_has_stored,

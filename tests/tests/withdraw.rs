@@ -4,10 +4,10 @@
 use std::io::IoSlice;
 use std::time::{Instant, SystemTime};
 
-use memcached2_proto::{Connection, Data, Delete, Get, Limits, Now, Reply, Store};
+use memcached2_proto::{Connection, Data, Delete, Expiry, Get, Landed, Limits, Now, Protocol, Reply, Store, Touch};
 
 /// Requests of all kinds: what they are on the wire, and what answers them.
-fn submit(connection: &mut Connection) -> Vec<(Vec<u8>, &'static str)> {
+fn submit_classic(connection: &mut Connection) -> Vec<(Vec<u8>, &'static str)> {
     let now = Now::new(Instant::now(), SystemTime::now);
     let large = vec![b'x'; Data::SHARED_MIN];
     let shared = Data::from(large.clone());
@@ -26,6 +26,31 @@ fn submit(connection: &mut Connection) -> Vec<(Vec<u8>, &'static str)> {
         (set("d", &large), "STORED\r\n"),
         (b"get e\r\n".to_vec(), "VALUE e 0 1\r\n5\r\nEND\r\n"),
         (b"delete f\r\n".to_vec(), "DELETED\r\n"),
+    ]
+}
+
+/// The same in the meta protocol, where some have a fence.
+fn submit_meta(connection: &mut Connection) -> Vec<(Vec<u8>, &'static str)> {
+    let now = Now::new(Instant::now(), SystemTime::now);
+    let large = vec![b'x'; Data::SHARED_MIN];
+    let shared = Data::from(large.clone());
+    let request = |line: &str, end: &str| [line.as_bytes(), &large, end.as_bytes()].concat();
+    let length = large.len();
+    let taken = "a request";
+    connection.set_protocol(Protocol::Meta);
+    connection.submit(&Get::new("a").expect(taken), now, 0).expect(taken);
+    connection.submit(&Store::add("b", &shared).expect(taken), now, 1).expect(taken);
+    connection.submit(&Touch::new("c", Expiry::Never).expect(taken), now, 2).expect(taken);
+    connection.submit(&Store::set("d", &shared).expect(taken), now, 3).expect(taken);
+    connection.submit(&Store::append("e", "y").expect(taken), now, 4).expect(taken);
+    connection.submit(&Delete::new("f").expect(taken), now, 5).expect(taken);
+    vec![
+        (b"mg a f v O0\r\n".to_vec(), "VA 1 f0 O0\r\n1\r\n"),
+        (request(&format!("add b 0 0 {length}\r\n"), "\r\nmd b C18446744073709551615 O1\r\n"), "STORED\r\nEX O1\r\n"),
+        (b"touch c 0\r\nmd c C18446744073709551615 O2\r\n".to_vec(), "TOUCHED\r\nEX O2\r\n"),
+        (request(&format!("ms d {length} O3\r\n"), "\r\n"), "HD O3\r\n"),
+        (b"append e 0 0 1\r\ny\r\nmd e C18446744073709551615 O4\r\n".to_vec(), "NOT_STORED\r\nNF O4\r\n"),
+        (b"md f O5\r\n".to_vec(), "HD O5\r\n"),
     ]
 }
 
@@ -48,6 +73,12 @@ fn write(connection: &mut Connection, at_most: usize, out: &mut Vec<u8>) {
 
 #[test]
 fn the_other_requests_are_written_and_answered_whichever_are_taken_back() {
+    for submit in [submit_classic, submit_meta] {
+        assert_the_others_are_answered(submit);
+    }
+}
+
+fn assert_the_others_are_answered(submit: fn(&mut Connection) -> Vec<(Vec<u8>, &'static str)>) {
     for which in 0..64u64 {
         for written in [0, 3, 7, 20, 20_000] {
             let mut connection = Connection::new(Limits::default());
@@ -86,6 +117,35 @@ fn the_other_requests_are_written_and_answered_whichever_are_taken_back() {
             assert_eq!(answered, expected.1, "{which:06b} after {written} bytes");
             assert!(connection.is_idle() && !connection.is_busy(), "{which:06b} after {written} bytes");
             assert_eq!(connection.abandon().count(), 0);
+        }
+    }
+}
+
+/// A server carries a request out once it has all of it but the fence, which only shows that it has.
+#[test]
+fn a_request_may_have_landed_as_soon_as_all_of_it_but_its_fence_was_written() {
+    let now = Now::new(Instant::now(), SystemTime::now);
+    let store = Store::append("key", "value").expect("a key");
+    let touch = Touch::new("key", Expiry::Never).expect("a key");
+    for (with_data, carried_out) in [(true, "append key 0 0 5\r\nvalue\r\n"), (false, "touch key 0\r\n")] {
+        for written in 0..=carried_out.len() + "md key C18446744073709551615 O0\r\n".len() {
+            let mut connection = Connection::new(Limits::default());
+            connection.set_protocol(Protocol::Meta);
+            let submitted = match with_data {
+                true => connection.submit(&store, now, 0),
+                false => connection.submit(&touch, now, 0),
+            };
+            submitted.expect("a request");
+            let mut out = Vec::new();
+            write(&mut connection, written, &mut out);
+            assert_eq!((out.len(), connection.withdraw(0)), (written, written == 0));
+            let landed: Vec<_> = connection.abandon().map(|abandoned| abandoned.landed).collect();
+            let expected = match written {
+                0 => vec![],
+                _ if written < carried_out.len() => vec![Landed::NotSent],
+                _ => vec![Landed::Unknown],
+            };
+            assert_eq!(landed, expected, "{written} bytes");
         }
     }
 }

@@ -66,7 +66,7 @@ impl Command for FlushAll {
         "flush_all"
     }
 
-    fn encode(&self, _: Protocol, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
+    fn encode(&self, protocol: Protocol, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
         out.put(b"flush_all");
         if let Some(delay) = self.delay {
             if delay == Expiry::Never {
@@ -77,7 +77,7 @@ impl Command for FlushAll {
             out.put_signed(delay.exptime(now)?.max(0));
         }
         out.put(b"\r\n");
-        Ok(Shape::Ok)
+        Ok(with_fence(protocol, out))
     }
 
     fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<(), Error> {
@@ -96,16 +96,25 @@ impl Command for Verbosity {
         "verbosity"
     }
 
-    fn encode(&self, _: Protocol, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
+    fn encode(&self, protocol: Protocol, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
         out.put(b"verbosity ");
         out.put_number(u64::from(self.0));
         out.put(b"\r\n");
-        Ok(Shape::Ok)
+        Ok(with_fence(protocol, out))
     }
 
     fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<(), Error> {
         ok(replies, end)
     }
+}
+
+/// Ends a request that is answered by `OK`.
+fn with_fence(protocol: Protocol, out: &mut Outbox) -> Shape {
+    if protocol == Protocol::Classic {
+        return Shape::Ok;
+    }
+    out.put_server_fence();
+    Shape::FencedOk
 }
 
 pub(super) fn ok(replies: Few<Reply>, end: Result<(), Error>) -> Result<(), Error> {

@@ -309,10 +309,14 @@ impl Command for GetPart<'_> {
             out.put(b"\r\n");
             return Ok(Shape::Values);
         }
-        out.put(b"\r\nmg ");
+        out.put(b"\r\n");
+        // The keys before the last one get their expiry also without it.
+        let begun = out.mark();
+        out.put(b"mg ");
         out.ask_key(*last);
         out.put(b" k");
         self.fetch.put_flags(now, out)?;
+        out.fence_from(begun);
         Ok(Shape::FencedValues)
     }
 

@@ -4,17 +4,18 @@ use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::Connection;
 use crate::command::Protocol;
 use crate::error::Error;
 use crate::options::Options;
-use crate::time::later;
+use crate::time::{Now, later};
 
 /// What the connections to one server have found out of the protocol that it speaks.
 ///
 /// A number says nothing: proxies pass on the version of a server behind them, and other servers have versions of their
 /// own. Meta is believed once a meta command was answered as one. Whoever refuses it speaks the classic protocol. So does
-/// whoever closes the connection instead, or says nothing within the time of [`Opening::Probe`], and has never been
-/// heard to speak meta: the next connection is not probed.
+/// whoever closes the connection instead, or says nothing for a while, and has never been heard to speak meta: the next
+/// connection is not probed.
 ///
 /// A value must not be sent in an `ms` to a server that would read it as commands, and another server may have taken the
 /// place of the one that was there. So each connection is probed, which takes one round trip, unless the last server
@@ -33,29 +34,42 @@ enum Known {
 
 /// How a new connection begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Opening {
-    /// Requests can be submitted at once, in this protocol.
+enum Opening {
+    /// Requests are said in this protocol.
     Speak(Protocol),
-    /// The server is [probed](super::Connection::probe) first.
-    Probe {
-        /// If nothing has come for so long, ask [`KnownProtocol::retries_classic`]. `None`: wait for as long as callers do.
-        within: Option<Duration>,
-    },
+    /// The server is probed first, and has to say something within this time, if it has to.
+    Probe(Option<Duration>),
 }
 
 /// For so long a server that closes a connection which is probed is not probed again.
 const FORGET: Duration = Duration::from_secs(60);
 
 impl KnownProtocol {
-    /// How a new connection to the server begins.
+    /// Begins a connection to the server: one that is [probed](Connection::probe) first, unless its protocol is known. With
+    /// the time within which the server must have said something then; if it has not, ask
+    /// [`KnownProtocol::retries_classic`]. `None`: wait for as long as callers do.
     #[must_use]
-    pub fn opening(&self, options: &Options, now: Instant) -> Opening {
+    pub fn begin(&self, options: &Options, now: Now) -> (Connection, Option<Duration>) {
+        let mut connection = Connection::with_options(options);
+        match self.opening(options, now.monotonic) {
+            Opening::Speak(protocol) => {
+                connection.set_protocol(protocol);
+                (connection, None)
+            }
+            Opening::Probe(within) => {
+                connection.probe(now);
+                (connection, within)
+            }
+        }
+    }
+
+    fn opening(&self, options: &Options, now: Instant) -> Opening {
         match (options.protocol, *self.lock()) {
             (Some(protocol), _) => Opening::Speak(protocol),
             (None, Known::ClosesOnProbe(until)) if now < until => Opening::Speak(Protocol::Classic),
-            (None, Known::Meta) => Opening::Probe { within: None },
+            (None, Known::Meta) => Opening::Probe(None),
             // As long again is left to connect anew.
-            (None, _) => Opening::Probe { within: Some(options.connect_timeout / 2) },
+            (None, _) => Opening::Probe(Some(options.connect_timeout.min(options.timeout) / 2)),
         }
     }
 
@@ -113,7 +127,7 @@ mod tests {
     #[expect(clippy::disallowed_methods, reason = "any moment does")]
     fn a_server_that_closes_on_a_probe_is_spoken_to_in_the_classic_protocol_for_a_minute() {
         let (known, options, now) = (KnownProtocol::default(), Options::default(), Instant::now());
-        let probe = |within: Option<u64>| Opening::Probe { within: within.map(Duration::from_millis) };
+        let probe = |within: Option<u64>| Opening::Probe(within.map(Duration::from_millis));
         assert_eq!(known.opening(&options, now), probe(Some(250)));
         assert!(known.retries_classic(now));
         assert_eq!(known.opening(&options, now + FORGET / 2), Opening::Speak(Protocol::Classic));

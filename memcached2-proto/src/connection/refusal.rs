@@ -21,14 +21,18 @@ impl Connection {
         if !self.sending.has_begun() {
             return Err(self.premature());
         }
-        if kind == Kind::Probe || shape.is_fenced() {
+        let is_shut_out = error_line::is_said_to_all(line);
+        if kind == Kind::Probe || (shape.is_fenced() && !is_shut_out) {
             // Nothing else was written behind a probe; and what follows a fence is in step.
             return Ok(());
         }
-        if error_line::may_replace_several(line) && self.flown > 1 {
+        let is_alone = self.sending.written() <= end;
+        if error_line::may_replace_several(line) && !is_alone {
             return Err(self.give_up("given up, since an error line may have replaced the replies to several requests"));
         }
-        match after_error_line(line, shape, end <= self.sending.written()) {
+        let is_written = end <= self.sending.written();
+        let after = if is_shut_out { After::OutOfStep } else { after_error_line(line, shape, is_written) };
+        match after {
             After::InStep => {}
             After::Closes => self.mode = Mode::Leaving,
             // The refusal itself is this request's answer; nothing behind it can be trusted.

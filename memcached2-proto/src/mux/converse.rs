@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use super::{Mux, NotSubmitted, Turn};
+use super::{Encoded, Mux, NotSubmitted, Turn};
 use crate::call::{Asked, Blame, Parts};
 use crate::command::Command;
 use crate::error::Error;
@@ -150,7 +150,8 @@ where
                         return Poll::Ready(());
                     }
                     Poll::Ready(Turn::Encode) => match mux.encode(*slot, asked.part(), self.now) {
-                        Ok(length) => asked.sent(length.unwrap_or_default()),
+                        Ok(Encoded::Now(length)) => asked.sent(length),
+                        Ok(Encoded::NotYet | Encoded::NoLonger) => {}
                         Err(error) => {
                             asked.fail(error, Blame::Nobody);
                             self.only = None;
@@ -220,6 +221,7 @@ impl Lane {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(Turn::Done(outcome)) => asked.conclude(outcome),
                     Poll::Ready(Turn::Encode) => {
+                        self.encoded = self.heard;
                         self.encode(parts.asked(), now);
                         continue;
                     }
@@ -245,12 +247,14 @@ impl Lane {
                 return;
             }
             match mux.encode(*slot, asked[*at].part(), now) {
-                Ok(Some(encoded)) => {
+                Ok(Encoded::Now(encoded)) => {
                     asked[*at].sent(encoded);
                     *length = encoded;
                     self.bytes += encoded;
                 }
-                Ok(None) => {}
+                // It is on another connection.
+                Ok(Encoded::NotYet) => return,
+                Ok(Encoded::NoLonger) => {}
                 Err(error) => asked[*at].fail(error, Blame::Nobody),
             }
             self.encoded += 1;
@@ -313,6 +317,11 @@ fn submit<P: Command>(
         match mux.queue(asked.part(), now, now.later(mux.timeout), is_behind) {
             Ok((slot, length)) => return Ok((mux, slot, length)),
             Err(NotSubmitted::Invalid(error)) => return Err((error, Blame::Nobody)),
+            // It was made for this call: so does the server answer now.
+            Err(NotSubmitted::Ended(error @ (Error::Refused { .. } | Error::Connect { .. }))) if mux.begun >= begun => {
+                let blame = Blame::of(&error);
+                return Err((error, blame));
+            }
             Err(NotSubmitted::Ended(error)) => last = error,
         }
     }

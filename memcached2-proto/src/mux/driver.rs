@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::{Failure, Mux, Phase};
 use crate::call::Blame;
-use crate::connection::{Connection, KnownProtocol, Opening};
+use crate::connection::{Connection, KnownProtocol};
 use crate::error::{Error, Landed};
 use crate::options::Options;
 use crate::outbox::Outbox;
@@ -75,18 +75,9 @@ impl Driver {
     /// The driver of a connection that is yet to be made, and what its callers share. They can submit from now on.
     #[must_use]
     pub fn new(options: &Options, known: &Arc<KnownProtocol>, now: Now) -> (Self, Arc<Mux>) {
-        let mut connection = Connection::with_options(options);
-        let (protocol, opening) = match known.opening(options, now.monotonic) {
-            Opening::Speak(protocol) => {
-                connection.set_protocol(protocol);
-                (Some(protocol), None)
-            }
-            Opening::Probe { within } => {
-                connection.probe(now);
-                (None, Some(within))
-            }
-        };
-        let mux = Arc::new(Mux::new(options, protocol));
+        let (connection, within) = known.begin(options, now);
+        let opening = connection.is_probing().then_some(within);
+        let mux = Arc::new(Mux::new(options, opening.is_none().then(|| connection.protocol()), now.monotonic));
         let driver = Self {
             mux: Arc::clone(&mux),
             connection,
@@ -179,6 +170,10 @@ impl Driver {
                     }
                     if self.expire(now).is_ready() {
                         return Poll::Ready(Next::Over);
+                    }
+                    if self.mux.has_ended() {
+                        // There may be nobody left to wait for.
+                        cx.waker().wake_by_ref();
                     }
                 }
             }
@@ -365,7 +360,8 @@ impl Driver {
         let mut guard = self.mux.lock();
         let inner = &mut *guard;
         for (at, slot) in inner.slots.pending().filter(|(_, slot)| slot.deadline <= now) {
-            silent |= self.connected && self.connection.is_silent_since(slot.ticket);
+            let is_asked = slot.is_encoded() || self.opening.is_some();
+            silent |= self.connected && is_asked && self.connection.is_silent_since(slot.ticket);
             dead |= self.connected && slot.is_overdue();
             due.push((at, slot.is_encoded().then_some(slot.ticket)));
         }
@@ -431,12 +427,10 @@ impl Driver {
             told |= speaks && woken.is_some();
             self.wakers.extend(woken);
         }
-        // One that was lost before the protocol was known may have been the last that another server has answered.
-        let unencoded = if self.connected && now.is_none() && self.opening.is_some() && blame == Blame::Server {
-            Blame::Connection
-        } else {
-            blame
-        };
+        // A connection that was there and did not fall silent: another one may do.
+        let is_lost = matches!(error, Error::Disconnected { .. } | Error::Protocol { .. });
+        let is_silent = now.is_some() && blame == Blame::Server;
+        let unencoded = if is_lost && self.connected && !is_silent { Blame::Connection } else { blame };
         for at in if inner.slots.has_unencoded() { inner.slots.unencoded() } else { Vec::new() } {
             let failure = match now {
                 Some(now) if inner.slots.is_due(at, now) => {

@@ -105,6 +105,11 @@ impl Slots {
         matches!(self.slots[at as usize].state, State::Ready)
     }
 
+    /// Whether the caller in a slot waits until he can encode his request.
+    pub(super) fn is_waiting(&self, at: u32) -> bool {
+        matches!(self.slots[at as usize].state, State::Waiting)
+    }
+
     /// The request of a slot was encoded, and has this number; or it could not be, and the slot is free.
     #[cold]
     pub(super) fn encoded(&mut self, at: u32, ticket: Option<u64>) {

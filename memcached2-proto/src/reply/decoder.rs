@@ -206,7 +206,7 @@ impl Decoder {
                         Shape::Stored | Shape::FencedStored => grammar::stored(line)?,
                         Shape::Deleted => grammar::deleted(line)?,
                         Shape::Touched | Shape::FencedTouched => grammar::touched(line)?,
-                        Shape::Ok => grammar::ok(line)?,
+                        Shape::Ok | Shape::FencedOk => grammar::ok(line)?,
                         Shape::Number => grammar::number(line)?,
                         Shape::Version => grammar::version(line)?,
                         Shape::Stats | Shape::Stat => grammar::told(line, b"STAT")?,
@@ -225,9 +225,12 @@ impl Decoder {
                                 return Ok(Some((self.stats(), true)));
                             }
                         }
+                        Line::Reply(Reply::Refused(line)) if shape.is_fenced() && error_line::is_said_to_all(&line) => {
+                            return Ok(Some((Reply::Refused(line), true)));
+                        }
                         Line::Reply(reply) => match (shape, reply) {
                             (Shape::Value, Reply::End) => return Ok(Some((Reply::Miss, true))),
-                            (Shape::FencedStored | Shape::FencedTouched, reply) => {
+                            (Shape::FencedStored | Shape::FencedTouched | Shape::FencedOk, reply) => {
                                 self.state = State::Fence(Some(reply));
                             }
                             (Shape::Values | Shape::FencedValues, reply) => {

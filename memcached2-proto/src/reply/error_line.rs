@@ -20,6 +20,8 @@ const INLINE: u8 = 1 << 3;
 /// In the reply to a `get` of several keys it is the whole reply. The replies to what was written before still come,
 /// and then the server closes the connection.
 const CLOSES: u8 = 1 << 4;
+/// It is the answer to everything, also to a fence.
+const TO_ALL: u8 = 1 << 5;
 
 const TABLE: [ErrorLine; 17] = [
     // A `get` that finds no memory for its reply frees all replies that were not sent yet: `process_get_command` of
@@ -29,7 +31,7 @@ const TABLE: [ErrorLine; 17] = [
     // The buffer for the next request: the reply to the last one may have been overwritten (`try_read_network`).
     line("SERVER_ERROR out of memory reading request", SEVERAL),
     // A server with `-Y` says it once for all commands that it has in its buffer (`try_read_command_asciiauth`).
-    line("CLIENT_ERROR unauthenticated", REFUSED | SEVERAL),
+    line("CLIENT_ERROR unauthenticated", REFUSED | SEVERAL | TO_ALL),
     // One reply each, before anything was changed.
     line("SERVER_ERROR object too large for cache", REFUSED | SWALLOWED),
     line("SERVER_ERROR out of memory storing object", REFUSED | SWALLOWED),
@@ -87,6 +89,11 @@ pub(crate) fn is_inline(line: &str) -> bool {
     means(line, INLINE)
 }
 
+/// Whether the server says it to every request, and once for several, so that no fence is answered.
+pub(crate) fn is_said_to_all(line: &str) -> bool {
+    means(line, TO_ALL)
+}
+
 /// Whether the server closes the connection behind the replies that are under way.
 pub(crate) fn announces_close(line: &str) -> bool {
     means(line, CLOSES)
@@ -106,7 +113,7 @@ mod tests {
             ("SERVER_ERROR out of memory writing stats", 0),
             ("SERVER_ERROR timeout", 0),
         ] {
-            for one in [REFUSED, SWALLOWED, SEVERAL, INLINE, CLOSES] {
+            for one in [REFUSED, SWALLOWED, SEVERAL, INLINE, CLOSES, TO_ALL] {
                 assert_eq!(means(line, one), meaning & one != 0, "{line}");
             }
         }

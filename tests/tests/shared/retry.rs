@@ -1,11 +1,58 @@
 //! A read that is asked again since its connection was dead.
 
-use futures::future::join_all;
-use memcached2_proto::{Options, Protocol};
+use futures::future::{join, join_all, join3};
+use memcached2_proto::{Error, Expiry, Options, Protocol};
 use memcached2_testkit::{Gate, ScriptedServer, Session};
 
 use super::PATIENT;
 use crate::subject::{AsyncClient, block_on};
+
+/// A connection that one caller's error line has ended speaks against nobody: what does no harm twice is asked again, and
+/// the server stays up.
+#[test]
+fn an_error_line_that_ends_a_connection_costs_its_caller_alone() {
+    block_on(|| async {
+        let first = Session::new().expect("set a 0 0 1\r\nx\r\nget b\r\ngets c\r\n").send("SERVER_ERROR busy\r\n");
+        let second = Session::new()
+            .expect("get b\r\ngets c\r\n")
+            .send("VALUE b 0 1\r\ny\r\nEND\r\nEND\r\n")
+            .expect("get d\r\n")
+            .send("END\r\n")
+            .expect("quit\r\n");
+        let server = ScriptedServer::start([first, second]);
+        let options = Options::default().timeout(PATIENT).protocol(Protocol::Classic);
+        let client = AsyncClient::with_options([server.address()], options).expect("the address is right");
+        let (stored, hit, miss) = join3(client.set("a", "x", Expiry::Never), client.get("b"), client.gets("c")).await;
+        assert!(matches!(stored, Err(Error::Refused { .. })), "{stored:?}");
+        assert_eq!(hit.unwrap().expect("a hit"), "y");
+        assert_eq!(miss, Ok(None));
+        assert_eq!(client.get("d").await, Ok(None));
+        assert!(client.close(PATIENT).await);
+        server.finish();
+    });
+}
+
+/// twemproxy closes a connection after such a line; the replies to what it has read still come.
+#[test]
+fn a_connection_that_the_server_is_about_to_close_gives_the_replies_that_are_under_way() {
+    block_on(|| async {
+        let first = Session::new()
+            .expect("get a b\r\nincr c 1\r\n")
+            .send("SERVER_ERROR Connection refused\r\n")
+            .send("7\r\n")
+            .close();
+        let server =
+            ScriptedServer::start([first, Session::new().expect("get d\r\n").send("END\r\n").expect("quit\r\n")]);
+        let options = Options::default().timeout(PATIENT).protocol(Protocol::Classic);
+        let client = AsyncClient::with_options([server.address()], options).expect("the address is right");
+        let (many, counted) = join(client.get_many(&["a", "b"]), client.incr("c", 1)).await;
+        assert!(many.unwrap().into_iter().all(|result| matches!(result, Err(Error::Refused { .. }))));
+        assert_eq!(counted, Ok(Some(7)));
+        assert_eq!(client.get("d").await, Ok(None));
+        assert!(client.close(PATIENT).await);
+        server.finish();
+    });
+}
 
 #[test]
 fn a_read_is_repeated_on_a_connection_begun_since() {
