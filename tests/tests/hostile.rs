@@ -117,6 +117,33 @@ fn an_answer_to_what_was_not_written_ends_the_connection() {
 }
 
 #[test]
+fn the_values_of_several_keys_may_come_before_the_last_key_is_asked_for() {
+    let asked = b"get a\r\nmg b k f v O0\r\n";
+    for written in 7..=asked.len() {
+        let mut talk = Talk::default();
+        talk.submit(asked);
+        talk.write_once(written, &mut Vec::new());
+        talk.read(b"VALUE a 0 1\r\nx\r\nEND\r\n");
+        assert!(talk.failed.is_none(), "after {written} bytes: {:?}", talk.failed);
+        talk.write(usize::MAX);
+        talk.read(b"EN O0\r\n");
+        assert_eq!(talk.finish(), ["hit 0 \"x\" | miss", "in step"]);
+    }
+}
+
+#[test]
+fn several_keys_that_get_an_expiry_may_have_it_before_the_last_one_is_asked_for() {
+    let asked = b"gat 9 a\r\nmg b k f v T9 O0\r\n";
+    for written in 0..asked.len() {
+        let mut talk = Talk::default();
+        talk.submit(asked);
+        talk.write_once(written, &mut Vec::new());
+        let landed = if written < 9 { Landed::NotSent } else { Landed::Unknown };
+        assert!(talk.connection.abandon().all(|abandoned| abandoned.landed == landed), "{written} bytes");
+    }
+}
+
+#[test]
 fn a_refused_block_that_is_half_written_is_written_to_its_end() {
     // C056.
     let value = vec![b'v'; 40 * KIB];

@@ -6,8 +6,11 @@ use std::time::{Instant, SystemTime};
 
 use memcached2_proto::{Connection, Data, Delete, Expiry, Get, Landed, Limits, Now, Protocol, Reply, Store, Touch};
 
+/// The bytes of a request, and its reply.
+type Exchange = (Vec<u8>, &'static str);
+
 /// Requests of all kinds: what they are on the wire, and what answers them.
-fn submit_classic(connection: &mut Connection) -> Vec<(Vec<u8>, &'static str)> {
+fn submit_classic(connection: &mut Connection) -> Vec<Exchange> {
     let now = Now::new(Instant::now(), SystemTime::now);
     let large = vec![b'x'; Data::SHARED_MIN];
     let shared = Data::from(large.clone());
@@ -30,7 +33,7 @@ fn submit_classic(connection: &mut Connection) -> Vec<(Vec<u8>, &'static str)> {
 }
 
 /// The same in the meta protocol, where some have a fence.
-fn submit_meta(connection: &mut Connection) -> Vec<(Vec<u8>, &'static str)> {
+fn submit_meta(connection: &mut Connection) -> Vec<Exchange> {
     let now = Now::new(Instant::now(), SystemTime::now);
     let large = vec![b'x'; Data::SHARED_MIN];
     let shared = Data::from(large.clone());
@@ -78,7 +81,7 @@ fn the_other_requests_are_written_and_answered_whichever_are_taken_back() {
     }
 }
 
-fn assert_the_others_are_answered(submit: fn(&mut Connection) -> Vec<(Vec<u8>, &'static str)>) {
+fn assert_the_others_are_answered(submit: fn(&mut Connection) -> Vec<Exchange>) {
     for which in 0..64u64 {
         for written in [0, 3, 7, 20, 20_000] {
             let mut connection = Connection::new(Limits::default());

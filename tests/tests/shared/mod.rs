@@ -6,6 +6,7 @@ mod crowd;
 mod dropped;
 mod faces;
 mod held;
+mod opening;
 mod retry;
 mod stalled;
 mod tasks;

@@ -1,0 +1,77 @@
+//! Calls that begin before the server has said which protocol it speaks.
+
+use futures::future::join_all;
+use memcached2_proto::{Expiry, Options};
+use memcached2_testkit::{Gate, Memcached, ScriptedServer, Session};
+
+use super::{PATIENT, some_polls};
+use crate::subject::{AsyncClient, block_on, bounded, yield_now};
+
+const PROBE: &str = "md AA== b C18446744073709551615 O0\r\nmn\r\n";
+
+fn client(address: String, connections: usize) -> AsyncClient {
+    let options = Options::default().timeout(PATIENT).connect_timeout(PATIENT).shared_connections(connections);
+    AsyncClient::with_options([address], options).expect("the address is right")
+}
+
+#[test]
+fn a_batch_over_several_connections_waits_until_each_is_open() {
+    block_on(|| async {
+        let server = Memcached::start();
+        let items: Vec<_> = (0..64).map(|at| (format!("key{at}"), at)).collect();
+        for connections in [1, 2, 3, 8] {
+            for _ in 0..8 {
+                let client = client(server.address(), connections);
+                bounded(client.set_many(&items, Expiry::Never)).await.unwrap().all_stored().unwrap();
+            }
+        }
+    });
+}
+
+#[test]
+fn the_stores_of_a_batch_stay_in_their_order_while_the_protocol_is_asked_for() {
+    block_on(|| async {
+        let server = Memcached::start();
+        let items: Vec<_> = (0..2000).map(|at| ("key", at)).collect();
+        for _ in 0..8 {
+            let client = client(server.address(), 1);
+            client.set_many(&items, Expiry::Never).await.unwrap().all_stored().unwrap();
+            assert_eq!(client.get_as::<u32>("key").await, Ok(Some(1999)));
+        }
+    });
+}
+
+#[test]
+fn a_caller_who_goes_before_the_protocol_is_known_keeps_no_connection_open() {
+    block_on(|| async {
+        let asked = Gate::new("the server is asked for its protocol");
+        let server = ScriptedServer::start([Session::new().expect(PROBE).open(&asked).expect_close()]);
+        let client = client(server.address(), 1);
+        let mut calls: Vec<_> = (0..3).map(|_| Box::pin(client.get("a"))).collect();
+        while !asked.is_open() {
+            for call in &mut calls {
+                assert_eq!(some_polls(call, 1).await, None);
+            }
+            yield_now().await;
+        }
+        drop(calls);
+        assert!(bounded(client.close(PATIENT)).await);
+        server.finish();
+    });
+}
+
+#[test]
+fn callers_who_come_while_the_protocol_is_asked_for_share_the_connection() {
+    block_on(|| async {
+        let server = Memcached::with().threads(1).start();
+        let client = client(server.address(), 1);
+        let stored = join_all((0..200).map(|at| {
+            let client = client.clone();
+            async move { client.set(format!("key{at}"), at, Expiry::Never).await }
+        }));
+        assert!(stored.await.into_iter().all(|result| result == Ok(())));
+        let stats = client.stats().await.unwrap().all().unwrap().remove(0);
+        // The one that asks, and the one that the server's start was waited for with.
+        assert!(stats.number("total_connections").is_some_and(|count| count <= 4), "{stats:?}");
+    });
+}
