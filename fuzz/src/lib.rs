@@ -5,8 +5,8 @@ use std::io::IoSlice;
 use std::time::{Instant, SystemTime};
 
 use memcached2_proto::{
-    Arith, AskedKeys, Connection, Decoder, Delete, Error, Get, Limits, NoReply, Now, Protocol, Reply, Shape, Stats,
-    Store, Version,
+    Arith, AskedKeys, Connection, Decoder, Delete, Error, Get, Limits, NoReply, Now, Opaque, Protocol, Reply, Shape,
+    Stats, Store, Version,
 };
 
 const SHAPES: [Shape; 23] = [
@@ -63,7 +63,7 @@ fn decode(mut stream: &[u8], shape: Shape, piece: usize) -> (Vec<(Reply, bool)>,
     let mut replies = Vec::new();
     ask(&mut keys);
     loop {
-        match decoder.decode(shape, 7, &mut keys, true) {
+        match decoder.decode(shape, Opaque::of(7), &mut keys, true) {
             Err(_) => return (replies, true),
             Ok(Some((reply, last))) => {
                 replies.push((reply, last));

@@ -17,8 +17,8 @@ use crate::command::{Command, Protocol};
 use crate::error::{Error, Landed};
 use crate::limits::Limits;
 use crate::options::Options;
-use crate::outbox::{Outbox, Request, opaque};
-use crate::reply::{Decoder, Reply, Shape};
+use crate::outbox::{Outbox, Request};
+use crate::reply::{Decoder, Opaque, Reply, Shape};
 use crate::time::Now;
 
 /// One connection without its socket: requests go in, bytes come out; bytes go in, replies come out.
@@ -309,7 +309,7 @@ impl Connection {
                     end => return end.map(|_| None),
                 }
             }
-            let opaque = opaque(self.first);
+            let opaque = Opaque::of(self.first);
             match self.decoder.decode(shape, opaque, self.sending.keys(), kind != Kind::Forgotten) {
                 Ok(None) => return Ok(None),
                 Err(error) => return Err(self.fail(error)),

@@ -10,7 +10,7 @@ use crate::data::Data;
 use crate::error::{Error, Landed};
 use crate::key::{Key, KeyProblem};
 use crate::options::Options;
-use crate::reply::{AskedKeys, Shape};
+use crate::reply::{AskedKeys, Opaque, Shape};
 use crate::time::Now;
 
 /// Where requests are encoded: reused bytes, with large shared values queued between them.
@@ -95,9 +95,7 @@ impl Outbox {
     /// It is the number of the request on its connection, so that no reply can be taken for one to another request.
     #[inline]
     pub fn end_with_opaque(&mut self) {
-        self.bytes.extend_from_slice(b" O");
-        self.bytes.extend_from_slice(itoa::Buffer::new().format(opaque(self.ticket)).as_bytes());
-        self.bytes.extend_from_slice(b"\r\n");
+        self.bytes.extend_from_slice(Opaque::of(self.ticket).as_line_end());
     }
 
     /// Appends a fence to a classic request about `key`: a meta command that changes nothing, and whose reply carries
@@ -260,12 +258,6 @@ impl Outbox {
             bytes.shrink_to(KEPT);
         }
     }
-}
-
-/// The opaque of the request with this number: a connection would have to repeat a number after 2^32 requests.
-#[inline]
-pub(crate) fn opaque(ticket: u64) -> u32 {
-    ticket as u32
 }
 
 /// How far the outbox was filled before a request. What was encoded since is taken back when it is dropped: an error,

@@ -4,11 +4,13 @@ mod asked;
 mod decoder;
 pub(crate) mod error_line;
 mod grammar;
+mod opaque;
 
 use std::sync::Arc;
 
 pub use self::asked::AskedKeys;
 pub use self::decoder::Decoder;
+pub use self::opaque::Opaque;
 use crate::value::Value;
 
 /// A complete reply, or one of the several parts of a reply: an item of a multi-key `get`.

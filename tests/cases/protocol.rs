@@ -7,7 +7,7 @@ use super::setting::{PATIENT, forgetful, kind, text_client};
 use crate::subject::Client;
 
 /// The question for the protocol.
-const PROBE: &str = "md AA== b C18446744073709551615 O0\r\nmn\r\n";
+const PROBE: &str = "md AA== b C18446744073709551615 O0000\r\nmn\r\n";
 const HIT: &str = "VALUE a 0 3\r\none\r\nEND\r\n";
 
 fn probed(answer: &str) -> Session {
@@ -16,7 +16,7 @@ fn probed(answer: &str) -> Session {
 
 /// A server that speaks meta.
 fn meta() -> Session {
-    probed("NF O0\r\nMN\r\n")
+    probed("NF O0000\r\nMN\r\n")
 }
 
 /// A client that takes nobody for silent on a busy machine.
@@ -29,24 +29,26 @@ fn client_with(server: &ScriptedServer, options: Options) -> Client {
 }
 
 pub(super) fn a_server_that_answers_in_meta_is_asked_in_meta() {
-    for answer in ["NF O0\r\nMN\r\n", "NF  O0\r\nMN\r\n", "EX O0\r\nMN\r\n", "SERVER_ERROR backend failure\r\nMN\r\n"] {
+    for answer in
+        ["NF O0000\r\nMN\r\n", "NF  O0000\r\nMN\r\n", "EX O0000\r\nMN\r\n", "SERVER_ERROR backend failure\r\nMN\r\n"]
+    {
         let session = probed(answer)
-            .expect("ms a 1 T60 O2\r\nx\r\n")
-            .send("HD O2\r\n")
-            .expect("mg a f v O3\r\n")
-            .send("VA 1 f0 O3\r\nx\r\n")
-            .expect("mg a f c v O4\r\n")
-            .send("VA 1 f0 c7 O4\r\nx\r\n")
-            .expect("cas a 0 0 1 7\r\ny\r\nmd a C18446744073709551615 O5\r\n")
-            .send("STORED\r\nEX O5\r\n")
-            .expect("ma n MI D2 v O6\r\n")
-            .send("VA 1 O6\r\n9\r\n")
-            .expect("touch a 0\r\nmd a C18446744073709551615 O7\r\n")
-            .send("TOUCHED\r\nEX O7\r\n")
-            .expect("get a b\r\nmg c k f v O8\r\n")
-            .send("VALUE b 0 1\r\nz\r\nEND\r\nEN O8\r\n")
-            .expect("md a O9\r\n")
-            .send("HD O9\r\n");
+            .expect("ms a 1 T60 O0002\r\nx\r\n")
+            .send("HD O0002\r\n")
+            .expect("mg a f v O0003\r\n")
+            .send("VA 1 f0 O0003\r\nx\r\n")
+            .expect("mg a f c v O0004\r\n")
+            .send("VA 1 f0 c7 O0004\r\nx\r\n")
+            .expect("cas a 0 0 1 7\r\ny\r\nmd a C18446744073709551615 O0005\r\n")
+            .send("STORED\r\nEX O0005\r\n")
+            .expect("ma n MI D2 v O0006\r\n")
+            .send("VA 1 O0006\r\n9\r\n")
+            .expect("touch a 0\r\nmd a C18446744073709551615 O0007\r\n")
+            .send("TOUCHED\r\nEX O0007\r\n")
+            .expect("get a b\r\nmg c k f v O0008\r\n")
+            .send("VALUE b 0 1\r\nz\r\nEND\r\nEN O0008\r\n")
+            .expect("md a O0009\r\n")
+            .send("HD O0009\r\n");
         let server = ScriptedServer::start([session]);
         let client = client(&server);
         client.set("a", "x", std::time::Duration::from_secs(60)).unwrap();
@@ -128,7 +130,7 @@ pub(super) fn a_server_that_wants_credentials_says_so_to_every_caller() {
 
 pub(super) fn a_server_that_is_full_says_so_when_it_is_asked_for_its_protocol() {
     let full = Session::new().expect(PROBE).send("ERROR Too many open connections\r\n").close();
-    let server = ScriptedServer::start([full, meta().expect("mg a f v O2\r\n").send("EN O2\r\n")]);
+    let server = ScriptedServer::start([full, meta().expect("mg a f v O0002\r\n").send("EN O0002\r\n")]);
     let client = client(&server);
     let error = client.set("a", "x", Expiry::Never).unwrap_err();
     assert_eq!((kind(&error), error.landed()), ("connect", Landed::NotSent), "{error}");
@@ -139,7 +141,7 @@ pub(super) fn a_server_that_is_full_says_so_when_it_is_asked_for_its_protocol() 
 
 /// An old server would read the value as a command.
 pub(super) fn a_value_is_not_sent_in_meta_before_the_server_has_spoken_it() {
-    let new = meta().expect("ms a 9 O2\r\nflush_all\r\n").send("HD O2\r\n").close();
+    let new = meta().expect("ms a 9 O0002\r\nflush_all\r\n").send("HD O0002\r\n").close();
     let old = probed("ERROR\r\nERROR\r\n").expect("set a 0 0 9\r\nflush_all\r\n").send("STORED\r\n");
     let server = ScriptedServer::start([new, old]);
     let client = client(&server);
@@ -215,8 +217,8 @@ pub(super) fn what_arrives_while_nothing_is_asked_is_no_answer_in_the_classic_pr
 
 pub(super) fn a_late_reply_is_not_taken_for_another_one_in_meta() {
     let (answered, sent) = (Gate::new("the client has its answer"), Gate::new("the late bytes are out"));
-    let incr = |ticket: u32| format!("ma a MI D1 v O{ticket}\r\n");
-    let number = |ticket: u32, number: u32| format!("VA 1 O{ticket}\r\n{number}\r\n");
+    let incr = |ticket: u32| format!("ma a MI D1 v O000{ticket}\r\n");
+    let number = |ticket: u32, number: u32| format!("VA 1 O000{ticket}\r\n{number}\r\n");
     let late = meta().expect(incr(2)).send(number(2, 1)).wait(&answered).send(number(2, 1)).open(&sent).ignore();
     let server = ScriptedServer::start([late, meta().expect(incr(2)).send(number(2, 2))]);
     let client = client(&server);

@@ -66,7 +66,7 @@ fn an_announced_length_is_refused_before_its_data_comes() {
     let length = ["-1", "1073741825", "2147483647", "4294967296", "18446744073709551616", "99999999999999999999"];
     let value = length.map(|length| ("get a\r\n", format!("VALUE a 0 {length}\r\n")));
     let values = length.map(|length| ("get a b\r\n", format!("VALUE b 0 {length}\r\n")));
-    let meta = length.map(|length| ("mg a f v O0\r\n", format!("VA {length} f0 O0\r\n")));
+    let meta = length.map(|length| ("mg a f v O0000\r\n", format!("VA {length} f0 O0000\r\n")));
     for (asked, line) in value.iter().chain(&values).chain(&meta) {
         let mut talk = Talk::said(asked.as_bytes());
         talk.read(line.as_bytes());
@@ -102,7 +102,7 @@ fn an_answer_to_what_was_not_written_ends_the_connection() {
         ("get a\r\n", 0, "ERROR\r\n"),
         ("get a\r\n", 6, "VALUE a 0 1\r\nx\r\nEND\r\n"),
         ("get a b\r\n", 8, "VALUE a 0 1\r\nx\r\n"),
-        ("mg a f v O0\r\n", 3, "EN O0\r\n"),
+        ("mg a f v O0000\r\n", 3, "EN O0000\r\n"),
         ("incr n 1\r\n", 3, "1\r\n"),
         ("version\r\n", 0, "VERSION 1.6.45\r\n"),
     ] {
@@ -118,7 +118,7 @@ fn an_answer_to_what_was_not_written_ends_the_connection() {
 
 #[test]
 fn the_values_of_several_keys_may_come_before_the_last_key_is_asked_for() {
-    let asked = b"get a\r\nmg b k f v O0\r\n";
+    let asked = b"get a\r\nmg b k f v O0000\r\n";
     for written in 7..=asked.len() {
         let mut talk = Talk::default();
         talk.submit(asked);
@@ -126,14 +126,14 @@ fn the_values_of_several_keys_may_come_before_the_last_key_is_asked_for() {
         talk.read(b"VALUE a 0 1\r\nx\r\nEND\r\n");
         assert!(talk.failed.is_none(), "after {written} bytes: {:?}", talk.failed);
         talk.write(usize::MAX);
-        talk.read(b"EN O0\r\n");
+        talk.read(b"EN O0000\r\n");
         assert_eq!(talk.finish(), ["hit 0 \"x\" | miss", "in step"]);
     }
 }
 
 #[test]
 fn several_keys_that_get_an_expiry_may_have_it_before_the_last_one_is_asked_for() {
-    let asked = b"gat 9 a\r\nmg b k f v T9 O0\r\n";
+    let asked = b"gat 9 a\r\nmg b k f v T9 O0000\r\n";
     for written in 0..asked.len() {
         let mut talk = Talk::default();
         talk.submit(asked);
@@ -282,8 +282,8 @@ fn a_value_that_nobody_waits_for_takes_no_memory() {
 
 #[test]
 fn a_pipeline_of_everything_may_break_at_every_byte() {
-    let asked = b"get a\r\nset b 0 0 1\r\nx\r\nget a b\r\nmg c f v O3\r\nms e 1 O4\r\nz\r\nma n MI D1 v O5\r\nmd f O6\r\nget g\r\nmg h k f v O7\r\ntouch i 0\r\nmd i C18446744073709551615 O8\r\nincr n 1\r\ndelete d\r\nversion\r\n";
-    let answer = b"VALUE a 0 1\r\nx\r\nEND\r\nSTORED\r\nVALUE b 0 1\r\ny\r\nEND\r\nVA 1 f0 O3\r\nz\r\nHD O4\r\nVA 1 O5\r\n7\r\nNF O6\r\nVALUE g 0 1\r\ny\r\nEND\r\nVA 1 kh f0 O7\r\nx\r\nTOUCHED\r\nNF O8\r\n5\r\nDELETED\r\nVERSION 1\r\n";
+    let asked = b"get a\r\nset b 0 0 1\r\nx\r\nget a b\r\nmg c f v O0003\r\nms e 1 O0004\r\nz\r\nma n MI D1 v O0005\r\nmd f O0006\r\nget g\r\nmg h k f v O0007\r\ntouch i 0\r\nmd i C18446744073709551615 O0008\r\nincr n 1\r\ndelete d\r\nversion\r\n";
+    let answer = b"VALUE a 0 1\r\nx\r\nEND\r\nSTORED\r\nVALUE b 0 1\r\ny\r\nEND\r\nVA 1 f0 O0003\r\nz\r\nHD O0004\r\nVA 1 O0005\r\n7\r\nNF O0006\r\nVALUE g 0 1\r\ny\r\nEND\r\nVA 1 kh f0 O0007\r\nx\r\nTOUCHED\r\nNF O0008\r\n5\r\nDELETED\r\nVERSION 1\r\n";
     let mut whole = Talk::said(asked);
     whole.read(answer);
     assert_eq!(whole.finish().last().map(String::as_str), Some("in step"));

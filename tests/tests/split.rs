@@ -266,7 +266,7 @@ fn a_key_of_250_bytes_and_a_key_of_any_high_bytes_are_sent_as_they_are() {
     for (key, protocol, expected) in [
         (&long[..], Protocol::Classic, [b"get ", &long[..], b"\r\n"].concat()),
         (&b"\xc3\xa9"[..], Protocol::Classic, b"get \xc3\xa9\r\n".to_vec()),
-        (b"\xff", Protocol::Meta, b"mg \xff f v O0\r\n".to_vec()),
+        (b"\xff", Protocol::Meta, b"mg \xff f v O0000\r\n".to_vec()),
     ] {
         let mut talk = Talk::default();
         talk.connection.set_protocol(protocol);

@@ -48,12 +48,15 @@ fn submit_meta(connection: &mut Connection) -> Vec<Exchange> {
     connection.submit(&Store::append("e", "y").expect(taken), now, 4).expect(taken);
     connection.submit(&Delete::new("f").expect(taken), now, 5).expect(taken);
     vec![
-        (b"mg a f v O0\r\n".to_vec(), "VA 1 f0 O0\r\n1\r\n"),
-        (request(&format!("add b 0 0 {length}\r\n"), "\r\nmd b C18446744073709551615 O1\r\n"), "STORED\r\nEX O1\r\n"),
-        (b"touch c 0\r\nmd c C18446744073709551615 O2\r\n".to_vec(), "TOUCHED\r\nEX O2\r\n"),
-        (request(&format!("ms d {length} O3\r\n"), "\r\n"), "HD O3\r\n"),
-        (b"append e 0 0 1\r\ny\r\nmd e C18446744073709551615 O4\r\n".to_vec(), "NOT_STORED\r\nNF O4\r\n"),
-        (b"md f O5\r\n".to_vec(), "HD O5\r\n"),
+        (b"mg a f v O0000\r\n".to_vec(), "VA 1 f0 O0000\r\n1\r\n"),
+        (
+            request(&format!("add b 0 0 {length}\r\n"), "\r\nmd b C18446744073709551615 O0001\r\n"),
+            "STORED\r\nEX O0001\r\n",
+        ),
+        (b"touch c 0\r\nmd c C18446744073709551615 O0002\r\n".to_vec(), "TOUCHED\r\nEX O0002\r\n"),
+        (request(&format!("ms d {length} O0003\r\n"), "\r\n"), "HD O0003\r\n"),
+        (b"append e 0 0 1\r\ny\r\nmd e C18446744073709551615 O0004\r\n".to_vec(), "NOT_STORED\r\nNF O0004\r\n"),
+        (b"md f O0005\r\n".to_vec(), "HD O0005\r\n"),
     ]
 }
 
@@ -131,7 +134,7 @@ fn a_request_may_have_landed_as_soon_as_all_of_it_but_its_fence_was_written() {
     let store = Store::append("key", "value").expect("a key");
     let touch = Touch::new("key", Expiry::Never).expect("a key");
     for (with_data, carried_out) in [(true, "append key 0 0 5\r\nvalue\r\n"), (false, "touch key 0\r\n")] {
-        for written in 0..=carried_out.len() + "md key C18446744073709551615 O0\r\n".len() {
+        for written in 0..=carried_out.len() + "md key C18446744073709551615 O0000\r\n".len() {
             let mut connection = Connection::new(Limits::default());
             connection.set_protocol(Protocol::Meta);
             let submitted = match with_data {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use super::grammar::{self, Item, Line, unexpected};
-use super::{AskedKeys, Reply, Shape, error_line};
+use super::{AskedKeys, Opaque, Reply, Shape, error_line};
 use crate::data::Data;
 use crate::error::Error;
 use crate::limits::Limits;
@@ -17,16 +17,16 @@ use crate::value::Value;
 /// it; a longer one gets a buffer of exactly its size, into which the transport then reads.
 ///
 /// ```
-/// use memcached2_proto::{AskedKeys, Decoder, Limits, Reply, Shape};
+/// use memcached2_proto::{AskedKeys, Decoder, Limits, Opaque, Reply, Shape};
 ///
 /// let mut decoder = Decoder::new(Limits::default());
 /// let mut nothing_asked = AskedKeys::default();
 /// for piece in ["STO", "RED\r\n"] {
-///     assert_eq!(decoder.decode(Shape::Stored, 0, &mut nothing_asked, true)?, None);
+///     assert_eq!(decoder.decode(Shape::Stored, Opaque::of(0), &mut nothing_asked, true)?, None);
 ///     decoder.space()[..piece.len()].copy_from_slice(piece.as_bytes());
 ///     decoder.filled(piece.len());
 /// }
-/// let reply = decoder.decode(Shape::Stored, 0, &mut nothing_asked, true)?;
+/// let reply = decoder.decode(Shape::Stored, Opaque::of(0), &mut nothing_asked, true)?;
 /// assert_eq!(reply, Some((Reply::Stored, true)));
 /// # Ok::<(), memcached2_proto::Error>(())
 /// ```
@@ -171,7 +171,7 @@ impl Decoder {
     pub fn decode(
         &mut self,
         shape: Shape,
-        opaque: u32,
+        opaque: Opaque,
         keys: &mut AskedKeys,
         keep: bool,
     ) -> Result<Option<(Reply, bool)>, Error> {

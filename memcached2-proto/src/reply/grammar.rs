@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 
-use super::{AskedKeys, Reply, error_line};
+use super::{AskedKeys, Opaque, Reply, error_line};
 use crate::error::Error;
 
 /// What a `VALUE` or `VA` line announces.
@@ -142,14 +142,12 @@ pub(super) fn value_ahead(bytes: &[u8], keys: &mut AskedKeys) -> Option<(Item, u
 ///
 /// `None` says nothing, as above.
 #[inline]
-pub(super) fn meta_ahead(bytes: &[u8], opaque: u32) -> Option<(Item, usize)> {
+pub(super) fn meta_ahead(bytes: &[u8], opaque: Opaque) -> Option<(Item, usize)> {
     let (length, rest) = digits(bytes.strip_prefix(b"VA ")?)?;
     let (flags, rest) = digits(rest.strip_prefix(b" f")?)?;
-    let (number, rest) = digits(rest.strip_prefix(b" O")?)?;
-    let rest = rest.strip_prefix(b"\r\n")?;
+    let rest = rest.strip_prefix(opaque.as_line_end())?;
     let length = usize::try_from(length).ok()?;
-    let item = Item { index: 0, flags, cas: None, length, is_meta: true };
-    (number == u64::from(opaque)).then_some((item, bytes.len() - rest.len()))
+    Some((Item { index: 0, flags, cas: None, length, is_meta: true }, bytes.len() - rest.len()))
 }
 
 /// `VALUE <key> <flags> <bytes>[ <cas>]`, or `END`.
@@ -184,7 +182,7 @@ const CHECKED: &str = "the reply to this request, with its opaque";
 
 /// `VA <bytes> <flag>*` or `EN <flag>*`; blanks may be doubled or trail (memcached up to 1.6.17).
 #[inline]
-pub(super) fn meta_value(line: &[u8], opaque: u32) -> Result<Line, Error> {
+pub(super) fn meta_value(line: &[u8], opaque: Opaque) -> Result<Line, Error> {
     let found = match line {
         [b'V', b'A', b' ', ..] => announced(line, opaque).map(|(item, _)| Line::Item(item)),
         [b'E', b'N', words @ ..] => missed(words, opaque).then_some(Line::Reply(Reply::Miss)),
@@ -196,7 +194,7 @@ pub(super) fn meta_value(line: &[u8], opaque: u32) -> Result<Line, Error> {
 /// Any line of the reply to several keys, the last of which an `mg` asks for; `Reply::End` is the end of the classic part,
 /// and `Reply::Miss` the end of all.
 #[inline]
-pub(super) fn fenced_value(line: &[u8], keys: &mut AskedKeys, opaque: u32) -> Result<Line, Error> {
+pub(super) fn fenced_value(line: &[u8], keys: &mut AskedKeys, opaque: Opaque) -> Result<Line, Error> {
     match line {
         [b'V', b'A', b' ', ..] => {
             let found = announced(line, opaque).and_then(|(item, flags)| {
@@ -211,31 +209,27 @@ pub(super) fn fenced_value(line: &[u8], keys: &mut AskedKeys, opaque: u32) -> Re
 }
 
 /// Whether the flags of an `EN` are those of the reply to this request: memcached repeats the opaque from 1.6.18 on.
-fn missed(words: &[u8], opaque: u32) -> bool {
-    meta_flags(words).is_some_and(|flags| flags.opaque.is_none_or(|number| number == opaque))
+fn missed(words: &[u8], opaque: Opaque) -> bool {
+    meta_flags(words).is_some_and(|flags| flags.opaque.is_none() || flags.is_of(opaque))
 }
 
 /// The item that a `VA` of this request announces, and its flags.
-fn announced(line: &[u8], opaque: u32) -> Option<(Item, MetaFlags<'_>)> {
+fn announced(line: &[u8], opaque: Opaque) -> Option<(Item, MetaFlags<'_>)> {
     let (length, words) = digits(line.strip_prefix(b"VA ")?)?;
-    let flags = meta_flags(words).filter(|flags| flags.opaque == Some(opaque))?;
+    let flags = meta_flags(words).filter(|flags| flags.is_of(opaque))?;
     let length = usize::try_from(length).ok()?;
     Some((Item { index: 0, flags: flags.flags, cas: flags.cas, length, is_meta: true }, flags))
 }
 
 /// The code of a reply without a value to this request.
 #[inline]
-fn code(line: &[u8], opaque: u32) -> Option<&[u8]> {
+fn code(line: &[u8], opaque: Opaque) -> Option<&[u8]> {
     let (code, words) = line.split_at_checked(2)?;
-    let number = match words.strip_prefix(b" O").and_then(digits) {
-        Some((number, [])) => u32::try_from(number).ok(),
-        _ => meta_flags(words)?.opaque,
-    };
-    (number == Some(opaque)).then_some(code)
+    (words == opaque.as_flag() || meta_flags(words)?.is_of(opaque)).then_some(code)
 }
 
 #[inline]
-pub(super) fn meta_stored(line: &[u8], opaque: u32) -> Result<Line, Error> {
+pub(super) fn meta_stored(line: &[u8], opaque: Opaque) -> Result<Line, Error> {
     Ok(Line::Reply(match code(line, opaque) {
         Some(b"HD") => Reply::Stored,
         Some(b"NS") => Reply::NotStored,
@@ -245,7 +239,7 @@ pub(super) fn meta_stored(line: &[u8], opaque: u32) -> Result<Line, Error> {
     }))
 }
 
-pub(super) fn meta_deleted(line: &[u8], opaque: u32) -> Result<Line, Error> {
+pub(super) fn meta_deleted(line: &[u8], opaque: Opaque) -> Result<Line, Error> {
     Ok(Line::Reply(match code(line, opaque) {
         Some(b"HD") => Reply::Deleted,
         Some(b"NF") => Reply::NotFound,
@@ -253,7 +247,7 @@ pub(super) fn meta_deleted(line: &[u8], opaque: u32) -> Result<Line, Error> {
     }))
 }
 
-pub(super) fn meta_number(line: &[u8], opaque: u32) -> Result<Line, Error> {
+pub(super) fn meta_number(line: &[u8], opaque: Opaque) -> Result<Line, Error> {
     if let (Some((item, _)), true) = (announced(line, opaque), line.starts_with(b"VA ")) {
         return Ok(Line::Item(item));
     }
@@ -270,7 +264,7 @@ pub(super) fn counted(value: &[u8]) -> Result<Reply, Error> {
 
 /// The answer to a fence. An error line can be one, if it is about this request alone: the fence goes where the request
 /// went, and behind a proxy that server can be down.
-pub(super) fn fence(line: &[u8], opaque: u32) -> Result<(), Error> {
+pub(super) fn fence(line: &[u8], opaque: Opaque) -> Result<(), Error> {
     match code(line, opaque) {
         Some(b"EX" | b"NF") => Ok(()),
         _ => match refusal(line, CHECKED)? {
@@ -281,7 +275,7 @@ pub(super) fn fence(line: &[u8], opaque: u32) -> Result<(), Error> {
 }
 
 /// The answer to the `md` of a probe: any that a server gives which reads a meta command as one.
-pub(super) fn probe_key(line: &[u8], opaque: u32) -> Result<Line, Error> {
+pub(super) fn probe_key(line: &[u8], opaque: Opaque) -> Result<Line, Error> {
     match code(line, opaque) {
         Some(b"NF" | b"EX") => Ok(Line::Reply(Reply::NotFound)),
         _ => refusal(line, "the answer of a memcached"),
@@ -305,10 +299,15 @@ struct MetaFlags<'l> {
     is_encoded: bool,
     flags: u64,
     cas: Option<u64>,
-    opaque: Option<u32>,
+    opaque: Option<&'l [u8]>,
 }
 
 impl MetaFlags<'_> {
+    /// Whether the reply is that of the request with this opaque.
+    fn is_of(&self, opaque: Opaque) -> bool {
+        self.opaque.is_some_and(|word| opaque.as_flag()[1..] == *word)
+    }
+
     /// The key that came back.
     fn key(&self) -> Option<Cow<'_, [u8]>> {
         match self.key? {
@@ -330,7 +329,7 @@ fn meta_flags(mut words: &[u8]) -> Option<MetaFlags<'_>> {
             [b'f', number @ ..] => found.flags = flags(number).filter(|(_, rest)| rest.is_empty())?.0,
             [b'c', number @ ..] => found.cas = Some(whole(number)?),
             [b'O', ..] if found.opaque.is_some() => return None,
-            [b'O', number @ ..] => found.opaque = Some(u32::try_from(whole(number)?).ok()?),
+            [b'O', ..] => found.opaque = Some(word),
             _ => {}
         }
         words = rest;

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use super::words::{counted, dumped, found, grouped, kind, prefixes, report, sizes, version, word};
 use memcached2_proto::{
     Arith, Blame, CacheDump, Call, Command, Connection, Delete, DumpedItem, Error, Expiry, Few, FlushAll, Get, GetMany,
-    Gets, GroupedReport, Landed, Now, PrefixCount, Protocol, Reply, Report, Router, SizeReport, Statistic, Stats,
-    StatsDetail, StatsReset, Store, Touch, Value, Verbosity, Version, VersionText,
+    Gets, GroupedReport, Landed, Now, Opaque, PrefixCount, Protocol, Reply, Report, Router, SizeReport, Statistic,
+    Stats, StatsDetail, StatsReset, Store, Touch, Value, Verbosity, Version, VersionText,
 };
 
 /// A moment, the same in every test.
@@ -135,7 +135,7 @@ impl Request {
             // The opaque is the number of the request.
             let is_meta = matches!(words[0], b"mg" | b"ms" | b"md" | b"ma");
             if is_meta {
-                assert_eq!(words.pop(), Some(format!("O{}", requests.len()).as_bytes()), "the opaque of a request");
+                assert_eq!(words.pop(), Some(&flag_of(requests.len())[..]), "the opaque of a request");
             }
             let key = |at: usize| words[at].to_vec();
             let keys = |from: usize| words[from..].iter().map(|key| key.to_vec()).collect();
@@ -220,7 +220,7 @@ impl Request {
             Self::Get(_) | Self::Gets(..) | Self::GetMany(..) => return self.with_last_key(bytes, number),
             _ => return (self, false),
         };
-        let fence = [b"md ", &key[..], format!(" C18446744073709551615 O{number}\r\n").as_bytes()].concat();
+        let fence = [b"md ", &key[..], b" C18446744073709551615 ", &flag_of(number), b"\r\n"].concat();
         match bytes.strip_prefix(&fence[..]) {
             Some(rest) => {
                 *bytes = rest;
@@ -236,7 +236,7 @@ impl Request {
         let Some(end) = bytes.windows(2).position(|pair| pair == b"\r\n") else { return (self, false) };
         let words: Vec<&[u8]> = bytes[..end].split(|byte| *byte == b' ').collect();
         let [b"mg", last, b"k", .., opaque] = words[..] else { return (self, false) };
-        assert_eq!(opaque, format!("O{number}").as_bytes(), "the opaque of a request for several keys");
+        assert_eq!(opaque, flag_of(number), "the opaque of a request for several keys");
         *bytes = &bytes[end + 2..];
         let (mut keys, fetch) = match self {
             Self::Get(key) => (vec![key], Fetch::default()),
@@ -331,6 +331,11 @@ impl Request {
             error => kind(error),
         })
     }
+}
+
+/// The opaque of a request as a flag.
+fn flag_of(number: usize) -> Vec<u8> {
+    Opaque::of(number as u64).as_line_end()[1..6].to_vec()
 }
 
 fn number(text: &[u8]) -> u64 {

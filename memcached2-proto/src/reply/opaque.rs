@@ -1,0 +1,49 @@
+//! The number by which a reply is known to be that of its request.
+
+/// The opaque of a request, flag `O` of the meta commands: the server repeats it in the reply.
+///
+/// It is the number of the request on its connection in four characters, so that it is written and compared in one step,
+/// and comes again only after 2^24 requests: no reply is that late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Opaque([u8; 8]);
+
+impl Opaque {
+    /// The opaque of the request with this number.
+    #[must_use]
+    #[inline]
+    pub fn of(ticket: u64) -> Self {
+        // 64 characters in a row, none of which is a blank, from `0` on.
+        let digit = |place: u32| b'0' + (ticket >> (6 * place) & 63) as u8;
+        Self([b' ', b'O', digit(3), digit(2), digit(1), digit(0), b'\r', b'\n'])
+    }
+
+    /// The flag with a blank before it, and the end of the line.
+    #[must_use]
+    #[inline]
+    pub fn as_line_end(&self) -> &[u8; 8] {
+        &self.0
+    }
+
+    /// The flag with a blank before it.
+    #[inline]
+    pub(super) fn as_flag(&self) -> &[u8] {
+        &self.0[..6]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_opaque_has_four_characters_and_comes_again_after_many_requests() {
+        for (ticket, expected) in
+            [(0, " O0000"), (9, " O0009"), (10, " O000:"), (64, " O0010"), ((1 << 24) - 1, " Ooooo")]
+        {
+            let opaque = Opaque::of(ticket);
+            assert_eq!(opaque.as_flag(), expected.as_bytes());
+            assert_eq!(opaque.as_line_end()[..], format!("{expected}\r\n").into_bytes());
+        }
+        assert_eq!(Opaque::of(1 << 24), Opaque::of(0));
+    }
+}
