@@ -1,15 +1,18 @@
 //! The incremental decoder: bytes in pieces of any size in, complete replies out.
 
+mod item;
+mod several;
+
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
+use self::item::{copy, hit};
 use super::grammar::{self, Item, Line, unexpected};
 use super::{AskedKeys, Opaque, Reply, Shape, error_line};
 use crate::data::Data;
 use crate::error::Error;
 use crate::limits::Limits;
-use crate::value::Value;
 
 /// Finds the replies in a stream of bytes.
 ///
@@ -287,36 +290,6 @@ impl Decoder {
         }
     }
 
-    /// A line of the reply to several keys that is no item; the reply that it completes.
-    fn of_several(&mut self, shape: Shape, reply: Reply) -> Result<Option<Reply>, Error> {
-        let is_fenced = shape == Shape::FencedValues;
-        match reply {
-            Reply::End if is_fenced && !std::mem::replace(&mut self.ended, true) => Ok(None),
-            Reply::End if is_fenced => Err(Error::protocol("got END twice in the reply to one request")),
-            // Whether `END` follows, the fence shows, or the line itself.
-            Reply::Refused(line) if (is_fenced && !self.ended) || (!is_fenced && error_line::is_inline(&line)) => {
-                self.refused = Some(line);
-                Ok(None)
-            }
-            Reply::Miss => self.has_ended().map(|()| Some(self.end_of_several(Reply::End))),
-            reply => Ok(Some(self.end_of_several(reply))),
-        }
-    }
-
-    /// Whether the classic part of the reply to several keys is over, behind which comes the answer to the last key.
-    fn has_ended(&self) -> Result<(), Error> {
-        match self.ended || self.refused.is_some() {
-            true => Ok(()),
-            false => Err(Error::protocol("got no END before the answer to the last key")),
-        }
-    }
-
-    /// The last reply to several keys: the error line that was among them, if there was one.
-    fn end_of_several(&mut self, reply: Reply) -> Reply {
-        self.ended = false;
-        self.refused.take().map_or(reply, Reply::Refused)
-    }
-
     /// The next line without its line end, and where what follows it begins.
     #[inline]
     fn line(&mut self) -> Result<Option<(std::ops::Range<usize>, usize)>, Error> {
@@ -376,75 +349,6 @@ impl Decoder {
         Some((hit(item, data), shape == Shape::Value || item.is_meta))
     }
 
-    /// Decides where the data of `item` goes.
-    #[inline]
-    fn begin(&mut self, item: Item, keep: bool) -> Result<(), Error> {
-        let there = self.end - self.start;
-        let whole = item.length.saturating_add(DATA_END.len());
-        if item.length > self.limits.value {
-            let limit = self.limits.value;
-            return Err(Error::protocol(format!("a value of {} bytes exceeds the limit of {limit}", item.length)));
-        }
-        self.state = if whole <= there || item.length < Self::LARGE {
-            State::Small(item)
-        } else if !keep {
-            State::Skip(item, item.length)
-        } else {
-            let mut data = vec![0; item.length + BEHIND];
-            data[..there].copy_from_slice(&self.buffer[self.start..self.end]);
-            (self.start, self.end) = (0, 0);
-            State::Large(item, data, there)
-        };
-        Ok(())
-    }
-
-    /// The data of the item, once it is there with its line end.
-    #[inline]
-    fn item(&mut self, shape: Shape) -> Result<Option<(Item, Bytes)>, Error> {
-        match &mut self.state {
-            State::Small(item) => {
-                let item = *item;
-                let there = &self.buffer[self.start..self.end];
-                let Some((data, behind)) = there.split_at_checked(item.length) else { return Ok(None) };
-                if !ends(behind)? {
-                    return Ok(None);
-                }
-                let data = copy(&mut self.block, data, shape);
-                self.start += item.length + DATA_END.len();
-                self.state = State::Line;
-                Ok(Some((item, data)))
-            }
-            State::Large(item, data, have) => {
-                let (item, have) = (*item, *have);
-                let next = item.length + DATA_END.len();
-                if have < item.length || !ends(&data[item.length..have])? {
-                    return Ok(None);
-                }
-                // The buffer is empty: all of it went into `data` when the value began.
-                self.start = 0;
-                self.end = have - next;
-                self.buffer[..self.end].copy_from_slice(&data[next..have]);
-                let mut data = std::mem::take(data);
-                data.truncate(item.length);
-                self.state = State::Line;
-                Ok(Some((item, data.into())))
-            }
-            State::Skip(item, left) => {
-                let item = *item;
-                let there = (*left).min(self.end - self.start);
-                self.start += there;
-                *left -= there;
-                if *left > 0 || !ends(&self.buffer[self.start..self.end])? {
-                    return Ok(None);
-                }
-                self.start += DATA_END.len();
-                self.state = State::Line;
-                Ok(Some((item, Bytes::new())))
-            }
-            State::Line | State::End(_) | State::Fence(_) | State::Refused => Ok(None),
-        }
-    }
-
     /// Whether the `END` behind the only item of a reply is there.
     #[inline]
     fn end_of_value(&mut self) -> Result<bool, Error> {
@@ -458,36 +362,4 @@ impl Decoder {
             false => Err(unexpected(there, "END after the value")),
         }
     }
-}
-
-/// Whether what is behind the data ends it; not yet, if that is cut off.
-#[inline]
-fn ends(behind: &[u8]) -> Result<bool, Error> {
-    match behind {
-        [b'\r', b'\n', ..] => Ok(true),
-        [] | [b'\r'] => Ok(false),
-        _ => Err(unexpected(&behind[..behind.len().min(DATA_END.len())], "the end of a value")),
-    }
-}
-
-#[inline]
-fn hit(item: Item, data: Bytes) -> Reply {
-    Reply::Value(item.index, Value { data, flags: item.flags, cas: item.cas })
-}
-
-/// Copies data out of the buffer: small values of one reply into a common block.
-#[inline(always)]
-fn copy(block: &mut BytesMut, data: &[u8], shape: Shape) -> Bytes {
-    match shape {
-        Shape::Values | Shape::FencedValues if data.len() <= Decoder::SHARED_MAX => copy_to_block(block, data),
-        _ => Bytes::copy_from_slice(data),
-    }
-}
-
-fn copy_to_block(block: &mut BytesMut, data: &[u8]) -> Bytes {
-    if block.capacity() < data.len() {
-        *block = BytesMut::with_capacity(Decoder::BLOCK);
-    }
-    block.extend_from_slice(data);
-    block.split().freeze()
 }

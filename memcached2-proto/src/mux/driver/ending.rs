@@ -1,0 +1,125 @@
+//! Deadlines, and the end of a connection.
+
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
+
+use super::Driver;
+use crate::call::Blame;
+use crate::connection::KnownProtocol;
+use crate::error::{Error, Landed};
+use crate::mux::{Failure, Phase};
+use crate::time::later;
+
+impl Driver {
+    /// Tells those whose deadline has passed. `Ready` when the connection has ended with that: not a byte has come since
+    /// one of their requests was written, so the server may have stopped altogether; or a reply that nobody waits for
+    /// does not end.
+    #[cold]
+    pub(super) fn expire(&mut self, now: Instant) -> Poll<()> {
+        self.take_over(None);
+        let mut dead = self.connected && self.connection.draining() > self.options.limits.drain_bytes;
+        let mut silent = false;
+        let mut due = Vec::new();
+        let mut guard = self.mux.lock();
+        let inner = &mut *guard;
+        for (at, slot) in inner.slots.pending().filter(|(_, slot)| slot.deadline <= now) {
+            let is_asked = slot.is_encoded() || self.opening.is_some();
+            silent |= self.connected && is_asked && self.connection.is_silent_since(slot.ticket);
+            dead |= self.connected && slot.is_overdue();
+            due.push((at, slot.is_encoded().then_some(slot.ticket)));
+        }
+        if dead || silent {
+            drop(guard);
+            let error = Error::disconnected("closed, since the server had not answered in time");
+            // A server that is slow is not down.
+            let blame = if silent { Blame::Server } else { Blame::Nobody };
+            self.end_at(&error, blame, Some(now));
+            return Poll::Ready(());
+        }
+        // Never now: this would be called again and again.
+        let drained_by = later(now, self.options.limits.drain.max(Duration::from_millis(1)));
+        for (at, ticket) in due {
+            let woken = match ticket.filter(|ticket| !self.connection.withdraw(*ticket)) {
+                None => inner.slots.fail(at, Failure::new(&Error::timeout(), Landed::NotSent, Blame::Nobody)),
+                Some(ticket) => {
+                    self.connection.forget(ticket);
+                    // Something has come since: a server that is slow is not down.
+                    let failure = Failure::new(&Error::timeout(), Landed::Unknown, Blame::Nobody);
+                    inner.slots.expire(at, failure, drained_by)
+                }
+            };
+            self.wakers.extend(woken);
+        }
+        inner.deadline = inner.slots.pending().map(|(_, slot)| slot.deadline).min();
+        self.deadline = inner.deadline;
+        drop(guard);
+        self.wakers.drain(..).for_each(Waker::wake);
+        Poll::Pending
+    }
+
+    /// Ends the connection: everybody who waits learns what became of his request.
+    pub fn end(&mut self, error: &Error) {
+        self.end_at(error, Blame::of(error), None);
+    }
+
+    pub(super) fn end_at(&mut self, error: &Error, blame: Blame, now: Option<Instant>) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        // Nothing can be submitted from here on. What was not taken over before was never written, and must not count
+        // as unknown.
+        {
+            let mut inner = self.mux.lock();
+            inner.phase = Phase::Ended;
+            inner.error = Some(error.clone());
+        }
+        self.take_over(None);
+        let mut guard = self.mux.lock();
+        let inner = &mut *guard;
+        let mut told = false;
+        for abandoned in self.connection.abandon() {
+            let failure = match now {
+                Some(now) if inner.slots.is_due(abandoned.tag, now) => {
+                    Failure::new(&Error::timeout(), abandoned.landed, blame)
+                }
+                _ if abandoned.stale => Failure::new(error, abandoned.landed, Blame::Connection),
+                _ => Failure::new(error, abandoned.landed, blame),
+            };
+            let speaks = failure.blame == Blame::Server;
+            let woken = inner.slots.fail(abandoned.tag, failure);
+            told |= speaks && woken.is_some();
+            self.wakers.extend(woken);
+        }
+        // A connection that was there and did not fall silent: another one may do.
+        let is_lost = matches!(error, Error::Disconnected { .. } | Error::Protocol { .. });
+        let is_silent = now.is_some() && blame == Blame::Server;
+        let unencoded = if is_lost && self.connected && !is_silent { Blame::Connection } else { blame };
+        for at in if inner.slots.has_unencoded() { inner.slots.unencoded() } else { Vec::new() } {
+            let failure = match now {
+                Some(now) if inner.slots.is_due(at, now) => {
+                    Failure::new(&KnownProtocol::silence(), Landed::NotSent, blame)
+                }
+                _ => Failure::new(error, Landed::NotSent, unencoded),
+            };
+            let speaks = failure.blame == Blame::Server;
+            let woken = inner.slots.fail(at, failure);
+            told |= speaks && woken.is_some();
+            self.wakers.extend(woken);
+        }
+        // That it has closed a connection which nobody used says nothing of a server.
+        let is_dead = now.is_some() || matches!(error, Error::Connect { .. });
+        inner.unheard = !told && is_dead && blame == Blame::Server;
+        // It would keep its task alive, and the task this driver.
+        let sleeper = inner.driver.take();
+        self.wakers.append(&mut inner.mourners);
+        drop(guard);
+        drop(sleeper);
+        self.wakers.drain(..).for_each(Waker::wake);
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.end_at(&Error::disconnected("its runtime has shut down"), Blame::Nobody, None);
+    }
+}

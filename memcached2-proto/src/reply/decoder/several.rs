@@ -1,0 +1,37 @@
+//! The reply to several keys: error lines among the values, and where it ends.
+
+use super::Decoder;
+use crate::error::Error;
+use crate::reply::{Reply, Shape, error_line};
+
+impl Decoder {
+    /// A line of the reply to several keys that is no item; the reply that it completes.
+    pub(super) fn of_several(&mut self, shape: Shape, reply: Reply) -> Result<Option<Reply>, Error> {
+        let is_fenced = shape == Shape::FencedValues;
+        match reply {
+            Reply::End if is_fenced && !std::mem::replace(&mut self.ended, true) => Ok(None),
+            Reply::End if is_fenced => Err(Error::protocol("got END twice in the reply to one request")),
+            // Whether `END` follows, the fence shows, or the line itself.
+            Reply::Refused(line) if (is_fenced && !self.ended) || (!is_fenced && error_line::is_inline(&line)) => {
+                self.refused = Some(line);
+                Ok(None)
+            }
+            Reply::Miss => self.has_ended().map(|()| Some(self.end_of_several(Reply::End))),
+            reply => Ok(Some(self.end_of_several(reply))),
+        }
+    }
+
+    /// Whether the classic part of the reply to several keys is over, behind which comes the answer to the last key.
+    pub(super) fn has_ended(&self) -> Result<(), Error> {
+        match self.ended || self.refused.is_some() {
+            true => Ok(()),
+            false => Err(Error::protocol("got no END before the answer to the last key")),
+        }
+    }
+
+    /// The last reply to several keys: the error line that was among them, if there was one.
+    pub(super) fn end_of_several(&mut self, reply: Reply) -> Reply {
+        self.ended = false;
+        self.refused.take().map_or(reply, Reply::Refused)
+    }
+}
