@@ -4,6 +4,7 @@ mod engine;
 mod flags;
 mod meta;
 mod place;
+mod saboteur;
 mod settings;
 mod stats;
 mod store;
@@ -24,6 +25,8 @@ use socket2::{Socket, Type};
 pub use self::clock::Clock;
 use self::engine::Engine;
 use self::place::{Home, Place, listen};
+use self::saboteur::Chance;
+pub use self::saboteur::Saboteur;
 use self::store::Store;
 use self::wire::Connection;
 
@@ -73,6 +76,8 @@ impl EmbeddedServer {
             memory_limit: 64 * MIB,
             version: "1.6.18".to_owned(),
             clock: Clock::system(),
+            shortage: None,
+            saboteur: None,
         }
     }
 
@@ -178,6 +183,9 @@ pub struct EmbeddedSetup {
     memory_limit: usize,
     version: String,
     clock: Clock,
+    /// The seed, and one `get` of how many.
+    shortage: Option<(u64, u32)>,
+    saboteur: Option<Saboteur>,
 }
 
 impl EmbeddedSetup {
@@ -221,6 +229,20 @@ impl EmbeddedSetup {
         self
     }
 
+    /// Lets one classic `get` of `one_in`, chosen by `seed`, find no memory for its reply. As memcached does
+    /// (`process_get_command` of 1.6.18), the server then throws away all replies of the connection that it has not sent
+    /// yet, those to earlier requests too, and says one error line.
+    pub fn out_of_response_memory(mut self, seed: u64, one_in: u32) -> Self {
+        self.shortage = Some((seed, one_in));
+        self
+    }
+
+    /// Lets a saboteur spoil the replies.
+    pub fn saboteur(mut self, saboteur: Saboteur) -> Self {
+        self.saboteur = Some(saboteur);
+        self
+    }
+
     /// Starts the server; clients can connect from now on.
     ///
     /// # Panics
@@ -256,6 +278,8 @@ impl EmbeddedSetup {
             open_connections: 0,
             detail: false,
             sizes_since: None,
+            shortage: self.shortage.map(|(seed, one_in)| (Chance::new(seed), u64::from(one_in))),
+            saboteur: self.saboteur.clone(),
         }
     }
 }

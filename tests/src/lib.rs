@@ -14,7 +14,7 @@ mod memcached;
 mod scripted;
 mod transcript;
 
-pub use self::embedded::{Clock, EmbeddedServer, EmbeddedSetup};
+pub use self::embedded::{Clock, EmbeddedServer, EmbeddedSetup, Saboteur};
 pub use self::memcached::{Memcached, MemcachedSetup};
 pub use self::scripted::{Gate, ScriptedServer, Session};
 pub use self::transcript::{Transcript, TranscriptError, Turn, load, read};

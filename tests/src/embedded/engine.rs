@@ -1,6 +1,7 @@
 //! What all connections of a server share, and the way from a request line to its command.
 
 use super::meta;
+use super::saboteur::{Chance, Saboteur};
 use super::stats::stats;
 use super::store::{Incoming, Mode, Moment, Outcome, Store};
 use super::syntax::{Line, u32_of};
@@ -22,6 +23,9 @@ pub(super) struct Engine {
     pub(super) detail: bool,
     /// The first cas whose item `stats sizes` counts.
     pub(super) sizes_since: Option<u64>,
+    /// One `get` of so many finds no memory for its reply.
+    pub(super) shortage: Option<(Chance, u64)>,
+    pub(super) saboteur: Option<Saboteur>,
 }
 
 /// Keeps the item of an unsent answer from being changed in its place.
@@ -128,6 +132,11 @@ impl Engine {
             _ => Answer::line("ERROR"),
         };
         answer.into()
+    }
+
+    /// Whether there is no memory for the reply to a `get`.
+    pub(super) fn lacks_memory(&mut self) -> bool {
+        self.shortage.as_mut().is_some_and(|(chance, one_in)| chance.below(*one_in) == 0)
     }
 
     fn verbosity(&mut self, line: &Line<'_>) -> Answer {

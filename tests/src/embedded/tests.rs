@@ -148,3 +148,29 @@ fn a_line_without_an_end_is_hung_up_on_unless_it_is_a_get() {
         assert_eq!(String::from_utf8_lossy(&got[..count]), answer, "{start}");
     }
 }
+
+#[test]
+fn a_get_without_memory_for_its_reply_throws_away_the_replies_before_it() {
+    let server = EmbeddedServer::with().out_of_response_memory(7, 1).start();
+    let mut stream = connect(&server);
+    expect(&mut stream, "set a 0 0 1\r\n1\r\n", "STORED\r\n");
+    let line = "SERVER_ERROR out of memory writing get response\r\n";
+    // Both are carried out, and the meta command behind them is answered.
+    expect(&mut stream, "incr a 1\r\nincr a 1\r\nget a\r\nmg a v\r\n", &format!("{line}VA 1\r\n3\r\n"));
+}
+
+#[test]
+fn a_saboteur_spoils_replies_and_not_requests() {
+    let server = EmbeddedServer::with().saboteur(Saboteur::new(7, 1)).start();
+    let mut stream = connect(&server);
+    expect(&mut stream, "mn\r\nset a 0 0 1\r\n0\r\n", "MN\r\nSTORED\r\n");
+    stream.write_all("incr a 1\r\n".repeat(50).as_bytes()).expect("the server reads");
+    stream.write_all(b"quit\r\n").expect("the server reads");
+    let mut spoilt = String::new();
+    stream.read_to_string(&mut spoilt).expect("the server closes");
+    let honest: String = (1..=50).map(|number| format!("{number}\r\n")).collect();
+    assert_ne!(spoilt, honest);
+    assert!(spoilt.contains("ERROR\r\n"), "{spoilt}");
+    // Its first replies are right.
+    expect(&mut connect(&server), "get a\r\n", "VALUE a 0 2\r\n50\r\nEND\r\n");
+}

@@ -29,6 +29,9 @@ fn fetch(
     with_cas: bool,
     now: Moment,
 ) -> Answer {
+    if engine.lacks_memory() {
+        return Answer { alone: true, ..Answer::line("SERVER_ERROR out of memory writing get response") };
+    }
     let mut answer = Answer { urgent: true, ..Answer::default() };
     let mut keys = first.to_vec();
     loop {

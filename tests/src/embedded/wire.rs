@@ -3,6 +3,7 @@
 use std::mem::take;
 
 use super::engine::{Answer, Engine, Next, Pin, Upload};
+use super::saboteur::{Deed, Saboteur};
 use super::store::Moment;
 
 /// How many bytes a server reads at once.
@@ -11,6 +12,8 @@ const BUFFER: usize = 16 * 1024;
 const LINE: usize = 2048;
 /// How many requests are served before the answers are sent.
 const REQUESTS: i32 = 20;
+/// How many replies of a connection a saboteur spares.
+const SPARED: u64 = 2;
 /// The first byte of the binary protocol.
 const BINARY: u8 = 0x80;
 
@@ -40,11 +43,27 @@ pub(super) struct Connection {
     pins: Vec<Pin>,
     budget: i32,
     begun: bool,
+    /// How many answers there were.
+    answered: u64,
+    /// An answer that the next one overtakes.
+    overtaken: Vec<u8>,
+    /// The queue is not to be sent before the next read.
+    delayed: bool,
 }
 
 impl Connection {
     pub(super) fn new() -> Self {
-        Self { input: Vec::new(), state: State::Line, queue: Vec::new(), pins: Vec::new(), budget: 0, begun: false }
+        Self {
+            input: Vec::new(),
+            state: State::Line,
+            queue: Vec::new(),
+            pins: Vec::new(),
+            budget: 0,
+            begun: false,
+            answered: 0,
+            overtaken: Vec::new(),
+            delayed: false,
+        }
     }
 
     /// Tells how many bytes to read next: what follows a block belongs to another read.
@@ -63,6 +82,7 @@ impl Connection {
         engine.store.counts.bytes_read += bytes.len() as u64;
         self.input.extend_from_slice(bytes);
         self.budget = REQUESTS;
+        self.delayed = false;
         let binary = !self.begun && self.input.first() == Some(&BINARY);
         self.begun = true;
         outcome.close = binary || self.work(engine, now, &mut outcome.batches);
@@ -92,6 +112,7 @@ impl Connection {
                         Next::Block(upload) => self.state = State::Block(upload, Vec::new()),
                         Next::Swallow(left, answer) => self.state = State::Swallow(left, answer),
                         Next::Quit => {
+                            self.delayed = false;
                             self.send(engine, batches);
                             break true;
                         }
@@ -130,7 +151,7 @@ impl Connection {
             self.queue.clear();
             self.pins.clear();
         }
-        self.queue.extend(answer.bytes);
+        self.enqueue(answer.bytes, engine.saboteur.as_mut());
         self.pins.extend(answer.pins);
         self.budget -= 1;
         if answer.urgent || self.budget < 0 {
@@ -142,7 +163,32 @@ impl Connection {
         }
     }
 
+    /// Puts an answer where it waits to be sent, or what a saboteur makes of it.
+    fn enqueue(&mut self, bytes: Vec<u8>, saboteur: Option<&mut Saboteur>) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.answered += 1;
+        let overtaken = take(&mut self.overtaken);
+        let saboteur = saboteur.filter(|_| self.answered > SPARED);
+        match saboteur.and_then(Saboteur::deed) {
+            None => self.queue.extend(bytes),
+            Some(Deed::Discard) => {}
+            Some(Deed::Double) => self.queue.extend(bytes.repeat(2)),
+            Some(Deed::Swap) => self.overtaken = bytes,
+            Some(Deed::Delay) => {
+                self.queue.extend(bytes);
+                self.delayed = true;
+            }
+            Some(Deed::Replace(line)) => self.queue.extend([line.as_bytes(), b"\r\n"].concat()),
+        }
+        self.queue.extend(overtaken);
+    }
+
     fn send(&mut self, engine: &mut Engine, batches: &mut Vec<Vec<u8>>) {
+        if self.delayed {
+            return;
+        }
         self.pins.clear();
         if !self.queue.is_empty() {
             engine.store.counts.bytes_written += self.queue.len() as u64;

@@ -1,0 +1,74 @@
+//! A server whose replies go astray.
+
+/// Lets an [`EmbeddedServer`](crate::EmbeddedServer) spoil its own replies by chance, as no memcached does: it discards
+/// one, sends it twice, lets the next one overtake it, keeps it back until more is asked, or says an error line in its
+/// place. Every request is carried out all the same, so an error line of such a server proves nothing.
+///
+/// It begins behind the second reply of a connection, so that a client can find out which protocol the server speaks.
+#[derive(Debug, Clone)]
+pub struct Saboteur {
+    chance: Chance,
+    one_in: u64,
+}
+
+/// What is said in the place of a reply.
+const LINES: [&str; 5] = [
+    "SERVER_ERROR out of memory writing get response",
+    "SERVER_ERROR out of memory storing object",
+    "SERVER_ERROR backend failure",
+    "CLIENT_ERROR bad command line format",
+    "ERROR",
+];
+
+/// What happens to a reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Deed {
+    Discard,
+    Double,
+    /// The next reply goes first.
+    Swap,
+    /// It waits, with all that comes before it, until more is asked.
+    Delay,
+    Replace(&'static str),
+}
+
+impl Saboteur {
+    /// Spoils one reply of `one_in`, chosen by `seed`.
+    #[must_use]
+    pub fn new(seed: u64, one_in: u32) -> Self {
+        Self { chance: Chance::new(seed), one_in: u64::from(one_in.max(1)) }
+    }
+
+    /// What to do to the next reply.
+    pub(super) fn deed(&mut self) -> Option<Deed> {
+        if self.chance.below(self.one_in) > 0 {
+            return None;
+        }
+        Some(match self.chance.below(5) {
+            0 => Deed::Discard,
+            1 => Deed::Double,
+            2 => Deed::Swap,
+            3 => Deed::Delay,
+            _ => Deed::Replace(LINES[self.chance.below(LINES.len() as u64) as usize]),
+        })
+    }
+}
+
+/// A small generator of random numbers (xorshift64), which says the same after the same seed.
+#[derive(Debug, Clone)]
+pub(super) struct Chance(u64);
+
+impl Chance {
+    pub(super) fn new(seed: u64) -> Self {
+        // Neighbouring seeds begin far from each other, and zero is no state.
+        Self(seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    /// A number below `sides`.
+    pub(super) fn below(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 20) % sides.max(1)
+    }
+}
