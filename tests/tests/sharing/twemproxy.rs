@@ -1,0 +1,82 @@
+//! A twemproxy in front of three memcacheds.
+
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use memcached2_testkit::Memcached;
+
+/// Longer than it takes to start.
+const PATIENT: Duration = Duration::from_secs(10);
+
+/// Ended when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Twemproxy {
+    address: String,
+    process: Child,
+    directory: PathBuf,
+}
+
+impl Twemproxy {
+    pub(crate) fn installed() -> bool {
+        Command::new("nutcracker").arg("-V").stdin(Stdio::null()).output().is_ok_and(|output| output.status.success())
+    }
+
+    /// Starts one that asks `servers`, and goes on to ask each of them when it is down.
+    pub(crate) fn start(servers: &[Memcached]) -> Self {
+        static STARTED: AtomicU32 = AtomicU32::new(0);
+        let name = format!("memcached2-nutcracker-{}-{}", std::process::id(), STARTED.fetch_add(1, Ordering::Relaxed));
+        let directory = std::env::temp_dir().join(name);
+        fs::create_dir_all(&directory).expect("a directory for temporary files");
+        // A port may be taken by somebody else before it listens.
+        (0..5).find_map(|_| Self::launch(servers, &directory)).expect("nutcracker starts")
+    }
+
+    fn launch(servers: &[Memcached], directory: &std::path::Path) -> Option<Self> {
+        let [port, stats] = [free_port(), free_port()];
+        let address = format!("127.0.0.1:{port}");
+        let listed: String = servers.iter().map(|server| format!("   - {}:1\n", server.address())).collect();
+        let pool = format!(
+            "shared:\n  listen: {address}\n  hash: fnv1a_64\n  distribution: ketama\n  timeout: 200\n  \
+             auto_eject_hosts: false\n  server_connections: 1\n  servers:\n{listed}"
+        );
+        let file = |name: &str| directory.join(name);
+        fs::write(file("pool.yml"), pool).expect("a file");
+        let mut command = Command::new("nutcracker");
+        command.arg("-c").arg(file("pool.yml")).arg("-o").arg(file("log")).arg("-p").arg(file("pid"));
+        command.args(["-a", "127.0.0.1", "-s", &stats.to_string()]);
+        let process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let process = process.expect("nutcracker runs");
+        let mut proxy = Self { address, process, directory: directory.to_owned() };
+        let begun = Instant::now();
+        // Nothing tells when it listens.
+        while begun.elapsed() < PATIENT && matches!(proxy.process.try_wait(), Ok(None)) {
+            if TcpStream::connect(&proxy.address).is_ok() {
+                return Some(proxy);
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+        None
+    }
+
+    pub(crate) fn address(&self) -> String {
+        self.address.clone()
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("an address").port()
+}
+
+impl Drop for Twemproxy {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
