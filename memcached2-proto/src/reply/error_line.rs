@@ -26,7 +26,8 @@ const TO_ALL: u8 = 1 << 5;
 const TABLE: [ErrorLine; 17] = [
     // A `get` that finds no memory for its reply frees all replies that were not sent yet: `process_get_command` of
     // 1.6.18, `process_get_command_err` of 1.6.45. One with a key that is too long does the same, and says
-    // "CLIENT_ERROR bad command line format"; no request here has such a key.
+    // "CLIENT_ERROR bad command line format"; no request here has such a key. 1.6.45 copies the line without its end, so
+    // that anything may stand behind it: "...writing get responseing get response" was seen.
     line("SERVER_ERROR out of memory writing get response", REFUSED | SEVERAL),
     // The buffer for the next request: the reply to the last one may have been overwritten (`try_read_network`).
     line("SERVER_ERROR out of memory reading request", SEVERAL),
@@ -65,7 +66,8 @@ fn fallback(line: &str) -> u8 {
 
 #[cold]
 fn means(line: &str, meaning: u8) -> bool {
-    let row = TABLE.iter().find(|row| row.text == line);
+    let is_it = |row: &&ErrorLine| row.text == line || (row.meaning & SEVERAL != 0 && line.starts_with(row.text));
+    let row = TABLE.iter().find(is_it);
     row.map_or_else(|| fallback(line), |row| row.meaning) & meaning != 0
 }
 
@@ -112,6 +114,10 @@ mod tests {
             ("SERVER_ERROR", 0),
             ("SERVER_ERROR out of memory writing stats", 0),
             ("SERVER_ERROR timeout", 0),
+            ("SERVER_ERROR out of memory", REFUSED),
+            ("SERVER_ERROR out of memory and more", 0),
+            ("SERVER_ERROR out of memory writing get response", REFUSED | SEVERAL),
+            ("SERVER_ERROR out of memory writing get responseing get response", REFUSED | SEVERAL),
         ] {
             for one in [REFUSED, SWALLOWED, SEVERAL, INLINE, CLOSES, TO_ALL] {
                 assert_eq!(means(line, one), meaning & one != 0, "{line}");
