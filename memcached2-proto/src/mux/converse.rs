@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::{Encoded, Mux, NotSubmitted, Turn};
 use crate::call::{Asked, Blame, Parts};
 use crate::command::Command;
-use crate::error::Error;
+use crate::error::{Error, Landed};
 use crate::router::ServerId;
 use crate::time::Now;
 
@@ -305,7 +305,7 @@ fn submit<P: Command>(
 ) -> Result<(Arc<Mux>, u32, u64), (Error, Blame)> {
     /// A connection can end between being found and being used; so many in a row do not.
     const TRIES: usize = 3;
-    let mut last = Error::Closed;
+    let mut last = Error::disconnected("each connection has ended before it could be used");
     for tried in 0..TRIES {
         // There is no connection to be had here, which says nothing of the server.
         let want = match (asked.is_retried(), tried) {
@@ -322,11 +322,12 @@ fn submit<P: Command>(
                 let blame = Blame::of(&error);
                 return Err((error, blame));
             }
+            // It was to end anyway, which is no reason.
+            Err(NotSubmitted::Ended(Error::Closed)) => {}
             Err(NotSubmitted::Ended(error)) => last = error,
         }
     }
-    let blame = Blame::of(&last);
-    Err((last, blame))
+    Err((last.with_landed(Landed::NotSent), Blame::Connection))
 }
 
 impl<P, F> Drop for Converse<'_, '_, P, F> {
