@@ -1,5 +1,6 @@
 //! The state machine of one connection: bytes out, bytes in, and who is waiting for which reply.
 
+mod held;
 mod known;
 mod leaving;
 mod probe;
@@ -9,6 +10,7 @@ mod sending;
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
+use self::held::Held;
 pub use self::known::KnownProtocol;
 pub use self::leaving::Abandoned;
 use self::probe::Probe;
@@ -55,6 +57,8 @@ pub struct Connection {
     /// Whether the last request is `quit`.
     quitting: bool,
     failed: Option<Error>,
+    /// Error lines of which it is not sure whose they are; boxed, since there are none.
+    held: Option<Box<Held>>,
     /// Whether it was given up in spite of a server that answers: that says nothing against the server.
     given_up: bool,
 }
@@ -124,6 +128,7 @@ impl Connection {
             ended: false,
             quitting: false,
             failed: None,
+            held: None,
             given_up: false,
         }
     }
@@ -277,7 +282,10 @@ impl Connection {
     fn end(&mut self) -> Result<(), Error> {
         self.ended = true;
         match self.waits.front() {
-            Some(wait) if wait.kind == Kind::Quit && self.is_flushed() && self.decoder.is_empty() => Ok(()),
+            Some(wait) if wait.kind == Kind::Quit && self.is_flushed() && self.decoder.is_empty() => {
+                self.confirm(None);
+                Ok(())
+            }
             _ => Err(Error::disconnected(ENDED)),
         }
     }
@@ -289,6 +297,11 @@ impl Connection {
     /// When the server breaks the protocol; the connection is of no use from then on.
     #[inline]
     pub fn next_reply(&mut self) -> Result<Option<(u32, Reply, bool)>, Error> {
+        if self.held.is_some() {
+            if let Some(sure) = self.next_sure() {
+                return Ok(Some(sure));
+            }
+        }
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
@@ -302,7 +315,8 @@ impl Connection {
                     false => Err(self.unasked()),
                 };
             };
-            let (tag, shape, kind, end, carried_out) = (wait.tag, wait.shape, wait.kind, wait.end, wait.carried_out);
+            let wait = *wait;
+            let kind = wait.kind;
             if matches!(kind, Kind::Withdrawn | Kind::Quit) {
                 match self.skip(kind) {
                     Ok(true) => continue,
@@ -310,22 +324,31 @@ impl Connection {
                 }
             }
             let opaque = Opaque::of(self.first);
-            match self.decoder.decode(shape, opaque, self.sending.keys(), kind != Kind::Forgotten) {
+            match self.decoder.decode(wait.shape, opaque, self.sending.keys(), kind != Kind::Forgotten) {
                 Ok(None) => return Ok(None),
                 Err(error) => return Err(self.fail(error)),
                 Ok(Some((reply, last))) => {
+                    let mut is_sure = true;
                     if let Reply::Refused(line) = &reply {
-                        self.on_error_line(line, shape, kind, end)?;
-                    } else if self.flown == 0 && (last || self.sending.written() < carried_out) {
+                        is_sure = self.on_error_line(line, &wait)?;
+                    } else if self.flown == 0 && (last || self.sending.written() < wait.carried_out) {
                         return Err(self.premature());
                     }
                     if last {
                         self.served = true;
                         self.pop();
                     }
+                    if !is_sure {
+                        self.hold(wait, reply);
+                        continue;
+                    }
+                    if last && self.held.is_some() {
+                        self.confirm(kind.told(wait.tag, reply, last));
+                        return Ok(self.next_sure());
+                    }
                     match kind {
-                        Kind::Asked => return Ok(Some((tag, reply, last))),
-                        Kind::Forgotten if last => return Ok(Some((tag, Reply::Forgotten, true))),
+                        Kind::Asked => return Ok(Some((wait.tag, reply, last))),
+                        Kind::Forgotten if last => return Ok(Some((wait.tag, Reply::Forgotten, true))),
                         Kind::Forgotten | Kind::Withdrawn | Kind::Quit => self.check()?,
                         Kind::Probe => self.on_probe(&reply)?,
                     }

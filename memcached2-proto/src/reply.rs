@@ -129,6 +129,11 @@ impl Shape {
         matches!(self, Self::Stored | Self::MetaStored | Self::FencedStored)
     }
 
+    /// Whether any reply but an error line carries the opaque of its request.
+    pub(crate) fn is_checked(self) -> bool {
+        matches!(self, Self::MetaValue | Self::MetaStored | Self::MetaDeleted | Self::MetaNumber)
+    }
+
     /// Whether the reply ends in one to a fence: then a reply that is complete leaves no doubt about what was before.
     pub(crate) fn is_fenced(self) -> bool {
         matches!(self, Self::FencedStored | Self::FencedTouched | Self::FencedOk | Self::FencedValues)

@@ -83,11 +83,13 @@ impl Connection {
         let written = self.sending.written();
         let touched = self.came > self.front_from;
         let (served, given_up, came) = (self.served, self.given_up, self.came);
-        let waits = std::mem::take(&mut self.waits).into_iter().enumerate();
-        waits.filter(|(_, wait)| wait.is_owed()).map(move |(at, wait)| Abandoned {
+        // Whose error lines were never told comes first; nothing more will come for them.
+        let held = self.take_held().map(|wait| (false, wait));
+        let waits = (0..).zip(std::mem::take(&mut self.waits)).map(move |(at, wait)| (at == 0 && touched, wait));
+        held.chain(waits).filter(|(_, wait)| wait.is_owed()).map(move |(is_touched, wait)| Abandoned {
             tag: wait.tag,
             landed: if wait.carried_out <= written { Landed::Unknown } else { Landed::NotSent },
-            stale: given_up || (served && !(at == 0 && touched)),
+            stale: given_up || (served && !is_touched),
             silent: wait.came_before == came,
         })
     }

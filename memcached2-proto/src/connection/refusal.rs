@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{Connection, Kind, Mode};
+use super::{Connection, Kind, Mode, Wait};
 use crate::error::Error;
 use crate::reply::{Shape, error_line};
 
@@ -10,9 +10,11 @@ use crate::reply::{Shape, error_line};
 const FULL: &[u8] = b"ERROR Too many open connections";
 
 impl Connection {
-    /// Decides what an error line is: the answer to its request, or also the end of the connection.
+    /// Decides what an error line is: the answer to the front request, or also the end of the connection. `false`: the next
+    /// reply has to show whose it is.
     #[cold]
-    pub(super) fn on_error_line(&mut self, line: &str, shape: Shape, kind: Kind, end: u64) -> Result<(), Error> {
+    pub(super) fn on_error_line(&mut self, line: &str, wait: &Wait) -> Result<bool, Error> {
+        let Wait { shape, kind, end, .. } = *wait;
         if is_of_a_full_server(line.as_bytes()) && !self.served {
             // The server has read nothing.
             self.sending.unsend();
@@ -24,7 +26,7 @@ impl Connection {
         let is_shut_out = error_line::is_said_to_all(line);
         if kind == Kind::Probe || (shape.is_fenced() && !is_shut_out) {
             // Nothing else was written behind a probe; and what follows a fence is in step.
-            return Ok(());
+            return Ok(true);
         }
         let is_alone = self.sending.written() <= end;
         if error_line::may_replace_several(line) && !is_alone {
@@ -33,14 +35,17 @@ impl Connection {
         let is_written = end <= self.sending.written();
         let after = if is_shut_out { After::OutOfStep } else { after_error_line(line, shape, is_written) };
         match after {
-            After::InStep => {}
+            After::InStep => return Ok(is_alone || !shape.is_checked()),
             After::Closes => self.mode = Mode::Leaving,
-            // The refusal itself is this request's answer; nothing behind it can be trusted.
             After::OutOfStep => {
-                let _ = self.give_up("given up, since the server may be out of step after an error");
+                let error = self.give_up("given up, since the server may be out of step after an error");
+                if !is_alone && shape.is_checked() {
+                    return Err(error);
+                }
+                // The refusal itself is this request's answer; nothing behind it can be trusted.
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Whether what came unasked may become the line of a server that is full.

@@ -109,8 +109,6 @@ impl Tally {
             Some(Err(error)) => error,
         };
         match &error {
-            // An error line carries no opaque: behind a reply that was lost it may be that to another request.
-            Error::NonNumeric if nature.lies => return Fate::Unknown,
             Error::NotStored | Error::Exists | Error::NotFound | Error::NonNumeric => return Fate::Unmet(error),
             _ => {}
         }

@@ -1,0 +1,66 @@
+//! Error lines that are not told before it is sure whose they are.
+
+use std::collections::VecDeque;
+
+use super::{Connection, Kind, Wait};
+use crate::reply::Reply;
+
+/// What has come and is not told yet.
+///
+/// A reply to a meta command carries the number of its request, and an error line does not. While further requests are
+/// under way, it could also be the answer to a later one, and the replies before it lost. The next reply shows it: it
+/// must be the one to the next request.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    /// Error lines, each with the request that it seems to answer.
+    lines: Vec<(Wait, Reply)>,
+    /// What is sure, to be told in this order.
+    sure: VecDeque<(u32, Reply, bool)>,
+}
+
+impl Connection {
+    /// Keeps an error line that seems to answer a request which has just been ended.
+    #[cold]
+    pub(super) fn hold(&mut self, wait: Wait, line: Reply) {
+        self.held.get_or_insert_default().lines.push((wait, line));
+    }
+
+    /// The reply to the next request has come: so the error lines are those of their requests. What is told of that reply
+    /// comes behind them.
+    #[cold]
+    pub(super) fn confirm(&mut self, told: Option<(u32, Reply, bool)>) {
+        let Some(held) = &mut self.held else { return };
+        for (wait, line) in held.lines.drain(..) {
+            held.sure.extend(wait.kind.told(wait.tag, line, true));
+        }
+        held.sure.extend(told);
+    }
+
+    /// The next of what is sure.
+    #[cold]
+    pub(super) fn next_sure(&mut self) -> Option<(u32, Reply, bool)> {
+        let held = self.held.as_mut()?;
+        let next = held.sure.pop_front();
+        if next.is_none() && held.lines.is_empty() {
+            self.held = None;
+        }
+        next
+    }
+
+    /// The requests whose error lines were never told.
+    pub(super) fn take_held(&mut self) -> impl Iterator<Item = Wait> + use<> {
+        self.held.take().into_iter().flat_map(|held| held.lines).map(|(wait, _)| wait)
+    }
+}
+
+impl Kind {
+    /// What is told of a reply.
+    #[inline]
+    pub(super) fn told(self, tag: u32, reply: Reply, last: bool) -> Option<(u32, Reply, bool)> {
+        match self {
+            Self::Asked => Some((tag, reply, last)),
+            Self::Forgotten if last => Some((tag, Reply::Forgotten, true)),
+            Self::Forgotten | Self::Withdrawn | Self::Quit | Self::Probe => None,
+        }
+    }
+}
