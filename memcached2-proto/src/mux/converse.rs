@@ -305,7 +305,7 @@ fn submit<P: Command>(
 ) -> Result<(Arc<Mux>, u32, u64), (Error, Blame)> {
     /// A connection can end between being found and being used; so many in a row do not.
     const TRIES: usize = 3;
-    let mut last = Error::disconnected("each connection has ended before it could be used");
+    let mut last = None;
     for tried in 0..TRIES {
         // There is no connection to be had here, which says nothing of the server.
         let want = match (asked.is_retried(), tried) {
@@ -324,9 +324,10 @@ fn submit<P: Command>(
             }
             // It was to end anyway, which is no reason.
             Err(NotSubmitted::Ended(Error::Closed)) => {}
-            Err(NotSubmitted::Ended(error)) => last = error,
+            Err(NotSubmitted::Ended(error)) => last = Some(error),
         }
     }
+    let last = last.unwrap_or_else(|| Error::disconnected("each connection has ended before it could be used"));
     Err((last.with_landed(Landed::NotSent), Blame::Connection))
 }
 
