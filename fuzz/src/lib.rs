@@ -5,8 +5,8 @@ use std::io::IoSlice;
 use std::time::{Instant, SystemTime};
 
 use memcached2_proto::{
-    Arith, AskedKeys, Connection, Decoder, Delete, Error, Get, Limits, NoReply, Now, Opaque, Protocol, Reply, Shape,
-    Stats, Store, Version,
+    Arith, AskedKeys, Connection, Decoder, Delete, Error, Expiry, FlushAll, Get, Limits, NoReply, Now, Opaque,
+    Protocol, Reply, Shape, Stats, Store, Version,
 };
 
 const SHAPES: [Shape; 23] = [
@@ -104,7 +104,7 @@ pub fn connection(data: &[u8]) {
     let mut tag = 0;
     while let Some(step) = script.next() {
         let argument = script.next().unwrap_or_default();
-        match step % 11 {
+        match step % 12 {
             0..=2 => {
                 tag += 1;
                 if submit(&mut connection, argument, now, tag).is_ok() {
@@ -141,6 +141,7 @@ pub fn connection(data: &[u8]) {
                 connection.quit();
                 left = true;
             }
+            11 => connection.probe(now),
             _ => {
                 let bytes: Vec<u8> = script.by_ref().take(usize::from(argument)).collect();
                 feed(&mut connection, &bytes);
@@ -164,6 +165,9 @@ fn submit(connection: &mut Connection, choice: u8, now: Now, tag: u32) -> Result
         104..=107 => connection.submit(&Stats::general(), now, tag),
         108..=111 => connection.submit(&NoReply(Delete::new("a")?), now, tag),
         112..=115 => connection.submit(&NoReply(Store::set("a", "version\r\n")?), now, tag),
+        116..=119 => connection.submit(&Store::append("a", "value")?, now, tag),
+        120..=122 => connection.submit(&Touch::new("a", Expiry::Never)?, now, tag),
+        123..=125 => connection.submit(&FlushAll::now(), now, tag),
         _ => connection.submit(&Version, now, tag),
     }
 }

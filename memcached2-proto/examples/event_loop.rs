@@ -30,6 +30,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut connection = Connection::new(Limits::default());
     let now = Now::new(Instant::now(), SystemTime::now);
 
+    // 0. Ask which protocol the server speaks: in meta each reply carries the number of its request.
+    connection.probe(now);
+    while connection.is_probing() {
+        turn(&mut socket, &mut connection)?;
+        connection.next_reply()?;
+    }
+
     // 1. Say what you want. Nothing is sent yet; the tag tells you later whose reply it is.
     let keys: Vec<String> = (0..1000).map(|number| format!("event-loop:{number}")).collect();
     for key in &keys {

@@ -31,6 +31,19 @@ pub enum Protocol {
     /// The meta commands, in the form that memcached speaks from 1.6.10 on. Their replies repeat an opaque number of the
     /// request, so that each is checked. memcached before 1.6.35 gathers the replies to many `mg` into one packet, and
     /// sends one for each `get`: many callers on one connection are served several times as fast.
+    ///
+    /// What a caller gets is the same in both. What else differs:
+    ///
+    /// * A `get`, `gets`, `gat` or `gats` of one key, or of the last of several, is an `mg`. If another client has marked
+    ///   the item as stale (`md` or `ms` with flag `I`), the first `mg` takes the win, which tells that client's kin to
+    ///   compute it anew (`doc/protocol.txt` of memcached 1.6.45, "Meta Get", flag `W`); a classic `get` leaves it. There is
+    ///   no flag to leave it, so where clients of that kind read the same items, set [`Protocol::Classic`].
+    /// * `add`, `replace`, `append`, `prepend`, `cas`, `touch`, `flush_all` and `verbosity` are classic commands followed by
+    ///   a fence, an `md` that deletes nothing: an `ms` under a condition removes the old value if there is no room for the
+    ///   new one, and an `mg` with `T` takes the win. Each counts as a miss in the server's `delete_misses`, and so does
+    ///   the question for the protocol at the beginning of a connection.
+    /// * `stats detail` counts classic commands only.
+    /// * `version` and `stats` cannot carry a number.
     Meta,
 }
 

@@ -59,9 +59,10 @@
 //!
 //! # The promises
 //!
-//! * **Never out of step.** Replies are matched to requests by their order, a key that comes back must have been asked
-//!   for, and a byte that nobody asked for ends the connection. A connection is used again only while every byte read is
-//!   accounted for.
+//! * **Never out of step.** Replies are matched to requests by their order. Where the server speaks meta each reply about a
+//!   key also carries the number of its request ([`Opaque`]), or is followed by an answer that does; a key that comes back
+//!   must have been asked for; and a byte that nobody asked for ends the connection. A connection is used again only while
+//!   every byte read is accounted for.
 //! * **Every failure says whether the request may have landed**: [`Error::landed`]. What may have is not sent again, to the
 //!   same server or to another.
 //! * **A server that is down costs nobody a deadline**: it is left alone until its [retry](Reconnect) is due, and then one

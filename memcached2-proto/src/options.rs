@@ -162,8 +162,11 @@ options! {
         self.shared_connections = connections.max(1);
     }
 
-    /// Sets the protocol that is spoken on every connection. Unless set, the blocking client speaks text, and shared
-    /// connections ask the server for its version, to speak the one that serves many callers best.
+    /// Sets the protocol that is spoken on every connection, and asks no server. Unless set, each connection begins with the
+    /// question whether the server speaks meta, which takes a round trip: see [`KnownProtocol`](crate::KnownProtocol).
+    ///
+    /// With [`Protocol::Meta`] a server that does not speak it reads values as commands: set it only for servers that are
+    /// sure to.
     fn protocol(self, protocol: Protocol) {
         self.protocol = Some(protocol);
     }
