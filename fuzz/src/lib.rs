@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime};
 
 use memcached2_proto::{
     Arith, AskedKeys, Connection, Decoder, Delete, Error, Expiry, FlushAll, Get, Limits, NoReply, Now, Opaque,
-    Protocol, Reply, Shape, Stats, Store, Version,
+    Protocol, Reply, Shape, Stats, Store, Touch, Version,
 };
 
 const SHAPES: [Shape; 23] = [

@@ -315,8 +315,7 @@ impl Connection {
                     false => Err(self.unasked()),
                 };
             };
-            let wait = *wait;
-            let kind = wait.kind;
+            let (tag, shape, kind) = (wait.tag, wait.shape, wait.kind);
             if matches!(kind, Kind::Withdrawn | Kind::Quit) {
                 match self.skip(kind) {
                     Ok(true) => continue,
@@ -324,31 +323,29 @@ impl Connection {
                 }
             }
             let opaque = Opaque::of(self.first);
-            match self.decoder.decode(wait.shape, opaque, self.sending.keys(), kind != Kind::Forgotten) {
+            match self.decoder.decode(shape, opaque, self.sending.keys(), kind != Kind::Forgotten) {
                 Ok(None) => return Ok(None),
                 Err(error) => return Err(self.fail(error)),
                 Ok(Some((reply, last))) => {
-                    let mut is_sure = true;
                     if let Reply::Refused(line) = &reply {
-                        is_sure = self.on_error_line(line, &wait)?;
-                    } else if self.flown == 0 && (last || self.sending.written() < wait.carried_out) {
-                        return Err(self.premature());
+                        if !self.on_error_line(line)? {
+                            self.hold(reply);
+                            continue;
+                        }
+                    } else if self.flown == 0 {
+                        self.check_begun(last)?;
                     }
                     if last {
                         self.served = true;
                         self.pop();
-                    }
-                    if !is_sure {
-                        self.hold(wait, reply);
-                        continue;
-                    }
-                    if last && self.held.is_some() {
-                        self.confirm(kind.told(wait.tag, reply, last));
-                        return Ok(self.next_sure());
+                        if self.held.is_some() {
+                            self.confirm(kind.told(tag, reply, last));
+                            return Ok(self.next_sure());
+                        }
                     }
                     match kind {
-                        Kind::Asked => return Ok(Some((wait.tag, reply, last))),
-                        Kind::Forgotten if last => return Ok(Some((wait.tag, Reply::Forgotten, true))),
+                        Kind::Asked => return Ok(Some((tag, reply, last))),
+                        Kind::Forgotten if last => return Ok(Some((tag, Reply::Forgotten, true))),
                         Kind::Forgotten | Kind::Withdrawn | Kind::Quit => self.check()?,
                         Kind::Probe => self.on_probe(&reply)?,
                     }

@@ -19,10 +19,14 @@ pub(super) struct Held {
 }
 
 impl Connection {
-    /// Keeps an error line that seems to answer a request which has just been ended.
+    /// Keeps an error line that seems to answer the front request, and ends that.
     #[cold]
-    pub(super) fn hold(&mut self, wait: Wait, line: Reply) {
-        self.held.get_or_insert_default().lines.push((wait, line));
+    pub(super) fn hold(&mut self, line: Reply) {
+        if let Some(wait) = self.waits.front().copied() {
+            self.served = true;
+            self.pop();
+            self.held.get_or_insert_default().lines.push((wait, line));
+        }
     }
 
     /// The reply to the next request has come: so the error lines are those of their requests. What is told of that reply

@@ -13,8 +13,8 @@ impl Connection {
     /// Decides what an error line is: the answer to the front request, or also the end of the connection. `false`: the next
     /// reply has to show whose it is.
     #[cold]
-    pub(super) fn on_error_line(&mut self, line: &str, wait: &Wait) -> Result<bool, Error> {
-        let Wait { shape, kind, end, .. } = *wait;
+    pub(super) fn on_error_line(&mut self, line: &str) -> Result<bool, Error> {
+        let Some(&Wait { shape, kind, end, .. }) = self.waits.front() else { return Ok(true) };
         if is_of_a_full_server(line.as_bytes()) && !self.served {
             // The server has read nothing.
             self.sending.unsend();
@@ -68,6 +68,17 @@ impl Connection {
     #[cold]
     pub fn on_unread(&mut self) -> Error {
         self.give_up("given up, since the server had closed it, or had sent something that nobody asked for")
+    }
+
+    /// A reply has come though its request was not written whole: of several keys those may be answered that were asked for
+    /// in a line before the last one.
+    #[cold]
+    pub(super) fn check_begun(&mut self, last: bool) -> Result<(), Error> {
+        let carried_out = self.waits.front().map_or(0, |wait| wait.carried_out);
+        if last || self.sending.written() < carried_out {
+            return Err(self.premature());
+        }
+        Ok(())
     }
 
     #[cold]
