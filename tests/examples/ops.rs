@@ -6,7 +6,8 @@
 //!
 //! It stores 100 keys `bench:key:000000` to `bench:key:000099`, does the workload `n` times with one client, and prints
 //! `<client> <workload> <operations per second> <CPU microseconds per operation>`. `THREADS` sets the workers of the
-//! Tokio runtime (1 unless set), `CONNECTIONS` how many connections an asynchronous client shares.
+//! Tokio runtime (1 unless set), `CONNECTIONS` how many connections an asynchronous client shares, and `PROTOCOL`, `classic`
+//! or `meta`, what is spoken (what the server speaks unless set).
 //!
 //! | workload | an operation |
 //! |---|---|
@@ -18,7 +19,7 @@
 
 use std::time::{Duration, Instant};
 
-use memcached2_proto::{Expiry, Options};
+use memcached2_proto::{Expiry, Options, Protocol};
 
 /// How many threads or tasks share the client in `conc64`.
 const CALLERS: usize = 64;
@@ -70,6 +71,12 @@ fn keys() -> Vec<String> {
 
 fn options() -> Options {
     let options = Options::default().timeout(Duration::from_secs(30));
+    let options = match std::env::var("PROTOCOL").as_deref() {
+        Ok("classic") => options.protocol(Protocol::Classic),
+        Ok("meta") => options.protocol(Protocol::Meta),
+        Ok(_) => usage(),
+        Err(_) => options,
+    };
     match std::env::var("CONNECTIONS").ok().and_then(|text| text.parse().ok()) {
         Some(connections) => options.shared_connections(connections),
         None => options,

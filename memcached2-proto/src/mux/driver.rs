@@ -150,14 +150,7 @@ impl Driver {
         }
         match self.turn(cx, socket) {
             Poll::Pending => self.watch(cx, alarm),
-            Poll::Ready(error) => {
-                let is_lost = matches!(error, Error::Disconnected { .. } | Error::Protocol { .. });
-                if is_lost && self.speaks_classic_instead(alarm.now()) {
-                    return Poll::Ready(Next::Connect);
-                }
-                self.end(&error);
-                Poll::Ready(Next::Over)
-            }
+            Poll::Ready(error) => Poll::Ready(self.on_lost(&error, alarm.now())),
         }
     }
 
@@ -165,20 +158,9 @@ impl Driver {
     #[inline]
     fn watch(&mut self, cx: &mut Context<'_>, alarm: &mut impl Alarm) -> Poll<Next> {
         while let Some(deadline) = self.next_deadline() {
-            match alarm.poll_until(cx, deadline) {
-                Poll::Pending => break,
-                Poll::Ready(now) => {
-                    if self.probed_by.is_some_and(|by| by <= now) && self.speaks_classic_instead(now) {
-                        return Poll::Ready(Next::Connect);
-                    }
-                    if self.expire(now).is_ready() {
-                        return Poll::Ready(Next::Over);
-                    }
-                    if self.mux.has_ended() {
-                        // There may be nobody left to wait for.
-                        cx.waker().wake_by_ref();
-                    }
-                }
+            let Poll::Ready(now) = alarm.poll_until(cx, deadline) else { break };
+            if let Poll::Ready(next) = self.on_deadline(cx, now) {
+                return Poll::Ready(next);
             }
         }
         Poll::Pending

@@ -1,16 +1,45 @@
-//! What a driver does before the server has said which protocol it speaks.
+//! What a driver does when its connection is lost or a deadline passes, also before the server has said which protocol it
+//! speaks.
 
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use super::Driver;
+use super::{Driver, Next};
 use crate::connection::Connection;
+use crate::error::Error;
 
 impl Driver {
+    /// The connection was lost, or has ended by itself.
+    #[cold]
+    pub(super) fn on_lost(&mut self, error: &Error, now: Instant) -> Next {
+        let is_lost = matches!(error, Error::Disconnected { .. } | Error::Protocol { .. });
+        if is_lost && self.speaks_classic_instead(now) {
+            return Next::Connect;
+        }
+        self.end(error);
+        Next::Over
+    }
+
+    /// A deadline has passed.
+    #[cold]
+    pub(super) fn on_deadline(&mut self, cx: &Context<'_>, now: Instant) -> Poll<Next> {
+        if self.probed_by.is_some_and(|by| by <= now) && self.speaks_classic_instead(now) {
+            return Poll::Ready(Next::Connect);
+        }
+        if self.expire(now).is_ready() {
+            return Poll::Ready(Next::Over);
+        }
+        if self.mux.has_ended() {
+            // There may be nobody left to wait for.
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
     /// The connection was lost, or is silent, before the server has said which protocol it speaks: whether another one is to
     /// be made on which it is not asked.
     #[cold]
-    pub(super) fn speaks_classic_instead(&mut self, now: Instant) -> bool {
+    fn speaks_classic_instead(&mut self, now: Instant) -> bool {
         self.probed_by = None;
         if self.opening.is_none() || self.ended || !self.known.retries_classic(now) {
             return false;
