@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::options::Options;
 use crate::outbox::Outbox;
 use crate::reply::Reply;
-use crate::time::{Now, later};
+use crate::time::Now;
 
 /// A socket that a [`Driver`] can read and write: what every asynchronous stream has.
 pub trait Duplex {
@@ -145,8 +145,7 @@ impl Driver {
     #[inline]
     pub fn poll(&mut self, cx: &mut Context<'_>, socket: &mut impl Duplex, alarm: &mut impl Alarm) -> Poll<Next> {
         if !self.connected {
-            self.connected = true;
-            self.probed_by = self.opening.flatten().map(|within| later(alarm.now(), within));
+            self.on_connected(alarm.now());
         }
         match self.turn(cx, socket) {
             Poll::Pending => self.watch(cx, alarm),
@@ -157,21 +156,13 @@ impl Driver {
     /// Tells those whose deadline has passed, and waits for the next deadline.
     #[inline]
     fn watch(&mut self, cx: &mut Context<'_>, alarm: &mut impl Alarm) -> Poll<Next> {
-        while let Some(deadline) = self.next_deadline() {
+        while let Some(deadline) = self.deadline {
             let Poll::Ready(now) = alarm.poll_until(cx, deadline) else { break };
             if let Poll::Ready(next) = self.on_deadline(cx, now) {
                 return Poll::Ready(next);
             }
         }
         Poll::Pending
-    }
-
-    #[inline]
-    fn next_deadline(&self) -> Option<Instant> {
-        match self.probed_by {
-            None => self.deadline,
-            Some(by) => Some(self.deadline.map_or(by, |deadline| deadline.min(by))),
-        }
     }
 
     #[inline]
@@ -223,7 +214,7 @@ impl Driver {
     /// Writes what may go.
     #[inline]
     fn write(&mut self, cx: &mut Context<'_>, socket: &mut impl Duplex) -> Poll<Result<(), Error>> {
-        if self.connection.needs_look() && !self.connection.is_flushed() && socket.has_unread() {
+        if !self.connection.is_flushed() && self.connection.needs_look() && socket.has_unread() {
             return Poll::Ready(Err(self.connection.on_unread()));
         }
         while !self.connection.is_flushed() {

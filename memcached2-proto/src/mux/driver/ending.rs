@@ -50,7 +50,7 @@ impl Driver {
             };
             self.wakers.extend(woken);
         }
-        inner.deadline = inner.slots.pending().map(|(_, slot)| slot.deadline).min();
+        inner.deadline = inner.slots.pending().map(|(_, slot)| slot.deadline).chain(self.probed_by).min();
         self.deadline = inner.deadline;
         drop(guard);
         self.wakers.drain(..).for_each(Waker::wake);

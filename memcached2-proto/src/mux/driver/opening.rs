@@ -7,8 +7,18 @@ use std::time::Instant;
 use super::{Driver, Next};
 use crate::connection::Connection;
 use crate::error::Error;
+use crate::time::later;
 
 impl Driver {
+    /// The connection was made: the server has to say something soon, if it is asked for its protocol and has to.
+    #[cold]
+    pub(super) fn on_connected(&mut self, now: Instant) {
+        self.connected = true;
+        self.probed_by = self.opening.flatten().map(|within| later(now, within));
+        let mut inner = self.mux.lock();
+        inner.deadline = inner.deadline.into_iter().chain(self.probed_by).min();
+    }
+
     /// The connection was lost, or has ended by itself.
     #[cold]
     pub(super) fn on_lost(&mut self, error: &Error, now: Instant) -> Next {
