@@ -13,7 +13,7 @@ use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant, SystemTime};
 
-use memcached2_proto::{Arith, Command, Connection, Error, Expiry, Few, Get, Limits, Now, Reply, Store, Value};
+use memcached2_proto::{Arith, Command, Connection, Error, Expiry, Few, Get, Landed, Limits, Now, Reply, Store, Value};
 use memcached2_testkit::Memcached;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -104,8 +104,9 @@ fn turn(socket: &mut TcpStream, connection: &mut Connection) -> Result<(), Box<d
     let mut ready = [PollFd::new(socket, wants)];
     let patience = Timespec { tv_sec: PATIENCE.as_secs().try_into()?, tv_nsec: 0 };
     if poll(&mut ready, Some(&patience))? == 0 {
-        // What became of each request, the connection knows: `connection.abandon()`.
-        return Err(Error::timeout().into());
+        // What became of each request, the connection knows; here the worst of it is told.
+        let unknown = connection.abandon().any(|abandoned| abandoned.landed == Landed::Unknown);
+        return Err(Error::timeout(if unknown { Landed::Unknown } else { Landed::NotSent }).into());
     }
     let events = ready[0].revents();
     if events.contains(PollFlags::OUT) {

@@ -291,10 +291,11 @@ impl Error {
         Self::disconnected(&error.to_string())
     }
 
-    /// The deadline has passed. What became of the request, the connection knows.
+    /// The deadline has passed. Whether the request may have `landed`, the connection knows: see
+    /// [`Connection::abandon`](crate::Connection::abandon).
     #[must_use]
-    pub fn timeout() -> Self {
-        Self::Timeout { server: None, landed: Landed::NotSent }
+    pub fn timeout(landed: Landed) -> Self {
+        Self::Timeout { server: None, landed }
     }
 
     #[cold]
@@ -389,7 +390,7 @@ mod tests {
             (vec![Err(Error::Closed), Err(Error::NoServers)], Landed::NotSent, 2),
             (vec![refused(), Err(Error::Closed)], Landed::Refused, 2),
             (vec![Ok(()), refused()], Landed::Unknown, 1),
-            (vec![refused(), Err(Error::timeout().with_landed(Landed::Unknown))], Landed::Unknown, 2),
+            (vec![refused(), Err(Error::timeout(Landed::Unknown))], Landed::Unknown, 2),
         ] {
             let first = results.iter().find_map(|result| result.as_ref().err()).unwrap().to_string();
             let error = Error::MultiStorage { results: results.into() };

@@ -21,8 +21,8 @@
 //! | [`Operation`]: any keyed command, [`GetMany`], [`SetMany`], [`DeleteMany`], [`Every`], [`RoutedBy`] | a request over any number of servers |
 //! | [`Call`] | an operation under way: what is asked again, what moves to another server, what a failure means for each part |
 //! | [`Observer`] | who hears of every request |
-//! | [`operations!`], [`compositions!`] | the lists from which every client gets its methods |
-//! | [`entry!`], [`forgiving!`], [`mapping!`] | other faces of a client, expanded in the same way |
+//!
+//! Every client gets its methods from the lists in `operations.rs`, and its other faces from those in `faces/`.
 //!
 //! # The loop
 //!

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use percent_encoding::percent_decode_str;
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, percent_encode};
 use url::{Host, Url};
 
 pub(crate) use self::options::ServerOptions;
@@ -112,11 +112,23 @@ impl From<Address> for Server {
     }
 }
 
+/// As a person writes it: what is shown is parsed to the same server.
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name)
+        match &self.address {
+            tcp @ Address::Tcp { .. } => write!(f, "{tcp}")?,
+            Address::Unix(path) => {
+                write!(f, "{UNIX}://{}", percent_encode(path.as_os_str().as_encoded_bytes(), PATH))?;
+            }
+        }
+        let name = self.is_named.then_some(&*self.name);
+        self.options.write(name, f)
     }
 }
+
+/// What a path of a URI says in another way, or may not hold.
+const PATH: &AsciiSet =
+    &CONTROLS.add(b' ').add(b'%').add(b'?').add(b'#').add(b'"').add(b'<').add(b'>').add(b'`').add(b'\\');
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -141,6 +153,15 @@ pub enum UriProblem {
     /// The host is no name and no IP address.
     #[error("the host is neither a name nor an IP address")]
     Host,
+    /// There is a blank or a control character in it.
+    #[error("a blank or a control character stands in it; in the path of a Unix socket write %20 for a blank")]
+    Blank,
+    /// There are several servers in one text.
+    #[error("it names several servers; give them one by one")]
+    List,
+    /// There is a number behind the port.
+    #[error("nothing may follow the port but options; a weight is written cache1:11211?weight=2")]
+    BehindPort,
     /// An IPv6 address stands without brackets.
     #[error("an IPv6 address needs brackets: [::1] or [::1]:11211")]
     Brackets,
@@ -200,12 +221,22 @@ fn parse(text: &str) -> Result<Server, UriProblem> {
     if text.is_empty() {
         return Err(UriProblem::NoHost);
     }
+    // The parser of URIs passes over some of them, wherever they stand.
+    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err(UriProblem::Blank);
+    }
     let full = if text.contains("://") { text.to_owned() } else { format!("{TCP}://{text}") };
     let authority = full.split_once("://").map_or("", |(_, rest)| rest);
     let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
+    if authority.contains(',') {
+        return Err(UriProblem::List);
+    }
     let bracketed = authority.starts_with('[') || authority.contains('@');
-    if !bracketed && authority.matches(':').count() > 1 {
-        return Err(UriProblem::Brackets);
+    match authority.split(':').collect::<Vec<_>>()[..] {
+        // An IPv6 address has seven colons, or two of them in a row.
+        [host, port, _] if !bracketed && !host.is_empty() && !port.is_empty() => return Err(UriProblem::BehindPort),
+        [_, _, _, ..] if !bracketed => return Err(UriProblem::Brackets),
+        _ => {}
     }
     let url = Url::parse(&full).map_err(explain)?;
     if !url.username().is_empty() || url.password().is_some() {
@@ -313,6 +344,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_shown_of_a_server_is_parsed_to_the_same_server() {
+        for text in [
+            "cache1:11212",
+            "[2001:db8::1]:1234",
+            "memcached+unix:///run/m.sock",
+            "memcached+unix:///run/a%20b%23%3F%25%FF",
+            "cache1:11211?weight=2&name=a%26b%23%2B&timeout=250ms&connect_timeout=2s&connections=4",
+            "memcached+unix:///run/m.sock?weight=3",
+        ] {
+            let server: Server = text.parse().unwrap_or_else(|e| panic!("{text}: {e}"));
+            let shown = server.to_string();
+            assert_eq!(shown.parse(), Ok(server), "{text} is shown as {shown}");
+        }
+        let server: Server = "cache1".parse().unwrap();
+        assert_eq!(server.to_string(), "cache1:11211");
+    }
+
+    #[test]
     fn a_server_has_a_weight_and_a_name() {
         for (text, name, weight, point, point_with_port) in [
             ("cache1", "cache1:11211", 1, "cache1", "cache1:11211"),
@@ -343,7 +392,15 @@ mod tests {
             ("cache1:65536", UriProblem::Port),
             ("cache1:http", UriProblem::Port),
             ("[::g]", UriProblem::Host),
-            ("two words", UriProblem::Host),
+            ("two words", UriProblem::Blank),
+            ("cache1\ncache2", UriProblem::Blank),
+            ("c\tache1", UriProblem::Blank),
+            ("memcached\r://cache1", UriProblem::Blank),
+            ("memcached+unix:///run/a b", UriProblem::Blank),
+            ("cache1,cache2", UriProblem::List),
+            ("cache1:11211,cache2:11211", UriProblem::List),
+            ("cache1:11211:2", UriProblem::BehindPort),
+            ("2001:db8::1", UriProblem::Brackets),
             ("k\u{e4}se", UriProblem::Host),
             ("cache1/path", UriProblem::Path),
             ("memcached+unix://", UriProblem::SocketPath),

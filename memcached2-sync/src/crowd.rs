@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use memcached2_proto::{Command, Error, Leg, Now, ServerId};
+use memcached2_proto::{Command, Error, Landed, Leg, Now, ServerId};
 
 use crate::station::{Lease, Station};
 use crate::stream::{Connecting, Patience};
@@ -155,7 +155,7 @@ impl Crowd {
     fn hear_probe<'c, 's, P: Command>(&self, mut talk: Talk<'c, 's, P>, ready: bool) -> Option<Talk<'c, 's, P>> {
         let heard = match ready {
             true => talk.lease.link().hear_probe(&mut talk.patience),
-            false if talk.left().is_zero() => Err(Error::timeout()),
+            false if talk.left().is_zero() => Err(Error::timeout(Landed::NotSent)),
             false => Ok(false),
         };
         match heard {

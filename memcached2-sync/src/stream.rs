@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use memcached2_proto::{Address, Error, Options};
+use memcached2_proto::{Address, Error, Landed, Options};
 use socket2::SockRef;
 
 pub(crate) use self::connecting::Connecting;
@@ -80,7 +80,8 @@ impl Patience {
     pub(crate) fn left(&mut self) -> Result<Duration, Error> {
         self.spent = true;
         match self.timeout.saturating_sub(self.started.elapsed()) {
-            Duration::ZERO => Err(Error::timeout()),
+            // What was sent by then, the connection knows.
+            Duration::ZERO => Err(Error::timeout(Landed::NotSent)),
             left => Ok(left),
         }
     }
@@ -232,7 +233,7 @@ fn adjust(
 fn explain(error: &io::Error) -> Result<(), Error> {
     match error.kind() {
         ErrorKind::Interrupted => Ok(()),
-        ErrorKind::WouldBlock | ErrorKind::TimedOut => Err(Error::timeout()),
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => Err(Error::timeout(Landed::Unknown)),
         _ => Err(Error::lost(error)),
     }
 }

@@ -165,11 +165,12 @@ fn is_imitated(server: &Memcached) -> bool {
 
 #[test]
 fn the_embedded_server_answers_as_memcached_does() {
-    let (real, embedded) = (real(), embedded());
-    if !is_imitated(&real) {
+    // Other versions may not even start with those options.
+    if !is_imitated(&Memcached::start()) {
         eprintln!("skipped: only memcached 1.6.18 is imitated");
         return;
     }
+    let (real, embedded) = (real(), embedded());
     let addresses = [real.address(), embedded.address()];
     for seed in 0..SEQUENCES {
         let batches = sequence(&mut Lot::new(seed), &format!("s{seed}"), COMMANDS, ITEM_SIZE_MAX);
@@ -187,7 +188,8 @@ fn statistics_have_the_same_names_in_the_same_order() {
         return;
     }
     let mut sides = [real.address(), embedded.address()].map(|address| Side::of(&address));
-    let setting = |name: &str| !matches!(name, "tcpport" | "drop_privileges");
+    // The oldest item counts the seconds, and one may begin between the two servers.
+    let setting = |name: &str| !matches!(name, "tcpport" | "drop_privileges" | "oldest");
     // Memcached is built with or without them.
     let optional =
         |name: &str| ["ext_", "ssl_", "slab_automove_freeratio", "proxy_"].iter().any(|part| name.starts_with(part));

@@ -296,8 +296,8 @@ mod tests {
     #[test]
     fn a_request_that_was_not_sent_in_time_says_nothing_about_its_server() {
         for (error, blame) in [
-            (Error::timeout(), Blame::Nobody),
-            (Error::timeout().with_landed(Landed::Unknown), Blame::Server),
+            (Error::timeout(Landed::NotSent), Blame::Nobody),
+            (Error::timeout(Landed::Unknown), Blame::Server),
             (Error::disconnected("gone"), Blame::Server),
             (Error::connect(&ErrorKind::TimedOut.into()), Blame::Server),
             (Error::protocol("nonsense"), Blame::Server),

@@ -276,7 +276,7 @@ impl Lane {
                 continue;
             }
             let submitted = match self.late {
-                true => Err((Error::timeout(), Blame::Nobody)),
+                true => Err((Error::timeout(Landed::NotSent), Blame::Nobody)),
                 false => submit(asked, times, self.encoded < self.under_way.len(), connect),
             };
             match submitted {

@@ -58,7 +58,8 @@ impl<R: Copy + Eq> Switchboard<R> {
     }
 
     /// A connection to a server, driven by `runtime`. If there has to be a new one, `spawn` is given what its task
-    /// needs: the address, how long connecting may take, and the driver. Callers can use it at once. It can have ended meanwhile: then ask again, and say so with `ended`.
+    /// needs: the address, how long connecting may take, and the driver. Callers can use it at once. It can have ended meanwhile:
+    /// then ask again for one that is [live](Want::Live).
     ///
     /// # Errors
     ///

@@ -1,8 +1,10 @@
 //! What stands behind a server's address.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use url::Url;
 
 use super::UriProblem;
@@ -47,6 +49,26 @@ impl ServerOptions {
             seen.push(option);
         }
         Ok((name, options))
+    }
+
+    /// Writes the options as they are parsed, and the name among them.
+    pub(super) fn write(&self, name: Option<&str>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = |time: Duration| format!("{}ms", time.as_millis());
+        let options = [
+            ("weight", Some(self.weight).filter(|weight| *weight != 1).map(|weight| weight.to_string())),
+            ("name", name.map(|name| percent_encode(name.as_bytes(), NON_ALPHANUMERIC).to_string())),
+            ("timeout", self.timeout.map(millis)),
+            ("connect_timeout", self.connect_timeout.map(millis)),
+            ("connections", self.connections.map(|connections| connections.to_string())),
+        ];
+        let mut before = '?';
+        for (option, value) in options {
+            if let Some(value) = value {
+                write!(f, "{before}{option}={value}")?;
+                before = '&';
+            }
+        }
+        Ok(())
     }
 }
 

@@ -40,11 +40,13 @@ impl Driver {
         let drained_by = later(now, self.options.limits.drain.max(Duration::from_millis(1)));
         for (at, ticket) in due {
             let woken = match ticket.filter(|ticket| !self.connection.withdraw(*ticket)) {
-                None => inner.slots.fail(at, Failure::new(&Error::timeout(), Landed::NotSent, Blame::Nobody)),
+                None => {
+                    inner.slots.fail(at, Failure::new(&Error::timeout(Landed::NotSent), Landed::NotSent, Blame::Nobody))
+                }
                 Some(ticket) => {
                     self.connection.forget(ticket);
                     // Something has come since: a server that is slow is not down.
-                    let failure = Failure::new(&Error::timeout(), Landed::Unknown, Blame::Nobody);
+                    let failure = Failure::new(&Error::timeout(Landed::Unknown), Landed::Unknown, Blame::Nobody);
                     inner.slots.expire(at, failure, drained_by)
                 }
             };
@@ -80,7 +82,7 @@ impl Driver {
         for abandoned in self.connection.abandon() {
             let failure = match now {
                 Some(now) if inner.slots.is_due(abandoned.tag, now) => {
-                    Failure::new(&Error::timeout(), abandoned.landed, blame)
+                    Failure::new(&Error::timeout(abandoned.landed), abandoned.landed, blame)
                 }
                 _ if abandoned.stale => Failure::new(error, abandoned.landed, Blame::Connection),
                 _ => Failure::new(error, abandoned.landed, blame),
