@@ -97,6 +97,14 @@ impl<S> Pool<S> {
         self.idle.clear();
     }
 
+    /// Closes the connections that have been idle since before `moment`: one that was as old was found dead. Whatever came
+    /// back since has shown that it is not.
+    pub fn discard_idle_since(&mut self, moment: Instant) {
+        let before = self.idle.len();
+        self.idle.retain(|idle| idle.since > moment);
+        self.open -= before - self.idle.len();
+    }
+
     /// Takes a connection back that is in step; `true` asks for one waiting caller to be woken.
     #[inline(always)]
     pub fn checkin(&mut self, connection: S, now: Instant) -> bool {
@@ -192,6 +200,20 @@ mod tests {
         pool.checkin(2, now + SECOND * 61);
         assert_eq!(pool.open(), 1);
         assert_eq!(pool.checkout(now + SECOND * 61), Checkout::Reuse(2));
+    }
+
+    #[test]
+    fn connections_as_old_as_a_dead_one_are_closed_with_it() {
+        let (mut pool, now) = (pool(9), start());
+        let _ = (pool.checkout(now), pool.checkout(now), pool.checkout(now));
+        pool.checkin(1, now);
+        pool.checkin(2, now);
+        // One of them is in use again while another one comes back.
+        assert_eq!(pool.checkout(now + SECOND), Checkout::Reuse(2));
+        pool.checkin(3, now + SECOND + SECOND / 2);
+        pool.discard_idle_since(now + SECOND);
+        assert!(!pool.closed());
+        assert_eq!((pool.open(), pool.checkout(now + SECOND * 2)), (1, Checkout::Reuse(3)));
     }
 
     #[test]

@@ -131,12 +131,14 @@ impl Shared {
             let legs = [leg, next].into_iter().chain(others);
             return Crowd::new(now, begun).converse(legs, |server| self.station(server), patience);
         }
-        match self.ask(&mut leg, now, patience) {
-            Ok(mut lease) => match lease.link().converse(&mut leg, patience) {
-                Ok(()) => lease.checkin(now),
-                Err(error) => leg.fail_on(&mut lease.link().connection, &error),
-            },
-            Err(error) => leg.fail(&error),
+        let mut lease = match self.lease(&mut leg, now, patience) {
+            Ok(lease) => lease,
+            Err(error) => return leg.fail(&error),
+        };
+        let link = lease.link();
+        match link.ask(&mut leg, now, patience).and_then(|()| link.converse(&mut leg, patience)) {
+            Ok(()) => lease.checkin(now),
+            Err(error) => lease.fail(&mut leg, &error, now),
         }
     }
 
@@ -145,14 +147,13 @@ impl Shared {
         self.stations.get(id.index()).ok_or(Error::NoServers)
     }
 
-    /// Writes the requests of a leg, as many as may go before their replies are read.
+    /// A connection for a leg.
     #[inline(always)]
-    fn ask<P: Command>(&self, leg: &mut Leg<'_, P>, now: Now, patience: &mut Patience) -> Result<Lease<'_>, Error> {
-        let mut lease = self.station(leg.server())?.checkout(leg.is_retry(), now, patience)?;
+    fn lease<P: Command>(&self, leg: &mut Leg<'_, P>, now: Now, patience: &mut Patience) -> Result<Lease<'_>, Error> {
+        let lease = self.station(leg.server())?.checkout(leg.is_retry(), now, patience)?;
         if let Some(waited) = patience.take_waited() {
             leg.waited(waited);
         }
-        lease.link().ask(leg, now, patience)?;
         Ok(lease)
     }
 }

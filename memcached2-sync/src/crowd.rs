@@ -184,10 +184,7 @@ impl Crowd {
 
     /// Ends with a server; nothing is left of the talk.
     fn fail<'c, 's, P>(&self, mut talk: Talk<'c, 's, P>, error: &Error) -> Option<Talk<'c, 's, P>> {
-        match &mut talk.lease.link {
-            Some(link) => talk.leg.fail_on(&mut link.connection, error),
-            None => talk.leg.fail(error),
-        }
+        talk.lease.fail(&mut talk.leg, error, self.now);
         talk.leg.ended(self.begun.elapsed());
         None
     }

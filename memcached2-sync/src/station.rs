@@ -50,26 +50,27 @@ impl Station {
             pool.clear();
         }
         loop {
-            match pool.checkout(now.monotonic) {
-                Checkout::Reuse(link) if !link.connection.needs_look() => {
-                    return Ok(Lease { station: self, link: Some(link) });
-                }
-                Checkout::Reuse(link) | Checkout::Look(link) => {
-                    drop(pool);
-                    let lease = Lease { station: self, link: Some(link) };
-                    if lease.link.as_ref().is_some_and(|link| link.stream.is_quiet()) {
-                        return Ok(lease);
-                    }
-                    drop(lease);
-                    pool = self.lock();
-                }
+            let (link, was_idle) = match pool.checkout(now.monotonic) {
+                Checkout::Reuse(link) => (link, false),
+                Checkout::Look(link) => (link, true),
                 Checkout::Open => {
                     drop(pool);
-                    return Ok(Lease { station: self, link: None });
+                    return Ok(Lease { station: self, link: None, was_idle: false });
                 }
                 Checkout::Closed => return Err(Error::Closed),
-                Checkout::Wait => pool = self.wait(pool, patience)?,
+                Checkout::Wait => {
+                    pool = self.wait(pool, patience)?;
+                    continue;
+                }
+            };
+            let needs_look = was_idle || link.connection.needs_look();
+            let lease = Lease { station: self, link: Some(link), was_idle };
+            drop(pool);
+            if !needs_look || lease.link.as_ref().is_some_and(|link| link.stream.is_quiet()) {
+                return Ok(lease);
             }
+            drop(lease);
+            pool = self.lock();
         }
     }
 
@@ -136,7 +137,7 @@ impl Link {
         patience: &mut Patience,
     ) -> Result<(), Error> {
         leg.submit(&mut self.connection, now);
-        self.write(patience).inspect_err(|error| leg.fail_on(&mut self.connection, error))
+        self.write(patience)
     }
 
     /// Writes all that may go before replies are read.
@@ -214,6 +215,8 @@ impl Link {
 pub(crate) struct Lease<'s> {
     station: &'s Station,
     pub(crate) link: Option<Box<Link>>,
+    /// Whether the connection had been idle for so long that it may have died unnoticed.
+    was_idle: bool,
 }
 
 impl Lease<'_> {
@@ -291,6 +294,17 @@ impl Lease<'_> {
             }
             Error::Timeout { .. } => Err(KnownProtocol::silence()),
             error => Err(error),
+        }
+    }
+
+    /// Ends what was asked on the connection with an error, and closes it; and with it the others that have been idle since
+    /// before the call, if it was dead before it was used.
+    #[cold]
+    pub(crate) fn fail<P>(mut self, leg: &mut Leg<'_, P>, error: &Error, now: Now) {
+        let Some(mut link) = self.link.take() else { return leg.fail(error) };
+        if leg.fail_on(&mut link.connection, error, self.was_idle) {
+            self.station.known.doubt();
+            self.station.lock().discard_idle_since(now.monotonic);
         }
     }
 

@@ -131,3 +131,72 @@ mod waiting {
         assert!((0..10).any(|_| waited() > AWHILE / 2));
     }
 }
+
+/// Connections that died while they were idle.
+mod idle {
+    use std::sync::Barrier;
+    use std::time::Duration;
+
+    use memcached2_proto::{Error, Expiry, Options, Protocol};
+    use memcached2_sync::Client;
+    use memcached2_testkit::{Gate, Memcached, ScriptedServer, Session};
+
+    const CONNECTIONS: usize = 6;
+
+    /// Has as many calls under way at the same time as there are to be connections.
+    fn warm(client: &Client, begun: impl Fn() + Sync) {
+        let barrier = Barrier::new(CONNECTIONS);
+        std::thread::scope(|scope| {
+            for _ in 0..CONNECTIONS {
+                scope.spawn(|| {
+                    barrier.wait();
+                    client.get("a").unwrap();
+                });
+            }
+            begun();
+        });
+    }
+
+    #[test]
+    fn a_restart_under_idle_connections_costs_one_write() {
+        let mut server = Memcached::start();
+        let client = Client::with_options([server.address()], Options::default()).expect("right");
+        client.set("a", "x", Expiry::Never).unwrap();
+        server.suspend();
+        // They pile up until the server goes on.
+        warm(&client, || {
+            std::thread::sleep(Duration::from_millis(100));
+            server.resume();
+        });
+        server.restart();
+        let failed = (0..2 * CONNECTIONS).filter(|_| client.set("a", "x", Expiry::Never).is_err()).count();
+        assert!(failed <= 1, "{failed} writes have failed");
+    }
+
+    /// As behind a firewall that forgets connections without a word.
+    #[test]
+    fn connections_that_were_dropped_in_silence_cost_one_call() {
+        let hit = "VALUE a 0 1\r\nx\r\nEND\r\n";
+        let gates: Vec<_> = (0..CONNECTIONS).map(|_| Gate::new("asked")).collect();
+        let all = Gate::new("all have asked");
+        let dropped = |gate: &Gate| Session::new().expect("get a\r\n").open(gate).wait(&all).send(hit).ignore();
+        let stored = |session: Session| session.expect("set a 0 0 1\r\ny\r\n").send("STORED\r\n");
+        let healthy = (0..5).fold(Session::new(), |session, _| stored(session));
+        let server = ScriptedServer::start(gates.iter().map(dropped).chain([healthy]));
+        // Every connection counts as one that has been idle for long.
+        let options = Options::default().timeout(Duration::from_secs(1)).pool_trusted(Duration::ZERO);
+        let client = Client::with_options([server.address()], options.protocol(Protocol::Classic)).expect("right");
+        warm(&client, || {
+            gates.iter().for_each(Gate::wait);
+            all.open();
+        });
+        let error = client.set("a", "y", Expiry::Never).unwrap_err();
+        assert!(matches!(error, Error::Timeout { .. }), "{error:?}");
+        for _ in 0..5 {
+            client.set("a", "y", Expiry::Never).unwrap();
+        }
+        assert_eq!(server.connections(), CONNECTIONS + 1);
+        drop(client);
+        server.finish();
+    }
+}

@@ -28,6 +28,8 @@ enum Known {
     #[default]
     Nothing,
     Meta,
+    /// It has spoken meta, and one of its connections was found dead.
+    MetaInDoubt,
     /// It did not take being asked, and may be asked again from this moment on.
     ClosesOnProbe(Instant),
 }
@@ -73,6 +75,15 @@ impl KnownProtocol {
         }
     }
 
+    /// Hears that a connection was found dead that had been idle: the next one must not be waited for as long, if the server
+    /// itself is not there any more.
+    pub fn doubt(&self) {
+        let mut known = self.lock();
+        if matches!(*known, Known::Meta) {
+            *known = Known::MetaInDoubt;
+        }
+    }
+
     /// Hears what a probe has shown.
     pub fn proved(&self, protocol: Protocol) {
         let mut known = self.lock();
@@ -99,7 +110,7 @@ impl KnownProtocol {
             }
             // Another connection has found out just now.
             Known::ClosesOnProbe(_) => true,
-            Known::Meta => {
+            Known::Meta | Known::MetaInDoubt => {
                 *known = Known::Nothing;
                 false
             }
@@ -134,6 +145,8 @@ mod tests {
         assert_eq!(known.opening(&options, now + FORGET), probe(Some(250)));
         known.proved(Protocol::Meta);
         assert_eq!(known.opening(&options, now), probe(None));
+        known.doubt();
+        assert_eq!(known.opening(&options, now), probe(Some(250)));
         // A server that has spoken meta is more likely to have gone; the next one is asked with patience for the other case.
         assert!(!known.retries_classic(now));
         assert_eq!(known.opening(&options, now), probe(Some(250)));
