@@ -235,6 +235,13 @@ impl Error {
         matches!(self, Self::Timeout { .. } | Self::Connect { kind: io::ErrorKind::TimedOut, .. })
     }
 
+    /// Whether the server has as many connections as it may have (memcached's option `-c`), and has refused this one: there was
+    /// none to be had, and nothing was sent.
+    #[must_use]
+    pub fn is_server_full(&self) -> bool {
+        matches!(self, Self::Connect { kind: io::ErrorKind::ResourceBusy, .. })
+    }
+
     /// Whether the cache has failed, or a condition was not met, rather than the program: what a client for which failures
     /// are misses keeps to itself.
     ///

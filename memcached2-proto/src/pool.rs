@@ -70,16 +70,8 @@ impl<S> Pool<S> {
     /// What to do to get a connection.
     #[inline(always)]
     pub fn checkout(&mut self, now: Instant) -> Checkout<S> {
-        if let Some(Idle { connection, since, trusted }) = self.idle.pop() {
-            if now <= trusted {
-                return Checkout::Reuse(connection);
-            }
-            if now.saturating_duration_since(since) <= self.limits.idle {
-                return Checkout::Look(connection);
-            }
-            // The others have been idle for about as long, or longer.
-            self.open -= 1;
-            self.clear();
+        if let Some(checkout) = self.checkout_idle(now) {
+            return checkout;
         }
         if self.closed {
             return Checkout::Closed;
@@ -89,6 +81,22 @@ impl<S> Pool<S> {
             return Checkout::Open;
         }
         Checkout::Wait
+    }
+
+    /// An idle connection, if there is one: for a caller who has found out that the server takes no further one.
+    #[inline(always)]
+    pub fn checkout_idle(&mut self, now: Instant) -> Option<Checkout<S>> {
+        let Idle { connection, since, trusted } = self.idle.pop()?;
+        if now <= trusted {
+            return Some(Checkout::Reuse(connection));
+        }
+        if now.saturating_duration_since(since) <= self.limits.idle {
+            return Some(Checkout::Look(connection));
+        }
+        // The others have been idle for about as long, or longer.
+        self.open -= 1;
+        self.clear();
+        None
     }
 
     /// Closes all idle connections: one of them was found dead.

@@ -36,7 +36,10 @@ impl Station {
     pub(crate) fn checkout(&self, fresh: bool, now: Now, patience: &mut Patience) -> Result<Lease<'_>, Error> {
         let mut lease = self.reserve(fresh, now, patience)?;
         if lease.link.is_none() {
-            lease.connect(patience)?;
+            if let Err(error) = lease.connect(patience) {
+                drop(lease);
+                return self.wait_if_full(error, now, patience);
+            }
         }
         Ok(lease)
     }
@@ -50,33 +53,68 @@ impl Station {
             pool.clear();
         }
         loop {
-            let (link, was_idle) = match pool.checkout(now.monotonic) {
-                Checkout::Reuse(link) => (link, false),
-                Checkout::Look(link) => (link, true),
+            match pool.checkout(now.monotonic) {
+                Checkout::Wait => pool = self.wait(pool, patience)?,
+                Checkout::Closed => return Err(Error::Closed),
                 Checkout::Open => {
                     drop(pool);
                     return Ok(Lease { station: self, link: None, was_idle: false });
                 }
-                Checkout::Closed => return Err(Error::Closed),
-                Checkout::Wait => {
-                    pool = self.wait(pool, patience)?;
-                    continue;
-                }
-            };
-            let needs_look = was_idle || link.connection.needs_look();
-            let lease = Lease { station: self, link: Some(link), was_idle };
-            drop(pool);
-            if !needs_look || lease.link.as_ref().is_some_and(|link| link.stream.is_quiet()) {
-                return Ok(lease);
+                Checkout::Reuse(link) => match self.look(pool, link, false) {
+                    Ok(lease) => return Ok(lease),
+                    Err(guard) => pool = guard,
+                },
+                Checkout::Look(link) => match self.look(pool, link, true) {
+                    Ok(lease) => return Ok(lease),
+                    Err(guard) => pool = guard,
+                },
             }
-            drop(lease);
-            pool = self.lock();
         }
+    }
+
+    /// Takes an idle connection, unless the server has closed it or sent something that nobody asked for.
+    #[inline(always)]
+    fn look<'s>(&'s self, pool: Guard<'s>, link: Box<Link>, was_idle: bool) -> Result<Lease<'s>, Guard<'s>> {
+        let needs_look = was_idle || link.connection.needs_look();
+        let lease = Lease { station: self, link: Some(link), was_idle };
+        drop(pool);
+        if !needs_look || lease.link.as_ref().is_some_and(|link| link.stream.is_quiet()) {
+            return Ok(lease);
+        }
+        drop(lease);
+        Err(self.lock())
+    }
+
+    /// Where the server takes no further connection, a caller waits for one of those that there are.
+    #[cold]
+    fn wait_if_full(&self, error: Error, now: Now, patience: &mut Patience) -> Result<Lease<'_>, Error> {
+        if !error.is_server_full() {
+            return Err(error);
+        }
+        let mut pool = self.lock();
+        while pool.open() > 0 {
+            let (link, was_idle) = match pool.checkout_idle(now.monotonic) {
+                Some(Checkout::Reuse(link)) => (link, false),
+                Some(Checkout::Look(link)) => (link, true),
+                _ => match self.wait(pool, patience) {
+                    Ok(guard) => {
+                        pool = guard;
+                        continue;
+                    }
+                    Err(_) => return Err(error),
+                },
+            };
+            match self.look(pool, link, was_idle) {
+                Ok(lease) => return Ok(lease),
+                Err(guard) => pool = guard,
+            }
+        }
+        Err(error)
     }
 
     /// The pool. A panic while the lock was held cannot have left it half changed.
     #[inline]
-    fn lock(&self) -> MutexGuard<'_, Pool<Box<Link>>> {
+    fn lock(&self) -> Guard<'_> {
         self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -103,11 +141,7 @@ impl Station {
     }
 
     #[cold]
-    fn wait<'p>(
-        &self,
-        mut pool: MutexGuard<'p, Pool<Box<Link>>>,
-        patience: &mut Patience,
-    ) -> Result<MutexGuard<'p, Pool<Box<Link>>>, Error> {
+    fn wait<'p>(&self, mut pool: Guard<'p>, patience: &mut Patience) -> Result<Guard<'p>, Error> {
         let left = patience.left()?;
         let begun = Instant::now();
         pool.wait();
@@ -117,6 +151,9 @@ impl Station {
         Ok(pool)
     }
 }
+
+/// The pool, while it is locked.
+type Guard<'p> = MutexGuard<'p, Pool<Box<Link>>>;
 
 /// A socket and the state of the conversation on it.
 #[derive(Debug)]

@@ -142,6 +142,7 @@ mod idle {
     use memcached2_testkit::{Gate, Memcached, ScriptedServer, Session};
 
     const CONNECTIONS: usize = 6;
+    const PATIENT: Duration = Duration::from_secs(30);
 
     /// Has as many calls under way at the same time as there are to be connections.
     fn warm(client: &Client, begun: impl Fn() + Sync) {
@@ -171,6 +172,24 @@ mod idle {
         server.restart();
         let failed = (0..2 * CONNECTIONS).filter(|_| client.set("a", "x", Expiry::Never).is_err()).count();
         assert!(failed <= 1, "{failed} writes have failed");
+    }
+
+    #[test]
+    fn a_server_that_takes_no_further_connection_is_asked_on_those_that_there_are() {
+        let server = Memcached::with().threads(1).args(["-c", "20", "-o", "maxconns_fast"]).start();
+        let client = Client::with_options([server.address()], Options::default().timeout(PATIENT)).expect("right");
+        let failed: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..40)
+                .map(|thread| {
+                    let client = &client;
+                    let store = move |at: u32| client.set(format!("key{thread}:{at}"), at, Expiry::Never).is_err();
+                    scope.spawn(move || (0..100).filter(|at| store(*at)).count())
+                })
+                .collect();
+            threads.into_iter().map(|thread| thread.join().expect("no panic")).sum()
+        });
+        assert_eq!(failed, 0, "of 4000 stores");
+        assert!(client.router().servers().len() == 1 && client.get("key0:0").unwrap().is_some());
     }
 
     /// As behind a firewall that forgets connections without a word.

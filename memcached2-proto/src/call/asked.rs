@@ -193,6 +193,8 @@ impl Blame {
     #[must_use]
     pub fn of(error: &Error) -> Self {
         match error {
+            // It answers, and has others to answer.
+            error if error.is_server_full() => Self::Nobody,
             Error::Connect { .. } | Error::Disconnected { .. } | Error::Protocol { .. } => Self::Server,
             // What was never sent, because others had taken all the time, says nothing.
             Error::Timeout { landed, .. } if *landed != Landed::NotSent => Self::Server,
@@ -300,6 +302,7 @@ mod tests {
             (Error::timeout(Landed::Unknown), Blame::Server),
             (Error::disconnected("gone"), Blame::Server),
             (Error::connect(&ErrorKind::TimedOut.into()), Blame::Server),
+            (Error::connect(&ErrorKind::ResourceBusy.into()), Blame::Nobody),
             (Error::protocol("nonsense"), Blame::Server),
             (Error::refused(&Arc::from("ERROR")), Blame::Nobody),
             (Error::Down { server: None }, Blame::Nobody),

@@ -123,5 +123,5 @@ fn begins_that_of_a_full_server(bytes: &[u8]) -> bool {
 
 /// The error of a connection that a full server has refused.
 fn full() -> Error {
-    Error::connect(&io::Error::new(io::ErrorKind::ConnectionRefused, String::from_utf8_lossy(FULL)))
+    Error::connect(&io::Error::new(io::ErrorKind::ResourceBusy, String::from_utf8_lossy(FULL)))
 }
