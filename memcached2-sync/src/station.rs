@@ -339,8 +339,10 @@ impl Lease<'_> {
     #[cold]
     pub(crate) fn fail<P>(mut self, leg: &mut Leg<'_, P>, error: &Error, now: Now) {
         let Some(mut link) = self.link.take() else { return leg.fail(error) };
-        if leg.fail_on(&mut link.connection, error, self.was_idle) {
-            self.station.known.doubt();
+        let Station { known, options, .. } = self.station;
+        let spares_server = self.was_idle || known.asks(options, Instant::now());
+        if leg.fail_on(&mut link.connection, error, spares_server) {
+            known.doubt();
             self.station.lock().discard_idle_since(now.monotonic);
         }
     }

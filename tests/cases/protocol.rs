@@ -3,7 +3,7 @@
 use memcached2_proto::{Error, Expiry, Key, Landed, Options, Protocol};
 use memcached2_testkit::{Gate, ScriptedServer, Session};
 
-use super::setting::{PATIENT, forgetful, kind, text_client};
+use super::setting::{BRIEF, PATIENT, forgetful, kind, text_client};
 use crate::subject::Client;
 
 /// The question for the protocol.
@@ -135,6 +135,22 @@ pub(super) fn a_server_that_is_full_says_so_when_it_is_asked_for_its_protocol() 
     let error = client.set("a", "x", Expiry::Never).unwrap_err();
     assert_eq!((kind(&error), error.landed()), ("connect", Landed::NotSent), "{error}");
     assert_eq!(client.get("a"), Ok(None));
+    drop(client);
+    server.finish();
+}
+
+/// One answer that is late costs its caller, and not those who ask next.
+pub(super) fn a_server_that_misses_one_deadline_is_not_down() {
+    let late = || meta().expect("mg a f v O0002\r\n").ignore();
+    let well =
+        meta().expect("mg a f v O0002\r\n").send("EN O0002\r\n").expect("mg a f v O0003\r\n").send("EN O0003\r\n");
+    let server = ScriptedServer::start([late(), well]);
+    let client = client_with(&server, Options::default().timeout(BRIEF).connect_timeout(PATIENT));
+    let error = client.get("a").unwrap_err();
+    assert_eq!(kind(&error), "timeout", "{error}");
+    for _ in 0..2 {
+        assert_eq!(client.get("a"), Ok(None));
+    }
     drop(client);
     server.finish();
 }

@@ -60,20 +60,21 @@ impl<'c, P> Leg<'c, P> {
         self.open = 0;
     }
 
-    /// Ends all open parts with an error of the connection, which knows what became of each. `was_idle` says that it had been
-    /// idle for so long that it may have died unnoticed, which is then what its silence is taken for.
+    /// Ends all open parts with an error of the connection, which knows what became of each. Its silence speaks against the
+    /// server, or with `spares_server` against nobody: where it had been idle for so long that it may have died unnoticed,
+    /// and where the next connection shows at once whether the server is there.
     ///
     /// Returns whether the connection was most likely dead before it was used: then others that have been idle for as long
     /// are, too.
-    pub fn fail_on(&mut self, connection: &mut Connection, error: &Error, was_idle: bool) -> bool {
+    pub fn fail_on(&mut self, connection: &mut Connection, error: &Error, spares_server: bool) -> bool {
         let mut was_dead = false;
         for abandoned in connection.abandon() {
-            was_dead |= abandoned.stale || (was_idle && abandoned.silent);
+            was_dead |= abandoned.stale || (spares_server && abandoned.silent);
             if let Some(asked) = self.asked.get_mut(abandoned.tag as usize) {
                 let error = error.clone().with_landed(abandoned.landed);
                 let blame = match error.is_timeout() {
                     // A server that is slow is not down.
-                    true if !abandoned.silent || was_idle => Blame::Nobody,
+                    true if !abandoned.silent || spares_server => Blame::Nobody,
                     false if abandoned.stale => Blame::Connection,
                     _ => Blame::of(&error),
                 };

@@ -28,7 +28,7 @@ enum Known {
     #[default]
     Nothing,
     Meta,
-    /// It has spoken meta, and one of its connections was found dead.
+    /// It has spoken meta, and one of its connections was found dead or has fallen silent.
     MetaInDoubt,
     /// It did not take being asked, and may be asked again from this moment on.
     ClosesOnProbe(Instant),
@@ -75,8 +75,14 @@ impl KnownProtocol {
         }
     }
 
-    /// Hears that a connection was found dead that had been idle: the next one must not be waited for as long, if the server
-    /// itself is not there any more.
+    /// Whether the next connection begins with a question, so that it shows soon whether the server is there.
+    #[must_use]
+    pub fn asks(&self, options: &Options, now: Instant) -> bool {
+        matches!(self.opening(options, now), Opening::Probe(_))
+    }
+
+    /// Hears that a connection was found dead, or has fallen silent: the next one is not waited for as long, for the server
+    /// may not be there any more.
     pub fn doubt(&self) {
         let mut known = self.lock();
         if matches!(*known, Known::Meta) {

@@ -31,8 +31,7 @@ impl Driver {
         if dead || silent {
             drop(guard);
             let error = Error::disconnected("closed, since the server had not answered in time");
-            // A server that is slow is not down.
-            let blame = if silent { Blame::Server } else { Blame::Nobody };
+            let blame = self.blame_for_silence(silent, now);
             self.end_at(&error, blame, Some(now));
             return Poll::Ready(());
         }
@@ -57,6 +56,19 @@ impl Driver {
         drop(guard);
         self.wakers.drain(..).for_each(Waker::wake);
         Poll::Pending
+    }
+
+    /// What it speaks against that a caller has waited in vain. A server that is slow is not down; one that has been silent
+    /// since has answered before, and the question at the beginning of the next connection shows whether it still does.
+    fn blame_for_silence(&self, silent: bool, now: Instant) -> Blame {
+        match silent {
+            true if self.opening.is_none() && self.known.asks(&self.options, now) => {
+                self.known.doubt();
+                Blame::Nobody
+            }
+            true => Blame::Server,
+            false => Blame::Nobody,
+        }
     }
 
     /// Ends the connection: everybody who waits learns what became of his request.

@@ -5,7 +5,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use super::{Driver, Next};
-use crate::connection::Connection;
+use crate::connection::{Connection, KnownProtocol};
 use crate::error::Error;
 use crate::time::later;
 
@@ -33,8 +33,12 @@ impl Driver {
     /// A deadline has passed.
     #[cold]
     pub(super) fn on_deadline(&mut self, cx: &Context<'_>, now: Instant) -> Poll<Next> {
-        if self.probed_by.is_some_and(|by| by <= now) && self.speaks_classic_instead(now) {
-            return Poll::Ready(Next::Connect);
+        if self.probed_by.is_some_and(|by| by <= now) {
+            if self.speaks_classic_instead(now) {
+                return Poll::Ready(Next::Connect);
+            }
+            self.end(&KnownProtocol::silence());
+            return Poll::Ready(Next::Over);
         }
         if self.expire(now).is_ready() {
             return Poll::Ready(Next::Over);
