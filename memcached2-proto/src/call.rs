@@ -103,6 +103,7 @@ impl<'r, O: Operation> Call<'r, O> {
     #[cold]
     fn reconsider(&mut self, now: Instant) -> bool {
         self.observe(now);
+        self.excuse(now);
         self.parts.now = now;
         self.report();
         let again = self.asked().iter_mut().fold(false, |again, asked| again | asked.retry());
@@ -116,6 +117,17 @@ impl<'r, O: Operation> Call<'r, O> {
         for asked in asked.as_slice().iter().filter(|asked| !asked.told) {
             let took = if asked.took > 0 { asked.took } else { micros(now.saturating_duration_since(*begun)) };
             watch.observer.observe(&asked.event(router, took));
+        }
+    }
+
+    /// That a server which closes connections after errors has closed one speaks against the connection.
+    fn excuse(&mut self, now: Instant) {
+        let Parts { router, asked, .. } = &mut self.parts;
+        for asked in asked.as_mut_slice().iter_mut().filter(|asked| !asked.told && asked.blame == Blame::Server) {
+            let is_lost = matches!(&asked.state, State::Failed(error) if matches!(**error, Error::Disconnected { .. }));
+            if is_lost && router.is_closer(asked.server, now) {
+                asked.blame = Blame::Connection;
+            }
         }
     }
 
@@ -182,9 +194,9 @@ impl<'r, O: Operation> Call<'r, O> {
     /// What the operation makes of the failures of its parts.
     #[inline(always)]
     pub fn finish(&mut self) -> Result<O::Output, Error> {
-        let Parts { router, asked, .. } = &mut self.parts;
+        let Parts { router, asked, now, .. } = &mut self.parts;
         let Some(rest) = self.rest.take() else { return Err(Error::Closed) };
-        let output = O::merge(rest, Outcomes { router, parts: asked.as_mut_slice().iter_mut() });
+        let output = O::merge(rest, Outcomes { router, now: *now, parts: asked.as_mut_slice().iter_mut() });
         if let (Few::One(Asked { replies: Few::None, state: State::Answered, .. }), false) =
             (&*asked, std::mem::needs_drop::<O::Part>())
         {
@@ -237,6 +249,8 @@ impl<P: Command> Asked<P> {
 #[derive(Debug)]
 pub struct Outcomes<'c, P> {
     router: &'c Router,
+    /// When the last round has begun.
+    now: Instant,
     parts: std::slice::IterMut<'c, Asked<P>>,
 }
 
@@ -247,7 +261,10 @@ impl<'c, P: Command> Iterator for Outcomes<'c, P> {
     fn next(&mut self) -> Option<Self::Item> {
         let Asked { part, server, replies, state, .. } = self.parts.next()?;
         let end = match (state, replies.as_slice().last()) {
-            (State::Answered, Some(Reply::Refused(line))) => Err(self.router.at(*server, Error::refused(line))),
+            (State::Answered, Some(Reply::Refused(line))) => {
+                self.router.hear_refusal(*server, line, self.now);
+                Err(self.router.at(*server, Error::refused(line)))
+            }
             (State::Answered, _) => Ok(()),
             (State::Failed(error), _) => Err(self.router.at(*server, Error::clone(error))),
             (State::Open, _) => Err(Error::Closed),

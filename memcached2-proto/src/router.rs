@@ -1,5 +1,6 @@
 //! Which server has a key.
 
+mod closers;
 mod hash;
 mod health;
 mod ring;
@@ -9,6 +10,7 @@ mod selection;
 use std::sync::Arc;
 use std::time::Instant;
 
+use self::closers::Closers;
 pub use self::hash::{CMemcache, Crc, Hasher, KetamaMd5, OneAtATime, UpperCrc, Zero};
 use self::health::Health;
 pub use self::health::{Reconnect, Reconnector};
@@ -42,6 +44,8 @@ pub struct Router {
     prefix: Option<Prefix>,
     /// Which servers are up.
     health: Arc<Health>,
+    /// Which servers close connections after errors.
+    closers: Arc<Closers>,
     observer: Option<Arc<dyn Observer>>,
     /// Whoever observes, once there is a clock.
     watch: Option<Watch>,
@@ -67,7 +71,8 @@ impl Router {
     pub fn by(servers: Vec<Server>, selection: &Selection) -> Self {
         let selector = selection.selector(&servers);
         let health = Arc::new(Health::new(&Reconnect::Immediately, servers.len()));
-        Self { servers: servers.into(), selector, prefix: None, health, observer: None, watch: None }
+        let closers = Arc::new(Closers::new(servers.len()));
+        Self { servers: servers.into(), selector, prefix: None, health, closers, observer: None, watch: None }
     }
 
     /// A router for the servers that `texts` name, in this order, by the default rule; see [`Server`] for how a server
@@ -103,6 +108,7 @@ impl Router {
     #[must_use]
     pub fn of_client(mut self, seed: u64, clock: fn() -> Instant) -> Self {
         self.health = Arc::new(self.health.of_client(seed, self.observer.is_some()));
+        self.closers = Arc::new(Closers::new(self.servers.len()));
         self.watch = self.observer.clone().map(|observer| Watch { observer, clock });
         self
     }
@@ -201,6 +207,23 @@ impl Router {
     pub(crate) fn report_silence(&self, id: ServerId, now: Instant) {
         let change = self.health.fell_silent(id.index(), now);
         self.tell(id, change);
+    }
+
+    /// Hears an error line of a server.
+    #[cold]
+    pub(crate) fn hear_refusal(&self, id: ServerId, line: &str, now: Instant) {
+        self.closers.hear(id.index(), line, now);
+    }
+
+    /// Whether no server has ever closed connections after errors.
+    #[inline]
+    pub(crate) fn has_no_closers(&self) -> bool {
+        self.closers.is_empty()
+    }
+
+    /// Whether a server closes connections after errors for now, so that it is asked for one key at a time.
+    pub(crate) fn is_closer(&self, id: ServerId, now: Instant) -> bool {
+        self.closers.holds(id.index(), now)
     }
 
     /// Tells whoever observes what has become of a server.

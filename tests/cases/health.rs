@@ -162,3 +162,41 @@ pub(super) fn a_server_that_has_closed_an_old_connection_is_not_down() {
     drop(client);
     server.finish();
 }
+
+/// What twemproxy says of a server behind it. After a `get` of several keys it closes the connection then, and what others
+/// have asked on it is lost.
+const BEHIND: &str = "SERVER_ERROR Connection refused\r\n";
+
+fn of_proxy(sessions: impl IntoIterator<Item = Session>) -> (ScriptedServer, Client) {
+    let server =
+        ScriptedServer::start([Session::new().expect("get a b\r\n").send(BEHIND).close()].into_iter().chain(sessions));
+    let options = Options::default().timeout(PATIENT).connect_timeout(PATIENT).protocol(Protocol::Classic);
+    let client = Client::with_options([server.address()], options).expect("the address is right");
+    assert!(client.get_many(&["a", "b"]).unwrap().iter().all(|found| found.is_err()));
+    (server, client)
+}
+
+pub(super) fn a_proxy_that_closes_after_errors_is_asked_for_one_key_at_a_time() {
+    let asked = Session::new().expect("get a\r\nget b\r\n").send(format!("VALUE a 0 1\r\nx\r\nEND\r\n{BEHIND}"));
+    let (server, client) = of_proxy([asked.expect("get c\r\nget d\r\n").send("END\r\nEND\r\n")]);
+    let found: Vec<_> = client.get_many(&["a", "b"]).unwrap().into_iter().collect();
+    assert!(matches!(&found[..], [Ok(Some(value)), Err(Error::Refused { .. })] if *value == "x"), "{found:?}");
+    assert_eq!(client.get_many(&["c", "d"]).unwrap().all(), Ok(vec![None, None]));
+    assert_eq!(server.connections(), 2);
+    drop(client);
+    server.finish();
+}
+
+pub(super) fn a_proxy_that_closes_after_errors_is_not_down() {
+    let closed = |asked: &str| Session::new().expect(asked).close();
+    let set = "set a 0 0 1\r\nx\r\n";
+    let answered = Session::new().expect("get a\r\n").send("END\r\n");
+    let (server, client) = of_proxy([closed("get a\r\n"), answered.expect(set).close(), closed(set), closed(set)]);
+    assert_eq!(client.get("a"), Ok(None));
+    for _ in 0..3 {
+        let error = client.set("a", "x", Expiry::Never).unwrap_err();
+        assert!(matches!(error, Error::Disconnected { landed: Landed::Unknown, .. }), "{error}");
+    }
+    drop(client);
+    server.finish();
+}

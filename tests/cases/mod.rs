@@ -244,6 +244,8 @@ mod run {
             health: [
                 a_server_that_is_slow_is_not_down,
                 a_server_that_has_closed_an_old_connection_is_not_down,
+                a_proxy_that_closes_after_errors_is_asked_for_one_key_at_a_time,
+                a_proxy_that_closes_after_errors_is_not_down,
             ]
             observer: [
                 an_observer_hears_of_a_read_that_is_repeated,

@@ -65,7 +65,7 @@ fn spread<'k>(
     fetch: Fetch,
     parts: &mut Parts<'_, GetPart<'k>>,
 ) -> Vec<(u32, Key<'k>, Error)> {
-    let router = parts.router();
+    let (router, now) = (parts.router(), parts.begun());
     let mut left = Vec::new();
     let mut by_server = vec![(Vec::new(), Vec::new()); router.servers().len()];
     for (place, key) in keys {
@@ -79,14 +79,15 @@ fn spread<'k>(
         }
     }
     for (server, (keys, places)) in router.ids().zip(by_server) {
-        for line in lines(&keys, (fetch.line(), router.prefix_length())) {
+        let length = if router.is_closer(server, now) { 0 } else { fetch.line() };
+        for line in lines(&keys, (length, router.prefix_length())) {
             parts.push(Ok(server), GetPart::picked(keys[line.clone()].to_vec(), places[line].to_vec(), fetch));
         }
     }
     left
 }
 
-/// Splits keys into runs that fit a line each, with the prefix that is written before every key.
+/// Splits keys into runs that fit a line each, with the prefix that is written before every key; of at least one key.
 ///
 /// A key that may be `noreply` has a line of its own: memcached's proxy looks for another key where it is one of several.
 fn lines(keys: &[Key<'_>], (length, prefix): (usize, usize)) -> impl Iterator<Item = Range<usize>> {
@@ -98,7 +99,7 @@ fn lines(keys: &[Key<'_>], (length, prefix): (usize, usize)) -> impl Iterator<It
             bytes += prefix + key.as_bytes().len() + 1;
             bytes <= length && !is_option(key)
         });
-        let count = fitting.count().max(usize::from(keys.get(begun).is_some_and(is_option)));
+        let count = fitting.count().max(usize::from(begun < keys.len()));
         let line = begun..begun + count;
         begun = line.end;
         (!line.is_empty()).then_some(line)
@@ -113,8 +114,8 @@ impl<'k> Operation for GetMany<'k> {
 
     fn plan(self, parts: &mut Parts<'_, GetPart<'k>>) -> usize {
         let (count, fetch, router) = (self.keys.len(), self.fetch, parts.router());
-        // With a prefix each key may be too long for itself; a server that is down is not asked.
-        let is_plain = router.prefix_length() == 0 && router.is_calm();
+        // With a prefix each key may be too long for itself; a server that is down is not asked, or for one key at a time.
+        let is_plain = router.prefix_length() == 0 && router.is_calm() && router.has_no_closers();
         if let ([server], true) = (router.ids().collect::<Few<_>>().as_slice(), is_plain) {
             for line in lines(&self.keys, (fetch.line(), 0)) {
                 parts.push(Ok(*server), GetPart::run(self.keys[line.clone()].to_vec(), short(line.start), fetch));

@@ -23,7 +23,7 @@ const CLOSES: u8 = 1 << 4;
 /// It is the answer to everything, also to a fence.
 const TO_ALL: u8 = 1 << 5;
 
-const TABLE: [ErrorLine; 17] = [
+const TABLE: [ErrorLine; 18] = [
     // A `get` that finds no memory for its reply frees all replies that were not sent yet: `process_get_command` of
     // 1.6.18, `process_get_command_err` of 1.6.45. One with a key that is too long does the same, and says
     // "CLIENT_ERROR bad command line format"; no request here has such a key. 1.6.45 copies the line without its end, so
@@ -52,6 +52,8 @@ const TABLE: [ErrorLine; 17] = [
     line("SERVER_ERROR Connection timed out", SWALLOWED | CLOSES),
     line("SERVER_ERROR Connection reset by peer", SWALLOWED | CLOSES),
     line("SERVER_ERROR Host is down", SWALLOWED | CLOSES),
+    // The server behind it has closed the connection, which has no number.
+    line("SERVER_ERROR unknown", SWALLOWED | CLOSES),
 ];
 
 const fn line(text: &'static str, meaning: u8) -> ErrorLine {

@@ -1,0 +1,75 @@
+//! Servers that close a connection when a `get` of several keys has failed.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::reply::error_line;
+use crate::time::later;
+
+/// Which servers have said lately that a server behind them does not answer, in the words of one that closes the
+/// connection when that meets a `get` of several keys: twemproxy.
+///
+/// With the connection it loses requests that have nothing to do with that `get`. So such a server is asked for one key at a
+/// time, which loses nothing but the keys of the server behind it that is down.
+#[derive(Debug)]
+pub(super) struct Closers {
+    /// Until when each of them is remembered.
+    until: Box<[Mutex<Option<Instant>>]>,
+    /// Whether there has ever been one: while there was none, nothing has to be looked up.
+    any: AtomicBool,
+}
+
+/// So long after such an error line. Every further one begins it anew.
+const REMEMBERED: Duration = Duration::from_secs(60);
+
+impl Closers {
+    pub(super) fn new(servers: usize) -> Self {
+        Self { until: (0..servers).map(|_| Mutex::new(None)).collect(), any: AtomicBool::new(false) }
+    }
+
+    /// Whether none has ever been known.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        !self.any.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn holds(&self, place: usize, now: Instant) -> bool {
+        !self.is_empty() && self.lock(place).is_some_and(|until| until.is_some_and(|until| now < until))
+    }
+
+    /// Hears an error line.
+    pub(super) fn hear(&self, place: usize, line: &str, now: Instant) {
+        if error_line::announces_close(line) {
+            if let Some(mut until) = self.lock(place) {
+                *until = Some(later(now, REMEMBERED));
+                self.any.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// A panic while the lock was held cannot have left it half changed.
+    fn lock(&self, place: usize) -> Option<MutexGuard<'_, Option<Instant>>> {
+        self.until.get(place).map(|until| until.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "any moment does")]
+    fn a_server_that_closes_after_errors_is_remembered_for_a_minute() {
+        let (closers, now) = (Closers::new(2), Instant::now());
+        for line in ["ERROR", "SERVER_ERROR out of memory", "SERVER_ERROR backend failure"] {
+            closers.hear(1, line, now);
+        }
+        assert!(closers.is_empty() && !closers.holds(1, now));
+        closers.hear(1, "SERVER_ERROR Connection refused", now);
+        assert!(!closers.is_empty() && closers.holds(1, now) && !closers.holds(0, now) && !closers.holds(2, now));
+        closers.hear(1, "SERVER_ERROR Connection timed out", now + REMEMBERED / 2);
+        assert!(closers.holds(1, now + REMEMBERED));
+        assert!(!closers.holds(1, now + REMEMBERED * 2));
+    }
+}
