@@ -11,8 +11,8 @@ mod sharing {
     pub(crate) mod model;
     pub(crate) mod subject;
     pub(crate) mod tally;
-    pub(crate) mod twemproxy;
 }
+mod twemproxy;
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -23,7 +23,7 @@ use memcached2_testkit::{EmbeddedServer, Memcached, Saboteur};
 
 use crate::sharing::subject::{Subject, share};
 use crate::sharing::tally::Nature;
-use crate::sharing::twemproxy::Twemproxy;
+use crate::twemproxy::Twemproxy;
 
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()

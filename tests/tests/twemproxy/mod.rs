@@ -1,6 +1,7 @@
 //! A twemproxy in front of three memcacheds.
 
 use std::fs;
+use std::io::Read as _;
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -17,6 +18,7 @@ const PATIENT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Twemproxy {
     address: String,
+    stats: u16,
     process: Child,
     directory: PathBuf,
 }
@@ -41,7 +43,7 @@ impl Twemproxy {
         let address = format!("127.0.0.1:{port}");
         let listed: String = servers.iter().map(|server| format!("   - {}:1\n", server.address())).collect();
         let pool = format!(
-            "shared:\n  listen: {address}\n  hash: fnv1a_64\n  distribution: ketama\n  timeout: 200\n  \
+            "shared:\n  listen: {address}\n  hash: fnv1a_64\n  distribution: ketama\n  timeout: 10000\n  \
              auto_eject_hosts: false\n  server_connections: 1\n  servers:\n{listed}"
         );
         let file = |name: &str| directory.join(name);
@@ -51,7 +53,7 @@ impl Twemproxy {
         command.args(["-a", "127.0.0.1", "-s", &stats.to_string()]);
         let process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let process = process.expect("nutcracker runs");
-        let mut proxy = Self { address, process, directory: directory.to_owned() };
+        let mut proxy = Self { address, stats, process, directory: directory.to_owned() };
         let begun = Instant::now();
         // Nothing tells when it listens.
         while begun.elapsed() < PATIENT && matches!(proxy.process.try_wait(), Ok(None)) {
@@ -65,6 +67,18 @@ impl Twemproxy {
 
     pub(crate) fn address(&self) -> String {
         self.address.clone()
+    }
+
+    /// How many connections it has ever had, those to its servers included.
+    #[allow(dead_code, reason = "not all who start one count them")]
+    pub(crate) fn connections(&self) -> u64 {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.stats)).expect("it tells its statistics");
+        stream.set_read_timeout(Some(PATIENT)).expect("a valid timeout");
+        let mut told = String::new();
+        stream.read_to_string(&mut told).expect("it tells them whole");
+        let (_, rest) = told.split_once("\"total_connections\":").expect("it counts its connections");
+        let digits = rest.trim_start().split(|c: char| !c.is_ascii_digit()).next();
+        digits.and_then(|digits| digits.parse().ok()).expect("a number")
     }
 }
 
