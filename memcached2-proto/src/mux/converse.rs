@@ -243,7 +243,7 @@ impl Lane {
     fn encode<P: Command>(&mut self, asked: &mut [Asked<P>], now: Now) {
         self.encoded = self.encoded.max(self.heard);
         while let Some(UnderWay { mux, slot, at, length }) = self.under_way.get_mut(self.encoded) {
-            if self.bytes > WINDOW_BYTES {
+            if self.bytes > WINDOW_BYTES && self.encoded > self.heard {
                 return;
             }
             match mux.encode(*slot, asked[*at].part(), now) {
