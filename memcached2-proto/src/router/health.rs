@@ -15,10 +15,13 @@ use crate::time::later;
 /// fail at once with [`Error::NoServers`](crate::Error::NoServers), or [`Error::Down`](crate::Error::Down) when there is
 /// only one. Then one call tries it, and the others do not wait for what becomes of that one.
 ///
-/// A server has failed when it cannot be connected to, has not sent a byte by the deadline, closes a fresh connection
-/// before it has answered, or breaks the protocol. One that closes a connection which has served before may have been
-/// restarted meanwhile: the next connection tells. With a timeout so short that a healthy server misses it now and then,
-/// such a server is left alone, too: [`Reconnect::Own`] can let the first failures pass.
+/// A server has failed when it cannot be connected to, takes a connection and does not answer the question for its protocol
+/// ([`KnownProtocol`](crate::KnownProtocol)), closes a fresh connection before it has answered, or breaks the protocol. One
+/// that was silent until a deadline has answered before: its connection is closed, and the question at the beginning of the
+/// next one, which has half of [`Options::connect_timeout`](crate::Options::connect_timeout), shows whether it still does.
+/// Only where nothing is asked, since the client was told the protocol, the silence itself is a failure. A server that
+/// closes a connection which has served before may have been restarted meanwhile, and one that has as many connections as
+/// it may have is full, not down: neither counts.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Reconnect {
