@@ -15,7 +15,7 @@ use crate::uri::UriProblem;
 ///
 /// | call | errors of its own |
 /// |---|---|
-/// | every one | [`NoServers`](Self::NoServers), [`Connect`](Self::Connect), [`Disconnected`](Self::Disconnected), [`Timeout`](Self::Timeout), [`Refused`](Self::Refused), [`Protocol`](Self::Protocol), [`Closed`](Self::Closed) |
+/// | every one | [`NoServers`](Self::NoServers), [`Down`](Self::Down), [`Connect`](Self::Connect), [`Disconnected`](Self::Disconnected), [`Timeout`](Self::Timeout), [`Refused`](Self::Refused), [`Protocol`](Self::Protocol), [`Closed`](Self::Closed) |
 /// | every one with a key | [`Key`](Self::Key) |
 /// | every one with an expiry | [`Expiry`](Self::Expiry) |
 /// | making a client | [`Uri`](Self::Uri), and [`Key`](Self::Key) for its prefix |
@@ -29,7 +29,7 @@ use crate::uri::UriProblem;
 /// | `cache` | those of `get` and `set`, and what the closure returns |
 /// | `incr`, `decr` | [`NonNumeric`](Self::NonNumeric); a missing item is `Ok(None)` |
 /// | `delete`, `delete_many`, `touch` | none: a missing item is `Ok(false)` |
-/// | `flush_all`, `version`, `verbosity`, `stats` and its siblings, `delete_all` | [`Down`](Self::Down) |
+/// | `flush_all`, `version`, `verbosity`, `stats` and its siblings, `delete_all` | none |
 /// | [`Many::all_stored`](crate::Many::all_stored) | [`MultiStorage`](Self::MultiStorage) |
 ///
 /// # For those who know python-memcached2
@@ -38,7 +38,7 @@ use crate::uri::UriProblem;
 /// |---|---|
 /// | `InvalidURI`, `UnknownProtocol` | [`Uri`](Self::Uri); the protocol's problem is [`UriProblem::Scheme`] |
 /// | `ServerDisconnect` | [`Disconnected`](Self::Disconnected), [`Connect`](Self::Connect), [`Timeout`](Self::Timeout) |
-/// | `NoAvailableServers` | [`NoServers`](Self::NoServers) |
+/// | `NoAvailableServers` | [`Down`](Self::Down); [`NoServers`](Self::NoServers) if there is none at all |
 /// | `StoreFailure` | [`Refused`](Self::Refused), [`TooLarge`](Self::TooLarge) |
 /// | `NotStored` | [`NotStored`](Self::NotStored) |
 /// | `CASFailure` | [`Exists`](Self::Exists); of `ValueSuperStr` also [`Cas`](Self::Cas) |
@@ -82,8 +82,8 @@ pub enum Error {
         /// What is wrong with it.
         reason: Arc<str>,
     },
-    /// The client was made without a server, or none that may have the key is up.
-    #[error("no server to ask: name at least one when the client is made, and see that it is up")]
+    /// The client was made without a server.
+    #[error("no server to ask: name at least one when the client is made")]
     NoServers,
     /// The condition of the request was not met, so nothing was stored.
     #[error("not stored: the condition of the request was not met")]
@@ -131,7 +131,8 @@ pub enum Error {
         /// The failure in the words of the operating system.
         reason: Arc<str>,
     },
-    /// The server has failed and is left alone until its retry is due; nothing was sent.
+    /// The server has failed and is left alone until its retry is due, and no other server may have the key or is up; nothing
+    /// was sent.
     #[error("{} is down: it has failed lately, and is left alone until its retry is due", shown(server.as_deref()))]
     Down {
         /// The server's name.

@@ -177,10 +177,15 @@ impl Router {
         is_mine: &dyn Fn(usize) -> bool,
     ) -> Result<ServerId, Error> {
         match self.route_among(key, &|place| is_mine(place) || self.health.is_open(place, now)) {
-            // There is only this one: its name says more.
-            Err(Error::NoServers) if self.servers.len() == 1 => Err(self.at(ServerId(0), Error::Down { server: None })),
+            Err(Error::NoServers) => Err(self.all_down(key)),
             routed => routed,
         }
+    }
+
+    /// The error of a key that no server which is up may have: it names the one that has the key while all are up.
+    #[cold]
+    pub(crate) fn all_down(&self, key: Key<'_>) -> Error {
+        self.route(key).map_or_else(|error| error, |id| self.at(id, Error::Down { server: None }))
     }
 
     /// Asks for a server: `None` when it must be left alone; a number when it counts as down, and whoever asked is the

@@ -140,7 +140,7 @@ fn call(router: &Router, keys: &[String], dice: &mut Dice, now: &mut Instant, mo
         match (result, last) {
             (Ok(deleted), Some(None)) => assert!(deleted),
             (Err(error), Some(Some(landed))) => assert_eq!(error.landed(), landed, "{key}: {error}"),
-            (Err(error), None) => assert!(matches!(error, Error::NoServers | Error::Down { .. }), "{key}: {error}"),
+            (Err(error), None) => assert!(matches!(error, Error::Down { .. }), "{key}: {error}"),
             (result, last) => panic!("{key}: {result:?} after {last:?}"),
         }
     }

@@ -145,7 +145,9 @@ fn the_first_failure_is_told_when_no_server_is_left() {
     let rounds = (1..).take_while(|_| round(&mut call, now, &[0, 1, 2], &Reply::Miss)).count();
     assert!(rounds < 3, "{rounds} rounds for three servers");
     assert!(matches!(call.finish(), Err(Error::Connect { server: Some(_), .. })));
-    assert_eq!(Call::new(Get::new(&key).unwrap(), &router, at(now)).finish(), Err(Error::NoServers));
+    let server = router.route(Key::new(&key).unwrap()).unwrap();
+    let name = router.server(server).map(|server| server.name().into());
+    assert_eq!(Call::new(Get::new(&key).unwrap(), &router, at(now)).finish(), Err(Error::Down { server: name }));
 
     let alone = Router::of(["a"], &Options::default()).unwrap();
     let mut call = Call::new(Get::new(&key).unwrap(), &alone, at(now));

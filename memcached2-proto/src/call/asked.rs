@@ -38,7 +38,7 @@ impl<'r, P> Parts<'r, P> {
     ///
     /// # Errors
     ///
-    /// Those of [`Router::route`]; [`Error::NoServers`] also when none that may have the key is up.
+    /// Those of [`Router::route`]; [`Error::Down`] when none that may have the key is up.
     #[inline(always)]
     pub fn assign(&mut self, key: Key<'_>) -> Result<ServerId, Error> {
         match self.router.is_quiet() {
@@ -62,7 +62,7 @@ impl<'r, P> Parts<'r, P> {
                 return Ok(server);
             }
         }
-        Err(Error::NoServers)
+        Err(self.router.all_down(key))
     }
 
     /// Adds a part; an error in place of the server ends that part alone.

@@ -12,8 +12,7 @@ use crate::time::later;
 /// When a server that has failed is asked again.
 ///
 /// Until then it costs callers nothing: their keys go to the servers that the [rule](crate::Selection) names next, or
-/// fail at once with [`Error::NoServers`](crate::Error::NoServers), or [`Error::Down`](crate::Error::Down) when there is
-/// only one. Then one call tries it, and the others do not wait for what becomes of that one.
+/// fail at once with [`Error::Down`](crate::Error::Down) when there is none. Then one call tries it, and the others do not wait for what becomes of that one.
 ///
 /// A server has failed when it cannot be connected to, takes a connection and does not answer the question for its protocol
 /// ([`KnownProtocol`](crate::KnownProtocol)), closes a fresh connection before it has answered, or breaks the protocol. One
