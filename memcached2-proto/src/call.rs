@@ -158,7 +158,8 @@ impl<'r, O: Operation> Call<'r, O> {
             }
             _ => false,
         };
-        if !self.parts.router.has_health() || !self.asked().iter().any(may_move) {
+        let may_fail_over = self.parts.router.has_health() && self.parts.router.has_failover();
+        if !may_fail_over || !self.asked().iter().any(may_move) {
             return false;
         }
         let mut moved = false;

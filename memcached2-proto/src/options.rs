@@ -37,6 +37,8 @@ pub struct Options {
     pub selection: Selection,
     /// See [`Options::reconnect`].
     pub reconnect: Reconnect,
+    /// See [`Options::failover`].
+    pub failover: bool,
     /// See [`Options::observer`].
     pub observer: Option<Arc<dyn Observer>>,
     /// See [`Options::shared_connections`].
@@ -58,6 +60,7 @@ impl Default for Options {
             route_by_prefix: true,
             selection: Selection::Default,
             reconnect: Reconnect::default(),
+            failover: true,
             observer: None,
             shared_connections: 1,
             protocol: None,
@@ -148,6 +151,17 @@ options! {
     /// selection says so.
     fn reconnect(self, reconnect: Reconnect) {
         self.reconnect = reconnect;
+    }
+
+    /// Sets whether the keys of a server that is down go to other servers, as the selection names them; they do unless set to
+    /// `false`. Then they fail at once, with [`Error::Down`](crate::Error::Down), until the server is back.
+    ///
+    /// With failover a server that comes back still has what it had when it went, and what was stored or deleted elsewhere
+    /// meanwhile is not known to it: a `get` finds the old value of a key that was deleted during the outage, until it
+    /// expires. The copies on the other servers likewise stay, and are found again in the next outage. Who must not read an
+    /// old value sets `false`, lets values expire soon, or flushes a server before it comes back.
+    fn failover(self, failover: bool) {
+        self.failover = failover;
     }
 
     /// Sets who hears of every request and of what came of it; nobody unless set. The features `tracing` and `metrics` each

@@ -42,6 +42,8 @@ pub struct Router {
     servers: Arc<[Server]>,
     selector: Arc<dyn Selector>,
     prefix: Option<Prefix>,
+    /// Whether the keys of a server that is down go to others.
+    failover: bool,
     /// Which servers are up.
     health: Arc<Health>,
     /// Which servers close connections after errors.
@@ -72,7 +74,16 @@ impl Router {
         let selector = selection.selector(&servers);
         let health = Arc::new(Health::new(&Reconnect::Immediately, servers.len()));
         let closers = Arc::new(Closers::new(servers.len()));
-        Self { servers: servers.into(), selector, prefix: None, health, closers, observer: None, watch: None }
+        Self {
+            servers: servers.into(),
+            selector,
+            prefix: None,
+            failover: true,
+            health,
+            closers,
+            observer: None,
+            watch: None,
+        }
     }
 
     /// A router for the servers that `texts` name, in this order, by the default rule; see [`Server`] for how a server
@@ -95,6 +106,7 @@ impl Router {
         let mut router = Self::by(servers, &options.selection);
         router.health = Arc::new(Health::new(&options.reconnect, router.servers.len()));
         router.observer = options.observer.clone();
+        router.failover = options.failover;
         if let Some(bytes) = options.prefix.clone() {
             // As many bytes as a prefix has must be allowed in a key, and leave room for one more.
             Key::new(&[&bytes[..], b"k"].concat())?;
@@ -162,6 +174,11 @@ impl Router {
     /// Whether every server counts as up.
     pub(crate) fn is_calm(&self) -> bool {
         self.health.is_calm()
+    }
+
+    /// Whether the keys of a server that is down go to others.
+    pub(crate) fn has_failover(&self) -> bool {
+        self.failover
     }
 
     /// Whether servers can count as down.

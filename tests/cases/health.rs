@@ -62,6 +62,26 @@ pub(super) fn the_keys_of_a_server_that_is_down_go_to_others_until_its_retry_is_
     assert!(client.get_many(&staying).unwrap().all().unwrap().iter().all(Option::is_some));
 }
 
+pub(super) fn without_failover_the_keys_of_a_server_that_is_down_fail_and_go_nowhere(on: Kind) {
+    let (mut servers, addresses) = on.servers(3);
+    let (moving, staying) = keys(&addresses);
+    let options = Options::default().timeout(PATIENT).reconnect(Reconnect::After(LONG)).failover(false);
+    let client = Client::with_options(&addresses, options).expect("the addresses are right");
+    servers[1].stop();
+    let error = client.set(&moving[0], "x", Expiry::Never).unwrap_err();
+    assert!(matches!(error, Error::Connect { .. }), "{error:?}");
+    let down = Error::Down { server: Some(addresses[1].as_str().into()) };
+    let items: Vec<_> = moving.iter().chain(&staying).map(|key| (key, "x")).collect();
+    for (result, (key, _)) in client.set_many(&items, Expiry::Never).unwrap().into_iter().zip(&items) {
+        assert_eq!(result, if moving.contains(key) { Err(down.clone()) } else { Ok(()) }, "{key}");
+    }
+    for key in &moving {
+        assert_eq!((client.get(key), client.delete(key)), (Err(down.clone()), Err(down.clone())));
+        assert!(!holds(&servers[0], key) && !holds(&servers[2], key), "{key}");
+    }
+    assert!(staying.iter().all(|key| client.get(key).unwrap().is_some()));
+}
+
 pub(super) fn a_server_that_stands_still_costs_one_deadline(on: Kind) {
     let (servers, addresses) = on.servers(3);
     let (moving, _) = keys(&addresses);

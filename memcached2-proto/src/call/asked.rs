@@ -55,6 +55,10 @@ impl<'r, P> Parts<'r, P> {
         if self.router.is_calm() {
             return self.router.route(key);
         }
+        if !self.router.has_failover() {
+            let server = self.router.route(key)?;
+            return if self.claim(server) { Ok(server) } else { Err(self.router.all_down(key)) };
+        }
         for _ in 0..TRIES {
             let is_mine = |place| self.trials.as_ref().is_some_and(|trials| trials.holds(place));
             let server = self.router.route_open(key, self.now, &is_mine)?;
