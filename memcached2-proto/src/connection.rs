@@ -57,7 +57,7 @@ pub struct Connection {
     /// Whether the last request is `quit`.
     quitting: bool,
     failed: Option<Error>,
-    /// Error lines of which it is not sure whose they are; boxed, since there are none.
+    /// Error lines of which it is not sure which requests they answer; boxed, since there are none as a rule.
     held: Option<Box<Held>>,
     /// Whether it was given up in spite of a server that answers: that says nothing against the server.
     given_up: bool,
@@ -339,7 +339,7 @@ impl Connection {
                         self.served = true;
                         self.pop();
                         if self.held.is_some() {
-                            self.confirm(kind.told(tag, reply, last));
+                            self.confirm(kind.report(tag, reply, last));
                             return Ok(self.next_sure());
                         }
                     }

@@ -8,7 +8,7 @@ use crate::outbox::Outbox;
 use crate::reply::{Reply, Shape};
 use crate::time::Now;
 
-/// A request whose outcome is not told: `Ok` says that the server has read it, and no more.
+/// A request whose outcome is not reported: `Ok` says that the server has read it, and no more.
 ///
 /// The word `noreply` is not sent. A client that stays in step needs an answer behind every request to know that the
 /// server has read it, and the reply to the request itself is the shortest one: `incr hits 1` takes 13 bytes and is

@@ -1,11 +1,11 @@
-//! Error lines that are not told before it is sure whose they are.
+//! Error lines that are not reported before it is sure which requests they answer.
 
 use std::collections::VecDeque;
 
 use super::{Connection, Kind, Wait};
 use crate::reply::Reply;
 
-/// What has come and is not told yet.
+/// What has come and is not reported yet.
 ///
 /// A reply to a meta command carries the number of its request, and an error line does not. While further requests are
 /// under way, it could also be the answer to a later one, and the replies before it lost. The next reply shows it: it
@@ -14,7 +14,7 @@ use crate::reply::Reply;
 pub(super) struct Held {
     /// Error lines, each with the request that it seems to answer.
     lines: Vec<(Wait, Reply)>,
-    /// What is sure, to be told in this order.
+    /// What is sure, to be reported in this order.
     sure: VecDeque<(u32, Reply, bool)>,
 }
 
@@ -29,15 +29,15 @@ impl Connection {
         }
     }
 
-    /// The reply to the next request has come: so the error lines are those of their requests. What is told of that reply
-    /// comes behind them.
+    /// The reply to the next request has come: so the error lines are those of their requests. What is reported of that
+    /// reply comes behind them.
     #[cold]
-    pub(super) fn confirm(&mut self, told: Option<(u32, Reply, bool)>) {
+    pub(super) fn confirm(&mut self, reported: Option<(u32, Reply, bool)>) {
         let Some(held) = &mut self.held else { return };
         for (wait, line) in held.lines.drain(..) {
-            held.sure.extend(wait.kind.told(wait.tag, line, true));
+            held.sure.extend(wait.kind.report(wait.tag, line, true));
         }
-        held.sure.extend(told);
+        held.sure.extend(reported);
     }
 
     /// The next of what is sure.
@@ -51,16 +51,16 @@ impl Connection {
         next
     }
 
-    /// The requests whose error lines were never told.
+    /// The requests whose error lines were never reported.
     pub(super) fn take_held(&mut self) -> impl Iterator<Item = Wait> + use<> {
         self.held.take().into_iter().flat_map(|held| held.lines).map(|(wait, _)| wait)
     }
 }
 
 impl Kind {
-    /// What is told of a reply.
+    /// What is reported of a reply.
     #[inline]
-    pub(super) fn told(self, tag: u32, reply: Reply, last: bool) -> Option<(u32, Reply, bool)> {
+    pub(super) fn report(self, tag: u32, reply: Reply, last: bool) -> Option<(u32, Reply, bool)> {
         match self {
             Self::Asked => Some((tag, reply, last)),
             Self::Forgotten if last => Some((tag, Reply::Forgotten, true)),

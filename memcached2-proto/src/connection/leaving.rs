@@ -83,7 +83,7 @@ impl Connection {
         let written = self.sending.written();
         let touched = self.came > self.front_from;
         let (served, given_up, came) = (self.served, self.given_up, self.came);
-        // Whose error lines were never told comes first; nothing more will come for them.
+        // Those whose error lines were never reported come first; nothing more will come for them.
         let held = self.take_held().map(|wait| (false, wait));
         let waits = (0..).zip(std::mem::take(&mut self.waits)).map(move |(at, wait)| (at == 0 && touched, wait));
         held.chain(waits).filter(|(_, wait)| wait.is_owed()).map(move |(is_touched, wait)| Abandoned {
