@@ -17,6 +17,8 @@ use crate::stream::drive;
 #[derive(Debug, Clone)]
 pub struct Client {
     shared: Arc<Switchboard<()>>,
+    /// How long a call may take, in place of what the options say.
+    timeout: Option<Duration>,
 }
 
 impl Client {
@@ -60,7 +62,26 @@ impl Client {
 
     fn make(router: Router, options: &Options) -> Self {
         let router = router.of_client(RandomState::new().hash_one(()), Instant::now);
-        Self { shared: Arc::new(Switchboard::new(router, options)) }
+        Self { shared: Arc::new(Switchboard::new(router, options)), timeout: None }
+    }
+
+    /// The same client, on the same connections, whose calls may take as long as `timeout`, in place of what
+    /// [`Options::timeout`] and the servers' URIs say: a cheap view, for a call that needs more time than others, or may
+    /// take less. How long connecting may take stays as it is.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use memcached2_async_std::Client;
+    ///
+    /// # async fn f(client: Client, items: Vec<(String, String)>) -> Result<(), memcached2_async_std::Error> {
+    /// let patient = client.with_timeout(Duration::from_secs(30));
+    /// patient.set_many(&items, Duration::from_secs(3600)).await?.all_stored()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_timeout(&self, timeout: Duration) -> Self {
+        Self { timeout: Some(timeout), ..self.clone() }
     }
 
     /// The servers, in the order given, and which of them has a key.
@@ -95,7 +116,8 @@ impl Client {
         let now = Now::new(Instant::now(), SystemTime::now);
         let mut call = Call::new(operation, shared.router(), now);
         loop {
-            converse(call.parts(), now, |server, want| self.connection(server, want, now)).await;
+            let connect = |server, want| self.connection(server, want, now);
+            converse(call.parts(), now, connect).timeout(self.timeout).await;
             if !call.settle(Instant::now) {
                 return call.finish();
             }

@@ -17,6 +17,8 @@ use crate::stream::Patience;
 #[derive(Debug, Clone)]
 pub struct Client {
     shared: Arc<Shared>,
+    /// How long a call may take, in place of what the options say.
+    timeout: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -68,7 +70,26 @@ impl Client {
         let router = router.of_client(RandomState::new().hash_one(()), Instant::now);
         let station = |server: &Server| Station::new(server.address().clone(), options.towards(server));
         let stations = router.servers().iter().map(station).collect();
-        Self { shared: Arc::new(Shared { router, stations }) }
+        Self { shared: Arc::new(Shared { router, stations }), timeout: None }
+    }
+
+    /// The same client, on the same connections, whose calls may take as long as `timeout`, in place of what
+    /// [`Options::timeout`] and the servers' URIs say: a cheap view, for a call that needs more time than others, or may
+    /// take less. How long connecting may take stays as it is.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use memcached2_sync::Client;
+    ///
+    /// # fn f(client: Client, items: Vec<(String, String)>) -> Result<(), memcached2_sync::Error> {
+    /// let patient = client.with_timeout(Duration::from_secs(30));
+    /// patient.set_many(&items, Duration::from_secs(3600))?.all_stored()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_timeout(&self, timeout: Duration) -> Self {
+        Self { timeout: Some(timeout), ..self.clone() }
     }
 
     /// The servers, in the order given, and which of them has a key.
@@ -98,7 +119,7 @@ impl Client {
         let shared = &*self.shared;
         let started = Instant::now();
         let now = Now::new(started, SystemTime::now);
-        let mut patience = Patience::new(started, Duration::ZERO);
+        let mut patience = Patience::of_call(started, self.timeout);
         let mut call = Call::new(operation, &shared.router, now);
         loop {
             let begun = call.begun();

@@ -21,6 +21,8 @@ pub(crate) use self::connecting::Connecting;
 pub(crate) struct Patience {
     started: Instant,
     timeout: Duration,
+    /// Whether the caller has set it, so that servers do not.
+    is_fixed: bool,
     /// Whether anything so far can have taken time. Until then the socket's own timeouts, set to the whole of it once,
     /// are right, and neither the clock nor the socket has to be asked.
     spent: bool,
@@ -37,7 +39,15 @@ const SMALL: usize = 4 * 1024;
 
 impl Patience {
     pub(crate) fn new(started: Instant, timeout: Duration) -> Self {
-        Self { started, timeout, spent: false, waited: 0 }
+        Self { started, timeout, is_fixed: false, spent: false, waited: 0 }
+    }
+
+    /// The time of a call: what its servers give it, unless the caller does.
+    #[inline(always)]
+    pub(crate) fn of_call(started: Instant, timeout: Option<Duration>) -> Self {
+        // The timeout of the sockets is another one, then.
+        let is_fixed = timeout.is_some();
+        Self { is_fixed, spent: is_fixed, ..Self::new(started, timeout.unwrap_or_default()) }
     }
 
     /// As much time as is left, but no more than `within`.
@@ -49,7 +59,9 @@ impl Patience {
     /// Sets how long the whole of it may take: some servers are given more time than others.
     #[inline(always)]
     pub(crate) fn within(&mut self, timeout: Duration) {
-        self.timeout = timeout;
+        if !self.is_fixed {
+            self.timeout = timeout;
+        }
     }
 
     /// Says that time has gone by.

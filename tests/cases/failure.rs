@@ -4,10 +4,10 @@ use std::io::ErrorKind;
 use std::time::Instant;
 
 use memcached2_proto::{Error, Expiry, Key, Landed, Options, Router};
-use memcached2_testkit::{ScriptedServer, Session};
+use memcached2_testkit::{Gate, ScriptedServer, Session};
 
 use super::servers::Kind;
-use super::setting::{BRIEF, PATIENT, client, forgetful, text_client};
+use super::setting::{BRIEF, PATIENT, client, forgetful, kind, text_client};
 use crate::subject::Client;
 
 pub(super) fn a_server_that_is_down_cannot_be_connected_to(on: Kind) {
@@ -156,4 +156,23 @@ pub(super) fn a_client_without_servers_says_so() {
         assert_eq!((&error, error.landed()), (&Error::NoServers, Landed::NotSent));
     }
     assert!(matches!(Client::with_options(["no such server:port"], Options::default()), Err(Error::Uri { .. })));
+}
+
+pub(super) fn a_call_may_have_more_or_less_time_than_others() {
+    let late = Gate::new("the others have given up");
+    let session = Session::new().expect("get a\r\n").wait(&late).send("END\r\n");
+    let server = ScriptedServer::start([session, Session::new().expect("get b\r\n").expect_close()]);
+    let client = text_client(&[&server], BRIEF);
+    let patient = client.with_timeout(PATIENT);
+    let opener = std::thread::spawn(move || {
+        std::thread::sleep(2 * BRIEF);
+        late.open();
+    });
+    assert_eq!(patient.get("a"), Ok(None), "it had less time");
+    opener.join().unwrap();
+    drop(patient);
+    let client = text_client(&[&server], PATIENT).with_timeout(BRIEF / 10);
+    assert_eq!(kind(&client.get("b").unwrap_err()), "timeout");
+    drop(client);
+    server.finish();
 }

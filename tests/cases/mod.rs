@@ -256,6 +256,7 @@ mod run {
                 a_deadline_counts_from_the_call_and_not_from_the_last_byte,
                 a_set_without_an_answer_may_have_landed,
                 a_client_without_servers_says_so,
+                a_call_may_have_more_or_less_time_than_others,
             ]
         }
     }

@@ -32,6 +32,10 @@ mod subject {
             task::block_on(self.0.run(operation))
         }
 
+        pub(crate) fn with_timeout(&self, timeout: Duration) -> Self {
+            Self(self.0.with_timeout(timeout))
+        }
+
         pub(crate) fn close(&self, within: Duration) -> bool {
             task::block_on(self.0.close(within))
         }

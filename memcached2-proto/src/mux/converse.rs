@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Encoded, Mux, NotSubmitted, Turn};
 use crate::call::{Asked, Blame, Parts};
@@ -24,7 +24,7 @@ where
     P: Command,
     F: FnMut(ServerId, Want) -> Result<Arc<Mux>, Error>,
 {
-    Converse { parts, now, connect, only: None, lanes: Vec::new(), gave_way: false }
+    Converse { parts, now, connect, timeout: None, only: None, lanes: Vec::new(), gave_way: false }
 }
 
 /// Which connection will do.
@@ -46,6 +46,8 @@ pub struct Converse<'c, 'r, P, F> {
     parts: &'c mut Parts<'r, P>,
     now: Now,
     connect: F,
+    /// How long the call may take, in place of what the options say.
+    timeout: Option<Duration>,
     /// The only part, while it is under way, and whether it is encoded: most calls have one, and need no lanes.
     only: Option<(Arc<Mux>, u32, bool)>,
     lanes: Vec<Lane>,
@@ -97,6 +99,16 @@ fn cut<P>(asked: &[Asked<P>]) -> Vec<Lane> {
     asked.chunk_by(|one, next| one.server() == next.server()).map(lane).collect()
 }
 
+impl<P, F> Converse<'_, '_, P, F> {
+    /// Sets how long the call may take that asks, in place of the [timeout](crate::Options::timeout) of the client and its
+    /// servers.
+    #[inline]
+    pub fn timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.timeout = timeout;
+        self
+    }
+}
+
 // Nothing in it is ever pinned.
 impl<P, F> Unpin for Converse<'_, '_, P, F> {}
 
@@ -129,7 +141,7 @@ where
             if !asked.is_open() {
                 return self.give_way(cx);
             }
-            match submit(asked, (self.now, begun), false, &mut self.connect) {
+            match submit(asked, (self.now, begun, self.timeout), false, &mut self.connect) {
                 Ok((mux, slot, length)) => {
                     asked.sent(length);
                     self.only = Some((mux, slot, length > 0));
@@ -171,7 +183,7 @@ where
     }
 
     fn poll_lanes(&mut self, cx: &Context<'_>) -> Poll<()> {
-        let Self { parts, now, connect, lanes, .. } = self;
+        let Self { parts, now, connect, timeout, lanes, .. } = self;
         if lanes.is_empty() {
             if !parts.asked().iter().any(Asked::is_open) {
                 return self.give_way(cx);
@@ -182,7 +194,7 @@ where
         for lane in lanes {
             while lane.hear(parts, *now, cx) == Poll::Ready(true) {
                 let begun = parts.begun();
-                lane.submit(parts.asked(), (*now, begun), connect);
+                lane.submit(parts.asked(), (*now, begun, *timeout), connect);
             }
             pending |= lane.is_under_way();
         }
@@ -265,7 +277,7 @@ impl Lane {
     fn submit<P: Command>(
         &mut self,
         asked: &mut [Asked<P>],
-        times: (Now, Instant),
+        times: Times,
         connect: &mut impl FnMut(ServerId, Want) -> Result<Arc<Mux>, Error>,
     ) {
         self.under_way.clear();
@@ -296,10 +308,13 @@ impl Lane {
     }
 }
 
+/// The present moment, when the round has begun, and how long the call may take, if that is not what the options say.
+type Times = (Now, Instant, Option<Duration>);
+
 #[inline]
 fn submit<P: Command>(
     asked: &Asked<P>,
-    (now, begun): (Now, Instant),
+    (now, begun, timeout): Times,
     is_behind: bool,
     connect: &mut impl FnMut(ServerId, Want) -> Result<Arc<Mux>, Error>,
 ) -> Result<(Arc<Mux>, u32, u64), (Error, Blame)> {
@@ -314,7 +329,7 @@ fn submit<P: Command>(
             (false, _) => Want::Live,
         };
         let mux = connect(asked.server(), want).map_err(|error| (error, Blame::Nobody))?;
-        match mux.queue(asked.part(), now, now.later(mux.timeout), is_behind) {
+        match mux.queue(asked.part(), now, now.later(timeout.unwrap_or(mux.timeout)), is_behind) {
             Ok((slot, length)) => return Ok((mux, slot, length)),
             Err(NotSubmitted::Invalid(error)) => return Err((error, Blame::Nobody)),
             // It was made for this call: so does the server answer now.
