@@ -117,7 +117,7 @@ impl Client {
         let mut call = Call::new(operation, shared.router(), now);
         loop {
             let connect = |server, want| self.connection(server, want, now);
-            converse(call.parts(), now, connect).timeout(self.timeout).await;
+            converse(call.parts(), now, self.timeout, connect).await;
             if !call.settle(Instant::now) {
                 return call.finish();
             }

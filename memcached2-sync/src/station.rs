@@ -60,6 +60,9 @@ impl Station {
                     drop(pool);
                     return Ok(Lease { station: self, link: None, was_idle: false });
                 }
+                Checkout::Reuse(link) if !link.connection.needs_look() => {
+                    return Ok(Lease { station: self, link: Some(link), was_idle: false });
+                }
                 Checkout::Reuse(link) => match self.look(pool, link, false) {
                     Ok(lease) => return Ok(lease),
                     Err(guard) => pool = guard,
@@ -73,12 +76,11 @@ impl Station {
     }
 
     /// Takes an idle connection, unless the server has closed it or sent something that nobody asked for.
-    #[inline(always)]
+    #[cold]
     fn look<'s>(&'s self, pool: Guard<'s>, link: Box<Link>, was_idle: bool) -> Result<Lease<'s>, Guard<'s>> {
-        let needs_look = was_idle || link.connection.needs_look();
         let lease = Lease { station: self, link: Some(link), was_idle };
         drop(pool);
-        if !needs_look || lease.link.as_ref().is_some_and(|link| link.stream.is_quiet()) {
+        if lease.link.as_ref().is_some_and(|link| link.stream.is_quiet()) {
             return Ok(lease);
         }
         drop(lease);

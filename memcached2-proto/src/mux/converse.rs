@@ -16,15 +16,21 @@ use crate::time::Now;
 /// Asks all parts of a call that are open and waits for their answers: one round, without I/O.
 ///
 /// `connect` gives the connection to use for a server, one that will do; it must not wait, since the connection's driver
-/// connects.
+/// connects. With `timeout` the call may take that long, in place of what the [options](crate::Options::timeout) of the
+/// client and its servers say.
 /// Nothing happens until the future is polled. When it is dropped, what was asked is forgotten: the replies are read
 /// and thrown away, and nobody else on the connections notices.
-pub fn converse<'c, 'r, P, F>(parts: &'c mut Parts<'r, P>, now: Now, connect: F) -> Converse<'c, 'r, P, F>
+pub fn converse<'c, 'r, P, F>(
+    parts: &'c mut Parts<'r, P>,
+    now: Now,
+    timeout: Option<Duration>,
+    connect: F,
+) -> Converse<'c, 'r, P, F>
 where
     P: Command,
     F: FnMut(ServerId, Want) -> Result<Arc<Mux>, Error>,
 {
-    Converse { parts, now, connect, timeout: None, only: None, lanes: Vec::new(), gave_way: false }
+    Converse { parts, now, connect, timeout, only: None, lanes: Vec::new(), gave_way: false }
 }
 
 /// Which connection will do.
@@ -97,16 +103,6 @@ fn cut<P>(asked: &[Asked<P>]) -> Vec<Lane> {
         Lane { next, under_way: Vec::new(), heard: 0, encoded: 0, bytes: 0, late: false }
     };
     asked.chunk_by(|one, next| one.server() == next.server()).map(lane).collect()
-}
-
-impl<P, F> Converse<'_, '_, P, F> {
-    /// Sets how long the call may take that asks, in place of the [timeout](crate::Options::timeout) of the client and its
-    /// servers.
-    #[inline]
-    pub fn timeout(mut self, timeout: Option<Duration>) -> Self {
-        self.timeout = timeout;
-        self
-    }
 }
 
 // Nothing in it is ever pinned.
