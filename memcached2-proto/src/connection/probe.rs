@@ -70,10 +70,12 @@ impl Connection {
     /// A server may close the connection, or say nothing: [`KnownProtocol`](super::KnownProtocol) tells what to do then.
     pub fn probe(&mut self, now: Now) {
         if self.waits.is_empty() && self.first == 0 {
-            self.mode = Mode::Probing(Probe::Asked);
-            // Neither can fail to encode.
-            let _ = self.queue(&ProbeKey, now, 0, Kind::Probe);
-            let _ = self.queue(&ProbeEnd, now, 0, Kind::Probe);
+            // Neither can fail to encode, but a connection that has ended takes no request.
+            let asked =
+                self.queue(&ProbeKey, now, 0, Kind::Probe).and_then(|_| self.queue(&ProbeEnd, now, 0, Kind::Probe));
+            if asked.is_ok() {
+                self.mode = Mode::Probing(Probe::Asked);
+            }
         }
     }
 

@@ -101,7 +101,7 @@ impl Sending {
     /// Grants the first `count` of the requests under way, and no other.
     #[cold]
     pub(super) fn grant_until(&mut self, waits: &VecDeque<Wait>, count: usize) {
-        for wait in waits.range(self.open..count.max(self.open)) {
+        for wait in waits.iter().take(count).skip(self.open) {
             self.grant_one(wait);
         }
     }
