@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use memcached2_proto::{Builder, Call, Command, Error, Leg, Now, Operation, Options, Router, Server, ServerId};
 
 use crate::crowd::Crowd;
-use crate::station::{Lease, Station};
+use crate::station::Station;
 use crate::stream::Patience;
 
 /// A client whose calls block the calling thread.
@@ -152,10 +152,14 @@ impl Shared {
             let legs = [leg, next].into_iter().chain(others);
             return Crowd::new(now, begun).converse(legs, |server| self.station(server), patience);
         }
-        let mut lease = match self.lease(&mut leg, now, patience) {
+        let lease = self.station(leg.server()).and_then(|station| station.checkout(leg.is_retry(), now, patience));
+        let mut lease = match lease {
             Ok(lease) => lease,
             Err(error) => return leg.fail(&error),
         };
+        if let Some(waited) = patience.take_waited() {
+            leg.waited(waited);
+        }
         let link = lease.link();
         match link.ask(&mut leg, now, patience).and_then(|()| link.converse(&mut leg, patience)) {
             Ok(()) => lease.checkin(now),
@@ -166,15 +170,5 @@ impl Shared {
     #[inline(always)]
     fn station(&self, id: ServerId) -> Result<&Station, Error> {
         self.stations.get(id.index()).ok_or(Error::NoServers)
-    }
-
-    /// A connection for a leg.
-    #[inline(always)]
-    fn lease<P: Command>(&self, leg: &mut Leg<'_, P>, now: Now, patience: &mut Patience) -> Result<Lease<'_>, Error> {
-        let lease = self.station(leg.server())?.checkout(leg.is_retry(), now, patience)?;
-        if let Some(waited) = patience.take_waited() {
-            leg.waited(waited);
-        }
-        Ok(lease)
     }
 }

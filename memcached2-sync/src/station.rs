@@ -34,7 +34,51 @@ impl Station {
     /// A connection to the server that is in step.
     #[inline(always)]
     pub(crate) fn checkout(&self, fresh: bool, now: Now, patience: &mut Patience) -> Result<Lease<'_>, Error> {
-        let mut lease = self.reserve(fresh, now, patience)?;
+        match self.at_hand(fresh, now, patience) {
+            Ok(lease) => Ok(lease),
+            Err((pool, checkout)) => self.open(pool, checkout, now, patience),
+        }
+    }
+
+    /// A connection to the server that is in step, or the right to open one.
+    pub(crate) fn reserve(&self, fresh: bool, now: Now, patience: &mut Patience) -> Result<Lease<'_>, Error> {
+        match self.at_hand(fresh, now, patience) {
+            Ok(lease) => Ok(lease),
+            Err((pool, checkout)) => self.settle(pool, checkout, now, patience),
+        }
+    }
+
+    /// An idle connection that needs no look, or what else the pool says.
+    #[inline(always)]
+    fn at_hand(
+        &self,
+        fresh: bool,
+        now: Now,
+        patience: &mut Patience,
+    ) -> Result<Lease<'_>, (Guard<'_>, Checkout<Box<Link>>)> {
+        patience.within(self.options.timeout);
+        let mut pool = self.lock();
+        if fresh {
+            pool.clear();
+        }
+        match pool.checkout(now.monotonic) {
+            Checkout::Reuse(link) if !link.connection.needs_look() => {
+                Ok(Lease { station: self, link: Some(link), was_idle: false })
+            }
+            other => Err((pool, other)),
+        }
+    }
+
+    /// Opens a connection, if none is idle and still open.
+    #[cold]
+    fn open<'s>(
+        &'s self,
+        pool: Guard<'s>,
+        checkout: Checkout<Box<Link>>,
+        now: Now,
+        patience: &mut Patience,
+    ) -> Result<Lease<'s>, Error> {
+        let mut lease = self.settle(pool, checkout, now, patience)?;
         if lease.link.is_none() {
             if let Err(error) = lease.connect(patience) {
                 drop(lease);
@@ -44,34 +88,31 @@ impl Station {
         Ok(lease)
     }
 
-    /// A connection to the server that is in step, or the right to open one.
-    #[inline(always)]
-    pub(crate) fn reserve(&self, fresh: bool, now: Now, patience: &mut Patience) -> Result<Lease<'_>, Error> {
-        patience.within(self.options.timeout);
-        let mut pool = self.lock();
-        if fresh {
-            pool.clear();
-        }
+    /// Does what the pool says, until there is a connection or the right to open one.
+    #[cold]
+    fn settle<'s>(
+        &'s self,
+        mut pool: Guard<'s>,
+        mut checkout: Checkout<Box<Link>>,
+        now: Now,
+        patience: &mut Patience,
+    ) -> Result<Lease<'s>, Error> {
         loop {
-            match pool.checkout(now.monotonic) {
-                Checkout::Wait => pool = self.wait(pool, patience)?,
+            let looked = match checkout {
+                Checkout::Wait => Err(self.wait(pool, patience)?),
                 Checkout::Closed => return Err(Error::Closed),
                 Checkout::Open => {
                     drop(pool);
                     return Ok(Lease { station: self, link: None, was_idle: false });
                 }
-                Checkout::Reuse(link) if !link.connection.needs_look() => {
-                    return Ok(Lease { station: self, link: Some(link), was_idle: false });
-                }
-                Checkout::Reuse(link) => match self.look(pool, link, false) {
-                    Ok(lease) => return Ok(lease),
-                    Err(guard) => pool = guard,
-                },
-                Checkout::Look(link) => match self.look(pool, link, true) {
-                    Ok(lease) => return Ok(lease),
-                    Err(guard) => pool = guard,
-                },
+                Checkout::Reuse(link) => self.look(pool, link, false),
+                Checkout::Look(link) => self.look(pool, link, true),
+            };
+            match looked {
+                Ok(lease) => return Ok(lease),
+                Err(guard) => pool = guard,
             }
+            checkout = pool.checkout(now.monotonic);
         }
     }
 
