@@ -307,7 +307,8 @@ impl Lane {
 /// The present moment, when the round has begun, and how long the call may take, if that is not what the options say.
 type Times = (Now, Instant, Option<Duration>);
 
-#[inline]
+// In place, it is 50 instructions less of a get.
+#[inline(always)]
 fn submit<P: Command>(
     asked: &Asked<P>,
     (now, begun, timeout): Times,
