@@ -47,10 +47,14 @@ impl Connection {
         self.find(ticket).and_then(|at| self.waits.get(at)).is_some_and(|wait| wait.came_before == self.came)
     }
 
-    /// Takes a request back of which no byte was written; `false` if it is too late for that.
+    /// Takes a request back of which no byte was written; `false` if it is too late for that, as it is once the connection
+    /// has failed: what became of the request is then told by [`Connection::abandon`].
     ///
     /// Those behind it keep their tickets.
     pub fn withdraw(&mut self, ticket: u64) -> bool {
+        if self.failed.is_some() {
+            return false;
+        }
         let Some(at) = self.find(ticket) else { return false };
         let start = at.checked_sub(1).map_or_else(|| self.sending.answered_until(), |before| self.waits[before].end);
         let length = self.waits[at].end - start;
