@@ -319,7 +319,7 @@ impl Error {
     #[cold]
     pub(crate) fn refused(line: &Arc<str>) -> Self {
         match &**line {
-            "CLIENT_ERROR cannot increment or decrement non-numeric value" => Self::NonNumeric,
+            error_line::NON_NUMERIC => Self::NonNumeric,
             _ => Self::Refused { server: None, line: Arc::clone(line) },
         }
     }

@@ -129,6 +129,11 @@ impl Shape {
         matches!(self, Self::Stored | Self::MetaStored | Self::FencedStored)
     }
 
+    /// Whether the request is an `incr` or a `decr`.
+    pub(crate) fn is_number(self) -> bool {
+        matches!(self, Self::Number | Self::MetaNumber)
+    }
+
     /// Whether any reply but an error line carries the opaque of its request.
     pub(crate) fn is_checked(self) -> bool {
         matches!(self, Self::MetaValue | Self::MetaStored | Self::MetaDeleted | Self::MetaNumber)

@@ -28,6 +28,9 @@ impl Connection {
             // Nothing else was written behind a probe; and what follows a fence is in step.
             return Ok(true);
         }
+        if error_line::is_about_a_number(line) && !shape.is_number() {
+            return Err(self.give_up("given up, since the error line of an incr or decr came for another request"));
+        }
         let is_alone = self.sending.written() <= end;
         if error_line::may_replace_several(line) && !is_alone {
             return Err(self.give_up("given up, since an error line may have replaced the replies to several requests"));

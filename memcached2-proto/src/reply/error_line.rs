@@ -23,6 +23,9 @@ const CLOSES: u8 = 1 << 4;
 /// It is the answer to everything, also to a fence.
 const TO_ALL: u8 = 1 << 5;
 
+/// The stored text is no number.
+pub(crate) const NON_NUMERIC: &str = "CLIENT_ERROR cannot increment or decrement non-numeric value";
+
 const TABLE: [ErrorLine; 18] = [
     // A `get` that finds no memory for its reply frees all replies that were not sent yet: `process_get_command` of
     // 1.6.18, `process_get_command_err` of 1.6.45. One with a key that is too long does the same, and says
@@ -71,6 +74,12 @@ fn means(line: &str, meaning: u8) -> bool {
     let is_it = |row: &&ErrorLine| row.text == line || (row.meaning & SEVERAL != 0 && line.starts_with(row.text));
     let row = TABLE.iter().find(is_it);
     row.map_or_else(|| fallback(line), |row| row.meaning) & meaning != 0
+}
+
+/// Whether the line answers an `incr` or a `decr`, and nothing else.
+#[cold]
+pub(crate) fn is_about_a_number(line: &str) -> bool {
+    line == NON_NUMERIC
 }
 
 /// Whether the line proves that nothing was done of what the request asked for.
