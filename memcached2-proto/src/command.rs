@@ -43,7 +43,9 @@ pub enum Protocol {
     ///   new one, and an `mg` with `T` takes the win. Each counts as a miss in the server's `delete_misses`, and so does
     ///   the question for the protocol at the beginning of a connection.
     /// * `stats detail` counts classic commands only.
-    /// * `version` and `stats` cannot carry a number.
+    /// * `version` and `stats` cannot carry a number, and error lines do not. While more requests are under way, an error
+    ///   line is reported when the next reply has shown whose it was; behind the last request it is taken at its word. So
+    ///   a server that said one twice, as none is known to do, could mislead a caller about an error, but not a value.
     Meta,
 }
 
