@@ -24,12 +24,12 @@ impl Connection {
             return Err(self.premature());
         }
         let is_shut_out = error_line::is_said_to_all(line);
+        if error_line::is_about_a_number(line) && !shape.is_number() {
+            return Err(self.give_up("given up, since the error line of an incr or decr came for another request"));
+        }
         if kind == Kind::Probe || (shape.is_fenced() && !is_shut_out) {
             // Nothing else was written behind a probe; and what follows a fence is in step.
             return Ok(true);
-        }
-        if error_line::is_about_a_number(line) && !shape.is_number() {
-            return Err(self.give_up("given up, since the error line of an incr or decr came for another request"));
         }
         let is_alone = self.sending.written() <= end;
         if error_line::may_replace_several(line) && !is_alone {

@@ -4,9 +4,6 @@
 /// one, sends it twice, lets the next one overtake it, keeps it back until more is asked, or says an error line in its
 /// place. Every request is carried out all the same, so an error line of such a server proves nothing.
 ///
-/// It sends no error line twice: the line carries no number, so no client could tell the second one from the answer to
-/// its next request without asking after each error.
-///
 /// It begins behind the second reply of a connection, so that a client can find out which protocol the server speaks.
 #[derive(Debug, Clone)]
 pub struct Saboteur {

@@ -174,7 +174,6 @@ impl Connection {
         match saboteur.and_then(Saboteur::deed) {
             None => self.queue.extend(bytes),
             Some(Deed::Discard) => {}
-            Some(Deed::Double) if is_error(&bytes) => self.queue.extend(bytes),
             Some(Deed::Double) => self.queue.extend(bytes.repeat(2)),
             Some(Deed::Swap) => self.overtaken = bytes,
             Some(Deed::Delay) => {
@@ -196,10 +195,6 @@ impl Connection {
             batches.push(take(&mut self.queue));
         }
     }
-}
-
-fn is_error(reply: &[u8]) -> bool {
-    [b"ERROR".as_slice(), b"CLIENT_ERROR", b"SERVER_ERROR"].iter().any(|begin| reply.starts_with(begin))
 }
 
 /// Tells whether an unfinished line may go on beyond the limit.
