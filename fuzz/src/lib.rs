@@ -5,11 +5,11 @@ use std::io::IoSlice;
 use std::time::{Instant, SystemTime};
 
 use memcached2_proto::{
-    Arith, AskedKeys, Connection, Decoder, Delete, Error, Expiry, FlushAll, Get, Limits, NoReply, Now, Opaque,
-    Protocol, Reply, Shape, Stats, Store, Touch, Version,
+    Arith, AskedKeys, Connection, Decoder, Delete, Error, Expected, Expiry, FlushAll, Get, Limits, NoReply, Now,
+    Opaque, Protocol, Reply, Shape, Stats, Store, Touch, Version,
 };
 
-const SHAPES: [Shape; 23] = [
+const SHAPES: [Shape; 20] = [
     Shape::Stored,
     Shape::Deleted,
     Shape::Number,
@@ -22,17 +22,14 @@ const SHAPES: [Shape; 23] = [
     Shape::Prefixes,
     Shape::Items,
     Shape::Reset,
-    Shape::FencedStored,
     Shape::Touched,
     Shape::Ok,
-    Shape::FencedTouched,
     Shape::FencedValues,
     Shape::MetaStored,
     Shape::MetaDeleted,
     Shape::MetaNumber,
     Shape::ProbeKey,
     Shape::ProbeEnd,
-    Shape::FencedOk,
 ];
 
 /// Values above this are refused, so that a lying length cannot use up the fuzzer's memory.
@@ -47,23 +44,24 @@ fn limits() -> Limits {
 
 /// Decodes `data` as replies of one shape: in one piece and in small ones it must be the same replies.
 ///
-/// The first byte chooses the shape, the second one the size of the pieces.
+/// The first byte chooses the shape and whether there is a fence, the second one the size of the pieces.
 pub fn decoder(data: &[u8]) {
     let [shape, piece, stream @ ..] = data else { return };
-    let shape = SHAPES[usize::from(*shape) % SHAPES.len()];
-    let whole = decode(stream, shape, usize::MAX);
-    let pieces = decode(stream, shape, usize::from(*piece) + 1);
+    let mut expected = Expected::new(SHAPES[usize::from(*shape & 0x7f) % SHAPES.len()], Opaque::of(7));
+    expected.is_fenced = *shape & 0x80 != 0;
+    let whole = decode(stream, expected, usize::MAX);
+    let pieces = decode(stream, expected, usize::from(*piece) + 1);
     assert_eq!(whole, pieces, "replies depend on how the bytes were cut");
 }
 
 /// The replies in a stream, and whether it ended in an error.
-fn decode(mut stream: &[u8], shape: Shape, piece: usize) -> (Vec<(Reply, bool)>, bool) {
+fn decode(mut stream: &[u8], expected: Expected, piece: usize) -> (Vec<(Reply, bool)>, bool) {
     let mut decoder = Decoder::new(limits());
     let mut keys = AskedKeys::default();
     let mut replies = Vec::new();
     ask(&mut keys);
     loop {
-        match decoder.decode(shape, Opaque::of(7), &mut keys, true) {
+        match decoder.decode(expected, &mut keys, true) {
             Err(_) => return (replies, true),
             Ok(Some((reply, last))) => {
                 replies.push((reply, last));

@@ -20,7 +20,7 @@ use crate::error::{Error, Landed};
 use crate::limits::Limits;
 use crate::options::Options;
 use crate::outbox::{Outbox, Request};
-use crate::reply::{Decoder, Opaque, Reply, Shape};
+use crate::reply::{Decoder, Expected, Opaque, Reply, Shape};
 use crate::time::Now;
 
 /// One connection without its socket: requests go in, bytes come out; bytes go in, replies come out.
@@ -39,8 +39,8 @@ use crate::time::Now;
 pub struct Connection {
     sending: Sending,
     waits: VecDeque<Wait>,
-    /// The ticket of the front wait.
-    first: u64,
+    /// The ticket of the next request.
+    next_ticket: u64,
     /// How many of the waits have left whole.
     flown: usize,
     decoder: Decoder,
@@ -78,6 +78,8 @@ enum Mode {
 #[derive(Debug, Clone, Copy)]
 struct Wait {
     tag: u32,
+    /// Its number among the requests, and so its opaque; one of the connection's own has that of the next request.
+    ticket: u64,
     shape: Shape,
     keys: u32,
     kind: Kind,
@@ -90,6 +92,12 @@ struct Wait {
 }
 
 impl Wait {
+    /// What answers it.
+    #[inline]
+    fn expected(&self) -> Expected {
+        Expected { shape: self.shape, opaque: Opaque::of(self.ticket), is_fenced: self.carried_out < self.end }
+    }
+
     /// Whether its submitter is yet to hear of it.
     fn is_owed(&self) -> bool {
         matches!(self.kind, Kind::Asked | Kind::Forgotten)
@@ -106,6 +114,8 @@ enum Kind {
     Withdrawn,
     /// The connection's own question whether the server speaks meta.
     Probe,
+    /// The connection's own `mn` behind error lines, whose answer shows that they are those of their requests.
+    Proof,
     /// `quit`, which is answered by the end of the stream.
     Quit,
 }
@@ -117,7 +127,7 @@ impl Connection {
         Self {
             sending: Sending::default(),
             waits: VecDeque::new(),
-            first: 0,
+            next_ticket: 0,
             flown: 0,
             decoder: Decoder::new(limits),
             came: 0,
@@ -214,7 +224,9 @@ impl Connection {
         }
         let end = self.sending.queued(length);
         let carried_out = end - u64::from(fence);
-        self.waits.push_back(Wait { tag, shape, keys, kind, end, carried_out, came_before: self.came });
+        let ticket = self.next_ticket;
+        self.waits.push_back(Wait { tag, ticket, shape, keys, kind, end, carried_out, came_before: self.came });
+        self.next_ticket += u64::from(kind != Kind::Proof);
     }
 
     /// Fills `slices` with what to write next and returns how many were filled.
@@ -286,7 +298,7 @@ impl Connection {
                 self.confirm(None);
                 Ok(())
             }
-            _ => Err(Error::disconnected(ENDED)),
+            _ => Err(self.ended_early()),
         }
     }
 
@@ -311,34 +323,35 @@ impl Connection {
             }
             let Some(wait) = self.waits.front() else {
                 return match self.decoder.is_empty() || self.may_be_full() {
+                    true if self.held.is_some() => Ok(self.ask_for_proof()),
                     true => Ok(None),
                     false => Err(self.unasked()),
                 };
             };
-            let (tag, shape, kind) = (wait.tag, wait.shape, wait.kind);
+            let (tag, kind, expected) = (wait.tag, wait.kind, wait.expected());
             if matches!(kind, Kind::Withdrawn | Kind::Quit) {
                 match self.skip(kind) {
                     Ok(true) => continue,
                     end => return end.map(|_| None),
                 }
             }
-            let opaque = Opaque::of(self.first);
-            match self.decoder.decode(shape, opaque, self.sending.keys(), kind != Kind::Forgotten) {
+            match self.decoder.decode(expected, self.sending.keys(), kind != Kind::Forgotten) {
                 Ok(None) => return Ok(None),
                 Err(error) => return Err(self.fail(error)),
                 Ok(Some((reply, last))) => {
-                    if let Reply::Refused(line) = &reply {
-                        if !self.on_error_line(line)? {
-                            self.hold(reply);
-                            continue;
-                        }
-                    } else if self.flown == 0 {
-                        self.check_begun(last)?;
+                    let is_sure = match &reply {
+                        Reply::Refused(line) => self.on_error_line(line)?,
+                        _ if self.flown == 0 => self.check_begun(last)?,
+                        _ => !(expected.is_fenced && self.decoder.take_doubt()),
+                    };
+                    if !is_sure {
+                        self.hold(reply);
+                        continue;
                     }
                     if last {
                         self.served = true;
                         self.pop();
-                        if self.held.is_some() {
+                        if self.held.is_some() && (expected.is_checked() || kind == Kind::Proof) {
                             self.confirm(kind.report(tag, reply, last));
                             return Ok(self.next_sure());
                         }
@@ -346,7 +359,7 @@ impl Connection {
                     match kind {
                         Kind::Asked => return Ok(Some((tag, reply, last))),
                         Kind::Forgotten if last => return Ok(Some((tag, Reply::Forgotten, true))),
-                        Kind::Forgotten | Kind::Withdrawn | Kind::Quit => self.check()?,
+                        Kind::Forgotten | Kind::Withdrawn | Kind::Quit | Kind::Proof => self.check()?,
                         Kind::Probe => self.on_probe(&reply)?,
                     }
                 }
@@ -363,7 +376,6 @@ impl Connection {
     /// Ends the front wait, whose reply is complete.
     #[inline(always)]
     fn pop(&mut self) {
-        self.first += 1;
         self.sending.keys().close();
         if let Some(done) = self.waits.pop_front() {
             self.flown = self.flown.saturating_sub(1);
@@ -432,7 +444,7 @@ impl Connection {
     /// Whether a request is under way, or a reply has to be drained.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        self.waits.iter().any(Wait::is_owed)
+        self.held.is_some() || self.waits.iter().any(Wait::is_owed)
     }
 }
 

@@ -121,7 +121,7 @@ pub use self::operation::{DeleteMany, Every, GetMany, Many, Operation, Placed, R
 pub use self::options::Options;
 pub use self::outbox::Outbox;
 pub use self::pool::{Checkout, Pool, PoolLimits};
-pub use self::reply::{AskedKeys, Decoder, Opaque, Reply, Shape};
+pub use self::reply::{AskedKeys, Decoder, Expected, Opaque, Reply, Shape};
 pub use self::report::{DumpedItem, GroupedReport, PrefixCount, Report, SizeReport, Statistic};
 pub use self::router::{
     CMemcache, Crc, Design, Hasher, KetamaMd5, OneAtATime, Reconnect, Reconnector, Router, Selection, Selector,

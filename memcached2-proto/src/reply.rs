@@ -93,18 +93,12 @@ pub enum Shape {
     MetaDeleted,
     /// The answer to an `ma` that asks for the value: `VA` or `NF` with the opaque.
     MetaNumber,
-    /// [`Shape::Stored`] and the answer to a fence ([`Outbox::put_fence`](crate::Outbox::put_fence)).
-    FencedStored,
-    /// [`Shape::Touched`] and the answer to a fence.
-    FencedTouched,
-    /// [`Shape::Ok`] and the answer to a fence.
-    FencedOk,
     /// [`Shape::Values`] and [`Shape::MetaValue`], with the key: the last of several keys is asked for by an `mg`, whose
     /// opaque proves that all before it belongs to the same request.
     FencedValues,
     /// The answer to the `md` of a [probe](crate::Connection::probe).
     ProbeKey,
-    /// The answer to the `mn` of a probe.
+    /// The answer to an `mn` of the connection's own.
     ProbeEnd,
 }
 
@@ -126,7 +120,7 @@ impl Shape {
 
     /// Whether a data block follows the request line.
     pub(crate) fn has_data(self) -> bool {
-        matches!(self, Self::Stored | Self::MetaStored | Self::FencedStored)
+        matches!(self, Self::Stored | Self::MetaStored)
     }
 
     /// Whether the request is an `incr` or a `decr`.
@@ -138,10 +132,29 @@ impl Shape {
     pub(crate) fn is_checked(self) -> bool {
         matches!(self, Self::MetaValue | Self::MetaStored | Self::MetaDeleted | Self::MetaNumber)
     }
+}
 
-    /// Whether the reply ends in one to a fence: then a reply that is complete leaves no doubt about what was before.
-    pub(crate) fn is_fenced(self) -> bool {
-        matches!(self, Self::FencedStored | Self::FencedTouched | Self::FencedOk | Self::FencedValues)
+/// What is expected next of a server: what may answer the front request, and how it shows that it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Expected {
+    /// What may answer it.
+    pub shape: Shape,
+    /// Its number, which a checked reply repeats.
+    pub opaque: Opaque,
+    /// Whether the request ends in a [fence](crate::Outbox::put_fence), so that the reply ends in the answer to it.
+    pub is_fenced: bool,
+}
+
+impl Expected {
+    /// A reply of this `shape` to the request with this number, which has no fence.
+    #[must_use]
+    pub fn new(shape: Shape, opaque: Opaque) -> Self {
+        Self { shape, opaque, is_fenced: false }
+    }
+
+    /// Whether any reply but an error line shows that it is the one to this request.
+    pub(crate) fn is_checked(self) -> bool {
+        self.is_fenced || self.shape.is_checked()
     }
 }
 

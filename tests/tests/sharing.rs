@@ -39,8 +39,9 @@ fn seed() -> u64 {
 }
 
 /// A server that says nothing costs little time, and only callers wait for it; to be asked for its protocol it has longer.
-fn options(protocol: Option<Protocol>) -> Options {
-    let (timeout, patient) = (Duration::from_millis(300), Duration::from_secs(20));
+fn options(protocol: Option<Protocol>, nature: Nature) -> Options {
+    let timeout = Duration::from_millis(if nature.lies { 60 } else { 300 });
+    let patient = Duration::from_secs(20);
     let options = Options::default().timeout(timeout).connect_timeout(patient).reconnect(Reconnect::Immediately);
     let options = options.pool_connections(2).shared_connections(1);
     match protocol {
@@ -57,7 +58,7 @@ fn shared(
     address: &str,
     mut on_third: impl FnMut(u64),
 ) {
-    let options = options(protocol);
+    let options = options(protocol, nature);
     sharing(name, &memcached2_sync::Client::with_options([address], options.clone()), (nature, seed), &mut on_third);
     sharing(name, &memcached2_tokio::Client::with_options([address], options.clone()), (nature, seed), &mut on_third);
     sharing(name, &memcached2_async_std::Client::with_options([address], options), (nature, seed), &mut on_third);

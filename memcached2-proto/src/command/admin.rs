@@ -21,8 +21,9 @@ impl Command for Version {
         "version"
     }
 
-    fn encode(&self, _: Protocol, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
+    fn encode(&self, protocol: Protocol, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
         out.put(b"version\r\n");
+        put_fence(protocol, out);
         Ok(Shape::Version)
     }
 
@@ -77,7 +78,8 @@ impl Command for FlushAll {
             out.put_signed(delay.exptime(now)?.max(0));
         }
         out.put(b"\r\n");
-        Ok(with_fence(protocol, out))
+        put_fence(protocol, out);
+        Ok(Shape::Ok)
     }
 
     fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<(), Error> {
@@ -100,7 +102,8 @@ impl Command for Verbosity {
         out.put(b"verbosity ");
         out.put_number(u64::from(self.0));
         out.put(b"\r\n");
-        Ok(with_fence(protocol, out))
+        put_fence(protocol, out);
+        Ok(Shape::Ok)
     }
 
     fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<(), Error> {
@@ -108,13 +111,11 @@ impl Command for Verbosity {
     }
 }
 
-/// Ends a request that is answered by `OK`.
-fn with_fence(protocol: Protocol, out: &mut Outbox) -> Shape {
-    if protocol == Protocol::Classic {
-        return Shape::Ok;
+/// Ends a request about a whole server, whose reply carries no check of its own.
+pub(super) fn put_fence(protocol: Protocol, out: &mut Outbox) {
+    if protocol == Protocol::Meta {
+        out.put_server_fence();
     }
-    out.put_server_fence();
-    Shape::FencedOk
 }
 
 pub(super) fn ok(replies: Few<Reply>, end: Result<(), Error>) -> Result<(), Error> {

@@ -182,7 +182,7 @@ impl Command for Touch<'_> {
             return Ok(Shape::Touched);
         }
         out.put_fence(self.key);
-        Ok(Shape::FencedTouched)
+        Ok(Shape::Touched)
     }
 
     fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<bool, Error> {

@@ -94,8 +94,9 @@ impl<R> Command for Stats<R> {
         self.request.trim_end()
     }
 
-    fn encode(&self, _: Protocol, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
+    fn encode(&self, protocol: Protocol, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
         out.put(self.request.as_bytes());
+        admin::put_fence(protocol, out);
         Ok(self.shape)
     }
 
@@ -123,8 +124,9 @@ impl Command for StatsReset {
         "stats reset"
     }
 
-    fn encode(&self, _: Protocol, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
+    fn encode(&self, protocol: Protocol, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
         out.put(b"stats reset\r\n");
+        admin::put_fence(protocol, out);
         Ok(Shape::Reset)
     }
 
@@ -147,8 +149,9 @@ impl Command for StatsDetail {
         "stats detail"
     }
 
-    fn encode(&self, _: Protocol, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
+    fn encode(&self, protocol: Protocol, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
         out.put(if self.0 { b"stats detail on\r\n" } else { b"stats detail off\r\n" });
+        admin::put_fence(protocol, out);
         Ok(Shape::Ok)
     }
 
@@ -174,12 +177,13 @@ impl Command for CacheDump {
         "stats cachedump"
     }
 
-    fn encode(&self, _: Protocol, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
+    fn encode(&self, protocol: Protocol, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
         out.put(b"stats cachedump ");
         out.put_number(u64::from(self.class));
         out.put(b" ");
         out.put_number(u64::from(self.limit));
         out.put(b"\r\n");
+        admin::put_fence(protocol, out);
         Ok(Shape::Items)
     }
 

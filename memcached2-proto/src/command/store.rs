@@ -230,7 +230,7 @@ impl Command for Store<'_, '_> {
             (Protocol::Meta, _) => {
                 self.put_classic(now, out)?;
                 out.put_fence(self.key);
-                Ok(Shape::FencedStored)
+                Ok(Shape::Stored)
             }
         }
     }

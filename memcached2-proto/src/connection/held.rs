@@ -2,14 +2,17 @@
 
 use std::collections::VecDeque;
 
-use super::{Connection, Kind, Wait};
-use crate::reply::Reply;
+use super::{Connection, ENDED, Kind, Wait};
+use crate::error::Error;
+use crate::outbox::Request;
+use crate::reply::{Reply, Shape};
 
 /// What has come and is not reported yet.
 ///
 /// A reply to a meta command carries the number of its request, and an error line does not. While further requests are
-/// under way, it could also be the answer to a later one, and the replies before it lost. The next reply shows it: it
-/// must be the one to the next request.
+/// under way, it could also be the answer to a later one, and the replies before it lost; and one that has come twice or late
+/// is the answer to an earlier one. The next reply shows it: it must be the one to the next request. If there is none, the
+/// connection asks an `mn` of its own.
 #[derive(Debug, Default)]
 pub(super) struct Held {
     /// Error lines, each with the request that it seems to answer.
@@ -40,6 +43,28 @@ impl Connection {
         held.sure.extend(reported);
     }
 
+    /// Asks an `mn` behind error lines, when no other request is under way whose reply would show whose they are.
+    #[cold]
+    pub(super) fn ask_for_proof(&mut self) -> Option<(u32, Reply, bool)> {
+        const PROOF: &[u8] = b"mn\r\n";
+        let is_wanted = self.held.as_ref().is_some_and(|held| !held.lines.is_empty());
+        if is_wanted && !self.ended && !self.quitting {
+            self.sending.outbox().put(PROOF);
+            let request = Request { tag: 0, shape: Shape::ProbeEnd, keys: 0, fence: 0, length: PROOF.len() as u64 };
+            self.wait(request, Kind::Proof);
+        }
+        None
+    }
+
+    /// The error of a connection that the server has ended before everything was answered.
+    #[cold]
+    pub(super) fn ended_early(&self) -> Error {
+        match self.held.as_ref().and_then(|held| held.lines.last()) {
+            Some((_, Reply::Refused(line))) => Error::disconnected(&format!("{ENDED} after it had said {line:?}")),
+            _ => Error::disconnected(ENDED),
+        }
+    }
+
     /// The next of what is sure.
     #[cold]
     pub(super) fn next_sure(&mut self) -> Option<(u32, Reply, bool)> {
@@ -64,7 +89,7 @@ impl Kind {
         match self {
             Self::Asked => Some((tag, reply, last)),
             Self::Forgotten if last => Some((tag, Reply::Forgotten, true)),
-            Self::Forgotten | Self::Withdrawn | Self::Quit | Self::Probe => None,
+            Self::Forgotten | Self::Withdrawn | Self::Quit | Self::Probe | Self::Proof => None,
         }
     }
 }

@@ -22,7 +22,7 @@ impl Connection {
     /// The number that the next request will have: what [`Connection::forget`] knows it by.
     #[must_use]
     pub fn next_ticket(&self) -> u64 {
-        self.first + self.waits.len() as u64
+        self.next_ticket
     }
 
     /// Stops caring for a request: its reply will be read and thrown away, and then be reported as
@@ -37,7 +37,10 @@ impl Connection {
     }
 
     fn find(&self, ticket: u64) -> Option<usize> {
-        usize::try_from(ticket.checked_sub(self.first)?).ok().filter(|at| *at < self.waits.len())
+        let at = self
+            .waits
+            .partition_point(|wait| wait.ticket < ticket || (wait.ticket == ticket && wait.kind == Kind::Proof));
+        self.waits.get(at).is_some_and(|wait| wait.ticket == ticket).then_some(at)
     }
 
     /// Whether no byte has come since this request was written, or submitted if it has not left yet: its server may have

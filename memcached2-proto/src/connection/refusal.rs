@@ -14,7 +14,8 @@ impl Connection {
     /// reply has to show whose it is.
     #[cold]
     pub(super) fn on_error_line(&mut self, line: &str) -> Result<bool, Error> {
-        let Some(&Wait { shape, kind, end, .. }) = self.waits.front() else { return Ok(true) };
+        let Some(&wait) = self.waits.front() else { return Ok(true) };
+        let (Wait { shape, kind, end, .. }, is_checked) = (wait, wait.expected().is_checked());
         if is_of_a_full_server(line.as_bytes()) && !self.served {
             // The server has read nothing.
             self.sending.unsend();
@@ -27,9 +28,18 @@ impl Connection {
         if error_line::is_about_a_number(line) && !shape.is_number() {
             return Err(self.give_up("given up, since the error line of an incr or decr came for another request"));
         }
-        if kind == Kind::Probe || (shape.is_fenced() && !is_shut_out) {
-            // Nothing else was written behind a probe; and what follows a fence is in step.
+        if kind == Kind::Probe {
+            // Nothing else was written behind it.
             return Ok(true);
+        }
+        if wait.expected().is_fenced && !is_shut_out {
+            // What follows the fence is in step.
+            return Ok(!self.decoder.take_doubt());
+        }
+        if kind == Kind::Proof {
+            return Err(self.give_up(&format!(
+                "given up, since it said {line:?} to an mn, which no server refuses that speaks meta"
+            )));
         }
         let is_alone = self.sending.written() <= end;
         if error_line::may_replace_several(line) && !is_alone {
@@ -38,11 +48,12 @@ impl Connection {
         let is_written = end <= self.sending.written();
         let after = if is_shut_out { After::OutOfStep } else { after_error_line(line, shape, is_written) };
         match after {
-            After::InStep => return Ok(is_alone || !shape.is_checked()),
+            After::InStep => return Ok(!is_checked),
             After::Closes => self.mode = Mode::Leaving,
             After::OutOfStep => {
-                let error = self.give_up("given up, since the server may be out of step after an error");
-                if !is_alone && shape.is_checked() {
+                let reason = format!("given up, since the server may be out of step after it had said {line:?}");
+                let error = self.give_up(&reason);
+                if is_checked && !is_shut_out {
                     return Err(error);
                 }
                 // The refusal itself is this request's answer; nothing behind it can be trusted.
@@ -74,14 +85,14 @@ impl Connection {
     }
 
     /// A reply has come though its request was not written whole: of several keys those may be answered that were asked for
-    /// in a line before the last one.
+    /// in a line before the last one. Nothing else is sure then.
     #[cold]
-    pub(super) fn check_begun(&mut self, last: bool) -> Result<(), Error> {
+    pub(super) fn check_begun(&mut self, last: bool) -> Result<bool, Error> {
         let carried_out = self.waits.front().map_or(0, |wait| wait.carried_out);
         if last || self.sending.written() < carried_out {
             return Err(self.premature());
         }
-        Ok(())
+        Ok(true)
     }
 
     #[cold]

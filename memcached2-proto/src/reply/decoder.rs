@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 
 use self::item::{copy, hit};
 use super::grammar::{self, Item, Line, unexpected};
-use super::{AskedKeys, Opaque, Reply, Shape, error_line};
+use super::{AskedKeys, Expected, Reply, Shape, error_line};
 use crate::data::Data;
 use crate::error::Error;
 use crate::limits::Limits;
@@ -20,16 +20,17 @@ use crate::limits::Limits;
 /// it; a longer one gets a buffer of exactly its size, into which the transport then reads.
 ///
 /// ```
-/// use memcached2_proto::{AskedKeys, Decoder, Limits, Opaque, Reply, Shape};
+/// use memcached2_proto::{AskedKeys, Decoder, Expected, Limits, Opaque, Reply, Shape};
 ///
 /// let mut decoder = Decoder::new(Limits::default());
 /// let mut nothing_asked = AskedKeys::default();
+/// let stored = Expected::new(Shape::Stored, Opaque::of(0));
 /// for piece in ["STO", "RED\r\n"] {
-///     assert_eq!(decoder.decode(Shape::Stored, Opaque::of(0), &mut nothing_asked, true)?, None);
+///     assert_eq!(decoder.decode(stored, &mut nothing_asked, true)?, None);
 ///     decoder.space()[..piece.len()].copy_from_slice(piece.as_bytes());
 ///     decoder.filled(piece.len());
 /// }
-/// let reply = decoder.decode(Shape::Stored, Opaque::of(0), &mut nothing_asked, true)?;
+/// let reply = decoder.decode(stored, &mut nothing_asked, true)?;
 /// assert_eq!(reply, Some((Reply::Stored, true)));
 /// # Ok::<(), memcached2_proto::Error>(())
 /// ```
@@ -49,6 +50,8 @@ pub struct Decoder {
     /// Of the reply to several keys: whether its classic part has ended, and the error line in it.
     ended: bool,
     refused: Option<Arc<str>>,
+    /// Whether an error line stood in the place of the check of the last reply.
+    in_doubt: bool,
     limits: Limits,
 }
 
@@ -106,6 +109,7 @@ impl Decoder {
             lines: Vec::new(),
             ended: false,
             refused: None,
+            in_doubt: false,
             limits,
         }
     }
@@ -152,16 +156,21 @@ impl Decoder {
         }
     }
 
+    /// Whether the last reply to a request with a fence lacks the check, since an error line stood in its place; it is told
+    /// once.
+    #[inline]
+    pub(crate) fn take_doubt(&mut self) -> bool {
+        std::mem::take(&mut self.in_doubt)
+    }
+
     /// The bytes that wait to be decoded: what came although nothing was asked, for an error to show.
     #[must_use]
     pub fn pending(&self) -> &[u8] {
         &self.buffer[self.start..self.end]
     }
 
-    /// The next reply of a request whose replies have this `shape`, and whether it is the last one; `None` until
-    /// enough bytes are there.
-    ///
-    /// `opaque` is the number of the request, which a checked reply repeats; `keys` are those that it may name.
+    /// The next reply, which must be one that is `expected`, and whether it is the last one to its request; `None` until
+    /// enough bytes are there. `keys` are those that it may name.
     ///
     /// Without `keep` the data of values that are not all there is thrown away as it comes: so the reply to a request that
     /// nobody waits for any more passes by.
@@ -173,11 +182,11 @@ impl Decoder {
     #[inline]
     pub fn decode(
         &mut self,
-        shape: Shape,
-        opaque: Opaque,
+        expected: Expected,
         keys: &mut AskedKeys,
         keep: bool,
     ) -> Result<Option<(Reply, bool)>, Error> {
+        let Expected { shape, opaque, .. } = expected;
         loop {
             match &mut self.state {
                 State::Line => {
@@ -206,10 +215,10 @@ impl Decoder {
                         Shape::MetaStored => grammar::meta_stored(line, opaque)?,
                         Shape::MetaDeleted => grammar::meta_deleted(line, opaque)?,
                         Shape::MetaNumber => grammar::meta_number(line, opaque)?,
-                        Shape::Stored | Shape::FencedStored => grammar::stored(line)?,
+                        Shape::Stored => grammar::stored(line)?,
                         Shape::Deleted => grammar::deleted(line)?,
-                        Shape::Touched | Shape::FencedTouched => grammar::touched(line)?,
-                        Shape::Ok | Shape::FencedOk => grammar::ok(line)?,
+                        Shape::Touched => grammar::touched(line)?,
+                        Shape::Ok => grammar::ok(line)?,
                         Shape::Number => grammar::number(line)?,
                         Shape::Version => grammar::version(line)?,
                         Shape::Stats | Shape::Stat => grammar::told(line, b"STAT")?,
@@ -225,28 +234,29 @@ impl Decoder {
                         Line::Stat(name) => {
                             self.stat(begun + name..next)?;
                             if shape == Shape::Stat {
-                                return Ok(Some((self.stats(), true)));
-                            }
-                        }
-                        Line::Reply(Reply::Refused(line)) if shape.is_fenced() && error_line::is_said_to_all(&line) => {
-                            return Ok(Some((Reply::Refused(line), true)));
-                        }
-                        Line::Reply(reply) => match (shape, reply) {
-                            (Shape::Value, Reply::End) => return Ok(Some((Reply::Miss, true))),
-                            (Shape::FencedStored | Shape::FencedTouched | Shape::FencedOk, reply) => {
-                                self.state = State::Fence(Some(reply));
-                            }
-                            (Shape::Values | Shape::FencedValues, reply) => {
-                                if let Some(reply) = self.of_several(shape, reply)? {
-                                    return Ok(Some((reply, true)));
+                                let stats = self.stats();
+                                if let Some(whole) = self.before_fence(expected, stats) {
+                                    return Ok(Some(whole));
                                 }
                             }
-                            (_, Reply::End) => return Ok(Some((self.stats(), true))),
-                            (_, reply) => {
-                                self.lines.clear();
-                                return Ok(Some((reply, true)));
+                        }
+                        Line::Reply(reply) => {
+                            let reply = match (shape, reply) {
+                                (Shape::Value, Reply::End) => Reply::Miss,
+                                (Shape::Values | Shape::FencedValues, reply) => match self.of_several(shape, reply)? {
+                                    None => continue,
+                                    Some(reply) => reply,
+                                },
+                                (_, Reply::End) => self.stats(),
+                                (_, reply) => {
+                                    self.lines.clear();
+                                    reply
+                                }
+                            };
+                            if let Some(whole) = self.before_fence(expected, reply) {
+                                return Ok(Some(whole));
                             }
-                        },
+                        }
                     }
                 }
                 State::Fence(reply) => {
@@ -255,7 +265,7 @@ impl Decoder {
                         self.state = State::Fence(reply);
                         return Ok(None);
                     };
-                    grammar::fence(&self.buffer[line], opaque)?;
+                    self.in_doubt = !grammar::fence(&self.buffer[line], opaque)?;
                     (self.start, self.state) = (next, State::Line);
                     return Ok(reply.map(|reply| (reply, true)));
                 }
@@ -288,6 +298,21 @@ impl Decoder {
                 }
             }
         }
+    }
+
+    /// A reply that is complete, unless the answer to the fence of its request is still to come.
+    #[inline]
+    fn before_fence(&mut self, expected: Expected, reply: Reply) -> Option<(Reply, bool)> {
+        let is_fence_next = match &reply {
+            _ if !expected.is_fenced || expected.shape == Shape::FencedValues => false,
+            Reply::Refused(line) => !error_line::is_said_to_all(line),
+            _ => true,
+        };
+        if is_fence_next {
+            self.state = State::Fence(Some(reply));
+            return None;
+        }
+        Some((reply, true))
     }
 
     /// The next line without its line end, and where what follows it begins.

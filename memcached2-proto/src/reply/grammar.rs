@@ -262,13 +262,13 @@ pub(super) fn counted(value: &[u8]) -> Result<Reply, Error> {
     whole(value.trim_ascii_end()).map(Reply::Number).ok_or_else(|| unexpected(value, "a number"))
 }
 
-/// The answer to a fence. An error line can be one, if it is about this request alone: the fence goes where the request
-/// went, and behind a proxy that server can be down.
-pub(super) fn fence(line: &[u8], opaque: Opaque) -> Result<(), Error> {
+/// Whether the answer to a fence shows that it is one. An error line can be it and show nothing: behind a proxy the server
+/// can be down that the fence goes to.
+pub(super) fn fence(line: &[u8], opaque: Opaque) -> Result<bool, Error> {
     match code(line, opaque) {
-        Some(b"EX" | b"NF") => Ok(()),
+        Some(b"EX" | b"NF") => Ok(true),
         _ => match refusal(line, CHECKED)? {
-            Line::Reply(Reply::Refused(text)) if error_line::swallows_data(&text) => Ok(()),
+            Line::Reply(Reply::Refused(text)) if error_line::swallows_data(&text) => Ok(false),
             _ => Err(unexpected(line, CHECKED)),
         },
     }

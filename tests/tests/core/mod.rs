@@ -55,7 +55,7 @@ impl Talk {
     /// Submits the requests that these bytes stand for.
     #[track_caller]
     pub(crate) fn submit(&mut self, bytes: &[u8]) {
-        for request in Request::parse(bytes) {
+        for request in Request::parse(bytes, self.asked.len()) {
             let tag = u32::try_from(self.asked.len()).expect("few requests");
             request.submit(&mut self.connection, tag).expect("a request that can be submitted");
             if !matches!(request, Request::Quit) {

@@ -123,19 +123,23 @@ impl Verb {
 }
 
 impl Request {
-    /// Reads requests from the bytes that a client sends.
+    /// Reads requests from the bytes that a client sends, the first of which has this number.
     #[track_caller]
-    pub(crate) fn parse(mut bytes: &[u8]) -> Vec<Self> {
+    pub(crate) fn parse(mut bytes: &[u8], first: usize) -> Vec<Self> {
         let mut requests = Vec::new();
         while !bytes.is_empty() {
             let end = bytes.windows(2).position(|pair| pair == b"\r\n").expect("a request line ends with CR LF");
             let (line, rest) = (&bytes[..end], &bytes[end + 2..]);
             bytes = rest;
+            if line == b"mn" {
+                // The connection asks it by itself.
+                continue;
+            }
             let mut words: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
             // The opaque is the number of the request.
             let is_meta = matches!(words[0], b"mg" | b"ms" | b"md" | b"ma");
             if is_meta {
-                assert_eq!(words.pop(), Some(&flag_of(requests.len())[..]), "the opaque of a request");
+                assert_eq!(words.pop(), Some(&flag_of(first + requests.len())[..]), "the opaque of a request");
             }
             let key = |at: usize| words[at].to_vec();
             let keys = |from: usize| words[from..].iter().map(|key| key.to_vec()).collect();
@@ -206,7 +210,7 @@ impl Request {
                 [b"quit"] => Self::Quit,
                 _ => panic!("no request that the tests know: {}", line.escape_ascii()),
             };
-            let (request, is_fenced) = request.with_fence(&mut bytes, requests.len());
+            let (request, is_fenced) = request.with_fence(&mut bytes, first + requests.len());
             requests.push(if is_meta || is_fenced { Self::Meta(Box::new(request)) } else { request });
         }
         requests
@@ -215,12 +219,12 @@ impl Request {
     /// The request with what follows it in the bytes, if that is its fence.
     #[track_caller]
     fn with_fence(self, bytes: &mut &[u8], number: usize) -> (Self, bool) {
-        let key = match &self {
-            Self::Store { key, .. } | Self::Touch(key, _) => key,
+        let begun = match &self {
+            Self::Store { key, .. } | Self::Touch(key, _) => [b"md ", &key[..]].concat(),
             Self::Get(_) | Self::Gets(..) | Self::GetMany(..) => return self.with_last_key(bytes, number),
-            _ => return (self, false),
+            _ => b"md AA== b".to_vec(),
         };
-        let fence = [b"md ", &key[..], b" C18446744073709551615 ", &flag_of(number), b"\r\n"].concat();
+        let fence = [&begun, &b" C18446744073709551615 "[..], &flag_of(number), b"\r\n"].concat();
         match bytes.strip_prefix(&fence[..]) {
             Some(rest) => {
                 *bytes = rest;

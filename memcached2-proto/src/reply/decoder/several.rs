@@ -11,13 +11,19 @@ impl Decoder {
         match reply {
             Reply::End if is_fenced && !std::mem::replace(&mut self.ended, true) => Ok(None),
             Reply::End if is_fenced => Err(Error::protocol("got END twice in the reply to one request")),
+            Reply::Refused(line) if error_line::is_said_to_all(&line) => {
+                Ok(Some(self.end_of_several(Reply::Refused(line))))
+            }
             // Whether `END` follows, the fence shows, or the line itself.
             Reply::Refused(line) if (is_fenced && !self.ended) || (!is_fenced && error_line::is_inline(&line)) => {
                 self.refused = Some(line);
                 Ok(None)
             }
             Reply::Miss => self.has_ended().map(|()| Some(self.end_of_several(Reply::End))),
-            reply => Ok(Some(self.end_of_several(reply))),
+            reply => {
+                self.in_doubt = is_fenced;
+                Ok(Some(self.end_of_several(reply)))
+            }
         }
     }
 
