@@ -60,8 +60,9 @@ fn decode(mut stream: &[u8], expected: Expected, piece: usize) -> (Vec<(Reply, b
     let mut keys = AskedKeys::default();
     let mut replies = Vec::new();
     ask(&mut keys);
+    decoder.expect(expected);
     loop {
-        match decoder.decode(expected, &mut keys, true) {
+        match decoder.decode(&mut keys, true) {
             Err(_) => return (replies, true),
             Ok(Some((reply, last))) => {
                 replies.push((reply, last));

@@ -39,8 +39,8 @@ use crate::time::Now;
 pub struct Connection {
     sending: Sending,
     waits: VecDeque<Wait>,
-    /// The ticket of the next request.
-    next_ticket: u64,
+    /// The ticket of the front wait; one of the connection's own has that of the request behind it.
+    first: u64,
     /// How many of the waits have left whole.
     flown: usize,
     decoder: Decoder,
@@ -78,8 +78,6 @@ enum Mode {
 #[derive(Debug, Clone, Copy)]
 struct Wait {
     tag: u32,
-    /// Its number among the requests, and so its opaque; one of the connection's own has that of the next request.
-    ticket: u64,
     shape: Shape,
     keys: u32,
     kind: Kind,
@@ -92,10 +90,10 @@ struct Wait {
 }
 
 impl Wait {
-    /// What answers it.
+    /// What answers it, if it has this ticket.
     #[inline]
-    fn expected(&self) -> Expected {
-        Expected { shape: self.shape, opaque: Opaque::of(self.ticket), is_fenced: self.carried_out < self.end }
+    fn expected(&self, ticket: u64) -> Expected {
+        Expected { shape: self.shape, opaque: Opaque::of(ticket), is_fenced: self.carried_out < self.end }
     }
 
     /// Whether its submitter is yet to hear of it.
@@ -127,7 +125,7 @@ impl Connection {
         Self {
             sending: Sending::default(),
             waits: VecDeque::new(),
-            next_ticket: 0,
+            first: 0,
             flown: 0,
             decoder: Decoder::new(limits),
             came: 0,
@@ -221,12 +219,11 @@ impl Connection {
         if self.waits.is_empty() {
             self.sending.keys().open(keys as usize);
             self.front_from = self.came;
+            self.decoder.expect(Expected { shape, opaque: Opaque::of(self.first), is_fenced: fence > 0 });
         }
         let end = self.sending.queued(length);
         let carried_out = end - u64::from(fence);
-        let ticket = self.next_ticket;
-        self.waits.push_back(Wait { tag, ticket, shape, keys, kind, end, carried_out, came_before: self.came });
-        self.next_ticket += u64::from(kind != Kind::Proof);
+        self.waits.push_back(Wait { tag, shape, keys, kind, end, carried_out, came_before: self.came });
     }
 
     /// Fills `slices` with what to write next and returns how many were filled.
@@ -322,27 +319,28 @@ impl Connection {
                 return Err(self.give_up(CLOSED_SOON));
             }
             let Some(wait) = self.waits.front() else {
-                return match self.decoder.is_empty() || self.may_be_full() {
+                // No reply is half done where none is expected.
+                return match self.decoder.pending().is_empty() || self.may_be_full() {
                     true if self.held.is_some() => Ok(self.ask_for_proof()),
                     true => Ok(None),
                     false => Err(self.unasked()),
                 };
             };
-            let (tag, kind, expected) = (wait.tag, wait.kind, wait.expected());
+            let (tag, kind) = (wait.tag, wait.kind);
             if matches!(kind, Kind::Withdrawn | Kind::Quit) {
                 match self.skip(kind) {
                     Ok(true) => continue,
                     end => return end.map(|_| None),
                 }
             }
-            match self.decoder.decode(expected, self.sending.keys(), kind != Kind::Forgotten) {
+            match self.decoder.decode(self.sending.keys(), kind != Kind::Forgotten) {
                 Ok(None) => return Ok(None),
                 Err(error) => return Err(self.fail(error)),
                 Ok(Some((reply, last))) => {
                     let is_sure = match &reply {
                         Reply::Refused(line) => self.on_error_line(line)?,
                         _ if self.flown == 0 => self.check_begun(last)?,
-                        _ => !(expected.is_fenced && self.decoder.take_doubt()),
+                        _ => !self.decoder.is_in_doubt(),
                     };
                     if !is_sure {
                         self.hold(reply);
@@ -350,11 +348,12 @@ impl Connection {
                     }
                     if last {
                         self.served = true;
-                        self.pop();
-                        if self.held.is_some() && (expected.is_checked() || kind == Kind::Proof) {
+                        if self.held.is_some() && self.decoder.expected().is_checked() {
+                            self.pop_proof(kind);
                             self.confirm(kind.report(tag, reply, last));
                             return Ok(self.next_sure());
                         }
+                        self.pop();
                     }
                     match kind {
                         Kind::Asked => return Ok(Some((tag, reply, last))),
@@ -378,14 +377,26 @@ impl Connection {
     fn pop(&mut self) {
         self.sending.keys().close();
         if let Some(done) = self.waits.pop_front() {
+            self.first += 1;
             self.flown = self.flown.saturating_sub(1);
             self.sending.answered(&done);
         }
         if let Some(next) = self.waits.front() {
             self.sending.keys().open(next.keys as usize);
+            self.decoder.expect(next.expected(self.first));
             // What is in the buffer already belongs to the next reply.
             self.front_from = self.came - self.decoder.pending().len() as u64;
         }
+    }
+
+    /// Ends the front wait, whose reply proves those before it. An `mn` of the connection's own comes behind one of them, and
+    /// has no ticket.
+    #[cold]
+    fn pop_proof(&mut self, kind: Kind) {
+        if kind == Kind::Proof {
+            self.first -= 1;
+        }
+        self.pop();
     }
 
     /// Ends the front wait if it was withdrawn; nothing may come behind a `quit`.
@@ -423,7 +434,7 @@ impl Connection {
     #[inline]
     pub fn is_idle(&self) -> bool {
         let is_open = self.failed.is_none() && !self.ended && self.mode == Mode::Open;
-        self.waits.is_empty() && is_open && self.is_flushed() && self.decoder.is_empty()
+        self.waits.is_empty() && is_open && self.is_flushed() && self.decoder.pending().is_empty()
     }
 
     /// Whether something that has come unasked could be taken for the reply to the next request: no request is under way, and

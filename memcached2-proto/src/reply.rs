@@ -154,7 +154,7 @@ impl Expected {
 
     /// Whether any reply but an error line shows that it is the one to this request.
     pub(crate) fn is_checked(self) -> bool {
-        self.is_fenced || self.shape.is_checked()
+        self.is_fenced || self.shape.is_checked() || self.shape == Shape::ProbeEnd
     }
 }
 

@@ -27,6 +27,7 @@ impl Connection {
     pub(super) fn hold(&mut self, line: Reply) {
         if let Some(wait) = self.waits.front().copied() {
             self.served = true;
+            self.decoder.forget_doubt();
             self.pop();
             self.held.get_or_insert_default().lines.push((wait, line));
         }

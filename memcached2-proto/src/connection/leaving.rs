@@ -22,7 +22,7 @@ impl Connection {
     /// The number that the next request will have: what [`Connection::forget`] knows it by.
     #[must_use]
     pub fn next_ticket(&self) -> u64 {
-        self.next_ticket
+        self.first + (self.waits.len() - self.unnumbered()) as u64
     }
 
     /// Stops caring for a request: its reply will be read and thrown away, and then be reported as
@@ -37,10 +37,13 @@ impl Connection {
     }
 
     fn find(&self, ticket: u64) -> Option<usize> {
-        let at = self
-            .waits
-            .partition_point(|wait| wait.ticket < ticket || (wait.ticket == ticket && wait.kind == Kind::Proof));
-        self.waits.get(at).is_some_and(|wait| wait.ticket == ticket).then_some(at)
+        let at = self.unnumbered() + usize::try_from(ticket.checked_sub(self.first)?).ok()?;
+        Some(at).filter(|at| *at < self.waits.len())
+    }
+
+    /// How many of the requests under way have no ticket: one that is the connection's own is in front, or there is none.
+    fn unnumbered(&self) -> usize {
+        usize::from(self.waits.front().is_some_and(|wait| wait.kind == Kind::Proof))
     }
 
     /// Whether no byte has come since this request was written, or submitted if it has not left yet: its server may have

@@ -69,7 +69,7 @@ impl Connection {
     ///
     /// A server may close the connection, or say nothing: [`KnownProtocol`](super::KnownProtocol) tells what to do then.
     pub fn probe(&mut self, now: Now) {
-        if self.next_ticket == 0 {
+        if self.waits.is_empty() && self.first == 0 {
             // Neither can fail to encode, but a connection that has ended takes no request.
             let asked =
                 self.queue(&ProbeKey, now, 0, Kind::Probe).and_then(|_| self.queue(&ProbeEnd, now, 0, Kind::Probe));

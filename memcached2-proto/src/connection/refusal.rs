@@ -14,8 +14,8 @@ impl Connection {
     /// reply has to show whose it is.
     #[cold]
     pub(super) fn on_error_line(&mut self, line: &str) -> Result<bool, Error> {
-        let Some(&wait) = self.waits.front() else { return Ok(true) };
-        let (Wait { shape, kind, end, .. }, is_checked) = (wait, wait.expected().is_checked());
+        let Some(&Wait { shape, kind, end, .. }) = self.waits.front() else { return Ok(true) };
+        let expected = self.decoder.expected();
         if is_of_a_full_server(line.as_bytes()) && !self.served {
             // The server has read nothing.
             self.sending.unsend();
@@ -32,9 +32,9 @@ impl Connection {
             // Nothing else was written behind it.
             return Ok(true);
         }
-        if wait.expected().is_fenced && !is_shut_out {
+        if expected.is_fenced && !is_shut_out {
             // What follows the fence is in step.
-            return Ok(!self.decoder.take_doubt());
+            return Ok(!self.decoder.is_in_doubt());
         }
         if kind == Kind::Proof {
             return Err(self.give_up(&format!(
@@ -48,12 +48,12 @@ impl Connection {
         let is_written = end <= self.sending.written();
         let after = if is_shut_out { After::OutOfStep } else { after_error_line(line, shape, is_written) };
         match after {
-            After::InStep => return Ok(!is_checked),
+            After::InStep => return Ok(!expected.is_checked()),
             After::Closes => self.mode = Mode::Leaving,
             After::OutOfStep => {
                 let reason = format!("given up, since the server may be out of step after it had said {line:?}");
                 let error = self.give_up(&reason);
-                if is_checked && !is_shut_out {
+                if expected.is_checked() && !is_shut_out {
                     return Err(error);
                 }
                 // The refusal itself is this request's answer; nothing behind it can be trusted.

@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 
 use self::item::{copy, hit};
 use super::grammar::{self, Item, Line, unexpected};
-use super::{AskedKeys, Expected, Reply, Shape, error_line};
+use super::{AskedKeys, Expected, Opaque, Reply, Shape, error_line};
 use crate::data::Data;
 use crate::error::Error;
 use crate::limits::Limits;
@@ -24,13 +24,13 @@ use crate::limits::Limits;
 ///
 /// let mut decoder = Decoder::new(Limits::default());
 /// let mut nothing_asked = AskedKeys::default();
-/// let stored = Expected::new(Shape::Stored, Opaque::of(0));
+/// decoder.expect(Expected::new(Shape::Stored, Opaque::of(0)));
 /// for piece in ["STO", "RED\r\n"] {
-///     assert_eq!(decoder.decode(stored, &mut nothing_asked, true)?, None);
+///     assert_eq!(decoder.decode(&mut nothing_asked, true)?, None);
 ///     decoder.space()[..piece.len()].copy_from_slice(piece.as_bytes());
 ///     decoder.filled(piece.len());
 /// }
-/// let reply = decoder.decode(stored, &mut nothing_asked, true)?;
+/// let reply = decoder.decode(&mut nothing_asked, true)?;
 /// assert_eq!(reply, Some((Reply::Stored, true)));
 /// # Ok::<(), memcached2_proto::Error>(())
 /// ```
@@ -43,6 +43,7 @@ pub struct Decoder {
     /// How many of them hold no line end.
     searched: usize,
     state: State,
+    expected: Expected,
     /// Where the small values of one reply are put side by side.
     block: BytesMut,
     /// The statistics of a reply so far, a line each.
@@ -105,6 +106,7 @@ impl Decoder {
             end: 0,
             searched: 0,
             state: State::Line,
+            expected: Expected::new(Shape::Ok, Opaque::of(0)),
             block: BytesMut::new(),
             lines: Vec::new(),
             ended: false,
@@ -112,6 +114,17 @@ impl Decoder {
             in_doubt: false,
             limits,
         }
+    }
+
+    /// Says what the next reply has to be.
+    #[inline]
+    pub fn expect(&mut self, expected: Expected) {
+        self.expected = expected;
+    }
+
+    /// What the next reply has to be.
+    pub(crate) fn expected(&self) -> Expected {
+        self.expected
     }
 
     /// Where to put the bytes that come next; never empty.
@@ -156,11 +169,15 @@ impl Decoder {
         }
     }
 
-    /// Whether the last reply to a request with a fence lacks the check, since an error line stood in its place; it is told
-    /// once.
+    /// Whether the last reply to a request with a fence lacks the check, since an error line stood in its place.
     #[inline]
-    pub(crate) fn take_doubt(&mut self) -> bool {
-        std::mem::take(&mut self.in_doubt)
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        self.in_doubt
+    }
+
+    /// Says that the next reply is another one.
+    pub(crate) fn forget_doubt(&mut self) {
+        self.in_doubt = false;
     }
 
     /// The bytes that wait to be decoded: what came although nothing was asked, for an error to show.
@@ -169,7 +186,7 @@ impl Decoder {
         &self.buffer[self.start..self.end]
     }
 
-    /// The next reply, which must be one that is `expected`, and whether it is the last one to its request; `None` until
+    /// The next reply, which must be one that is expected, and whether it is the last one to its request; `None` until
     /// enough bytes are there. `keys` are those that it may name.
     ///
     /// Without `keep` the data of values that are not all there is thrown away as it comes: so the reply to a request that
@@ -180,13 +197,8 @@ impl Decoder {
     /// [`Error::Protocol`] when the bytes cannot be such a reply, and when a line or a value exceeds the limits.
     /// Nothing behind that point can be understood.
     #[inline]
-    pub fn decode(
-        &mut self,
-        expected: Expected,
-        keys: &mut AskedKeys,
-        keep: bool,
-    ) -> Result<Option<(Reply, bool)>, Error> {
-        let Expected { shape, opaque, .. } = expected;
+    pub fn decode(&mut self, keys: &mut AskedKeys, keep: bool) -> Result<Option<(Reply, bool)>, Error> {
+        let Expected { shape, opaque, .. } = self.expected;
         loop {
             match &mut self.state {
                 State::Line => {
@@ -235,7 +247,7 @@ impl Decoder {
                             self.stat(begun + name..next)?;
                             if shape == Shape::Stat {
                                 let stats = self.stats();
-                                if let Some(whole) = self.before_fence(expected, stats) {
+                                if let Some(whole) = self.before_fence(stats) {
                                     return Ok(Some(whole));
                                 }
                             }
@@ -253,7 +265,7 @@ impl Decoder {
                                     reply
                                 }
                             };
-                            if let Some(whole) = self.before_fence(expected, reply) {
+                            if let Some(whole) = self.before_fence(reply) {
                                 return Ok(Some(whole));
                             }
                         }
@@ -302,9 +314,9 @@ impl Decoder {
 
     /// A reply that is complete, unless the answer to the fence of its request is still to come.
     #[inline]
-    fn before_fence(&mut self, expected: Expected, reply: Reply) -> Option<(Reply, bool)> {
+    fn before_fence(&mut self, reply: Reply) -> Option<(Reply, bool)> {
         let is_fence_next = match &reply {
-            _ if !expected.is_fenced || expected.shape == Shape::FencedValues => false,
+            _ if !self.expected.is_fenced || self.expected.shape == Shape::FencedValues => false,
             Reply::Refused(line) => !error_line::is_said_to_all(line),
             _ => true,
         };

@@ -4,7 +4,9 @@
 /// one, sends it twice, lets the next one overtake it, keeps it back until more is asked, or says an error line in its
 /// place. Every request is carried out all the same, so an error line of such a server proves nothing.
 ///
-/// It begins behind the second reply of a connection, so that a client can find out which protocol the server speaks.
+/// It spares the first three replies of a connection, so that a client can find out which protocol the server speaks, and the
+/// three behind one that it has spoilt: the check of one request shows that its reply was lost, or that another has overtaken,
+/// but not both at once.
 #[derive(Debug, Clone)]
 pub struct Saboteur {
     chance: Chance,

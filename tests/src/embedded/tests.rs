@@ -164,13 +164,13 @@ fn a_saboteur_spoils_replies_and_not_requests() {
     let server = EmbeddedServer::with().saboteur(Saboteur::new(7, 1)).start();
     let mut stream = connect(&server);
     expect(&mut stream, "mn\r\nset a 0 0 1\r\n0\r\n", "MN\r\nSTORED\r\n");
-    stream.write_all("incr a 1\r\n".repeat(50).as_bytes()).expect("the server reads");
+    stream.write_all("incr a 1\r\n".repeat(200).as_bytes()).expect("the server reads");
     stream.write_all(b"quit\r\n").expect("the server reads");
     let mut spoilt = String::new();
     stream.read_to_string(&mut spoilt).expect("the server closes");
-    let honest: String = (1..=50).map(|number| format!("{number}\r\n")).collect();
+    let honest: String = (1..=200).map(|number| format!("{number}\r\n")).collect();
     assert_ne!(spoilt, honest);
     assert!(spoilt.contains("ERROR\r\n"), "{spoilt}");
     // Its first replies are right.
-    expect(&mut connect(&server), "get a\r\n", "VALUE a 0 2\r\n50\r\nEND\r\n");
+    expect(&mut connect(&server), "get a\r\n", "VALUE a 0 3\r\n200\r\nEND\r\n");
 }

@@ -12,8 +12,8 @@ const BUFFER: usize = 16 * 1024;
 const LINE: usize = 2048;
 /// How many requests are served before the answers are sent.
 const REQUESTS: i32 = 20;
-/// How many replies of a connection a saboteur spares.
-const SPARED: u64 = 2;
+/// How many replies a saboteur spares at the beginning of a connection, and behind each that it spoils.
+const SPARED: u64 = 3;
 /// The first byte of the binary protocol.
 const BINARY: u8 = 0x80;
 
@@ -43,8 +43,8 @@ pub(super) struct Connection {
     pins: Vec<Pin>,
     budget: i32,
     begun: bool,
-    /// How many answers there were.
-    answered: u64,
+    /// How many answers there were since the connection began, or since one was spoilt.
+    unspoilt: u64,
     /// An answer that the next one overtakes.
     overtaken: Vec<u8>,
     /// The queue is not to be sent before the next read.
@@ -60,7 +60,7 @@ impl Connection {
             pins: Vec::new(),
             budget: 0,
             begun: false,
-            answered: 0,
+            unspoilt: 0,
             overtaken: Vec::new(),
             delayed: false,
         }
@@ -168,10 +168,14 @@ impl Connection {
         if bytes.is_empty() {
             return;
         }
-        self.answered += 1;
+        self.unspoilt += 1;
         let overtaken = take(&mut self.overtaken);
-        let saboteur = saboteur.filter(|_| self.answered > SPARED);
-        match saboteur.and_then(Saboteur::deed) {
+        let saboteur = saboteur.filter(|_| self.unspoilt > SPARED);
+        let deed = saboteur.and_then(Saboteur::deed);
+        if deed.is_some() {
+            self.unspoilt = 0;
+        }
+        match deed {
             None => self.queue.extend(bytes),
             Some(Deed::Discard) => {}
             Some(Deed::Double) => self.queue.extend(bytes.repeat(2)),
