@@ -38,14 +38,14 @@ pub enum Protocol {
     ///   the item as stale (`md` or `ms` with flag `I`), the first `mg` takes the win, which tells that client's kin to
     ///   compute it anew (`doc/protocol.txt` of memcached 1.6.45, "Meta Get", flag `W`); a classic `get` leaves it. There is
     ///   no flag to leave it, so where clients of that kind read the same items, set [`Protocol::Classic`].
-    /// * `add`, `replace`, `append`, `prepend`, `cas`, `touch`, `flush_all` and `verbosity` are classic commands followed by
-    ///   a fence, an `md` that deletes nothing: an `ms` under a condition removes the old value if there is no room for the
+    /// * `add`, `replace`, `append`, `prepend`, `cas`, `touch`, `flush_all`, `verbosity`, `version` and `stats` are classic
+    ///   commands followed by a fence, an `md` that deletes nothing: an `ms` under a condition removes the old value if there is no room for the
     ///   new one, and an `mg` with `T` takes the win. Each counts as a miss in the server's `delete_misses`, and so does
     ///   the question for the protocol at the beginning of a connection.
     /// * `stats detail` counts classic commands only.
-    /// * `version` and `stats` cannot carry a number, and error lines do not. While more requests are under way, an error
-    ///   line is reported when the next reply has shown whose it was; behind the last request it is taken at its word. So
-    ///   a server that said one twice, as none is known to do, could mislead a caller about an error, but not a value.
+    /// * An error line carries no opaque, and before memcached 1.6.18 a miss does not either. It is reported when the next
+    ///   reply has shown that it is that of its request; if no further request is under way, the connection asks an `mn`
+    ///   for that, which takes one more round trip.
     Meta,
 }
 

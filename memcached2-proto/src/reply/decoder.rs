@@ -51,7 +51,7 @@ pub struct Decoder {
     /// Of the reply to several keys: whether its classic part has ended, and the error line in it.
     ended: bool,
     refused: Option<Arc<str>>,
-    /// Whether an error line stood in the place of the check of the last reply.
+    /// Whether the last reply lacks its check.
     in_doubt: bool,
     limits: Limits,
 }
@@ -169,7 +169,8 @@ impl Decoder {
         }
     }
 
-    /// Whether the last reply to a request with a fence lacks the check, since an error line stood in its place.
+    /// Whether the last reply lacks its check: an error line stood in the place of a fence, or an `EN` was that of a memcached
+    /// before 1.6.18.
     #[inline]
     pub(crate) fn is_in_doubt(&self) -> bool {
         self.in_doubt
@@ -251,6 +252,14 @@ impl Decoder {
                                     return Ok(Some(whole));
                                 }
                             }
+                        }
+                        Line::Unchecked(reply) => {
+                            self.in_doubt = true;
+                            let reply = match shape {
+                                Shape::FencedValues => self.end_of_fenced()?,
+                                _ => reply,
+                            };
+                            return Ok(Some((reply, true)));
                         }
                         Line::Reply(reply) => {
                             let reply = match (shape, reply) {

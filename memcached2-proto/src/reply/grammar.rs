@@ -26,6 +26,8 @@ pub(super) struct Item {
 pub(super) enum Line {
     /// The reply is complete.
     Reply(Reply),
+    /// The same, without the check that the server could have given.
+    Unchecked(Reply),
     /// Data follows.
     Item(Item),
     /// One line of many, which begins so many bytes behind the beginning of the line.
@@ -185,7 +187,7 @@ const CHECKED: &str = "the reply to this request, with its opaque";
 pub(super) fn meta_value(line: &[u8], opaque: Opaque) -> Result<Line, Error> {
     let found = match line {
         [b'V', b'A', b' ', ..] => announced(line, opaque).map(|(item, _)| Line::Item(item)),
-        [b'E', b'N', words @ ..] => missed(words, opaque).then_some(Line::Reply(Reply::Miss)),
+        [b'E', b'N', words @ ..] => missed(words, opaque),
         _ => return refusal(line, CHECKED),
     };
     found.ok_or_else(|| unexpected(line, CHECKED))
@@ -208,9 +210,12 @@ pub(super) fn fenced_value(line: &[u8], keys: &mut AskedKeys, opaque: Opaque) ->
     }
 }
 
-/// Whether the flags of an `EN` are those of the reply to this request: memcached repeats the opaque from 1.6.18 on.
-fn missed(words: &[u8], opaque: Opaque) -> bool {
-    meta_flags(words).is_some_and(|flags| flags.opaque.is_none() || flags.is_of(opaque))
+/// An `EN` with these flags, if it can be that of this request: memcached repeats the opaque from 1.6.18 on.
+fn missed(words: &[u8], opaque: Opaque) -> Option<Line> {
+    match meta_flags(words)? {
+        flags if flags.is_of(opaque) => Some(Line::Reply(Reply::Miss)),
+        flags => flags.opaque.is_none().then_some(Line::Unchecked(Reply::Miss)),
+    }
 }
 
 /// The item that a `VA` of this request announces, and its flags.

@@ -19,12 +19,18 @@ impl Decoder {
                 self.refused = Some(line);
                 Ok(None)
             }
-            Reply::Miss => self.has_ended().map(|()| Some(self.end_of_several(Reply::End))),
+            Reply::Miss => self.end_of_fenced().map(Some),
             reply => {
                 self.in_doubt = is_fenced;
                 Ok(Some(self.end_of_several(reply)))
             }
         }
+    }
+
+    /// The last reply to several keys, the last of which is missing.
+    pub(super) fn end_of_fenced(&mut self) -> Result<Reply, Error> {
+        self.has_ended()?;
+        Ok(self.end_of_several(Reply::End))
     }
 
     /// Whether the classic part of the reply to several keys is over, behind which comes the answer to the last key.
