@@ -8,9 +8,8 @@ use std::time::{Duration, Instant, SystemTime};
 use memcached2_proto::mux::{Mux, Switchboard, Want, converse};
 use memcached2_proto::{Builder, Call, Error, Now, Operation, Options, Router, ServerId};
 use tokio::runtime::{Handle, Id};
-use tokio::time::timeout;
 
-use crate::stream::drive;
+use crate::stream::{drive, within};
 
 /// A client whose calls are futures.
 ///
@@ -96,12 +95,16 @@ impl Client {
     }
 
     /// Closes the client, and all its clones: refuses new calls, with [`Error::Closed`], lets those under way end, says
-    /// `quit` on each connection and closes it. Returns whether that was all done `within` so much time.
+    /// `quit` on each connection and closes it. Returns whether that was all done within `time`.
     ///
     /// What is still under way then ends at once, with an error that says whether it may have landed. When
     /// the last clone of a client is dropped instead, its connections close as soon as what was sent has been answered.
-    pub async fn close(&self, within: Duration) -> bool {
-        let closed = timeout(within, self.shared.close()).await.is_ok();
+    pub async fn close(&self, time: Duration) -> bool {
+        let close = async {
+            self.shared.close().await;
+            Ok(())
+        };
+        let closed = within(time, close).await.is_ok();
         if !closed {
             self.shared.abort();
         }

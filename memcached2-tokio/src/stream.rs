@@ -1,29 +1,26 @@
 //! The socket: connecting, and the task that drives it.
 
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use memcached2_proto::Address;
 use memcached2_proto::mux::{Alarm, Driver, Duplex};
+use memcached2_proto::{Address, Now};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 #[cfg(unix)]
 use tokio::net::UnixStream;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::task::unconstrained;
-use tokio::time::{Sleep, sleep_until, timeout};
+use tokio::time::{Sleep, sleep_until};
 
 /// Connects, then serves the callers until the connection ends.
 pub(crate) async fn drive(address: Address, connect_timeout: Duration, driver: Driver) {
-    let alarm = Timer { sleep: Box::pin(sleep_until(Instant::now().into())), set: None };
-    let connect = || async {
-        let connected = timeout(connect_timeout, connect(&address, connect_timeout)).await;
-        connected.unwrap_or_else(|elapsed| Err(elapsed.into()))
-    };
-    driver.run(connect, alarm).await;
+    let connect = || within(connect_timeout, connect(&address, connect_timeout));
+    driver.run(connect, Timer::new()).await;
 }
 
 /// A connected socket.
@@ -49,18 +46,17 @@ async fn connect(address: &Address, within: Duration) -> io::Result<Socket> {
     }
 }
 
-async fn connect_tcp(host: &str, port: u16, within: Duration) -> io::Result<TcpStream> {
+async fn connect_tcp(host: &str, port: u16, time: Duration) -> io::Result<TcpStream> {
     let started = Instant::now();
     let addresses: Vec<_> = lookup_host((host, port)).await?.collect();
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for (at, address) in addresses.iter().enumerate() {
         // An address that does not answer leaves their share to those behind it.
         let share = u32::try_from(addresses.len() - at).unwrap_or(1);
-        let left = within.saturating_sub(started.elapsed()) / share;
-        match timeout(left, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(error)) => last = error,
-            Err(elapsed) => last = elapsed.into(),
+        let left = time.saturating_sub(started.elapsed()) / share;
+        match within(left, TcpStream::connect(address)).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
         }
     }
     Err(last)
@@ -124,10 +120,50 @@ impl Alarm for Timer {
             self.sleep.as_mut().reset(deadline.into());
             self.set = Some(deadline);
         }
-        // A timer put off for the sake of fairness would not know whom to wake.
-        pin!(unconstrained(self.sleep.as_mut())).poll(cx).map(|()| {
-            self.set = None;
-            Instant::now()
-        })
+        if self.poll_sleep(cx).is_pending() {
+            return Poll::Pending;
+        }
+        self.set = None;
+        let now = Instant::now();
+        if now < deadline {
+            self.look_again(cx, deadline - now);
+            return Poll::Pending;
+        }
+        Poll::Ready(now)
     }
+}
+
+impl Timer {
+    fn new() -> Self {
+        Self { sleep: Box::pin(sleep_until(Instant::now().into())), set: None }
+    }
+
+    /// A timer put off for the sake of fairness would not know whom to wake.
+    #[inline]
+    fn poll_sleep(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        pin!(unconstrained(self.sleep.as_mut())).poll(cx)
+    }
+
+    /// The runtime's clock is ahead, since a test has paused it: then it leaps to the next deadline whenever nothing is ready,
+    /// also while a server is busy answering. Looks again soon, so that sockets get their turn.
+    #[cold]
+    fn look_again(&mut self, cx: &mut Context<'_>, left: Duration) {
+        const SOON: Duration = Duration::from_millis(1);
+        self.sleep.as_mut().reset(tokio::time::Instant::now() + left.min(SOON));
+        if self.poll_sleep(cx).is_ready() {
+            cx.waker().wake_by_ref();
+        }
+    }
+}
+
+/// Waits for `future`, for `time` at most by the clock on the wall: a paused clock of the runtime leaps over it.
+pub(crate) async fn within<T>(time: Duration, future: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    let mut future = pin!(future);
+    let mut timer = Timer::new();
+    let deadline = Now::new(Instant::now(), SystemTime::now).later(time);
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Pending => timer.poll_until(cx, deadline).map(|_| Err(io::ErrorKind::TimedOut.into())),
+        ready => ready,
+    })
+    .await
 }
