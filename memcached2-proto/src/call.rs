@@ -104,8 +104,8 @@ impl<'r, O: Operation> Call<'r, O> {
     fn reconsider(&mut self, now: Instant) -> bool {
         self.observe(now);
         self.excuse(now);
-        self.parts.now = now;
-        self.report();
+        let begun = std::mem::replace(&mut self.parts.now, now);
+        self.report(begun);
         let again = self.asked().iter_mut().fold(false, |again, asked| again | asked.retry());
         self.move_on() | again
     }
@@ -132,7 +132,7 @@ impl<'r, O: Operation> Call<'r, O> {
     }
 
     /// Tells which servers have answered, and then which have not: a server fails behind its last answer.
-    fn report(&mut self) {
+    fn report(&mut self, begun: Instant) {
         let Parts { router, now, asked, trials } = &mut self.parts;
         for failures in [false, true] {
             for asked in asked.as_mut_slice().iter_mut().filter(|asked| !asked.told) {
@@ -143,7 +143,7 @@ impl<'r, O: Operation> Call<'r, O> {
                 asked.told = true;
                 if is_up || asked.blame == Blame::Server {
                     let trial = trials.as_mut().and_then(|trials| trials.take(asked.server));
-                    router.report(asked.server, is_up, trial, *now);
+                    router.report(asked.server, is_up, trial, (begun, *now));
                 }
             }
         }

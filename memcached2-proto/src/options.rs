@@ -37,6 +37,8 @@ pub struct Options {
     pub selection: Selection,
     /// See [`Options::reconnect`].
     pub reconnect: Reconnect,
+    /// See [`Options::failures`].
+    pub failures: u32,
     /// See [`Options::failover`].
     pub failover: bool,
     /// See [`Options::observer`].
@@ -60,6 +62,7 @@ impl Default for Options {
             route_by_prefix: true,
             selection: Selection::Default,
             reconnect: Reconnect::default(),
+            failures: 1,
             failover: true,
             observer: None,
             shared_connections: 1,
@@ -146,11 +149,20 @@ options! {
         self.selection = selection;
     }
 
-    /// Sets when a server that has failed is asked again; unless set after 1 second, then 2, 4 and so on up to 30, each by
-    /// chance up to half of it less. Until then it costs callers nothing, and its keys go to other servers where the
-    /// selection says so.
+    /// Sets when a server that is down is asked again; unless set after 1 second, then every 1.5 seconds, each by chance up to
+    /// half of it less. Until then it costs callers nothing, and its keys go to other servers where the selection says so.
     fn reconnect(self, reconnect: Reconnect) {
         self.reconnect = reconnect;
+    }
+
+    /// Sets how many times in a row a server must fail before it counts as down; once unless set, and at least once. What
+    /// fails together, since it waited for the same connection, is one failure, and any answer begins anew.
+    ///
+    /// Once is enough, since only what leaves no doubt is a failure (see [`Reconnect`](crate::Reconnect)): no slow answer, no refusal, no
+    /// connection that was lost. A call that was not sent asks the same server again until it counts as down, so a higher
+    /// number makes the first calls pay more for a server that is.
+    fn failures(self, failures: u32) {
+        self.failures = failures.max(1);
     }
 
     /// Sets whether the keys of a server that is down go to other servers, as the selection names them; they do unless set to

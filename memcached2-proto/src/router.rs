@@ -72,7 +72,7 @@ impl Router {
     #[must_use]
     pub fn by(servers: Vec<Server>, selection: &Selection) -> Self {
         let selector = selection.selector(&servers);
-        let health = Arc::new(Health::new(&Reconnect::Immediately, servers.len()));
+        let health = Arc::new(Health::new(&Reconnect::Immediately, 1, servers.len()));
         let closers = Arc::new(Closers::new(servers.len()));
         Self {
             servers: servers.into(),
@@ -104,7 +104,7 @@ impl Router {
     pub fn of(texts: impl IntoIterator<Item = impl AsRef<str>>, options: &Options) -> Result<Self, Error> {
         let servers = texts.into_iter().map(|text| text.as_ref().parse()).collect::<Result<Vec<Server>, _>>()?;
         let mut router = Self::by(servers, &options.selection);
-        router.health = Arc::new(Health::new(&options.reconnect, router.servers.len()));
+        router.health = Arc::new(Health::new(&options.reconnect, options.failures.max(1), router.servers.len()));
         router.observer = options.observer.clone();
         router.failover = options.failover;
         if let Some(bytes) = options.prefix.clone() {
@@ -216,11 +216,11 @@ impl Router {
         self.health.release(id.index(), trial);
     }
 
-    /// Hears what came of asking a server, and whether that was to try it.
-    pub(crate) fn report(&self, id: ServerId, is_up: bool, trial: Option<u64>, now: Instant) {
+    /// Hears what came of asking a server, from when to when, and whether that was to try it.
+    pub(crate) fn report(&self, id: ServerId, is_up: bool, trial: Option<u64>, (begun, now): (Instant, Instant)) {
         let change = match is_up {
             true => self.health.succeeded(id.index()),
-            false => self.health.failed(id.index(), trial, now),
+            false => self.health.failed(id.index(), trial, begun, now),
         };
         self.tell(id, change);
     }

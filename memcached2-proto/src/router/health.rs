@@ -29,7 +29,7 @@ pub enum Reconnect {
     /// After a fixed time: python-memcached2's `ReconnectorTime`, whose default is [`Reconnect::TIME`].
     After(Duration),
     /// After a time that doubles with each failure in a row, up to a longest one; by chance up to half of it less, so
-    /// that not all clients come back at once. The default, from [`Reconnect::FIRST`] to [`Reconnect::TIME`].
+    /// that not all clients come back at once. The default, from [`Reconnect::FIRST`] to [`Reconnect::MOST`].
     Backoff {
         /// The time after the first failure.
         first: Duration,
@@ -42,7 +42,7 @@ pub enum Reconnect {
 
 impl Default for Reconnect {
     fn default() -> Self {
-        Self::Backoff { first: Self::FIRST, most: Self::TIME }
+        Self::Backoff { first: Self::FIRST, most: Self::MOST }
     }
 }
 
@@ -64,6 +64,10 @@ impl Reconnect {
 
     /// How long a server is left alone after its first failure, unless set: short, since most failures are.
     pub const FIRST: Duration = Duration::from_secs(1);
+
+    /// How long a server is left alone at most, unless set: one that is back is used within 2 seconds, and one that stays
+    /// away costs a single call in a second what connecting may take.
+    pub const MOST: Duration = Duration::from_millis(1500);
 
     fn wait(&self, server: ServerId, failures: u32, chance: u64) -> Duration {
         match self {
@@ -89,6 +93,8 @@ const TRIAL: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Health {
     rule: Reconnect,
+    /// After how many failures in a row a server counts as down.
+    down_after: u32,
     /// What chance is drawn from.
     seed: u64,
     servers: Box<[Mutex<Option<Fall>>]>,
@@ -98,11 +104,13 @@ pub(super) struct Health {
     observers: usize,
 }
 
-/// How a server went down.
+/// The failures of a server, which make it count as down if they are enough.
 #[derive(Debug)]
 struct Fall {
     /// How many times it has failed in a row.
     failures: u32,
+    /// When it has failed last.
+    failed: Instant,
     /// When it may be asked again.
     retry: Instant,
     /// How many trials there were: the last one has this number.
@@ -115,16 +123,16 @@ struct Fall {
 
 impl Health {
     /// All of so many servers are up.
-    pub(super) fn new(rule: &Reconnect, servers: usize) -> Self {
+    pub(super) fn new(rule: &Reconnect, down_after: u32, servers: usize) -> Self {
         let servers = (0..servers).map(|_| Mutex::new(None)).collect();
-        Self { rule: rule.clone(), seed: 0, servers, attention: AtomicUsize::new(0), observers: 0 }
+        Self { rule: rule.clone(), down_after, seed: 0, servers, attention: AtomicUsize::new(0), observers: 0 }
     }
 
     /// All servers are up; chance is drawn from another number, and somebody may observe.
     pub(super) fn of_client(&self, seed: u64, is_observed: bool) -> Self {
         let observers = usize::from(is_observed);
         let attention = AtomicUsize::new(observers);
-        Self { seed, attention, observers, ..Self::new(&self.rule, self.servers.len()) }
+        Self { seed, attention, observers, ..Self::new(&self.rule, self.down_after, self.servers.len()) }
     }
 
     /// Whether servers can count as down.
@@ -145,14 +153,14 @@ impl Health {
 
     /// Whether a server may be asked: it is up, or its retry is due.
     pub(super) fn is_open(&self, place: usize, now: Instant) -> bool {
-        self.lock(place).is_none_or(|fall| fall.as_ref().is_none_or(|fall| fall.is_open(now)))
+        self.lock(place).is_none_or(|fall| fall.as_ref().is_none_or(|fall| !self.is_down(fall) || fall.is_open(now)))
     }
 
     /// Asks for a server: `None` when it is down, and somebody else tries it or nobody may yet; the number of a trial
     /// when whoever asked is the one that tries it.
     pub(super) fn claim(&self, place: usize, now: Instant) -> Option<Option<u64>> {
         let mut fall = self.lock(place)?;
-        let Some(fall) = &mut *fall else { return Some(None) };
+        let Some(fall) = fall.as_mut().filter(|fall| self.is_down(fall)) else { return Some(None) };
         if !fall.is_open(now) {
             return None;
         }
@@ -172,32 +180,45 @@ impl Health {
 
     /// A call had an answer from a server; what that changes.
     pub(super) fn succeeded(&self, place: usize) -> Option<Change> {
-        if !self.is_calm() && self.lock(place).is_some_and(|mut fall| fall.take().is_some()) {
-            self.attention.fetch_sub(1, Ordering::AcqRel);
-            if let Reconnect::Own(rule) = &self.rule {
-                rule.recovered(id(place));
-            }
-            return Some(Change::Up);
+        if self.is_calm() {
+            return None;
         }
-        None
+        let fall = self.lock(place)?.take()?;
+        self.attention.fetch_sub(1, Ordering::AcqRel);
+        if !self.is_down(&fall) {
+            return None;
+        }
+        if let Reconnect::Own(rule) = &self.rule {
+            rule.recovered(id(place));
+        }
+        Some(Change::Up)
     }
 
-    /// A call had no answer from a server; what that changes. `trial` is its number if the call was to try it.
-    pub(super) fn failed(&self, place: usize, trial: Option<u64>, now: Instant) -> Option<Change> {
+    /// A call that had `begun` then had no answer from a server; what that changes. `trial` is its number if the call was to try it.
+    pub(super) fn failed(&self, place: usize, trial: Option<u64>, begun: Instant, now: Instant) -> Option<Change> {
         let (Some(mut fall), true) = (self.lock(place), self.is_kept()) else { return None };
         let (failures, trials) = match &*fall {
             None => (1, 0),
+            // What fails together is one failure.
+            Some(fall) if !self.is_down(fall) && fall.failed > begun => return None,
+            Some(fall) if !self.is_down(fall) => (fall.failures + 1, fall.trials),
             Some(fall) if trial > Some(fall.settled) => (fall.failures.saturating_add(1), fall.trials),
             // Calls that were under way when it went down are no further failures.
             Some(_) => return None,
         };
-        // Never none: the call that has failed is to look for another server.
-        let wait = self.rule.wait(id(place), failures, self.chance(place, failures)).max(Duration::from_nanos(1));
         if fall.is_none() {
             self.attention.fetch_add(1, Ordering::AcqRel);
         }
-        *fall = Some(Fall { failures, retry: later(now, wait), trials, trial: None, settled: trials });
-        Some(Change::Down { failures, wait })
+        let counted = Fall { failures, failed: now, retry: now, trials, trial: None, settled: trials };
+        let fall = fall.insert(counted);
+        if !self.is_down(fall) {
+            return None;
+        }
+        let in_a_row = failures - (self.down_after - 1);
+        // Never none: the call that has failed is to look for another server.
+        let wait = self.rule.wait(id(place), in_a_row, self.chance(place, in_a_row)).max(Duration::from_nanos(1));
+        fall.retry = later(now, wait);
+        Some(Change::Down { failures: in_a_row, wait })
     }
 
     /// A number that is another one for each client, server and failure: a round of `SplitMix64`.
@@ -213,7 +234,12 @@ impl Health {
     pub(super) fn fell_silent(&self, place: usize, now: Instant) -> Option<Change> {
         let due = |fall: &Fall| (fall.retry <= now).then_some(fall.trials);
         let trial = self.lock(place).and_then(|fall| fall.as_ref().and_then(due));
-        self.failed(place, trial, now)
+        self.failed(place, trial, now, now)
+    }
+
+    /// Whether so many failures make a server count as down.
+    fn is_down(&self, fall: &Fall) -> bool {
+        fall.failures >= self.down_after
     }
 
     /// What is known of a server. A panic while the lock was held cannot have left it half changed.
@@ -245,21 +271,21 @@ mod tests {
     }
 
     fn health(rule: &Reconnect) -> Health {
-        Health::new(rule, 2)
+        Health::new(rule, 1, 2)
     }
 
     #[test]
     fn a_server_that_has_failed_is_left_alone_until_one_call_tries_it() {
         let (health, now) = (health(&Reconnect::After(30 * SECOND)), start());
         assert!(health.is_calm() && health.claim(0, now) == Some(None));
-        health.failed(0, None, now);
+        health.failed(0, None, now, now);
         assert!(!health.is_calm() && !health.is_open(0, now));
         assert_eq!(health.claim(0, now + 29 * SECOND), None);
         assert!(health.is_open(1, now) && health.claim(1, now) == Some(None));
         let due = now + 30 * SECOND;
         let trial = health.claim(0, due).expect("its retry is due");
         assert!(trial.is_some() && !health.is_open(0, due) && health.claim(0, due).is_none());
-        health.failed(0, trial, due);
+        health.failed(0, trial, due, due);
         assert!(!health.is_open(0, due + 29 * SECOND));
         assert!(health.claim(0, due + 30 * SECOND).is_some());
         health.succeeded(0);
@@ -269,7 +295,7 @@ mod tests {
     #[test]
     fn a_trial_of_which_nothing_came_is_anybody_elses() {
         let (health, now) = (health(&Reconnect::After(SECOND)), start());
-        health.failed(0, None, now);
+        health.failed(0, None, now, now);
         let due = now + SECOND;
         let first = health.claim(0, due).expect("due").expect("a trial");
         health.release(0, first);
@@ -285,10 +311,10 @@ mod tests {
     fn trials_that_outlast_each_other_are_one_failure() {
         let backoff = Reconnect::Backoff { first: SECOND, most: 60 * SECOND };
         let (health, now) = (health(&backoff), start());
-        health.failed(0, None, now);
+        health.failed(0, None, now, now);
         let trial = |after| health.claim(0, now + after * SECOND).expect("open").expect("a trial");
         let trials = [trial(1), trial(2), trial(3)];
-        let fail = |trial, after| health.failed(0, Some(trial), now + after * SECOND);
+        let fail = |trial, after| health.failed(0, Some(trial), now + after * SECOND, now + after * SECOND);
         assert!(matches!(fail(trials[0], 6), Some(Change::Down { failures: 2, .. })));
         assert_eq!((fail(trials[1], 7), fail(trials[2], 7)), (None, None));
         assert!(matches!(fail(trial(8), 9), Some(Change::Down { failures: 3, .. })));
@@ -298,7 +324,7 @@ mod tests {
     fn calls_that_fail_together_are_one_failure() {
         let backoff = Reconnect::Backoff { first: SECOND, most: 60 * SECOND };
         let (health, now) = (health(&backoff), start());
-        let changes: Vec<_> = (0..64).filter_map(|_| health.failed(0, None, now)).collect();
+        let changes: Vec<_> = (0..64).filter_map(|_| health.failed(0, None, now, now)).collect();
         assert!(matches!(changes[..], [Change::Down { failures: 1, wait }] if wait <= SECOND), "{changes:?}");
         assert!(health.is_open(0, now + SECOND));
         // An answer to one of them says that it is up.
@@ -309,9 +335,40 @@ mod tests {
     #[test]
     fn a_server_may_never_count_as_down() {
         let (health, now) = (health(&Reconnect::Immediately), start());
-        health.failed(0, None, now);
+        health.failed(0, None, now, now);
         assert!(health.is_quiet() && health.is_calm() && health.claim(0, now) == Some(None));
         assert!(!health.of_client(0, true).is_quiet());
+    }
+
+    #[test]
+    fn a_server_may_have_to_fail_several_times() {
+        let (health, begun) = (Health::new(&Reconnect::After(SECOND), 3, 2), start());
+        let is_up = |now| health.is_open(0, now) && health.claim(0, now) == Some(None);
+        let fail = |begun, now| health.failed(0, None, begun, now);
+        // What began before the last failure is the same one.
+        let mut now = begun + SECOND;
+        assert_eq!((fail(begun, now), fail(begun, now), fail(begun, now)), (None, None, None));
+        assert!(is_up(now) && health.succeeded(0).is_none() && health.is_calm());
+        // An answer begins anew.
+        for _ in 0..2 {
+            assert_eq!(fail(now, now + SECOND), None);
+            now += SECOND;
+            assert!(is_up(now));
+        }
+        assert_eq!(fail(now, now), Some(Change::Down { failures: 1, wait: SECOND }));
+        assert!(!is_up(now));
+        let trial = health.claim(0, now + SECOND).expect("due");
+        assert_eq!(health.failed(0, trial, now, now), Some(Change::Down { failures: 2, wait: SECOND }));
+        assert_eq!(health.succeeded(0), Some(Change::Up));
+        assert!(health.is_calm());
+    }
+
+    #[test]
+    fn a_server_that_is_back_is_asked_within_two_seconds_unless_set() {
+        let rule = Reconnect::default();
+        for failures in [1, 2, 3, 10, 1000, u32::MAX] {
+            assert!(rule.wait(ServerId(0), failures, 0) <= 3 * SECOND / 2, "after {failures} failures");
+        }
     }
 
     #[test]
@@ -319,7 +376,7 @@ mod tests {
         let rule = Reconnect::Backoff { first: SECOND, most: SECOND };
         let due = |seed| {
             let (health, now) = (health(&rule).of_client(seed, false), start());
-            health.failed(1, None, now);
+            health.failed(1, None, now, now);
             (500..=1000).find(|millis| health.is_open(1, now + Duration::from_millis(*millis))).expect("in time")
         };
         let mut times: Vec<_> = (0..100).map(due).collect();
@@ -361,7 +418,7 @@ mod tests {
         let (health, mut now) = (health(&Reconnect::Own(Arc::<Linear>::clone(&rule))), start());
         for failures in 1..5 {
             let trial = health.claim(1, now).expect("due");
-            health.failed(1, trial, now);
+            health.failed(1, trial, now, now);
             now += SECOND * failures;
             assert!(!health.is_open(1, now - SECOND / 2));
         }
