@@ -236,6 +236,7 @@ impl Connection {
             // The rest of a request that was refused half-way could be read as commands.
             return 0;
         }
+        self.reclaim();
         match self.mode {
             Mode::Open => self.sending.grant(&self.waits),
             Mode::Probing(probe) => self.sending.grant_until(&self.waits, probe.unanswered()),

@@ -9,17 +9,30 @@ use memcached2_proto::{Connection, Data, Delete, Expiry, Get, Landed, Limits, No
 /// The bytes of a request, and its reply.
 type Exchange = (Vec<u8>, &'static str);
 
+/// Two of them are so long that it is worth the while to give back their memory; they are shared, not copied.
+fn large() -> Vec<u8> {
+    vec![b'x'; Data::SHARED_MIN.max(80 * 1024)]
+}
+
 /// Requests of all kinds: what they are on the wire, and what answers them.
 fn submit_classic(connection: &mut Connection) -> Vec<Exchange> {
+    submit_stores(connection, &Data::from(large()))
+}
+
+/// The same with values that are copied.
+fn submit_copied(connection: &mut Connection) -> Vec<Exchange> {
+    submit_stores(connection, &Data::from(&large()[..]))
+}
+
+fn submit_stores(connection: &mut Connection, shared: &Data<'_>) -> Vec<Exchange> {
     let now = Now::new(Instant::now(), SystemTime::now);
-    let large = vec![b'x'; Data::SHARED_MIN];
-    let shared = Data::from(large.clone());
+    let large = large();
     let set = |key: &str, data: &[u8]| [format!("set {key} 0 0 {}\r\n", data.len()).as_bytes(), data, b"\r\n"].concat();
     let taken = "a request";
     connection.submit(&Get::new("a").expect(taken), now, 0).expect(taken);
-    connection.submit(&Store::set("b", &shared).expect(taken), now, 1).expect(taken);
+    connection.submit(&Store::set("b", shared).expect(taken), now, 1).expect(taken);
     connection.submit(&Store::set("c", "small").expect(taken), now, 2).expect(taken);
-    connection.submit(&Store::set("d", &shared).expect(taken), now, 3).expect(taken);
+    connection.submit(&Store::set("d", shared).expect(taken), now, 3).expect(taken);
     connection.submit(&Get::new("e").expect(taken), now, 4).expect(taken);
     connection.submit(&Delete::new("f").expect(taken), now, 5).expect(taken);
     vec![
@@ -35,7 +48,7 @@ fn submit_classic(connection: &mut Connection) -> Vec<Exchange> {
 /// The same in the meta protocol, where some have a fence.
 fn submit_meta(connection: &mut Connection) -> Vec<Exchange> {
     let now = Now::new(Instant::now(), SystemTime::now);
-    let large = vec![b'x'; Data::SHARED_MIN];
+    let large = large();
     let shared = Data::from(large.clone());
     let request = |line: &str, end: &str| [line.as_bytes(), &large, end.as_bytes()].concat();
     let length = large.len();
@@ -79,14 +92,14 @@ fn write(connection: &mut Connection, at_most: usize, out: &mut Vec<u8>) {
 
 #[test]
 fn the_other_requests_are_written_and_answered_whichever_are_taken_back() {
-    for submit in [submit_classic, submit_meta] {
+    for submit in [submit_classic, submit_copied, submit_meta] {
         assert_the_others_are_answered(submit);
     }
 }
 
 fn assert_the_others_are_answered(submit: fn(&mut Connection) -> Vec<Exchange>) {
     for which in 0..64u64 {
-        for written in [0, 3, 7, 20, 20_000] {
+        for written in [0, 3, 7, 20, 20_000, 90_000] {
             let mut connection = Connection::new(Limits::default());
             let requests = submit(&mut connection);
             let mut out = Vec::new();
@@ -98,6 +111,9 @@ fn assert_the_others_are_answered(submit: fn(&mut Connection) -> Vec<Exchange>) 
                 end += bytes.len();
                 let taken_back = which & 1 << at != 0 && {
                     assert_eq!(connection.withdraw(at), !begun, "request {at} of {which:06b} after {written} bytes");
+                    if at % 2 == 1 {
+                        connection.reclaim();
+                    }
                     !begun
                 };
                 if !taken_back {
@@ -107,7 +123,6 @@ fn assert_the_others_are_answered(submit: fn(&mut Connection) -> Vec<Exchange>) 
                 }
             }
             write(&mut connection, usize::MAX, &mut out);
-            assert!(out == expected.0, "{which:06b} after {written} bytes");
             let mut answered = Vec::new();
             let mut reply = expected.2.as_bytes();
             while !reply.is_empty() {
@@ -118,13 +133,38 @@ fn assert_the_others_are_answered(submit: fn(&mut Connection) -> Vec<Exchange>) 
                     assert!(!matches!(reply, Reply::Refused(_) | Reply::Forgotten), "{reply:?}");
                     answered.push(tag);
                 }
+                // What did not fit the window goes now.
+                write(&mut connection, usize::MAX, &mut out);
             }
+            assert!(out == expected.0, "{which:06b} after {written} bytes");
             assert_eq!(connection.next_reply(), Ok(None));
             assert_eq!(answered, expected.1, "{which:06b} after {written} bytes");
             assert!(connection.is_idle() && !connection.is_busy(), "{which:06b} after {written} bytes");
             assert_eq!(connection.abandon().count(), 0);
         }
     }
+}
+
+/// However many there are, each costs the same, and their memory is given back.
+#[test]
+fn of_many_requests_that_are_taken_back_nothing_stays_in_memory() {
+    const MANY: u64 = 20_000;
+    let now = Now::new(Instant::now(), SystemTime::now);
+    let mut connection = Connection::new(Limits::default());
+    let store = Store::set("key", &[b'x'; 1000][..]).expect("a key");
+    let length: u64 = (0..MANY).map(|_| connection.submit(&store, now, 0).expect("a request")).sum();
+    write(&mut connection, 1, &mut Vec::new());
+    assert_eq!(connection.unsent(), length - 1);
+    // From the middle outwards, and all but the first, which has begun to be written.
+    let outwards = (1..MANY / 2).rev().zip(MANY / 2..MANY).flat_map(|(before, behind)| [before, behind]);
+    assert!(outwards.chain([MANY - 1]).filter(|ticket| connection.withdraw(*ticket)).count() as u64 == MANY - 1);
+    connection.reclaim();
+    assert_eq!(connection.unsent(), length / MANY - 1);
+    let mut out = Vec::new();
+    write(&mut connection, usize::MAX, &mut out);
+    assert_eq!(out.len() as u64, length / MANY - 1);
+    assert!(connection.is_flushed());
+    assert_eq!(connection.next_ticket(), MANY);
 }
 
 /// A server carries a request out once it has all of it but the fence, which only shows that it has.

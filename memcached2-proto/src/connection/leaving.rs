@@ -67,12 +67,26 @@ impl Connection {
         if start < self.sending.written() || !self.waits[at].is_owed() {
             return false;
         }
-        self.sending.cut(start, length);
+        self.sending.kill(start, length);
         self.waits[at].kind = Kind::Withdrawn;
-        for wait in self.waits.range_mut(at..) {
-            (wait.end, wait.carried_out) = (wait.end - length, wait.carried_out.saturating_sub(length));
+        while self.waits.front().is_some_and(|wait| wait.kind == Kind::Withdrawn) {
+            self.pop();
         }
         true
+    }
+
+    /// Gives back the memory of requests that were [withdrawn](Connection::withdraw), if that is much. [`Connection::outgoing`]
+    /// does the same.
+    pub fn reclaim(&mut self) {
+        if self.sending.is_wasteful() {
+            self.sending.reclaim(&mut self.waits);
+        }
+    }
+
+    /// How many bytes of requests are yet to be written.
+    #[must_use]
+    pub fn unsent(&self) -> u64 {
+        self.sending.unsent()
     }
 
     /// How many bytes of a value that nobody waits for are still to come, when nobody waits for what follows either.

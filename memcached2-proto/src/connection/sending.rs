@@ -1,9 +1,9 @@
 //! The bytes on their way out, and how many of them may go before replies are read.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::IoSlice;
 
-use bytes::Buf;
+use bytes::{Buf, Bytes};
 
 use super::Wait;
 use crate::outbox::Outbox;
@@ -27,6 +27,10 @@ pub(super) struct Sending {
     granted: u64,
     /// The end of the last request that was answered.
     answered: u64,
+    /// The requests that are never to be written: where each begins, and its length.
+    dead: BTreeMap<u64, u64>,
+    /// How many bytes of those are still in memory.
+    dead_bytes: u64,
     /// How many requests are granted and not answered, and how many of those may get more than one short line.
     open: usize,
     open_large: usize,
@@ -143,7 +147,8 @@ impl Sending {
     /// Offers what is granted and not written.
     #[inline(always)]
     pub(super) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        let mut left = usize::try_from(self.granted - self.written).unwrap_or(usize::MAX);
+        let until = if self.dead.is_empty() { self.granted } else { self.granted.min(self.next_dead()) };
+        let mut left = usize::try_from(until - self.written).unwrap_or(usize::MAX);
         if self.outbox.shared.is_empty() {
             let piece = &self.outbox.bytes[self.at..self.outbox.bytes.len().min(self.at.saturating_add(left))];
             return match slices.first_mut() {
@@ -188,6 +193,9 @@ impl Sending {
         } else {
             self.wrote_shared(n);
         }
+        if !self.dead.is_empty() {
+            self.skip_dead();
+        }
         if self.written == self.end {
             Outbox::recycle(&mut self.outbox.bytes);
             self.at = 0;
@@ -227,38 +235,116 @@ impl Sending {
         self.answered
     }
 
-    /// Takes back `length` bytes from `start` on: a whole request of which nothing was written.
-    pub(super) fn cut(&mut self, start: u64, length: u64) {
-        let (bytes_from, shared_from) = self.place(start);
-        let (bytes_to, shared_to) = self.place(start + length);
-        self.outbox.bytes.drain(bytes_from..bytes_to);
-        self.outbox.shared.drain(shared_from..shared_to);
-        for (place, _) in self.outbox.shared.range_mut(shared_from..) {
-            *place -= bytes_to - bytes_from;
-        }
-        self.end -= length;
-        if self.granted > start {
-            self.granted -= length;
+    /// How many bytes are yet to be written.
+    pub(super) fn unsent(&self) -> u64 {
+        self.end - self.written - self.dead_bytes
+    }
+
+    /// Never writes the `length` bytes from `start` on: a whole request of which nothing was written.
+    ///
+    /// They keep their place in the stream, so that this takes as long for one request as for the last of many, and their
+    /// memory until [`Sending::reclaim`].
+    #[cold]
+    pub(super) fn kill(&mut self, start: u64, length: u64) {
+        self.dead.insert(start, length);
+        self.dead_bytes += length;
+        self.skip_dead();
+        if self.written == self.end {
+            Outbox::recycle(&mut self.outbox.bytes);
+            self.at = 0;
         }
     }
 
-    /// Where the end of a request that was not written lies: among the bytes, and among the shared values.
-    fn place(&self, end: u64) -> (usize, usize) {
-        let (mut offset, mut at) = (self.written, self.at);
-        for (index, (place, value)) in self.outbox.shared.iter().enumerate() {
-            let bytes = (place - at) as u64;
-            // A request never ends right before its value.
-            if offset + bytes >= end {
-                return (at + (end - offset) as usize, index);
-            }
-            offset += bytes + value.len() as u64;
-            at = *place;
+    /// Where the next request begins that is never to be written.
+    #[cold]
+    fn next_dead(&self) -> u64 {
+        self.dead.first_key_value().map_or(u64::MAX, |(start, _)| *start)
+    }
+
+    /// Goes on behind the dead requests that are next.
+    #[cold]
+    fn skip_dead(&mut self) {
+        while let Some(next) = self.dead.first_entry().filter(|next| *next.key() == self.written) {
+            let length = next.remove();
+            self.dead_bytes -= length;
+            self.written += length;
+            self.granted = self.granted.max(self.written);
+            self.wrote_shared(usize::try_from(length).unwrap_or(usize::MAX));
         }
-        (at + (end - offset) as usize, self.outbox.shared.len())
+    }
+
+    /// Whether so many bytes of dead requests are in memory that it is worth the while to give it back: more than live ones,
+    /// so that all in all a byte is moved once.
+    #[inline]
+    pub(super) fn is_wasteful(&self) -> bool {
+        self.dead_bytes > WINDOW && self.dead_bytes > self.unsent()
+    }
+
+    /// Gives back the memory of dead requests, and takes them out of the stream: moves the ends of `waits` accordingly.
+    #[cold]
+    pub(super) fn reclaim(&mut self, waits: &mut VecDeque<Wait>) {
+        let dead = std::mem::take(&mut self.dead);
+        let (bytes, shared) = (std::mem::take(&mut self.outbox.bytes), std::mem::take(&mut self.outbox.shared));
+        let mut left = Rest { bytes, at: self.at, shared };
+        let mut position = self.written;
+        for (start, length) in &dead {
+            left.take(start - position, Some(&mut self.outbox));
+            left.take(*length, None);
+            position = start + length;
+        }
+        left.take(self.end - position, Some(&mut self.outbox));
+        self.at = 0;
+        self.granted -= dead.range(..self.granted).map(|(_, length)| length).sum::<u64>();
+        let mut gone = 0;
+        let mut dead = dead.into_iter().peekable();
+        for wait in waits.iter_mut() {
+            // Those that are dead end where they would begin.
+            while let Some((_, length)) = dead.next_if(|(start, length)| start + length <= wait.end) {
+                gone += length;
+            }
+            (wait.end, wait.carried_out) = (wait.end - gone, wait.carried_out.saturating_sub(gone));
+        }
+        self.end -= gone;
+        self.dead_bytes = 0;
     }
 
     /// The server has read nothing of all that was written.
     pub(super) fn unsend(&mut self) {
         self.written = self.answered;
+    }
+}
+
+/// What is yet to be written, front first.
+struct Rest {
+    bytes: Vec<u8>,
+    at: usize,
+    shared: VecDeque<(usize, Bytes)>,
+}
+
+impl Rest {
+    /// Takes so many bytes away, and puts them behind what is in `live`.
+    fn take(&mut self, length: u64, mut live: Option<&mut Outbox>) {
+        let mut left = length;
+        while left > 0 {
+            if let Some((_, value)) = self.shared.front().filter(|(place, _)| *place == self.at) {
+                // No request ends within its value.
+                left = left.saturating_sub(value.len() as u64);
+                let value = self.shared.pop_front();
+                if let (Some(live), Some((_, value))) = (&mut live, value) {
+                    live.shared.push_back((live.bytes.len(), value));
+                }
+                continue;
+            }
+            let to = self.shared.front().map_or(self.bytes.len(), |(place, _)| *place);
+            let to = to.min(self.at.saturating_add(usize::try_from(left).unwrap_or(usize::MAX)));
+            if to == self.at {
+                return;
+            }
+            if let Some(live) = &mut live {
+                live.bytes.extend_from_slice(&self.bytes[self.at..to]);
+            }
+            left -= (to - self.at) as u64;
+            self.at = to;
+        }
     }
 }
