@@ -15,7 +15,7 @@ use crate::uri::UriProblem;
 ///
 /// | call | errors of its own |
 /// |---|---|
-/// | every one | [`NoServers`](Self::NoServers), [`Down`](Self::Down), [`Connect`](Self::Connect), [`Disconnected`](Self::Disconnected), [`Timeout`](Self::Timeout), [`Refused`](Self::Refused), [`Protocol`](Self::Protocol), [`Closed`](Self::Closed) |
+/// | every one | [`NoServers`](Self::NoServers), [`Down`](Self::Down), [`Connect`](Self::Connect), [`Disconnected`](Self::Disconnected), [`Timeout`](Self::Timeout), [`Refused`](Self::Refused), [`Protocol`](Self::Protocol), [`Overloaded`](Self::Overloaded), [`Closed`](Self::Closed) |
 /// | every one with a key | [`Key`](Self::Key) |
 /// | every one with an expiry | [`Expiry`](Self::Expiry) |
 /// | making a client | [`Uri`](Self::Uri), and [`Key`](Self::Key) for its prefix |
@@ -138,6 +138,14 @@ pub enum Error {
         /// The server's name.
         server: Option<Arc<str>>,
     },
+    /// As much is on its way to the server as may be, and the client is not to [wait](crate::Options::wait_at_limit); nothing was
+    /// sent.
+    #[error("too much is on its way to {}: its limits of requests in flight and of unsent bytes are reached; try again later, \
+        or raise them", shown(server.as_deref()))]
+    Overloaded {
+        /// The server's name.
+        server: Option<Arc<str>>,
+    },
     /// The connection ended before the answer was complete.
     #[error("connection to {} lost: {reason} ({landed})", shown(server.as_deref()))]
     Disconnected {
@@ -226,6 +234,7 @@ impl Error {
             | Self::NoServers
             | Self::Connect { .. }
             | Self::Down { .. }
+            | Self::Overloaded { .. }
             | Self::Closed => Landed::NotSent,
         }
     }
@@ -257,6 +266,7 @@ impl Error {
             | Self::NotFound
             | Self::Connect { .. }
             | Self::Down { .. }
+            | Self::Overloaded { .. }
             | Self::Disconnected { .. }
             | Self::Timeout { .. }
             | Self::Protocol { .. } => true,
@@ -272,6 +282,7 @@ impl Error {
             Self::Refused { server, .. }
             | Self::Connect { server, .. }
             | Self::Down { server }
+            | Self::Overloaded { server }
             | Self::Disconnected { server, .. }
             | Self::Timeout { server, .. }
             | Self::Protocol { server, .. } => server.as_deref(),
@@ -341,6 +352,7 @@ impl Error {
         if let Self::Refused { server, .. }
         | Self::Connect { server, .. }
         | Self::Down { server }
+        | Self::Overloaded { server }
         | Self::Disconnected { server, .. }
         | Self::Timeout { server, .. }
         | Self::Protocol { server, .. } = &mut self

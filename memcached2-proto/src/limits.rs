@@ -30,6 +30,10 @@ pub struct Limits {
     /// How many announced bytes of such a reply may be outstanding at that moment, when nobody waits for what follows;
     /// 8 MiB unless changed.
     pub drain_bytes: usize,
+    /// How many requests may be in flight on a shared connection; 65,536 unless changed.
+    pub in_flight: usize,
+    /// How many bytes of requests may wait on a shared connection for the server to take them; 16 MiB unless changed.
+    pub unsent: u64,
 }
 
 impl Default for Limits {
@@ -41,6 +45,8 @@ impl Default for Limits {
             stats: 16 * 1024 * 1024,
             drain: Duration::from_secs(1),
             drain_bytes: 8 * 1024 * 1024,
+            in_flight: 65_536,
+            unsent: 16 * 1024 * 1024,
         }
     }
 }

@@ -9,6 +9,7 @@
 
 mod converse;
 mod driver;
+mod load;
 mod slots;
 mod switchboard;
 
@@ -24,10 +25,12 @@ use loom::sync::{Mutex, MutexGuard};
 
 pub use self::converse::{Converse, Want, converse};
 pub use self::driver::{Alarm, Driver, Duplex, Next};
+use self::load::Load;
 use self::slots::Slots;
 pub use self::switchboard::Switchboard;
 use crate::call::Blame;
 use crate::command::{Command, Protocol};
+use crate::connection::Connection;
 use crate::error::{Error, Landed};
 use crate::few::Few;
 use crate::options::Options;
@@ -43,6 +46,8 @@ pub struct Mux {
     inner: Mutex<Inner>,
     /// How long a call may take that asks the server.
     timeout: Duration,
+    /// Whether callers wait where there is no room.
+    waits_at_limit: bool,
     /// When it was made.
     begun: Instant,
 }
@@ -52,8 +57,9 @@ struct Inner {
     /// What callers have encoded and the driver has not taken over; boxed, since the two swap theirs.
     outbox: Box<Outbox>,
     slots: Slots,
-    /// Requests whose callers have gone since the driver last looked.
-    forgotten: Vec<u64>,
+    load: Load,
+    /// The slots and tickets of requests whose callers have gone since the driver last looked.
+    forgotten: Vec<(u32, u64)>,
     /// What requests are encoded in; `None` until the server has been asked, so that callers wait with it.
     protocol: Option<Protocol>,
     /// The earliest deadline of all slots, or an earlier moment.
@@ -132,6 +138,7 @@ impl Mux {
         let inner = Inner {
             outbox: Box::new(Outbox::with_options(options)),
             slots: Slots::default(),
+            load: Load::new(&options.limits),
             forgotten: Vec::new(),
             protocol,
             deadline: None,
@@ -141,7 +148,7 @@ impl Mux {
             unheard: false,
             mourners: Vec::new(),
         };
-        Self { inner: Mutex::new(inner), timeout: options.timeout, begun }
+        Self { inner: Mutex::new(inner), timeout: options.timeout, waits_at_limit: options.wait_at_limit, begun }
     }
 
     /// A panic while the lock was held cannot have left it half changed: nothing in there calls foreign code but
@@ -162,8 +169,8 @@ impl Mux {
         self.queue(command, now, deadline, false).map(|(slot, _)| slot)
     }
 
-    /// Encodes a request; its slot and its length. That is 0 while the protocol is not known: then the caller is told by
-    /// [`Mux::poll_unencoded`] to [encode](Mux::encode) it; as he is if `is_behind` says that an earlier request of his is not encoded
+    /// Encodes a request; its slot and its length. That is 0 while the protocol is not known or there is no room: then the caller
+    /// is told by [`Mux::poll_unencoded`] to [encode](Mux::encode) it; as he is if `is_behind` says that an earlier request of his is not encoded
     /// yet, so that they stay in their order.
     #[inline]
     fn queue<C: Command + ?Sized>(
@@ -179,14 +186,15 @@ impl Mux {
             return Err(inner.not_submitted());
         }
         let (slot, length) = match inner.protocol {
-            Some(protocol) if !is_behind => {
+            Some(protocol) if !is_behind && !inner.load.is_full() => {
                 let ticket = inner.outbox.ticket;
                 let mut request = inner.outbox.request(command, protocol, now, 0).map_err(NotSubmitted::Invalid)?;
                 request.tag = inner.slots.open(ticket, deadline);
                 inner.outbox.requests.push(request);
+                inner.load.add(request.length, inner.outbox.requests.len());
                 (request.tag, request.length)
             }
-            known => (inner.slots.open_unencoded(deadline, known.is_some()), 0),
+            known => (inner.queue_unencoded(deadline, known.is_some(), is_behind, self.waits_at_limit)?, 0),
         };
         if inner.deadline.is_none_or(|earliest| deadline < earliest) {
             inner.deadline = Some(deadline);
@@ -215,11 +223,17 @@ impl Mux {
         if !inner.slots.is_ready(slot) {
             return Ok(if inner.slots.is_waiting(slot) { Encoded::NotYet } else { Encoded::NoLonger });
         }
+        if inner.load.is_over() {
+            inner.slots.put_off(slot);
+            inner.load.wait_first(slot);
+            return Ok(Encoded::NotYet);
+        }
         let ticket = inner.outbox.ticket;
         let encoded = inner.outbox.request(command, inner.protocol.unwrap_or_default(), now, slot);
         inner.slots.encoded(slot, encoded.is_ok().then_some(ticket));
         if let Ok(request) = &encoded {
             inner.outbox.requests.push(*request);
+            inner.load.add(request.length, inner.outbox.requests.len());
         }
         // It may have waited for this one alone to end.
         let driver = inner.driver.take();
@@ -258,15 +272,16 @@ impl Mux {
         }
     }
 
-    /// Stops waiting for the answer in a slot. It is read and thrown away when it comes.
+    /// Stops waiting for the answer in a slot. The request is taken back if nothing of it was written; else the answer is
+    /// read and thrown away when it comes.
     #[doc(hidden)]
     pub fn forget(&self, slot: u32) {
         let mut guard = self.lock();
         let inner = &mut *guard;
         let (forgotten, rubbish) = inner.slots.leave(slot);
-        inner.forgotten.extend(forgotten);
-        // It may have waited for this caller alone to end.
-        let driver = if inner.phase == Phase::Open { None } else { inner.driver.take() };
+        inner.forgotten.extend(forgotten.map(|ticket| (slot, ticket)));
+        // It takes back what it has not written, lets another caller in, or has waited for this one alone to end.
+        let driver = inner.driver.take();
         drop(guard);
         drop(rubbish);
         if let Some(driver) = driver {
@@ -327,6 +342,37 @@ impl Mux {
 }
 
 impl Inner {
+    /// A slot for a request that cannot be encoded yet: the protocol is not known, an earlier request of the caller is not
+    /// encoded either, or there is no room.
+    #[cold]
+    fn queue_unencoded(
+        &mut self,
+        deadline: Instant,
+        is_known: bool,
+        is_behind: bool,
+        waits: bool,
+    ) -> Result<u32, NotSubmitted> {
+        let has_room = !self.load.is_full();
+        if is_known && !has_room && !waits {
+            return Err(NotSubmitted::Invalid(Error::Overloaded { server: None }));
+        }
+        let is_ready = is_known && (has_room || is_behind);
+        let slot = self.slots.open_unencoded(deadline, is_ready);
+        if is_known && !is_ready {
+            self.load.wait_last(slot);
+        }
+        Ok(slot)
+    }
+
+    /// Lets callers in who have waited for room, if there is some; their wakers are put with the others.
+    #[cold]
+    fn let_in(&mut self, connection: &Connection, wakers: &mut Vec<Waker>) {
+        if self.load.is_full() {
+            self.load.take_over(connection, self.outbox.requests.len());
+            self.load.let_in(&mut self.slots, wakers);
+        }
+    }
+
     #[cold]
     fn not_submitted(&self) -> NotSubmitted {
         NotSubmitted::Ended(self.error.clone().unwrap_or(Error::Closed).with_landed(Landed::NotSent))

@@ -45,6 +45,8 @@ pub struct Options {
     pub observer: Option<Arc<dyn Observer>>,
     /// See [`Options::shared_connections`].
     pub shared_connections: usize,
+    /// See [`Options::wait_at_limit`].
+    pub wait_at_limit: bool,
     /// See [`Options::protocol`].
     pub protocol: Option<Protocol>,
     /// How many connections the blocking client opens, and how long it keeps them.
@@ -66,6 +68,7 @@ impl Default for Options {
             failover: true,
             observer: None,
             shared_connections: 1,
+            wait_at_limit: true,
             protocol: None,
             pool: PoolLimits::default(),
             limits: Limits::default(),
@@ -186,6 +189,24 @@ options! {
     /// client does not share connections: see `pool_connections`.
     fn shared_connections(self, connections: usize) {
         self.shared_connections = connections.max(1);
+    }
+
+    /// Sets how many requests may be in flight on a shared connection, from being encoded until they are answered; 65,536 unless
+    /// set. Each takes some 200 bytes of memory.
+    fn in_flight_limit(self, requests: usize) {
+        self.limits.in_flight = requests.max(1);
+    }
+
+    /// Sets how many bytes of requests may wait on a shared connection for the server to take them, but for the last request;
+    /// 16 MiB unless set. So a server that reads slowly, or not at all, cannot make memory grow.
+    fn unsent_limit(self, bytes: u64) {
+        self.limits.unsent = bytes;
+    }
+
+    /// Sets what becomes of a call when one of these two limits is reached: with `true`, which is the default, it waits in its turn,
+    /// until its deadline, with `false` it fails at once with [`Error::Overloaded`](crate::Error::Overloaded).
+    fn wait_at_limit(self, wait: bool) {
+        self.wait_at_limit = wait;
     }
 
     /// Sets the protocol that is spoken on every connection, and asks no server. Unless set, each connection begins with the

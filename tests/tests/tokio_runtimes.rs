@@ -160,42 +160,6 @@ fn a_runtime_that_is_not_polled_holds_up_no_other_one() {
     asleep.block_on(store_and_fetch(&client, "third"));
 }
 
-/// The clock leaps to the next deadline whenever nothing is ready, long before a server can answer.
-#[tokio::test(start_paused = true)]
-async fn calls_are_answered_while_the_clock_of_the_runtime_is_paused() {
-    let server = Memcached::start();
-    let client = Client::new([server.address()]).unwrap();
-    store_and_fetch(&client, "paused").await;
-    // It takes its time, far less than a deadline.
-    server.suspend();
-    let slow = thread::spawn(move || {
-        thread::sleep(Duration::from_millis(20));
-        server.resume();
-        server
-    });
-    assert_eq!(client.get("paused-0").await.unwrap().expect("a hit"), "paused-0");
-    let server = slow.join().expect("no panic");
-    let name =
-        Client::with_options([server.address().replace("127.0.0.1", "localhost")], Options::default().timeout(PATIENT))
-            .unwrap();
-    store_and_fetch(&name, "paused").await;
-    assert!(client.close(PATIENT).await);
-}
-
-/// What it does to a call there is nothing that speaks against the server elsewhere.
-#[test]
-fn a_server_that_stands_still_under_a_paused_clock_costs_a_deadline_and_is_not_down() {
-    let server = Memcached::start();
-    let client =
-        Client::with_options([server.address()], Options::default().timeout(Duration::from_millis(300))).unwrap();
-    let paused = Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-    paused.block_on(client.set("a", "x", Expiry::Never)).unwrap();
-    server.suspend();
-    assert!(paused.block_on(client.get("a")).unwrap_err().is_timeout());
-    server.resume();
-    assert_eq!(current_thread().block_on(client.get("a")).unwrap().expect("a hit"), "x");
-}
-
 #[test]
 fn a_call_without_a_runtime_is_an_error() {
     let client = Client::new(["127.0.0.1:1"]).unwrap();

@@ -83,6 +83,13 @@ impl Connection {
         }
     }
 
+    /// How many requests are not answered yet.
+    #[must_use]
+    #[inline]
+    pub fn in_flight(&self) -> usize {
+        self.waits.len()
+    }
+
     /// How many bytes of requests are yet to be written.
     #[must_use]
     pub fn unsent(&self) -> u64 {

@@ -150,24 +150,14 @@ where
         }
         if let Some((mux, slot, is_encoded)) = &mut self.only {
             if !*is_encoded {
-                match mux.poll_unencoded(*slot, cx) {
+                match encode(asked, mux, *slot, self.now, cx) {
                     Poll::Pending => return Poll::Pending,
-                    Poll::Ready(Turn::Done(outcome)) => {
-                        asked.conclude(outcome);
+                    Poll::Ready(is_under_way) if is_under_way => *is_encoded = true,
+                    Poll::Ready(_) => {
                         self.only = None;
                         return Poll::Ready(());
                     }
-                    Poll::Ready(Turn::Encode) => match mux.encode(*slot, asked.part(), self.now) {
-                        Ok(Encoded::Now(length)) => asked.sent(length),
-                        Ok(Encoded::NotYet | Encoded::NoLonger) => {}
-                        Err(error) => {
-                            asked.fail(error, Blame::Nobody);
-                            self.only = None;
-                            return Poll::Ready(());
-                        }
-                    },
                 }
-                *is_encoded = true;
             }
             match mux.poll(*slot, cx) {
                 Poll::Pending => return Poll::Pending,
@@ -260,7 +250,7 @@ impl Lane {
                     *length = encoded;
                     self.bytes += encoded;
                 }
-                // It is on another connection.
+                // There is no room, or it is on another connection.
                 Ok(Encoded::NotYet) => return,
                 Ok(Encoded::NoLonger) => {}
                 Err(error) => asked[*at].fail(error, Blame::Nobody),
@@ -300,6 +290,33 @@ impl Lane {
                     }
                 }
             }
+        }
+    }
+}
+
+/// Encodes the request of a slot once that may be; whether it is under way then, or has come to an end already.
+#[cold]
+fn encode<P: Command>(asked: &mut Asked<P>, mux: &Mux, slot: u32, now: Now, cx: &Context<'_>) -> Poll<bool> {
+    loop {
+        match mux.poll_unencoded(slot, cx) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Turn::Done(outcome)) => {
+                asked.conclude(outcome);
+                return Poll::Ready(false);
+            }
+            Poll::Ready(Turn::Encode) => match mux.encode(slot, asked.part(), now) {
+                Ok(Encoded::Now(length)) => {
+                    asked.sent(length);
+                    return Poll::Ready(true);
+                }
+                // There is no room any more.
+                Ok(Encoded::NotYet) => {}
+                Ok(Encoded::NoLonger) => return Poll::Ready(true),
+                Err(error) => {
+                    asked.fail(error, Blame::Nobody);
+                    return Poll::Ready(false);
+                }
+            },
         }
     }
 }

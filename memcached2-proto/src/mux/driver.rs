@@ -70,6 +70,8 @@ pub struct Driver {
     arrived: Vec<(u32, Reply, bool)>,
     wakers: Vec<Waker>,
     deadline: Option<Instant>,
+    /// Whether callers have had to wait for room when the driver looked last.
+    is_full: bool,
     connected: bool,
     ended: bool,
 }
@@ -92,6 +94,7 @@ impl Driver {
             arrived: Vec::new(),
             wakers: Vec::new(),
             deadline: None,
+            is_full: false,
             connected: false,
             ended: false,
         };
@@ -193,6 +196,9 @@ impl Driver {
                 if let Poll::Ready(Err(error)) = self.write(cx, socket) {
                     return Poll::Ready(error);
                 }
+                if self.is_full {
+                    self.attend();
+                }
                 match more {
                     More::Taken => {}
                     More::Nothing => break,
@@ -247,12 +253,14 @@ impl Driver {
             phase if phase != Phase::Aborting && !taken && inner.slots.has_unencoded() => More::Nothing,
             phase => More::at_the_end(phase, taken),
         };
+        self.is_full = inner.load.is_full();
+        let is_quiet = inner.forgotten.is_empty() && !self.is_full;
         if taken {
+            inner.load.take_over(&self.connection, inner.outbox.requests.len());
             self.taken.ticket = inner.outbox.ticket;
             std::mem::swap(&mut inner.outbox, &mut self.taken);
         }
         self.deadline = inner.deadline;
-        let forgotten = if inner.forgotten.is_empty() { Vec::new() } else { std::mem::take(&mut inner.forgotten) };
         let mut old = None;
         if let (false, Some(sleeper)) = (taken, sleeper) {
             old = inner.driver.replace(sleeper.clone());
@@ -262,8 +270,32 @@ impl Driver {
         if taken {
             self.connection.absorb(&mut self.taken);
         }
-        forgotten.into_iter().for_each(|ticket| self.connection.forget(ticket));
+        if !is_quiet {
+            self.attend();
+        }
         more
+    }
+
+    /// Takes requests back whose callers have gone, or lets their replies be thrown away when they come; and lets callers in
+    /// who have waited for room.
+    #[cold]
+    fn attend(&mut self) {
+        let mut gone = std::mem::take(&mut self.mux.lock().forgotten);
+        gone.retain(|(_, ticket)| {
+            let is_taken_back = self.connection.withdraw(*ticket);
+            if !is_taken_back {
+                self.connection.forget(*ticket);
+            }
+            is_taken_back
+        });
+        self.connection.reclaim();
+        let mut guard = self.mux.lock();
+        let inner = &mut *guard;
+        gone.iter().for_each(|(slot, _)| inner.slots.drained(*slot));
+        inner.let_in(&self.connection, &mut self.wakers);
+        self.is_full = inner.load.is_full();
+        drop(guard);
+        self.wakers.drain(..).for_each(Waker::wake);
     }
 
     /// Puts the replies that are complete into their slots, and returns how many callers got their answer.

@@ -35,7 +35,7 @@ pub(super) struct Slot {
 pub(super) enum State {
     /// Nobody's.
     Free,
-    /// A caller waits until the protocol of the connection is known, to encode his request.
+    /// A caller waits until he may encode his request: the protocol of the connection is known, and there is room.
     Waiting,
     /// The caller is to encode his request.
     Ready,
@@ -98,6 +98,21 @@ impl Slots {
     pub(super) fn unencoded(&self) -> Vec<u32> {
         let is_unencoded = |slot: &Slot| matches!(slot.state, State::Waiting | State::Ready);
         (0..).zip(&self.slots).filter(|(_, slot)| is_unencoded(slot)).map(|(at, _)| at).collect()
+    }
+
+    /// Lets the caller in a slot encode his request, if he still waits for that; his waker comes back.
+    pub(super) fn let_in(&mut self, at: u32) -> Option<Waker> {
+        let slot = &mut self.slots[at as usize];
+        if !matches!(slot.state, State::Waiting) {
+            return None;
+        }
+        slot.state = State::Ready;
+        slot.waker.take()
+    }
+
+    /// There is no room for the request of a slot after all.
+    pub(super) fn put_off(&mut self, at: u32) {
+        self.slots[at as usize].state = State::Waiting;
     }
 
     /// Whether the caller in a slot is to encode his request.
@@ -226,8 +241,8 @@ impl Slots {
         }
     }
 
-    /// The reply that nobody waited for any more has passed by.
-    fn drained(&mut self, at: u32) {
+    /// The reply that nobody waited for any more has passed by, or will never come.
+    pub(super) fn drained(&mut self, at: u32) {
         let slot = &mut self.slots[at as usize];
         match std::mem::replace(&mut slot.state, State::Free) {
             // Its caller is yet to be told, and has been woken for it.

@@ -1,5 +1,6 @@
 //! What tasks that share a connection may rely on: written once, for every asynchronous client.
 
+mod bounded;
 mod cancelled;
 mod closed;
 mod crowd;

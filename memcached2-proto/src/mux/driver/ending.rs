@@ -10,6 +10,9 @@ use crate::error::{Error, Landed};
 use crate::mux::{Failure, Phase};
 use crate::time::later;
 
+/// So much later than its deadline a caller may be told.
+const COALESCED: Duration = Duration::from_millis(1);
+
 impl Driver {
     /// Tells those whose deadline has passed. `Ready` when the connection has ended with that: not a byte has come since
     /// one of their requests was written, so the server may have stopped altogether; or a reply that nobody waits for
@@ -51,9 +54,13 @@ impl Driver {
             };
             self.wakers.extend(woken);
         }
-        inner.deadline = inner.slots.pending().map(|(_, slot)| slot.deadline).chain(self.probed_by).min();
+        let next = inner.slots.pending().map(|(_, slot)| slot.deadline).chain(self.probed_by).min();
+        // Each look goes through all slots: those whose deadlines come closely one after the other are told together.
+        inner.deadline = next.map(|next| next.max(later(now, COALESCED)));
         self.deadline = inner.deadline;
+        inner.let_in(&self.connection, &mut self.wakers);
         drop(guard);
+        self.connection.reclaim();
         self.wakers.drain(..).for_each(Waker::wake);
         Poll::Pending
     }

@@ -1,0 +1,88 @@
+//! How much is on its way on a shared connection, and who waits until there is room for more.
+
+use std::collections::VecDeque;
+use std::task::Waker;
+
+use super::slots::Slots;
+use crate::connection::Connection;
+use crate::limits::Limits;
+
+/// So many callers are let in at once at most. Each of them encodes his request when he is polled, if there still is
+/// room; so a caller who is not polled holds up nobody, unless there are as many of his kind.
+const AT_ONCE: usize = 64;
+
+/// What is on its way, and its limits.
+#[derive(Debug)]
+pub(super) struct Load {
+    /// How many bytes are encoded and not written, as far as the driver has said.
+    unsent: u64,
+    /// How many of those the driver has taken over, and how many requests, which are not answered yet.
+    taken: u64,
+    in_flight: usize,
+    limits: (u64, usize),
+    /// Whether there is no room, or somebody waits for it.
+    is_full: bool,
+    /// The slots of callers who wait, in their order; some of them may have gone.
+    waiting: VecDeque<u32>,
+}
+
+impl Load {
+    pub(super) fn new(limits: &Limits) -> Self {
+        let limits = (limits.unsent, limits.in_flight);
+        Self { unsent: 0, taken: 0, in_flight: 0, limits, is_full: false, waiting: VecDeque::new() }
+    }
+
+    /// Whether a caller has to wait.
+    #[inline]
+    pub(super) fn is_full(&self) -> bool {
+        self.is_full
+    }
+
+    /// Whether a limit is reached.
+    #[inline]
+    pub(super) fn is_over(&self) -> bool {
+        self.unsent > self.limits.0 || self.in_flight >= self.limits.1
+    }
+
+    /// A request of so many bytes was encoded; with it there are so many that the driver has not taken over.
+    #[inline]
+    pub(super) fn add(&mut self, bytes: u64, encoded: usize) {
+        self.unsent += bytes;
+        if self.unsent > self.limits.0 || self.in_flight + encoded >= self.limits.1 {
+            self.is_full = true;
+        }
+    }
+
+    /// The driver takes over what is encoded, and says what of all before is still on its way.
+    #[inline]
+    pub(super) fn take_over(&mut self, connection: &Connection, requests: usize) {
+        self.unsent = connection.unsent() + (self.unsent - self.taken);
+        self.taken = self.unsent;
+        self.in_flight = connection.in_flight() + requests;
+    }
+
+    /// A caller waits, behind all others.
+    pub(super) fn wait_last(&mut self, slot: u32) {
+        self.is_full = true;
+        self.waiting.push_back(slot);
+    }
+
+    /// A caller waits whose turn it was.
+    pub(super) fn wait_first(&mut self, slot: u32) {
+        self.is_full = true;
+        self.waiting.push_front(slot);
+    }
+
+    /// Lets callers in, if there is room again; their wakers are put with the others.
+    #[cold]
+    pub(super) fn let_in(&mut self, slots: &mut Slots, wakers: &mut Vec<Waker>) {
+        let mut left = AT_ONCE;
+        while left > 0 && !self.is_over() {
+            let Some(slot) = self.waiting.pop_front() else { break };
+            let waker = slots.let_in(slot);
+            left -= usize::from(waker.is_some());
+            wakers.extend(waker);
+        }
+        self.is_full = self.is_over() || !self.waiting.is_empty();
+    }
+}

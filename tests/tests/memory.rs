@@ -1,0 +1,118 @@
+//! How much memory callers can make a client take, whatever their server does.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is the failure of the test")]
+
+use std::alloc::System;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use futures::future::{join_all, select};
+use memcached2_proto::{Error, Expiry, Options};
+use memcached2_testkit::Memcached;
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+const MIB: usize = 1 << 20;
+static VALUE: [u8; 100_000] = [b'x'; 100_000];
+
+fn in_use() -> usize {
+    let stats = ALLOCATOR.stats();
+    stats.bytes_allocated.saturating_sub(stats.bytes_deallocated)
+}
+
+/// How many bytes more were in use at one moment of `work` than before, as far as many looks have shown.
+fn most_used(work: impl FnOnce()) -> usize {
+    let (before, most, ended) = (in_use(), AtomicUsize::new(0), AtomicBool::new(false));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !ended.load(Ordering::Relaxed) {
+                most.fetch_max(in_use(), Ordering::Relaxed);
+                thread::sleep(Duration::from_millis(1));
+            }
+        });
+        work();
+        ended.store(true, Ordering::Relaxed);
+    });
+    most.into_inner().saturating_sub(before)
+}
+
+/// What both clients do, on a runtime of theirs.
+trait Subject: Clone + Sized {
+    fn made(server: &Memcached, options: Options) -> Self;
+    fn store(&self) -> impl Future<Output = Result<(), Error>>;
+    fn block_on<T>(future: impl Future<Output = T>) -> T;
+}
+
+macro_rules! subject {
+    ($client:ty, $block_on:expr) => {
+        impl Subject for $client {
+            fn made(server: &Memcached, options: Options) -> Self {
+                Self::with_options([server.address()], options).expect("the address is right")
+            }
+
+            async fn store(&self) -> Result<(), Error> {
+                self.set("key", &VALUE, Expiry::Never).await
+            }
+
+            fn block_on<T>(future: impl Future<Output = T>) -> T {
+                $block_on(future)
+            }
+        }
+    };
+}
+
+subject!(memcached2_tokio::Client, |future| {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
+});
+subject!(memcached2_async_std::Client, async_std::task::block_on);
+
+/// Callers who give up again and again leave nothing behind at a server that stands still: each would be 100 kB.
+fn given_up<S: Subject>() {
+    let server = Memcached::start();
+    let client = S::made(&server, Options::default().timeout(Duration::from_secs(30)).unsent_limit(1 << 40));
+    let most = most_used(|| {
+        S::block_on(async {
+            client.store().await.unwrap();
+            server.suspend();
+            for _ in 0..60 {
+                let calls = (0..50).map(|_| async {
+                    let (call, time) =
+                        (Box::pin(client.store()), Box::pin(async_std::task::sleep(Duration::from_millis(10))));
+                    select(call, time).await;
+                });
+                join_all(calls).await;
+            }
+            server.resume();
+        });
+    });
+    assert!(most < 150 * MIB, "{} MiB were in use", most / MIB);
+}
+
+/// Callers who all want to store 100 kB wait for room, and end by their deadline.
+fn at_once<S: Subject>() {
+    let server = Memcached::start();
+    let client = S::made(&server, Options::default().timeout(Duration::from_secs(1)));
+    let most = most_used(|| {
+        S::block_on(async {
+            client.store().await.unwrap();
+            server.suspend();
+            for told in join_all((0..10_000).map(|_| client.store())).await {
+                told.expect_err("the server stands still");
+            }
+            server.resume();
+        });
+    });
+    assert!(most < 100 * MIB, "{} MiB were in use", most / MIB);
+}
+
+/// One after the other: they count the bytes of the whole process.
+#[test]
+fn memory_stays_within_bounds_whatever_callers_and_servers_do() {
+    given_up::<memcached2_tokio::Client>();
+    given_up::<memcached2_async_std::Client>();
+    at_once::<memcached2_tokio::Client>();
+    at_once::<memcached2_async_std::Client>();
+}
