@@ -23,6 +23,8 @@ struct Talk<'c, 's, P> {
     connecting: Option<Connecting>,
     /// Until when the server has to say which protocol it speaks, if it has to.
     probed_by: Option<Instant>,
+    /// Whether the socket takes no more for now, though there is more to be written.
+    is_stuck: bool,
     patience: Patience,
 }
 
@@ -41,6 +43,30 @@ impl<P> Talk<'_, '_, P> {
             (None, _) => left,
         }
     }
+}
+
+impl<P: Command> Talk<'_, '_, P> {
+    /// Reads and writes as far as the socket is ready; `true` when all replies have come.
+    fn exchange(&mut self, ready: Ready) -> Result<bool, Error> {
+        let link = self.lease.link();
+        let is_done = match ready.to_read {
+            true => link.read(&mut self.leg, &mut self.patience)?,
+            // The time of one does not go by unnoticed while others are ready.
+            false => self.patience.left().map(|_| self.leg.is_done())?,
+        };
+        // A reply may make room in the window.
+        if !is_done && (ready.to_write || (ready.to_read && !self.is_stuck)) {
+            self.is_stuck = !link.write_at_once(&mut self.patience)?;
+        }
+        Ok(is_done)
+    }
+}
+
+/// What a socket is ready for.
+#[derive(Debug, Clone, Copy, Default)]
+struct Ready {
+    to_read: bool,
+    to_write: bool,
 }
 
 impl Crowd {
@@ -75,7 +101,7 @@ impl Crowd {
             let waiting = std::mem::take(&mut talks).into_iter().enumerate();
             talks = waiting
                 .filter_map(|(at, talk)| match &ready {
-                    Ok(ready) => self.go_on(talk, ready.get(at).is_some_and(|ready| *ready)),
+                    Ok(ready) => self.go_on(talk, ready.get(at).copied().unwrap_or_default()),
                     Err(error) => self.fail(talk, error),
                 })
                 .collect();
@@ -89,7 +115,7 @@ impl Crowd {
         lease: Lease<'s>,
         patience: Patience,
     ) -> Option<Talk<'c, 's, P>> {
-        let mut talk = Talk { leg, lease, connecting: None, probed_by: None, patience };
+        let mut talk = Talk { leg, lease, connecting: None, probed_by: None, is_stuck: false, patience };
         if talk.lease.link.is_some() {
             return self.ask(talk);
         }
@@ -104,16 +130,16 @@ impl Crowd {
         if let Some(waited) = talk.patience.take_waited() {
             talk.leg.waited(waited);
         }
-        match talk.lease.link().ask(&mut talk.leg, self.now, &mut talk.patience) {
-            Ok(()) => Some(talk),
+        match talk.lease.link().begin(&mut talk.leg, self.now, &mut talk.patience) {
+            Ok(is_written) => Some(Talk { is_stuck: !is_written, ..talk }),
             Err(error) => self.fail(talk, &error),
         }
     }
 
     /// Goes on with a server that may have something to say; `None` when all was said.
-    fn go_on<'c, 's, P: Command>(&self, mut talk: Talk<'c, 's, P>, ready: bool) -> Option<Talk<'c, 's, P>> {
+    fn go_on<'c, 's, P: Command>(&self, mut talk: Talk<'c, 's, P>, ready: Ready) -> Option<Talk<'c, 's, P>> {
         if let Some(mut connecting) = talk.connecting.take() {
-            return match connecting.go_on(ready) {
+            return match connecting.go_on(ready.to_read || ready.to_write) {
                 Ok(false) => Some(Talk { connecting: Some(connecting), ..talk }),
                 Ok(true) => match talk.lease.connected(connecting) {
                     Ok(()) => self.connected(talk),
@@ -123,13 +149,9 @@ impl Crowd {
             };
         }
         if talk.is_probing() {
-            return self.hear_probe(talk, ready);
+            return self.hear_probe(talk, ready.to_read);
         }
-        let heard = match ready {
-            true => talk.lease.link().hear_some(&mut talk.leg, &mut talk.patience),
-            false => talk.patience.left().map(|_| talk.leg.is_done()),
-        };
-        match heard {
+        match talk.exchange(ready) {
             Ok(false) => Some(talk),
             Ok(true) => {
                 talk.leg.ended(self.begun.elapsed());
@@ -193,13 +215,20 @@ impl Crowd {
 /// Waits until some of the connections are made, or have something to be read, or one has waited for too long, and says
 /// which are ready.
 #[cfg(unix)]
-fn ready<P>(talks: &mut [Talk<'_, '_, P>]) -> Result<Vec<bool>, Error> {
-    use rustix::event::{Timespec, poll};
+fn ready<P>(talks: &mut [Talk<'_, '_, P>]) -> Result<Vec<Ready>, Error> {
+    use rustix::event::{PollFlags, Timespec, poll};
     loop {
         let left = talks.iter_mut().map(Talk::left).min().and_then(|left| Timespec::try_from(left).ok());
         let mut sockets: Vec<_> = talks.iter().filter_map(Talk::socket).collect();
         match poll(&mut sockets, left.as_ref()) {
-            Ok(_) => return Ok(sockets.iter().map(|socket| !socket.revents().is_empty()).collect()),
+            Ok(_) => {
+                // An error, or the end of the stream, is found by reading.
+                let ready = |events: PollFlags| Ready {
+                    to_read: !events.difference(PollFlags::OUT).is_empty(),
+                    to_write: events.contains(PollFlags::OUT),
+                };
+                return Ok(sockets.iter().map(|socket| ready(socket.revents())).collect());
+            }
             Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(Error::lost(&error.into())),
         }
@@ -215,7 +244,10 @@ impl<P> Talk<'_, '_, P> {
         use rustix::event::{PollFd, PollFlags};
         match (&self.connecting, &self.lease.link) {
             (Some(connecting), _) => Some(PollFd::from_borrowed_fd(connecting.as_fd(), PollFlags::OUT)),
-            (None, Some(link)) => Some(PollFd::from_borrowed_fd(link.stream.as_fd(), PollFlags::IN)),
+            (None, Some(link)) => {
+                let events = if self.is_stuck { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
+                Some(PollFd::from_borrowed_fd(link.stream.as_fd(), events))
+            }
             (None, None) => None,
         }
     }
@@ -223,6 +255,6 @@ impl<P> Talk<'_, '_, P> {
 
 /// Where there is no poll(2) the connections are heard one after the other.
 #[cfg(not(unix))]
-fn ready<P>(talks: &mut [Talk<'_, '_, P>]) -> Result<Vec<bool>, Error> {
-    Ok(talks.iter().map(|_| true).collect())
+fn ready<P>(talks: &mut [Talk<'_, '_, P>]) -> Result<Vec<Ready>, Error> {
+    Ok(talks.iter().map(|_| Ready { to_read: true, to_write: false }).collect())
 }

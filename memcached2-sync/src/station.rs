@@ -221,6 +221,41 @@ impl Link {
         self.write(patience)
     }
 
+    /// Submits a leg, and writes as much of it as the socket takes at once; whether that is all that may go now.
+    pub(crate) fn begin<P: Command>(
+        &mut self,
+        leg: &mut Leg<'_, P>,
+        now: Now,
+        patience: &mut Patience,
+    ) -> Result<bool, Error> {
+        leg.submit(&mut self.connection, now);
+        self.write_at_once(patience)
+    }
+
+    /// Writes what may go before replies are read, as much as the socket takes at once; whether that is all.
+    #[cfg(unix)]
+    pub(crate) fn write_at_once(&mut self, patience: &mut Patience) -> Result<bool, Error> {
+        patience.left()?;
+        while !self.connection.is_flushed() {
+            let mut slices = [std::io::IoSlice::new(&[]); 4];
+            let count = self.connection.outgoing(&mut slices);
+            if count == 0 {
+                break;
+            }
+            match self.stream.write_at_once(&slices[..count])? {
+                Some(n) => self.connection.wrote(n),
+                None => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Writes all that may go before replies are read: where there is no poll(2), nobody waits for several sockets.
+    #[cfg(not(unix))]
+    pub(crate) fn write_at_once(&mut self, patience: &mut Patience) -> Result<bool, Error> {
+        self.write(patience).map(|()| true)
+    }
+
     /// Writes all that may go before replies are read.
     #[inline(always)]
     fn write(&mut self, patience: &mut Patience) -> Result<(), Error> {
@@ -279,15 +314,24 @@ impl Link {
 
     /// Reads once, and writes what may go then; `true` when all replies of the leg are there.
     #[inline(always)]
-    pub(crate) fn hear_some<P>(&mut self, leg: &mut Leg<'_, P>, patience: &mut Patience) -> Result<bool, Error> {
+    fn hear_some<P>(&mut self, leg: &mut Leg<'_, P>, patience: &mut Patience) -> Result<bool, Error> {
+        let is_done = self.read(leg, patience)?;
+        if !is_done {
+            self.write(patience)?;
+        }
+        Ok(is_done)
+    }
+
+    /// Reads once; `true` when all replies of the leg are there.
+    #[inline(always)]
+    pub(crate) fn read<P>(&mut self, leg: &mut Leg<'_, P>, patience: &mut Patience) -> Result<bool, Error> {
         let n = self.stream.read(self.connection.space(), patience)?;
         let end = self.connection.filled(n);
-        if leg.hear(&mut self.connection)? {
-            return Ok(true);
+        let is_done = leg.hear(&mut self.connection)?;
+        if !is_done {
+            end?;
         }
-        end?;
-        self.write(patience)?;
-        Ok(false)
+        Ok(is_done)
     }
 }
 

@@ -184,6 +184,21 @@ impl Stream {
         }
     }
 
+    /// Writes as much as the socket takes without waiting; none, if it takes nothing.
+    #[cfg(unix)]
+    pub(crate) fn write_at_once(&mut self, slices: &[IoSlice<'_>]) -> Result<Option<usize>, Error> {
+        use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
+        loop {
+            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+            match sendmsg(&*self, slices, &mut SendAncillaryBuffer::default(), flags) {
+                Ok(n) => return Ok(Some(n)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(Error::lost(&error.into())),
+            }
+        }
+    }
+
     /// Whether the server has neither closed the connection nor sent anything: one system call.
     #[cfg(unix)]
     pub(crate) fn is_quiet(&self) -> bool {

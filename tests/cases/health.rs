@@ -98,6 +98,26 @@ pub(super) fn a_server_that_stands_still_costs_one_deadline(on: Kind) {
     }
 }
 
+pub(super) fn a_server_that_reads_nothing_fails_its_own_items_alone(on: Kind) {
+    let (servers, addresses) = on.servers(3);
+    let router = Router::parse(&addresses).unwrap();
+    let options = Options::default().timeout(Duration::from_secs(2)).connect_timeout(PATIENT);
+    let client = Client::with_options(&addresses, options).expect("the addresses are right");
+    let keys: Vec<_> = (0..200).map(|at| format!("key{at}")).collect();
+    // More for each server than any socket buffers.
+    let value = vec![b'x'; 200_000];
+    let items: Vec<_> = keys.iter().map(|key| (key, &value)).collect();
+    for (place, server) in servers.iter().enumerate().step_by(2) {
+        assert!(client.version().unwrap().all().is_ok());
+        server.suspend();
+        for (told, (key, _)) in client.set_many(&items, Expiry::Never).unwrap().into_iter().zip(&items) {
+            let is_its = router.route(Key::new(key).unwrap()).unwrap().index() == place;
+            assert_eq!(told.is_err(), is_its, "{key}: {told:?}");
+        }
+        server.resume();
+    }
+}
+
 pub(super) fn a_server_that_is_down_is_told_by_name_where_every_server_is_asked(on: Kind) {
     let (mut servers, addresses) = on.servers(3);
     let client = watching(&addresses, LONG);

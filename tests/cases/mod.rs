@@ -177,6 +177,7 @@ mod run {
                 the_keys_of_a_server_that_is_down_go_to_others_until_its_retry_is_due,
                 without_failover_the_keys_of_a_server_that_is_down_fail_and_go_nowhere,
                 a_server_that_stands_still_costs_one_deadline,
+                a_server_that_reads_nothing_fails_its_own_items_alone,
                 a_server_that_is_down_is_told_by_name_where_every_server_is_asked,
                 a_client_whose_only_server_is_down_fails_at_once,
                 a_server_may_have_less_time_than_the_others,

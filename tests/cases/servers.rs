@@ -104,6 +104,14 @@ impl Server {
         }
     }
 
+    /// Lets it go on.
+    pub(super) fn resume(&self) {
+        match self {
+            Self::Embedded(server) => server.resume(),
+            Self::Memcached(server) => server.resume(),
+        }
+    }
+
     /// The lines that it answers to a line, without a client, up to one that `is_last`.
     pub(super) fn lines(&self, line: &str, is_last: impl Fn(&str) -> bool) -> Vec<String> {
         let mut stream = self.connect();
