@@ -18,8 +18,8 @@ pub struct Limits {
     /// changed. A server refuses what is too long for it, 1 MiB unless it was started with another `-I`, after it has
     /// taken all of it; this refuses it before a byte is sent.
     pub sent_value: usize,
-    /// The longest value in bytes that is accepted from a server; 1 GiB unless changed, which is the most that
-    /// memcached's own option `-I` allows.
+    /// The longest value in bytes that is accepted from a server; 128 MiB unless changed. memcached's own option `-I` allows
+    /// 1 GiB, and is 1 MiB unless set.
     pub value: usize,
     /// How many bytes of statistics are accepted in one answer; 16 MiB unless changed. memcached sends a few kilobytes,
     /// and some 300 bytes for each connection in `stats conns`.
@@ -41,7 +41,7 @@ impl Default for Limits {
         Self {
             line: 8 * 1024,
             sent_value: Data::MAX,
-            value: 1024 * 1024 * 1024,
+            value: 128 * 1024 * 1024,
             stats: 16 * 1024 * 1024,
             drain: Duration::from_secs(1),
             drain_bytes: 8 * 1024 * 1024,

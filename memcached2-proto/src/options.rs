@@ -240,7 +240,8 @@ options! {
         self.limits.line = bytes;
     }
 
-    /// Sets the longest value in bytes that is accepted from a server; 1 GiB unless set.
+    /// Sets the longest value in bytes that is accepted from a server; 128 MiB unless set. Memory is taken as it
+    /// comes, not as it is announced.
     fn value_limit(self, bytes: usize) {
         self.limits.value = bytes;
     }

@@ -40,6 +40,11 @@ impl AskedKeys {
         self.entries.len()
     }
 
+    /// How many keys the front request asks for at most: none is shorter than a byte.
+    pub(crate) fn most(&self) -> usize {
+        (self.end - self.front) / (HEAD + 1)
+    }
+
     /// Forgets the keys pushed since there were `size` bytes.
     pub(crate) fn truncate(&mut self, size: usize) {
         self.entries.truncate(size);

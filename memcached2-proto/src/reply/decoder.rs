@@ -16,8 +16,9 @@ use crate::limits::Limits;
 
 /// Finds the replies in a stream of bytes.
 ///
-/// It remembers where it stopped, so its work is linear in the bytes however they are cut. A value that is all in the buffer is copied out of
-/// it; a longer one gets a buffer of exactly its size, into which the transport then reads.
+/// It remembers where it stopped, so its work is linear in the bytes however they are cut. A value that is all in the buffer is
+/// copied out of it; a longer one gets a buffer of its own, into which the transport then reads. That has the size of the value,
+/// or of up to four times as much as has come, but at least 1 MiB.
 ///
 /// ```
 /// use memcached2_proto::{AskedKeys, Decoder, Expected, Limits, Opaque, Reply, Shape};
@@ -48,9 +49,10 @@ pub struct Decoder {
     block: BytesMut,
     /// The statistics of a reply so far, a line each.
     lines: Vec<u8>,
-    /// Of the reply to several keys: whether its classic part has ended, and the error line in it.
+    /// Of the reply to several keys: whether its classic part has ended, the last error line in it, and how many there were.
     ended: bool,
     refused: Option<Arc<str>>,
+    refusals: usize,
     /// Whether the last reply lacks its check.
     in_doubt: bool,
     limits: Limits,
@@ -111,6 +113,7 @@ impl Decoder {
             lines: Vec::new(),
             ended: false,
             refused: None,
+            refusals: 0,
             in_doubt: false,
             limits,
         }
@@ -264,10 +267,12 @@ impl Decoder {
                         Line::Reply(reply) => {
                             let reply = match (shape, reply) {
                                 (Shape::Value, Reply::End) => Reply::Miss,
-                                (Shape::Values | Shape::FencedValues, reply) => match self.of_several(shape, reply)? {
-                                    None => continue,
-                                    Some(reply) => reply,
-                                },
+                                (Shape::Values | Shape::FencedValues, reply) => {
+                                    match self.of_several(shape, reply, keys)? {
+                                        None => continue,
+                                        Some(reply) => reply,
+                                    }
+                                }
                                 (_, Reply::End) => self.stats(),
                                 (_, reply) => {
                                     self.lines.clear();

@@ -8,6 +8,10 @@ use crate::reply::grammar::{Item, unexpected};
 use crate::reply::{Reply, Shape};
 use crate::value::Value;
 
+/// So much room a value gets that has only been announced. With each four times as much that has come it gets more, so
+/// that a server which lies of its length takes no memory.
+const FIRST: usize = 1024 * 1024;
+
 impl Decoder {
     /// Decides where the data of `item` goes.
     #[inline]
@@ -23,7 +27,7 @@ impl Decoder {
         } else if !keep {
             State::Skip(item, item.length)
         } else {
-            let mut data = vec![0; item.length + BEHIND];
+            let mut data = vec![0; (item.length + BEHIND).min(FIRST)];
             data[..there].copy_from_slice(&self.buffer[self.start..self.end]);
             (self.start, self.end) = (0, 0);
             State::Large(item, data, there)
@@ -49,6 +53,9 @@ impl Decoder {
             }
             State::Large(item, data, have) => {
                 let (item, have) = (*item, *have);
+                if have == data.len() {
+                    grow(data, item.length + BEHIND)?;
+                }
                 let next = item.length + DATA_END.len();
                 if have < item.length || !ends(&data[item.length..have])? {
                     return Ok(None);
@@ -77,6 +84,16 @@ impl Decoder {
             State::Line | State::End(_) | State::Fence(_) | State::Refused => Ok(None),
         }
     }
+}
+
+/// Makes more room for a value, of which as much has come as there was room for.
+#[cold]
+fn grow(data: &mut Vec<u8>, whole: usize) -> Result<(), Error> {
+    let more = whole.min(data.len().saturating_mul(4)) - data.len();
+    let no_memory = |_| Error::protocol(format!("there is no memory for a value of {} bytes", whole - BEHIND));
+    data.try_reserve_exact(more).map_err(no_memory)?;
+    data.resize(data.len() + more, 0);
+    Ok(())
 }
 
 /// Whether what is behind the data ends it; not yet, if that is cut off.

@@ -2,11 +2,11 @@
 
 use super::Decoder;
 use crate::error::Error;
-use crate::reply::{Reply, Shape, error_line};
+use crate::reply::{AskedKeys, Reply, Shape, error_line};
 
 impl Decoder {
     /// A line of the reply to several keys that is no item; the reply that it completes.
-    pub(super) fn of_several(&mut self, shape: Shape, reply: Reply) -> Result<Option<Reply>, Error> {
+    pub(super) fn of_several(&mut self, shape: Shape, reply: Reply, keys: &AskedKeys) -> Result<Option<Reply>, Error> {
         let is_fenced = shape == Shape::FencedValues;
         match reply {
             Reply::End if is_fenced && !std::mem::replace(&mut self.ended, true) => Ok(None),
@@ -17,6 +17,10 @@ impl Decoder {
             // Whether `END` follows, the fence shows, or the line itself.
             Reply::Refused(line) if (is_fenced && !self.ended) || (!is_fenced && error_line::is_inline(&line)) => {
                 self.refused = Some(line);
+                self.refusals += 1;
+                if self.refusals > keys.most() {
+                    return Err(Error::protocol("got more error lines than keys were asked for"));
+                }
                 Ok(None)
             }
             Reply::Miss => self.end_of_fenced().map(Some),
@@ -43,7 +47,7 @@ impl Decoder {
 
     /// The last reply to several keys: the error line that was among them, if there was one.
     pub(super) fn end_of_several(&mut self, reply: Reply) -> Reply {
-        self.ended = false;
+        (self.ended, self.refusals) = (false, 0);
         self.refused.take().map_or(reply, Reply::Refused)
     }
 }
