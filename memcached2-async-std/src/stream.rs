@@ -14,11 +14,11 @@ use async_std::task::sleep;
 use futures_io::{AsyncRead, AsyncWrite};
 use memcached2_proto::Address;
 use memcached2_proto::mux::{Alarm, Driver, Duplex};
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 
 /// Connects, then serves the callers until the connection ends.
-pub(crate) async fn drive(address: Address, connect_timeout: Duration, driver: Driver) {
-    let connect = || async_std::io::timeout(connect_timeout, connect(&address, connect_timeout));
+pub(crate) async fn drive(address: Address, connect_timeout: Duration, keepalive: Option<Duration>, driver: Driver) {
+    let connect = || async_std::io::timeout(connect_timeout, connect(&address, connect_timeout, keepalive));
     driver.run(connect, Timer { set: None }).await;
 }
 
@@ -31,11 +31,14 @@ enum Socket {
 }
 
 /// A name is looked up anew each time, and all its addresses are tried.
-async fn connect(address: &Address, within: Duration) -> io::Result<Socket> {
+async fn connect(address: &Address, within: Duration, keepalive: Option<Duration>) -> io::Result<Socket> {
     match address {
         Address::Tcp { host, port } => {
             let stream = connect_tcp(host, *port, within).await?;
             stream.set_nodelay(true)?;
+            if let Some(idle) = keepalive {
+                SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(idle))?;
+            }
             Ok(Socket::Tcp(stream))
         }
         #[cfg(unix)]

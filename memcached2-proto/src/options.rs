@@ -47,6 +47,10 @@ pub struct Options {
     pub shared_connections: usize,
     /// See [`Options::wait_at_limit`].
     pub wait_at_limit: bool,
+    /// See [`Options::keepalive`].
+    pub keepalive: Option<Duration>,
+    /// See [`Options::max_age`].
+    pub max_age: Option<Duration>,
     /// See [`Options::protocol`].
     pub protocol: Option<Protocol>,
     /// How many connections the blocking client opens, and how long it keeps them.
@@ -69,6 +73,8 @@ impl Default for Options {
             observer: None,
             shared_connections: 1,
             wait_at_limit: true,
+            keepalive: Some(Duration::from_secs(60)),
+            max_age: None,
             protocol: None,
             pool: PoolLimits::default(),
             limits: Limits::default(),
@@ -224,9 +230,26 @@ options! {
         self.pool.connections = connections;
     }
 
-    /// Sets how long a connection of the blocking client may be idle before it is closed; 60 seconds unless set.
+    /// Sets how long a connection may be idle before it is closed; 60 seconds unless set. The blocking client looks when it
+    /// needs a connection; an asynchronous one closes it by itself, at most twice as late and once the deadline of the last
+    /// call has passed.
     fn pool_idle(self, idle: Duration) {
         self.pool.idle = idle;
+    }
+
+    /// Sets after how much time without a packet the operating system asks whether the other end of a TCP connection is still
+    /// there (TCP keepalive), so that a firewall does not forget the connection, and one that is dead is found; 60 seconds
+    /// unless set, in steps of whole seconds. `None` leaves it off.
+    fn keepalive(self, idle: impl Into<Option<Duration>>) {
+        self.keepalive = idle.into();
+    }
+
+    /// Sets how old a connection may become before another one takes its place, which looks the server's name up anew: so a
+    /// server whose address has moved is followed, and so is one that learns another protocol. `None`, as long as it lasts,
+    /// unless set. Requests under way are answered on the old one; an asynchronous client may keep it for up to the timeout
+    /// of a call longer.
+    fn max_age(self, age: impl Into<Option<Duration>>) {
+        self.max_age = age.into();
     }
 
     /// Sets how long a connection of the blocking client may be idle before it is looked at when it is used again; 1

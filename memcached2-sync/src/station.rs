@@ -206,6 +206,7 @@ pub(crate) struct Link {
     pub(crate) connection: Connection,
     /// Within which time the server has to say which protocol it speaks, if it is asked and has to.
     within: Option<Duration>,
+    begun: Instant,
 }
 
 impl Link {
@@ -398,7 +399,7 @@ impl Lease<'_> {
     fn begin(&mut self, stream: Stream) {
         let now = Now::new(Instant::now(), SystemTime::now);
         let (connection, within) = self.station.known.begin(&self.station.options, now);
-        self.link = Some(Box::new(Link { stream, connection, within }));
+        self.link = Some(Box::new(Link { stream, connection, within, begun: now.monotonic }));
     }
 
     /// The server has said which protocol it speaks.
@@ -435,10 +436,17 @@ impl Lease<'_> {
         }
     }
 
+    /// Whether the connection is older than it may become.
+    #[inline]
+    fn is_old(&mut self, now: Now) -> bool {
+        let Some(age) = self.station.options.max_age else { return false };
+        now.monotonic.saturating_duration_since(self.link().begun) > age
+    }
+
     /// Gives the connection back, if it is in step.
     #[inline(always)]
     pub(crate) fn checkin(mut self, now: Now) {
-        if !self.link().connection.is_idle() {
+        if !self.link().connection.is_idle() || self.is_old(now) {
             return;
         }
         if let Some(link) = self.link.take() {

@@ -12,7 +12,7 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use memcached2_proto::{Address, Error, Landed, Options};
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 
 pub(crate) use self::connecting::Connecting;
 
@@ -136,6 +136,9 @@ impl Stream {
         let whole = options.timeout;
         socket.as_ref().set_read_timeout(Some(whole))?;
         socket.as_ref().set_write_timeout(Some(whole))?;
+        if let (Socket::Tcp(stream), Some(idle)) = (&socket, options.keepalive) {
+            SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(idle))?;
+        }
         Ok(Self { socket, whole, read_timeout: None, write_timeout: None })
     }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use memcached2_proto::mux::{Alarm, Driver, Duplex};
 use memcached2_proto::{Address, Now};
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 #[cfg(unix)]
 use tokio::net::UnixStream;
@@ -18,8 +18,8 @@ use tokio::task::unconstrained;
 use tokio::time::{Sleep, sleep_until};
 
 /// Connects, then serves the callers until the connection ends.
-pub(crate) async fn drive(address: Address, connect_timeout: Duration, driver: Driver) {
-    let connect = || within(connect_timeout, connect(&address, connect_timeout));
+pub(crate) async fn drive(address: Address, connect_timeout: Duration, keepalive: Option<Duration>, driver: Driver) {
+    let connect = || within(connect_timeout, connect(&address, connect_timeout, keepalive));
     driver.run(connect, Timer::new()).await;
 }
 
@@ -32,11 +32,14 @@ enum Socket {
 }
 
 /// A name is looked up anew each time, and all its addresses are tried.
-async fn connect(address: &Address, within: Duration) -> io::Result<Socket> {
+async fn connect(address: &Address, within: Duration, keepalive: Option<Duration>) -> io::Result<Socket> {
     match address {
         Address::Tcp { host, port } => {
             let stream = connect_tcp(host, *port, within).await?;
             stream.set_nodelay(true)?;
+            if let Some(idle) = keepalive {
+                SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(idle))?;
+            }
             Ok(Socket::Tcp(stream))
         }
         #[cfg(unix)]

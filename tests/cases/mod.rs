@@ -6,6 +6,7 @@ mod batch;
 mod close;
 mod closing;
 mod condition;
+mod connections;
 mod counter;
 mod entry;
 mod failure;
@@ -97,6 +98,10 @@ mod run {
                 a_flush_empties_every_server,
                 a_flush_may_come_later,
                 a_verbosity_reaches_every_server,
+            ]
+            connections: [
+                another_connection_takes_the_place_of_one_that_is_too_old,
+                a_connection_is_kept_alive_unless_it_is_not_to_be,
             ]
             counter: [
                 an_incr_returns_the_sum,

@@ -83,6 +83,12 @@ impl Connection {
         }
     }
 
+    /// How many bytes have come.
+    #[must_use]
+    pub fn bytes_in(&self) -> u64 {
+        self.came
+    }
+
     /// How many requests are not answered yet.
     #[must_use]
     #[inline]

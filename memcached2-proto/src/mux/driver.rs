@@ -70,6 +70,10 @@ pub struct Driver {
     arrived: Vec<(u32, Reply, bool)>,
     wakers: Vec<Waker>,
     deadline: Option<Instant>,
+    /// When it was made; with `max_age`, when another one takes its place.
+    retired_at: Option<Instant>,
+    /// While nothing is in flight: how much had come when that was seen, and when the connection is closed if nothing more has.
+    idle: Option<(u64, Instant)>,
     /// Whether callers have had to wait for room when the driver looked last.
     is_full: bool,
     connected: bool,
@@ -94,6 +98,8 @@ impl Driver {
             arrived: Vec::new(),
             wakers: Vec::new(),
             deadline: None,
+            retired_at: None,
+            idle: None,
             is_full: false,
             connected: false,
             ended: false,

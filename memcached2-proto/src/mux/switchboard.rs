@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::{Driver, Mux, Want};
 use crate::connection::KnownProtocol;
@@ -58,7 +58,7 @@ impl<R: Copy + Eq> Switchboard<R> {
     }
 
     /// A connection to a server, driven by `runtime`. If there has to be a new one, `spawn` is given what its task
-    /// needs: the address, how long connecting may take, and the driver. Callers can use it at once. It can have ended meanwhile:
+    /// needs: the address, the options towards the server, and the driver. Callers can use it at once. It can have ended meanwhile:
     /// then ask again for one that is [live](Want::Live).
     ///
     /// # Errors
@@ -71,7 +71,7 @@ impl<R: Copy + Eq> Switchboard<R> {
         runtime: R,
         want: Want,
         now: Now,
-        spawn: impl FnOnce(Address, Duration, Driver),
+        spawn: impl FnOnce(Address, &Options, Driver),
     ) -> Result<Arc<Mux>, Error> {
         let (options, station) = self.stations.get(id.index()).ok_or(Error::NoServers)?;
         let mut station = station.lock().unwrap_or_else(PoisonError::into_inner);
@@ -93,7 +93,7 @@ impl<R: Copy + Eq> Switchboard<R> {
         let begun = if let Want::Fresh(moment) = want { moment } else { now.monotonic };
         station.connections.push(Line { runtime, mux: Arc::clone(&mux), begun });
         drop(station);
-        spawn(server.address().clone(), options.connect_timeout, driver);
+        spawn(server.address().clone(), options, driver);
         Ok(mux)
     }
 }

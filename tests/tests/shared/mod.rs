@@ -7,6 +7,7 @@ mod crowd;
 mod dropped;
 mod faces;
 mod held;
+mod idle;
 mod opening;
 mod retry;
 mod stalled;
@@ -40,13 +41,22 @@ impl Stats {
 
     /// How many connections the server has ever had.
     fn connections(&mut self) -> u64 {
+        self.ask("total_connections")
+    }
+
+    /// How many connections the server has.
+    fn open(&mut self) -> u64 {
+        self.ask("curr_connections")
+    }
+
+    fn ask(&mut self, name: &str) -> u64 {
         self.0.get_mut().write_all(b"stats\r\n").expect("the server reads");
         let lines = self.0.by_ref().lines().map(|line| line.expect("the server answers"));
         let stats: HashMap<_, _> = lines
             .take_while(|line| line != "END")
             .filter_map(|line| line.strip_prefix("STAT ")?.split_once(' ').map(|(k, v)| (k.to_owned(), v.to_owned())))
             .collect();
-        stats["total_connections"].parse().expect("a number")
+        stats[name].parse().expect("a number")
     }
 }
 

@@ -13,6 +13,18 @@ use crate::time::later;
 /// So much later than its deadline a caller may be told.
 const COALESCED: Duration = Duration::from_millis(1);
 
+/// Whether a connection has been idle for as long as it may: nothing has come since it was `seen` idle, when so much had come.
+/// Else it is seen idle now.
+fn is_idle_for_long(seen: &mut Option<(u64, Instant)>, come: u64, until: Instant, now: Instant) -> bool {
+    match *seen {
+        Some((before, until)) if before == come => until <= now,
+        _ => {
+            *seen = Some((come, until));
+            false
+        }
+    }
+}
+
 impl Driver {
     /// Tells those whose deadline has passed. `Ready` when the connection has ended with that: not a byte has come since
     /// one of their requests was written, so the server may have stopped altogether; or a reply that nobody waits for
@@ -54,7 +66,17 @@ impl Driver {
             };
             self.wakers.extend(woken);
         }
-        let next = inner.slots.pending().map(|(_, slot)| slot.deadline).chain(self.probed_by).min();
+        let pending = inner.slots.pending().map(|(_, slot)| slot.deadline).min();
+        let is_idle = pending.is_none() && self.opening.is_none() && !self.connection.is_busy();
+        if is_idle
+            && is_idle_for_long(&mut self.idle, self.connection.bytes_in(), later(now, self.options.pool.idle), now)
+            && inner.phase == Phase::Open
+        {
+            inner.phase = Phase::Quitting;
+        }
+        let retired_at = self.retired_at.filter(|at| *at > now);
+        let idle = self.idle.filter(|_| is_idle).map(|(_, until)| until);
+        let next = pending.into_iter().chain(self.probed_by).chain(retired_at).chain(idle).min();
         // Each look goes through all slots: those whose deadlines come closely one after the other are told together.
         inner.deadline = next.map(|next| next.max(later(now, COALESCED)));
         self.deadline = inner.deadline;

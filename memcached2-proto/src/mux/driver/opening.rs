@@ -15,8 +15,9 @@ impl Driver {
     pub(super) fn on_connected(&mut self, now: Instant) {
         self.connected = true;
         self.probed_by = self.opening.flatten().map(|within| later(now, within));
+        self.retired_at = self.options.max_age.map(|age| later(now, age));
         let mut inner = self.mux.lock();
-        inner.deadline = inner.deadline.into_iter().chain(self.probed_by).min();
+        inner.deadline = inner.deadline.into_iter().chain(self.probed_by).chain(self.retired_at).min();
     }
 
     /// The connection was lost, or has ended by itself.
@@ -42,6 +43,9 @@ impl Driver {
         }
         if self.expire(now).is_ready() {
             return Poll::Ready(Next::Over);
+        }
+        if self.retired_at.is_some_and(|at| at <= now) {
+            self.mux.close();
         }
         if self.mux.has_ended() {
             // There may be nobody left to wait for.
