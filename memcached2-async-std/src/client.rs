@@ -130,8 +130,8 @@ impl Client {
     /// A connection to a server, driven by the one runtime there is.
     #[inline]
     fn connection(&self, server: ServerId, want: Want, now: Now) -> Result<Arc<Mux>, Error> {
-        self.shared.connection(server, (), want, now, |address, options, driver| {
-            drop(async_std::task::spawn(drive(address, options.connect_timeout, options.keepalive, driver)));
+        self.shared.connection(server, (), want, now, |target, driver| {
+            drop(async_std::task::spawn(drive(target, driver)));
         })
     }
 }

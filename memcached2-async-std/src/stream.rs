@@ -1,24 +1,27 @@
 //! The socket: connecting, and the task that drives it.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::thread;
+use std::time::Instant;
 
-use async_std::net::{TcpStream, ToSocketAddrs};
+use async_std::net::TcpStream;
 #[cfg(unix)]
 use async_std::os::unix::net::UnixStream;
 use async_std::task::sleep;
 use futures_io::{AsyncRead, AsyncWrite};
-use memcached2_proto::Address;
-use memcached2_proto::mux::{Alarm, Driver, Duplex};
+use memcached2_proto::mux::{Alarm, Driver, Duplex, Target};
+use memcached2_proto::{Address, Lookup};
 use socket2::{SockRef, TcpKeepalive};
 
 /// Connects, then serves the callers until the connection ends.
-pub(crate) async fn drive(address: Address, connect_timeout: Duration, keepalive: Option<Duration>, driver: Driver) {
-    let connect = || async_std::io::timeout(connect_timeout, connect(&address, connect_timeout, keepalive));
+pub(crate) async fn drive(target: Target, driver: Driver) {
+    let connect = || async_std::io::timeout(target.connect_timeout, connect(&target));
     driver.run(connect, Timer { set: None }).await;
 }
 
@@ -31,12 +34,12 @@ enum Socket {
 }
 
 /// A name is looked up anew each time, and all its addresses are tried.
-async fn connect(address: &Address, within: Duration, keepalive: Option<Duration>) -> io::Result<Socket> {
-    match address {
+async fn connect(target: &Target) -> io::Result<Socket> {
+    match &target.address {
         Address::Tcp { host, port } => {
-            let stream = connect_tcp(host, *port, within).await?;
+            let stream = connect_tcp(host, *port, target).await?;
             stream.set_nodelay(true)?;
-            if let Some(idle) = keepalive {
+            if let Some(idle) = target.keepalive {
                 SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(idle))?;
             }
             Ok(Socket::Tcp(stream))
@@ -48,20 +51,38 @@ async fn connect(address: &Address, within: Duration, keepalive: Option<Duration
     }
 }
 
-async fn connect_tcp(host: &str, port: u16, within: Duration) -> io::Result<TcpStream> {
+async fn connect_tcp(host: &str, port: u16, target: &Target) -> io::Result<TcpStream> {
     let started = Instant::now();
-    let addresses: Vec<_> = (host, port).to_socket_addrs().await?.collect();
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    let addresses = look_up(host, port, &target.lookup).await?;
+    let mut last = io::ErrorKind::NotFound.into();
     for (at, address) in addresses.iter().enumerate() {
         // An address that does not answer leaves their share to those behind it.
         let share = u32::try_from(addresses.len() - at).unwrap_or(1);
-        let left = within.saturating_sub(started.elapsed()) / share;
+        let left = target.connect_timeout.saturating_sub(started.elapsed()) / share;
         match async_std::io::timeout(left, TcpStream::connect(address)).await {
             Ok(stream) => return Ok(stream),
             Err(error) => last = error,
         }
     }
     Err(last)
+}
+
+/// The addresses of a host. The operating system looks a name up for as long as it likes, so that is done in a thread of its
+/// own, for all who wait, and which no runtime waits for.
+async fn look_up(host: &str, port: u16, lookup: &Arc<Lookup>) -> io::Result<Arc<[SocketAddr]>> {
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        return Ok(Arc::new([SocketAddr::new(ip, port)]));
+    }
+    let begin = || {
+        let (host, own) = (host.to_owned(), Arc::clone(lookup));
+        let ask = move || own.finish((host, port).to_socket_addrs().map(Iterator::collect));
+        if let Err(error) = thread::Builder::new().name("memcached2-lookup".to_owned()).spawn(ask) {
+            lookup.finish(Err(error));
+        }
+    };
+    let mut joined = None;
+    let found = poll_fn(|cx| lookup.poll(&mut joined, cx, begin)).await;
+    found.map_err(|error| io::Error::new(error.kind(), error))
 }
 
 impl Duplex for Socket {

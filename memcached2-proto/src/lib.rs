@@ -83,6 +83,7 @@ mod faces;
 mod few;
 mod key;
 mod limits;
+mod lookup;
 pub mod mux;
 mod observer;
 mod operation;
@@ -112,6 +113,7 @@ pub use self::faces::{Fetched, Forgive};
 pub use self::few::Few;
 pub use self::key::{Key, KeyProblem};
 pub use self::limits::Limits;
+pub use self::lookup::{Addresses, Lookup};
 #[cfg(feature = "metrics")]
 pub use self::observer::Metrics;
 #[cfg(feature = "tracing")]

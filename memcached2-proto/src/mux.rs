@@ -27,7 +27,7 @@ pub use self::converse::{Converse, Want, converse};
 pub use self::driver::{Alarm, Driver, Duplex, Next};
 use self::load::Load;
 use self::slots::Slots;
-pub use self::switchboard::Switchboard;
+pub use self::switchboard::{Switchboard, Target};
 use crate::call::Blame;
 use crate::command::{Command, Protocol};
 use crate::connection::Connection;

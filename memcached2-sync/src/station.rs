@@ -1,9 +1,9 @@
 //! The connections to one server: a pool, and one caller at a time on each.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use memcached2_proto::{Address, Checkout, Command, Connection, Error, KnownProtocol, Leg, Now, Options, Pool};
+use memcached2_proto::{Address, Checkout, Command, Connection, Error, KnownProtocol, Leg, Lookup, Now, Options, Pool};
 
 use crate::stream::{Connecting, Patience, Stream};
 
@@ -18,6 +18,7 @@ pub(crate) struct Station {
     options: Options,
     /// What its connections have found out of the protocol that it speaks.
     known: KnownProtocol,
+    lookup: Arc<Lookup>,
 }
 
 impl Station {
@@ -28,6 +29,7 @@ impl Station {
             freed: Condvar::new(),
             options,
             known: KnownProtocol::default(),
+            lookup: Arc::default(),
         }
     }
 
@@ -357,7 +359,7 @@ impl Lease<'_> {
     fn connect(&mut self, patience: &mut Patience) -> Result<(), Error> {
         let begun = Instant::now();
         loop {
-            let stream = Stream::connect(&self.station.address, &self.station.options, patience)?;
+            let stream = Stream::connect(&self.station.address, &self.station.lookup, &self.station.options, patience)?;
             self.begin(stream);
             if self.link().connection.is_probing() {
                 if let Err(error) = self.link().open(patience) {
@@ -373,9 +375,10 @@ impl Lease<'_> {
 
     /// Begins to open the connection; `None` when it was made at once.
     pub(crate) fn begin_connecting(&mut self, patience: &mut Patience) -> Result<Option<Connecting>, Error> {
-        let connecting = Connecting::begin(&self.station.address, &self.station.options, patience)?;
+        let connecting =
+            Connecting::begin(&self.station.address, &self.station.lookup, &self.station.options, patience)?;
         if connecting.is_none() {
-            let stream = Stream::connect(&self.station.address, &self.station.options, patience)?;
+            let stream = Stream::connect(&self.station.address, &self.station.lookup, &self.station.options, patience)?;
             self.begin(stream);
         }
         Ok(connecting)

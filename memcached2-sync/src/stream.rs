@@ -9,9 +9,10 @@ use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use memcached2_proto::{Address, Error, Landed, Options};
+use memcached2_proto::{Address, Error, Landed, Lookup, Options};
 use socket2::{SockRef, TcpKeepalive};
 
 pub(crate) use self::connecting::Connecting;
@@ -119,10 +120,15 @@ enum Socket {
 
 impl Stream {
     /// Connects; a name is looked up anew each time, and all its addresses are tried.
-    pub(crate) fn connect(address: &Address, options: &Options, patience: &mut Patience) -> Result<Self, Error> {
+    pub(crate) fn connect(
+        address: &Address,
+        lookup: &Arc<Lookup>,
+        options: &Options,
+        patience: &mut Patience,
+    ) -> Result<Self, Error> {
         let within = patience.left()?.min(options.connect_timeout);
         let socket = match address {
-            Address::Tcp { host, port } => connect::tcp(host, *port, within).map(Socket::Tcp),
+            Address::Tcp { host, port } => connect::tcp(host, *port, lookup, within).map(Socket::Tcp),
             #[cfg(unix)]
             Address::Unix(path) => connect::unix(path, within).map(Socket::Unix),
             #[cfg(not(unix))]

@@ -139,8 +139,8 @@ impl Client {
     #[inline]
     fn connection(&self, server: ServerId, want: Want, now: Now) -> Result<Arc<Mux>, Error> {
         let runtime = Handle::try_current().map_err(|error| Error::connect(&io::Error::other(error)))?;
-        self.shared.connection(server, runtime.id(), want, now, |address, options, driver| {
-            drop(runtime.spawn(drive(address, options.connect_timeout, options.keepalive, driver)));
+        self.shared.connection(server, runtime.id(), want, now, |target, driver| {
+            drop(runtime.spawn(drive(target, driver)));
         })
     }
 }

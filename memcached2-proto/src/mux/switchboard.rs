@@ -3,11 +3,12 @@
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Driver, Mux, Want};
 use crate::connection::KnownProtocol;
 use crate::error::Error;
+use crate::lookup::Lookup;
 use crate::options::Options;
 use crate::router::{Router, ServerId};
 use crate::time::Now;
@@ -24,11 +25,25 @@ pub struct Switchboard<R> {
     stations: Vec<(Options, Mutex<Station<R>>)>,
 }
 
+/// Whom a transport connects to.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The address of the server.
+    pub address: Address,
+    /// Finds the addresses of its name.
+    pub lookup: Arc<Lookup>,
+    /// How long connecting may take.
+    pub connect_timeout: Duration,
+    /// See [`Options::keepalive`].
+    pub keepalive: Option<Duration>,
+}
+
 /// The connections to one server.
 #[derive(Debug)]
 struct Station<R> {
     connections: Vec<Line<R>>,
     known: Arc<KnownProtocol>,
+    lookup: Arc<Lookup>,
     /// Whose turn it is.
     next: usize,
     closed: bool,
@@ -46,7 +61,13 @@ impl<R: Copy + Eq> Switchboard<R> {
     /// No connections yet, to the servers of `router`.
     #[must_use]
     pub fn new(router: Router, options: &Options) -> Self {
-        let station = || Station { connections: Vec::new(), known: Arc::default(), next: 0, closed: false };
+        let station = || Station {
+            connections: Vec::new(),
+            known: Arc::default(),
+            lookup: Arc::default(),
+            next: 0,
+            closed: false,
+        };
         let stations = router.servers().iter().map(|server| (options.towards(server), Mutex::new(station()))).collect();
         Self { router, stations }
     }
@@ -58,7 +79,7 @@ impl<R: Copy + Eq> Switchboard<R> {
     }
 
     /// A connection to a server, driven by `runtime`. If there has to be a new one, `spawn` is given what its task
-    /// needs: the address, the options towards the server, and the driver. Callers can use it at once. It can have ended meanwhile:
+    /// needs: whom to connect to, and the driver. Callers can use it at once. It can have ended meanwhile:
     /// then ask again for one that is [live](Want::Live).
     ///
     /// # Errors
@@ -71,7 +92,7 @@ impl<R: Copy + Eq> Switchboard<R> {
         runtime: R,
         want: Want,
         now: Now,
-        spawn: impl FnOnce(Address, &Options, Driver),
+        spawn: impl FnOnce(Target, Driver),
     ) -> Result<Arc<Mux>, Error> {
         let (options, station) = self.stations.get(id.index()).ok_or(Error::NoServers)?;
         let mut station = station.lock().unwrap_or_else(PoisonError::into_inner);
@@ -92,8 +113,14 @@ impl<R: Copy + Eq> Switchboard<R> {
         let (driver, mux) = Driver::new(options, &station.known, now);
         let begun = if let Want::Fresh(moment) = want { moment } else { now.monotonic };
         station.connections.push(Line { runtime, mux: Arc::clone(&mux), begun });
+        let target = Target {
+            address: server.address().clone(),
+            lookup: Arc::clone(&station.lookup),
+            connect_timeout: options.connect_timeout,
+            keepalive: options.keepalive,
+        };
         drop(station);
-        spawn(server.address().clone(), options, driver);
+        spawn(target, driver);
         Ok(mux)
     }
 }

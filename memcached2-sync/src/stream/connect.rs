@@ -6,14 +6,17 @@ use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::os::unix::net::UnixStream;
 #[cfg(unix)]
 use std::path::Path;
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::thread;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-pub(super) fn tcp(host: &str, port: u16, within: Duration) -> io::Result<TcpStream> {
+use memcached2_proto::Lookup;
+
+pub(super) fn tcp(host: &str, port: u16, lookup: &Arc<Lookup>, within: Duration) -> io::Result<TcpStream> {
     let started = Instant::now();
-    let addresses = resolve(host, port, within)?;
-    let mut last = io::Error::new(ErrorKind::NotFound, "the name has no address");
+    let addresses = resolve(host, port, lookup, within)?;
+    let mut last = ErrorKind::NotFound.into();
     for (at, address) in addresses.iter().enumerate() {
         // An address that does not answer leaves their share to those behind it.
         let share = u32::try_from(addresses.len() - at).unwrap_or(1);
@@ -29,26 +32,50 @@ pub(super) fn tcp(host: &str, port: u16, within: Duration) -> io::Result<TcpStre
     Err(last)
 }
 
-/// The addresses of a host.
-pub(super) fn resolve(host: &str, port: u16, within: Duration) -> io::Result<Vec<SocketAddr>> {
+/// The addresses of a host. The operating system looks a name up for as long as it likes, so that is done in a thread of its
+/// own, for all who wait; it ends when the system has its answer, whoever still waits for it.
+pub(super) fn resolve(host: &str, port: u16, lookup: &Arc<Lookup>, within: Duration) -> io::Result<Arc<[SocketAddr]>> {
     if let Ok(ip) = host.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(ip, port)]);
+        return Ok(Arc::new([SocketAddr::new(ip, port)]));
     }
     let host = host.to_owned();
-    look_up(within, move || (host, port).to_socket_addrs().map(Iterator::collect))
+    look_up(lookup, within, move || (host, port).to_socket_addrs().map(Iterator::collect))
 }
 
-/// The operating system looks a name up for as long as it likes, so that is done in a thread of its own, which ends when the
-/// system has its answer, whoever still waits for it.
-fn look_up<T: Send + 'static>(within: Duration, ask: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-    let (tell, told) = channel();
-    thread::Builder::new().name("memcached2-lookup".to_owned()).spawn(move || tell.send(ask()))?;
-    match told.recv_timeout(within) {
-        Ok(answer) => answer,
-        Err(RecvTimeoutError::Timeout) => {
-            Err(io::Error::new(ErrorKind::TimedOut, "the name was not looked up in time"))
+fn look_up(
+    lookup: &Arc<Lookup>,
+    within: Duration,
+    ask: impl FnOnce() -> io::Result<Vec<SocketAddr>> + Send + 'static,
+) -> io::Result<Arc<[SocketAddr]>> {
+    let own = Arc::clone(lookup);
+    let mut begin = Some(move || {
+        let (own, failed) = (Arc::clone(&own), own);
+        let tell = move || own.finish(ask());
+        if let Err(error) = thread::Builder::new().name("memcached2-lookup".to_owned()).spawn(tell) {
+            failed.finish(Err(error));
         }
-        Err(RecvTimeoutError::Disconnected) => Err(io::Error::other("the lookup of the name has panicked")),
+    });
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let (mut joined, begun) = (None, Instant::now());
+    loop {
+        let begin = || begin.take().into_iter().for_each(|begin| begin());
+        if let Poll::Ready(found) = lookup.poll(&mut joined, &Context::from_waker(&waker), begin) {
+            return found.map_err(|error| io::Error::new(error.kind(), error));
+        }
+        let left = within.saturating_sub(begun.elapsed());
+        if left.is_zero() {
+            return Err(io::Error::new(ErrorKind::TimedOut, "the name was not looked up in time"));
+        }
+        thread::park_timeout(left);
+    }
+}
+
+/// Wakes a thread that is parked.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
     }
 }
 
@@ -62,19 +89,36 @@ pub(super) fn unix(path: &Path, within: Duration) -> io::Result<UnixStream> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc::channel;
+
     use super::*;
 
     #[test]
-    fn a_lookup_that_takes_long_keeps_nobody() {
+    fn a_lookup_that_takes_long_keeps_nobody_and_holds_one_thread() {
         let (answer, never) = channel::<()>();
-        let looked_up = look_up(Duration::from_millis(10), move || {
-            let _ = never.recv();
-            Ok(())
+        let (lookup, begun) = (Arc::default(), Arc::new(AtomicUsize::new(0)));
+        let never = Arc::new(Mutex::new(never));
+        let ask = |within| {
+            let (begun, never) = (Arc::clone(&begun), Arc::clone(&never));
+            look_up(&lookup, within, move || {
+                begun.fetch_add(1, Ordering::SeqCst);
+                let _ = never.lock().unwrap().recv();
+                Ok(vec![SocketAddr::from(([127, 0, 0, 1], 7))])
+            })
+        };
+        for _ in 0..5 {
+            assert_eq!(ask(Duration::from_millis(10)).unwrap_err().kind(), ErrorKind::TimedOut);
+        }
+        thread::scope(|scope| {
+            let late = scope.spawn(|| ask(Duration::from_secs(60)));
+            drop(answer);
+            assert_eq!(late.join().unwrap().unwrap()[0].port(), 7);
         });
-        assert_eq!(looked_up.unwrap_err().kind(), ErrorKind::TimedOut);
-        drop(answer);
-        assert_eq!(look_up(Duration::from_secs(60), || Ok(7)).unwrap(), 7);
-        let failed = look_up::<()>(Duration::from_secs(60), || Err(ErrorKind::NotFound.into()));
+        // The last one may have come when the first look-up had ended.
+        assert!(begun.load(Ordering::SeqCst) <= 2);
+        let failed = look_up(&Arc::default(), Duration::from_secs(60), || Err(ErrorKind::Other.into()));
         assert_eq!(failed.unwrap_err().kind(), ErrorKind::NotFound);
     }
 
@@ -83,8 +127,9 @@ mod tests {
         let within = Duration::from_secs(60);
         for (host, ip) in [("127.0.0.1", "127.0.0.1"), ("::1", "::1")] {
             let expected = SocketAddr::new(ip.parse().unwrap(), 11211);
-            assert_eq!(resolve(host, 11211, Duration::ZERO).unwrap(), [expected]);
+            assert_eq!(*resolve(host, 11211, &Arc::default(), Duration::ZERO).unwrap(), [expected]);
         }
-        assert!(resolve("localhost", 11211, within).unwrap().iter().all(|address| address.ip().is_loopback()));
+        let found = resolve("localhost", 11211, &Arc::default(), within).unwrap();
+        assert!(found.iter().all(|address| address.ip().is_loopback()));
     }
 }

@@ -1,6 +1,8 @@
 //! Connecting without waiting for it, so that several servers can be connected to at the same time.
 
-use memcached2_proto::{Address, Error, Options};
+use std::sync::Arc;
+
+use memcached2_proto::{Address, Error, Lookup, Options};
 
 use super::{Patience, Stream};
 
@@ -14,7 +16,7 @@ pub(crate) enum Connecting {}
 
 #[cfg(not(unix))]
 impl Connecting {
-    pub(crate) fn begin(_: &Address, _: &Options, _: &mut Patience) -> Result<Option<Self>, Error> {
+    pub(crate) fn begin(_: &Address, _: &Arc<Lookup>, _: &Options, _: &mut Patience) -> Result<Option<Self>, Error> {
         Ok(None)
     }
 
@@ -38,7 +40,7 @@ mod unix {
 
     use super::super::Socket;
     use super::super::connect::resolve;
-    use super::{Address, Error, Options, Patience, Stream};
+    use super::{Address, Arc, Error, Lookup, Options, Patience, Stream};
 
     /// A socket that is being connected.
     #[derive(Debug)]
@@ -55,16 +57,16 @@ mod unix {
         /// Begins to connect to a TCP address; a name is looked up first. `None` for a Unix socket, which takes no time.
         pub(crate) fn begin(
             address: &Address,
+            lookup: &Arc<Lookup>,
             options: &Options,
             patience: &mut Patience,
         ) -> Result<Option<Self>, Error> {
             let Address::Tcp { host, port } = address else { return Ok(None) };
             let within = patience.left()?.min(options.connect_timeout);
             let end = Instant::now() + within;
-            let begun = resolve(host, *port, within).and_then(|addresses| {
-                let unknown = io::Error::new(ErrorKind::NotFound, "the name has no address");
-                let mut rest = addresses.into_iter();
-                let (socket, until) = attempt(&mut rest, end, unknown)?;
+            let begun = resolve(host, *port, lookup, within).and_then(|addresses| {
+                let mut rest = Vec::from(&*addresses).into_iter();
+                let (socket, until) = attempt(&mut rest, end, ErrorKind::NotFound.into())?;
                 Ok(Self { socket, rest, until, end })
             });
             begun.map(Some).map_err(|error| Error::connect(&error))
