@@ -1,5 +1,7 @@
 //! Idle connections: which to use again, when to open one, when to wait.
 
+use std::collections::VecDeque;
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use crate::time::later;
@@ -25,13 +27,16 @@ impl Default for PoolLimits {
 
 /// The connections to one server, as pure data: the transport wraps it in a lock and does the waiting.
 ///
-/// The one used last is used first, so that the others can grow old.
+/// The one used last is used first, so that the others can grow old. Callers who wait for one get it in their turn.
 #[derive(Debug)]
 pub struct Pool<S> {
     idle: Vec<Idle<S>>,
     /// How many connections there are, idle or in use.
     open: usize,
-    waiting: usize,
+    /// Callers who wait, in their order, each with his number.
+    queue: VecDeque<(u64, Waker)>,
+    /// The number of the next one.
+    next: u64,
     closed: bool,
     limits: PoolLimits,
 }
@@ -56,7 +61,7 @@ pub enum Checkout<S> {
     Open,
     /// The pool was closed: there will be none any more.
     Closed,
-    /// Wait until [`Pool::checkin`] or [`Pool::closed`] asks for somebody to be woken, and ask again.
+    /// [Wait](Pool::wait) to be woken, and ask [in turn](Pool::checkout_in_turn).
     Wait,
 }
 
@@ -64,12 +69,34 @@ impl<S> Pool<S> {
     /// A pool without connections.
     #[must_use]
     pub fn new(limits: PoolLimits) -> Self {
-        Self { idle: Vec::new(), open: 0, waiting: 0, closed: false, limits }
+        Self { idle: Vec::new(), open: 0, queue: VecDeque::new(), next: 0, closed: false, limits }
     }
 
-    /// What to do to get a connection.
+    /// What to do to get a connection: whoever comes waits behind those who wait already.
     #[inline(always)]
     pub fn checkout(&mut self, now: Instant) -> Checkout<S> {
+        match self.queue.is_empty() || self.closed {
+            true => self.checkout_again(now),
+            false => Checkout::Wait,
+        }
+    }
+
+    /// The same for a caller who waits under this number: it is his turn, or it is not.
+    #[cold]
+    pub fn checkout_in_turn(&mut self, number: u64, now: Instant) -> Checkout<S> {
+        if !self.closed && self.queue.front().is_some_and(|(first, _)| *first != number) {
+            return Checkout::Wait;
+        }
+        let checkout = self.checkout_again(now);
+        if !matches!(checkout, Checkout::Wait) {
+            self.leave(number);
+        }
+        checkout
+    }
+
+    /// The same for a caller whose turn it was already: what he got was of no use.
+    #[inline(always)]
+    pub fn checkout_again(&mut self, now: Instant) -> Checkout<S> {
         if let Some(checkout) = self.checkout_idle(now) {
             return checkout;
         }
@@ -113,12 +140,12 @@ impl<S> Pool<S> {
         self.open -= before - self.idle.len();
     }
 
-    /// Takes a connection back that is in step; `true` asks for one waiting caller to be woken.
+    /// Takes a connection back that is in step; who is to be woken, if anybody waits.
     #[inline(always)]
-    pub fn checkin(&mut self, connection: S, now: Instant) -> bool {
+    pub fn checkin(&mut self, connection: S, now: Instant) -> Option<Waker> {
         if self.closed {
             self.open -= 1;
-            return true;
+            return None;
         }
         let oldest = self.idle.first().map(|idle| now.saturating_duration_since(idle.since));
         if oldest.is_some_and(|idle| idle > self.limits.idle) {
@@ -126,31 +153,58 @@ impl<S> Pool<S> {
             self.open -= 1;
         }
         self.idle.push(Idle { connection, since: now, trusted: later(now, self.limits.trusted) });
-        self.waiting > 0
+        if self.queue.is_empty() { None } else { self.first() }
     }
 
-    /// Hears that a connection in use was closed, or none could be opened; `true` asks for one waiting caller to be
-    /// woken.
-    pub fn closed(&mut self) -> bool {
+    /// Hears that a connection in use was closed, or none could be opened; who is to be woken, if anybody waits.
+    pub fn closed(&mut self) -> Option<Waker> {
         self.open -= 1;
-        self.waiting > 0
+        self.first()
     }
 
-    /// Closes the pool and hands out the idle connections; those in use are closed when they come back.
-    pub fn close(&mut self) -> Vec<S> {
+    /// Closes the pool and hands out the idle connections, and who is to be woken; the connections in use are closed when they
+    /// come back.
+    pub fn close(&mut self) -> (Vec<S>, Vec<Waker>) {
         self.closed = true;
         self.open -= self.idle.len();
-        self.idle.drain(..).map(|idle| idle.connection).collect()
+        let idle = self.idle.drain(..).map(|idle| idle.connection).collect();
+        (idle, self.queue.drain(..).map(|(_, waker)| waker).collect())
     }
 
-    /// Hears that a caller begins to wait.
-    pub fn wait(&mut self) {
-        self.waiting += 1;
+    /// Whether the pool was closed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.closed
     }
 
-    /// Hears that a caller has stopped waiting.
-    pub fn waited(&mut self) {
-        self.waiting -= 1;
+    /// Lets a caller wait behind the others; the number that he waits under.
+    pub fn wait(&mut self, waker: Waker) -> u64 {
+        self.next += 1;
+        self.queue.push_back((self.next, waker));
+        self.next
+    }
+
+    /// Hears that a caller waits no more.
+    pub fn leave(&mut self, number: u64) {
+        self.queue.retain(|(waiting, _)| *waiting != number);
+    }
+
+    /// Whether it is the turn of a caller who waits under this number.
+    #[must_use]
+    pub fn is_first(&self, number: u64) -> bool {
+        self.queue.front().is_none_or(|(first, _)| *first == number)
+    }
+
+    /// Who is to be woken, if there is a connection for him, or may be one: whoever stops waiting, served or not, sees to it.
+    #[must_use]
+    pub fn next(&self) -> Option<Waker> {
+        let is_free = !self.idle.is_empty() || self.open < self.limits.connections.max(1);
+        if is_free { self.first() } else { None }
+    }
+
+    #[cold]
+    fn first(&self) -> Option<Waker> {
+        self.queue.front().map(|(_, waker)| waker.clone())
     }
 
     /// How many connections there are, idle or in use.
@@ -220,7 +274,7 @@ mod tests {
         assert_eq!(pool.checkout(now + SECOND), Checkout::Reuse(2));
         pool.checkin(3, now + SECOND + SECOND / 2);
         pool.discard_idle_since(now + SECOND);
-        assert!(!pool.closed());
+        assert!(pool.closed().is_none());
         assert_eq!((pool.open(), pool.checkout(now + SECOND * 2)), (1, Checkout::Reuse(3)));
     }
 
@@ -229,23 +283,34 @@ mod tests {
         let (mut pool, now) = (pool(9), start());
         let _ = (pool.checkout(now), pool.checkout(now));
         pool.checkin(1, now);
-        assert_eq!(pool.close(), [1]);
+        let woken = pool.wait(Waker::noop().clone());
+        let (idle, wakers) = pool.close();
+        assert_eq!((idle, wakers.len(), pool.checkout_in_turn(woken, now)), (vec![1], 1, Checkout::Closed));
         assert_eq!(pool.checkout(now), Checkout::Closed);
         assert_eq!(pool.open(), 1);
-        assert!(pool.checkin(2, now));
+        assert!(pool.checkin(2, now).is_none());
         assert_eq!((pool.open(), pool.checkout(now)), (0, Checkout::Closed));
     }
 
     #[test]
-    fn callers_wait_when_all_connections_are_in_use() {
+    fn callers_wait_when_all_connections_are_in_use_and_are_served_in_their_turn() {
         let (mut pool, now) = (pool(1), start());
-        assert_eq!(pool.checkout(now), Checkout::Open);
-        assert_eq!(pool.checkout(now), Checkout::Wait);
-        pool.wait();
-        assert!(pool.checkin(1, now));
-        pool.waited();
-        assert_eq!(pool.checkout(now), Checkout::Reuse(1));
-        assert!(!pool.closed());
+        assert_eq!((pool.checkout(now), pool.checkout(now)), (Checkout::Open, Checkout::Wait));
+        let numbers = [(); 4].map(|()| pool.wait(Waker::noop().clone()));
+        assert!(pool.next().is_none() && pool.checkin(1, now).is_some() && pool.next().is_some());
+        // Nobody gets ahead, neither who waits nor who comes.
+        assert_eq!((pool.checkout(now), pool.checkout_in_turn(numbers[1], now)), (Checkout::Wait, Checkout::Wait));
+        assert_eq!(pool.checkout_in_turn(numbers[0], now), Checkout::Reuse(1));
+        assert!(pool.next().is_none() && pool.is_first(numbers[1]) && !pool.is_first(numbers[2]));
+        // One has no more time; for the next one there was a connection, but it was dead.
+        pool.leave(numbers[1]);
+        assert!(pool.closed().is_some());
+        assert_eq!(pool.checkout_in_turn(numbers[3], now), Checkout::Wait);
+        assert_eq!(pool.checkout_in_turn(numbers[2], now), Checkout::Open);
+        assert_eq!(pool.checkout_again(now), Checkout::Wait);
+        assert!(pool.closed().is_some());
+        assert_eq!(pool.checkout_in_turn(numbers[3], now), Checkout::Open);
+        assert!(pool.closed().is_none());
         assert_eq!(pool.checkout(now), Checkout::Open);
     }
 }

@@ -29,6 +29,7 @@ mod crowd;
 mod faces;
 mod station;
 mod stream;
+mod turn;
 
 pub use memcached2_proto as proto;
 #[cfg(feature = "metrics")]

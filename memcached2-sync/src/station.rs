@@ -1,19 +1,21 @@
 //! The connections to one server: a pool, and one caller at a time on each.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 use std::time::{Duration, Instant, SystemTime};
 
 use memcached2_proto::{Address, Checkout, Command, Connection, Error, KnownProtocol, Leg, Lookup, Now, Options, Pool};
 
 use crate::stream::{Connecting, Patience, Stream};
+use crate::turn::Turn;
 
 /// The connections to one server.
 #[derive(Debug)]
 pub(crate) struct Station {
     address: Address,
     pool: Mutex<Pool<Box<Link>>>,
-    /// Told when a connection came back or was closed while callers wait for one.
-    freed: Condvar,
+    /// Told when a connection was closed after the client.
+    emptied: Condvar,
     /// With what the server's URI says otherwise.
     options: Options,
     /// What its connections have found out of the protocol that it speaks.
@@ -26,7 +28,7 @@ impl Station {
         Self {
             address,
             pool: Mutex::new(Pool::new(options.pool)),
-            freed: Condvar::new(),
+            emptied: Condvar::new(),
             options,
             known: KnownProtocol::default(),
             lookup: Arc::default(),
@@ -102,7 +104,10 @@ impl Station {
     ) -> Result<Lease<'s>, Error> {
         loop {
             let looked = match checkout {
-                Checkout::Wait => Err(self.wait(pool, patience)?),
+                Checkout::Wait => {
+                    (pool, checkout) = self.wait(pool, now, patience)?;
+                    continue;
+                }
                 Checkout::Closed => return Err(Error::Closed),
                 Checkout::Open => {
                     drop(pool);
@@ -115,7 +120,7 @@ impl Station {
                 Ok(lease) => return Ok(lease),
                 Err(guard) => pool = guard,
             }
-            checkout = pool.checkout(now.monotonic);
+            checkout = pool.checkout_again(now.monotonic);
         }
     }
 
@@ -137,37 +142,58 @@ impl Station {
         if !error.is_server_full() {
             return Err(error);
         }
-        let mut pool = self.lock();
-        while pool.open() > 0 {
-            let (link, was_idle) = match pool.checkout_idle(now.monotonic) {
+        let mut turn = Turn::new(self, self.lock());
+        while turn.pool().open() > 0 {
+            let checkout = match turn.has_come() {
+                true => turn.pool().checkout_idle(now.monotonic),
+                false => None,
+            };
+            let (link, was_idle) = match checkout {
                 Some(Checkout::Reuse(link)) => (link, false),
                 Some(Checkout::Look(link)) => (link, true),
-                _ => match self.wait(pool, patience) {
-                    Ok(guard) => {
-                        pool = guard;
-                        continue;
-                    }
+                _ => match turn.wait(patience) {
+                    Ok(()) => continue,
                     Err(_) => return Err(error),
                 },
             };
-            match self.look(pool, link, was_idle) {
+            match self.look(turn.leave(), link, was_idle) {
                 Ok(lease) => return Ok(lease),
-                Err(guard) => pool = guard,
+                Err(pool) => turn = Turn::new(self, pool),
             }
         }
         Err(error)
     }
 
+    /// Waits in turn until there is a connection, or the right to open one.
+    #[cold]
+    fn wait<'s>(
+        &'s self,
+        pool: Guard<'s>,
+        now: Now,
+        patience: &mut Patience,
+    ) -> Result<(Guard<'s>, Checkout<Box<Link>>), Error> {
+        let mut turn = Turn::new(self, pool);
+        loop {
+            turn.wait(patience)?;
+            let number = turn.number;
+            match turn.pool().checkout_in_turn(number, now.monotonic) {
+                Checkout::Wait => {}
+                checkout => return Ok((turn.leave(), checkout)),
+            }
+        }
+    }
+
     /// The pool. A panic while the lock was held cannot have left it half changed.
     #[inline]
-    fn lock(&self) -> Guard<'_> {
+    pub(crate) fn lock(&self) -> Guard<'_> {
         self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Closes the pool and its idle connections, and wakes whoever waits for one.
     pub(crate) fn close(&self) {
-        let idle = self.lock().close();
-        self.freed.notify_all();
+        let (idle, waiting) = self.lock().close();
+        waiting.into_iter().for_each(Waker::wake);
+        self.emptied.notify_all();
         idle.into_iter().for_each(|link| link.quit());
     }
 
@@ -175,31 +201,28 @@ impl Station {
     pub(crate) fn wait_until_empty(&self, patience: &mut Patience) -> bool {
         let mut pool = self.lock();
         while pool.open() > 0 {
-            match self.wait(pool, patience) {
-                Ok(guard) => pool = guard,
-                Err(_) => return false,
-            }
+            let Ok(left) = patience.left() else { return false };
+            (pool, _) = self.emptied.wait_timeout(pool, left).unwrap_or_else(PoisonError::into_inner);
         }
-        drop(pool);
-        // Somebody else may wait for the same.
-        self.freed.notify_all();
         true
     }
 
+    /// Hears that a connection is gone from the pool.
     #[cold]
-    fn wait<'p>(&self, mut pool: Guard<'p>, patience: &mut Patience) -> Result<Guard<'p>, Error> {
-        let left = patience.left()?;
-        let begun = Instant::now();
-        pool.wait();
-        let (mut pool, _) = self.freed.wait_timeout(pool, left).unwrap_or_else(PoisonError::into_inner);
-        pool.waited();
-        patience.waited_since(begun);
-        Ok(pool)
+    fn on_closed(&self) {
+        let mut pool = self.lock();
+        let next = pool.closed();
+        let is_closed = pool.is_closed();
+        drop(pool);
+        next.into_iter().for_each(Waker::wake);
+        if is_closed {
+            self.emptied.notify_all();
+        }
     }
 }
 
 /// The pool, while it is locked.
-type Guard<'p> = MutexGuard<'p, Pool<Box<Link>>>;
+pub(crate) type Guard<'p> = MutexGuard<'p, Pool<Box<Link>>>;
 
 /// A socket and the state of the conversation on it.
 #[derive(Debug)]
@@ -453,9 +476,15 @@ impl Lease<'_> {
             return;
         }
         if let Some(link) = self.link.take() {
-            let wanted = self.station.lock().checkin(link, now.monotonic);
-            if wanted {
-                self.station.freed.notify_one();
+            let mut pool = self.station.lock();
+            let next = pool.checkin(link, now.monotonic);
+            let is_closed = pool.is_closed();
+            drop(pool);
+            if let Some(next) = next {
+                next.wake();
+            }
+            if is_closed {
+                self.station.emptied.notify_all();
             }
             std::mem::forget(self);
         }
@@ -466,9 +495,6 @@ impl Drop for Lease<'_> {
     #[cold]
     fn drop(&mut self) {
         drop(self.link.take());
-        let wanted = self.station.lock().closed();
-        if wanted {
-            self.station.freed.notify_one();
-        }
+        self.station.on_closed();
     }
 }

@@ -7,11 +7,13 @@ use std::os::unix::net::UnixStream;
 #[cfg(unix)]
 use std::path::Path;
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
+use std::task::{Context, Poll, Waker};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use memcached2_proto::Lookup;
+
+use crate::turn::Unpark;
 
 pub(super) fn tcp(host: &str, port: u16, lookup: &Arc<Lookup>, within: Duration) -> io::Result<TcpStream> {
     let started = Instant::now();
@@ -67,15 +69,6 @@ fn look_up(
             return Err(io::Error::new(ErrorKind::TimedOut, "the name was not looked up in time"));
         }
         thread::park_timeout(left);
-    }
-}
-
-/// Wakes a thread that is parked.
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
     }
 }
 
