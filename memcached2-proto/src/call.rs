@@ -225,7 +225,10 @@ impl<P: Command> Asked<P> {
                 Self { moves: 1.., .. } => Attempt::Failover,
                 _ => Attempt::First,
             },
-            sent: self.sent,
+            sent: match &self.state {
+                State::Failed(error) if error.landed() == Landed::NotSent => 0,
+                _ => self.sent,
+            },
             received,
             time: Duration::from_micros(took.into()),
             wait: Duration::from_micros(self.waited.into()),
@@ -255,6 +258,15 @@ pub struct Outcomes<'c, P> {
     parts: std::slice::IterMut<'c, Asked<P>>,
 }
 
+/// What a caller is told of a failure: a request that only reads has had no effect, whatever became of it.
+#[cold]
+fn told(error: &Error, only_reads: bool) -> Error {
+    match only_reads {
+        true => error.clone().with_landed(Landed::NotSent),
+        false => error.clone(),
+    }
+}
+
 impl<'c, P: Command> Iterator for Outcomes<'c, P> {
     type Item = (&'c P, Result<P::Response, Error>);
 
@@ -267,7 +279,7 @@ impl<'c, P: Command> Iterator for Outcomes<'c, P> {
                 Err(self.router.at(*server, Error::refused(line)))
             }
             (State::Answered, _) => Ok(()),
-            (State::Failed(error), _) => Err(self.router.at(*server, Error::clone(error))),
+            (State::Failed(error), _) => Err(self.router.at(*server, told(error, part.repeatable()))),
             (State::Open, _) => Err(Error::Closed),
         };
         let result = part.answer(std::mem::take(replies), end).map_err(|error| self.router.at(*server, error));

@@ -32,6 +32,10 @@ pub enum Protocol {
     /// request, so that each is checked. memcached before 1.6.35 gathers the replies to many `mg` into one packet, and
     /// sends one for each `get`: many callers on one connection are served several times as fast.
     ///
+    /// Set it only for servers that are sure to speak it: one before 1.6 answers an `ms` with `ERROR`, and reads the value as
+    /// commands. Behind a proxy most of what concerns a whole server (`stats`, `flush_all`, `verbosity`) is refused, and some
+    /// proxies close the connection for it, in either protocol.
+    ///
     /// What a caller gets is the same in both. What else differs:
     ///
     /// * A `get`, `gets`, `gat` or `gats` of one key, or of the last of several, is an `mg`. If another client has marked

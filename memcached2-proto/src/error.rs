@@ -15,7 +15,7 @@ use crate::uri::UriProblem;
 ///
 /// | call | errors of its own |
 /// |---|---|
-/// | every one | [`NoServers`](Self::NoServers), [`Down`](Self::Down), [`Connect`](Self::Connect), [`Disconnected`](Self::Disconnected), [`Timeout`](Self::Timeout), [`Refused`](Self::Refused), [`Protocol`](Self::Protocol), [`Overloaded`](Self::Overloaded), [`Closed`](Self::Closed) |
+/// | every one | [`NoServers`](Self::NoServers), [`Down`](Self::Down), [`Connect`](Self::Connect), [`Disconnected`](Self::Disconnected), [`Timeout`](Self::Timeout), [`Refused`](Self::Refused), [`Protocol`](Self::Protocol), [`Overloaded`](Self::Overloaded), [`Closed`](Self::Closed); for Tokio [`NoRuntime`](Self::NoRuntime) |
 /// | every one with a key | [`Key`](Self::Key) |
 /// | every one with an expiry | [`Expiry`](Self::Expiry) |
 /// | making a client | [`Uri`](Self::Uri), and [`Key`](Self::Key) for its prefix |
@@ -23,7 +23,7 @@ use crate::uri::UriProblem;
 /// | `get_as`, [`Value::parse`](crate::Value::parse), [`Value::as_str`](crate::Value::as_str) | [`Value`](Self::Value) |
 /// | `set`, `set_many`, `store_many` | [`TooLarge`](Self::TooLarge), [`Value`](Self::Value) |
 /// | `add`, `replace`, `append`, `prepend` | those of `set`, and [`NotStored`](Self::NotStored) |
-/// | `cas` | those of `set`, [`Exists`](Self::Exists), [`NotFound`](Self::NotFound) |
+/// | `cas` | those of `set`, [`Exists`](Self::Exists), [`NotFound`](Self::NotFound), [`Cas`](Self::Cas) |
 /// | `refresh_cas`, `Entry::refresh` | [`CasRefresh`](Self::CasRefresh) |
 /// | the changes of an `Entry` | those of the client's methods, and [`Cas`](Self::Cas) |
 /// | `cache` | those of `get` and `set`, and what the closure returns |
@@ -174,6 +174,11 @@ pub enum Error {
         /// What came and what was expected.
         what: Arc<str>,
     },
+    /// A client for Tokio was used outside of a Tokio runtime; nothing was sent.
+    #[error(
+        "there is no Tokio runtime here: call it from within one, made with enable_all, or use the blocking client"
+    )]
+    NoRuntime,
     /// The client is gone, or was closed, so nothing can be asked any more.
     #[error("the client was closed")]
     Closed,
@@ -186,6 +191,10 @@ pub enum CasProblem {
     /// A store has used it already.
     #[error("its version was used by the store before; refresh it, or fetch the entry again")]
     Spent,
+    /// It is 0, which is that of no item: a server that was started with `-C` numbers none, tells 0 of each, and refuses every
+    /// `cas`.
+    #[error("0 is the version of no item: the server numbers none (it runs with -C) and refuses every cas; use set")]
+    Disabled,
     /// The change would not look at the version.
     #[error("it was fetched with its version, which only a set compares; fetch it without")]
     Unsupported,
@@ -194,7 +203,8 @@ pub enum CasProblem {
 /// Whether a request that failed may have taken effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Landed {
-    /// It did not reach the server whole, or only read something, so it had no effect: it is safe to repeat.
+    /// It did not reach the server whole, or only read something, so it had no effect: it is safe to repeat. A `get` that failed
+    /// is always this.
     NotSent,
     /// The server answered no: what was asked was not done. A `set` that memcached refuses as too large, or for lack of
     /// memory, removes the old value all the same.
@@ -206,7 +216,7 @@ pub enum Landed {
 impl fmt::Display for Landed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NotSent => "the request was not sent",
+            Self::NotSent => "the request had no effect",
             Self::Refused => "the request was refused",
             Self::Unknown => "the request may have taken effect",
         })
@@ -235,6 +245,7 @@ impl Error {
             | Self::Connect { .. }
             | Self::Down { .. }
             | Self::Overloaded { .. }
+            | Self::NoRuntime
             | Self::Closed => Landed::NotSent,
         }
     }

@@ -183,7 +183,7 @@ mod tests {
             (vec![Reply::Exists], 1, Outcome::NotDone, "not_done", 0),
             (vec![Reply::Refused("ERROR".into())], 1, Outcome::Refused("ERROR"), "refused", 0),
             (vec![value(), Reply::Refused("ERROR".into())], 2, Outcome::Refused("ERROR"), "refused", 7),
-            (vec![Reply::Stats("pid 1\r\n".into())], 1, Outcome::Done, "done", 7),
+            (vec![Reply::Stats((*b"pid 1\r\n").into())], 1, Outcome::Done, "done", 7),
         ] {
             let (outcome, bytes) = outcome(&replies, keys);
             assert_eq!((outcome, outcome.as_str(), bytes), (expected, word, received));

@@ -165,7 +165,7 @@ macro_rules! compositions {
     ([$($async:tt)*] [$($await:tt)*] $Fn:ident) => {
         /// Fetches the value of a key; after a miss computes it, and stores it until `expiry`.
         ///
-        /// Several callers who miss at the same time all compute it, and the last one's value stays.
+        /// Several callers who miss at the same time all compute it, 50 callers 50 times, and the last one's value stays.
         ///
         /// # Errors
         ///

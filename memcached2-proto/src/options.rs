@@ -271,7 +271,8 @@ options! {
 
     /// Sets the longest value in bytes that is sent; as long as the protocol can say unless set. A longer one fails with
     /// [`Error::TooLarge`](crate::Error::TooLarge) before a byte is sent, where the server, whose own limit is 1 MiB
-    /// unless it was started with another `-I`, would take all of it and refuse it then.
+    /// unless it was started with another `-I`, would take all of it and refuse it then. The server removes the value that was
+    /// there before when it refuses a `set`; here it stays, and is still served: delete it if it must not be.
     fn sent_value_limit(self, bytes: usize) {
         self.limits.sent_value = bytes;
     }

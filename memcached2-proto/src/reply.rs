@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 pub use self::asked::AskedKeys;
 pub use self::decoder::Decoder;
+pub(crate) use self::grammar::foreign;
 pub use self::opaque::Opaque;
 use crate::value::Value;
 
@@ -44,7 +45,7 @@ pub enum Reply {
     /// `END` after the items of a multi-key `get`.
     End,
     /// `STAT`, `PREFIX` or `ITEM` lines before their `END`: what stands behind that word on each, with the line ends.
-    Stats(Arc<str>),
+    Stats(Arc<[u8]>),
     /// `RESET`: the counters of the server begin anew.
     Reset,
     /// `ERROR`, `CLIENT_ERROR` or `SERVER_ERROR`: the whole line without its line end.

@@ -21,7 +21,7 @@ use crate::error::Error;
 use crate::key::Key;
 use crate::observer::{Change, Observer, Watch};
 use crate::options::Options;
-use crate::uri::Server;
+use crate::uri::{Server, UriProblem};
 
 /// The place of a server in the list that the client was made with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -100,9 +100,17 @@ impl Router {
     ///
     /// # Errors
     ///
-    /// [`Error::Uri`] for the first text that names none, [`Error::Key`] when the prefix cannot stand before a key.
+    /// [`Error::Uri`] for the first text that names none, or a server that was named before, [`Error::Key`] when the prefix
+    /// cannot stand before a key.
     pub fn of(texts: impl IntoIterator<Item = impl AsRef<str>>, options: &Options) -> Result<Self, Error> {
-        let servers = texts.into_iter().map(|text| text.as_ref().parse()).collect::<Result<Vec<Server>, _>>()?;
+        let mut servers = Vec::<Server>::new();
+        for text in texts {
+            let server: Server = text.as_ref().parse()?;
+            if servers.iter().any(|other| other.address() == server.address() && other.name() == server.name()) {
+                return Err(Error::Uri { uri: Arc::from(text.as_ref()), problem: UriProblem::Repeated });
+            }
+            servers.push(server);
+        }
         let mut router = Self::by(servers, &options.selection);
         router.health = Arc::new(Health::new(&options.reconnect, options.failures.max(1), router.servers.len()));
         router.observer = options.observer.clone();

@@ -19,7 +19,7 @@ use crate::error::Error;
 /// | text | address |
 /// |---|---|
 /// | `cache1`, `cache1:11212`, `10.0.0.1:11211` | TCP; the port is 11211 unless given |
-/// | `[::1]`, `[::1]:11212` | TCP over IPv6 |
+/// | `[::1]`, `[::1]:11212`, `[fe80::1%eth0]` | TCP over IPv6, also through one interface |
 /// | `memcached://cache1:11211/` | the same as a URI |
 /// | `memcached+unix:///run/memcached.sock` | a Unix socket |
 ///
@@ -156,6 +156,9 @@ pub enum UriProblem {
     /// There is a blank or a control character in it.
     #[error("a blank or a control character stands in it; in the path of a Unix socket write %20 for a blank")]
     Blank,
+    /// It was given before.
+    #[error("the same server was given before; give it a weight instead, cache1:11211?weight=2, or another name")]
+    Repeated,
     /// There are several servers in one text.
     #[error("it names several servers; give them one by one")]
     List,
@@ -238,6 +241,7 @@ fn parse(text: &str) -> Result<Server, UriProblem> {
         [_, _, _, ..] if !bracketed => return Err(UriProblem::Brackets),
         _ => {}
     }
+    let (full, zone) = without_zone(full)?;
     let url = Url::parse(&full).map_err(explain)?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err(UriProblem::Credentials);
@@ -246,7 +250,7 @@ fn parse(text: &str) -> Result<Server, UriProblem> {
         return Err(UriProblem::Fragment);
     }
     let address = match url.scheme() {
-        TCP => tcp(&url)?,
+        TCP => tcp(&url, &zone)?,
         UNIX => unix(&url)?,
         _ => return Err(UriProblem::Scheme),
     };
@@ -258,7 +262,24 @@ fn parse(text: &str) -> Result<Server, UriProblem> {
     Ok(server)
 }
 
-fn tcp(url: &Url) -> Result<Address, UriProblem> {
+/// The text without the zone of an IPv6 address, which the parser of URIs does not know, and that with its `%`:
+/// `[fe80::1%eth0]`, or `[fe80::1%25eth0]` as RFC 6874 has it.
+fn without_zone(full: String) -> Result<(String, String), UriProblem> {
+    let Some((begun, rest)) = full.split_once('[') else { return Ok((full, String::new())) };
+    let Some((address, zone, end)) = rest
+        .split_once(']')
+        .and_then(|(inside, end)| inside.split_once('%').map(|(address, zone)| (address, zone, end)))
+    else {
+        return Ok((full, String::new()));
+    };
+    let zone = zone.strip_prefix("25").unwrap_or(zone);
+    match !zone.is_empty() && zone.bytes().all(is_of_a_name) {
+        true => Ok((format!("{begun}[{address}]{end}"), format!("%{zone}"))),
+        false => Err(UriProblem::Host),
+    }
+}
+
+fn tcp(url: &Url, zone: &str) -> Result<Address, UriProblem> {
     if !matches!(url.path(), "" | "/") {
         return Err(UriProblem::Path);
     }
@@ -267,7 +288,7 @@ fn tcp(url: &Url) -> Result<Address, UriProblem> {
         Some(Host::Domain(name)) if !name.bytes().all(is_of_a_name) => return Err(UriProblem::Host),
         Some(Host::Domain(name)) => name.to_owned(),
         Some(Host::Ipv4(ip)) => ip.to_string(),
-        Some(Host::Ipv6(ip)) => ip.to_string(),
+        Some(Host::Ipv6(ip)) => format!("{ip}{zone}"),
     };
     match url.port() {
         Some(0) => Err(UriProblem::Port),
@@ -331,6 +352,8 @@ mod tests {
             (" my_host.example \n", tcp("my_host.example", 11211), "my_host.example:11211"),
             ("[::1]", tcp("::1", 11211), "[::1]:11211"),
             ("[2001:db8::1]:1234", tcp("2001:db8::1", 1234), "[2001:db8::1]:1234"),
+            ("[fe80::1%eth0]", tcp("fe80::1%eth0", 11211), "[fe80::1%eth0]:11211"),
+            ("memcached://[fe80::1%25eth0.1]:1/?weight=2", tcp("fe80::1%eth0.1", 1), "[fe80::1%eth0.1]:1"),
             ("memcached://cache1", tcp("cache1", 11211), "cache1:11211"),
             ("memcached://cache1/", tcp("cache1", 11211), "cache1:11211"),
             ("memcached://cache1:11211/", tcp("cache1", 11211), "cache1:11211"),
@@ -348,6 +371,7 @@ mod tests {
         for text in [
             "cache1:11212",
             "[2001:db8::1]:1234",
+            "[fe80::1%eth0]:1234",
             "memcached+unix:///run/m.sock",
             "memcached+unix:///run/a%20b%23%3F%25%FF",
             "cache1:11211?weight=2&name=a%26b%23%2B&timeout=250ms&connect_timeout=2s&connections=4",
@@ -387,6 +411,8 @@ mod tests {
             ("http://cache1/", UriProblem::Scheme),
             ("redis://cache1", UriProblem::Scheme),
             ("::1", UriProblem::Brackets),
+            ("[fe80::1%]", UriProblem::Host),
+            ("[fe80::1%a/b]", UriProblem::Host),
             ("::1:11211", UriProblem::Brackets),
             ("cache1:0", UriProblem::Port),
             ("cache1:65536", UriProblem::Port),

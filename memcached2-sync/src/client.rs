@@ -14,6 +14,9 @@ use crate::stream::Patience;
 ///
 /// It is cheap to clone and can be shared by any number of threads: each call takes a connection from a pool, or opens
 /// one, and gives it back in step.
+///
+/// A process that forks must not use a client in the child that was used in the parent: both would write to the same
+/// connections and read each other's replies. Make the client behind the fork, in each process its own.
 #[derive(Debug, Clone)]
 pub struct Client {
     shared: Arc<Shared>,

@@ -1,7 +1,6 @@
 //! The client: a connection to each server, shared by all tasks.
 
 use std::hash::{BuildHasher as _, RandomState};
-use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -138,7 +137,7 @@ impl Client {
     /// A connection to a server, driven by the runtime that the caller runs in.
     #[inline]
     fn connection(&self, server: ServerId, want: Want, now: Now) -> Result<Arc<Mux>, Error> {
-        let runtime = Handle::try_current().map_err(|error| Error::connect(&io::Error::other(error)))?;
+        let runtime = Handle::try_current().map_err(|_| Error::NoRuntime)?;
         self.shared.connection(server, runtime.id(), want, now, |target, driver| {
             drop(runtime.spawn(drive(target, driver)));
         })

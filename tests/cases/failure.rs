@@ -63,7 +63,7 @@ pub(super) fn a_stalled_server_costs_one_deadline() {
         let started = Instant::now();
         let error = client.get("a").unwrap_err();
         assert!(started.elapsed() >= BRIEF);
-        assert_eq!(error, Error::Timeout { server: Some(server.address().into()), landed: Landed::Unknown });
+        assert_eq!(error, Error::Timeout { server: Some(server.address().into()), landed: Landed::NotSent });
         assert!(error.is_timeout());
         assert_eq!(server.connections(), 1);
         assert_eq!(client.get("a").unwrap().expect("a hit"), "one");
@@ -86,7 +86,7 @@ pub(super) fn a_deadline_counts_from_the_call_and_not_from_the_last_byte() {
     let started = Instant::now();
     let error = client.get("a").unwrap_err();
     assert!(started.elapsed() >= BRIEF);
-    assert_eq!(error, Error::Timeout { server: Some(server.address().into()), landed: Landed::Unknown });
+    assert_eq!(error, Error::Timeout { server: Some(server.address().into()), landed: Landed::NotSent });
     // A shared connection may go on reading what nobody waits for, but not for long.
     let recovered = (0..5).any(|_| client.get("a").is_ok_and(|hit| hit.expect("a hit") == "one"));
     assert!(recovered);

@@ -224,6 +224,7 @@ mod run {
                 a_server_that_is_full_has_taken_nothing,
             ]
             protocol: [
+                a_server_that_speaks_tls_or_binary_is_told_as_such,
                 a_server_that_answers_in_meta_is_asked_in_meta,
                 a_server_that_refuses_meta_is_asked_in_the_classic_protocol,
                 a_server_that_closes_when_it_is_asked_for_its_protocol_is_not_asked_again,

@@ -28,6 +28,24 @@ fn client_with(server: &ScriptedServer, options: Options) -> Client {
     Client::with_options([server.address()], options).expect("the address is right")
 }
 
+pub(super) fn a_server_that_speaks_tls_or_binary_is_told_as_such() {
+    for (bytes, told) in [
+        (&b"\x15\x03\x03\x00\x02\x02\x46"[..], "TLS"),
+        (b"\x15\x03\x01\x00\x02\x02\n", "TLS"),
+        (b"\x81\0\0\0\0\0\0\x81\0\0\0\x0fUnknown command", "binary protocol"),
+    ] {
+        // To the question for the protocol it says the same, and is asked without it then.
+        let classic = Session::new().expect("get a\r\n").send(bytes).close();
+        let server = ScriptedServer::start([probed_with(bytes).close(), classic]);
+        let error = client(&server).get("a").unwrap_err();
+        assert!(error.to_string().contains(told), "{error}");
+    }
+}
+
+fn probed_with(answer: &[u8]) -> Session {
+    Session::new().expect(PROBE).send(answer)
+}
+
 pub(super) fn a_server_that_answers_in_meta_is_asked_in_meta() {
     for answer in
         ["NF O0000\r\nMN\r\n", "NF  O0000\r\nMN\r\n", "EX O0000\r\nMN\r\n", "SERVER_ERROR backend failure\r\nMN\r\n"]

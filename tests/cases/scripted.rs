@@ -106,7 +106,7 @@ pub(super) fn a_server_out_of_step_is_not_trusted_any_more() {
         let server = ScriptedServer::start([if closes { session.close() } else { session }, healthy()]);
         let client = text_client(&[&server], PATIENT);
         let error = client.get("a").unwrap_err();
-        assert_eq!((kind(&error), error.landed()), (expected, Landed::Unknown), "{reply:?}: {error}");
+        assert_eq!((kind(&error), error.landed()), (expected, Landed::NotSent), "{reply:?}: {error}");
         assert_eq!(error.server(), Some(server.address().as_str()), "{reply:?}");
         assert_eq!(client.get("a").unwrap().expect("a hit"), "one", "{reply:?}");
         assert_eq!(server.connections(), 2, "{reply:?}");
@@ -238,7 +238,7 @@ pub(super) fn a_write_is_not_repeated_and_a_read_is_repeated_once() {
     let client = text_client(&[&server], PATIENT);
     assert_eq!(client.get("a").unwrap().expect("a hit"), "one");
     let error = client.get("a").unwrap_err();
-    assert_eq!((kind(&error), error.landed()), ("disconnected", Landed::Unknown));
+    assert_eq!((kind(&error), error.landed()), ("disconnected", Landed::NotSent));
     assert_eq!(server.connections(), 2);
     drop(client);
     server.finish();

@@ -5,7 +5,8 @@
 use std::sync::Arc;
 
 use memcached2_proto::{
-    Address, Design, Error, Hasher, Key, Options, Router, Selection, Selector, Server, ServerId, UpperCrc, Zero,
+    Address, Design, Error, Hasher, Key, Options, Router, Selection, Selector, Server, ServerId, UpperCrc, UriProblem,
+    Zero,
 };
 
 const SERVERS: usize = 10;
@@ -189,10 +190,13 @@ fn any_number_of_servers_will_do() {
 }
 
 #[test]
-fn servers_of_the_same_name_are_no_harm() {
+fn servers_of_the_same_name_are_no_harm_and_a_server_is_given_once() {
     for name in Selection::NAMES {
-        let twins = Router::of(["a", "a", "a"], &Options::default().selection(rule(name))).unwrap();
+        let twins =
+            Router::of(["a?name=x", "b?name=x", "c?name=x"], &Options::default().selection(rule(name))).unwrap();
         assert!(keys(100).all(|key| among(&twins, &key, &|_| true).is_some()), "{name}");
+        let twice = Router::of(["a", "b", "a:11211"], &Options::default().selection(rule(name))).unwrap_err();
+        assert_eq!(twice, Error::Uri { uri: "a:11211".into(), problem: UriProblem::Repeated });
     }
 }
 

@@ -66,7 +66,8 @@ impl Stats<SizeReport> {
         Self { request: "stats sizes\r\n", shape: Shape::Stats, read: SizeReport::read }
     }
 
-    /// Lets a server count the sizes from now on: `stats sizes_enable`, which memcached 1.4.27 to 1.6.24 has.
+    /// Lets a server count the sizes from now on: `stats sizes_enable`, which memcached 1.4.27 to 1.6.24 has. A server under load
+    /// can crash of it; start it with `-o track_sizes` instead.
     #[must_use]
     pub fn enable_sizes() -> Self {
         Self { request: "stats sizes_enable\r\n", shape: Shape::Stat, read: SizeReport::read }
@@ -102,7 +103,7 @@ impl<R> Command for Stats<R> {
 
     fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<R, Error> {
         match only(replies, end)? {
-            Reply::Stats(lines) => Ok((self.read)(&lines)),
+            Reply::Stats(lines) => Ok((self.read)(&String::from_utf8_lossy(&lines))),
             other => Err(senseless(&other)),
         }
     }

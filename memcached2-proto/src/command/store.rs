@@ -2,7 +2,7 @@
 
 use super::{Command, Keyed, Protocol, only, senseless};
 use crate::data::{Data, ToValue};
-use crate::error::Error;
+use crate::error::{CasProblem, Error};
 use crate::few::Few;
 use crate::key::Key;
 use crate::outbox::Outbox;
@@ -241,6 +241,8 @@ impl Command for Store<'_, '_> {
             Reply::Stored => Ok(()),
             // No memcached says any of these to a `set`; proxies may.
             Reply::NotStored => Err(Error::NotStored),
+            // No item has it but those of a server that numbers none.
+            Reply::Exists if matches!(self.verb, Verb::Cas(0)) => Err(Error::Cas { problem: CasProblem::Disabled }),
             Reply::Exists => Err(Error::Exists),
             Reply::NotFound => Err(Error::NotFound),
             other => Err(senseless(&other)),

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::{Connection, ENDED, Kind, Wait};
 use crate::error::Error;
 use crate::outbox::Request;
-use crate::reply::{Reply, Shape};
+use crate::reply::{Reply, Shape, foreign};
 
 /// What has come and is not reported yet.
 ///
@@ -60,6 +60,9 @@ impl Connection {
     /// The error of a connection that the server has ended before everything was answered.
     #[cold]
     pub(super) fn ended_early(&self) -> Error {
+        if let (Some(what), false) = (foreign(self.decoder.pending()), self.served) {
+            return Error::disconnected(what);
+        }
         match self.held.as_ref().and_then(|held| held.lines.last()) {
             Some((_, Reply::Refused(line))) => Error::disconnected(&format!("{ENDED} after it had said {line:?}")),
             _ => Error::disconnected(ENDED),

@@ -374,7 +374,7 @@ impl Decoder {
     }
 
     fn stats(&mut self) -> Reply {
-        Reply::Stats(Arc::from(String::from_utf8_lossy(&std::mem::take(&mut self.lines))))
+        Reply::Stats(Arc::from(std::mem::take(&mut self.lines)))
     }
 
     #[cold]

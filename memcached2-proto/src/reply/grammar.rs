@@ -34,9 +34,23 @@ pub(super) enum Line {
     Stat(usize),
 }
 
+/// What speaks another protocol, by the first bytes that it says.
+#[cold]
+pub(crate) fn foreign(bytes: &[u8]) -> Option<&'static str> {
+    match bytes {
+        // An alert, version 3.
+        [0x15, 0x03, ..] => Some("it speaks TLS, which this client does not"),
+        [0x81, ..] => Some("it speaks the binary protocol, which this client does not"),
+        _ => None,
+    }
+}
+
 /// An answer that does not fit the request.
 #[cold]
 pub(super) fn unexpected(line: &[u8], wanted: &str) -> Error {
+    if let Some(what) = foreign(line) {
+        return Error::protocol(what);
+    }
     const SHOWN: usize = 64;
     let cut = if line.len() > SHOWN { "..." } else { "" };
     let shown = line[..line.len().min(SHOWN)].escape_ascii();

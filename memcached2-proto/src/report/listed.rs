@@ -39,8 +39,8 @@ impl PrefixCount {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DumpedItem {
-    /// Its key.
-    pub key: String,
+    /// Its key, which need not be text.
+    pub key: Box<[u8]>,
     /// How many bytes its value has.
     pub bytes: u64,
     /// When it expires, in Unix time; 0 is never (to servers before 1.4.32 it is when they were started).
@@ -50,16 +50,20 @@ pub struct DumpedItem {
 impl DumpedItem {
     /// Reads lines such as `key [5 b; 1795376591 s]`; others are passed over.
     #[must_use]
-    pub fn read(lines: &str) -> Vec<Self> {
-        lines.lines().filter_map(Self::of).collect()
+    pub fn read(lines: &[u8]) -> Vec<Self> {
+        lines
+            .split(|byte| *byte == b'\n')
+            .filter_map(|line| Self::of(line.strip_suffix(b"\r").unwrap_or(line)))
+            .collect()
     }
 
     /// From the right end: a key may hold brackets.
-    fn of(line: &str) -> Option<Self> {
-        let (key, rest) = line.rsplit_once(" [")?;
+    fn of(line: &[u8]) -> Option<Self> {
+        let end = memchr::memmem::rfind(line, b" [")?;
+        let (key, rest) = (&line[..end], std::str::from_utf8(&line[end + 2..]).ok()?);
         let (bytes, rest) = rest.split_once(" b; ")?;
         let exptime = rest.strip_suffix(" s]")?;
-        Some(Self { key: key.to_owned(), bytes: bytes.parse().ok()?, exptime: exptime.parse().ok()? })
+        Some(Self { key: key.into(), bytes: bytes.parse().ok()?, exptime: exptime.parse().ok()? })
     }
 }
 
@@ -72,8 +76,9 @@ mod tests {
         let counted = PrefixCount::read("foo get 2 hit 1 set 3 del 4\r\nnonsense\r\n\u{e9} get 0 hit 0 set 1 del 0\n");
         let count = |prefix: &str, get, hit, set, del| PrefixCount { prefix: prefix.to_owned(), get, hit, set, del };
         assert_eq!(counted, [count("foo", 2, 1, 3, 4), count("\u{e9}", 0, 0, 1, 0)]);
-        let items = DumpedItem::read("b [1 b; 1795376591 s]\r\nodd[ [key] [20 b; 0 s]\r\nnonsense\r\n");
-        let item = |key: &str, bytes, exptime| DumpedItem { key: key.to_owned(), bytes, exptime };
-        assert_eq!(items, [item("b", 1, 1_795_376_591), item("odd[ [key]", 20, 0)]);
+        let items =
+            DumpedItem::read(b"b [1 b; 1795376591 s]\r\nodd[ [key] [20 b; 0 s]\r\nnonsense\r\ncaf\xe9 [1 b; 0 s]\r\n");
+        let item = |key: &[u8], bytes, exptime| DumpedItem { key: key.into(), bytes, exptime };
+        assert_eq!(items, [item(b"b", 1, 1_795_376_591), item(b"odd[ [key]", 20, 0), item(b"caf\xe9", 1, 0)]);
     }
 }

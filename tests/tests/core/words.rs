@@ -1,7 +1,8 @@
 //! Answers in the words of transcripts.
 
 use memcached2_proto::{
-    DumpedItem, Error, GroupedReport, Landed, PrefixCount, Report, SizeReport, Statistic, Value, VersionText,
+    CasProblem, DumpedItem, Error, GroupedReport, Landed, PrefixCount, Report, SizeReport, Statistic, Value,
+    VersionText,
 };
 
 pub(crate) fn counted(number: Option<u64>) -> String {
@@ -48,7 +49,7 @@ pub(crate) fn prefixes(told: &[PrefixCount]) -> String {
 }
 
 pub(crate) fn dumped(told: &[DumpedItem]) -> String {
-    let word = |item: &DumpedItem| format!(" {}={}@{}", item.key, item.bytes, item.exptime);
+    let word = |item: &DumpedItem| format!(" {}={}@{}", item.key.escape_ascii(), item.bytes, item.exptime);
     format!("items{}", told.iter().map(word).collect::<String>())
 }
 
@@ -71,6 +72,7 @@ pub(crate) fn kind(error: &Error) -> String {
         Error::NonNumeric => "non-numeric",
         Error::NotStored => "not stored",
         Error::Exists => "exists",
+        Error::Cas { problem: CasProblem::Disabled } => "version none",
         Error::NotFound => "gone",
         Error::Connect { .. } => "connect",
         Error::Disconnected { .. } => "disconnected",
