@@ -1,9 +1,10 @@
-//! Many threads and tasks on one client while its servers are killed, restarted and frozen: nobody ever sees the value of
-//! another key, and afterwards sockets, waiters and memory are where they were before.
+//! Many threads and tasks on one client while its servers are killed, restarted and frozen, and while the networks before
+//! them delay, break, stand still and swallow: nobody ever sees the value of another key, and afterwards sockets, waiters and memory are where they were before.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is the failure of the test")]
 
 mod stress {
     pub(crate) mod chaos;
+    pub(crate) mod relay;
     pub(crate) mod traffic;
 }
 
@@ -15,7 +16,8 @@ use memcached2_proto::{Options, Reconnect};
 use memcached2_testkit::Memcached;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
-use crate::stress::chaos::{Chaos, PATIENT};
+use crate::stress::chaos::{Chaos, PATIENT, weather};
+use crate::stress::relay::Relay;
 use crate::stress::traffic::{self, Dice, Traffic};
 
 #[global_allocator]
@@ -42,11 +44,17 @@ const SLACK: usize = 256 * 1024;
 
 /// Runs the traffic and the chaos twice: what the first time leaves behind is there to stay, such as the threads' own
 /// memory; the second time must add nothing.
-fn stress(round: impl Fn(&mut [Memcached])) {
-    let mut servers: Vec<_> = (0..3).map(|_| Memcached::start()).collect();
+fn stress(round: impl Fn(&[String], &dyn Fn(&Traffic))) {
+    let servers = std::cell::RefCell::new((0..3).map(|_| Memcached::start()).collect::<Vec<_>>());
+    let addresses: Vec<_> = servers.borrow().iter().map(Memcached::address).collect();
     let mut left = Vec::new();
     for _ in 0..2 {
-        round(&mut servers);
+        round(&addresses, &|traffic| Chaos::new(&mut servers.borrow_mut(), traffic).run());
+        let relays: Vec<_> =
+            addresses.iter().zip(1..).map(|(address, seed)| Relay::start(address, seed * 1000)).collect();
+        let behind: Vec<_> = relays.iter().map(Relay::address).collect();
+        round(&behind, &|traffic| weather(&relays, traffic));
+        drop(relays);
         left.push((memory(), files()));
     }
     let [(memory, files), (memory_after, files_after)] = left[..] else { panic!("two rounds") };
@@ -61,10 +69,9 @@ fn nobody_sees_the_value_of_another_key_while_servers_come_and_go() {
     stress(tasks);
 }
 
-fn threads(servers: &mut [Memcached]) {
+fn threads(addresses: &[String], happen: &dyn Fn(&Traffic)) {
     const THREADS: u64 = 32;
-    let addresses: Vec<_> = servers.iter().map(Memcached::address).collect();
-    let client = memcached2_sync::Client::with_options(&addresses, options().pool_connections(8)).unwrap();
+    let client = memcached2_sync::Client::with_options(addresses, options().pool_connections(8)).unwrap();
     let traffic = Traffic::default();
     std::thread::scope(|scope| {
         let callers: Vec<_> = (1..=THREADS)
@@ -78,7 +85,7 @@ fn threads(servers: &mut [Memcached]) {
                 })
             })
             .collect();
-        Chaos::new(servers, &traffic).run();
+        happen(&traffic);
         callers.into_iter().for_each(|caller| caller.join().expect("no panic"));
     });
     // All is well again, and nobody waits for anything.
@@ -86,11 +93,10 @@ fn threads(servers: &mut [Memcached]) {
     assert!(client.close(PATIENT), "connections are in use by nobody");
 }
 
-fn tasks(servers: &mut [Memcached]) {
+fn tasks(addresses: &[String], happen: &dyn Fn(&Traffic)) {
     const TASKS: u64 = 256;
-    let addresses: Vec<_> = servers.iter().map(Memcached::address).collect();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let client = memcached2_tokio::Client::with_options(&addresses, options()).unwrap();
+    let client = memcached2_tokio::Client::with_options(addresses, options()).unwrap();
     let traffic = std::sync::Arc::new(Traffic::default());
     let callers = (1..=TASKS).map(|seed| {
         let (client, traffic) = (client.clone(), traffic.clone());
@@ -105,7 +111,7 @@ fn tasks(servers: &mut [Memcached]) {
         })
     });
     let callers: Vec<_> = callers.collect();
-    Chaos::new(servers, &traffic).run();
+    happen(&traffic);
     runtime.block_on(async {
         join_all(callers).await.into_iter().for_each(|caller| caller.expect("no panic"));
         for at in 0..100 {
