@@ -164,7 +164,7 @@ impl Shared {
             leg.waited(waited);
         }
         let link = lease.link();
-        match link.ask(&mut leg, now, patience).and_then(|()| link.converse(&mut leg, patience)) {
+        match link.ask(&mut leg, now, patience).and_then(|()| link.converse(&mut leg, now, patience)) {
             Ok(()) => lease.checkin(now),
             Err(error) => lease.fail(&mut leg, &error, now),
         }

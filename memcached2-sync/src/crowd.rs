@@ -47,10 +47,10 @@ impl<P> Talk<'_, '_, P> {
 
 impl<P: Command> Talk<'_, '_, P> {
     /// Reads and writes as far as the socket is ready; `true` when all replies have come.
-    fn exchange(&mut self, ready: Ready) -> Result<bool, Error> {
+    fn exchange(&mut self, ready: Ready, now: Now) -> Result<bool, Error> {
         let link = self.lease.link();
         let is_done = match ready.to_read {
-            true => link.read(&mut self.leg, &mut self.patience)?,
+            true => link.read(&mut self.leg, now, &mut self.patience)?,
             // The time of one does not go by unnoticed while others are ready.
             false => self.patience.left().map(|_| self.leg.is_done())?,
         };
@@ -151,7 +151,7 @@ impl Crowd {
         if talk.is_probing() {
             return self.hear_probe(talk, ready.to_read);
         }
-        match talk.exchange(ready) {
+        match talk.exchange(ready, self.now) {
             Ok(false) => Some(talk),
             Ok(true) => {
                 talk.leg.ended(self.begun.elapsed());

@@ -331,31 +331,47 @@ impl Link {
 
     /// Reads until all replies of the leg are there, and writes what is left as soon as it may go.
     #[inline(always)]
-    pub(crate) fn converse<P>(&mut self, leg: &mut Leg<'_, P>, patience: &mut Patience) -> Result<(), Error> {
+    pub(crate) fn converse<P: Command>(
+        &mut self,
+        leg: &mut Leg<'_, P>,
+        now: Now,
+        patience: &mut Patience,
+    ) -> Result<(), Error> {
         while !leg.is_done() {
-            self.hear_some(leg, patience)?;
+            self.hear_some(leg, now, patience)?;
         }
         Ok(())
     }
 
     /// Reads once, and writes what may go then; `true` when all replies of the leg are there.
     #[inline(always)]
-    fn hear_some<P>(&mut self, leg: &mut Leg<'_, P>, patience: &mut Patience) -> Result<bool, Error> {
-        let is_done = self.read(leg, patience)?;
+    fn hear_some<P: Command>(
+        &mut self,
+        leg: &mut Leg<'_, P>,
+        now: Now,
+        patience: &mut Patience,
+    ) -> Result<bool, Error> {
+        let is_done = self.read(leg, now, patience)?;
         if !is_done {
             self.write(patience)?;
         }
         Ok(is_done)
     }
 
-    /// Reads once; `true` when all replies of the leg are there.
+    /// Reads once, and submits more of the leg if there is more; `true` when all replies are there.
     #[inline(always)]
-    pub(crate) fn read<P>(&mut self, leg: &mut Leg<'_, P>, patience: &mut Patience) -> Result<bool, Error> {
+    pub(crate) fn read<P: Command>(
+        &mut self,
+        leg: &mut Leg<'_, P>,
+        now: Now,
+        patience: &mut Patience,
+    ) -> Result<bool, Error> {
         let n = self.stream.read(self.connection.space(), patience)?;
         let end = self.connection.filled(n);
         let is_done = leg.hear(&mut self.connection)?;
         if !is_done {
             end?;
+            leg.submit(&mut self.connection, now);
         }
         Ok(is_done)
     }

@@ -108,9 +108,20 @@ fn at_once<S: Subject>() {
     assert!(most < 100 * MIB, "{} MiB were in use", most / MIB);
 }
 
+/// Of a batch only a part is encoded at a time.
+fn batch() {
+    let server = Memcached::with().args(["-m", "64"]).start();
+    let options = Options::default().timeout(Duration::from_secs(60));
+    let client = memcached2_sync::Client::with_options([server.address()], options).expect("the address is right");
+    let items = vec![("key", &VALUE[..4000]); 50_000];
+    let most = most_used(|| client.set_many(&items, Expiry::Never).unwrap().all_stored().unwrap());
+    assert!(most < 80 * MIB, "{} MiB were in use", most / MIB);
+}
+
 /// One after the other: they count the bytes of the whole process.
 #[test]
 fn memory_stays_within_bounds_whatever_callers_and_servers_do() {
+    batch();
     given_up::<memcached2_tokio::Client>();
     given_up::<memcached2_async_std::Client>();
     at_once::<memcached2_tokio::Client>();

@@ -9,11 +9,16 @@ use crate::error::{Error, Landed};
 use crate::router::ServerId;
 use crate::time::Now;
 
+/// So many encoded bytes of a batch are to be in memory: far more than a socket takes at once.
+const ENCODED: u64 = 256 * 1024;
+
 /// The open parts of a call that go to one server: what a blocking transport asks on one connection.
 #[derive(Debug)]
 pub struct Leg<'c, P> {
     asked: &'c mut [Asked<P>],
     open: usize,
+    /// The place of the next part to be submitted.
+    next: usize,
     retry: bool,
 }
 
@@ -25,7 +30,7 @@ impl<'c, P> Leg<'c, P> {
             open += 1;
             retry |= asked.retried;
         }
-        (open > 0).then_some(Self { asked, open, retry })
+        (open > 0).then_some(Self { asked, open, next: 0, retry })
     }
 
     /// The server to ask.
@@ -125,10 +130,13 @@ impl<'c, P> Leg<'c, P> {
 }
 
 impl<P: Command> Leg<'_, P> {
-    /// Submits the open parts; one that cannot be encoded fails alone.
+    /// Submits the open parts that were not yet, as many as are to be in memory at once; one that cannot be encoded fails
+    /// alone. It is called again behind [`Leg::hear`].
     #[inline(always)]
     pub fn submit(&mut self, connection: &mut Connection, now: Now) {
-        for (tag, asked) in self.asked.iter_mut().enumerate() {
+        while let Some(asked) = self.asked.get_mut(self.next) {
+            let tag = self.next;
+            self.next += 1;
             if asked.is_open() {
                 // More parts than 32 bits can count do not fit the memory.
                 let tag = u32::try_from(tag).unwrap_or(u32::MAX);
@@ -139,6 +147,9 @@ impl<P: Command> Leg<'_, P> {
                         asked.fail(error, blame);
                         self.open -= 1;
                     }
+                }
+                if connection.unsent() > ENCODED {
+                    return;
                 }
             }
         }
