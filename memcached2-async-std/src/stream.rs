@@ -85,6 +85,16 @@ async fn look_up(host: &str, port: u16, lookup: &Arc<Lookup>) -> io::Result<Arc<
     found.map_err(|error| io::Error::new(error.kind(), error))
 }
 
+impl Socket {
+    fn as_ref(&self) -> SockRef<'_> {
+        match self {
+            Self::Tcp(socket) => SockRef::from(socket),
+            #[cfg(unix)]
+            Self::Unix(socket) => SockRef::from(socket),
+        }
+    }
+}
+
 impl Duplex for Socket {
     fn poll_read(&mut self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
         match self {
@@ -102,14 +112,13 @@ impl Duplex for Socket {
         }
     }
 
+    fn write_at_once(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.as_ref().send_vectored(slices)
+    }
+
     fn has_unread(&self) -> bool {
-        let socket = match self {
-            Self::Tcp(socket) => SockRef::from(socket),
-            #[cfg(unix)]
-            Self::Unix(socket) => SockRef::from(socket),
-        };
         // It does not block.
-        let looked = socket.peek(&mut [MaybeUninit::uninit()]);
+        let looked = self.as_ref().peek(&mut [MaybeUninit::uninit()]);
         !matches!(looked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 }

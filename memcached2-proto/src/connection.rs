@@ -44,7 +44,7 @@ pub struct Connection {
     /// How many of the waits have left whole.
     flown: usize,
     decoder: Decoder,
-    /// How many bytes have come.
+    /// How many bytes have come, and other signs of life.
     came: u64,
     /// How many had come when the front wait became the front one: its own reply begins there.
     front_from: u64,
@@ -257,6 +257,15 @@ impl Connection {
             wait.came_before = self.came;
             self.flown += 1;
         }
+    }
+
+    /// Says that the socket has taken bytes again after it had been full: so the server takes what is sent to it, and
+    /// is not silent, even if it says nothing before it has all of a long request.
+    #[cold]
+    pub fn took(&mut self) {
+        // A sign of life, and no part of a reply.
+        self.came += 1;
+        self.front_from += 1;
     }
 
     /// Whether every byte of every request was written.

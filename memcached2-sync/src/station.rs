@@ -232,6 +232,8 @@ pub(crate) struct Link {
     /// Within which time the server has to say which protocol it speaks, if it is asked and has to.
     within: Option<Duration>,
     begun: Instant,
+    /// Whether the socket was full when it was written to last.
+    is_stuck: bool,
 }
 
 impl Link {
@@ -269,8 +271,16 @@ impl Link {
                 break;
             }
             match self.stream.write_at_once(&slices[..count])? {
-                Some(n) => self.connection.wrote(n),
-                None => return Ok(false),
+                Some(n) => {
+                    self.connection.wrote(n);
+                    if std::mem::take(&mut self.is_stuck) {
+                        self.connection.took();
+                    }
+                }
+                None => {
+                    self.is_stuck = true;
+                    return Ok(false);
+                }
             }
         }
         Ok(true)
@@ -291,11 +301,16 @@ impl Link {
             if count == 0 {
                 break;
             }
+            let offered = slices[..count].iter().map(|slice| slice.len()).sum::<usize>();
             let n = self.stream.write(&slices[..count], patience)?;
             if n == 0 {
                 return Err(Error::lost(&std::io::ErrorKind::WriteZero.into()));
             }
             self.connection.wrote(n);
+            // It has waited for room in vain, and found some for the rest.
+            if std::mem::replace(&mut self.is_stuck, n < offered) {
+                self.connection.took();
+            }
         }
         Ok(())
     }
@@ -441,7 +456,7 @@ impl Lease<'_> {
     fn begin(&mut self, stream: Stream) {
         let now = Now::new(Instant::now(), SystemTime::now);
         let (connection, within) = self.station.known.begin(&self.station.options, now);
-        self.link = Some(Box::new(Link { stream, connection, within, begun: now.monotonic }));
+        self.link = Some(Box::new(Link { stream, connection, within, begun: now.monotonic, is_stuck: false }));
     }
 
     /// The server has said which protocol it speaks.

@@ -14,7 +14,7 @@ pub struct Abandoned {
     /// it had served before and not a byte of this reply had come, so it had most likely been closed while it was idle;
     /// or it was given up here, since it may have been out of step.
     pub stale: bool,
-    /// Whether not a byte had come since it was written: the server may have stopped altogether.
+    /// Whether the server has given no sign of life since it was written: it may have stopped altogether.
     pub silent: bool,
 }
 
@@ -46,8 +46,8 @@ impl Connection {
         usize::from(self.waits.front().is_some_and(|wait| wait.kind == Kind::Proof))
     }
 
-    /// Whether no byte has come since this request was written, or submitted if it has not left yet: its server may have
-    /// stopped altogether.
+    /// Whether no byte has come since this request was written, or submitted if it has not left yet, nor has the server
+    /// [taken](Connection::took) any: it may have stopped altogether.
     #[must_use]
     pub fn is_silent_since(&self, ticket: u64) -> bool {
         self.find(ticket).and_then(|at| self.waits.get(at)).is_some_and(|wait| wait.came_before == self.came)
@@ -83,7 +83,7 @@ impl Connection {
         }
     }
 
-    /// How many bytes have come.
+    /// How many bytes have come, and other signs of life.
     #[must_use]
     pub fn bytes_in(&self) -> u64 {
         self.came

@@ -35,6 +35,18 @@ pub trait Duplex {
     /// What the operating system says.
     fn poll_write(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>>;
 
+    /// Writes some of `slices` if the operating system takes them now, whatever the runtime has noticed: a socket is told to be
+    /// writable only once much of it is free. That finds out whether a slow server takes anything at all; without it, it
+    /// counts as silent sooner.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::WouldBlock`] if it takes nothing, and what the operating system says.
+    fn write_at_once(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let _ = slices;
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
     /// Whether something can be read, or the stream has ended: what the operating system knows now, whatever the runtime
     /// has noticed of it.
     fn has_unread(&self) -> bool;
@@ -74,6 +86,8 @@ pub struct Driver {
     retired_at: Option<Instant>,
     /// While nothing is in flight: how much had come when that was seen, and when the connection is closed if nothing more has.
     idle: Option<(u64, Instant)>,
+    /// Whether the socket was full when it was written to last.
+    is_stuck: bool,
     /// Whether callers have had to wait for room when the driver looked last.
     is_full: bool,
     connected: bool,
@@ -100,6 +114,7 @@ impl Driver {
             deadline: None,
             retired_at: None,
             idle: None,
+            is_stuck: false,
             is_full: false,
             connected: false,
             ended: false,
@@ -144,7 +159,7 @@ impl Driver {
                     self.end_at(&aborted(), Blame::Nobody, None);
                     return Poll::Ready(());
                 }
-                More::Nothing | More::Closed | More::Quit => return self.watch(cx, alarm).map(drop),
+                More::Nothing | More::Closed | More::Quit => return self.watch(cx, alarm, None).map(drop),
             }
         }
     }
@@ -157,16 +172,24 @@ impl Driver {
             self.on_connected(alarm.now());
         }
         match self.turn(cx, socket) {
-            Poll::Pending => self.watch(cx, alarm),
+            Poll::Pending => self.watch(cx, alarm, Some(socket)),
             Poll::Ready(error) => Poll::Ready(self.on_lost(&error, alarm.now())),
         }
     }
 
     /// Tells those whose deadline has passed, and waits for the next deadline.
     #[inline]
-    fn watch(&mut self, cx: &mut Context<'_>, alarm: &mut impl Alarm) -> Poll<Next> {
+    fn watch(
+        &mut self,
+        cx: &mut Context<'_>,
+        alarm: &mut impl Alarm,
+        mut socket: Option<&mut dyn Duplex>,
+    ) -> Poll<Next> {
         while let Some(deadline) = self.deadline {
             let Poll::Ready(now) = alarm.poll_until(cx, deadline) else { break };
+            if let (true, Some(socket)) = (self.is_stuck, &mut socket) {
+                self.nudge(&**socket);
+            }
             if let Poll::Ready(next) = self.on_deadline(cx, now) {
                 return Poll::Ready(next);
             }
@@ -237,13 +260,33 @@ impl Driver {
             }
             match socket.poll_write(cx, &slices[..count]) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(Error::lost(&io::ErrorKind::WriteZero.into()))),
-                Poll::Ready(Ok(n)) => self.connection.wrote(n),
+                Poll::Ready(Ok(n)) => {
+                    self.connection.wrote(n);
+                    if std::mem::take(&mut self.is_stuck) {
+                        self.connection.took();
+                    }
+                }
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(Error::lost(&error))),
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => {
+                    self.is_stuck = true;
+                    return Poll::Pending;
+                }
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Finds out whether a socket that was full has room again.
+    #[cold]
+    fn nudge(&mut self, socket: &dyn Duplex) {
+        let mut slices = [IoSlice::new(&[]); 4];
+        let count = self.connection.outgoing(&mut slices);
+        // What else it says, the next write or read hears.
+        if let Ok(n @ 1..) = socket.write_at_once(&slices[..count]) {
+            self.connection.wrote(n);
+            self.connection.took();
+        }
     }
 
     /// Takes over what callers have encoded since the last time; if that is nothing, leaves `sleeper` to be woken.

@@ -10,6 +10,7 @@ mod held;
 mod idle;
 mod opening;
 mod retry;
+mod slow;
 mod stalled;
 mod tasks;
 
