@@ -301,16 +301,11 @@ impl Link {
             if count == 0 {
                 break;
             }
-            let offered = slices[..count].iter().map(|slice| slice.len()).sum::<usize>();
             let n = self.stream.write(&slices[..count], patience)?;
             if n == 0 {
                 return Err(Error::lost(&std::io::ErrorKind::WriteZero.into()));
             }
             self.connection.wrote(n);
-            // It has waited for room in vain, and found some for the rest.
-            if std::mem::replace(&mut self.is_stuck, n < offered) {
-                self.connection.took();
-            }
         }
         Ok(())
     }
