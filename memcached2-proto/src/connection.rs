@@ -300,8 +300,9 @@ impl Connection {
     #[cold]
     fn end(&mut self) -> Result<(), Error> {
         self.ended = true;
+        let is_in_step = self.failed.is_none() && self.is_flushed() && self.decoder.is_empty();
         match self.waits.front() {
-            Some(wait) if wait.kind == Kind::Quit && self.is_flushed() && self.decoder.is_empty() => {
+            Some(wait) if wait.kind == Kind::Quit && is_in_step => {
                 self.confirm(None);
                 Ok(())
             }
