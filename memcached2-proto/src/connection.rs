@@ -6,6 +6,7 @@ mod leaving;
 mod probe;
 mod refusal;
 mod sending;
+mod wait;
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -15,6 +16,7 @@ pub use self::known::KnownProtocol;
 pub use self::leaving::Abandoned;
 use self::probe::Probe;
 use self::sending::Sending;
+use self::wait::{Kind, Wait};
 use crate::command::{Command, Protocol};
 use crate::error::{Error, Landed};
 use crate::limits::Limits;
@@ -72,50 +74,6 @@ enum Mode {
     Probing(Probe),
     /// Nothing more, since the server closes the connection behind the replies under way.
     Leaving,
-}
-
-/// A request whose reply has not come.
-#[derive(Debug, Clone, Copy)]
-struct Wait {
-    tag: u32,
-    shape: Shape,
-    keys: u32,
-    kind: Kind,
-    /// Where it ends in the stream of bytes out.
-    end: u64,
-    /// Where the part ends that the server carries out: before the fence, if it has one.
-    carried_out: u64,
-    /// How many bytes had come when it had left whole; until then, when it was submitted.
-    came_before: u64,
-}
-
-impl Wait {
-    /// What answers it, if it has this ticket.
-    #[inline]
-    fn expected(&self, ticket: u64) -> Expected {
-        Expected { shape: self.shape, opaque: Opaque::of(ticket), is_fenced: self.carried_out < self.end }
-    }
-
-    /// Whether its submitter is yet to hear of it.
-    fn is_owed(&self) -> bool {
-        matches!(self.kind, Kind::Asked | Kind::Forgotten)
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// Somebody waits for it.
-    Asked,
-    /// Nobody waits any more: its reply is read and thrown away.
-    Forgotten,
-    /// It was taken back before a byte of it was written: no reply will come.
-    Withdrawn,
-    /// The connection's own question whether the server speaks meta.
-    Probe,
-    /// The connection's own `mn` behind error lines, whose answer shows that they are those of their requests.
-    Proof,
-    /// `quit`, which is answered by the end of the stream.
-    Quit,
 }
 
 impl Connection {

@@ -1,7 +1,8 @@
 //! Looking a name up once for all who want its addresses.
 
+use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -24,6 +25,27 @@ struct State {
 }
 
 impl Lookup {
+    /// The addresses of a host: those of its name, by [`Lookup::poll`], or what it is itself.
+    ///
+    /// # Errors
+    ///
+    /// What the look-up has failed with.
+    pub async fn addresses(&self, host: &str, port: u16, begin: impl FnOnce()) -> io::Result<Arc<[SocketAddr]>> {
+        if let Some(address) = Self::literal(host, port) {
+            return Ok(Arc::new([address]));
+        }
+        let (mut joined, mut begin) = (None, Some(begin));
+        let begin_once =
+            |cx: &mut Context<'_>| self.poll(&mut joined, cx, || begin.take().into_iter().for_each(|begin| begin()));
+        poll_fn(begin_once).await.map_err(|error| io::Error::new(error.kind(), error))
+    }
+
+    /// The address of a host that is one, and needs no look-up.
+    #[must_use]
+    pub fn literal(host: &str, port: u16) -> Option<SocketAddr> {
+        host.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, port))
+    }
+
     /// Waits for the addresses. If no look-up is under way, `begin` is called, which must see to it that [`Lookup::finish`] is:
     /// in a thread of its own, say. `joined` is `None` at first, and is kept from one poll to the next.
     pub fn poll(&self, joined: &mut Option<u64>, cx: &Context<'_>, begin: impl FnOnce()) -> Poll<Addresses> {

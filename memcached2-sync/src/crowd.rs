@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use memcached2_proto::{Command, Error, Landed, Leg, Now, ServerId};
 
-use crate::station::{Lease, Station};
+use crate::lease::Lease;
+use crate::station::Station;
 use crate::stream::{Connecting, Patience};
 
 /// A call to several servers.

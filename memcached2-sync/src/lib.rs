@@ -27,6 +27,7 @@
 mod client;
 mod crowd;
 mod faces;
+mod lease;
 mod station;
 mod stream;
 mod turn;

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::ToSocketAddrs;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -54,7 +54,7 @@ async fn connect(target: &Target) -> io::Result<Socket> {
 
 async fn connect_tcp(host: &str, port: u16, target: &Target) -> io::Result<TcpStream> {
     let started = Instant::now();
-    let addresses = look_up(host, port, &target.lookup).await?;
+    let addresses = target.lookup.addresses(host, port, || begin_lookup(host, port, &target.lookup)).await?;
     let mut last = io::ErrorKind::NotFound.into();
     for (at, address) in addresses.iter().enumerate() {
         // An address that does not answer leaves their share to those behind it.
@@ -68,22 +68,13 @@ async fn connect_tcp(host: &str, port: u16, target: &Target) -> io::Result<TcpSt
     Err(last)
 }
 
-/// The addresses of a host. The operating system looks a name up for as long as it likes, so that is done in a thread of its
-/// own, for all who wait, and which no runtime waits for.
-async fn look_up(host: &str, port: u16, lookup: &Arc<Lookup>) -> io::Result<Arc<[SocketAddr]>> {
-    if let Ok(ip) = host.parse::<IpAddr>() {
-        return Ok(Arc::new([SocketAddr::new(ip, port)]));
+/// Looks a name up, which takes the operating system as long as it likes: in a thread of its own, which no runtime waits for.
+fn begin_lookup(host: &str, port: u16, lookup: &Arc<Lookup>) {
+    let (host, own) = (host.to_owned(), Arc::clone(lookup));
+    let ask = move || own.finish((host, port).to_socket_addrs().map(Iterator::collect));
+    if let Err(error) = thread::Builder::new().name("memcached2-lookup".to_owned()).spawn(ask) {
+        lookup.finish(Err(error));
     }
-    let begin = || {
-        let (host, own) = (host.to_owned(), Arc::clone(lookup));
-        let ask = move || own.finish((host, port).to_socket_addrs().map(Iterator::collect));
-        if let Err(error) = thread::Builder::new().name("memcached2-lookup".to_owned()).spawn(ask) {
-            lookup.finish(Err(error));
-        }
-    };
-    let mut joined = None;
-    let found = poll_fn(|cx| lookup.poll(&mut joined, cx, begin)).await;
-    found.map_err(|error| io::Error::new(error.kind(), error))
 }
 
 impl Socket {

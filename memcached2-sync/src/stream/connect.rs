@@ -1,7 +1,7 @@
 //! Connecting, within a time.
 
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs as _};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
 #[cfg(unix)]
@@ -37,8 +37,8 @@ pub(super) fn tcp(host: &str, port: u16, lookup: &Arc<Lookup>, within: Duration)
 /// The addresses of a host. The operating system looks a name up for as long as it likes, so that is done in a thread of its
 /// own, for all who wait; it ends when the system has its answer, whoever still waits for it.
 pub(super) fn resolve(host: &str, port: u16, lookup: &Arc<Lookup>, within: Duration) -> io::Result<Arc<[SocketAddr]>> {
-    if let Ok(ip) = host.parse::<IpAddr>() {
-        return Ok(Arc::new([SocketAddr::new(ip, port)]));
+    if let Some(address) = Lookup::literal(host, port) {
+        return Ok(Arc::new([address]));
     }
     let host = host.to_owned();
     look_up(lookup, within, move || (host, port).to_socket_addrs().map(Iterator::collect))

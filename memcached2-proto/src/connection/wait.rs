@@ -1,0 +1,47 @@
+//! Requests under way: who waits for which reply.
+
+use crate::reply::{Expected, Opaque, Shape};
+
+/// A request whose reply has not come.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wait {
+    pub(super) tag: u32,
+    pub(super) shape: Shape,
+    pub(super) keys: u32,
+    pub(super) kind: Kind,
+    /// Where it ends in the stream of bytes out.
+    pub(super) end: u64,
+    /// Where the part ends that the server carries out: before the fence, if it has one.
+    pub(super) carried_out: u64,
+    /// How many bytes had come when it had left whole; until then, when it was submitted.
+    pub(super) came_before: u64,
+}
+
+impl Wait {
+    /// What answers it, if it has this ticket.
+    #[inline]
+    pub(super) fn expected(&self, ticket: u64) -> Expected {
+        Expected { shape: self.shape, opaque: Opaque::of(ticket), is_fenced: self.carried_out < self.end }
+    }
+
+    /// Whether its submitter is yet to hear of it.
+    pub(super) fn is_owed(&self) -> bool {
+        matches!(self.kind, Kind::Asked | Kind::Forgotten)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Somebody waits for it.
+    Asked,
+    /// Nobody waits any more: its reply is read and thrown away.
+    Forgotten,
+    /// It was taken back before a byte of it was written: no reply will come.
+    Withdrawn,
+    /// The connection's own question whether the server speaks meta.
+    Probe,
+    /// The connection's own `mn` behind error lines, whose answer shows that they are those of their requests.
+    Proof,
+    /// `quit`, which is answered by the end of the stream.
+    Quit,
+}

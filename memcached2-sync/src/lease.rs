@@ -1,0 +1,309 @@
+//! A connection in use, and the conversation on it.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use memcached2_proto::{Command, Connection, Error, KnownProtocol, Leg, Now};
+
+use crate::station::Station;
+use crate::stream::{Connecting, Patience, Stream};
+
+/// A socket and the state of the conversation on it.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) stream: Stream,
+    pub(crate) connection: Connection,
+    /// Within which time the server has to say which protocol it speaks, if it is asked and has to.
+    within: Option<Duration>,
+    begun: Instant,
+    /// Whether the socket was full when it was written to last.
+    is_stuck: bool,
+}
+
+impl Link {
+    /// Submits a leg, and writes as much of it as may go before replies are read.
+    #[inline(always)]
+    pub(crate) fn ask<P: Command>(
+        &mut self,
+        leg: &mut Leg<'_, P>,
+        now: Now,
+        patience: &mut Patience,
+    ) -> Result<(), Error> {
+        leg.submit(&mut self.connection, now);
+        self.write(patience)
+    }
+
+    /// Submits a leg, and writes as much of it as the socket takes at once; whether that is all that may go now.
+    pub(crate) fn begin<P: Command>(
+        &mut self,
+        leg: &mut Leg<'_, P>,
+        now: Now,
+        patience: &mut Patience,
+    ) -> Result<bool, Error> {
+        leg.submit(&mut self.connection, now);
+        self.write_at_once(patience)
+    }
+
+    /// Writes what may go before replies are read, as much as the socket takes at once; whether that is all.
+    #[cfg(unix)]
+    pub(crate) fn write_at_once(&mut self, patience: &mut Patience) -> Result<bool, Error> {
+        patience.left()?;
+        while !self.connection.is_flushed() {
+            let mut slices = [std::io::IoSlice::new(&[]); 4];
+            let count = self.connection.outgoing(&mut slices);
+            if count == 0 {
+                break;
+            }
+            match self.stream.write_at_once(&slices[..count])? {
+                Some(n) => {
+                    self.connection.wrote(n);
+                    if std::mem::take(&mut self.is_stuck) {
+                        self.connection.took();
+                    }
+                }
+                None => {
+                    self.is_stuck = true;
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Writes all that may go before replies are read: where there is no poll(2), nobody waits for several sockets.
+    #[cfg(not(unix))]
+    pub(crate) fn write_at_once(&mut self, patience: &mut Patience) -> Result<bool, Error> {
+        self.write(patience).map(|()| true)
+    }
+
+    /// Writes all that may go before replies are read.
+    #[inline(always)]
+    fn write(&mut self, patience: &mut Patience) -> Result<(), Error> {
+        while !self.connection.is_flushed() {
+            let mut slices = [std::io::IoSlice::new(&[]); 4];
+            let count = self.connection.outgoing(&mut slices);
+            if count == 0 {
+                break;
+            }
+            let n = self.stream.write(&slices[..count], patience)?;
+            if n == 0 {
+                return Err(Error::lost(&std::io::ErrorKind::WriteZero.into()));
+            }
+            self.connection.wrote(n);
+        }
+        Ok(())
+    }
+
+    /// Waits until the server has said which protocol it speaks.
+    fn open(&mut self, patience: &mut Patience) -> Result<(), Error> {
+        let mut own = match self.within {
+            Some(within) => patience.at_most(within)?,
+            None => patience.clone(),
+        };
+        self.write(&mut own)?;
+        while !self.hear_probe(&mut own)? {}
+        Ok(())
+    }
+
+    /// Reads once; `true` when the server has said which protocol it speaks.
+    pub(crate) fn hear_probe(&mut self, patience: &mut Patience) -> Result<bool, Error> {
+        let n = self.stream.read(self.connection.space(), patience)?;
+        let end = self.connection.filled(n);
+        // There is no other reply than the one to the probe.
+        self.connection.next_reply()?;
+        if self.connection.is_probing() {
+            end?;
+        }
+        Ok(!self.connection.is_probing())
+    }
+
+    /// Takes leave of the server; whether it hears that makes no difference.
+    pub(crate) fn quit(mut self: Box<Self>) {
+        self.connection.quit();
+        let _ = self.write(&mut Patience::new(Instant::now(), Duration::from_millis(100)));
+    }
+
+    /// Reads until all replies of the leg are there, and writes what is left as soon as it may go.
+    #[inline(always)]
+    pub(crate) fn converse<P: Command>(
+        &mut self,
+        leg: &mut Leg<'_, P>,
+        now: Now,
+        patience: &mut Patience,
+    ) -> Result<(), Error> {
+        while !leg.is_done() {
+            self.hear_some(leg, now, patience)?;
+        }
+        Ok(())
+    }
+
+    /// Reads once, and writes what may go then; `true` when all replies of the leg are there.
+    #[inline(always)]
+    fn hear_some<P: Command>(
+        &mut self,
+        leg: &mut Leg<'_, P>,
+        now: Now,
+        patience: &mut Patience,
+    ) -> Result<bool, Error> {
+        let is_done = self.read(leg, now, patience)?;
+        if !is_done {
+            self.write(patience)?;
+        }
+        Ok(is_done)
+    }
+
+    /// Reads once, and submits more of the leg if there is more; `true` when all replies are there.
+    #[inline(always)]
+    pub(crate) fn read<P: Command>(
+        &mut self,
+        leg: &mut Leg<'_, P>,
+        now: Now,
+        patience: &mut Patience,
+    ) -> Result<bool, Error> {
+        let n = self.stream.read(self.connection.space(), patience)?;
+        let end = self.connection.filled(n);
+        let is_done = leg.hear(&mut self.connection)?;
+        if !is_done {
+            end?;
+            leg.submit(&mut self.connection, now);
+        }
+        Ok(is_done)
+    }
+}
+
+/// A connection that is checked out, or the right to open one. Unless it is checked in, it is closed, even by a panic.
+#[derive(Debug)]
+pub(crate) struct Lease<'s> {
+    pub(crate) station: &'s Station,
+    pub(crate) link: Option<Box<Link>>,
+    /// Whether the connection had been idle for so long that it may have died unnoticed.
+    pub(crate) was_idle: bool,
+}
+
+impl Lease<'_> {
+    #[inline(always)]
+    #[expect(clippy::expect_used, reason = "only `checkin` takes it, which ends the lease")]
+    pub(crate) fn link(&mut self) -> &mut Link {
+        self.link.as_mut().expect("a lease has a link until it is checked in")
+    }
+
+    /// Opens the connection.
+    #[cold]
+    pub(crate) fn connect(&mut self, patience: &mut Patience) -> Result<(), Error> {
+        let begun = Instant::now();
+        loop {
+            let stream = Stream::connect(&self.station.address, &self.station.lookup, &self.station.options, patience)?;
+            self.begin(stream);
+            if self.link().connection.is_probing() {
+                if let Err(error) = self.link().open(patience) {
+                    self.reopens(error, patience)?;
+                    continue;
+                }
+                self.opened();
+            }
+            patience.waited_since(begun);
+            return Ok(());
+        }
+    }
+
+    /// Begins to open the connection; `None` when it was made at once.
+    pub(crate) fn begin_connecting(&mut self, patience: &mut Patience) -> Result<Option<Connecting>, Error> {
+        let connecting =
+            Connecting::begin(&self.station.address, &self.station.lookup, &self.station.options, patience)?;
+        if connecting.is_none() {
+            let stream = Stream::connect(&self.station.address, &self.station.lookup, &self.station.options, patience)?;
+            self.begin(stream);
+        }
+        Ok(connecting)
+    }
+
+    /// Takes the connection that was made.
+    pub(crate) fn connected(&mut self, connecting: Connecting) -> Result<(), Error> {
+        let stream = connecting.finish(&self.station.options)?;
+        self.begin(stream);
+        Ok(())
+    }
+
+    /// Asks the server for its protocol. Until when it has to say something, if it has to.
+    pub(crate) fn probe(&mut self, patience: &mut Patience) -> Result<Option<Instant>, Error> {
+        let link = self.link();
+        link.write(patience)?;
+        Ok(link.within.and_then(|within| Instant::now().checked_add(within)))
+    }
+
+    /// Begins the conversation.
+    fn begin(&mut self, stream: Stream) {
+        let now = Now::new(Instant::now(), SystemTime::now);
+        let (connection, within) = self.station.known.begin(&self.station.options, now);
+        self.link = Some(Box::new(Link { stream, connection, within, begun: now.monotonic, is_stuck: false }));
+    }
+
+    /// The server has said which protocol it speaks.
+    pub(crate) fn opened(&mut self) {
+        let protocol = self.link().connection.protocol();
+        self.station.known.proved(protocol);
+    }
+
+    /// The server was asked for its protocol and did not answer: whether to connect once more, without asking it, or the
+    /// error. That a caller has no more time says nothing.
+    pub(crate) fn reopens(&mut self, error: Error, patience: &mut Patience) -> Result<(), Error> {
+        self.link = None;
+        match error {
+            Error::Timeout { .. } | Error::Disconnected { .. } | Error::Protocol { .. }
+                if patience.left().is_ok() && self.station.known.retries_classic(Instant::now()) =>
+            {
+                Ok(())
+            }
+            Error::Timeout { .. } => Err(KnownProtocol::silence()),
+            error => Err(error),
+        }
+    }
+
+    /// Ends what was asked on the connection with an error, and closes it; and with it the others that have been idle since
+    /// before the call, if it was dead before it was used.
+    #[cold]
+    pub(crate) fn fail<P>(mut self, leg: &mut Leg<'_, P>, error: &Error, now: Now) {
+        let Some(mut link) = self.link.take() else { return leg.fail(error) };
+        let Station { known, options, .. } = self.station;
+        let spares_server = self.was_idle || known.asks(options, Instant::now());
+        if leg.fail_on(&mut link.connection, error, spares_server) {
+            known.doubt();
+            self.station.lock().discard_idle_since(now.monotonic);
+        }
+    }
+
+    /// Whether the connection is older than it may become.
+    #[inline]
+    fn is_old(&mut self, now: Now) -> bool {
+        let Some(age) = self.station.options.max_age else { return false };
+        now.monotonic.saturating_duration_since(self.link().begun) > age
+    }
+
+    /// Gives the connection back, if it is in step.
+    #[inline(always)]
+    pub(crate) fn checkin(mut self, now: Now) {
+        if !self.link().connection.is_idle() || self.is_old(now) {
+            return;
+        }
+        if let Some(link) = self.link.take() {
+            let mut pool = self.station.lock();
+            let next = pool.checkin(link, now.monotonic);
+            let is_closed = pool.is_closed();
+            drop(pool);
+            if let Some(next) = next {
+                next.wake();
+            }
+            if is_closed {
+                self.station.emptied.notify_all();
+            }
+            std::mem::forget(self);
+        }
+    }
+}
+
+impl Drop for Lease<'_> {
+    #[cold]
+    fn drop(&mut self) {
+        drop(self.link.take());
+        self.station.on_closed();
+    }
+}
