@@ -25,6 +25,7 @@ impl Wait {
     }
 
     /// Whether its submitter is yet to hear of it.
+    #[inline]
     pub(super) fn is_owed(&self) -> bool {
         matches!(self.kind, Kind::Asked | Kind::Forgotten)
     }

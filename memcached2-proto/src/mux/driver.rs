@@ -302,8 +302,7 @@ impl Driver {
             phase if phase != Phase::Aborting && !taken && inner.slots.has_unencoded() => More::Nothing,
             phase => More::at_the_end(phase, taken),
         };
-        self.is_full = inner.load.is_full();
-        let is_quiet = inner.forgotten.is_empty() && !self.is_full;
+        let is_quiet = inner.forgotten.is_empty() && !inner.load.is_full();
         if taken {
             inner.load.take_over(&self.connection, inner.outbox.requests.len());
             self.taken.ticket = inner.outbox.ticket;
