@@ -19,7 +19,9 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use loom::future::block_on;
 use loom::thread::{self, JoinHandle};
 use memcached2_proto::mux::{Alarm, Driver, Mux, Next, NotSubmitted, converse};
-use memcached2_proto::{Call, Error, Get, Landed, Now, Options, Protocol, Router};
+use memcached2_proto::{
+    Call, Command, Error, Few, Get, Key, Keyed, Landed, Now, Options, Outbox, Protocol, Reply, Router, Shape, Value,
+};
 
 use self::stage::{Clock, Never, Server};
 
@@ -118,6 +120,27 @@ fn begun(deadline: Instant) -> Now {
     Now::new(deadline - Options::default().timeout, std::time::SystemTime::now)
 }
 
+/// A `get` that does not count as a mere read, so that its caller is told whether it was sent.
+struct Told<'k>(Get<'k>);
+
+impl Keyed for Told<'_> {
+    fn key(&self) -> Key<'_> {
+        self.0.key()
+    }
+}
+
+impl Command for Told<'_> {
+    type Response = Option<Value>;
+
+    fn encode(&self, protocol: Protocol, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
+        self.0.encode(protocol, now, out)
+    }
+
+    fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<Option<Value>, Error> {
+        self.0.answer(replies, end)
+    }
+}
+
 /// A whole call, and how it ended.
 fn get(mux: &Arc<Mux>, key: &str, deadline: Instant) -> &'static str {
     get_by(mux, key, deadline, Waker::clone)
@@ -125,7 +148,7 @@ fn get(mux: &Arc<Mux>, key: &str, deadline: Instant) -> &'static str {
 
 fn get_by(mux: &Arc<Mux>, key: &str, deadline: Instant, waker: impl Fn(&Waker) -> Waker) -> &'static str {
     let router = Router::parse(["server"]).unwrap();
-    let mut call = Call::new(Get::new(key).unwrap(), &router, now());
+    let mut call = Call::new(Told(Get::new(key).unwrap()), &router, now());
     let mut conversation = converse(call.parts(), begun(deadline), None, |_, _| Ok(Arc::clone(mux)));
     block_on(poll_fn(|cx| Pin::new(&mut conversation).poll(&mut Context::from_waker(&waker(cx.waker())))));
     drop(conversation);
@@ -141,7 +164,7 @@ fn get_by(mux: &Arc<Mux>, key: &str, deadline: Instant, waker: impl Fn(&Waker) -
 /// A call that is cancelled after it has asked.
 fn cancel(mux: &Arc<Mux>, key: &str, waker: Waker) {
     let router = Router::parse(["server"]).unwrap();
-    let mut call = Call::new(Get::new(key).unwrap(), &router, now());
+    let mut call = Call::new(Told(Get::new(key).unwrap()), &router, now());
     let mut conversation = converse(call.parts(), begun(later()), None, |_, _| Ok(Arc::clone(mux)));
     let _ = Pin::new(&mut conversation).poll(&mut Context::from_waker(&waker));
     // What the mux keeps of it is then the last.
