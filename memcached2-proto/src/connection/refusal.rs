@@ -53,7 +53,8 @@ impl Connection {
             After::OutOfStep => {
                 let reason = format!("given up, since the server may be out of step after it had said {line:?}");
                 let error = self.give_up(&reason);
-                if expected.is_checked() && !is_shut_out {
+                // What is said to all proves nothing of the lines before it.
+                if expected.is_checked() && (!is_shut_out || self.held.is_some()) {
                     return Err(error);
                 }
                 // The refusal itself is this request's answer; nothing behind it can be trusted.
