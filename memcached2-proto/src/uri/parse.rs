@@ -1,0 +1,129 @@
+//! From the text of a server to its address.
+
+use std::ffi::OsString;
+
+use percent_encoding::percent_decode_str;
+use url::{Host, Url};
+
+use super::options::ServerOptions;
+use super::{Address, Server, UriProblem};
+
+const TCP: &str = "memcached";
+pub(super) const UNIX: &str = "memcached+unix";
+
+pub(super) fn parse(text: &str) -> Result<Server, UriProblem> {
+    if text.is_empty() {
+        return Err(UriProblem::NoHost);
+    }
+    // The parser of URIs passes over some of them, wherever they stand.
+    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err(UriProblem::Blank);
+    }
+    let full = if text.contains("://") { text.to_owned() } else { format!("{TCP}://{text}") };
+    let authority = full.split_once("://").map_or("", |(_, rest)| rest);
+    let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
+    if authority.contains(',') {
+        return Err(UriProblem::List);
+    }
+    let bracketed = authority.starts_with('[') || authority.contains('@');
+    match authority.split(':').collect::<Vec<_>>()[..] {
+        // An IPv6 address has seven colons, or two of them in a row.
+        [host, port, _] if !bracketed && !host.is_empty() && !port.is_empty() => return Err(UriProblem::BehindPort),
+        [_, _, _, ..] if !bracketed => return Err(UriProblem::Brackets),
+        _ => {}
+    }
+    let (full, zone) = without_zone(full)?;
+    let url = Url::parse(&full).map_err(explain)?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(UriProblem::Credentials);
+    }
+    if url.fragment().is_some() {
+        return Err(UriProblem::Fragment);
+    }
+    let address = match url.scheme() {
+        TCP => tcp(&url, &zone)?,
+        UNIX => unix(&url)?,
+        _ => return Err(UriProblem::Scheme),
+    };
+    let (name, options) = ServerOptions::parse(&url)?;
+    let mut server = Server { options, ..Server::from(address) };
+    if let Some(name) = name {
+        (server.name, server.is_named) = (name, true);
+    }
+    Ok(server)
+}
+
+/// The text without the zone of an IPv6 address, which the parser of URIs does not know, and that with its `%`:
+/// `[fe80::1%eth0]`, or `[fe80::1%25eth0]` as RFC 6874 has it.
+fn without_zone(full: String) -> Result<(String, String), UriProblem> {
+    let Some((begun, rest)) = full.split_once('[') else { return Ok((full, String::new())) };
+    let Some((address, zone, end)) = rest
+        .split_once(']')
+        .and_then(|(inside, end)| inside.split_once('%').map(|(address, zone)| (address, zone, end)))
+    else {
+        return Ok((full, String::new()));
+    };
+    let zone = zone.strip_prefix("25").unwrap_or(zone);
+    match !zone.is_empty() && zone.bytes().all(is_of_a_name) {
+        true => Ok((format!("{begun}[{address}]{end}"), format!("%{zone}"))),
+        false => Err(UriProblem::Host),
+    }
+}
+
+fn tcp(url: &Url, zone: &str) -> Result<Address, UriProblem> {
+    if !matches!(url.path(), "" | "/") {
+        return Err(UriProblem::Path);
+    }
+    let host = match url.host() {
+        None | Some(Host::Domain("")) => return Err(UriProblem::NoHost),
+        Some(Host::Domain(name)) if !name.bytes().all(is_of_a_name) => return Err(UriProblem::Host),
+        Some(Host::Domain(name)) => name.to_owned(),
+        Some(Host::Ipv4(ip)) => ip.to_string(),
+        Some(Host::Ipv6(ip)) => format!("{ip}{zone}"),
+    };
+    match url.port() {
+        Some(0) => Err(UriProblem::Port),
+        port => Ok(Address::Tcp { host, port: port.unwrap_or(Server::PORT) }),
+    }
+}
+
+fn unix(url: &Url) -> Result<Address, UriProblem> {
+    if url.host_str().is_some_and(|host| !host.is_empty()) || url.path().len() < 2 {
+        return Err(UriProblem::SocketPath);
+    }
+    let path: Vec<u8> = percent_decode_str(url.path()).collect();
+    if path.contains(&0) {
+        return Err(UriProblem::SocketPath);
+    }
+    Ok(Address::Unix(native(path)?.into()))
+}
+
+#[cfg(unix)]
+#[expect(clippy::unnecessary_wraps, reason = "paths are not any bytes everywhere")]
+fn native(path: Vec<u8>) -> Result<OsString, UriProblem> {
+    use std::os::unix::ffi::OsStringExt;
+    Ok(OsString::from_vec(path))
+}
+
+#[cfg(not(unix))]
+fn native(path: Vec<u8>) -> Result<OsString, UriProblem> {
+    String::from_utf8(path).map(OsString::from).map_err(|_| UriProblem::SocketPath)
+}
+
+/// Letters, digits, and the punctuation that host names are seen with; bytes of an internationalised name are
+/// percent-encoded by then and refused.
+fn is_of_a_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_')
+}
+
+fn explain(error: url::ParseError) -> UriProblem {
+    match error {
+        url::ParseError::EmptyHost => UriProblem::NoHost,
+        url::ParseError::InvalidPort => UriProblem::Port,
+        url::ParseError::InvalidIpv4Address
+        | url::ParseError::InvalidIpv6Address
+        | url::ParseError::InvalidDomainCharacter
+        | url::ParseError::IdnaError => UriProblem::Host,
+        _ => UriProblem::Malformed,
+    }
+}
