@@ -18,6 +18,7 @@ use crate::operation::Operation;
 use crate::reply::Reply;
 use crate::router::Router;
 use crate::time::Now;
+use crate::uri::Server;
 
 /// An operation under way.
 ///
@@ -141,9 +142,18 @@ impl<'r, O: Operation> Call<'r, O> {
                     continue;
                 }
                 asked.told = true;
-                if is_up || asked.blame == Blame::Server {
-                    let trial = trials.as_mut().and_then(|trials| trials.take(asked.server));
-                    router.report(asked.server, is_up, trial, (begun, *now));
+                match &asked.state {
+                    State::Failed(error) if asked.blame == Blame::Server => {
+                        let trial = trials.as_mut().and_then(|trials| trials.take(asked.server));
+                        router.report_failure(asked.server, error, trial, (begun, *now));
+                    }
+                    State::Answered => {
+                        if let Some(trials) = trials {
+                            trials.take(asked.server);
+                        }
+                        router.report_answer(asked.server);
+                    }
+                    State::Failed(_) | State::Open => {}
                 }
             }
         }
@@ -196,7 +206,7 @@ impl<'r, O: Operation> Call<'r, O> {
     #[inline(always)]
     pub fn finish(&mut self) -> Result<O::Output, Error> {
         let Parts { router, asked, now, .. } = &mut self.parts;
-        let Some(rest) = self.rest.take() else { return Err(Error::Closed) };
+        let Some(rest) = self.rest.take() else { return Err(Error::closed()) };
         let output = O::merge(rest, Outcomes { router, now: *now, parts: asked.as_mut_slice().iter_mut() });
         if let (Few::One(Asked { replies: Few::None, state: State::Answered, .. }), false) =
             (&*asked, std::mem::needs_drop::<O::Part>())
@@ -258,31 +268,35 @@ pub struct Outcomes<'c, P> {
     parts: std::slice::IterMut<'c, Asked<P>>,
 }
 
-/// What a caller is told of a failure: a request that only reads has had no effect, whatever became of it.
-#[cold]
-fn told(error: &Error, only_reads: bool) -> Error {
-    match only_reads {
-        true => error.clone().with_landed(Landed::NotSent),
-        false => error.clone(),
-    }
-}
-
 impl<'c, P: Command> Iterator for Outcomes<'c, P> {
     type Item = (&'c P, Result<P::Response, Error>);
 
     #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         let Asked { part, server, replies, state, .. } = self.parts.next()?;
+        let name = |error| of_part(error, part, self.router.server(*server));
         let end = match (state, replies.as_slice().last()) {
             (State::Answered, Some(Reply::Refused(line))) => {
                 self.router.hear_refusal(*server, line, self.now);
-                Err(self.router.at(*server, Error::refused(line)))
+                Err(Error::refused(line))
             }
             (State::Answered, _) => Ok(()),
-            (State::Failed(error), _) => Err(self.router.at(*server, told(error, part.repeatable()))),
-            (State::Open, _) => Err(Error::Closed),
-        };
-        let result = part.answer(std::mem::take(replies), end).map_err(|error| self.router.at(*server, error));
+            (State::Failed(error), _) => Err((**error).clone()),
+            (State::Open, _) => Err(Error::closed()),
+        }
+        .map_err(name);
+        let result = part.answer(std::mem::take(replies), end).map_err(name);
         Some((part, result))
+    }
+}
+
+/// The error with what the caller is to know: which request has failed, and that one which only reads has had no effect,
+/// whatever became of it.
+#[cold]
+fn of_part(error: Error, part: &impl Command, server: Option<&Server>) -> Error {
+    let error = error.of_request(part.name(), part.only_key(), server.map(Server::shared_name));
+    match part.repeatable() && error.landed() == Landed::Unknown {
+        true => error.with_landed(Landed::NotSent),
+        false => error,
     }
 }

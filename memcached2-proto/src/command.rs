@@ -85,6 +85,11 @@ pub trait Command {
         1
     }
 
+    /// Its key, if it has one and no other: what an error names.
+    fn only_key(&self) -> Option<Key<'_>> {
+        None
+    }
+
     /// Whether asking twice does no harm: true for pure reads only.
     fn repeatable(&self) -> bool {
         false

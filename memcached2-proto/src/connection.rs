@@ -146,7 +146,7 @@ impl Connection {
     fn unusable(&self) -> Error {
         let error = match &self.failed {
             Some(error) => error.clone(),
-            None if self.quitting => Error::Closed,
+            None if self.quitting => Error::closed(),
             None => Error::disconnected(ENDED),
         };
         error.with_landed(Landed::NotSent)

@@ -1,7 +1,6 @@
 //! The key of an item: checked once, here, before a byte of a request is written.
 
 use std::fmt;
-use std::sync::Arc;
 
 use crate::error::Error;
 
@@ -132,7 +131,7 @@ fn refuse(bytes: &[u8]) -> Error {
     };
     // Enough to recognise it by: the key may be a whole document passed by mistake.
     let shown = &bytes[..bytes.len().min(Key::MAX)];
-    Error::Key { key: Arc::from(shown.escape_ascii().to_string()), problem }
+    Error::invalid_key(shown, problem)
 }
 
 #[cfg(test)]

@@ -108,7 +108,7 @@ pub use self::command::{
 };
 pub use self::connection::{Abandoned, Connection, KnownProtocol};
 pub use self::data::{Data, ToValue};
-pub use self::error::{CasProblem, Error, Landed};
+pub use self::error::{CasProblem, Cause, Error, FailedRequest, Landed};
 pub use self::faces::{Fetched, Forgive};
 pub use self::few::Few;
 pub use self::key::{Key, KeyProblem};

@@ -354,7 +354,7 @@ impl Inner {
     ) -> Result<u32, NotSubmitted> {
         let has_room = !self.load.is_full();
         if is_known && !has_room && !waits {
-            return Err(NotSubmitted::Invalid(Error::Overloaded { server: None }));
+            return Err(NotSubmitted::Invalid(Error::overloaded()));
         }
         let is_ready = is_known && (has_room || is_behind);
         let slot = self.slots.open_unencoded(deadline, is_ready);
@@ -375,7 +375,7 @@ impl Inner {
 
     #[cold]
     fn not_submitted(&self) -> NotSubmitted {
-        NotSubmitted::Ended(self.error.clone().unwrap_or(Error::Closed).with_landed(Landed::NotSent))
+        NotSubmitted::Ended(self.error.clone().unwrap_or_else(Error::closed).with_landed(Landed::NotSent))
     }
 }
 

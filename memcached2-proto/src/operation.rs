@@ -86,7 +86,7 @@ impl<C: Keyed> Operation for C {
     fn merge((): (), mut outcomes: Outcomes<'_, C>) -> Result<C::Response, Error> {
         match outcomes.next() {
             Some((_, result)) => result,
-            None => Err(Error::NoServers),
+            None => Err(Error::no_servers()),
         }
     }
 }

@@ -185,7 +185,7 @@ macro_rules! compositions {
                 return Ok(value);
             }
             let computed = compute()$($await)*?;
-            let data = $crate::ToValue::to_value(&computed)?;
+            let data = $crate::ToValue::to_value(&computed).map_err(|error| error.of_method("cache", Some(key)))?;
             let flags = data.flags().into();
             let value = $crate::Value::new(data.into_bytes(), flags);
             self.set(key, &value, expiry)$($await)*?;
@@ -201,7 +201,9 @@ macro_rules! compositions {
             &self,
             key: impl AsRef<[u8]>,
         ) -> Result<Option<T>, $crate::Error> {
-            self.get(key)$($await)*?.map(T::from_value).transpose()
+            let key = key.as_ref();
+            let value = self.get(key)$($await)*?;
+            value.map(T::from_value).transpose().map_err(|error| error.of_method("get_as", Some(key)))
         }
 
         /// Fetches the version of an item that should still have this `value`: what `cas` needs to store over a value
@@ -216,9 +218,10 @@ macro_rules! compositions {
             key: impl AsRef<[u8]>,
             value: &$crate::Value,
         ) -> Result<$crate::Value, $crate::Error> {
+            let key = key.as_ref();
             match self.gets(key)$($await)*? {
                 Some(fresh) if fresh.data == value.data => Ok(fresh),
-                _ => Err($crate::Error::CasRefresh),
+                _ => Err($crate::Error::cas_refresh().of_method("refresh_cas", Some(key))),
             }
         }
     };
@@ -240,6 +243,16 @@ macro_rules! __methods {
     };
 }
 
+/// The operation of a method; what is wrong with its arguments is an error that names the method.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __named {
+    ($name:ident $operation:expr) => {
+        (|| -> Result<_, $crate::Error> { Ok($operation) })()
+            .map_err(|error| error.of_method(stringify!($name), None))?
+    };
+}
+
 /// Expands one line of the list.
 #[doc(hidden)]
 #[macro_export]
@@ -255,7 +268,7 @@ macro_rules! __method {
         /// [`Error`]($crate::Error) lists what can go wrong, and
         /// [`Error::landed`]($crate::Error::landed) says whether the request may have taken effect.
         pub $($async)* fn $name (&self $(, $argument: $type)*) -> Result<$output, $crate::Error> {
-            self.run($operation)$($await)*
+            self.run($crate::__named!($name $operation))$($await)*
         }
     };
 }

@@ -167,7 +167,7 @@ impl Outbox {
     fn refuse_noreply(&mut self, key: Key<'_>) {
         let prefix = self.prefix.as_deref().unwrap_or_default();
         if [prefix, key.as_bytes()].concat() == b"noreply" {
-            self.fault = Some(Error::Key { key: Arc::from("noreply"), problem: KeyProblem::Option });
+            self.fault = Some(Error::invalid_key(b"noreply", KeyProblem::Option));
         }
     }
 
@@ -191,7 +191,7 @@ impl Outbox {
     pub fn put_data(&mut self, data: &Data<'_>) {
         let length = data.as_bytes().len();
         if length > self.value_max {
-            self.fault = Some(Error::TooLarge { length, limit: self.value_max });
+            self.fault = Some(Error::too_large(length, self.value_max));
         }
         match data.share() {
             None => self.bytes.extend_from_slice(data.as_bytes()),
@@ -245,7 +245,7 @@ impl Outbox {
 
     #[cold]
     fn take_fault(&mut self) -> Error {
-        self.fault.take().unwrap_or(Error::Closed)
+        self.fault.take().unwrap_or_else(Error::closed)
     }
 
     /// Empties `bytes` and keeps their memory, unless that is much.
@@ -309,7 +309,7 @@ mod tests {
     #[expect(clippy::disallowed_methods, reason = "any moment does")]
     fn a_request_that_is_not_encoded_whole_leaves_nothing_behind() {
         let now = Now::new(Instant::now(), SystemTime::now);
-        for give_up in [|| Error::Expiry, || panic!("a bug in somebody's command")] {
+        for give_up in [|| Error::expiry(), || panic!("a bug in somebody's command")] {
             let mut outbox = Outbox::default();
             outbox.put(b"before");
             let result = catch_unwind(AssertUnwindSafe(|| outbox.request(&Half(give_up), Protocol::Classic, now, 0)));

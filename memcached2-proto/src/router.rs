@@ -17,7 +17,7 @@ pub use self::health::{Reconnect, Reconnector};
 pub use self::ring::Design;
 pub use self::select::Selector;
 pub use self::selection::{Selection, UnknownSelection};
-use crate::error::Error;
+use crate::error::{Error, FailedRequest, Landed};
 use crate::key::Key;
 use crate::observer::{Change, Observer, Watch};
 use crate::options::Options;
@@ -173,7 +173,7 @@ impl Router {
     #[inline(always)]
     fn choose(&self, key: Key<'_>) -> Result<ServerId, Error> {
         match self.servers.len() {
-            0 => Err(Error::NoServers),
+            0 => Err(Error::no_servers()),
             1 => Ok(ServerId(0)),
             _ => self.choose_of_many(key),
         }
@@ -202,15 +202,29 @@ impl Router {
         is_mine: &dyn Fn(usize) -> bool,
     ) -> Result<ServerId, Error> {
         match self.route_among(key, &|place| is_mine(place) || self.health.is_open(place, now)) {
-            Err(Error::NoServers) => Err(self.all_down(key)),
+            Err(Error::NoServers { .. }) => Err(self.all_down(key)),
             routed => routed,
         }
     }
 
-    /// The error of a key that no server which is up may have: it names the one that has the key while all are up.
+    /// The error of a key that no server which is up may have.
     #[cold]
     pub(crate) fn all_down(&self, key: Key<'_>) -> Error {
-        self.route(key).map_or_else(|error| error, |id| self.at(id, Error::Down { server: None }))
+        match (self.route(key), self.servers.len()) {
+            (Err(error), _) => error,
+            (Ok(id), 2..) if self.failover => {
+                let (request, servers) = (FailedRequest::default(), self.servers.len());
+                Error::AllDown { request, servers, cause: self.health.cause(id.index()) }
+            }
+            (Ok(id), _) => self.down(id),
+        }
+    }
+
+    /// The error of a request to a server that is down.
+    #[cold]
+    pub(crate) fn down(&self, id: ServerId) -> Error {
+        let cause = self.health.cause(id.index());
+        self.at(id, Error::Down { request: FailedRequest::default(), cause })
     }
 
     /// Asks for a server: `None` when it must be left alone; a number when it counts as down, and whoever asked is the
@@ -224,19 +238,21 @@ impl Router {
         self.health.release(id.index(), trial);
     }
 
-    /// Hears what came of asking a server, from when to when, and whether that was to try it.
-    pub(crate) fn report(&self, id: ServerId, is_up: bool, trial: Option<u64>, (begun, now): (Instant, Instant)) {
-        let change = match is_up {
-            true => self.health.succeeded(id.index()),
-            false => self.health.failed(id.index(), trial, begun, now),
-        };
-        self.tell(id, change);
+    /// Hears that a server has answered.
+    pub(crate) fn report_answer(&self, id: ServerId) {
+        self.tell(id, self.health.succeeded(id.index()));
+    }
+
+    /// Hears that a server has failed, from when to when it was asked, and whether that was to try it.
+    pub(crate) fn report_failure(&self, id: ServerId, error: &Error, trial: Option<u64>, time: (Instant, Instant)) {
+        let error = self.at(id, error.clone());
+        self.tell(id, self.health.failed(id.index(), error, trial, time));
     }
 
     /// Hears that a server has fallen silent while nobody waited for it any more.
     pub(crate) fn report_silence(&self, id: ServerId, now: Instant) {
-        let change = self.health.fell_silent(id.index(), now);
-        self.tell(id, change);
+        let error = self.at(id, Error::timeout(Landed::NotSent));
+        self.tell(id, self.health.fell_silent(id.index(), error, now));
     }
 
     /// Hears an error line of a server.
@@ -290,7 +306,7 @@ impl Router {
             1 => is_up(0).then_some(0),
             count => self.selector.select(key, is_up).filter(|place| *place < count),
         };
-        found.and_then(|place| u32::try_from(place).ok()).map(ServerId).ok_or(Error::NoServers)
+        found.and_then(|place| u32::try_from(place).ok()).map(ServerId).ok_or_else(Error::no_servers)
     }
 
     /// All servers, in the order given.
@@ -330,7 +346,7 @@ mod tests {
     fn a_key_goes_to_one_of_the_servers() {
         let router = |servers: &[&str]| Router::new(servers.iter().map(|server| server.parse().unwrap()).collect());
         let key = Key::new("x").unwrap();
-        assert_eq!(router(&[]).route(key), Err(Error::NoServers));
+        assert_eq!(router(&[]).route(key), Err(Error::no_servers()));
         assert_eq!(router(&["a"]).route(key), Ok(ServerId(0)));
         assert_eq!(router(&["a", "b", "c"]).route(key), Ok(ServerId(3292 % 3)));
         let two = router(&["localhost", "localhost:11211"]);

@@ -114,7 +114,7 @@ fn relative(after: Duration, now: Now) -> Result<i32, Error> {
     match whole_seconds(after) {
         0 => Ok(EXPIRED),
         seconds if seconds <= RELATIVE_MAX => moment(seconds),
-        _ => absolute(now.wall().checked_add(after).ok_or(Error::Expiry)?),
+        _ => absolute(now.wall().checked_add(after).ok_or_else(Error::expiry)?),
     }
 }
 
@@ -127,7 +127,7 @@ fn absolute(at: SystemTime) -> Result<i32, Error> {
 }
 
 fn moment(seconds: u64) -> Result<i32, Error> {
-    i32::try_from(seconds).map_err(|_| Error::Expiry)
+    i32::try_from(seconds).map_err(|_| Error::expiry())
 }
 
 fn whole_seconds(duration: Duration) -> u64 {
@@ -156,13 +156,13 @@ mod tests {
             (Expiry::After(Duration::from_millis(1001)), Ok(2)),
             (after(30 * day), Ok(2_592_000)),
             (after(30 * day + 1), Ok(1_802_592_001)),
-            (after(u64::MAX), Err(Error::Expiry)),
+            (after(u64::MAX), Err(Error::expiry())),
             (at(wall + 5), Ok(1_800_000_005)),
             (at(5), Ok(-1)),
             (Expiry::At(UNIX_EPOCH - Duration::from_secs(5)), Ok(-1)),
             (at(2_147_483_647), Ok(i32::MAX)),
-            (at(2_147_483_648), Err(Error::Expiry)),
-            (after(20 * 365 * day), Err(Error::Expiry)),
+            (at(2_147_483_648), Err(Error::expiry())),
+            (after(20 * 365 * day), Err(Error::expiry())),
         ] {
             assert_eq!(expiry.exptime(now(wall)), expected, "{expiry:?}");
         }

@@ -337,7 +337,7 @@ mod tests {
             ("memcached://cache1#x", UriProblem::Fragment),
         ] {
             match text.parse::<Server>() {
-                Err(Error::Uri { uri, problem }) => assert_eq!((&*uri, problem), (text, expected)),
+                Err(Error::Uri { uri, problem, .. }) => assert_eq!((&*uri, problem), (text, expected)),
                 other => panic!("{text}: {other:?}"),
             }
         }

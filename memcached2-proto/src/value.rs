@@ -33,7 +33,7 @@ impl Value {
     ///
     /// [`Error::Value`] when it is not UTF-8.
     pub fn as_str(&self) -> Result<&str, Error> {
-        std::str::from_utf8(&self.data).map_err(Error::value)
+        std::str::from_utf8(&self.data).map_err(|error| self.unreadable::<str>(error))
     }
 
     /// Reads the value as text that spells a `T`, such as a number.
@@ -53,7 +53,20 @@ impl Value {
     ///
     /// [`Error::Value`] when it is not UTF-8, or spells no `T`.
     pub fn parse<T: FromStr<Err: Display>>(&self) -> Result<T, Error> {
-        self.as_str()?.trim_end_matches(' ').parse().map_err(Error::value)
+        let text = std::str::from_utf8(&self.data).map_err(|error| self.unreadable::<T>(error))?;
+        text.trim_end_matches(' ').parse().map_err(|error| self.unreadable::<T>(error))
+    }
+
+    /// The error of a value that cannot be read as a `T`.
+    #[cold]
+    fn unreadable<T: ?Sized>(&self, reason: impl Display) -> Error {
+        let name = std::any::type_name::<T>();
+        let (name, length, flags) = (name.rsplit("::").next().unwrap_or(name), self.data.len(), self.flags);
+        let hint = match flags {
+            0 => "",
+            _ => "; a client that sets flags may have compressed or serialized it",
+        };
+        Error::value(format!("{length} bytes with flags {flags} cannot be read as {name}: {reason}{hint}"))
     }
 
     /// The bytes of the value, without a copy.
@@ -96,7 +109,11 @@ impl FromValue for Vec<u8> {
 
 impl FromValue for String {
     fn from_value(value: Value) -> Result<Self, Error> {
-        Self::from_utf8(value.data.into()).map_err(|error| Error::value(error.utf8_error()))
+        let flags = value.flags;
+        Self::from_utf8(value.data.into()).map_err(|error| {
+            let reason = error.utf8_error();
+            Value::new(error.into_bytes().into(), flags).unreadable::<Self>(reason)
+        })
     }
 }
 
@@ -106,7 +123,7 @@ impl FromValue for bool {
         match &value.data[..] {
             b"true" | b"1" => Ok(true),
             b"false" | b"0" => Ok(false),
-            _ => Err(Error::value("it is none of true, false, 1 and 0")),
+            _ => Err(value.unreadable::<Self>("it is none of true, false, 1 and 0")),
         }
     }
 }

@@ -155,7 +155,7 @@ fn get_by(mux: &Arc<Mux>, key: &str, deadline: Instant, waker: impl Fn(&Waker) -
     match call.finish() {
         Ok(Some(value)) if value == key => "value",
         Err(error) if error.is_timeout() => "timeout",
-        Err(Error::Disconnected { landed: Landed::NotSent, .. } | Error::Closed) => "not sent",
+        Err(Error::Disconnected { landed: Landed::NotSent, .. } | Error::Closed { .. }) => "not sent",
         Err(Error::Disconnected { landed: Landed::Unknown, .. }) => "lost",
         other => panic!("{other:?} is no answer to {key}"),
     }

@@ -172,6 +172,6 @@ impl Shared {
 
     #[inline(always)]
     fn station(&self, id: ServerId) -> Result<&Station, Error> {
-        self.stations.get(id.index()).ok_or(Error::NoServers)
+        self.stations.get(id.index()).ok_or_else(Error::no_servers)
     }
 }

@@ -231,7 +231,7 @@ fn ready<P>(talks: &mut [Talk<'_, '_, P>]) -> Result<Vec<Ready>, Error> {
                 return Ok(sockets.iter().map(|socket| ready(socket.revents())).collect());
             }
             Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(Error::lost(&error.into())),
+            Err(error) => return Err(Error::lost(&error.into(), Landed::Unknown)),
         }
     }
 }

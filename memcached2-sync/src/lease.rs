@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use memcached2_proto::{Command, Connection, Error, KnownProtocol, Leg, Now};
+use memcached2_proto::{Command, Connection, Error, KnownProtocol, Landed, Leg, Now};
 
 use crate::station::Station;
 use crate::stream::{Connecting, Patience, Stream};
@@ -86,7 +86,7 @@ impl Link {
             }
             let n = self.stream.write(&slices[..count], patience)?;
             if n == 0 {
-                return Err(Error::lost(&std::io::ErrorKind::WriteZero.into()));
+                return Err(Error::lost(&std::io::ErrorKind::WriteZero.into(), Landed::Unknown));
             }
             self.connection.wrote(n);
         }

@@ -108,7 +108,7 @@ impl Station {
                     (pool, checkout) = self.wait(pool, now, patience)?;
                     continue;
                 }
-                Checkout::Closed => return Err(Error::Closed),
+                Checkout::Closed => return Err(Error::closed()),
                 Checkout::Open => {
                     drop(pool);
                     return Ok(Lease { station: self, link: None, was_idle: false });

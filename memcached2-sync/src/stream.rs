@@ -203,7 +203,7 @@ impl Stream {
                 Ok(n) => return Ok(Some(n)),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(Error::lost(&error.into())),
+                Err(error) => return Err(Error::lost(&error.into(), Landed::Unknown)),
             }
         }
     }
@@ -258,7 +258,7 @@ fn adjust(
     let wanted = if patience.spent { patience.left()? } else { whole };
     let has = now.unwrap_or(whole);
     if has < wanted || has - wanted > SLACK {
-        set(wanted).map_err(|error| Error::lost(&error))?;
+        set(wanted).map_err(|error| Error::lost(&error, Landed::Unknown))?;
         *now = (wanted != whole).then_some(wanted);
     }
     Ok(())
@@ -270,6 +270,6 @@ fn explain(error: &io::Error) -> Result<(), Error> {
     match error.kind() {
         ErrorKind::Interrupted => Ok(()),
         ErrorKind::WouldBlock | ErrorKind::TimedOut => Err(Error::timeout(Landed::Unknown)),
-        _ => Err(Error::lost(error)),
+        _ => Err(Error::lost(error, Landed::Unknown)),
     }
 }

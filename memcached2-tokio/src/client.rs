@@ -137,7 +137,7 @@ impl Client {
     /// A connection to a server, driven by the runtime that the caller runs in.
     #[inline]
     fn connection(&self, server: ServerId, want: Want, now: Now) -> Result<Arc<Mux>, Error> {
-        let runtime = Handle::try_current().map_err(|_| Error::NoRuntime)?;
+        let runtime = Handle::try_current().map_err(|_| Error::no_runtime())?;
         self.shared.connection(server, runtime.id(), want, now, |target, driver| {
             drop(runtime.spawn(drive(target, driver)));
         })

@@ -1,5 +1,6 @@
 //! Clients that are closed.
 
+use memcached2_testkit::assert_matches;
 use std::time::Duration;
 
 use memcached2_proto::{Error, Expiry, Landed};
@@ -21,7 +22,7 @@ pub(super) fn a_closed_client_asks_nobody_any_more(on: Kind) {
         client.version().unwrap().all().unwrap_err(),
         client.get_many(&["a"]).unwrap().all().unwrap_err(),
     ] {
-        assert_eq!((&error, error.landed()), (&Error::Closed, Landed::NotSent));
+        assert_matches!((&error, error.landed()), (Error::Closed { .. }, Landed::NotSent));
     }
     assert!(client.close(Duration::ZERO), "there is nothing left to be closed");
 }

@@ -1,5 +1,6 @@
 //! Writing under a condition.
 
+use memcached2_testkit::assert_matches;
 use std::time::Duration;
 
 use memcached2_proto::{Error, Expiry, Landed, Store};
@@ -11,7 +12,7 @@ pub(super) fn an_add_stores_only_what_is_missing(on: Kind) {
     on.on_each_socket(|client| {
         assert_eq!(client.add("key", "first", Expiry::Never), Ok(()));
         let error = client.add("key", "second", Expiry::Never).unwrap_err();
-        assert_eq!((&error, error.landed()), (&Error::NotStored, Landed::Refused));
+        assert_matches!((&error, error.landed()), (Error::NotStored { .. }, Landed::Refused));
         assert_eq!(client.get("key").unwrap().expect("a hit"), "first");
         assert_eq!(client.delete("key"), Ok(true));
         client.run(Store::add("key", "third").unwrap().flags(7)).unwrap();
@@ -23,7 +24,7 @@ pub(super) fn an_add_stores_only_what_is_missing(on: Kind) {
 pub(super) fn a_replace_stores_only_over_what_is_there(on: Kind) {
     on.on_each_socket(|client| {
         let error = client.replace("key", "first", Expiry::Never).unwrap_err();
-        assert_eq!((&error, error.landed()), (&Error::NotStored, Landed::Refused));
+        assert_matches!((&error, error.landed()), (Error::NotStored { .. }, Landed::Refused));
         assert_eq!(client.get("key"), Ok(None));
         client.run(Store::set("key", "second").unwrap().flags(7)).unwrap();
         assert_eq!(client.replace("key", "third", Expiry::Never), Ok(()));
@@ -57,7 +58,7 @@ pub(super) fn data_is_put_behind_and_before_a_value(on: Kind) {
 pub(super) fn nothing_is_put_behind_or_before_what_is_missing(on: Kind) {
     on.on_each_socket(|client| {
         for result in [client.append("key", "x"), client.prepend("key", "x")] {
-            assert_eq!(result, Err(Error::NotStored));
+            assert_matches!(result, Err(Error::NotStored { .. }));
         }
         assert_eq!(client.get("key"), Ok(None));
     });
@@ -82,7 +83,7 @@ pub(super) fn a_value_that_would_become_too_large_stays_as_it_is(on: Kind) {
         let value = vec![b'v'; 900_000];
         client.set("key", &value, Expiry::Never).unwrap();
         for result in [client.append("key", &value), client.prepend("key", &value)] {
-            assert_eq!(result, Err(Error::NotStored));
+            assert_matches!(result, Err(Error::NotStored { .. }));
         }
         assert!(client.get("key").unwrap().expect("a hit") == value[..]);
     });
@@ -108,12 +109,12 @@ pub(super) fn a_cas_fails_when_the_item_has_changed_or_is_gone(on: Kind) {
         client.set("key", "second", Expiry::Never).unwrap();
         for cas in [fetched, u64::MAX] {
             let error = client.cas("key", "third", Expiry::Never, cas).unwrap_err();
-            assert_eq!((&error, error.landed()), (&Error::Exists, Landed::Refused));
+            assert_matches!((&error, error.landed()), (Error::Exists { .. }, Landed::Refused));
         }
         assert_eq!(client.get("key").unwrap().expect("a hit"), "second");
         assert_eq!(client.delete("key"), Ok(true));
         let error = client.cas("key", "third", Expiry::Never, fetched).unwrap_err();
-        assert_eq!((&error, error.landed()), (&Error::NotFound, Landed::Refused));
+        assert_matches!((&error, error.landed()), (Error::NotFound { .. }, Landed::Refused));
         assert_eq!(client.get("key"), Ok(None));
     });
 }

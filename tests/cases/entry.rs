@@ -1,13 +1,11 @@
 //! Entries: fetched items that are changed where they are.
 
 use memcached2_proto::{CasProblem, Error, Expiry};
+use memcached2_testkit::assert_matches;
 use memcached2_testkit::{ScriptedServer, Session};
 
 use super::servers::{Kind, ask, assert_hours_left};
 use super::setting::{HOUR, PATIENT, client, text_client};
-
-const SPENT: Error = Error::Cas { problem: CasProblem::Spent };
-const UNSUPPORTED: Error = Error::Cas { problem: CasProblem::Unsupported };
 
 pub(super) fn an_entry_changes_its_item(on: Kind) {
     let server = on.start();
@@ -52,7 +50,7 @@ pub(super) fn an_entry_with_its_version_is_stored_over_once(on: Kind) {
     let mut entry = client.entry_with_cas("foo").unwrap().expect("a hit");
     entry.set("test2", HOUR).unwrap();
     assert_hours_left(&server, "foo", 1);
-    assert_eq!(entry.set("test3", Expiry::Never), Err(SPENT));
+    assert_matches!(entry.set("test3", Expiry::Never), Err(Error::Cas { problem: CasProblem::Spent, .. }));
     assert_eq!(client.get("foo").unwrap().expect("a hit"), "test2");
     // As often as it is refreshed.
     for next in ["test3", "test4"] {
@@ -64,11 +62,12 @@ pub(super) fn an_entry_with_its_version_is_stored_over_once(on: Kind) {
     entry.refresh().unwrap();
     ask(&server, "touch foo 0");
     client.set("foo", "hacked", Expiry::Never).unwrap();
-    assert_eq!(entry.set("test5", Expiry::Never), Err(Error::Exists));
-    assert_eq!((entry.set("test5", Expiry::Never), entry.refresh()), (Err(SPENT), Err(Error::CasRefresh)));
+    assert_matches!(entry.set("test5", Expiry::Never), Err(Error::Exists { .. }));
+    assert_matches!(entry.set("test5", Expiry::Never), Err(Error::Cas { problem: CasProblem::Spent, .. }));
+    assert_matches!(entry.refresh(), Err(Error::CasRefresh { .. }));
     assert_eq!(client.get("foo").unwrap().expect("a hit"), "hacked");
     client.delete("foo").unwrap();
-    assert_eq!(entry.refresh(), Err(Error::CasRefresh));
+    assert_matches!(entry.refresh(), Err(Error::CasRefresh { .. }));
 }
 
 pub(super) fn an_entry_with_its_version_takes_no_change_that_would_not_look_at_it(on: Kind) {
@@ -76,10 +75,17 @@ pub(super) fn an_entry_with_its_version_takes_no_change_that_would_not_look_at_i
     let client = client(&[server.address()]);
     client.set("foo", "1", Expiry::Never).unwrap();
     let entry = client.entry_with_cas("foo").unwrap().expect("a hit");
-    assert_eq!((entry.append("x"), entry.prepend("x")), (Err(UNSUPPORTED), Err(UNSUPPORTED)));
-    assert_eq!((entry.incr(1), entry.decr(1)), (Err(UNSUPPORTED), Err(UNSUPPORTED)));
-    assert_eq!((entry.delete(), entry.touch(HOUR)), (Err(UNSUPPORTED), Err(UNSUPPORTED)));
-    assert_eq!(entry.delete_all().map(|_| ()), Err(UNSUPPORTED));
+    for refused in [
+        entry.append("x").err(),
+        entry.prepend("x").err(),
+        entry.incr(1).err(),
+        entry.decr(1).err(),
+        entry.delete().err(),
+        entry.touch(HOUR).err(),
+        entry.delete_all().err(),
+    ] {
+        assert_matches!(refused, Some(Error::Cas { problem: CasProblem::Unsupported, .. }));
+    }
     assert_eq!(client.get("foo").unwrap().expect("a hit"), "1");
 }
 
@@ -98,7 +104,7 @@ pub(super) fn a_refresh_finds_out_that_somebody_else_has_stored() {
     client.set("foo", "testing", Expiry::Never).unwrap();
     let mut entry = client.entry_with_cas("foo").unwrap().expect("a hit");
     entry.set("test2", Expiry::Never).unwrap();
-    assert_eq!(entry.refresh(), Err(Error::CasRefresh));
+    assert_matches!(entry.refresh(), Err(Error::CasRefresh { .. }));
     drop((entry, client));
     server.finish();
 }

@@ -1,5 +1,6 @@
 //! Servers that are down or stand still.
 
+use memcached2_testkit::assert_matches;
 use std::io::ErrorKind;
 use std::time::Instant;
 
@@ -21,8 +22,8 @@ pub(super) fn a_server_that_is_down_cannot_be_connected_to(on: Kind) {
             client.version().unwrap().all().unwrap_err(),
         ];
         for error in errors {
-            let Error::Connect { kind, .. } = &error else { panic!("{error:?}") };
-            assert_eq!((*kind, error.landed()), (ErrorKind::ConnectionRefused, Landed::NotSent), "{error}");
+            let Error::Connect { cause, .. } = &error else { panic!("{error:?}") };
+            assert_eq!((cause.kind(), error.landed()), (ErrorKind::ConnectionRefused, Landed::NotSent), "{error}");
             assert!(!error.is_timeout());
             let name = error.server().expect("a server");
             assert!(server.address().ends_with(name), "{name}");
@@ -63,7 +64,7 @@ pub(super) fn a_stalled_server_costs_one_deadline() {
         let started = Instant::now();
         let error = client.get("a").unwrap_err();
         assert!(started.elapsed() >= BRIEF);
-        assert_eq!(error, Error::Timeout { server: Some(server.address().into()), landed: Landed::NotSent });
+        assert_matches!(error, Error::Timeout { landed: Landed::NotSent, .. } if error.server() == Some(&*server.address().to_string()));
         assert!(error.is_timeout());
         assert_eq!(server.connections(), 1);
         assert_eq!(client.get("a").unwrap().expect("a hit"), "one");
@@ -86,7 +87,7 @@ pub(super) fn a_deadline_counts_from_the_call_and_not_from_the_last_byte() {
     let started = Instant::now();
     let error = client.get("a").unwrap_err();
     assert!(started.elapsed() >= BRIEF);
-    assert_eq!(error, Error::Timeout { server: Some(server.address().into()), landed: Landed::NotSent });
+    assert_matches!(error, Error::Timeout { landed: Landed::NotSent, .. } if error.server() == Some(&*server.address()));
     // A shared connection may go on reading what nobody waits for, but not for long.
     let recovered = (0..5).any(|_| client.get("a").is_ok_and(|hit| hit.expect("a hit") == "one"));
     assert!(recovered);
@@ -98,7 +99,7 @@ pub(super) fn a_set_without_an_answer_may_have_landed() {
     let server = ScriptedServer::start([Session::new().expect("set a 0 0 1\r\nx\r\n").stall(), healthy()]);
     let client = text_client(&[&server], BRIEF);
     let error = client.set("a", "x", Expiry::Never).unwrap_err();
-    assert_eq!(error, Error::Timeout { server: Some(server.address().into()), landed: Landed::Unknown });
+    assert_matches!(error, Error::Timeout { landed: Landed::Unknown, .. } if error.server() == Some(&*server.address()));
     assert_eq!(client.get("a").unwrap().expect("a hit"), "one");
     assert_eq!(server.connections(), 2);
     drop(client);
@@ -153,7 +154,7 @@ pub(super) fn a_client_without_servers_says_so() {
         client.get_many(&["a"]).unwrap().all().unwrap_err(),
         client.set_many(&[("a", "x")], Expiry::Never).unwrap().all().unwrap_err(),
     ] {
-        assert_eq!((&error, error.landed()), (&Error::NoServers, Landed::NotSent));
+        assert_matches!((&error, error.landed()), (Error::NoServers { .. }, Landed::NotSent));
     }
     assert!(matches!(Client::with_options(["no such server:port"], Options::default()), Err(Error::Uri { .. })));
 }

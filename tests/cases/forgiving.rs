@@ -1,6 +1,7 @@
 //! The client for which failures are misses, and the mapping on top of it.
 
 use memcached2_proto::{Error, Expiry, Landed};
+use memcached2_testkit::assert_matches;
 use memcached2_testkit::{ScriptedServer, Session};
 
 use super::closing::Closing;
@@ -30,7 +31,7 @@ pub(super) fn what_a_client_finds_is_what_was_stored(on: Kind) {
     assert_eq!(forgiving.get("foo"), Ok(None));
     assert_eq!(forgiving.client().get("foo"), Ok(None));
     // What was asked under a condition is told, and so is what is wrong with the call.
-    assert_eq!(forgiving.replace("foo", "x", Expiry::Never), Err(Error::NotStored));
+    assert_matches!(forgiving.replace("foo", "x", Expiry::Never), Err(Error::NotStored { .. }));
     assert!(matches!(forgiving.get("two words"), Err(Error::Key { .. })));
     assert!(matches!(forgiving.set_many(&[("a", "x"), ("two words", "x")], Expiry::Never), Err(Error::Key { .. })));
     assert_eq!(forgiving.get("a"), Ok(None), "nothing was stored");
@@ -134,7 +135,7 @@ pub(super) fn a_batch_tells_of_each_item_what_became_of_it() {
         assert_eq!(told(stored.clone()), expected);
         let failed = expected != "ssssssssss";
         match stored.all_stored() {
-            Err(Error::MultiStorage { results }) if failed => assert_eq!(told(results.iter().cloned()), expected),
+            Err(Error::MultiStorage { results, .. }) if failed => assert_eq!(told(results.iter().cloned()), expected),
             all => assert!(all.is_ok() && !failed, "{all:?}"),
         }
         drop(client);

@@ -1,5 +1,6 @@
 //! Reading.
 
+use memcached2_testkit::assert_matches;
 use std::time::Duration;
 
 use memcached2_proto::{Error, Expiry, Store};
@@ -142,8 +143,8 @@ pub(super) fn what_is_missing_is_computed_once_and_kept(on: Kind) {
         }
         assert_eq!(computed.get(), 1);
         // What fails is not stored.
-        let failed = client.cache("failed", Expiry::Never, || Err::<&str, _>(Error::NotStored));
-        assert_eq!(failed, Err(Error::NotStored));
+        let failed = client.cache("failed", Expiry::Never, || Err::<&str, _>(Error::not_stored()));
+        assert_matches!(failed, Err(Error::NotStored { .. }));
         assert_eq!(client.get("failed"), Ok(None));
     });
 }

@@ -1,6 +1,7 @@
 //! Which protocol a server speaks, and replies that are not those of the request.
 
 use memcached2_proto::{Error, Expiry, Key, Landed, Options, Protocol};
+use memcached2_testkit::assert_matches;
 use memcached2_testkit::{Gate, ScriptedServer, Session};
 
 use super::setting::{BRIEF, PATIENT, forgetful, kind, text_client};
@@ -139,7 +140,7 @@ pub(super) fn a_server_that_wants_credentials_says_so_to_every_caller() {
         client.get_many(&["a", "b"]).unwrap().all().map(drop).unwrap_err(),
     ];
     for error in told {
-        assert_eq!(error, Error::Refused { server: Some(server.address().into()), line: line.into() });
+        assert_matches!(&error, Error::Refused { line: is, .. } if **is == *line && error.server() == Some(&*server.address().to_string()));
         assert_ne!(error.landed(), Landed::Unknown);
     }
     drop(client);
@@ -187,6 +188,11 @@ pub(super) fn a_value_is_not_sent_in_meta_before_the_server_has_spoken_it() {
     server.finish();
 }
 
+/// The result of a call, whatever the server is called.
+fn shown<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
+    result.map_or_else(|error| error.to_string(), |told| format!("{told:?}"))
+}
+
 /// What the second request is, and its answer on the connection that it may be asked on again.
 struct Late {
     request: &'static str,
@@ -205,28 +211,28 @@ pub(super) fn what_arrives_while_nothing_is_asked_is_no_answer_in_the_classic_pr
             answer: "1\r\n",
             late: "1\r\n",
             then: "2\r\n",
-            call: |client| format!("{:?}", client.incr("a", 1)),
+            call: |client| shown(client.incr("a", 1)),
         },
         Late {
             request: "get a\r\n",
             answer: HIT,
             late: HIT,
             then: "VALUE a 0 3\r\nnew\r\nEND\r\n",
-            call: |client| format!("{:?}", client.get_as::<String>("a")),
+            call: |client| shown(client.get_as::<String>("a")),
         },
         Late {
             request: "add a 0 0 1\r\nx\r\n",
             answer: "STORED\r\n",
             late: "STORED\r\n",
             then: "NOT_STORED\r\n",
-            call: |client| format!("{:?}", client.add("a", "x", Expiry::Never)),
+            call: |client| shown(client.add("a", "x", Expiry::Never)),
         },
         Late {
             request: "delete a\r\n",
             answer: "DELETED\r\n",
             late: "DELETED\r\n",
             then: "NOT_FOUND\r\n",
-            call: |client| format!("{:?}", client.delete("a")),
+            call: |client| shown(client.delete("a")),
         },
     ] {
         let alone = |answer: &str| {

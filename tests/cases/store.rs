@@ -1,5 +1,6 @@
 //! Writing.
 
+use memcached2_testkit::assert_matches;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use memcached2_proto::{Bytes, Data, Error, Expiry, Landed, Store};
@@ -56,8 +57,8 @@ pub(super) fn an_expiry_beyond_the_protocol_fails_before_anything_is_sent() {
     let client = text_client(&[&server], BRIEF);
     let beyond = Expiry::After(Duration::from_secs(100 * 365 * 24 * 3600));
     let error = client.set("key", "value", beyond).unwrap_err();
-    assert_eq!((&error, error.landed()), (&Error::Expiry, Landed::NotSent));
-    assert_eq!(client.set_many(&[("key", "value")], beyond).unwrap().all(), Err(Error::Expiry));
+    assert_matches!((&error, error.landed()), (Error::Expiry { .. }, Landed::NotSent));
+    assert_matches!(client.set_many(&[("key", "value")], beyond).unwrap().all(), Err(Error::Expiry { .. }));
     // Nobody has waited for an answer to what was not asked, and given up the connection for it.
     assert_eq!(client.get("key"), Ok(None));
     assert_eq!(server.connections(), 1);

@@ -19,6 +19,28 @@ pub use self::memcached::{Memcached, MemcachedSetup};
 pub use self::scripted::{Gate, ScriptedServer, Session};
 pub use self::transcript::{Transcript, TranscriptError, Turn, load, read};
 
+/// Asserts that a value matches a pattern, with a guard if need be: what an error is compared by.
+///
+/// ```
+/// use memcached2_proto::Error;
+///
+/// let result: Result<(), Error> = Err(Error::not_stored());
+/// memcached2_testkit::assert_matches!(result, Err(Error::NotStored { .. }));
+/// ```
+#[macro_export]
+macro_rules! assert_matches {
+    ($value:expr, $pattern:pat $(if $guard:expr)? $(, $($message:tt)+)?) => {
+        match $value {
+            $pattern $(if $guard)? => {}
+            ref other => panic!(
+                "{other:?} does not match {}{}",
+                stringify!($pattern $(if $guard)?),
+                String::new() $(+ ": " + &format!($($message)+))?
+            ),
+        }
+    };
+}
+
 /// The examples of the README compile.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]

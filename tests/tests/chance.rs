@@ -56,8 +56,8 @@ const WAIT: Duration = Duration::from_secs(10);
 
 /// What can become of a request: what it is answered, or how it fails and what that speaks against.
 fn fate(dice: &mut Dice) -> Result<(), (Error, Blame)> {
-    let lost = |landed| Error::Disconnected { server: None, landed, reason: "gone".into() };
-    let late = |landed| Error::Timeout { server: None, landed };
+    let lost = |landed| Error::lost(&ErrorKind::ConnectionReset.into(), landed);
+    let late = |landed| Error::timeout(landed);
     Err(match dice.roll(12) {
         0..=4 => return Ok(()),
         5 | 6 => (Error::connect(&ErrorKind::ConnectionRefused.into()), Blame::Server),
@@ -140,7 +140,9 @@ fn call(router: &Router, keys: &[String], dice: &mut Dice, now: &mut Instant, mo
         match (result, last) {
             (Ok(deleted), Some(None)) => assert!(deleted),
             (Err(error), Some(Some(landed))) => assert_eq!(error.landed(), landed, "{key}: {error}"),
-            (Err(error), None) => assert!(matches!(error, Error::Down { .. }), "{key}: {error}"),
+            (Err(error), None) => {
+                assert!(matches!(error, Error::Down { .. } | Error::AllDown { .. }), "{key}: {error}")
+            }
             (result, last) => panic!("{key}: {result:?} after {last:?}"),
         }
     }

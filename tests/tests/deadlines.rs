@@ -208,7 +208,7 @@ fn a_server_that_takes_no_connection_is_found_out_though_nobody_waits_for_that()
     runtime().block_on(async {
         let client = memcached2_tokio::Client::with_options([&name], options).expect("a server");
         let begun = Instant::now();
-        while client.get("a").await != Err(Error::Down { server: Some(name.as_str().into()) }) {
+        while !matches!(client.get("a").await, Err(Error::Down { .. })) {
             assert!(begun.elapsed() < 20 * SHORT, "every call still costs its deadline");
             tokio::time::sleep(2 * SHORT).await;
         }

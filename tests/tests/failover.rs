@@ -5,9 +5,10 @@ use std::io::ErrorKind;
 use std::time::{Duration, Instant, SystemTime};
 
 use memcached2_proto::{
-    Blame, Call, Delete, Error, Every, Expiry, Get, GetMany, Key, Many, Now, Operation, Options, Reconnect, Reply,
-    RoutedBy, Router, Selection, ServerId, SetMany, Version,
+    Blame, Call, Delete, Error, Every, Expiry, Get, GetMany, Key, Landed, Many, Now, Operation, Options, Reconnect,
+    Reply, RoutedBy, Router, Selection, ServerId, SetMany, Version,
 };
+use memcached2_testkit::assert_matches;
 
 const SECOND: Duration = Duration::from_secs(1);
 const SERVERS: [&str; 3] = ["a", "b", "c"];
@@ -80,7 +81,7 @@ fn what_may_have_landed_goes_nowhere_else() {
     let (key, second) = moving(&router);
     let mut call = Call::new(Delete::new(&key).unwrap(), &router, at(now));
     let [part] = call.asked() else { panic!("one part") };
-    let lost = Error::lost(&ErrorKind::ConnectionReset.into());
+    let lost = Error::lost(&ErrorKind::ConnectionReset.into(), Landed::Unknown);
     part.fail(lost.clone(), Blame::of(&lost));
     assert!(!call.settle(|| now));
     assert!(matches!(call.finish(), Err(Error::Disconnected { .. })));
@@ -95,7 +96,7 @@ fn what_speaks_against_no_server_leaves_it_up() {
     for blame in [Blame::Nobody, Blame::Connection] {
         let mut call = Call::new(Delete::new(&key).unwrap(), &router, at(now));
         let [part] = call.asked() else { panic!("one part") };
-        part.fail(Error::lost(&ErrorKind::ConnectionReset.into()), blame);
+        part.fail(Error::lost(&ErrorKind::ConnectionReset.into(), Landed::Unknown), blame);
         assert!(!call.settle(|| now));
         drop(call);
         assert_eq!(asked(&mut Call::new(Get::new(&key).unwrap(), &router, at(now))), [0], "{blame:?}");
@@ -144,17 +145,19 @@ fn the_first_failure_is_told_when_no_server_is_left() {
     let mut call = Call::new(Get::new(&key).unwrap(), &router, at(now));
     let rounds = (1..).take_while(|_| round(&mut call, now, &[0, 1, 2], &Reply::Miss)).count();
     assert!(rounds < 3, "{rounds} rounds for three servers");
-    assert!(matches!(call.finish(), Err(Error::Connect { server: Some(_), .. })));
-    let server = router.route(Key::new(&key).unwrap()).unwrap();
-    let name = router.server(server).map(|server| server.name().into());
-    assert_eq!(Call::new(Get::new(&key).unwrap(), &router, at(now)).finish(), Err(Error::Down { server: name }));
+    assert!(matches!(call.finish(), Err(Error::Connect { .. })));
+    let down = Call::new(Get::new(&key).unwrap(), &router, at(now)).finish().unwrap_err();
+    let server = router.server(router.route(Key::new(&key).unwrap()).unwrap()).unwrap();
+    assert_matches!(&down, Error::AllDown { servers: 3, cause: Some(cause), .. } if cause.server() == Some(server.name()));
+    assert_eq!((down.command(), down.key()), (Some("get"), Some(&*key)));
 
     let alone = Router::of(["a"], &Options::default()).unwrap();
     let mut call = Call::new(Get::new(&key).unwrap(), &alone, at(now));
     assert!(!round(&mut call, now, &[0], &Reply::Miss));
     assert!(matches!(call.finish(), Err(Error::Connect { .. })));
-    let down = Error::Down { server: Some("a:11211".into()) };
-    assert_eq!(Call::new(Get::new(&key).unwrap(), &alone, at(now)).finish(), Err(down));
+    let down = Call::new(Get::new(&key).unwrap(), &alone, at(now)).finish().unwrap_err();
+    assert_matches!(&down, Error::Down { cause: Some(cause), .. } if matches!(**cause, Error::Connect { .. }));
+    assert_eq!(down.server(), Some("a:11211"));
 }
 
 #[test]

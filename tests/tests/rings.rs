@@ -2,6 +2,7 @@
 #![allow(clippy::panic, clippy::expect_used, clippy::unwrap_used)]
 #![allow(clippy::cast_precision_loss, reason = "shares are told in percent")]
 
+use memcached2_testkit::assert_matches;
 use std::sync::Arc;
 
 use memcached2_proto::{
@@ -180,7 +181,7 @@ fn somebody_answers_while_anybody_is_up() {
 fn any_number_of_servers_will_do() {
     for name in Selection::NAMES {
         let key = Key::new("key").unwrap();
-        assert_eq!(router(name, 0).route(key), Err(Error::NoServers), "{name}");
+        assert_eq!(router(name, 0).route(key), Err(Error::no_servers()), "{name}");
         assert_eq!(router(name, 1).route(key).map(ServerId::index), Ok(0), "{name}");
         assert_eq!(among(&router(name, 1), "key", &|_| false), None, "{name}");
         let many = router(name, 1000);
@@ -196,7 +197,7 @@ fn servers_of_the_same_name_are_no_harm_and_a_server_is_given_once() {
             Router::of(["a?name=x", "b?name=x", "c?name=x"], &Options::default().selection(rule(name))).unwrap();
         assert!(keys(100).all(|key| among(&twins, &key, &|_| true).is_some()), "{name}");
         let twice = Router::of(["a", "b", "a:11211"], &Options::default().selection(rule(name))).unwrap_err();
-        assert_eq!(twice, Error::Uri { uri: "a:11211".into(), problem: UriProblem::Repeated });
+        assert_matches!(&twice, Error::Uri { uri, problem: UriProblem::Repeated, .. } if &**uri == "a:11211");
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod core;
 
+use memcached2_testkit::assert_matches;
 use std::path::Path;
 
 use memcached2_proto::{
@@ -253,7 +254,7 @@ fn assert_too_late<C: Command>(command: &C) {
     for protocol in [Protocol::Classic, Protocol::Meta] {
         let mut connection = Connection::new(Limits::default());
         connection.set_protocol(protocol);
-        assert_eq!(connection.submit(command, now(), 0), Err(Error::Expiry));
+        assert_matches!(connection.submit(command, now(), 0), Err(Error::Expiry { .. }));
         assert_eq!(connection.outgoing(&mut [std::io::IoSlice::new(&[])]), 0);
         assert!(connection.is_idle() && connection.is_flushed());
     }

@@ -92,7 +92,7 @@ impl<'r, P> Parts<'r, P> {
         if self.router.is_calm() || self.claim(server) {
             return self.push(Ok(server), part);
         }
-        self.push_failed(server, Error::Down { server: None }, part);
+        self.push_failed(server, self.router.down(server), part);
     }
 
     #[cold]
@@ -309,8 +309,8 @@ mod tests {
             (Error::connect(&ErrorKind::ResourceBusy.into()), Blame::Nobody),
             (Error::protocol("nonsense"), Blame::Server),
             (Error::refused(&Arc::from("ERROR")), Blame::Nobody),
-            (Error::Down { server: None }, Blame::Nobody),
-            (Error::NotStored, Blame::Nobody),
+            (Error::overloaded(), Blame::Nobody),
+            (Error::not_stored(), Blame::Nobody),
         ] {
             assert_eq!(Blame::of(&error), blame, "{error:?}");
         }

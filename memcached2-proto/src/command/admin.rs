@@ -71,7 +71,7 @@ impl Command for FlushAll {
         out.put(b"flush_all");
         if let Some(delay) = self.delay {
             if delay == Expiry::Never {
-                return Err(Error::Expiry);
+                return Err(Error::expiry());
             }
             out.put(b" ");
             // What has expired already is now; memcached takes a negative number for that, too.

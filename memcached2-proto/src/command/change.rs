@@ -38,6 +38,10 @@ impl Keyed for Delete<'_> {
 impl Command for Delete<'_> {
     type Response = bool;
 
+    fn only_key(&self) -> Option<Key<'_>> {
+        Some(self.key)
+    }
+
     fn name(&self) -> &'static str {
         "delete"
     }
@@ -106,6 +110,10 @@ impl Keyed for Arith<'_> {
 impl Command for Arith<'_> {
     type Response = Option<u64>;
 
+    fn only_key(&self) -> Option<Key<'_>> {
+        Some(self.key)
+    }
+
     fn name(&self) -> &'static str {
         self.verb
     }
@@ -164,6 +172,10 @@ impl Keyed for Touch<'_> {
 
 impl Command for Touch<'_> {
     type Response = bool;
+
+    fn only_key(&self) -> Option<Key<'_>> {
+        Some(self.key)
+    }
 
     fn name(&self) -> &'static str {
         "touch"

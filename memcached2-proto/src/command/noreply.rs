@@ -48,9 +48,13 @@ impl<C: Command> Command for NoReply<C> {
 
     fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<(), Error> {
         match only(replies, end) {
-            Ok(_) | Err(Error::NonNumeric) => Ok(()),
+            Ok(_) | Err(Error::NonNumeric { .. }) => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    fn only_key(&self) -> Option<Key<'_>> {
+        self.0.only_key()
     }
 
     fn repeatable(&self) -> bool {

@@ -84,6 +84,10 @@ impl Command for Get<'_> {
         }
     }
 
+    fn only_key(&self) -> Option<Key<'_>> {
+        Some(self.key)
+    }
+
     fn repeatable(&self) -> bool {
         true
     }
@@ -160,6 +164,10 @@ impl Command for Gets<'_> {
             Some(value) if !self.fetch.is_answered_by(&value) => Err(senseless(&Reply::Value(0, value))),
             found => Ok(found),
         }
+    }
+
+    fn only_key(&self) -> Option<Key<'_>> {
+        Some(self.key)
     }
 
     fn repeatable(&self) -> bool {
@@ -262,9 +270,9 @@ impl<'k> GetPart<'k> {
         self.fetch.is_answered_by(value)
     }
 
-    /// The places among all keys of those that this part asks for.
-    pub(crate) fn places(&self) -> impl Iterator<Item = usize> {
-        (0..).take(self.keys.len()).filter_map(|index| self.place(index))
+    /// The keys that this part asks for, each with its place among all keys.
+    pub(crate) fn keys_in_place(&self) -> impl Iterator<Item = (usize, Key<'k>)> {
+        (0..).zip(&self.keys).filter_map(|(index, key)| Some((self.place(index)?, *key)))
     }
 
     /// The place among all keys of the one at `index` of this part.

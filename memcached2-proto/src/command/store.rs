@@ -44,7 +44,7 @@ impl<'k, 'v> Store<'k, 'v> {
         K: AsRef<[u8]> + ?Sized,
         V: ToValue + ?Sized,
     {
-        Self::new(Verb::Set, key.as_ref(), value.to_value()?)
+        Self::new(Verb::Set, key.as_ref(), value.to_value())
     }
 
     /// Stores `value` if there is nothing under `key`; else [`Error::NotStored`].
@@ -57,7 +57,7 @@ impl<'k, 'v> Store<'k, 'v> {
         K: AsRef<[u8]> + ?Sized,
         V: ToValue + ?Sized,
     {
-        Self::new(Verb::Add, key.as_ref(), value.to_value()?)
+        Self::new(Verb::Add, key.as_ref(), value.to_value())
     }
 
     /// Stores `value` if there is something under `key`; else [`Error::NotStored`].
@@ -70,7 +70,7 @@ impl<'k, 'v> Store<'k, 'v> {
         K: AsRef<[u8]> + ?Sized,
         V: ToValue + ?Sized,
     {
-        Self::new(Verb::Replace, key.as_ref(), value.to_value()?)
+        Self::new(Verb::Replace, key.as_ref(), value.to_value())
     }
 
     /// Puts `value` behind the one of `key`; [`Error::NotStored`] if there is none, or if it would become too large.
@@ -84,7 +84,7 @@ impl<'k, 'v> Store<'k, 'v> {
         K: AsRef<[u8]> + ?Sized,
         V: ToValue + ?Sized,
     {
-        Self::new(Verb::Append, key.as_ref(), value.to_value()?)
+        Self::new(Verb::Append, key.as_ref(), value.to_value())
     }
 
     /// Puts `value` before the one of `key`; [`Error::NotStored`] if there is none, or if it would become too large.
@@ -98,7 +98,7 @@ impl<'k, 'v> Store<'k, 'v> {
         K: AsRef<[u8]> + ?Sized,
         V: ToValue + ?Sized,
     {
-        Self::new(Verb::Prepend, key.as_ref(), value.to_value()?)
+        Self::new(Verb::Prepend, key.as_ref(), value.to_value())
     }
 
     /// Stores `value` if the item is still of the version `cas` ([`Value::cas`](crate::Value::cas)); else
@@ -112,16 +112,18 @@ impl<'k, 'v> Store<'k, 'v> {
         K: AsRef<[u8]> + ?Sized,
         V: ToValue + ?Sized,
     {
-        Self::new(Verb::Cas(cas), key.as_ref(), value.to_value()?)
+        Self::new(Verb::Cas(cas), key.as_ref(), value.to_value())
     }
 
     #[inline]
-    fn new(verb: Verb, key: &'k [u8], data: Data<'v>) -> Result<Self, Error> {
+    fn new(verb: Verb, key: &'k [u8], data: Result<Data<'v>, Error>) -> Result<Self, Error> {
+        let key = Key::new(key)?;
+        let data = data.map_err(|error| error.of_key(key))?;
         let length = data.as_bytes().len();
         if length > Data::MAX {
-            return Err(Error::TooLarge { length, limit: Data::MAX });
+            return Err(Error::too_large(length, Data::MAX).of_key(key));
         }
-        Ok(Self { verb, key: Key::new(key)?, data, expiry: Expiry::Never })
+        Ok(Self { verb, key, data, expiry: Expiry::Never })
     }
 
     /// Sets when the item expires; never unless set.
@@ -209,6 +211,10 @@ impl Store<'_, '_> {
 impl Command for Store<'_, '_> {
     type Response = ();
 
+    fn only_key(&self) -> Option<Key<'_>> {
+        Some(self.key)
+    }
+
     fn name(&self) -> &'static str {
         match self.verb {
             Verb::Set => "set",
@@ -240,11 +246,11 @@ impl Command for Store<'_, '_> {
         match only(replies, end)? {
             Reply::Stored => Ok(()),
             // No memcached says any of these to a `set`; proxies may.
-            Reply::NotStored => Err(Error::NotStored),
+            Reply::NotStored => Err(Error::not_stored()),
             // No item has it but those of a server that numbers none.
-            Reply::Exists if matches!(self.verb, Verb::Cas(0)) => Err(Error::Cas { problem: CasProblem::Disabled }),
-            Reply::Exists => Err(Error::Exists),
-            Reply::NotFound => Err(Error::NotFound),
+            Reply::Exists if matches!(self.verb, Verb::Cas(0)) => Err(Error::cas(CasProblem::Disabled)),
+            Reply::Exists => Err(Error::exists()),
+            Reply::NotFound => Err(Error::not_found()),
             other => Err(senseless(&other)),
         }
     }

@@ -116,7 +116,7 @@ impl Connection {
     /// A request is `NotSent` unless all of it was written that the server carries out, which does not include its
     /// [fence](crate::Outbox::put_fence): a server does nothing on half a request.
     pub fn abandon(&mut self) -> impl Iterator<Item = Abandoned> + use<> {
-        self.failed.get_or_insert(Error::Closed);
+        self.failed.get_or_insert_with(Error::closed);
         let written = self.sending.written();
         let touched = self.came > self.front_from;
         let (served, given_up, came) = (self.served, self.given_up, self.came);

@@ -39,7 +39,7 @@ impl Fetched {
     /// [`CasProblem::Spent`] when it was used already.
     pub fn spend(&mut self) -> Result<Option<u64>, Error> {
         if self.value.cas.is_some() && std::mem::replace(&mut self.spent, true) {
-            return Err(Error::Cas { problem: CasProblem::Spent });
+            return Err(self.refused(CasProblem::Spent));
         }
         Ok(self.value.cas)
     }
@@ -59,9 +59,13 @@ impl Fetched {
     /// [`CasProblem::Unsupported`] when there is one.
     pub fn without_cas(&self) -> Result<&[u8], Error> {
         match self.value.cas {
-            Some(_) => Err(Error::Cas { problem: CasProblem::Unsupported }),
+            Some(_) => Err(self.refused(CasProblem::Unsupported)),
             None => Ok(&self.key),
         }
+    }
+
+    fn refused(&self, problem: CasProblem) -> Error {
+        Error::cas(problem).of_method("entry", Some(&self.key))
     }
 
     /// Takes the version of what is stored now, which has the same value still.
@@ -237,14 +241,14 @@ mod tests {
 
     #[test]
     fn a_version_is_used_once_unless_the_store_was_not_sent() {
-        let spent = Err(Error::Cas { problem: CasProblem::Spent });
         let mut fetched = Fetched::new(b"k", value("old", Some(7)));
+        let spent = Err(fetched.refused(CasProblem::Spent));
         assert_eq!(fetched.spend(), Ok(Some(7)));
         // A caller that was dropped here knows nothing.
         assert_eq!(fetched.spend(), spent);
-        fetched.stored(value("new", None), &Err(Error::NoServers));
+        fetched.stored(value("new", None), &Err(Error::no_servers()));
         assert_eq!((fetched.value().clone(), fetched.spend()), (value("old", Some(7)), Ok(Some(7))));
-        fetched.stored(value("new", None), &Err(Error::Exists));
+        fetched.stored(value("new", None), &Err(Error::exists()));
         assert_eq!((fetched.value().clone(), fetched.spend()), (value("old", Some(7)), spent.clone()));
         fetched.refresh(Some(8));
         assert_eq!(fetched.spend(), Ok(Some(8)));
@@ -257,6 +261,6 @@ mod tests {
         let mut fetched = Fetched::new(b"k", value("old", None));
         assert_eq!((fetched.spend(), fetched.spend(), fetched.without_cas()), (Ok(None), Ok(None), Ok(&b"k"[..])));
         fetched.refresh(Some(7));
-        assert_eq!(fetched.without_cas(), Err(Error::Cas { problem: CasProblem::Unsupported }));
+        assert_eq!(fetched.without_cas(), Err(fetched.refused(CasProblem::Unsupported)));
     }
 }

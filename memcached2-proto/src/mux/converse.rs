@@ -352,7 +352,7 @@ fn submit<P: Command>(
                 return Err((error, blame));
             }
             // It was to end anyway, which is no reason.
-            Err(NotSubmitted::Ended(Error::Closed)) => {}
+            Err(NotSubmitted::Ended(Error::Closed { .. })) => {}
             Err(NotSubmitted::Ended(error)) => last = Some(error),
         }
     }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use super::{Mux, Phase};
 use crate::call::Blame;
 use crate::connection::{Connection, KnownProtocol};
-use crate::error::Error;
+use crate::error::{Error, Landed};
 use crate::options::Options;
 use crate::outbox::Outbox;
 use crate::reply::Reply;
@@ -152,7 +152,7 @@ impl Driver {
             match self.take_over(Some(cx.waker())) {
                 More::Taken => {}
                 More::Closed | More::Quit if !self.connection.is_busy() => {
-                    self.end(&Error::Closed);
+                    self.end(&Error::closed());
                     return Poll::Ready(());
                 }
                 More::Aborted => {
@@ -217,7 +217,7 @@ impl Driver {
                     }
                 }
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Poll::Ready(Err(error)) => return Poll::Ready(Error::lost(&error)),
+                Poll::Ready(Err(error)) => return Poll::Ready(Error::lost(&error, Landed::Unknown)),
                 Poll::Pending => {}
             }
             loop {
@@ -232,11 +232,11 @@ impl Driver {
                     More::Taken => {}
                     More::Nothing => break,
                     More::Closed | More::Quit if self.connection.is_busy() => break,
-                    More::Closed => return Poll::Ready(Error::Closed),
+                    More::Closed => return Poll::Ready(Error::closed()),
                     More::Quit => {
                         self.connection.quit();
                         let _ = self.write(cx, socket);
-                        return Poll::Ready(Error::Closed);
+                        return Poll::Ready(Error::closed());
                     }
                     More::Aborted => return Poll::Ready(aborted()),
                 }
@@ -259,7 +259,9 @@ impl Driver {
                 break;
             }
             match socket.poll_write(cx, &slices[..count]) {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(Error::lost(&io::ErrorKind::WriteZero.into()))),
+                Poll::Ready(Ok(0)) => {
+                    return Poll::Ready(Err(Error::lost(&io::ErrorKind::WriteZero.into(), Landed::Unknown)));
+                }
                 Poll::Ready(Ok(n)) => {
                     self.connection.wrote(n);
                     if std::mem::take(&mut self.is_stuck) {
@@ -267,7 +269,7 @@ impl Driver {
                     }
                 }
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(Error::lost(&error))),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(Error::lost(&error, Landed::Unknown))),
                 Poll::Pending => {
                     self.is_stuck = true;
                     return Poll::Pending;

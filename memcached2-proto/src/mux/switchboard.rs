@@ -94,7 +94,7 @@ impl<R: Copy + Eq> Switchboard<R> {
         now: Now,
         spawn: impl FnOnce(Target, Driver),
     ) -> Result<Arc<Mux>, Error> {
-        let (options, station) = self.stations.get(id.index()).ok_or(Error::NoServers)?;
+        let (options, station) = self.stations.get(id.index()).ok_or_else(Error::no_servers)?;
         let mut station = station.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(mux) = station.pick_at_once(runtime, want, options.shared_connections) {
             return Ok(mux);
@@ -107,9 +107,9 @@ impl<R: Copy + Eq> Switchboard<R> {
             return Ok(mux);
         }
         if station.closed {
-            return Err(Error::Closed);
+            return Err(Error::closed());
         }
-        let server = self.router.server(id).ok_or(Error::NoServers)?;
+        let server = self.router.server(id).ok_or_else(Error::no_servers)?;
         let (driver, mux) = Driver::new(options, &station.known, now);
         let begun = if let Want::Fresh(moment) = want { moment } else { now.monotonic };
         station.connections.push(Line { runtime, mux: Arc::clone(&mux), begun });

@@ -38,7 +38,7 @@ impl Observer for Tracing {
         match event.outcome {
             Outcome::Refused(line) => tell!(WARN, "request refused", error = line),
             // While a server is down this is said by every call.
-            Outcome::Failed(error @ (Error::NoServers | Error::Down { .. })) => {
+            Outcome::Failed(error @ (Error::NoServers { .. } | Error::Down { .. } | Error::AllDown { .. })) => {
                 tell!(DEBUG, "nobody to ask", error = tracing::field::display(error));
             }
             Outcome::Failed(error) => tell!(WARN, "request failed", error = tracing::field::display(error)),

@@ -6,6 +6,7 @@ use crate::command::{Command, Delete, Keyed, Protocol, Store};
 use crate::data::ToValue;
 use crate::error::Error;
 use crate::few::Few;
+use crate::key::Key;
 use crate::outbox::Outbox;
 use crate::reply::{Reply, Shape};
 use crate::time::{Expiry, Now};
@@ -123,7 +124,7 @@ fn replace<C: Keyed>(part: Placed<C>, parts: &mut Parts<'_, Placed<C>>) -> Optio
 /// The answers in the order of the commands.
 fn in_order<C: Command>(count: usize, outcomes: Outcomes<'_, Placed<C>>) -> Many<C::Response> {
     let mut results = Vec::with_capacity(count);
-    results.resize_with(count, || Err(Error::Closed));
+    results.resize_with(count, || Err(Error::closed()));
     for (part, result) in outcomes {
         results[part.place as usize] = result;
     }
@@ -143,6 +144,10 @@ impl<C: Command> Command for Placed<C> {
 
     fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<C::Response, Error> {
         self.command.answer(replies, end)
+    }
+
+    fn only_key(&self) -> Option<Key<'_>> {
+        self.command.only_key()
     }
 
     fn repeatable(&self) -> bool {

@@ -23,6 +23,6 @@ impl<C: Command + Clone> Operation for Every<C> {
     fn merge((): (), outcomes: Outcomes<'_, C>) -> Result<Self::Output, Error> {
         // Sorted by server: in their order.
         let results: Many<_> = outcomes.map(|(_, result)| result).collect();
-        if results.is_empty() { Err(Error::NoServers) } else { Ok(results) }
+        if results.is_empty() { Err(Error::no_servers()) } else { Ok(results) }
     }
 }

@@ -156,9 +156,9 @@ impl<'k> Operation for GetMany<'k> {
             }
             // What came before the failure is kept; all else of this part has failed, since nobody knows of a miss.
             if let Err(error) = end {
-                for place in part.places() {
+                for (place, key) in part.keys_in_place() {
                     if let Some(result @ Ok(None)) = results.get_mut(place) {
-                        *result = Err(error.clone());
+                        *result = Err(error.clone().of_key(key));
                     }
                 }
             }

@@ -7,9 +7,9 @@ use crate::error::Error;
 /// ```
 /// use memcached2_proto::{Error, Many};
 ///
-/// let many: Many<u32> = [Ok(1), Err(Error::NotStored), Ok(3)].into_iter().collect();
+/// let many: Many<u32> = [Ok(1), Err(Error::not_stored()), Ok(3)].into_iter().collect();
 /// assert_eq!(many.iter().filter_map(|result| result.ok()).sum::<u32>(), 4);
-/// assert_eq!(many.all(), Err(Error::NotStored));
+/// assert_eq!(many.all(), Err(Error::not_stored()));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "an item may have failed"]
@@ -29,9 +29,9 @@ impl<T> Many<T> {
     /// are read by while one of several is.
     ///
     /// ```
-    /// use memcached2_proto::{Error, Many};
+    /// use memcached2_proto::{Error, Landed, Many};
     ///
-    /// let many: Many<u32> = [Ok(1), Err(Error::Down { server: None })].into_iter().collect();
+    /// let many: Many<u32> = [Ok(1), Err(Error::timeout(Landed::NotSent))].into_iter().collect();
     /// assert_eq!(many.of_those_up(), Ok(vec![Some(1), None]));
     /// ```
     ///
@@ -41,9 +41,13 @@ impl<T> Many<T> {
     pub fn of_those_up(self) -> Result<Vec<Option<T>>, Error> {
         let of_one = |result| match result {
             Ok(told) => Ok(Some(told)),
-            Err(Error::Down { .. } | Error::Connect { .. } | Error::Disconnected { .. } | Error::Timeout { .. }) => {
-                Ok(None)
-            }
+            Err(
+                Error::Down { .. }
+                | Error::AllDown { .. }
+                | Error::Connect { .. }
+                | Error::Disconnected { .. }
+                | Error::Timeout { .. },
+            ) => Ok(None),
             Err(error) => Err(error),
         };
         self.0.into_iter().map(of_one).collect()

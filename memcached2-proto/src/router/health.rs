@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::ServerId;
+use crate::error::{Cause, Error};
 use crate::observer::Change;
 use crate::time::later;
 
@@ -119,6 +120,8 @@ struct Fall {
     trial: Option<Instant>,
     /// How many trials there had been when the server failed for the last time: what comes of those is no further failure.
     settled: u64,
+    /// The last failure.
+    cause: Cause<Error>,
 }
 
 impl Health {
@@ -194,8 +197,20 @@ impl Health {
         Some(Change::Up)
     }
 
-    /// A call that had `begun` then had no answer from a server; what that changes. `trial` is its number if the call was to try it.
-    pub(super) fn failed(&self, place: usize, trial: Option<u64>, begun: Instant, now: Instant) -> Option<Change> {
+    /// The last failure of a server, since it has answered.
+    pub(super) fn cause(&self, place: usize) -> Option<Cause<Error>> {
+        self.lock(place)?.as_ref().map(|fall| fall.cause.clone())
+    }
+
+    /// A call that had `begun` then had no answer from a server; what that changes. `trial` is its number if the call was to
+    /// try it.
+    pub(super) fn failed(
+        &self,
+        place: usize,
+        error: Error,
+        trial: Option<u64>,
+        (begun, now): (Instant, Instant),
+    ) -> Option<Change> {
         let (Some(mut fall), true) = (self.lock(place), self.is_kept()) else { return None };
         let (failures, trials) = match &*fall {
             None => (1, 0),
@@ -209,7 +224,8 @@ impl Health {
         if fall.is_none() {
             self.attention.fetch_add(1, Ordering::AcqRel);
         }
-        let counted = Fall { failures, failed: now, retry: now, trials, trial: None, settled: trials };
+        let cause = Cause::new(error);
+        let counted = Fall { failures, failed: now, retry: now, trials, trial: None, settled: trials, cause };
         let fall = fall.insert(counted);
         if !self.is_down(fall) {
             return None;
@@ -231,10 +247,10 @@ impl Health {
     }
 
     /// A server has fallen silent while nobody waited for it any more: no call can say that it was to try it.
-    pub(super) fn fell_silent(&self, place: usize, now: Instant) -> Option<Change> {
+    pub(super) fn fell_silent(&self, place: usize, error: Error, now: Instant) -> Option<Change> {
         let due = |fall: &Fall| (fall.retry <= now).then_some(fall.trials);
         let trial = self.lock(place).and_then(|fall| fall.as_ref().and_then(due));
-        self.failed(place, trial, now, now)
+        self.failed(place, error, trial, (now, now))
     }
 
     /// Whether so many failures make a server count as down.
@@ -270,6 +286,10 @@ mod tests {
         Instant::now()
     }
 
+    fn gone() -> Error {
+        Error::disconnected("gone")
+    }
+
     fn health(rule: &Reconnect) -> Health {
         Health::new(rule, 1, 2)
     }
@@ -278,14 +298,14 @@ mod tests {
     fn a_server_that_has_failed_is_left_alone_until_one_call_tries_it() {
         let (health, now) = (health(&Reconnect::After(30 * SECOND)), start());
         assert!(health.is_calm() && health.claim(0, now) == Some(None));
-        health.failed(0, None, now, now);
+        health.failed(0, gone(), None, (now, now));
         assert!(!health.is_calm() && !health.is_open(0, now));
         assert_eq!(health.claim(0, now + 29 * SECOND), None);
         assert!(health.is_open(1, now) && health.claim(1, now) == Some(None));
         let due = now + 30 * SECOND;
         let trial = health.claim(0, due).expect("its retry is due");
         assert!(trial.is_some() && !health.is_open(0, due) && health.claim(0, due).is_none());
-        health.failed(0, trial, due, due);
+        health.failed(0, gone(), trial, (due, due));
         assert!(!health.is_open(0, due + 29 * SECOND));
         assert!(health.claim(0, due + 30 * SECOND).is_some());
         health.succeeded(0);
@@ -295,7 +315,7 @@ mod tests {
     #[test]
     fn a_trial_of_which_nothing_came_is_anybody_elses() {
         let (health, now) = (health(&Reconnect::After(SECOND)), start());
-        health.failed(0, None, now, now);
+        health.failed(0, gone(), None, (now, now));
         let due = now + SECOND;
         let first = health.claim(0, due).expect("due").expect("a trial");
         health.release(0, first);
@@ -311,10 +331,10 @@ mod tests {
     fn trials_that_outlast_each_other_are_one_failure() {
         let backoff = Reconnect::Backoff { first: SECOND, most: 60 * SECOND };
         let (health, now) = (health(&backoff), start());
-        health.failed(0, None, now, now);
+        health.failed(0, gone(), None, (now, now));
         let trial = |after| health.claim(0, now + after * SECOND).expect("open").expect("a trial");
         let trials = [trial(1), trial(2), trial(3)];
-        let fail = |trial, after| health.failed(0, Some(trial), now + after * SECOND, now + after * SECOND);
+        let fail = |trial, after| health.failed(0, gone(), Some(trial), (now + after * SECOND, now + after * SECOND));
         assert!(matches!(fail(trials[0], 6), Some(Change::Down { failures: 2, .. })));
         assert_eq!((fail(trials[1], 7), fail(trials[2], 7)), (None, None));
         assert!(matches!(fail(trial(8), 9), Some(Change::Down { failures: 3, .. })));
@@ -324,7 +344,7 @@ mod tests {
     fn calls_that_fail_together_are_one_failure() {
         let backoff = Reconnect::Backoff { first: SECOND, most: 60 * SECOND };
         let (health, now) = (health(&backoff), start());
-        let changes: Vec<_> = (0..64).filter_map(|_| health.failed(0, None, now, now)).collect();
+        let changes: Vec<_> = (0..64).filter_map(|_| health.failed(0, gone(), None, (now, now))).collect();
         assert!(matches!(changes[..], [Change::Down { failures: 1, wait }] if wait <= SECOND), "{changes:?}");
         assert!(health.is_open(0, now + SECOND));
         // An answer to one of them says that it is up.
@@ -335,7 +355,7 @@ mod tests {
     #[test]
     fn a_server_may_never_count_as_down() {
         let (health, now) = (health(&Reconnect::Immediately), start());
-        health.failed(0, None, now, now);
+        health.failed(0, gone(), None, (now, now));
         assert!(health.is_quiet() && health.is_calm() && health.claim(0, now) == Some(None));
         assert!(!health.of_client(0, true).is_quiet());
     }
@@ -344,7 +364,7 @@ mod tests {
     fn a_server_may_have_to_fail_several_times() {
         let (health, begun) = (Health::new(&Reconnect::After(SECOND), 3, 2), start());
         let is_up = |now| health.is_open(0, now) && health.claim(0, now) == Some(None);
-        let fail = |begun, now| health.failed(0, None, begun, now);
+        let fail = |begun, now| health.failed(0, gone(), None, (begun, now));
         // What began before the last failure is the same one.
         let mut now = begun + SECOND;
         assert_eq!((fail(begun, now), fail(begun, now), fail(begun, now)), (None, None, None));
@@ -358,7 +378,7 @@ mod tests {
         assert_eq!(fail(now, now), Some(Change::Down { failures: 1, wait: SECOND }));
         assert!(!is_up(now));
         let trial = health.claim(0, now + SECOND).expect("due");
-        assert_eq!(health.failed(0, trial, now, now), Some(Change::Down { failures: 2, wait: SECOND }));
+        assert_eq!(health.failed(0, gone(), trial, (now, now)), Some(Change::Down { failures: 2, wait: SECOND }));
         assert_eq!(health.succeeded(0), Some(Change::Up));
         assert!(health.is_calm());
     }
@@ -376,7 +396,7 @@ mod tests {
         let rule = Reconnect::Backoff { first: SECOND, most: SECOND };
         let due = |seed| {
             let (health, now) = (health(&rule).of_client(seed, false), start());
-            health.failed(1, None, now, now);
+            health.failed(1, gone(), None, (now, now));
             (500..=1000).find(|millis| health.is_open(1, now + Duration::from_millis(*millis))).expect("in time")
         };
         let mut times: Vec<_> = (0..100).map(due).collect();
@@ -418,7 +438,7 @@ mod tests {
         let (health, mut now) = (health(&Reconnect::Own(Arc::<Linear>::clone(&rule))), start());
         for failures in 1..5 {
             let trial = health.claim(1, now).expect("due");
-            health.failed(1, trial, now, now);
+            health.failed(1, gone(), trial, (now, now));
             now += SECOND * failures;
             assert!(!health.is_open(1, now - SECOND / 2));
         }

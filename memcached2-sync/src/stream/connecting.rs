@@ -181,7 +181,7 @@ mod unix {
                 (vec![there], Duration::ZERO, ErrorKind::TimedOut),
             ] {
                 let error = connect(addresses, within).unwrap_err();
-                assert!(matches!(&error, Error::Connect { kind: is, .. } if *is == kind), "{error:?}");
+                assert!(matches!(&error, Error::Connect { cause, .. } if cause.kind() == kind), "{error:?}");
             }
         }
     }

@@ -69,11 +69,11 @@ pub(crate) fn version(text: &VersionText) -> String {
 pub(crate) fn kind(error: &Error) -> String {
     match error {
         Error::Refused { line, .. } => return format!("refused {}", line.escape_debug()),
-        Error::NonNumeric => "non-numeric",
-        Error::NotStored => "not stored",
-        Error::Exists => "exists",
-        Error::Cas { problem: CasProblem::Disabled } => "version none",
-        Error::NotFound => "gone",
+        Error::NonNumeric { .. } => "non-numeric",
+        Error::NotStored { .. } => "not stored",
+        Error::Exists { .. } => "exists",
+        Error::Cas { problem: CasProblem::Disabled, .. } => "version none",
+        Error::NotFound { .. } => "gone",
         Error::Connect { .. } => "connect",
         Error::Disconnected { .. } => "disconnected",
         Error::Protocol { .. } => "protocol",

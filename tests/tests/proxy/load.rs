@@ -41,7 +41,8 @@ impl Tally {
             // The proxy may have lost the connection behind it when the server had done what was asked.
             Err(error @ Error::Refused { .. }) => {
                 let is_behind = matches!(&error, Error::Refused { line, .. } if line.starts_with("SERVER_ERROR "));
-                match is_behind && error.landed() == Landed::Unknown {
+                let is_unproven = if verb.starts_with("get") { Landed::NotSent } else { Landed::Unknown };
+                match is_behind && error.landed() == is_unproven {
                     true => Fate::Behind,
                     false => Fate::Wrong(error.to_string()),
                 }

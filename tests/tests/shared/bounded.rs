@@ -1,5 +1,6 @@
 //! What is on its way to a server has limits, at which callers wait or are refused.
 
+use memcached2_testkit::assert_matches;
 use std::pin::pin;
 
 use futures::future::join_all;
@@ -71,8 +72,9 @@ fn callers_can_be_refused_at_the_limit() {
                 None => yield_now().await,
             }
         };
-        assert_eq!(refused, Error::Overloaded { server: Some(server.address().as_str().into()) });
-        assert_eq!((refused.landed(), client.get("a").await), (Landed::NotSent, Err(refused.clone())));
+        assert_matches!(refused, Error::Overloaded { .. } if refused.server() == Some(server.address().as_str()));
+        assert_eq!(refused.landed(), Landed::NotSent);
+        assert_matches!(client.get("a").await, Err(Error::Overloaded { .. }));
         server.resume();
         stored.await.unwrap();
         assert_eq!(client.get("a").await.unwrap().expect("a hit"), "x");

@@ -113,8 +113,8 @@ fn a_server_that_stands_still_is_found_out_though_nobody_waits_for_its_answer() 
         loop {
             assert!(begun.elapsed() < PATIENT, "every call still costs time");
             match super::some_polls(client.get("a"), 3).await {
-                Some(Err(Error::Down { server: down })) => {
-                    assert_eq!(down.as_deref(), Some(server.address().as_str()));
+                Some(Err(error @ Error::Down { .. })) => {
+                    assert_eq!(error.server(), Some(server.address().as_str()));
                     break;
                 }
                 // One may be there when the connection is given up.

@@ -37,8 +37,8 @@ impl Caller {
                 Ok(())
             }
             (Fate::Answered(()), _) => item.was_changed(&change, verb),
-            (Fate::Unmet(Error::NotStored), "add") => item.is_there("it cannot be added"),
-            (Fate::Unmet(Error::NotStored), "replace" | "append" | "prepend") => item.found(None),
+            (Fate::Unmet(Error::NotStored { .. }), "add") => item.is_there("it cannot be added"),
+            (Fate::Unmet(Error::NotStored { .. }), "replace" | "append" | "prepend") => item.found(None),
             (Fate::Unmet(error), _) => Err(format!("{verb} of {}: {error:?}", item.key)),
             (Fate::Unchanged, _) => Ok(()),
             (Fate::Unknown, _) => {
@@ -63,8 +63,8 @@ impl Caller {
         let (item, change) = (&mut self.texts[at], Change::Put(value.clone()));
         to.1.judge(match fate {
             Fate::Answered(()) => item.was_replaced(&change, version, self.nature.restarts),
-            Fate::Unmet(Error::Exists) => item.is_newer(version),
-            Fate::Unmet(Error::NotFound) => item.found(None),
+            Fate::Unmet(Error::Exists { .. }) => item.is_newer(version),
+            Fate::Unmet(Error::NotFound { .. }) => item.found(None),
             Fate::Unmet(error) => Err(format!("cas of {key}: {error:?}")),
             Fate::Unchanged => Ok(()),
             Fate::Unknown => {
@@ -166,7 +166,7 @@ impl Caller {
         to.1.judge(match fate {
             Fate::Answered(Some(number)) => Err(format!("the text {key} was counted to {number}")),
             Fate::Answered(None) => item.found(None),
-            Fate::Unmet(Error::NonNumeric) => item.is_there("it is no number"),
+            Fate::Unmet(Error::NonNumeric { .. }) => item.is_there("it is no number"),
             Fate::Unmet(error) => Err(format!("incr of {key}: {error:?}")),
             Fate::Unchanged | Fate::Unknown => Ok(()),
         });

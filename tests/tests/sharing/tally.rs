@@ -109,7 +109,9 @@ impl Tally {
             Some(Err(error)) => error,
         };
         match &error {
-            Error::NotStored | Error::Exists | Error::NotFound | Error::NonNumeric => return Fate::Unmet(error),
+            Error::NotStored { .. } | Error::Exists { .. } | Error::NotFound { .. } | Error::NonNumeric { .. } => {
+                return Fate::Unmet(error);
+            }
             _ => {}
         }
         let name: String = match &error {

@@ -40,13 +40,7 @@ impl Traffic {
                 self.succeeded.fetch_add(1, Ordering::Relaxed);
                 Some(output)
             }
-            Err(
-                Error::Connect { .. }
-                | Error::Disconnected { .. }
-                | Error::Timeout { .. }
-                | Error::Down { .. }
-                | Error::NoServers,
-            ) => {
+            Err(Error::Connect { .. } | Error::Disconnected { .. } | Error::Timeout { .. } | Error::AllDown { .. }) => {
                 self.failed.fetch_add(1, Ordering::Relaxed);
                 None
             }

@@ -1,0 +1,166 @@
+//! What a program asks an error.
+
+use std::io;
+
+use super::{Error, FailedRequest, Landed};
+
+/// The request in an error, as a shared or a mutable reference.
+macro_rules! request_of {
+    ($error:expr) => {
+        match $error {
+            Self::Key { request, .. }
+            | Self::Expiry { request }
+            | Self::TooLarge { request, .. }
+            | Self::Value { request, .. }
+            | Self::NoServers { request }
+            | Self::NotStored { request }
+            | Self::Exists { request }
+            | Self::NotFound { request }
+            | Self::CasRefresh { request }
+            | Self::Cas { request, .. }
+            | Self::NonNumeric { request }
+            | Self::Refused { request, .. }
+            | Self::Connect { request, .. }
+            | Self::Down { request, .. }
+            | Self::AllDown { request, .. }
+            | Self::Overloaded { request }
+            | Self::Disconnected { request, .. }
+            | Self::Timeout { request, .. }
+            | Self::Protocol { request, .. }
+            | Self::NoRuntime { request }
+            | Self::Closed { request } => Some(request),
+            Self::Uri { .. } | Self::MultiStorage { .. } => None,
+        }
+    };
+}
+
+impl Error {
+    /// Whether the request may have taken effect.
+    #[must_use]
+    pub fn landed(&self) -> Landed {
+        match self {
+            Self::Disconnected { landed, .. }
+            | Self::Timeout { landed, .. }
+            | Self::Protocol { landed, .. }
+            | Self::Refused { landed, .. } => *landed,
+            Self::MultiStorage { results } => landed_of_all(results),
+            Self::NotStored { .. } | Self::Exists { .. } | Self::NotFound { .. } | Self::NonNumeric { .. } => {
+                Landed::Refused
+            }
+            Self::Key { .. }
+            | Self::Uri { .. }
+            | Self::Expiry { .. }
+            | Self::TooLarge { .. }
+            | Self::Value { .. }
+            | Self::CasRefresh { .. }
+            | Self::Cas { .. }
+            | Self::NoServers { .. }
+            | Self::Connect { .. }
+            | Self::Down { .. }
+            | Self::AllDown { .. }
+            | Self::Overloaded { .. }
+            | Self::NoRuntime { .. }
+            | Self::Closed { .. } => Landed::NotSent,
+        }
+    }
+
+    /// Whether the same request can be sent again: it had no effect, and what was in its way may pass. It is false for a
+    /// condition that was not met and for what is wrong with the call.
+    ///
+    /// The client itself sends a read again, once, when its connection turns out dead.
+    #[must_use]
+    pub fn is_safe_to_retry(&self) -> bool {
+        let may_pass = match self {
+            Self::Connect { .. }
+            | Self::Down { .. }
+            | Self::AllDown { .. }
+            | Self::Overloaded { .. }
+            | Self::Disconnected { .. }
+            | Self::Timeout { .. }
+            | Self::Protocol { .. } => true,
+            Self::Refused { line, .. } => line.starts_with("SERVER_ERROR"),
+            _ => false,
+        };
+        may_pass && self.landed() != Landed::Unknown
+    }
+
+    /// Whether time ran out: the deadline of the call, or of connecting.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        match self {
+            Self::Timeout { .. } => true,
+            Self::Connect { cause, .. } => cause.kind() == io::ErrorKind::TimedOut,
+            _ => false,
+        }
+    }
+
+    /// Whether the server has as many connections as it may have (memcached's option `-c`), and has refused this one: there
+    /// was none to be had, and nothing was sent.
+    #[must_use]
+    pub fn is_server_full(&self) -> bool {
+        matches!(self, Self::Connect { cause, .. } if cause.kind() == io::ErrorKind::ResourceBusy)
+    }
+
+    /// Whether the cache has failed, or a condition was not met, rather than the program: what a client for which failures
+    /// are misses keeps to itself.
+    ///
+    /// It is false for what is wrong with the call: a key, a value, an expiry, a client that was closed, and a request that
+    /// the server does not understand (`ERROR`, `CLIENT_ERROR`).
+    #[must_use]
+    pub fn is_a_miss(&self) -> bool {
+        match self {
+            Self::NoServers { .. }
+            | Self::NotStored { .. }
+            | Self::Exists { .. }
+            | Self::NotFound { .. }
+            | Self::Connect { .. }
+            | Self::Down { .. }
+            | Self::AllDown { .. }
+            | Self::Overloaded { .. }
+            | Self::Disconnected { .. }
+            | Self::Timeout { .. }
+            | Self::Protocol { .. } => true,
+            Self::Refused { line, .. } => line.starts_with("SERVER_ERROR"),
+            _ => false,
+        }
+    }
+
+    /// The name of the server that failed, where one did.
+    #[must_use]
+    pub fn server(&self) -> Option<&str> {
+        self.request()?.server()
+    }
+
+    /// The key of the request, with escapes for bytes that do not print, cut at 64 bytes; none where a request has several
+    /// keys or none.
+    #[must_use]
+    pub fn key(&self) -> Option<&str> {
+        self.request()?.key()
+    }
+
+    /// The name of the command that has failed, such as `get`, or of the client's method where no command was sent.
+    #[must_use]
+    pub fn command(&self) -> Option<&'static str> {
+        self.request()?.command()
+    }
+
+    fn request(&self) -> Option<&FailedRequest> {
+        request_of!(self)
+    }
+
+    pub(super) fn request_mut(&mut self) -> Option<&mut FailedRequest> {
+        request_of!(self)
+    }
+}
+
+/// What is known of all items at once.
+fn landed_of_all(results: &[Result<(), Error>]) -> Landed {
+    let is = |landed| move |result: &Result<(), Error>| result.as_ref().is_err_and(|error| error.landed() == landed);
+    if results.iter().all(is(Landed::NotSent)) {
+        Landed::NotSent
+    } else if results.iter().any(|result| result.is_ok() || is(Landed::Unknown)(result)) {
+        Landed::Unknown
+    } else {
+        Landed::Refused
+    }
+}

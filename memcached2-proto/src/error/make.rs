@@ -1,0 +1,174 @@
+//! How errors are made, and what is added to them on their way to the caller.
+
+use std::sync::Arc;
+use std::{fmt, io};
+
+use super::{CasProblem, Cause, Error, FailedRequest, Landed};
+use crate::key::{Key, KeyProblem};
+use crate::reply::error_line;
+
+impl Error {
+    /// A value that cannot be converted: for the [`ToValue`](crate::ToValue) and [`FromValue`](crate::FromValue) of types
+    /// of your own.
+    #[must_use]
+    pub fn value(reason: impl fmt::Display) -> Self {
+        Self::Value { request: FailedRequest::default(), reason: Arc::from(reason.to_string()) }
+    }
+
+    /// The failure to connect, as the operating system reports it.
+    #[must_use]
+    pub fn connect(error: &io::Error) -> Self {
+        Self::Connect { request: FailedRequest::default(), cause: Cause::of(error) }
+    }
+
+    /// A connection lost by a failure of reading or writing. Whether the requests on it may have `landed`, the connection
+    /// knows: see [`Connection::abandon`](crate::Connection::abandon).
+    #[must_use]
+    pub fn lost(error: &io::Error, landed: Landed) -> Self {
+        Self::Disconnected { request: FailedRequest::default(), landed, cause: Cause::of(error) }
+    }
+
+    /// The deadline has passed. Whether the request may have `landed`, the connection knows: see
+    /// [`Connection::abandon`](crate::Connection::abandon).
+    #[must_use]
+    pub fn timeout(landed: Landed) -> Self {
+        Self::Timeout { request: FailedRequest::default(), landed }
+    }
+
+    /// The client was made without a server.
+    #[must_use]
+    pub fn no_servers() -> Self {
+        Self::NoServers { request: FailedRequest::default() }
+    }
+
+    /// The client was closed.
+    #[must_use]
+    pub fn closed() -> Self {
+        Self::Closed { request: FailedRequest::default() }
+    }
+
+    /// There is no runtime that could drive a connection.
+    #[must_use]
+    pub fn no_runtime() -> Self {
+        Self::NoRuntime { request: FailedRequest::default() }
+    }
+
+    /// The item has another value than the one whose version was to be fetched anew.
+    #[must_use]
+    pub fn cas_refresh() -> Self {
+        Self::CasRefresh { request: FailedRequest::default() }
+    }
+
+    /// The condition of a store was not met.
+    #[must_use]
+    pub fn not_stored() -> Self {
+        Self::NotStored { request: FailedRequest::default() }
+    }
+
+    /// The item has changed since its version was fetched.
+    #[must_use]
+    pub fn exists() -> Self {
+        Self::Exists { request: FailedRequest::default() }
+    }
+
+    /// The item whose version is to be compared is gone.
+    #[must_use]
+    pub fn not_found() -> Self {
+        Self::NotFound { request: FailedRequest::default() }
+    }
+
+    pub(crate) fn cas(problem: CasProblem) -> Self {
+        Self::Cas { request: FailedRequest::default(), problem }
+    }
+
+    pub(crate) fn expiry() -> Self {
+        Self::Expiry { request: FailedRequest::default() }
+    }
+
+    #[cold]
+    pub(crate) fn too_large(length: usize, limit: usize) -> Self {
+        Self::TooLarge { request: FailedRequest::default(), length, limit }
+    }
+
+    #[cold]
+    pub(crate) fn invalid_key(key: &[u8], problem: KeyProblem) -> Self {
+        let key = Arc::from(key.escape_ascii().to_string());
+        Self::Key { request: FailedRequest::default(), key, problem }
+    }
+
+    pub(crate) fn overloaded() -> Self {
+        Self::Overloaded { request: FailedRequest::default() }
+    }
+
+    #[cold]
+    pub(crate) fn disconnected(reason: &str) -> Self {
+        Self::lost(&io::Error::new(io::ErrorKind::ConnectionAborted, reason), Landed::Unknown)
+    }
+
+    #[cold]
+    pub(crate) fn protocol(what: impl Into<String>) -> Self {
+        let what = Arc::from(what.into());
+        Self::Protocol { request: FailedRequest::default(), landed: Landed::Unknown, what }
+    }
+
+    #[cold]
+    pub(crate) fn refused(line: &Arc<str>) -> Self {
+        let request = FailedRequest::default();
+        if &**line == error_line::NON_NUMERIC {
+            return Self::NonNumeric { request };
+        }
+        let landed = if error_line::proves_refusal(line) { Landed::Refused } else { Landed::Unknown };
+        Self::Refused { request, landed, line: Arc::clone(line) }
+    }
+
+    /// The same failure for one request among many on the connection.
+    #[must_use]
+    pub(crate) fn with_landed(mut self, now: Landed) -> Self {
+        if let Self::Disconnected { landed, .. }
+        | Self::Timeout { landed, .. }
+        | Self::Protocol { landed, .. }
+        | Self::Refused { landed, .. } = &mut self
+        {
+            *landed = now;
+        }
+        self
+    }
+
+    /// The same error with what is known of its request and does not stand in it yet.
+    #[must_use]
+    #[cold]
+    pub(crate) fn of_request(mut self, command: &'static str, key: Option<Key<'_>>, server: Option<&Arc<str>>) -> Self {
+        if let Some(request) = self.request_mut() {
+            request.note(Some(command), key, server);
+        }
+        self
+    }
+
+    /// The same error with the name of the client's method that has failed and its key.
+    #[doc(hidden)]
+    #[must_use]
+    #[cold]
+    pub fn of_method(self, method: &'static str, key: Option<&[u8]>) -> Self {
+        self.of_request(method, key.and_then(|key| Key::new(key).ok()), None)
+    }
+
+    /// The same error with the key of its request.
+    #[must_use]
+    #[cold]
+    pub(crate) fn of_key(mut self, key: Key<'_>) -> Self {
+        if let Some(request) = self.request_mut() {
+            request.note(None, Some(key), None);
+        }
+        self
+    }
+
+    /// The same error with the name of the server.
+    #[must_use]
+    #[cold]
+    pub(crate) fn at(mut self, server: &Arc<str>) -> Self {
+        if let Some(request) = self.request_mut() {
+            request.note(None, None, Some(server));
+        }
+        self
+    }
+}
