@@ -5,6 +5,8 @@
 //! no socket, read no clock and start no thread, so that it can be tested at every cut of every conversation, and be
 //! driven by any event loop.
 //!
+//! The [guides](guide) explain how to choose a client, failover, timeouts, sharing, testing and embedding.
+//!
 //! # The pieces, from the bottom up
 //!
 //! | piece | what it is |
@@ -81,6 +83,7 @@ mod data;
 mod error;
 mod faces;
 mod few;
+pub mod guide;
 mod key;
 mod limits;
 mod lookup;

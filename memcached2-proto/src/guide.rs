@@ -1,0 +1,31 @@
+//! The guides: one page for each question that a reference does not answer.
+//!
+//! They hold for all clients, since all clients have the same methods and options. Their examples are compiled and run as
+//! tests of this crate, which has no sockets; the crates of the clients show the calls themselves.
+
+#[doc = include_str!("guide/choosing_a_client.md")]
+pub mod choosing_a_client {}
+
+#[doc = include_str!("guide/failover.md")]
+pub mod failover {}
+
+#[doc = include_str!("guide/timeouts.md")]
+pub mod timeouts {}
+
+#[doc = include_str!("guide/sharing.md")]
+pub mod sharing {}
+
+#[doc = include_str!("guide/testing.md")]
+pub mod testing {}
+
+#[doc = include_str!("guide/embedding.md")]
+pub mod embedding {}
+
+#[doc = include_str!("guide/from_python_memcached2.md")]
+pub mod from_python_memcached2 {}
+
+#[doc = include_str!("guide/glossary.md")]
+pub mod glossary {}
+
+#[doc = include_str!("guide/performance.md")]
+pub mod performance {}
