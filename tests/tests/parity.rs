@@ -1,11 +1,11 @@
-//! The tables of the README for those who know python-memcached2: nothing of it is missing, and every proof is there.
+//! The tables of the guide for those who know python-memcached2: nothing of it is missing, and every proof is there.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is the failure of the test")]
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-const README: &str = include_str!("../../README.md");
+const GUIDE: &str = include_str!("../../memcached2-proto/src/guide/from_python_memcached2.md");
 
 /// The public names of its one module: of each class, and then its methods.
 const NAMES: &[(&str, &str)] = &[
@@ -65,10 +65,10 @@ fn code(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
-/// The rows of the table behind a heading: the first cell, and the last.
+/// The rows of the table below a heading: the first cell, and the last.
 fn rows(heading: &str) -> impl Iterator<Item = (&'static str, &'static str)> {
-    let (_, table) = README.split_once(&format!("<summary>{heading}</summary>")).expect("the table");
-    let (table, _) = table.split_once("</details>").expect("its end");
+    let (_, section) = GUIDE.split_once(&format!("\n# {heading}\n")).expect("the heading");
+    let table = section.split("\n# ").next().unwrap();
     // Without its head and the line below that.
     let lines = table.lines().filter(|line| line.starts_with('|')).skip(2);
     lines.map(|line| {
