@@ -41,7 +41,17 @@ macro_rules! assert_matches {
     };
 }
 
-/// The examples of the README compile.
+/// The examples of the READMEs compile.
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;
+mod readmes {
+    #[doc = include_str!("../../README.md")]
+    struct Workspace;
+    #[doc = include_str!("../../memcached2-sync/README.md")]
+    struct Sync;
+    #[doc = include_str!("../../memcached2-tokio/README.md")]
+    struct Tokio;
+    #[doc = include_str!("../../memcached2-async-std/README.md")]
+    struct AsyncStd;
+    #[doc = include_str!("../README.md")]
+    struct Testkit;
+}
