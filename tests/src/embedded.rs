@@ -25,10 +25,10 @@ use socket2::{Socket, Type};
 pub use self::clock::Clock;
 use self::engine::Engine;
 use self::place::{Home, Place, listen};
-use self::saboteur::Chance;
 pub use self::saboteur::Saboteur;
 use self::store::Store;
 use self::wire::Connection;
+use crate::Rng;
 
 const MIB: usize = 1024 * 1024;
 
@@ -278,7 +278,7 @@ impl EmbeddedSetup {
             open_connections: 0,
             detail: false,
             sizes_since: None,
-            shortage: self.shortage.map(|(seed, one_in)| (Chance::new(seed), u64::from(one_in))),
+            shortage: self.shortage.map(|(seed, one_in)| (Rng::new(seed), one_in.max(1) as usize)),
             saboteur: self.saboteur.clone(),
         }
     }

@@ -5,17 +5,20 @@
 //! * [`EmbeddedServer`] answers as memcached does, within the process of the test, by a clock of its own.
 //! * [`Memcached`] is a real memcached on a free port, gone when it is dropped.
 //! * [`Transcript`]s are conversations in `C:` and `S:` lines, which drive a protocol core or a scripted server.
+//! * [`Rng`] draws the same random numbers for the same seed, so that a failure can be repeated.
 //!
 //! In a test kit a panic is the failure of the test, and its message says what happened.
 #![allow(clippy::panic, clippy::expect_used)]
 
 mod embedded;
 mod memcached;
+mod rng;
 mod scripted;
 mod transcript;
 
 pub use self::embedded::{Clock, EmbeddedServer, EmbeddedSetup, Saboteur};
 pub use self::memcached::{Memcached, MemcachedSetup};
+pub use self::rng::Rng;
 pub use self::scripted::{Gate, ScriptedServer, Session};
 pub use self::transcript::{Transcript, TranscriptError, Turn, load, read};
 

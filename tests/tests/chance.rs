@@ -10,6 +10,7 @@ use memcached2_proto::{
     Blame, Call, Delete, Error, Keyed, Landed, Now, Operation, Options, Outcomes, Parts, Reconnect, Reply, Router,
     Selection,
 };
+use memcached2_testkit::Rng;
 
 /// Deletes of many items, as an operation of one's own.
 struct Batch<'k>(Vec<Delete<'k>>);
@@ -40,31 +41,19 @@ impl<'k> Operation for Batch<'k> {
     }
 }
 
-/// A small generator.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 33) % sides
-    }
-}
-
 const WAIT: Duration = Duration::from_secs(10);
 
 /// What can become of a request: what it is answered, or how it fails and what that speaks against.
-fn fate(dice: &mut Dice) -> Result<(), (Error, Blame)> {
+fn fate(rng: &mut Rng) -> Result<(), (Error, Blame)> {
     let lost = |landed| Error::lost(&ErrorKind::ConnectionReset.into(), landed);
     let late = |landed| Error::timeout(landed);
-    Err(match dice.roll(12) {
+    Err(match rng.below(12) {
         0..=4 => return Ok(()),
         5 | 6 => (Error::connect(&ErrorKind::ConnectionRefused.into()), Blame::Server),
         7 => (lost(Landed::Unknown), Blame::Server),
         8 => (lost(Landed::NotSent), Blame::Server),
-        9 => (lost([Landed::Unknown, Landed::NotSent][usize::from(dice.roll(2) == 0)]), Blame::Connection),
-        10 => (late(Landed::Unknown), [Blame::Server, Blame::Nobody][usize::from(dice.roll(2) == 0)]),
+        9 => (lost(rng.pick(&[Landed::Unknown, Landed::NotSent])), Blame::Connection),
+        10 => (late(Landed::Unknown), rng.pick(&[Blame::Server, Blame::Nobody])),
         _ => (late(Landed::NotSent), Blame::Nobody),
     })
 }
@@ -83,16 +72,16 @@ impl Model {
 }
 
 /// One call: what became of each key, as far as the servers know. A call that is given up ends after a round.
-fn call(router: &Router, keys: &[String], dice: &mut Dice, now: &mut Instant, model: &mut Model) {
+fn call(router: &Router, keys: &[String], rng: &mut Rng, now: &mut Instant, model: &mut Model) {
     let deletes = keys.iter().map(|key| Delete::new(key).unwrap()).collect();
     let mut call = Call::new(Batch(deletes), router, Now::new(*now, SystemTime::now));
     let mut fates: HashMap<String, Vec<Option<Landed>>> = HashMap::new();
     let mut asked_of = HashMap::new();
-    let given_up = dice.roll(6) == 0;
+    let given_up = rng.once_in(6);
     for rounds in 1.. {
         assert!(rounds <= 13, "a call goes on and on");
         // Servers fail and answer as a whole, or request by request.
-        let of_server: Vec<_> = (0..5).map(|_| fate(dice)).collect();
+        let of_server: Vec<_> = (0..5).map(|_| fate(rng)).collect();
         let (mut up, mut failed) = (Vec::new(), Vec::new());
         for asked in call.asked().iter_mut().filter(|asked| asked.is_open()) {
             let server = asked.server().index();
@@ -100,7 +89,7 @@ fn call(router: &Router, keys: &[String], dice: &mut Dice, now: &mut Instant, mo
             // One more try on a fresh connection is part of the first one.
             let is_retry = asked_of.insert(key.clone(), server) == Some(server);
             assert!(is_retry || model.may_ask(server, *now), "{server} is asked, which is to be left alone");
-            let fate = if dice.roll(4) == 0 { fate(dice) } else { of_server[server].clone() };
+            let fate = if rng.once_in(4) { fate(rng) } else { of_server[server].clone() };
             let past = fates.entry(key).or_default();
             assert!(past.iter().all(|landed| *landed == Some(Landed::NotSent)), "asked again after {past:?}");
             match fate {
@@ -117,7 +106,7 @@ fn call(router: &Router, keys: &[String], dice: &mut Dice, now: &mut Instant, mo
             }
         }
         let begun = *now;
-        *now += Duration::from_millis(dice.roll(300));
+        *now += Duration::from_millis(rng.below(300) as u64);
         let again = call.settle(|| *now);
         for server in up {
             model.down.remove(&server);
@@ -151,17 +140,17 @@ fn call(router: &Router, keys: &[String], dice: &mut Dice, now: &mut Instant, mo
 #[test]
 fn whatever_servers_do_nothing_is_asked_twice_and_every_failure_is_true() {
     for seed in 1..=3000 {
-        let mut dice = Dice(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed) | 1);
-        let servers = ["a", "b", "c", "d", "e"].into_iter().take(1 + dice.roll(5) as usize);
-        let selection = [Selection::Default, Selection::Ketama, Selection::Jump][dice.roll(3) as usize].clone();
+        let mut rng = Rng::new(seed);
+        let servers = ["a", "b", "c", "d", "e"].into_iter().take(1 + rng.below(5));
+        let selection = [Selection::Default, Selection::Ketama, Selection::Jump][rng.below(3)].clone();
         let options = Options::default().reconnect(Reconnect::After(WAIT)).selection(selection);
         let router = Router::of(servers, &options).unwrap();
         let (mut now, mut model) = (Instant::now(), Model::default());
         for _ in 0..8 {
-            let first = dice.roll(100);
-            let keys: Vec<_> = (0..1 + dice.roll(20)).map(|at| format!("key{}", first + at)).collect();
-            call(&router, &keys, &mut dice, &mut now, &mut model);
-            now += Duration::from_secs(dice.roll(8));
+            let first = rng.below(100);
+            let keys: Vec<_> = (0..1 + rng.below(20)).map(|at| format!("key{}", first + at)).collect();
+            call(&router, &keys, &mut rng, &mut now, &mut model);
+            now += Duration::from_secs(rng.below(8) as u64);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The embedded server against a real memcached: the same requests, drawn by lot, must have the same answers.
+//! The embedded server against a real memcached: the same random requests must have the same answers.
 //!
 //! What is not asked: `stats items` and `stats slabs` (memcached moves items between segments when it likes), what
 //! `stats` counts of items that are over (memcached reclaims some of them when it stores another one), delayed flushes
@@ -9,8 +9,6 @@
 
 #[path = "differential/answers.rs"]
 mod answers;
-#[path = "differential/lot.rs"]
-mod lot;
 #[path = "differential/requests.rs"]
 mod requests;
 
@@ -18,10 +16,9 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use memcached2_testkit::{EmbeddedServer, Memcached};
+use memcached2_testkit::{EmbeddedServer, Memcached, Rng};
 
 use self::answers::{Answers, Unit};
-use self::lot::Lot;
 use self::requests::{Batch, Piece, sequence};
 
 const SEQUENCES: u64 = 300;
@@ -173,7 +170,7 @@ fn the_embedded_server_answers_as_memcached_does() {
     let (real, embedded) = (real(), embedded());
     let addresses = [real.address(), embedded.address()];
     for seed in 0..SEQUENCES {
-        let batches = sequence(&mut Lot::new(seed), &format!("s{seed}"), COMMANDS, ITEM_SIZE_MAX);
+        let batches = sequence(&mut Rng::new(seed), &format!("s{seed}"), COMMANDS, ITEM_SIZE_MAX);
         if let Some(difference) = compare(&addresses, &batches) {
             panic!("{}", report(seed, &batches, difference));
         }

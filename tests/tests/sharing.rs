@@ -7,7 +7,6 @@
 mod sharing {
     pub(crate) mod caller;
     mod changing;
-    pub(crate) mod dice;
     pub(crate) mod model;
     pub(crate) mod subject;
     pub(crate) mod tally;

@@ -13,12 +13,12 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use memcached2_proto::{Options, Reconnect};
-use memcached2_testkit::Memcached;
+use memcached2_testkit::{Memcached, Rng};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
 use crate::stress::chaos::{Chaos, PATIENT, weather};
 use crate::stress::relay::Relay;
-use crate::stress::traffic::{self, Dice, Traffic};
+use crate::stress::traffic::{self, Traffic};
 
 #[global_allocator]
 static MEMORY: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -78,9 +78,9 @@ fn threads(addresses: &[String], happen: &dyn Fn(&Traffic)) {
             .map(|seed| {
                 let (client, traffic) = (client.clone(), &traffic);
                 scope.spawn(move || {
-                    let mut dice = Dice::new(seed);
+                    let mut rng = Rng::new(seed);
                     while traffic.goes_on() {
-                        traffic::call!(client, traffic, dice, []);
+                        traffic::call!(client, traffic, rng, []);
                     }
                 })
             })
@@ -101,11 +101,11 @@ fn tasks(addresses: &[String], happen: &dyn Fn(&Traffic)) {
     let callers = (1..=TASKS).map(|seed| {
         let (client, traffic) = (client.clone(), traffic.clone());
         runtime.spawn(async move {
-            let mut dice = Dice::new(seed);
+            let mut rng = Rng::new(seed);
             while traffic.goes_on() {
                 // Some callers lose patience half-way.
-                let patience = if dice.roll(4) == 0 { dice.roll(2000) as u64 } else { 60_000_000 };
-                let call = async { traffic::call!(client, traffic, dice, [.await]) };
+                let patience = if rng.once_in(4) { rng.below(2000) as u64 } else { 60_000_000 };
+                let call = async { traffic::call!(client, traffic, rng, [.await]) };
                 let _ = tokio::time::timeout(Duration::from_micros(patience), call).await;
             }
         })

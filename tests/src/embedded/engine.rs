@@ -1,11 +1,12 @@
 //! What all connections of a server share, and the way from a request line to its command.
 
 use super::meta;
-use super::saboteur::{Chance, Saboteur};
+use super::saboteur::Saboteur;
 use super::stats::stats;
 use super::store::{Incoming, Mode, Moment, Outcome, Store};
 use super::syntax::{Line, u32_of};
 use super::text;
+use crate::Rng;
 
 pub(super) const BAD_FORMAT: &str = "CLIENT_ERROR bad command line format";
 
@@ -24,7 +25,7 @@ pub(super) struct Engine {
     /// The first cas whose item `stats sizes` counts.
     pub(super) sizes_since: Option<u64>,
     /// One `get` of so many finds no memory for its reply.
-    pub(super) shortage: Option<(Chance, u64)>,
+    pub(super) shortage: Option<(Rng, usize)>,
     pub(super) saboteur: Option<Saboteur>,
 }
 
@@ -136,7 +137,7 @@ impl Engine {
 
     /// Whether there is no memory for the reply to a `get`.
     pub(super) fn lacks_memory(&mut self) -> bool {
-        self.shortage.as_mut().is_some_and(|(chance, one_in)| chance.below(*one_in) == 0)
+        self.shortage.as_mut().is_some_and(|(rng, one_in)| rng.once_in(*one_in))
     }
 
     fn verbosity(&mut self, line: &Line<'_>) -> Answer {

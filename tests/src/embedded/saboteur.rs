@@ -1,5 +1,7 @@
 //! A server whose replies go astray.
 
+use crate::Rng;
+
 /// Lets an [`EmbeddedServer`](crate::EmbeddedServer) spoil its own replies by chance, as no memcached does: it discards
 /// one, sends it twice, lets the next one overtake it, keeps it back until more is asked, or says an error line in its
 /// place. Every request is carried out all the same, so an error line of such a server proves nothing.
@@ -9,8 +11,8 @@
 /// but not both at once.
 #[derive(Debug, Clone)]
 pub struct Saboteur {
-    chance: Chance,
-    one_in: u64,
+    rng: Rng,
+    one_in: usize,
 }
 
 /// What is said in the place of a reply.
@@ -38,39 +40,20 @@ impl Saboteur {
     /// Spoils one reply of `one_in`, chosen by `seed`.
     #[must_use]
     pub fn new(seed: u64, one_in: u32) -> Self {
-        Self { chance: Chance::new(seed), one_in: u64::from(one_in.max(1)) }
+        Self { rng: Rng::new(seed), one_in: one_in.max(1) as usize }
     }
 
     /// What to do to the next reply.
     pub(super) fn deed(&mut self) -> Option<Deed> {
-        if self.chance.below(self.one_in) > 0 {
+        if !self.rng.once_in(self.one_in) {
             return None;
         }
-        Some(match self.chance.below(5) {
+        Some(match self.rng.below(5) {
             0 => Deed::Discard,
             1 => Deed::Double,
             2 => Deed::Swap,
             3 => Deed::Delay,
-            _ => Deed::Replace(LINES[self.chance.below(LINES.len() as u64) as usize]),
+            _ => Deed::Replace(self.rng.pick(&LINES)),
         })
-    }
-}
-
-/// A small generator of random numbers (xorshift64), which says the same after the same seed.
-#[derive(Debug, Clone)]
-pub(super) struct Chance(u64);
-
-impl Chance {
-    pub(super) fn new(seed: u64) -> Self {
-        // Neighbouring seeds begin far from each other, and zero is no state.
-        Self(seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    /// A number below `sides`.
-    pub(super) fn below(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 20) % sides.max(1)
     }
 }

@@ -1,6 +1,6 @@
-//! Requests by lot: right ones, wrong ones, and those in between.
+//! Random requests: right ones, wrong ones, and those in between.
 
-use super::lot::Lot;
+use memcached2_testkit::Rng;
 
 /// A part of a request.
 #[derive(Debug, Clone)]
@@ -35,8 +35,8 @@ impl Batch {
 }
 
 /// Draws so many commands, or some more, which use keys of their own.
-pub(crate) fn sequence(lot: &mut Lot, prefix: &str, count: usize, item_size_max: usize) -> Vec<Batch> {
-    let mut draw = Draw { lot, prefix, item_size_max };
+pub(crate) fn sequence(rng: &mut Rng, prefix: &str, count: usize, item_size_max: usize) -> Vec<Batch> {
+    let mut draw = Draw { rng, prefix, item_size_max };
     let mut batches = Vec::new();
     let mut drawn = 0;
     while drawn < count {
@@ -46,7 +46,7 @@ pub(crate) fn sequence(lot: &mut Lot, prefix: &str, count: usize, item_size_max:
     }
     let ends: [&[u8]; 4] = [b"quit\r\n", b"quit now\r\n", b"hello HTTP/1.1\r\n", &[b'x'; 3000]];
     let get = draw.get();
-    let commands = vec![draw.end(get), vec![Piece::from(draw.lot.of(&ends))]];
+    let commands = vec![draw.end(get), vec![Piece::from(draw.rng.pick(&ends))]];
     batches.push(Batch { ends: true, ..Batch::whole(commands) });
     batches
 }
@@ -92,7 +92,7 @@ const DELTAS: [&str; 12] =
     ["1", "1", "5", "10", "91", "0", "1000000000000", "18446744073709551616", "-1", "x", "+2", "noreply"];
 
 struct Draw<'a> {
-    lot: &'a mut Lot,
+    rng: &'a mut Rng,
     prefix: &'a str,
     item_size_max: usize,
 }
@@ -100,14 +100,14 @@ struct Draw<'a> {
 impl Draw<'_> {
     /// Several commands in one write, or one in several: where a batch is cut changes some answers in memcached.
     fn batch(&mut self) -> Batch {
-        if self.lot.once_in(3) {
+        if self.rng.once_in(3) {
             let command = self.command();
             let length: usize =
                 command.iter().map(|piece| if let Piece::Bytes(bytes) = piece { bytes.len() } else { 8 }).sum();
-            let cuts = (0..=self.lot.below(3)).map(|_| 1 + self.lot.below(length.min(60))).collect();
+            let cuts = (0..=self.rng.below(3)).map(|_| 1 + self.rng.below(length.min(60))).collect();
             return Batch { commands: vec![command], cuts, ends: false };
         }
-        let count = if self.lot.once_in(20) { 20 + self.lot.below(10) } else { 1 + self.lot.below(8) };
+        let count = if self.rng.once_in(20) { 20 + self.rng.below(10) } else { 1 + self.rng.below(8) };
         let mut commands = Vec::new();
         let mut length = 0;
         for _ in 0..count {
@@ -126,7 +126,7 @@ impl Draw<'_> {
     }
 
     fn command(&mut self) -> Command {
-        let line = match self.lot.below(100) {
+        let line = match self.rng.below(100) {
             0..=14 => self.get(),
             15..=36 => return self.store(),
             37..=41 => self.delete(),
@@ -137,42 +137,42 @@ impl Draw<'_> {
             77..=81 => self.meta("md", &MD),
             82..=88 => self.meta("ma", &MA),
             89 => self.meta("me", &["", "b", "k"]),
-            90..=94 => vec![Piece::from(self.lot.of(&PLAIN))],
-            _ => vec![Piece::from(self.lot.of(&WRONG))],
+            90..=94 => vec![Piece::from(self.rng.pick(&PLAIN))],
+            _ => vec![Piece::from(self.rng.pick(&WRONG))],
         };
         self.end(line)
     }
 
     /// Ends a line, with a CR or without.
     fn end(&mut self, mut line: Command) -> Command {
-        line.push(Piece::from(if self.lot.once_in(12) { "\n" } else { "\r\n" }));
+        line.push(Piece::from(if self.rng.once_in(12) { "\n" } else { "\r\n" }));
         line
     }
 
     fn key(&mut self) -> Vec<u8> {
-        match self.lot.below(80) {
+        match self.rng.below(80) {
             0 => [self.prefix.as_bytes(), &[b'k'; 300]].concat()[..251].to_vec(),
             1 => [self.prefix.as_bytes(), &[b'k'; 300]].concat()[..250].to_vec(),
             2 => [self.prefix.as_bytes(), b":\xff\xfe\x01\t"].concat(),
             3 => b"noreply".to_vec(),
-            _ => format!("{}:{}", self.prefix, self.lot.of(&["a", "b", "c", "d"])).into_bytes(),
+            _ => format!("{}:{}", self.prefix, self.rng.pick(&["a", "b", "c", "d"])).into_bytes(),
         }
     }
 
     fn value(&mut self) -> Vec<u8> {
-        match self.lot.below(13) {
-            0..=4 => self.lot.of(&NUMBERS).to_vec(),
-            5..=8 => (0..self.lot.below(30)).map(|_| b'a' + self.lot.below(26) as u8).collect(),
-            9 => self.lot.of(&[&b"v\r\n"[..], b"END\r\n", b"x\r\nversion\r\n", b"\0\xff\r", b""]).to_vec(),
+        match self.rng.below(13) {
+            0..=4 => self.rng.pick(&NUMBERS).to_vec(),
+            5..=8 => (0..self.rng.below(30)).map(|_| b'a' + self.rng.below(26) as u8).collect(),
+            9 => self.rng.pick(&[&b"v\r\n"[..], b"END\r\n", b"x\r\nversion\r\n", b"\0\xff\r", b""]).to_vec(),
             // As a line it is still below the limit for lines.
-            10 => vec![b'v'; self.lot.below(1500)],
+            10 => vec![b'v'; self.rng.below(1500)],
             11 => vec![b'5'; 22],
-            _ => vec![b'5'; 1 + self.lot.below(5)],
+            _ => vec![b'5'; 1 + self.rng.below(5)],
         }
     }
 
     fn noreply(&mut self) -> &'static str {
-        match self.lot.below(14) {
+        match self.rng.below(14) {
             0..=2 => " noreply",
             3 => " NOREPLY",
             4 => "  ",
@@ -181,7 +181,7 @@ impl Draw<'_> {
     }
 
     fn line(&mut self, verb: &str, words: &str) -> Command {
-        let gap = if self.lot.once_in(15) { "  " } else { " " };
+        let gap = if self.rng.once_in(15) { "  " } else { " " };
         let key = self.key();
         let noreply = self.noreply();
         let mut line = [verb.as_bytes(), gap.as_bytes(), &key].concat();
@@ -190,12 +190,12 @@ impl Draw<'_> {
     }
 
     fn get(&mut self) -> Command {
-        let verb = self.lot.of(&["get", "gets", "gets", "gat", "gats", "bget"]);
+        let verb = self.rng.pick(&["get", "gets", "gets", "gat", "gats", "bget"]);
         let mut line = verb.as_bytes().to_vec();
         if verb.starts_with("gat") {
-            line.extend(format!(" {}", self.lot.of(&EXPTIMES)).into_bytes());
+            line.extend(format!(" {}", self.rng.pick(&EXPTIMES)).into_bytes());
         }
-        let keys = if self.lot.once_in(10) { self.lot.below(40) } else { 1 + self.lot.below(3) };
+        let keys = if self.rng.once_in(10) { self.rng.below(40) } else { 1 + self.rng.below(3) };
         for _ in 0..keys {
             line.push(b' ');
             line.extend(self.key());
@@ -204,19 +204,19 @@ impl Draw<'_> {
     }
 
     fn store(&mut self) -> Command {
-        let verb = self.lot.of(&STORES);
-        if self.lot.once_in(25) {
+        let verb = self.rng.pick(&STORES);
+        if self.rng.once_in(25) {
             return self.large(verb, " 0 0");
         }
         let value = self.value();
-        let flags = if self.lot.once_in(3) { self.lot.of(&FLAGS) } else { "0" };
-        let exptime = if self.lot.once_in(3) { self.lot.of(&EXPTIMES) } else { "0" };
+        let flags = if self.rng.once_in(3) { self.rng.pick(&FLAGS) } else { "0" };
+        let exptime = if self.rng.once_in(3) { self.rng.pick(&EXPTIMES) } else { "0" };
         let key = self.key();
         let (length, block) = self.block(&value);
         let mut head = [verb.as_bytes(), b" ", &key].concat();
         head.extend(format!(" {flags} {exptime} {length}").into_bytes());
         let mut command = vec![Piece::from(head)];
-        if verb == "cas" || self.lot.once_in(60) {
+        if verb == "cas" || self.rng.once_in(60) {
             command.push(Piece::from(" "));
             command.push(self.cas());
         }
@@ -230,9 +230,9 @@ impl Draw<'_> {
     ///
     /// The rest is right: as a line, the value would be hung up on or not, depending on the reads of the server.
     fn large(&mut self, verb: &str, between: &str) -> Command {
-        let length = self.item_size_max - 80 + self.lot.below(40);
+        let length = self.item_size_max - 80 + self.rng.below(40);
         let end = if verb == "cas" { " 1" } else { "" };
-        let key = self.lot.of(&["a", "b"]);
+        let key = self.rng.pick(&["a", "b"]);
         let mut command = format!("{verb} {}:{key}{between} {length}{end}\r\n", self.prefix).into_bytes();
         command.resize(command.len() + length, b'l');
         command.extend(b"\r\n");
@@ -243,13 +243,13 @@ impl Draw<'_> {
     fn block(&mut self, value: &[u8]) -> (String, Vec<u8>) {
         let length = value.len();
         let right = [value, b"\r\n"].concat();
-        match self.lot.below(60) {
+        match self.rng.below(60) {
             // What is too much is read as a line.
             0 => (length.to_string(), [value, b"more\r\n"].concat()),
             // What is too little eats what follows, so something follows.
             1 => ((length + 5).to_string(), [value, b"\r\nshort\r\n"].concat()),
             2 => (length.to_string(), [value, b"xy\r\n"].concat()),
-            3 => (self.lot.of(&["x", "-1", "2147483646", "2147483647", "1x"]).to_owned(), right),
+            3 => (self.rng.pick(&["x", "-1", "2147483646", "2147483647", "1x"]).to_owned(), right),
             4 => (format!("+{length}"), right),
             5 => ((length as u64 + (1 << 32)).to_string(), right),
             _ => (length.to_string(), right),
@@ -257,33 +257,33 @@ impl Draw<'_> {
     }
 
     fn cas(&mut self) -> Piece {
-        match self.lot.below(10) {
-            0 => Piece::from(self.lot.of(&["0", "18446744073709551615", "18446744073709551616", "x", "+1", "-1"])),
-            1 => Piece::Cas(self.lot.below(3), -1),
-            _ => Piece::Cas(self.lot.below(4), 0),
+        match self.rng.below(10) {
+            0 => Piece::from(self.rng.pick(&["0", "18446744073709551615", "18446744073709551616", "x", "+1", "-1"])),
+            1 => Piece::Cas(self.rng.below(3), -1),
+            _ => Piece::Cas(self.rng.below(4), 0),
         }
     }
 
     fn delete(&mut self) -> Command {
-        let words = self.lot.of(&["", "", "", "", " 0", " 5", " 0 0", " noreply 0"]);
+        let words = self.rng.pick(&["", "", "", "", " 0", " 5", " 0 0", " noreply 0"]);
         self.line("delete", words)
     }
 
     fn count(&mut self) -> Command {
-        let (verb, delta) = (self.lot.of(&["incr", "decr"]), self.lot.of(&DELTAS));
+        let (verb, delta) = (self.rng.pick(&["incr", "decr"]), self.rng.pick(&DELTAS));
         self.line(verb, &format!(" {delta}"))
     }
 
     fn touch(&mut self) -> Command {
-        let exptime = self.lot.of(&EXPTIMES);
+        let exptime = self.rng.pick(&EXPTIMES);
         self.line("touch", &format!(" {exptime}"))
     }
 
     /// The flags of a meta command: some of those that mean something to it, and a few of all the others.
     fn flags(&mut self, known: &[&'static str], line: &mut Command, binary: bool) {
-        let count = if self.lot.once_in(40) { 14 + self.lot.below(6) } else { self.lot.below(5) };
+        let count = if self.rng.once_in(40) { 14 + self.rng.below(6) } else { self.rng.below(5) };
         for _ in 0..count {
-            let flag = if self.lot.once_in(40) { self.lot.of(&ODD) } else { self.lot.of(known) };
+            let flag = if self.rng.once_in(40) { self.rng.pick(&ODD) } else { self.rng.pick(known) };
             match flag {
                 "" | "b" => {}
                 "C" => line.extend([Piece::from(" C"), self.cas()]),
@@ -298,8 +298,8 @@ impl Draw<'_> {
     /// A key as meta commands take it, and whether it is in base64.
     fn meta_key(&mut self) -> (Vec<u8>, bool) {
         let key = self.key();
-        let binary = self.lot.once_in(6);
-        if binary && !self.lot.once_in(20) { (base64(&key), true) } else { (key, binary) }
+        let binary = self.rng.once_in(6);
+        if binary && !self.rng.once_in(20) { (base64(&key), true) } else { (key, binary) }
     }
 
     fn meta(&mut self, verb: &str, known: &[&'static str]) -> Command {
@@ -311,7 +311,7 @@ impl Draw<'_> {
 
     fn meta_set(&mut self) -> Command {
         let (key, binary) = self.meta_key();
-        if self.lot.once_in(40) {
+        if self.rng.once_in(40) {
             return self.large("ms", "");
         }
         let value = self.value();

@@ -2,34 +2,23 @@
 
 use futures::future::join_all;
 use memcached2_proto::{Expiry, Options};
+use memcached2_testkit::Rng;
 
 use super::{PATIENT, Stats, names, some_polls};
 use crate::subject::{AsyncClient, block_on, spawn};
 
-/// A small generator, seeded by the number of the task: a failure comes again.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 >> 33).unwrap_or(0) % sides
-    }
-}
-
 /// Calls by chance, each dropped after a random number of polls; half of those numbers are more than any call takes.
 async fn call_and_drop(client: AsyncClient, names: Vec<String>, seed: u64) -> usize {
-    let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut rng = Rng::new(seed);
     let mut heard = 0;
     for _ in 0..200 {
-        let polls = if dice.roll(2) == 0 { dice.roll(12) } else { usize::MAX };
-        let name = &names[dice.roll(names.len())];
+        let polls = if rng.once_in(2) { rng.below(12) } else { usize::MAX };
+        let name = &names[rng.below(names.len())];
         let call = async {
-            match dice.roll(8) {
+            match rng.below(8) {
                 0 => client.set(name, name, Expiry::Never).await.unwrap(),
                 1 => {
-                    let from = dice.roll(names.len() - 10);
+                    let from = rng.below(names.len() - 10);
                     let some = &names[from..from + 10];
                     let hits = client.get_many(some).await.unwrap().all().unwrap();
                     let texts: Vec<_> = hits.iter().map(|hit| &hit.as_ref().expect("a hit").data[..]).collect();

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use memcached2_proto::{Every, Expiry, Get, GetMany, Gets, Many, Operation, SetMany, Value, Version};
+use memcached2_testkit::Rng;
 
-use super::dice::Dice;
 use super::model::Item;
 use super::subject::Subject;
 use super::tally::{Fate, Nature, Tally};
@@ -41,7 +41,7 @@ pub(super) enum Asked {
 pub(crate) struct Caller {
     pub(super) owner: u64,
     pub(super) sequence: u64,
-    pub(super) dice: Dice,
+    pub(super) rng: Rng,
     pub(super) nature: Nature,
     pub(super) texts: [Item; 3],
     pub(super) counter: Item,
@@ -49,10 +49,10 @@ pub(crate) struct Caller {
 
 impl Caller {
     pub(crate) fn new(owner: u64, seed: u64, nature: Nature) -> Self {
-        let dice = Dice::new(seed.wrapping_mul(1000) + owner);
+        let rng = Rng::new(seed.wrapping_mul(1000) + owner);
         let mut keys = (0..).map(|at| Item::new(format!("owner{owner}:{at}")));
         let mut item = || keys.next().expect("there is no end to them");
-        Self { owner, sequence: 10, dice, nature, texts: [item(), item(), item()], counter: item() }
+        Self { owner, sequence: 10, rng, nature, texts: [item(), item(), item()], counter: item() }
     }
 
     /// A text that is stored only once.
@@ -63,17 +63,17 @@ impl Caller {
 
     /// A value that is stored only once, of any length.
     pub(super) fn value(&mut self) -> String {
-        let longest = if self.dice.roll(20) == 0 { 5000 } else { 100 };
-        format!("{}{}", self.piece(), "x".repeat(self.dice.roll(longest)))
+        let longest = if self.rng.once_in(20) { 5000 } else { 100 };
+        format!("{}{}", self.piece(), "x".repeat(self.rng.below(longest)))
     }
 
     /// A number that only this caller can have counted to; all have the same length.
     pub(super) fn number(&mut self) -> String {
-        (self.owner * 1_000_000_000 + 500_000_000 + self.dice.roll(1_000_000) as u64).to_string()
+        (self.owner * 1_000_000_000 + 500_000_000 + self.rng.below(1_000_000) as u64).to_string()
     }
 
     fn cancels(&mut self) -> bool {
-        self.dice.roll(50) == 0
+        self.rng.once_in(50)
     }
 
     /// Takes new keys for items that may be anything by now.
@@ -124,16 +124,16 @@ impl Caller {
     pub(crate) async fn call<S: Subject>(&mut self, client: &S, tally: &Tally) {
         let to = (client, tally);
         self.renew();
-        let at = self.dice.roll(self.texts.len());
+        let at = self.rng.below(self.texts.len());
         let touches = self.nature.touches;
-        if self.nature.large > 0 && self.dice.roll(self.nature.large) == 0 {
-            let count = 300 + self.dice.roll(FIXED - 300);
+        if self.nature.large > 0 && self.rng.once_in(self.nature.large) {
+            let count = 300 + self.rng.below(FIXED - 300);
             return self.fetch_many(to, count).await;
         }
-        match self.dice.roll(32) {
+        match self.rng.below(32) {
             0..=5 => self.fetch(to, at).await,
             6..=8 => {
-                let count = self.dice.roll(10);
+                let count = self.rng.below(10);
                 self.fetch_many(to, count).await;
             }
             9..=16 => self.store(to, at).await,
@@ -154,7 +154,7 @@ impl Caller {
     async fn fetch<S: Subject>(&mut self, to: (&S, &Tally), at: usize) {
         let key = self.texts[at].key.clone();
         let get = Get::new(&key).expect("a good key");
-        let with: Gets<'_> = match self.dice.roll(6) {
+        let with: Gets<'_> = match self.rng.below(6) {
             0 if self.nature.touches => get.touch(SOON),
             1 if self.nature.touches => get.touch(SOON).with_cas(),
             2 | 3 => get.with_cas(),
@@ -170,11 +170,11 @@ impl Caller {
     /// The same for many keys: those of the caller, and others.
     async fn fetch_many<S: Subject>(&mut self, to: (&S, &Tally), others: usize) {
         let own = (0..self.texts.len()).map(Asked::Text).chain([Asked::Counter]);
-        let first = self.dice.roll(FIXED);
+        let first = self.rng.below(FIXED);
         let others = (first..first + others).map(|at| Asked::Fixed(at % FIXED));
         let mut asked: Vec<_> = own.chain(others).collect();
         let places = asked.len();
-        asked.rotate_left(self.dice.roll(places));
+        asked.rotate_left(self.rng.below(places));
         let key = |asked: &Asked| match *asked {
             Asked::Text(at) => self.texts[at].key.clone(),
             Asked::Counter => self.counter.key.clone(),
@@ -182,7 +182,7 @@ impl Caller {
         };
         let keys: Vec<_> = asked.iter().map(key).collect();
         let get = GetMany::new(&keys).expect("good keys");
-        let get = match self.dice.roll(6) {
+        let get = match self.rng.below(6) {
             0 if self.nature.touches => get.touch(SOON),
             1 if self.nature.touches => get.touch(SOON).with_cas(),
             2 | 3 => get.with_cas(),

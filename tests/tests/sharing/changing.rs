@@ -14,7 +14,7 @@ impl Caller {
         let item = &self.texts[at];
         let key = item.key.clone();
         let most = if item.length() > 10_000 { 4 } else { 6 };
-        let (verb, store, change) = match self.dice.roll(most) {
+        let (verb, store, change) = match self.rng.below(most) {
             0 | 1 => ("set", Store::set(&key, &value), Change::Put(value.clone())),
             2 => ("add", Store::add(&key, &value), Change::Put(value.clone())),
             3 => ("replace", Store::replace(&key, &value), Change::Put(value.clone())),
@@ -22,7 +22,7 @@ impl Caller {
             _ => ("prepend", Store::prepend(&key, &piece), Change::Prepend(piece.clone())),
         };
         let mut store = store.expect("a good key").flags(self.flags());
-        if self.dice.roll(4) == 0 {
+        if self.rng.once_in(4) {
             store = store.expiry(SOON);
         }
         let fate = self.ask(to, store).await;
@@ -54,7 +54,7 @@ impl Caller {
         let (item, value) = (&mut self.texts[at], format!("<{}:{}>", self.owner, self.sequence + 1));
         self.sequence += 1;
         let key = item.key.clone();
-        let Some(version) = item.version(&mut self.dice) else {
+        let Some(version) = item.version(&mut self.rng) else {
             let fate = self.ask(to, Get::new(&key).expect("a good key").with_cas()).await;
             return self.was_fetched(to.1, Asked::Text(at), fate);
         };
@@ -139,8 +139,8 @@ impl Caller {
     /// `incr`, `decr`.
     pub(super) async fn count<S: Subject>(&mut self, to: (&S, &Tally)) {
         let key = self.counter.key.clone();
-        let by = 1 + self.dice.roll(1000) as u64;
-        let (arith, change) = match self.dice.roll(3) {
+        let by = 1 + self.rng.below(1000) as u64;
+        let (arith, change) = match self.rng.below(3) {
             0 => (Arith::decr(&key, by), Change::Decr(by)),
             _ => (Arith::incr(&key, by), Change::Incr(by)),
         };
@@ -177,7 +177,7 @@ impl Caller {
         let value = self.value();
         let (text, counter) = (self.texts[at].key.clone(), self.counter.key.clone());
         let flags = self.flags();
-        let (fate, item, change) = match self.dice.roll(4) {
+        let (fate, item, change) = match self.rng.below(4) {
             0 => {
                 let fate = self.ask(to, NoReply(Delete::new(&text).expect("a good key"))).await;
                 (fate, &mut self.texts[at], Change::Delete)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::dice::Dice;
+use memcached2_testkit::Rng;
 
 /// What is wrong with a reply, if it cannot be the one to this request.
 pub(crate) type Verdict = Result<(), String>;
@@ -169,9 +169,9 @@ impl Item {
     }
 
     /// A version that was fetched before; it is kept once in a while, to be of an older value then.
-    pub(crate) fn version(&mut self, dice: &mut Dice) -> Option<Version> {
+    pub(crate) fn version(&mut self, rng: &mut Rng) -> Option<Version> {
         let version = self.version;
-        if dice.roll(3) > 0 {
+        if rng.below(3) > 0 {
             self.version = None;
         }
         version

@@ -7,9 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use memcached2_testkit::Rng;
 use socket2::SockRef;
-
-use super::traffic::Dice;
 
 /// One piece of so many meets with a fault.
 const ONE_IN: usize = 300;
@@ -74,8 +73,8 @@ fn accept(listener: &TcpListener, server: &str, state: &Arc<State>, mut seed: u6
         let pair = Arc::new((client, server, AtomicBool::new(false)));
         for to_server in [true, false] {
             seed += 1;
-            let (pair, state, dice) = (Arc::clone(&pair), Arc::clone(state), Dice::new(seed));
-            directions.push(thread::spawn(move || pass_on(&pair, to_server, &state, dice)));
+            let (pair, state, rng) = (Arc::clone(&pair), Arc::clone(state), Rng::new(seed));
+            directions.push(thread::spawn(move || pass_on(&pair, to_server, &state, rng)));
         }
         directions.retain(|direction| !direction.is_finished());
     }
@@ -83,7 +82,7 @@ fn accept(listener: &TcpListener, server: &str, state: &Arc<State>, mut seed: u6
 }
 
 /// One direction of a connection; the last field says that the connection is at its end.
-fn pass_on(pair: &(TcpStream, TcpStream, AtomicBool), to_server: bool, state: &State, mut dice: Dice) {
+fn pass_on(pair: &(TcpStream, TcpStream, AtomicBool), to_server: bool, state: &State, mut rng: Rng) {
     let (mut from, mut to) = if to_server { (&pair.0, &pair.1) } else { (&pair.1, &pair.0) };
     let is_over = || pair.2.load(Ordering::SeqCst) || state.ended.load(Ordering::SeqCst);
     from.set_read_timeout(Some(LOOK)).expect("a valid timeout");
@@ -104,14 +103,14 @@ fn pass_on(pair: &(TcpStream, TcpStream, AtomicBool), to_server: bool, state: &S
             Err(_) => break,
         };
         let mut size = piece.len();
-        if state.faulty.load(Ordering::SeqCst) && dice.roll(ONE_IN) == 0 {
+        if state.faulty.load(Ordering::SeqCst) && rng.once_in(ONE_IN) {
             state.faults.fetch_add(1, Ordering::SeqCst);
-            match dice.roll(6) {
-                0 => thread::sleep(Duration::from_millis(dice.roll(30) as u64)),
+            match rng.below(6) {
+                0 => thread::sleep(Duration::from_millis(rng.below(30) as u64)),
                 1 => size = 1,
                 // It ends in the middle of a piece, in order.
                 2 => {
-                    let _ = to.write_all(&piece[..dice.roll(piece.len())]);
+                    let _ = to.write_all(&piece[..rng.below(piece.len())]);
                     break;
                 }
                 // Or with a reset, which comes when both directions let go.
@@ -120,7 +119,7 @@ fn pass_on(pair: &(TcpStream, TcpStream, AtomicBool), to_server: bool, state: &S
                     pair.2.store(true, Ordering::SeqCst);
                     return;
                 }
-                4 => thread::sleep(Duration::from_millis(200 + dice.roll(500) as u64)),
+                4 => thread::sleep(Duration::from_millis(200 + rng.below(500) as u64)),
                 _ => {
                     swallows = true;
                     continue;

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use memcached2_proto::{Error, Value};
+use memcached2_testkit::Rng;
 
 /// How many keys there are.
 pub(crate) const KEYS: usize = 500;
@@ -50,8 +51,8 @@ impl Traffic {
 }
 
 /// The value of a key: its name, and so many bytes behind it that values of all lengths are on the way.
-pub(crate) fn value(key: &str, dice: &mut Dice) -> String {
-    format!("{key}={}", "x".repeat(dice.roll(3000)))
+pub(crate) fn value(key: &str, rng: &mut Rng) -> String {
+    format!("{key}={}", "x".repeat(rng.below(3000)))
 }
 
 /// A value is that of its key, whole.
@@ -65,23 +66,23 @@ pub(crate) fn check(key: &str, found: Option<&Value>) {
 
 /// One call by chance; `[.await]` for clients whose calls are futures.
 macro_rules! call {
-    ($client:expr, $traffic:expr, $dice:expr, [$($await:tt)*]) => {{
+    ($client:expr, $traffic:expr, $rng:expr, [$($await:tt)*]) => {{
         use $crate::stress::traffic::{KEYS, check, value};
-        let key = format!("key{}", $dice.roll(KEYS));
-        match $dice.roll(10) {
+        let key = format!("key{}", $rng.below(KEYS));
+        match $rng.below(10) {
             0 | 1 => {
-                let value = value(&key, &mut $dice);
+                let value = value(&key, &mut $rng);
                 $traffic.note($client.set(&key, value, memcached2_proto::Expiry::Never)$($await)*);
             }
             2 => {
-                let keys: Vec<_> = (0..20).map(|_| format!("key{}", $dice.roll(KEYS))).collect();
+                let keys: Vec<_> = (0..20).map(|_| format!("key{}", $rng.below(KEYS))).collect();
                 for (key, found) in keys.iter().zip($client.get_many(&keys)$($await)*.expect("good keys")) {
                     check(key, $traffic.note(found).flatten().as_ref());
                 }
             }
             3 => {
-                let keys: Vec<_> = (0..10).map(|_| format!("key{}", $dice.roll(KEYS))).collect();
-                let items: Vec<_> = keys.iter().map(|key| (key, value(key, &mut $dice))).collect();
+                let keys: Vec<_> = (0..10).map(|_| format!("key{}", $rng.below(KEYS))).collect();
+                let items: Vec<_> = keys.iter().map(|key| (key, value(key, &mut $rng))).collect();
                 let stored = $client.set_many(&items, memcached2_proto::Expiry::Never)$($await)*.expect("good keys");
                 for stored in stored {
                     $traffic.note(stored);
@@ -95,20 +96,3 @@ macro_rules! call {
     }};
 }
 pub(crate) use call;
-
-/// A small generator, seeded by the number of the caller.
-#[derive(Debug)]
-pub(crate) struct Dice(u64);
-
-impl Dice {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    pub(crate) fn roll(&mut self, sides: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 >> 33).unwrap_or(0) % sides
-    }
-}
