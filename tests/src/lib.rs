@@ -2,7 +2,8 @@
 //!
 //! * [`ScriptedServer`] plays a script and fails the test when the client does not follow it: the place to try early
 //!   closes, split replies, stalls and lies.
-//! * [`EmbeddedServer`] answers as memcached does, within the process of the test, by a clock of its own.
+//! * [`EmbeddedServer`] answers as memcached does, within the process of the test, by a clock of its own. Its
+//!   [core](embedded) does so without sockets.
 //! * [`Memcached`] is a real memcached on a free port, gone when it is dropped.
 //! * [`Transcript`]s are conversations in `C:` and `S:` lines, which drive a protocol core or a scripted server.
 //! * [`Rng`] draws the same random numbers for the same seed, so that a failure can be repeated.
@@ -10,13 +11,16 @@
 //! In a test kit a panic is the failure of the test, and its message says what happened.
 #![allow(clippy::panic, clippy::expect_used)]
 
-mod embedded;
+pub mod embedded;
 mod memcached;
 mod rng;
 mod scripted;
 mod transcript;
 
-pub use self::embedded::{Clock, EmbeddedServer, EmbeddedSetup, Saboteur};
+pub use self::embedded::clock::Clock;
+pub use self::embedded::core::Saboteur;
+pub use self::embedded::server::EmbeddedServer;
+pub use self::embedded::setup::EmbeddedSetup;
 pub use self::memcached::{Memcached, MemcachedSetup};
 pub use self::rng::Rng;
 pub use self::scripted::{Gate, ScriptedServer, Session};

@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
+use super::core::Config;
+
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Home {
     Ipv4,
@@ -32,6 +34,15 @@ impl Place {
             Self::Tcp { address, .. } => Domain::for_address(*address),
             Self::Unix(_) => Domain::UNIX,
         }
+    }
+
+    /// Fills in what statistics say of the process and where it listens.
+    pub(super) fn describe(&self, config: &mut Config) {
+        config.pid = std::process::id();
+        (config.host, config.port, config.socket) = match self {
+            Self::Tcp { address, .. } => (address.ip().to_string(), address.port(), None),
+            Self::Unix(path) => (String::new(), 0, Some(path.display().to_string())),
+        };
     }
 
     pub(super) fn address(&self) -> io::Result<SockAddr> {

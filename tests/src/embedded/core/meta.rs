@@ -2,20 +2,21 @@
 
 use std::mem::take;
 
-use super::engine::{Answer, BAD_FORMAT, Engine, Next, Upload, UploadReply};
+use super::Core;
+use super::dispatch::{Answer, BAD_FORMAT, Next, Upload, UploadReply};
 use super::flags::{Flags, OPAQUE, OPAQUE_TOO_LONG, check, key, number, opaque, ttl};
 use super::store::{Counted, Delta, Incoming, Item, Mode, Moment, Outcome, size};
 use super::syntax::{Line, from_base64, i32_of, to_base64};
 use super::text::{KEY, NON_NUMERIC, VALUE, refusal};
 
-pub(super) fn get(engine: &mut Engine, line: &Line<'_>, now: Moment) -> Answer {
-    let parsed = check(line, "CLIENT_ERROR options flags are too long").and_then(|()| Flags::of(engine, line, 2, now));
+pub(super) fn get(core: &mut Core, line: &Line<'_>, now: Moment) -> Answer {
+    let parsed = check(line, "CLIENT_ERROR options flags are too long").and_then(|()| Flags::of(core, line, 2, now));
     let flags = match parsed {
         Ok(flags) => flags,
         Err(error) => return Answer::line(error),
     };
     let words = &line.words[2..];
-    let store = &mut engine.store;
+    let store = &mut core.store;
     if !flags.marked_late && !flags.no_update {
         store.fetch(&flags.key, now);
     }
@@ -106,7 +107,7 @@ pub(super) enum Part {
     Cas,
 }
 
-pub(super) fn set(engine: &mut Engine, line: &Line<'_>, now: Moment) -> Next {
+pub(super) fn set(core: &mut Core, line: &Line<'_>, now: Moment) -> Next {
     let length = check(line, "CLIENT_ERROR options flags too long")
         .and_then(|()| line.words.get(2).and_then(|word| i32_of(word)).ok_or(BAD_FORMAT));
     let length = match length {
@@ -114,14 +115,14 @@ pub(super) fn set(engine: &mut Engine, line: &Line<'_>, now: Moment) -> Next {
         Ok(_) => return Answer::line(BAD_FORMAT).into(),
         Err(error) => return Answer::line(error).into(),
     };
-    match upload(engine, line, length, now) {
+    match upload(core, line, length, now) {
         Ok(upload) => Next::Block(upload),
         Err(error) => Next::Swallow(length + 2, Answer::line(error)),
     }
 }
 
-fn upload(engine: &mut Engine, line: &Line<'_>, length: usize, now: Moment) -> Result<Upload, &'static str> {
-    let mut flags = Flags::of(engine, line, 3, now)?;
+fn upload(core: &mut Core, line: &Line<'_>, length: usize, now: Moment) -> Result<Upload, &'static str> {
+    let mut flags = Flags::of(core, line, 3, now)?;
     let mut parts = Vec::new();
     let mut error = Ok(());
     for word in &line.words[3..] {
@@ -144,9 +145,9 @@ fn upload(engine: &mut Engine, line: &Line<'_>, length: usize, now: Moment) -> R
         Some(_) => return Err("CLIENT_ERROR invalid mode for ms M token"),
     };
     error?;
-    if let Some(refusal) = refusal(engine, &flags.key, flags.client_flags, length) {
-        if engine.store.find(&flags.key, now).is_some() {
-            engine.store.unlink(&flags.key);
+    if let Some(refusal) = refusal(core, &flags.key, flags.client_flags, length) {
+        if core.store.find(&flags.key, now).is_some() {
+            core.store.unlink(&flags.key);
         }
         return Err(refusal);
     }
@@ -184,20 +185,20 @@ pub(super) fn stored(outcome: &Outcome, quiet: bool, parts: &[Part], name: &[u8]
 }
 
 /// Reads the flags of a command that tells all mistakes in the same words.
-fn strict_flags(engine: &Engine, line: &Line<'_>, now: Moment) -> Result<Flags, &'static str> {
+fn strict_flags(core: &Core, line: &Line<'_>, now: Moment) -> Result<Flags, &'static str> {
     check(line, "CLIENT_ERROR options flags too long")?;
-    Flags::of(engine, line, 2, now).map_err(|_| "CLIENT_ERROR invalid or duplicate flag")
+    Flags::of(core, line, 2, now).map_err(|_| "CLIENT_ERROR invalid or duplicate flag")
 }
 
-pub(super) fn delete(engine: &mut Engine, line: &Line<'_>, now: Moment) -> Answer {
-    try_delete(engine, line, now).unwrap_or_else(Answer::line)
+pub(super) fn delete(core: &mut Core, line: &Line<'_>, now: Moment) -> Answer {
+    try_delete(core, line, now).unwrap_or_else(Answer::line)
 }
 
-fn try_delete(engine: &mut Engine, line: &Line<'_>, now: Moment) -> Result<Answer, &'static str> {
-    let flags = strict_flags(engine, line, now)?;
+fn try_delete(core: &mut Core, line: &Line<'_>, now: Moment) -> Result<Answer, &'static str> {
+    let flags = strict_flags(core, line, now)?;
     let mut echo = Vec::new();
     flags.echo(&line.words[2..], &mut echo)?;
-    let store = &mut engine.store;
+    let store = &mut core.store;
     let code = match store.find(&flags.key, now) {
         None => {
             store.counts.delete_misses += 1;
@@ -229,19 +230,19 @@ fn try_delete(engine: &mut Engine, line: &Line<'_>, now: Moment) -> Result<Answe
     Ok(Answer::bytes([code.as_bytes(), &echo, b"\r\n"].concat()))
 }
 
-pub(super) fn arithmetic(engine: &mut Engine, line: &Line<'_>, now: Moment) -> Answer {
-    try_arithmetic(engine, line, now).unwrap_or_else(Answer::line)
+pub(super) fn arithmetic(core: &mut Core, line: &Line<'_>, now: Moment) -> Answer {
+    try_arithmetic(core, line, now).unwrap_or_else(Answer::line)
 }
 
-fn try_arithmetic(engine: &mut Engine, line: &Line<'_>, now: Moment) -> Result<Answer, &'static str> {
-    let flags = strict_flags(engine, line, now)?;
+fn try_arithmetic(core: &mut Core, line: &Line<'_>, now: Moment) -> Result<Answer, &'static str> {
+    let flags = strict_flags(core, line, now)?;
     let words = &line.words[2..];
     let up = match flags.mode {
         None | Some(b'I' | b'+') => true,
         Some(b'D' | b'-') => false,
         Some(_) => return Err("CLIENT_ERROR invalid mode for ma M token"),
     };
-    let store = &mut engine.store;
+    let store = &mut core.store;
     let mut answer = Answer::default();
     let (counted, created) = match store.delta(&flags.key, up, flags.delta, flags.cas.unwrap_or_default(), now) {
         Delta::Done(counted) => (counted, false),
@@ -293,13 +294,13 @@ fn try_arithmetic(engine: &mut Engine, line: &Line<'_>, now: Moment) -> Result<A
     Ok(answer)
 }
 
-pub(super) fn debug(engine: &mut Engine, line: &Line<'_>, now: Moment) -> Answer {
+pub(super) fn debug(core: &mut Core, line: &Line<'_>, now: Moment) -> Answer {
     let Some(name) = line.words.get(1).filter(|name| name.len() <= KEY) else { return Answer::line(BAD_FORMAT) };
     let encoded = line.words.get(2).is_some_and(|word| *word == b"b");
     let decoded = if encoded { from_base64(name) } else { Some(name.to_vec()) };
     let Some(name) = decoded else { return Answer::line(BAD_FORMAT) };
-    engine.store.counts.meta_cmds += 1;
-    let Some(item) = engine.store.find(&name, now) else { return Answer::line("EN") };
+    core.store.counts.meta_cmds += 1;
+    let Some(item) = core.store.find(&name, now) else { return Answer::line("EN") };
     let mut bytes = b"ME ".to_vec();
     if item.binary {
         to_base64(&name, &mut bytes);

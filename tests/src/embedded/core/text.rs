@@ -1,6 +1,7 @@
 //! The classic commands.
 
-use super::engine::{Answer, BAD_FORMAT, Engine, Next, Upload, UploadReply};
+use super::Core;
+use super::dispatch::{Answer, BAD_FORMAT, Next, Upload, UploadReply};
 use super::store::{Delta, Fit, Incoming, Mode, Moment};
 use super::syntax::{Line, i32_of, u32_of, u64_of};
 
@@ -11,25 +12,25 @@ pub(super) const VALUE: i32 = i32::MAX - 2;
 
 const BAD_EXPTIME: &str = "CLIENT_ERROR invalid exptime argument";
 
-pub(super) fn get(engine: &mut Engine, line: &Line<'_>, with_cas: bool, now: Moment) -> Answer {
-    fetch(engine, &line.words[1..], line.rest, None, with_cas, now)
+pub(super) fn get(core: &mut Core, line: &Line<'_>, with_cas: bool, now: Moment) -> Answer {
+    fetch(core, &line.words[1..], line.rest, None, with_cas, now)
 }
 
-pub(super) fn gat(engine: &mut Engine, line: &Line<'_>, with_cas: bool, now: Moment) -> Answer {
+pub(super) fn gat(core: &mut Core, line: &Line<'_>, with_cas: bool, now: Moment) -> Answer {
     let Some(exptime) = i32_of(line.words[1]) else { return Answer::line(BAD_EXPTIME) };
-    let exptime = engine.store.expiry(exptime, now);
-    fetch(engine, &line.words[2..], line.rest, Some(exptime), with_cas, now)
+    let exptime = core.store.expiry(exptime, now);
+    fetch(core, &line.words[2..], line.rest, Some(exptime), with_cas, now)
 }
 
 fn fetch(
-    engine: &mut Engine,
+    core: &mut Core,
     first: &[&[u8]],
     mut rest: &[u8],
     exptime: Option<Moment>,
     with_cas: bool,
     now: Moment,
 ) -> Answer {
-    if engine.lacks_memory() {
+    if core.lacks_memory() {
         return Answer { alone: true, ..Answer::line("SERVER_ERROR out of memory writing get response") };
     }
     let mut answer = Answer { urgent: true, ..Answer::default() };
@@ -39,7 +40,7 @@ fn fetch(
             if key.len() > KEY {
                 return Answer { alone: true, ..Answer::line(BAD_FORMAT) };
             }
-            fetch_one(engine, key, exptime, with_cas, now, &mut answer);
+            fetch_one(core, key, exptime, with_cas, now, &mut answer);
         }
         if rest.is_empty() {
             answer.bytes.extend(b"END\r\n");
@@ -50,15 +51,8 @@ fn fetch(
     }
 }
 
-fn fetch_one(
-    engine: &mut Engine,
-    key: &[u8],
-    exptime: Option<Moment>,
-    with_cas: bool,
-    now: Moment,
-    answer: &mut Answer,
-) {
-    let store = &mut engine.store;
+fn fetch_one(core: &mut Core, key: &[u8], exptime: Option<Moment>, with_cas: bool, now: Moment, answer: &mut Answer) {
+    let store = &mut core.store;
     let mut class = None;
     if let Some(item) = store.fetch(key, now) {
         if let Some(exptime) = exptime {
@@ -72,14 +66,14 @@ fn fetch_one(
         answer.bytes.extend(&item.value);
         answer.bytes.extend(b"\r\n");
     }
-    if let Some(prefix) = engine.detail.then(|| store.counts.prefix(key)).flatten() {
+    if let Some(prefix) = core.detail.then(|| store.counts.prefix(key)).flatten() {
         prefix.gets += 1;
         prefix.hits += u64::from(class.is_some());
     }
     store.counts.fetched(class, exptime.is_some());
 }
 
-pub(super) fn store(engine: &mut Engine, line: &Line<'_>, mode: Mode, now: Moment) -> Next {
+pub(super) fn store(core: &mut Core, line: &Line<'_>, mode: Mode, now: Moment) -> Next {
     let noreply = line.noreply();
     let key = line.words[1];
     let numbers = (u32_of(line.words[2]), i32_of(line.words[3]), i32_of(line.words[4]));
@@ -90,37 +84,37 @@ pub(super) fn store(engine: &mut Engine, line: &Line<'_>, mode: Mode, now: Momen
     if key.len() > KEY {
         return Answer::line_unless(noreply, BAD_FORMAT).into();
     }
-    if let Some(prefix) = engine.detail.then(|| engine.store.counts.prefix(key)).flatten() {
+    if let Some(prefix) = core.detail.then(|| core.store.counts.prefix(key)).flatten() {
         prefix.sets += 1;
     }
     let length = length as usize;
-    if let Some(refusal) = refusal(engine, key, flags, length) {
-        if mode == Mode::Set && engine.store.find(key, now).is_some() {
-            engine.store.unlink(key);
+    if let Some(refusal) = refusal(core, key, flags, length) {
+        if mode == Mode::Set && core.store.find(key, now).is_some() {
+            core.store.unlink(key);
         }
         return Next::Swallow(length + 2, Answer::line_unless(noreply, refusal));
     }
-    let exptime = engine.store.expiry(exptime, now);
+    let exptime = core.store.expiry(exptime, now);
     let item = Incoming { key: key.to_vec(), flags, exptime, cas, ..Incoming::default() };
     Next::Block(Upload { mode, item, length, reply: UploadReply::Text { noreply } })
 }
 
 /// Says why there is no space for an item, and counts it.
-pub(super) fn refusal(engine: &mut Engine, key: &[u8], flags: u32, length: usize) -> Option<&'static str> {
-    match engine.store.fit(key, flags, length) {
+pub(super) fn refusal(core: &mut Core, key: &[u8], flags: u32, length: usize) -> Option<&'static str> {
+    match core.store.fit(key, flags, length) {
         Fit::Fits => None,
         Fit::TooLarge => {
-            engine.store.counts.store_too_large += 1;
+            core.store.counts.store_too_large += 1;
             Some("SERVER_ERROR object too large for cache")
         }
         Fit::NoMemory => {
-            engine.store.counts.store_no_memory += 1;
+            core.store.counts.store_no_memory += 1;
             Some("SERVER_ERROR out of memory storing object")
         }
     }
 }
 
-pub(super) fn delete(engine: &mut Engine, line: &Line<'_>, now: Moment) -> Answer {
+pub(super) fn delete(core: &mut Core, line: &Line<'_>, now: Moment) -> Answer {
     let (key, arguments) = (line.words[1], &line.words[2..]);
     let noreply = !arguments.is_empty() && line.noreply();
     if !matches!(arguments, [] | [b"0" | b"noreply"] | [b"0", b"noreply"]) {
@@ -130,8 +124,8 @@ pub(super) fn delete(engine: &mut Engine, line: &Line<'_>, now: Moment) -> Answe
     if key.len() > KEY {
         return Answer::line_unless(noreply, BAD_FORMAT);
     }
-    let store = &mut engine.store;
-    if let Some(prefix) = engine.detail.then(|| store.counts.prefix(key)).flatten() {
+    let store = &mut core.store;
+    if let Some(prefix) = core.detail.then(|| store.counts.prefix(key)).flatten() {
         prefix.deletes += 1;
     }
     let Some(class) = store.find(key, now).map(|item| item.class) else {
@@ -143,7 +137,7 @@ pub(super) fn delete(engine: &mut Engine, line: &Line<'_>, now: Moment) -> Answe
     Answer::line_unless(noreply, "DELETED")
 }
 
-pub(super) fn count(engine: &mut Engine, line: &Line<'_>, up: bool, now: Moment) -> Answer {
+pub(super) fn count(core: &mut Core, line: &Line<'_>, up: bool, now: Moment) -> Answer {
     let noreply = line.noreply();
     let key = line.words[1];
     if key.len() > KEY {
@@ -152,11 +146,11 @@ pub(super) fn count(engine: &mut Engine, line: &Line<'_>, up: bool, now: Moment)
     let Some(delta) = u64_of(line.words[2]) else {
         return Answer::line_unless(noreply, "CLIENT_ERROR invalid numeric delta argument");
     };
-    match engine.store.delta(key, up, delta, 0, now) {
+    match core.store.delta(key, up, delta, 0, now) {
         Delta::Done(counted) => Answer::line_unless(noreply, &counted.value.to_string()),
         Delta::NonNumeric => Answer::line_unless(noreply, NON_NUMERIC),
         Delta::NotFound | Delta::Mismatch => {
-            engine.store.counts.not_counted(up);
+            core.store.counts.not_counted(up);
             Answer::line_unless(noreply, "NOT_FOUND")
         }
     }
@@ -164,7 +158,7 @@ pub(super) fn count(engine: &mut Engine, line: &Line<'_>, up: bool, now: Moment)
 
 pub(super) const NON_NUMERIC: &str = "CLIENT_ERROR cannot increment or decrement non-numeric value";
 
-pub(super) fn touch(engine: &mut Engine, line: &Line<'_>, now: Moment) -> Answer {
+pub(super) fn touch(core: &mut Core, line: &Line<'_>, now: Moment) -> Answer {
     let noreply = line.noreply();
     let key = line.words[1];
     if key.len() > KEY {
@@ -173,18 +167,18 @@ pub(super) fn touch(engine: &mut Engine, line: &Line<'_>, now: Moment) -> Answer
     let Some(exptime) = i32_of(line.words[2]) else {
         return Answer::line_unless(noreply, BAD_EXPTIME);
     };
-    let exptime = engine.store.expiry(exptime, now);
-    let class = engine.store.fetch(key, now).map(|item| {
+    let exptime = core.store.expiry(exptime, now);
+    let class = core.store.fetch(key, now).map(|item| {
         item.exptime = exptime;
         item.class
     });
-    engine.store.counts.fetched(class, true);
+    core.store.counts.fetched(class, true);
     Answer::line_unless(noreply, if class.is_some() { "TOUCHED" } else { "NOT_FOUND" })
 }
 
-pub(super) fn flush_all(engine: &mut Engine, line: &Line<'_>, now: Moment) -> Answer {
+pub(super) fn flush_all(core: &mut Core, line: &Line<'_>, now: Moment) -> Answer {
     let noreply = line.noreply();
-    engine.store.counts.flush_cmds += 1;
+    core.store.counts.flush_cmds += 1;
     let mut delay = 0;
     if line.words.len() != if noreply { 2 } else { 1 } {
         match i32_of(line.words[1]) {
@@ -192,6 +186,6 @@ pub(super) fn flush_all(engine: &mut Engine, line: &Line<'_>, now: Moment) -> An
             None => return Answer::line_unless(noreply, BAD_EXPTIME),
         }
     }
-    engine.store.flush_all(delay, now);
+    core.store.flush_all(delay, now);
     Answer::line_unless(noreply, "OK")
 }

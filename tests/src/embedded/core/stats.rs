@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
+use super::Core;
 use super::counts::{ClassCounts, Counts, PrefixCounts};
-use super::engine::{Answer, Engine};
+use super::dispatch::Answer;
 use super::settings::SETTINGS;
 use super::store::{Moment, Store, size};
 use super::syntax::{Line, u32_of};
@@ -40,33 +41,33 @@ impl Lines {
 }
 
 /// Answers a `stats` command.
-pub(super) fn stats(engine: &mut Engine, line: &Line<'_>, now: Moment) -> Answer {
+pub(super) fn stats(core: &mut Core, line: &Line<'_>, now: Moment) -> Answer {
     let words = &line.words[1..];
-    let store = &mut engine.store;
+    let store = &mut core.store;
     match words {
-        [] => general(engine, now),
+        [] => general(core, now),
         [b"reset", ..] => {
             store.counts = Counts::default();
             Answer::line("RESET")
         }
-        [b"settings", ..] => settings(engine),
+        [b"settings", ..] => settings(core),
         [b"items", ..] => items(store, now),
         [b"slabs", ..] => slabs(store),
         [b"conns" | b"extstore", ..] => Lines::default().end(),
-        [b"sizes", ..] => sizes(engine),
+        [b"sizes", ..] => sizes(core),
         [b"sizes_enable", ..] => {
-            if engine.sizes_since.is_none() {
-                engine.sizes_since = Some(store.next_cas());
+            if core.sizes_since.is_none() {
+                core.sizes_since = Some(store.next_cas());
             }
             Answer::line("STAT sizes_status enabled")
         }
         [b"sizes_disable", ..] => {
-            engine.sizes_since = None;
+            core.sizes_since = None;
             Answer::line("STAT sizes_status disabled")
         }
         [b"detail", b"dump", ..] => dump(&store.counts),
         [b"detail", switch @ (b"on" | b"off"), ..] => {
-            engine.detail = *switch == b"on";
+            core.detail = *switch == b"on";
             Answer::line("OK")
         }
         [b"detail", ..] => Answer::line("CLIENT_ERROR usage: stats detail on|off|dump"),
@@ -80,19 +81,19 @@ pub(super) fn stats(engine: &mut Engine, line: &Line<'_>, now: Moment) -> Answer
     }
 }
 
-fn general(engine: &Engine, now: Moment) -> Answer {
-    let (store, counts) = (&engine.store, &engine.store.counts);
+fn general(core: &Core, now: Moment) -> Answer {
+    let (store, counts) = (&core.store, &core.store.counts);
     let mut lines = Lines::default();
-    lines.add("pid", std::process::id());
+    lines.add("pid", core.config.pid);
     lines.add("uptime", now.saturating_sub(60));
     lines.add("time", store.unix_seconds(now));
-    lines.add("version", &engine.version);
+    lines.add("version", &core.config.version);
     lines.add("libevent", "2.1.12-stable");
     lines.add("pointer_size", usize::BITS);
     lines.add("rusage_user", "0.000000");
     lines.add("rusage_system", "0.000000");
     let hits = counts.sum(|class| class.get_hits);
-    let open = engine.open_connections;
+    let open = core.open_connections;
     lines.all(&[
         ("max_connections", 1024),
         ("curr_connections", open),
@@ -133,7 +134,7 @@ fn general(engine: &Engine, now: Moment) -> Answer {
         ("auth_errors", 0),
         ("bytes_read", counts.bytes_read),
         ("bytes_written", counts.bytes_written),
-        ("limit_maxbytes", store.memory_limit as u64),
+        ("limit_maxbytes", core.config.memory_limit as u64),
         ("accepting_conns", 1),
         ("listen_disabled_num", 0),
         ("time_in_listen_disabled_us", 0),
@@ -196,19 +197,19 @@ const NO_BACKGROUND_THREADS: [&str; 8] = [
     "lru_bumps_dropped",
 ];
 
-fn settings(engine: &Engine) -> Answer {
+fn settings(core: &Core) -> Answer {
     let mut lines = Lines::default();
     for (name, value) in SETTINGS {
         match *name {
-            "maxbytes" => lines.add(name, engine.store.memory_limit),
-            "item_size_max" => lines.add(name, engine.store.item_size_max),
-            "tcpport" => lines.add(name, engine.port),
-            "inter" if engine.socket.is_none() => lines.add(name, &engine.host),
-            "domain_socket" => lines.add(name, engine.socket.as_deref().unwrap_or("NULL")),
-            "verbosity" => lines.add(name, engine.verbosity),
-            "oldest" => lines.add(name, engine.store.oldest_live()),
-            "detail_enabled" => lines.add(name, if engine.detail { "yes" } else { "no" }),
-            "track_sizes" => lines.add(name, if engine.sizes_since.is_some() { "yes" } else { "no" }),
+            "maxbytes" => lines.add(name, core.config.memory_limit),
+            "item_size_max" => lines.add(name, core.config.item_size_max),
+            "tcpport" => lines.add(name, core.config.port),
+            "inter" if core.config.socket.is_none() => lines.add(name, &core.config.host),
+            "domain_socket" => lines.add(name, core.config.socket.as_deref().unwrap_or("NULL")),
+            "verbosity" => lines.add(name, core.verbosity),
+            "oldest" => lines.add(name, core.store.oldest_live()),
+            "detail_enabled" => lines.add(name, if core.detail { "yes" } else { "no" }),
+            "track_sizes" => lines.add(name, if core.sizes_since.is_some() { "yes" } else { "no" }),
             _ => lines.add(name, value),
         }
     }
@@ -222,7 +223,7 @@ fn by_class(store: &Store, now: Moment) -> BTreeMap<usize, (u64, u64, u64)> {
         let (number, bytes, age) = classes.entry(item.class).or_insert((0, 0, 0));
         *number += 1;
         *bytes += size(key, item.flags, item.value.len()) as u64;
-        *age = u64::from(now - item.time);
+        *age = u64::from(now.saturating_sub(item.time));
     }
     classes
 }
@@ -287,14 +288,14 @@ fn slabs(store: &Store) -> Answer {
 }
 
 /// How many items there are of each size, in steps of 32 bytes.
-fn sizes(engine: &Engine) -> Answer {
+fn sizes(core: &Core) -> Answer {
     let mut lines = Lines::default();
-    let Some(since) = engine.sizes_since else {
+    let Some(since) = core.sizes_since else {
         lines.add("sizes_status", "disabled");
         return lines.end();
     };
     let mut histogram = BTreeMap::new();
-    for (key, item) in engine.store.iter().filter(|(_, item)| item.cas >= since) {
+    for (key, item) in core.store.iter().filter(|(_, item)| item.cas >= since) {
         *histogram.entry(size(key, item.flags, item.value.len()).next_multiple_of(32)).or_insert(0) += 1;
     }
     for (size, count) in histogram {

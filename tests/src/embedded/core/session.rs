@@ -1,8 +1,10 @@
-//! A connection without its socket: bytes in, batches of answers out.
+//! A connection without its socket: bytes in, writes out.
 
+use std::collections::VecDeque;
 use std::mem::take;
 
-use super::engine::{Answer, Engine, Next, Pin, Upload};
+use super::Core;
+use super::dispatch::{Answer, Next, Pin, Upload};
 use super::saboteur::{Deed, Saboteur};
 use super::store::Moment;
 
@@ -17,14 +19,6 @@ const SPARED: u64 = 3;
 /// The first byte of the binary protocol.
 const BINARY: u8 = 0x80;
 
-/// What is to be written after some bytes were read.
-#[derive(Debug, Default)]
-pub(super) struct Outcome {
-    /// One write each.
-    pub(super) batches: Vec<Vec<u8>>,
-    pub(super) close: bool,
-}
-
 #[derive(Debug, Default)]
 enum State {
     #[default]
@@ -33,9 +27,11 @@ enum State {
     Swallow(usize, Answer),
 }
 
-/// Cuts a stream into requests and has an engine serve them.
-#[derive(Debug)]
-pub(super) struct Connection {
+/// Is one connection to a [`Core`]: takes bytes of the client in pieces of any size, and returns the replies.
+///
+/// Call it with the core that it was made by. See [the module](crate::embedded) for an example.
+#[derive(Debug, Default)]
+pub struct Session {
     input: Vec<u8>,
     state: State,
     /// The answers that are not sent yet.
@@ -49,25 +45,54 @@ pub(super) struct Connection {
     overtaken: Vec<u8>,
     /// The queue is not to be sent before the next read.
     delayed: bool,
+    /// What is sent and not taken yet, one write each.
+    writes: VecDeque<Vec<u8>>,
+    is_closed: bool,
 }
 
-impl Connection {
-    pub(super) fn new() -> Self {
-        Self {
-            input: Vec::new(),
-            state: State::Line,
-            queue: Vec::new(),
-            pins: Vec::new(),
-            budget: 0,
-            begun: false,
-            unspoilt: 0,
-            overtaken: Vec::new(),
-            delayed: false,
+impl Session {
+    /// Serves bytes of the client, which come at this unix time, in seconds.
+    ///
+    /// One call is one read of the server, or several if there are more than 16 KiB. Requests may be cut anywhere: their
+    /// replies are the same, but for the few things that memcached decides by what it has read and not sent yet:
+    ///
+    /// * which replies share a write, and `conn_yields`, `bytes_read` and `bytes_written` in `stats`;
+    /// * an unfinished line of more than 2 KiB closes the connection, unless it is a `get`;
+    /// * a counter that gets shorter is padded with blanks, unless a reply with its old value is not sent yet;
+    /// * a `get` that finds no memory for its reply throws away the replies that are not sent yet.
+    ///
+    /// A closed session ignores what it is fed.
+    pub fn feed(&mut self, core: &mut Core, mut bytes: &[u8], unix_seconds: u64) {
+        let now = core.store.moment(unix_seconds);
+        while !bytes.is_empty() && !self.is_closed {
+            let (read, rest) = bytes.split_at(bytes.len().min(self.room()));
+            self.read(read, core, now);
+            bytes = rest;
         }
     }
 
-    /// Tells how many bytes to read next: what follows a block belongs to another read.
-    pub(super) fn room(&self) -> usize {
+    /// Returns the bytes of the next write of the server; `None` if there is nothing to write before it is fed again.
+    #[must_use = "what is taken is not returned again"]
+    pub fn take_outgoing(&mut self) -> Option<Vec<u8>> {
+        self.writes.pop_front()
+    }
+
+    /// Whether one side has closed the connection. What is still to be taken is written before it ends.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
+    /// Closes the connection from the side of the client: it is no longer counted as open.
+    pub fn close(&mut self, core: &mut Core) {
+        if !self.is_closed {
+            self.is_closed = true;
+            core.open_connections -= 1;
+        }
+    }
+
+    /// Returns how many bytes to read next: what follows a block belongs to another read.
+    pub(in crate::embedded) fn room(&self) -> usize {
         match &self.state {
             State::Line if self.input.len() < BUFFER => BUFFER - self.input.len(),
             State::Line => BUFFER,
@@ -77,20 +102,20 @@ impl Connection {
     }
 
     /// Takes the bytes of one read.
-    pub(super) fn read(&mut self, bytes: &[u8], engine: &mut Engine, now: Moment) -> Outcome {
-        let mut outcome = Outcome::default();
-        engine.store.counts.bytes_read += bytes.len() as u64;
+    fn read(&mut self, bytes: &[u8], core: &mut Core, now: Moment) {
+        core.store.counts.bytes_read += bytes.len() as u64;
         self.input.extend_from_slice(bytes);
         self.budget = REQUESTS;
         self.delayed = false;
         let binary = !self.begun && self.input.first() == Some(&BINARY);
         self.begun = true;
-        outcome.close = binary || self.work(engine, now, &mut outcome.batches);
-        outcome
+        if binary || self.work(core, now) {
+            self.close(core);
+        }
     }
 
     /// Serves all requests that are there and tells whether the connection ends.
-    fn work(&mut self, engine: &mut Engine, now: Moment, batches: &mut Vec<Vec<u8>>) -> bool {
+    fn work(&mut self, core: &mut Core, now: Moment) -> bool {
         let mut input = take(&mut self.input);
         let mut used = 0;
         let close = loop {
@@ -101,19 +126,19 @@ impl Connection {
                         if rest.len() > LINE && !is_get(rest) {
                             break true;
                         }
-                        self.send(engine, batches);
+                        self.send(core);
                         break false;
                     };
                     used += end + 1;
                     let line =
                         if end > 1 { rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]) } else { &rest[..end] };
-                    match engine.execute(line, now) {
-                        Next::Answer(answer) => self.answer(answer, engine, batches),
+                    match core.execute(line, now) {
+                        Next::Answer(answer) => self.answer(answer, core),
                         Next::Block(upload) => self.state = State::Block(upload, Vec::new()),
                         Next::Swallow(left, answer) => self.state = State::Swallow(left, answer),
                         Next::Quit => {
                             self.delayed = false;
-                            self.send(engine, batches);
+                            self.send(core);
                             break true;
                         }
                         Next::Close => break true,
@@ -127,8 +152,8 @@ impl Connection {
                         self.state = State::Block(upload, block);
                         break false;
                     }
-                    let answer = engine.complete(upload, block, now);
-                    self.answer(answer, engine, batches);
+                    let answer = core.complete(upload, block, now);
+                    self.answer(answer, core);
                 }
                 State::Swallow(left, answer) => {
                     let taken = rest.len().min(left);
@@ -137,7 +162,7 @@ impl Connection {
                         self.state = State::Swallow(left - taken, answer);
                         break false;
                     }
-                    self.answer(answer, engine, batches);
+                    self.answer(answer, core);
                 }
             }
         };
@@ -146,19 +171,19 @@ impl Connection {
         close
     }
 
-    fn answer(&mut self, answer: Answer, engine: &mut Engine, batches: &mut Vec<Vec<u8>>) {
+    fn answer(&mut self, answer: Answer, core: &mut Core) {
         if answer.alone {
             self.queue.clear();
             self.pins.clear();
         }
-        self.enqueue(answer.bytes, engine.saboteur.as_mut());
+        self.enqueue(answer.bytes, core.config.saboteur.as_mut());
         self.pins.extend(answer.pins);
         self.budget -= 1;
         if answer.urgent || self.budget < 0 {
-            self.send(engine, batches);
+            self.send(core);
         }
         if self.budget < 0 {
-            engine.store.counts.conn_yields += 1;
+            core.store.counts.conn_yields += 1;
             self.budget = REQUESTS - 1;
         }
     }
@@ -189,14 +214,14 @@ impl Connection {
         self.queue.extend(overtaken);
     }
 
-    fn send(&mut self, engine: &mut Engine, batches: &mut Vec<Vec<u8>>) {
+    fn send(&mut self, core: &mut Core) {
         if self.delayed {
             return;
         }
         self.pins.clear();
         if !self.queue.is_empty() {
-            engine.store.counts.bytes_written += self.queue.len() as u64;
-            batches.push(take(&mut self.queue));
+            core.store.counts.bytes_written += self.queue.len() as u64;
+            self.writes.push_back(take(&mut self.queue));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The flags of meta commands, and what answers repeat of them.
 
-use super::engine::{BAD_FORMAT, Engine};
+use super::Core;
+use super::dispatch::BAD_FORMAT;
 use super::store::Moment;
 use super::syntax::{Line, from_base64, i32_of, to_base64, u32_of, u64_of};
 use super::text::KEY;
@@ -35,11 +36,11 @@ pub(super) struct Flags {
 }
 
 impl Flags {
-    pub(super) fn of(engine: &Engine, line: &Line<'_>, first: usize, now: Moment) -> Result<Self, &'static str> {
+    pub(super) fn of(core: &Core, line: &Line<'_>, first: usize, now: Moment) -> Result<Self, &'static str> {
         let mut flags = Self { key: line.words[1].to_vec(), delta: 1, ..Self::default() };
         let mut seen = [false; 127];
         let mut error = Ok(());
-        let moment = |text| i32_of(text).map(|exptime| engine.store.expiry(exptime, now));
+        let moment = |text| i32_of(text).map(|exptime| core.store.expiry(exptime, now));
         for word in &line.words[first..] {
             let (letter, argument) = (word[0], &word[1..]);
             match seen.get_mut(usize::from(letter)) {

@@ -1,33 +1,13 @@
-//! What all connections of a server share, and the way from a request line to its command.
+//! The way from a request line to its command.
 
+use super::Core;
 use super::meta;
-use super::saboteur::Saboteur;
 use super::stats::stats;
-use super::store::{Incoming, Mode, Moment, Outcome, Store};
+use super::store::{Incoming, Mode, Moment, Outcome};
 use super::syntax::{Line, u32_of};
 use super::text;
-use crate::Rng;
 
 pub(super) const BAD_FORMAT: &str = "CLIENT_ERROR bad command line format";
-
-/// Everything a server knows.
-#[derive(Debug)]
-pub(super) struct Engine {
-    pub(super) store: Store,
-    pub(super) version: String,
-    pub(super) host: String,
-    pub(super) port: u16,
-    pub(super) socket: Option<String>,
-    pub(super) verbosity: u32,
-    pub(super) open_connections: u64,
-    /// `stats detail` is on.
-    pub(super) detail: bool,
-    /// The first cas whose item `stats sizes` counts.
-    pub(super) sizes_since: Option<u64>,
-    /// One `get` of so many finds no memory for its reply.
-    pub(super) shortage: Option<(Rng, usize)>,
-    pub(super) saboteur: Option<Saboteur>,
-}
 
 /// Keeps the item of an unsent answer from being changed in its place.
 pub(super) type Pin = std::sync::Arc<()>;
@@ -94,7 +74,7 @@ pub(super) enum UploadReply {
     Meta { quiet: bool, parts: Vec<meta::Part> },
 }
 
-impl Engine {
+impl Core {
     /// Does what a request line asks for.
     pub(super) fn execute(&mut self, line: &[u8], now: Moment) -> Next {
         let line = Line::split(line);
@@ -124,7 +104,7 @@ impl Engine {
             b"decr" if matches!(count, 3 | 4) => text::count(self, &line, false, now),
             b"touch" if matches!(count, 3 | 4) => text::touch(self, &line, now),
             b"flush_all" if matches!(count, 1..=3) => text::flush_all(self, &line, now),
-            b"version" => Answer::line(&format!("VERSION {}", self.version)),
+            b"version" => Answer::line(&format!("VERSION {}", self.config.version)),
             b"verbosity" if matches!(count, 2 | 3) => self.verbosity(&line),
             b"quit" => return Next::Quit,
             b"stats" => stats(self, &line, now),
@@ -133,11 +113,6 @@ impl Engine {
             _ => Answer::line("ERROR"),
         };
         answer.into()
-    }
-
-    /// Whether there is no memory for the reply to a `get`.
-    pub(super) fn lacks_memory(&mut self) -> bool {
-        self.shortage.as_mut().is_some_and(|(rng, one_in)| rng.once_in(*one_in))
     }
 
     fn verbosity(&mut self, line: &Line<'_>) -> Answer {

@@ -1,0 +1,94 @@
+mod counts;
+mod dispatch;
+mod flags;
+mod meta;
+mod saboteur;
+mod session;
+mod settings;
+mod stats;
+mod store;
+mod syntax;
+mod text;
+
+pub use self::saboteur::Saboteur;
+pub use self::session::Session;
+use self::store::Store;
+use crate::Rng;
+
+/// Holds what all connections of a server share: its items, settings and statistics.
+///
+/// It does no I/O and reads no clock: a [`Session`] brings it bytes and the time. See [the module](crate::embedded) for an example.
+#[derive(Debug)]
+pub struct Core {
+    config: Config,
+    store: Store,
+    verbosity: u32,
+    open_connections: u64,
+    /// `stats detail` is on.
+    detail: bool,
+    /// The first cas whose item `stats sizes` counts.
+    sizes_since: Option<u64>,
+}
+
+impl Core {
+    /// Returns an empty server that starts at this unix time, in seconds.
+    ///
+    /// [`EmbeddedSetup::core`](crate::EmbeddedSetup::core) returns one with other limits, or with faults.
+    #[must_use]
+    pub fn new(unix_seconds: u64) -> Self {
+        Self::with(Config::default(), unix_seconds)
+    }
+
+    pub(super) fn with(config: Config, unix_seconds: u64) -> Self {
+        let store = Store::new(config.memory_limit, config.item_size_max, unix_seconds);
+        Self { config, store, verbosity: 0, open_connections: 0, detail: false, sizes_since: None }
+    }
+
+    /// Returns a new connection to this server, which counts as open until it is closed.
+    pub fn connect(&mut self) -> Session {
+        self.open_connections += 1;
+        self.store.counts.total_connections += 1;
+        Session::default()
+    }
+
+    /// Whether there is no memory for the reply to a `get`.
+    fn lacks_memory(&mut self) -> bool {
+        self.config.shortage.as_mut().is_some_and(|(rng, one_in)| rng.once_in(*one_in))
+    }
+}
+
+/// What a server is started with. Its process and its address are for statistics only.
+#[derive(Debug, Clone)]
+pub(super) struct Config {
+    pub(super) item_size_max: usize,
+    pub(super) memory_limit: usize,
+    pub(super) version: String,
+    /// One `get` of so many finds no memory for its reply.
+    pub(super) shortage: Option<(Rng, usize)>,
+    pub(super) saboteur: Option<Saboteur>,
+    pub(super) pid: u32,
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) socket: Option<String>,
+}
+
+const MIB: usize = 1024 * 1024;
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            item_size_max: MIB,
+            memory_limit: 64 * MIB,
+            version: "1.6.18".to_owned(),
+            shortage: None,
+            saboteur: None,
+            pid: 1,
+            host: "127.0.0.1".to_owned(),
+            port: 11211,
+            socket: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

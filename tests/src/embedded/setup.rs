@@ -1,0 +1,95 @@
+use super::clock::Clock;
+use super::core::{Config, Core, Saboteur};
+use super::place::Home;
+use super::server::EmbeddedServer;
+use crate::Rng;
+
+/// Holds what an [`EmbeddedServer`] is started with.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct EmbeddedSetup {
+    pub(super) home: Home,
+    pub(super) clock: Clock,
+    pub(super) config: Config,
+}
+
+impl Default for EmbeddedSetup {
+    fn default() -> Self {
+        Self { home: Home::Ipv4, clock: Clock::system(), config: Config::default() }
+    }
+}
+
+impl EmbeddedSetup {
+    /// Listens on `::1` instead.
+    pub fn ipv6(mut self) -> Self {
+        self.home = Home::Ipv6;
+        self
+    }
+
+    /// Listens on a unix socket in the directory for temporary files instead.
+    pub fn unix_socket(mut self) -> Self {
+        self.home = Home::Unix;
+        self
+    }
+
+    /// Sets how many bytes an item may take; it is one MiB otherwise.
+    ///
+    /// Like memcached, it counts 59 bytes besides the key and the value, and four more with flags.
+    pub fn item_size_max(mut self, bytes: usize) -> Self {
+        self.config.item_size_max = bytes;
+        self
+    }
+
+    /// Sets how many bytes all items may take, counted as for one of them; it is 64 MiB otherwise.
+    ///
+    /// An item that is larger than this fails with `out of memory`.
+    pub fn memory_limit(mut self, bytes: usize) -> Self {
+        self.config.memory_limit = bytes;
+        self
+    }
+
+    /// Sets the version the server claims to be; it behaves as 1.6.18 all the same.
+    pub fn version(mut self, version: &str) -> Self {
+        version.clone_into(&mut self.config.version);
+        self
+    }
+
+    /// Sets the clock, which is that of the machine otherwise.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Lets one classic `get` of `one_in`, chosen by `seed`, find no memory for its reply. As memcached does
+    /// (`process_get_command` of 1.6.18), the server then throws away all replies of the connection that it has not sent
+    /// yet, those to earlier requests too, and says one error line.
+    pub fn out_of_response_memory(mut self, seed: u64, one_in: u32) -> Self {
+        self.config.shortage = Some((Rng::new(seed), one_in.max(1) as usize));
+        self
+    }
+
+    /// Lets a saboteur spoil the replies.
+    pub fn saboteur(mut self, saboteur: Saboteur) -> Self {
+        self.config.saboteur = Some(saboteur);
+        self
+    }
+
+    /// Returns the core of such a server, without sockets; it starts at this unix time, in seconds.
+    ///
+    /// The address and the clock of the setup are left out.
+    #[must_use]
+    pub fn core(self, unix_seconds: u64) -> Core {
+        Core::with(self.config, unix_seconds)
+    }
+
+    /// Starts the server; clients can connect from now on.
+    ///
+    /// # Panics
+    ///
+    /// When the host has no free port.
+    #[must_use]
+    #[track_caller]
+    pub fn start(self) -> EmbeddedServer {
+        EmbeddedServer::listen(self)
+    }
+}
