@@ -130,7 +130,7 @@ fn call(router: &Router, keys: &[String], rng: &mut Rng, now: &mut Instant, mode
             (Ok(deleted), Some(None)) => assert!(deleted),
             (Err(error), Some(Some(landed))) => assert_eq!(error.landed(), landed, "{key}: {error}"),
             (Err(error), None) => {
-                assert!(matches!(error, Error::Down { .. } | Error::AllDown { .. }), "{key}: {error}")
+                assert!(matches!(error, Error::Down { .. } | Error::AllDown { .. }), "{key}: {error}");
             }
             (result, last) => panic!("{key}: {result:?} after {last:?}"),
         }
