@@ -117,8 +117,8 @@ impl Client {
         let mut call = Call::new(operation, shared.router(), now);
         loop {
             let connect = |server, want| self.connection(server, want, now);
-            converse(call.parts(), now, self.timeout, connect).await;
-            if !call.settle(Instant::now) {
+            converse(&mut call, now, self.timeout, connect).await;
+            if !call.end_round(Instant::now) {
                 return call.finish();
             }
         }

@@ -104,7 +104,7 @@ mod value;
 pub use bytes::Bytes;
 
 pub use self::builder::Builder;
-pub use self::call::{Asked, Blame, Call, Leg, Outcomes, Parts};
+pub use self::call::{Call, Fault, Plan, ServerBatch, SubRequest};
 pub use self::command::{
     Arith, CacheDump, Command, Delete, FlushAll, Get, GetPart, Gets, Keyed, NoReply, Protocol, Stats, StatsDetail,
     StatsReset, Store, Touch, Verbosity, Version, VersionText,
@@ -122,7 +122,7 @@ pub use self::observer::Metrics;
 #[cfg(feature = "tracing")]
 pub use self::observer::Tracing;
 pub use self::observer::{Attempt, Change, Event, Observer, Outcome};
-pub use self::operation::{DeleteMany, Every, GetMany, Many, Operation, Placed, RoutedBy, SetMany};
+pub use self::operation::{DeleteMany, Every, GetMany, Many, Operation, Progress, RoutedBy, SetMany};
 pub use self::options::Options;
 pub use self::outbox::Outbox;
 pub use self::pool::{Checkout, Pool, PoolLimits};

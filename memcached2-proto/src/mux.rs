@@ -28,7 +28,7 @@ pub use self::driver::{Alarm, Driver, Duplex, Next};
 use self::load::Load;
 use self::slots::Slots;
 pub use self::switchboard::{Switchboard, Target};
-use crate::call::Blame;
+use crate::call::Fault;
 use crate::command::{Command, Protocol};
 use crate::connection::Connection;
 use crate::error::{Error, Landed};
@@ -91,7 +91,7 @@ enum Phase {
 
 /// What a caller gets: the replies so far, and how they end.
 #[derive(Debug)]
-pub(crate) struct Outcome {
+pub(crate) struct SlotResult {
     pub(crate) replies: Few<Reply>,
     pub(crate) end: Result<(), Failure>,
 }
@@ -113,14 +113,14 @@ pub(crate) enum Turn {
     /// Encode the request.
     Encode,
     /// Take the answer.
-    Done(Outcome),
+    Done(SlotResult),
 }
 
 /// Why a request failed, and what that speaks against.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) error: Error,
-    pub(crate) blame: Blame,
+    pub(crate) fault: Fault,
 }
 
 /// Why a request was not submitted.
@@ -246,7 +246,7 @@ impl Mux {
 
     /// The answer in a slot, which is free from then on.
     #[inline]
-    pub(crate) fn poll(&self, slot: u32, cx: &Context<'_>) -> Poll<Outcome> {
+    pub(crate) fn poll(&self, slot: u32, cx: &Context<'_>) -> Poll<SlotResult> {
         let mut inner = self.lock();
         match inner.slots.take(slot) {
             Some(outcome) => Poll::Ready(outcome),
@@ -379,8 +379,15 @@ impl Inner {
     }
 }
 
+impl SlotResult {
+    /// Whether the deadline has passed before the answer came.
+    pub(crate) fn is_late(&self) -> bool {
+        matches!(&self.end, Err(failure) if matches!(failure.error, Error::Timeout { .. }))
+    }
+}
+
 impl Failure {
-    fn new(error: &Error, landed: Landed, blame: Blame) -> Self {
-        Self { error: error.clone().with_landed(landed), blame }
+    fn new(error: &Error, landed: Landed, fault: Fault) -> Self {
+        Self { error: error.clone().with_landed(landed), fault }
     }
 }

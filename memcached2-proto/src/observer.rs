@@ -136,25 +136,57 @@ impl Outcome<'_> {
     }
 }
 
-/// What the replies to a request for so many keys come to, and how many bytes of data they carry.
-pub(crate) fn outcome(replies: &[Reply], keys: usize) -> (Outcome<'_>, u64) {
-    let (mut hits, mut received) = (0, 0);
-    let mut outcome = Outcome::Done;
-    for reply in replies {
-        match reply {
+/// What the replies to a request come to, counted as they come.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    hits: usize,
+    /// How many bytes of values, or of statistics, there were.
+    pub(crate) received: u64,
+    end: TallyEnd,
+}
+
+/// What the last reply was that is no value.
+#[derive(Debug, Default)]
+enum TallyEnd {
+    #[default]
+    None,
+    Done,
+    NotDone,
+    Miss,
+    Refused(Arc<str>),
+}
+
+impl Tally {
+    #[cold]
+    pub(crate) fn add(&mut self, reply: &Reply) {
+        self.end = match reply {
             Reply::Value(_, value) => {
-                hits += 1;
-                received += value.data.len() as u64;
-                outcome = Outcome::Read { hits, misses: keys.saturating_sub(hits) };
+                self.hits += 1;
+                self.received += value.data.len() as u64;
+                return;
             }
-            Reply::Miss | Reply::End => outcome = Outcome::Read { hits, misses: keys.saturating_sub(hits) },
-            Reply::NotStored | Reply::Exists | Reply::NotFound => outcome = Outcome::NotDone,
-            Reply::Refused(line) => outcome = Outcome::Refused(line),
-            Reply::Stats(text) => received += text.len() as u64,
-            _ => {}
+            Reply::Miss | Reply::End => TallyEnd::Miss,
+            Reply::NotStored | Reply::Exists | Reply::NotFound => TallyEnd::NotDone,
+            Reply::Refused(line) => TallyEnd::Refused(Arc::clone(line)),
+            Reply::Stats(text) => {
+                self.received += text.len() as u64;
+                TallyEnd::Done
+            }
+            _ => TallyEnd::Done,
+        };
+    }
+
+    /// The outcome of a request for this many keys.
+    pub(crate) fn outcome(&self, keys: usize) -> Outcome<'_> {
+        match &self.end {
+            TallyEnd::Refused(line) => Outcome::Refused(line),
+            TallyEnd::NotDone => Outcome::NotDone,
+            TallyEnd::Done => Outcome::Done,
+            TallyEnd::Miss | TallyEnd::None => {
+                Outcome::Read { hits: self.hits, misses: keys.saturating_sub(self.hits) }
+            }
         }
     }
-    (outcome, received)
 }
 
 /// An observer, and the clock that tells how long things take.
@@ -185,8 +217,10 @@ mod tests {
             (vec![value(), Reply::Refused("ERROR".into())], 2, Outcome::Refused("ERROR"), "refused", 7),
             (vec![Reply::Stats((*b"pid 1\r\n").into())], 1, Outcome::Done, "done", 7),
         ] {
-            let (outcome, bytes) = outcome(&replies, keys);
-            assert_eq!((outcome, outcome.as_str(), bytes), (expected, word, received));
+            let mut tally = Tally::default();
+            replies.iter().for_each(|reply| tally.add(reply));
+            let outcome = tally.outcome(keys);
+            assert_eq!((outcome, outcome.as_str(), tally.received), (expected, word, received));
         }
     }
 }

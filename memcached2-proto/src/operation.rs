@@ -1,40 +1,35 @@
 //! A request over any number of servers.
 
+mod all_servers;
 mod each;
-mod every;
 mod fetch;
 mod many;
+mod one;
 mod routed;
 
-pub use self::each::{DeleteMany, Placed, SetMany};
-pub use self::every::Every;
+pub use self::all_servers::Every;
+pub use self::each::{DeleteMany, SetMany};
 pub use self::fetch::GetMany;
 pub use self::many::Many;
 pub use self::routed::RoutedBy;
 
-use crate::call::{Outcomes, Parts};
-use crate::command::{Command, Keyed};
+use crate::call::Plan;
+use crate::command::Command;
 use crate::error::Error;
+use crate::few::Few;
+use crate::reply::Reply;
 
-/// What a caller asks for: it is split into parts, one command to one server each, and their outcomes are merged.
+/// What a caller asks for. It is split into requests, each a command to one server, whose answers are merged.
 ///
 /// A keyed command is an operation by itself.
 pub trait Operation: Sized {
-    /// One command to one server.
-    type Part: Command;
     /// What the caller gets.
     type Output;
-    /// What [`Operation::merge`] needs to know besides the outcomes.
-    type Rest;
+    /// The operation under way.
+    type Progress: Progress<Output = Self::Output>;
 
-    /// Splits the operation by server.
-    fn plan(self, parts: &mut Parts<'_, Self::Part>) -> Self::Rest;
-
-    /// Routes a part anew that was not sent, since its server is down; what cannot go elsewhere comes back. Unless an
-    /// operation says how, nothing can.
-    fn replan(_rest: &Self::Rest, part: Self::Part, _parts: &mut Parts<'_, Self::Part>) -> Option<Self::Part> {
-        Some(part)
-    }
+    /// Splits the operation into requests, and gives each of them to the plan.
+    fn start(self, plan: &mut Plan<'_>) -> Self::Progress;
 
     /// What stands for the output when the cache has failed, to a client for which failures are misses; `None` if it is to
     /// hear of them all the same.
@@ -42,7 +37,7 @@ pub trait Operation: Sized {
         None
     }
 
-    /// What such a client makes of the outcome: where failures are told item by item, what stands for each of them.
+    /// What such a client makes of the outcome: where failures are reported item by item, what stands for each of them.
     ///
     /// # Errors
     ///
@@ -53,45 +48,40 @@ pub trait Operation: Sized {
             (outcome, _) => outcome,
         }
     }
+}
 
-    /// Makes the output of the outcomes, which come sorted by server, each with its part.
+/// An operation under way: it has the command of each request, and takes its result.
+pub trait Progress {
+    /// What is sent to a server.
+    type Command: Command;
+    /// What the caller gets.
+    type Output;
+
+    /// The command of the request with a number, one of those that were given to the [`Plan`].
+    fn command(&self, index: usize) -> &Self::Command;
+
+    /// Takes one of the replies to a request, or keeps it for [`Command::answer`], as it does unless implemented: a value among
+    /// many can go where it belongs at once.
+    #[inline]
+    fn take_reply(&mut self, index: usize, reply: Reply, kept: &mut Few<Reply>) {
+        let _ = index;
+        kept.push(reply);
+    }
+
+    /// Takes the result of a request; once for each.
+    fn end(&mut self, index: usize, result: Result<<Self::Command as Command>::Response, Error>);
+
+    /// Plans a request anew that was not sent, since its server is down; `false` if no other server can be asked, as none can
+    /// unless implemented.
+    fn replan(&mut self, index: usize, plan: &mut Plan<'_>) -> bool {
+        let _ = (index, plan);
+        false
+    }
+
+    /// The output, once all requests have ended.
     ///
     /// # Errors
     ///
     /// When the operation as a whole has failed.
-    fn merge(rest: Self::Rest, outcomes: Outcomes<'_, Self::Part>) -> Result<Self::Output, Error>;
-}
-
-impl<C: Keyed> Operation for C {
-    type Part = C;
-    type Output = C::Response;
-    type Rest = ();
-
-    #[inline(always)]
-    fn plan(self, parts: &mut Parts<'_, C>) {
-        let to = parts.assign(self.key());
-        parts.push(to, self);
-    }
-
-    fn replan((): &(), part: C, parts: &mut Parts<'_, C>) -> Option<C> {
-        let to = parts.assign(part.key()).ok();
-        parts.move_on(to, part)
-    }
-
-    fn miss(&self) -> Option<C::Response> {
-        Keyed::miss(self)
-    }
-
-    #[inline(always)]
-    fn merge((): (), mut outcomes: Outcomes<'_, C>) -> Result<C::Response, Error> {
-        match outcomes.next() {
-            Some((_, result)) => result,
-            None => Err(Error::no_servers()),
-        }
-    }
-}
-
-/// A list of keys has at most 2^32 of them: more would not fit the memory of their references.
-fn short(place: usize) -> u32 {
-    u32::try_from(place).unwrap_or(u32::MAX)
+    fn finish(self) -> Result<Self::Output, Error>;
 }

@@ -189,9 +189,9 @@ impl Router {
         self.failover
     }
 
-    /// Whether servers can count as down.
-    pub(crate) fn has_health(&self) -> bool {
-        self.health.is_kept()
+    /// Whether a request whose server is down can go to another one.
+    pub(crate) fn may_fail_over(&self) -> bool {
+        self.failover && self.health.is_kept()
     }
 
     /// The server of a key among those that are up, whose retry is due, or that `is_mine` names by their places.

@@ -149,7 +149,7 @@ fn get(mux: &Arc<Mux>, key: &str, deadline: Instant) -> &'static str {
 fn get_by(mux: &Arc<Mux>, key: &str, deadline: Instant, waker: impl Fn(&Waker) -> Waker) -> &'static str {
     let router = Router::parse(["server"]).unwrap();
     let mut call = Call::new(Told(Get::new(key).unwrap()), &router, now());
-    let mut conversation = converse(call.parts(), begun(deadline), None, |_, _| Ok(Arc::clone(mux)));
+    let mut conversation = converse(&mut call, begun(deadline), None, |_, _| Ok(Arc::clone(mux)));
     block_on(poll_fn(|cx| Pin::new(&mut conversation).poll(&mut Context::from_waker(&waker(cx.waker())))));
     drop(conversation);
     match call.finish() {
@@ -165,7 +165,7 @@ fn get_by(mux: &Arc<Mux>, key: &str, deadline: Instant, waker: impl Fn(&Waker) -
 fn cancel(mux: &Arc<Mux>, key: &str, waker: Waker) {
     let router = Router::parse(["server"]).unwrap();
     let mut call = Call::new(Told(Get::new(key).unwrap()), &router, now());
-    let mut conversation = converse(call.parts(), begun(later()), None, |_, _| Ok(Arc::clone(mux)));
+    let mut conversation = converse(&mut call, begun(later()), None, |_, _| Ok(Arc::clone(mux)));
     let _ = Pin::new(&mut conversation).poll(&mut Context::from_waker(&waker));
     // What the mux keeps of it is then the last.
     drop(waker);

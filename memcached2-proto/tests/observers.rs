@@ -4,12 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use memcached2_proto::{
-    Blame, Call, Delete, Error, Get, Metrics, Now, Observer, Operation, Options, Reconnect, Reply, Router, Tracing,
-    Value,
+    Call, Delete, Error, Fault, Few, Get, Metrics, Now, Observer, Operation, Options, Reconnect, Reply, Router,
+    Tracing, Value,
 };
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use tracing::field::{Field, Visit};
@@ -18,28 +18,34 @@ use tracing::{Metadata, Subscriber};
 
 /// A hit, a refusal, a call that fails, and one that nobody can be asked for.
 fn calls(observer: Arc<dyn Observer>) {
-    let start = Instant::now();
-    let clock: fn() -> Instant = Instant::now;
+    let begun = start();
+    let clock: fn() -> Instant = || start() + Duration::from_millis(2);
     let options = Options::default().reconnect(Reconnect::After(Duration::from_secs(1))).observer(observer);
     let router = Router::of(["cache1"], &options).unwrap().of_client(0, clock);
-    let run = |operation: Get<'_>, outcome: Result<Reply, Error>| end(operation, &router, start, &outcome);
+    let run = |operation: Get<'_>, outcome: Result<Reply, Error>| end(operation, &router, begun, &outcome);
     let get = || Get::new("a").unwrap();
     run(get(), Ok(Reply::Value(0, Value::new("12345".into(), 0))));
     run(get(), Ok(Reply::Refused("SERVER_ERROR out of memory".into())));
-    end(Delete::new("a").unwrap(), &router, start, &Ok(Reply::NotFound));
+    end(Delete::new("a").unwrap(), &router, begun, &Ok(Reply::NotFound));
     run(get(), Err(Error::connect(&std::io::ErrorKind::ConnectionRefused.into())));
     run(get(), Ok(Reply::Miss));
 }
 
+/// The moment at which all calls begin.
+fn start() -> Instant {
+    static START: OnceLock<Instant> = OnceLock::new();
+    *START.get_or_init(Instant::now)
+}
+
 fn end<O: Operation>(operation: O, router: &Router, start: Instant, outcome: &Result<Reply, Error>) {
     let mut call = Call::new(operation, router, Now::new(start, SystemTime::now));
-    for asked in call.asked().iter_mut().filter(|asked| asked.is_open()) {
+    if call.batch(0).is_some() {
         match outcome {
-            Ok(reply) => asked.hear(reply.clone(), true),
-            Err(error) => asked.fail(error.clone(), Blame::of(error)),
+            Ok(reply) => call.answer(0, Few::One(reply.clone()), true),
+            Err(error) => call.fail(0, error, Fault::of(error)),
         }
     }
-    assert!(!call.settle(|| start + Duration::from_millis(2)));
+    assert!(!call.end_round(|| start + Duration::from_millis(2)));
     let _ = call.finish();
 }
 

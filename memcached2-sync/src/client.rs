@@ -4,9 +4,9 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use memcached2_proto::{Builder, Call, Command, Error, Leg, Now, Operation, Options, Router, Server, ServerId};
+use memcached2_proto::{Builder, Call, Error, Now, Operation, Options, Router, Server, ServerBatch, ServerId};
 
-use crate::crowd::Crowd;
+use crate::crowd::FanOut;
 use crate::station::Station;
 use crate::stream::Patience;
 
@@ -125,13 +125,10 @@ impl Client {
         let mut patience = Patience::of_call(started, self.timeout);
         let mut call = Call::new(operation, &shared.router, now);
         loop {
-            let begun = call.begun();
-            let mut legs = call.legs();
-            if let Some(leg) = legs.next() {
-                shared.round(leg, &mut legs, (now, begun), &mut patience);
+            if let Some(batch) = call.batch(0) {
+                shared.round(&mut call, batch, now, &mut patience);
             }
-            drop(legs);
-            if !call.settle(Instant::now) {
+            if !call.end_round(Instant::now) {
                 return call.finish();
             }
         }
@@ -143,34 +140,26 @@ impl Client {
 
 impl Shared {
     /// Asks one server and hears it, or all of several at the same time.
-    #[inline(always)]
-    fn round<'c, P: Command + 'c>(
-        &self,
-        mut leg: Leg<'c, P>,
-        others: &mut impl Iterator<Item = Leg<'c, P>>,
-        (now, begun): (Now, Instant),
-        patience: &mut Patience,
-    ) {
-        if let Some(next) = others.next() {
-            let legs = [leg, next].into_iter().chain(others);
-            return Crowd::new(now, begun).converse(legs, |server| self.station(server), patience);
+    #[inline]
+    fn round<O: Operation>(&self, call: &mut Call<'_, O>, mut batch: ServerBatch, now: Now, patience: &mut Patience) {
+        if call.batch(batch.end()).is_some() {
+            return FanOut::new(call, now).run(batch, |server| self.station(server), patience);
         }
-        let lease = self.station(leg.server()).and_then(|station| station.checkout(leg.is_retry(), now, patience));
+        let lease = self.station(batch.server()).and_then(|station| station.checkout(batch.is_retry(), now, patience));
         let mut lease = match lease {
             Ok(lease) => lease,
-            Err(error) => return leg.fail(&error),
+            Err(error) => return call.fail_batch(&mut batch, &error),
         };
         if let Some(waited) = patience.take_waited() {
-            leg.waited(waited);
+            batch.waited(waited);
         }
-        let link = lease.link();
-        match link.ask(&mut leg, now, patience).and_then(|()| link.converse(&mut leg, now, patience)) {
+        match lease.link().exchange(call, &mut batch, now, patience) {
             Ok(()) => lease.checkin(now),
-            Err(error) => lease.fail(&mut leg, &error, now),
+            Err(error) => lease.fail(call, &mut batch, &error, now),
         }
     }
 
-    #[inline(always)]
+    #[inline]
     fn station(&self, id: ServerId) -> Result<&Station, Error> {
         self.stations.get(id.index()).ok_or_else(Error::no_servers)
     }

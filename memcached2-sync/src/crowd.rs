@@ -2,23 +2,21 @@
 
 use std::time::{Duration, Instant};
 
-use memcached2_proto::{Command, Error, Landed, Leg, Now, ServerId};
+use memcached2_proto::{Call, Error, Landed, Now, Operation, ServerBatch, ServerId};
 
 use crate::lease::Lease;
 use crate::station::Station;
 use crate::stream::{Connecting, Patience};
 
 /// A call to several servers.
-#[derive(Debug)]
-pub(crate) struct Crowd {
+pub(crate) struct FanOut<'f, 'r, O: Operation> {
+    call: &'f mut Call<'r, O>,
     now: Now,
-    /// When the round has begun.
-    begun: Instant,
 }
 
 /// What is asked of one server, how far that is, and how long it may take.
-struct Talk<'c, 's, P> {
-    leg: Leg<'c, P>,
+struct Talk<'s> {
+    batch: ServerBatch,
     lease: Lease<'s>,
     /// While the connection is being made; then the server has not been asked yet.
     connecting: Option<Connecting>,
@@ -29,7 +27,7 @@ struct Talk<'c, 's, P> {
     patience: Patience,
 }
 
-impl<P> Talk<'_, '_, P> {
+impl Talk<'_> {
     /// Whether the server is being asked which protocol it speaks.
     fn is_probing(&self) -> bool {
         self.lease.link.as_ref().is_some_and(|link| link.connection.is_probing())
@@ -46,14 +44,14 @@ impl<P> Talk<'_, '_, P> {
     }
 }
 
-impl<P: Command> Talk<'_, '_, P> {
+impl Talk<'_> {
     /// Reads and writes as far as the socket is ready; `true` when all replies have come.
-    fn exchange(&mut self, ready: Ready, now: Now) -> Result<bool, Error> {
+    fn exchange<O: Operation>(&mut self, call: &mut Call<'_, O>, ready: Ready, now: Now) -> Result<bool, Error> {
         let link = self.lease.link();
         let is_done = match ready.to_read {
-            true => link.read(&mut self.leg, now, &mut self.patience)?,
+            true => link.read(call, &mut self.batch, now, &mut self.patience)?,
             // The time of one does not go by unnoticed while others are ready.
-            false => self.patience.left().map(|_| self.leg.is_done())?,
+            false => self.patience.left().map(|_| self.batch.is_done())?,
         };
         // A reply may make room in the window.
         if !is_done && (ready.to_write || (ready.to_read && !self.is_stuck)) {
@@ -70,30 +68,33 @@ struct Ready {
     to_write: bool,
 }
 
-impl Crowd {
-    pub(crate) fn new(now: Now, begun: Instant) -> Self {
-        Self { now, begun }
+impl<'f, 'r, O: Operation> FanOut<'f, 'r, O> {
+    pub(crate) fn new(call: &'f mut Call<'r, O>, now: Now) -> Self {
+        Self { call, now }
     }
 
-    /// Asks all servers, and hears all of them as they answer.
+    /// Asks all servers from the first batch on, and hears all of them as they answer.
     #[cold]
-    pub(crate) fn converse<'c, 's, P: Command + 'c>(
-        &self,
-        legs: impl Iterator<Item = Leg<'c, P>>,
+    pub(crate) fn run<'s>(
+        &mut self,
+        first: ServerBatch,
         station: impl Fn(ServerId) -> Result<&'s Station, Error>,
         patience: &mut Patience,
     ) {
         let mut talks = Vec::new();
-        for mut leg in legs {
-            let lease = station(leg.server()).and_then(|station| station.reserve(leg.is_retry(), self.now, patience));
+        let mut next = Some(first);
+        while let Some(mut batch) = next {
+            next = self.call.batch(batch.end());
+            let lease =
+                station(batch.server()).and_then(|station| station.reserve(batch.is_retry(), self.now, patience));
             match lease {
                 Ok(lease) => {
                     let own = patience.clone();
-                    // That a connection was waited for is told of this server alone.
+                    // That a connection was waited for is reported of this server alone.
                     patience.take_waited();
-                    talks.extend(self.begin(leg, lease, own));
+                    talks.extend(self.begin(batch, lease, own));
                 }
-                Err(error) => leg.fail(&error),
+                Err(error) => self.call.fail_batch(&mut batch, &error),
             }
         }
         patience.spent();
@@ -110,13 +111,8 @@ impl Crowd {
     }
 
     /// Asks a server, or begins to connect to it.
-    fn begin<'c, 's, P: Command>(
-        &self,
-        leg: Leg<'c, P>,
-        lease: Lease<'s>,
-        patience: Patience,
-    ) -> Option<Talk<'c, 's, P>> {
-        let mut talk = Talk { leg, lease, connecting: None, probed_by: None, is_stuck: false, patience };
+    fn begin<'s>(&mut self, batch: ServerBatch, lease: Lease<'s>, patience: Patience) -> Option<Talk<'s>> {
+        let mut talk = Talk { batch, lease, connecting: None, probed_by: None, is_stuck: false, patience };
         if talk.lease.link.is_some() {
             return self.ask(talk);
         }
@@ -127,18 +123,24 @@ impl Crowd {
         }
     }
 
-    fn ask<'c, 's, P: Command>(&self, mut talk: Talk<'c, 's, P>) -> Option<Talk<'c, 's, P>> {
+    fn ask<'s>(&mut self, mut talk: Talk<'s>) -> Option<Talk<'s>> {
         if let Some(waited) = talk.patience.take_waited() {
-            talk.leg.waited(waited);
+            talk.batch.waited(waited);
         }
-        match talk.lease.link().begin(&mut talk.leg, self.now, &mut talk.patience) {
+        self.call.submit(&mut talk.batch, &mut talk.lease.link().connection, self.now);
+        self.write(talk)
+    }
+
+    /// Writes as much as the socket takes at once.
+    fn write<'s>(&mut self, mut talk: Talk<'s>) -> Option<Talk<'s>> {
+        match talk.lease.link().write_at_once(&mut talk.patience) {
             Ok(is_written) => Some(Talk { is_stuck: !is_written, ..talk }),
             Err(error) => self.fail(talk, &error),
         }
     }
 
     /// Goes on with a server that may have something to say; `None` when all was said.
-    fn go_on<'c, 's, P: Command>(&self, mut talk: Talk<'c, 's, P>, ready: Ready) -> Option<Talk<'c, 's, P>> {
+    fn go_on<'s>(&mut self, mut talk: Talk<'s>, ready: Ready) -> Option<Talk<'s>> {
         if let Some(mut connecting) = talk.connecting.take() {
             return match connecting.go_on(ready.to_read || ready.to_write) {
                 Ok(false) => Some(Talk { connecting: Some(connecting), ..talk }),
@@ -150,12 +152,11 @@ impl Crowd {
             };
         }
         if talk.is_probing() {
-            return self.hear_probe(talk, ready.to_read);
+            return self.hear_probe(talk, ready);
         }
-        match talk.exchange(ready, self.now) {
+        match talk.exchange(self.call, ready, self.now) {
             Ok(false) => Some(talk),
             Ok(true) => {
-                talk.leg.ended(self.begun.elapsed());
                 talk.lease.checkin(self.now);
                 None
             }
@@ -164,21 +165,28 @@ impl Crowd {
     }
 
     /// Asks a server, whose connection was made, which protocol it speaks.
-    fn connected<'c, 's, P: Command>(&self, mut talk: Talk<'c, 's, P>) -> Option<Talk<'c, 's, P>> {
+    fn connected<'s>(&mut self, mut talk: Talk<'s>) -> Option<Talk<'s>> {
         if !talk.is_probing() {
             return self.opened(talk);
         }
-        match talk.lease.probe(&mut talk.patience) {
-            Ok(probed_by) => Some(Talk { probed_by, ..talk }),
+        talk.probed_by = talk.lease.link().probed_by();
+        self.write_probe(talk)
+    }
+
+    /// Writes the question which protocol the server speaks, as much as the socket takes at once.
+    fn write_probe<'s>(&mut self, mut talk: Talk<'s>) -> Option<Talk<'s>> {
+        match talk.lease.link().write_at_once(&mut talk.patience) {
+            Ok(is_written) => Some(Talk { is_stuck: !is_written, ..talk }),
             Err(error) => self.reopen(talk, error),
         }
     }
 
     /// Hears which protocol a server speaks.
-    fn hear_probe<'c, 's, P: Command>(&self, mut talk: Talk<'c, 's, P>, ready: bool) -> Option<Talk<'c, 's, P>> {
-        let heard = match ready {
+    fn hear_probe<'s>(&mut self, mut talk: Talk<'s>, ready: Ready) -> Option<Talk<'s>> {
+        let heard = match ready.to_read {
             true => talk.lease.link().hear_probe(&mut talk.patience),
             false if talk.left().is_zero() => Err(Error::timeout(Landed::NotSent)),
+            false if ready.to_write => return self.write_probe(talk),
             false => Ok(false),
         };
         match heard {
@@ -192,23 +200,22 @@ impl Crowd {
     }
 
     /// Connects to a server once more that did not say which protocol it speaks, if that is worth it.
-    fn reopen<'c, 's, P: Command>(&self, mut talk: Talk<'c, 's, P>, error: Error) -> Option<Talk<'c, 's, P>> {
+    fn reopen<'s>(&mut self, mut talk: Talk<'s>, error: Error) -> Option<Talk<'s>> {
         match talk.lease.reopens(error, &mut talk.patience) {
-            Ok(()) => self.begin(talk.leg, talk.lease, talk.patience),
+            Ok(()) => self.begin(talk.batch, talk.lease, talk.patience),
             Err(error) => self.fail(talk, &error),
         }
     }
 
     /// Asks a server whose connection is open.
-    fn opened<'c, 's, P: Command>(&self, mut talk: Talk<'c, 's, P>) -> Option<Talk<'c, 's, P>> {
-        talk.leg.waited(self.begun.elapsed());
+    fn opened<'s>(&mut self, mut talk: Talk<'s>) -> Option<Talk<'s>> {
+        talk.batch.waited(self.call.begun().elapsed());
         self.ask(talk)
     }
 
     /// Ends with a server; nothing is left of the talk.
-    fn fail<'c, 's, P>(&self, mut talk: Talk<'c, 's, P>, error: &Error) -> Option<Talk<'c, 's, P>> {
-        talk.lease.fail(&mut talk.leg, error, self.now);
-        talk.leg.ended(self.begun.elapsed());
+    fn fail<'s>(&mut self, mut talk: Talk<'s>, error: &Error) -> Option<Talk<'s>> {
+        talk.lease.fail(self.call, &mut talk.batch, error, self.now);
         None
     }
 }
@@ -216,7 +223,7 @@ impl Crowd {
 /// Waits until some of the connections are made, or have something to be read, or one has waited for too long, and says
 /// which are ready.
 #[cfg(unix)]
-fn ready<P>(talks: &mut [Talk<'_, '_, P>]) -> Result<Vec<Ready>, Error> {
+fn ready(talks: &mut [Talk<'_>]) -> Result<Vec<Ready>, Error> {
     use rustix::event::{PollFlags, Timespec, poll};
     loop {
         let left = talks.iter_mut().map(Talk::left).min().and_then(|left| Timespec::try_from(left).ok());
@@ -237,7 +244,7 @@ fn ready<P>(talks: &mut [Talk<'_, '_, P>]) -> Result<Vec<Ready>, Error> {
 }
 
 #[cfg(unix)]
-impl<P> Talk<'_, '_, P> {
+impl Talk<'_> {
     /// What it waits for; there is always something.
     fn socket(&self) -> Option<rustix::event::PollFd<'_>> {
         use std::os::fd::AsFd as _;
@@ -256,6 +263,6 @@ impl<P> Talk<'_, '_, P> {
 
 /// Where there is no poll(2) the connections are heard one after the other.
 #[cfg(not(unix))]
-fn ready<P>(talks: &mut [Talk<'_, '_, P>]) -> Result<Vec<Ready>, Error> {
+fn ready(talks: &mut [Talk<'_>]) -> Result<Vec<Ready>, Error> {
     Ok(talks.iter().map(|_| Ready { to_read: true, to_write: false }).collect())
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use memcached2_proto::{Command, Connection, Error, KnownProtocol, Landed, Leg, Now};
+use memcached2_proto::{Call, Connection, Error, KnownProtocol, Landed, Now, Operation, ServerBatch};
 
 use crate::station::Station;
 use crate::stream::{Connecting, Patience, Stream};
@@ -20,29 +20,6 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// Submits a leg, and writes as much of it as may go before replies are read.
-    #[inline(always)]
-    pub(crate) fn ask<P: Command>(
-        &mut self,
-        leg: &mut Leg<'_, P>,
-        now: Now,
-        patience: &mut Patience,
-    ) -> Result<(), Error> {
-        leg.submit(&mut self.connection, now);
-        self.write(patience)
-    }
-
-    /// Submits a leg, and writes as much of it as the socket takes at once; whether that is all that may go now.
-    pub(crate) fn begin<P: Command>(
-        &mut self,
-        leg: &mut Leg<'_, P>,
-        now: Now,
-        patience: &mut Patience,
-    ) -> Result<bool, Error> {
-        leg.submit(&mut self.connection, now);
-        self.write_at_once(patience)
-    }
-
     /// Writes what may go before replies are read, as much as the socket takes at once; whether that is all.
     #[cfg(unix)]
     pub(crate) fn write_at_once(&mut self, patience: &mut Patience) -> Result<bool, Error> {
@@ -76,7 +53,7 @@ impl Link {
     }
 
     /// Writes all that may go before replies are read.
-    #[inline(always)]
+    #[inline]
     fn write(&mut self, patience: &mut Patience) -> Result<(), Error> {
         while !self.connection.is_flushed() {
             let mut slices = [std::io::IoSlice::new(&[]); 4];
@@ -122,49 +99,43 @@ impl Link {
         let _ = self.write(&mut Patience::new(Instant::now(), Duration::from_millis(100)));
     }
 
-    /// Reads until all replies of the leg are there, and writes what is left as soon as it may go.
-    #[inline(always)]
-    pub(crate) fn converse<P: Command>(
+    /// Until when the server has to say which protocol it speaks, if it is asked and has to.
+    pub(crate) fn probed_by(&self) -> Option<Instant> {
+        self.within.and_then(|within| Instant::now().checked_add(within))
+    }
+
+    /// Sends a batch, and reads until all its replies are there.
+    #[inline]
+    pub(crate) fn exchange<O: Operation>(
         &mut self,
-        leg: &mut Leg<'_, P>,
+        call: &mut Call<'_, O>,
+        batch: &mut ServerBatch,
         now: Now,
         patience: &mut Patience,
     ) -> Result<(), Error> {
-        while !leg.is_done() {
-            self.hear_some(leg, now, patience)?;
+        call.submit(batch, &mut self.connection, now);
+        self.write(patience)?;
+        while !batch.is_done() && !self.read(call, batch, now, patience)? {
+            self.write(patience)?;
         }
         Ok(())
     }
 
-    /// Reads once, and writes what may go then; `true` when all replies of the leg are there.
-    #[inline(always)]
-    fn hear_some<P: Command>(
+    /// Reads once, and submits more of the batch if there is more; `true` when all replies are there.
+    #[inline]
+    pub(crate) fn read<O: Operation>(
         &mut self,
-        leg: &mut Leg<'_, P>,
-        now: Now,
-        patience: &mut Patience,
-    ) -> Result<bool, Error> {
-        let is_done = self.read(leg, now, patience)?;
-        if !is_done {
-            self.write(patience)?;
-        }
-        Ok(is_done)
-    }
-
-    /// Reads once, and submits more of the leg if there is more; `true` when all replies are there.
-    #[inline(always)]
-    pub(crate) fn read<P: Command>(
-        &mut self,
-        leg: &mut Leg<'_, P>,
+        call: &mut Call<'_, O>,
+        batch: &mut ServerBatch,
         now: Now,
         patience: &mut Patience,
     ) -> Result<bool, Error> {
         let n = self.stream.read(self.connection.space(), patience)?;
         let end = self.connection.filled(n);
-        let is_done = leg.hear(&mut self.connection)?;
+        let is_done = call.hear(batch, &mut self.connection)?;
         if !is_done {
             end?;
-            leg.submit(&mut self.connection, now);
+            call.submit(batch, &mut self.connection, now);
         }
         Ok(is_done)
     }
@@ -223,13 +194,6 @@ impl Lease<'_> {
         Ok(())
     }
 
-    /// Asks the server for its protocol. Until when it has to say something, if it has to.
-    pub(crate) fn probe(&mut self, patience: &mut Patience) -> Result<Option<Instant>, Error> {
-        let link = self.link();
-        link.write(patience)?;
-        Ok(link.within.and_then(|within| Instant::now().checked_add(within)))
-    }
-
     /// Begins the conversation.
     fn begin(&mut self, stream: Stream) {
         let now = Now::new(Instant::now(), SystemTime::now);
@@ -261,11 +225,17 @@ impl Lease<'_> {
     /// Ends what was asked on the connection with an error, and closes it; and with it the others that have been idle since
     /// before the call, if it was dead before it was used.
     #[cold]
-    pub(crate) fn fail<P>(mut self, leg: &mut Leg<'_, P>, error: &Error, now: Now) {
-        let Some(mut link) = self.link.take() else { return leg.fail(error) };
+    pub(crate) fn fail<O: Operation>(
+        mut self,
+        call: &mut Call<'_, O>,
+        batch: &mut ServerBatch,
+        error: &Error,
+        now: Now,
+    ) {
+        let Some(mut link) = self.link.take() else { return call.fail_batch(batch, error) };
         let Station { known, options, .. } = self.station;
         let spares_server = self.was_idle || known.asks(options, Instant::now());
-        if leg.fail_on(&mut link.connection, error, spares_server) {
+        if call.fail_on(batch, &mut link.connection, error, spares_server) {
             known.doubt();
             self.station.lock().discard_idle_since(now.monotonic);
         }

@@ -7,7 +7,7 @@ use std::io::ErrorKind;
 use std::time::{Duration, Instant, SystemTime};
 
 use memcached2_proto::{
-    Blame, Call, Delete, Error, Keyed, Landed, Now, Operation, Options, Outcomes, Parts, Reconnect, Reply, Router,
+    Call, Delete, Error, Fault, Few, Keyed, Landed, Now, Operation, Options, Plan, Progress, Reconnect, Reply, Router,
     Selection,
 };
 use memcached2_testkit::Rng;
@@ -15,46 +15,65 @@ use memcached2_testkit::Rng;
 /// Deletes of many items, as an operation of one's own.
 struct Batch<'k>(Vec<Delete<'k>>);
 
+/// The same under way, with the results so far.
+struct Deleting<'k> {
+    deletes: Vec<Delete<'k>>,
+    results: Vec<Option<Result<bool, Error>>>,
+}
+
 fn name(delete: &Delete<'_>) -> String {
     String::from_utf8(delete.key().as_bytes().to_vec()).unwrap()
 }
 
 impl<'k> Operation for Batch<'k> {
-    type Part = Delete<'k>;
     type Output = Vec<(String, Result<bool, Error>)>;
-    type Rest = ();
+    type Progress = Deleting<'k>;
 
-    fn plan(self, parts: &mut Parts<'_, Delete<'k>>) {
-        for delete in self.0 {
-            let to = parts.assign(delete.key());
-            parts.push(to, delete);
+    fn start(self, plan: &mut Plan<'_>) -> Deleting<'k> {
+        let deletes = self.0;
+        for (index, delete) in deletes.iter().enumerate() {
+            plan.add(index, delete.key());
         }
+        Deleting { results: vec![None; deletes.len()], deletes }
+    }
+}
+
+impl<'k> Progress for Deleting<'k> {
+    type Command = Delete<'k>;
+    type Output = Vec<(String, Result<bool, Error>)>;
+
+    fn command(&self, index: usize) -> &Delete<'k> {
+        &self.deletes[index]
     }
 
-    fn replan((): &(), part: Delete<'k>, parts: &mut Parts<'_, Delete<'k>>) -> Option<Delete<'k>> {
-        let to = parts.assign(part.key()).ok();
-        parts.move_on(to, part)
+    fn end(&mut self, index: usize, result: Result<bool, Error>) {
+        assert!(self.results[index].replace(result).is_none(), "a request ends twice");
     }
 
-    fn merge((): (), outcomes: Outcomes<'_, Delete<'k>>) -> Result<Self::Output, Error> {
-        Ok(outcomes.map(|(delete, result)| (name(delete), result)).collect())
+    fn replan(&mut self, index: usize, plan: &mut Plan<'_>) -> bool {
+        plan.add_elsewhere(index, self.deletes[index].key())
+    }
+
+    fn finish(self) -> Result<Self::Output, Error> {
+        let results = self.results.into_iter().map(|result| result.expect("each request has ended"));
+        Ok(self.deletes.iter().map(name).zip(results).collect())
     }
 }
 
 const WAIT: Duration = Duration::from_secs(10);
 
 /// What can become of a request: what it is answered, or how it fails and what that speaks against.
-fn fate(rng: &mut Rng) -> Result<(), (Error, Blame)> {
+fn fate(rng: &mut Rng) -> Result<(), (Error, Fault)> {
     let lost = |landed| Error::lost(&ErrorKind::ConnectionReset.into(), landed);
     let late = |landed| Error::timeout(landed);
     Err(match rng.below(12) {
         0..=4 => return Ok(()),
-        5 | 6 => (Error::connect(&ErrorKind::ConnectionRefused.into()), Blame::Server),
-        7 => (lost(Landed::Unknown), Blame::Server),
-        8 => (lost(Landed::NotSent), Blame::Server),
-        9 => (lost(rng.pick(&[Landed::Unknown, Landed::NotSent])), Blame::Connection),
-        10 => (late(Landed::Unknown), rng.pick(&[Blame::Server, Blame::Nobody])),
-        _ => (late(Landed::NotSent), Blame::Nobody),
+        5 | 6 => (Error::connect(&ErrorKind::ConnectionRefused.into()), Fault::Server),
+        7 => (lost(Landed::Unknown), Fault::Server),
+        8 => (lost(Landed::NotSent), Fault::Server),
+        9 => (lost(rng.pick(&[Landed::Unknown, Landed::NotSent])), Fault::Connection),
+        10 => (late(Landed::Unknown), rng.pick(&[Fault::Server, Fault::Nobody])),
+        _ => (late(Landed::NotSent), Fault::Nobody),
     })
 }
 
@@ -83,9 +102,13 @@ fn call(router: &Router, keys: &[String], rng: &mut Rng, now: &mut Instant, mode
         // Servers fail and answer as a whole, or request by request.
         let of_server: Vec<_> = (0..5).map(|_| fate(rng)).collect();
         let (mut up, mut failed) = (Vec::new(), Vec::new());
-        for asked in call.asked().iter_mut().filter(|asked| asked.is_open()) {
-            let server = asked.server().index();
-            let key = name(asked.part());
+        for at in 0..call.sub_requests().len() {
+            let sub_request = call.sub_requests()[at];
+            if !sub_request.is_open() {
+                continue;
+            }
+            let server = sub_request.server().index();
+            let key = name(call.command(at));
             // One more try on a fresh connection is part of the first one.
             let is_retry = asked_of.insert(key.clone(), server) == Some(server);
             assert!(is_retry || model.may_ask(server, *now), "{server} is asked, which is to be left alone");
@@ -96,18 +119,18 @@ fn call(router: &Router, keys: &[String], rng: &mut Rng, now: &mut Instant, mode
                 Ok(()) => {
                     past.push(None);
                     up.push(server);
-                    asked.hear(Reply::Deleted, true);
+                    call.answer(at, Few::One(Reply::Deleted), true);
                 }
-                Err((error, blame)) => {
+                Err((error, fault)) => {
                     past.push(Some(error.landed()));
-                    failed.extend((blame == Blame::Server).then_some(server));
-                    asked.fail(error, blame);
+                    failed.extend((fault == Fault::Server).then_some(server));
+                    call.fail(at, &error, fault);
                 }
             }
         }
         let begun = *now;
         *now += Duration::from_millis(rng.below(300) as u64);
-        let again = call.settle(|| *now);
+        let again = call.end_round(|| *now);
         for server in up {
             model.down.remove(&server);
         }

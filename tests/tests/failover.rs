@@ -5,8 +5,8 @@ use std::io::ErrorKind;
 use std::time::{Duration, Instant, SystemTime};
 
 use memcached2_proto::{
-    Blame, Call, Delete, Error, Every, Expiry, Get, GetMany, Key, Landed, Many, Now, Operation, Options, Reconnect,
-    Reply, RoutedBy, Router, Selection, ServerId, SetMany, Version,
+    Call, Delete, Error, Every, Expiry, Fault, Few, Get, GetMany, Key, Landed, Many, Now, Operation, Options,
+    Reconnect, Reply, RoutedBy, Router, Selection, ServerId, SetMany, Version,
 };
 use memcached2_testkit::assert_matches;
 
@@ -42,18 +42,20 @@ fn place(router: &Router, key: &str) -> usize {
 
 /// Plays a round: each open part whose server is among `down` fails, all others are answered.
 fn round<O: Operation>(call: &mut Call<'_, O>, now: Instant, down: &[usize], reply: &Reply) -> bool {
-    for asked in call.asked().iter_mut().filter(|asked| asked.is_open()) {
-        match down.contains(&asked.server().index()) {
-            true => asked.fail(refused(), Blame::Server),
-            false => asked.hear(reply.clone(), true),
+    for at in 0..call.sub_requests().len() {
+        let sub_request = call.sub_requests()[at];
+        match down.contains(&sub_request.server().index()) {
+            _ if !sub_request.is_open() => {}
+            true => call.fail(at, &refused(), Fault::Server),
+            false => call.answer(at, Few::One(reply.clone()), true),
         }
     }
-    call.settle(|| now)
+    call.end_round(|| now)
 }
 
 /// Which servers a call would ask.
-fn asked<O: Operation>(call: &mut Call<'_, O>) -> Vec<usize> {
-    call.asked().iter().filter(|asked| asked.is_open()).map(|asked| asked.server().index()).collect()
+fn asked<O: Operation>(call: &Call<'_, O>) -> Vec<usize> {
+    call.sub_requests().iter().filter(|next| next.is_open()).map(|next| next.server().index()).collect()
 }
 
 #[test]
@@ -62,17 +64,17 @@ fn what_was_not_sent_moves_to_the_next_server_within_the_call() {
     let (key, second) = moving(&router);
     let mut call = Call::new(Get::new(&key).unwrap(), &router, at(now));
     assert!(round(&mut call, now, &[0], &Reply::Miss));
-    assert_eq!(asked(&mut call), [second.index()]);
+    assert_eq!(asked(&call), [second.index()]);
     assert!(!round(&mut call, now, &[0], &Reply::Miss));
     assert_eq!(call.finish(), Ok(None));
     // The next call does not ask the first server at all, until its retry is due.
     for (later, expected) in [(Duration::ZERO, second.index()), (29 * SECOND, second.index()), (30 * SECOND, 0)] {
-        assert_eq!(asked(&mut Call::new(Get::new(&key).unwrap(), &router, at(now + later))), [expected]);
+        assert_eq!(asked(&Call::new(Get::new(&key).unwrap(), &router, at(now + later))), [expected]);
     }
     let other = RoutedBy::new(&key, Delete::new("any").unwrap()).unwrap();
     let mut call = Call::new(other, &router, at(now + 30 * SECOND));
     assert!(round(&mut call, now + 30 * SECOND, &[0], &Reply::Deleted));
-    assert_eq!(asked(&mut call), [second.index()]);
+    assert_eq!(asked(&call), [second.index()]);
 }
 
 #[test]
@@ -80,26 +82,24 @@ fn what_may_have_landed_goes_nowhere_else() {
     let (router, now) = (router(), Instant::now());
     let (key, second) = moving(&router);
     let mut call = Call::new(Delete::new(&key).unwrap(), &router, at(now));
-    let [part] = call.asked() else { panic!("one part") };
     let lost = Error::lost(&ErrorKind::ConnectionReset.into(), Landed::Unknown);
-    part.fail(lost.clone(), Blame::of(&lost));
-    assert!(!call.settle(|| now));
+    call.fail(0, &lost, Fault::of(&lost));
+    assert!(!call.end_round(|| now));
     assert!(matches!(call.finish(), Err(Error::Disconnected { .. })));
     // All the same the server is known to be down.
-    assert_eq!(asked(&mut Call::new(Get::new(&key).unwrap(), &router, at(now))), [second.index()]);
+    assert_eq!(asked(&Call::new(Get::new(&key).unwrap(), &router, at(now))), [second.index()]);
 }
 
 #[test]
 fn what_speaks_against_no_server_leaves_it_up() {
     let (router, now) = (router(), Instant::now());
     let (key, _) = moving(&router);
-    for blame in [Blame::Nobody, Blame::Connection] {
+    for fault in [Fault::Nobody, Fault::Connection] {
         let mut call = Call::new(Delete::new(&key).unwrap(), &router, at(now));
-        let [part] = call.asked() else { panic!("one part") };
-        part.fail(Error::lost(&ErrorKind::ConnectionReset.into(), Landed::Unknown), blame);
-        assert!(!call.settle(|| now));
+        call.fail(0, &Error::lost(&ErrorKind::ConnectionReset.into(), Landed::Unknown), fault);
+        assert!(!call.end_round(|| now));
         drop(call);
-        assert_eq!(asked(&mut Call::new(Get::new(&key).unwrap(), &router, at(now))), [0], "{blame:?}");
+        assert_eq!(asked(&Call::new(Get::new(&key).unwrap(), &router, at(now))), [0], "{fault:?}");
     }
 }
 
@@ -109,18 +109,18 @@ fn the_keys_of_a_batch_are_spread_over_the_servers_that_are_up() {
     let keys: Vec<_> = (0..60).map(|at| format!("key{at}")).collect();
     let items: Vec<_> = keys.iter().map(|key| (key, "x")).collect();
     let mut call = Call::new(GetMany::new(&keys).unwrap(), &router, at(now));
-    assert_eq!(asked(&mut call), [0, 1, 2]);
+    assert_eq!(asked(&call), [0, 1, 2]);
     assert!(round(&mut call, now, &[0], &Reply::End));
-    assert_eq!(asked(&mut call), [1, 2]);
+    assert_eq!(asked(&call), [1, 2]);
     assert!(!round(&mut call, now, &[0], &Reply::End));
     let found: Many<_> = call.finish().unwrap();
     assert_eq!(found.all().unwrap(), vec![None; 60]);
 
     let router = self::router();
     let mut call = Call::new(SetMany::new(&items, Expiry::Never).unwrap(), &router, at(now));
-    let of_first = asked(&mut call).iter().filter(|server| **server == 0).count();
+    let of_first = asked(&call).iter().filter(|server| **server == 0).count();
     assert!(round(&mut call, now, &[0], &Reply::Stored));
-    let moved = asked(&mut call);
+    let moved = asked(&call);
     assert!(moved.len() == of_first && moved.is_sorted() && moved[0] == 1 && moved[of_first - 1] == 2, "{moved:?}");
     assert!(!round(&mut call, now, &[0], &Reply::Stored));
     assert_eq!(call.finish().unwrap().all_stored(), Ok(()));
@@ -131,7 +131,7 @@ fn a_question_to_every_server_is_put_to_no_other() {
     let (router, now) = (router(), Instant::now());
     for expected in [vec![0, 1, 2], vec![1, 2]] {
         let mut call = Call::new(Every(Version), &router, at(now));
-        assert_eq!(asked(&mut call), expected);
+        assert_eq!(asked(&call), expected);
         assert!(!round(&mut call, now, &[0], &Reply::Version("1.6.18".into())));
         let told: Vec<_> = call.finish().unwrap().into_iter().map(|told| told.is_ok()).collect();
         assert_eq!(told, [false, true, true]);
@@ -166,7 +166,7 @@ fn where_servers_never_count_as_down_a_failure_is_one() {
     let (key, _) = moving(&router);
     for _ in 0..2 {
         let mut call = Call::new(Get::new(&key).unwrap(), &router, at(now));
-        assert_eq!(asked(&mut call), [0]);
+        assert_eq!(asked(&call), [0]);
         assert!(!round(&mut call, now, &[0], &Reply::Miss));
         assert!(matches!(call.finish(), Err(Error::Connect { .. })));
     }
@@ -194,36 +194,36 @@ fn one_call_tries_a_server_and_gives_that_back_when_it_is_dropped() {
     let get = || Get::new(&key).unwrap();
     round(&mut Call::new(get(), &router, at(now)), now, &[0], &Reply::Miss);
     let due = now + 30 * SECOND;
-    let mut trial = Call::new(get(), &router, at(due));
-    assert_eq!(asked(&mut trial), [0]);
+    let trial = Call::new(get(), &router, at(due));
+    assert_eq!(asked(&trial), [0]);
     // Nobody waits for what becomes of it, not even at the same moment.
     for _ in 0..3 {
-        assert_eq!(asked(&mut Call::new(get(), &router, at(due))), [second.index()]);
+        assert_eq!(asked(&Call::new(get(), &router, at(due))), [second.index()]);
     }
     drop(trial);
     let mut trial = Call::new(get(), &router, at(due));
-    assert_eq!(asked(&mut trial), [0]);
+    assert_eq!(asked(&trial), [0]);
     assert!(!round(&mut trial, due, &[], &Reply::Miss));
     for _ in 0..3 {
-        assert_eq!(asked(&mut Call::new(get(), &router, at(due))), [0]);
+        assert_eq!(asked(&Call::new(get(), &router, at(due))), [0]);
     }
 }
 
 #[test]
-fn all_parts_of_a_call_try_a_server_together() {
+fn all_requests_of_a_call_try_a_server_together() {
     let (router, now) = (router(), Instant::now());
     let keys: Vec<_> = (0..60).map(|at| format!("key{at}")).collect();
     let items: Vec<_> = keys.iter().map(|key| (key, "x")).collect();
     let set = || SetMany::new(&items, Expiry::Never).unwrap();
-    let before = asked(&mut Call::new(set(), &router, at(now)));
+    let before = asked(&Call::new(set(), &router, at(now)));
     let mut call = Call::new(set(), &router, at(now));
     assert!(round(&mut call, now, &[0], &Reply::Stored));
     let mut trial = Call::new(set(), &router, at(now + 30 * SECOND));
-    assert_eq!(asked(&mut trial), before);
+    assert_eq!(asked(&trial), before);
     // It fails again: its keys move on, and the time begins anew.
     assert!(round(&mut trial, now + 31 * SECOND, &[0], &Reply::Stored));
-    assert!(!asked(&mut Call::new(set(), &router, at(now + 60 * SECOND))).contains(&0));
-    assert_eq!(asked(&mut Call::new(set(), &router, at(now + 61 * SECOND))), before);
+    assert!(!asked(&Call::new(set(), &router, at(now + 60 * SECOND))).contains(&0));
+    assert_eq!(asked(&Call::new(set(), &router, at(now + 61 * SECOND))), before);
 }
 
 #[test]

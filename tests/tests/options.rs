@@ -42,8 +42,8 @@ fn a_prefix_stands_before_every_key_and_callers_never_see_it() {
     connection.submit(&Store::set("b", "x").unwrap(), now(), 1).unwrap();
     let router = Router::of(["one"], &prefixed()).unwrap();
     let mut call = Call::new(GetMany::new(&["c", "d"]).unwrap(), &router, now());
-    let mut leg = call.legs().next().unwrap();
-    leg.submit(&mut connection, now());
+    let mut batch = call.batch(0).unwrap();
+    call.submit(&mut batch, &mut connection, now());
     let expected = r"get shop:a\r\nset shop:b 0 0 1\r\nx\r\nget shop:c shop:d\r\n";
     assert_eq!(write(&mut connection), expected);
     read(&mut connection, b"VALUE shop:a 0 1\r\n1\r\nEND\r\nSTORED\r\n");
@@ -51,7 +51,7 @@ fn a_prefix_stands_before_every_key_and_callers_never_see_it() {
     assert_eq!(value, "1");
     assert_eq!(connection.next_reply(), Ok(Some((1, Reply::Stored, true))));
     read(&mut connection, b"VALUE shop:d 0 1\r\n4\r\nEND\r\n");
-    assert_eq!(leg.hear(&mut connection), Ok(true));
+    assert_eq!(call.hear(&mut batch, &mut connection), Ok(true));
     let found = call.finish().unwrap().all().unwrap();
     assert_eq!(found.into_iter().map(|hit| hit.map(|hit| hit.data)).collect::<Vec<_>>(), [None, Some("4".into())]);
 }
@@ -145,8 +145,8 @@ fn a_value_longer_than_the_client_sends_leaves_no_byte() {
 fn no_keys_are_no_request() {
     // C012.
     let router = Router::of(SERVERS, &Options::default()).unwrap();
-    let mut call = Call::new(GetMany::new(&[] as &[&str]).unwrap(), &router, now());
-    assert_eq!(call.legs().count(), 0);
+    let call = Call::new(GetMany::new(&[] as &[&str]).unwrap(), &router, now());
+    assert!(call.batch(0).is_none());
     assert!(call.finish().unwrap().is_empty());
 }
 

@@ -244,8 +244,8 @@ fn what_cannot_be_said_leaves_no_byte() {
     assert_too_late(&FlushAll::at(too_late));
     let router = Router::parse(["server"]).expect("a server");
     let many = GetMany::new(&["a", "b"]).expect("keys").touch(too_late);
-    let mut call = memcached2_proto::Call::new(many, &router, now());
-    assert_too_late(call.asked()[0].part());
+    let call = memcached2_proto::Call::new(many, &router, now());
+    assert_too_late(call.command(0));
 }
 
 /// A request whose expiry cannot be said leaves no byte behind, in neither protocol.
@@ -283,8 +283,10 @@ fn assert_asked_in_lines(keys: &[String], many: GetMany<'_>, begin: &str, longes
     let mut call = memcached2_proto::Call::new(many, &router, now());
     let mut talk = Talk::default();
     let is_there = |key: &str| key.ends_with(['2', '7']);
-    for mut leg in call.legs() {
-        leg.submit(&mut talk.connection, now());
+    let mut next = 0;
+    while let Some(mut batch) = call.batch(next) {
+        next = batch.end();
+        call.submit(&mut batch, &mut talk.connection, now());
         let text = String::from_utf8(talk.write(usize::MAX)).expect("text");
         let lines: Vec<_> = text.split_inclusive("\r\n").collect();
         assert!(lines.len() > 1 && lines.iter().all(|line| line.len() <= longest), "{text}");
@@ -304,7 +306,7 @@ fn assert_asked_in_lines(keys: &[String], many: GetMany<'_>, begin: &str, longes
         for piece in replies.as_bytes().chunks(1000) {
             talk.connection.space()[..piece.len()].copy_from_slice(piece);
             talk.connection.filled(piece.len()).expect("the stream goes on");
-            leg.hear(&mut talk.connection).expect("replies");
+            call.hear(&mut batch, &mut talk.connection).expect("replies");
         }
         assert!(talk.connection.is_idle());
     }

@@ -220,9 +220,7 @@ impl Fetch {
     }
 }
 
-/// Fetches the values of several keys from one server in one `get`: a part of [`GetMany`](crate::GetMany).
-///
-/// Its response is each reply as it came, and why no more came: what arrived before a failure is kept.
+/// Fetches the values of several keys from one server in one `get`: a request of [`GetMany`](crate::GetMany).
 #[derive(Debug, Clone)]
 pub struct GetPart<'k> {
     keys: Vec<Key<'k>>,
@@ -233,18 +231,18 @@ pub struct GetPart<'k> {
 /// The places of the keys among those of the whole operation.
 #[derive(Debug, Clone)]
 enum Places {
-    From(u32),
-    These(Vec<u32>),
+    From(usize),
+    These(Vec<usize>),
 }
 
 impl<'k> GetPart<'k> {
     /// Fetches `keys`, which stand side by side from the place `first` on.
-    pub(crate) fn run(keys: Vec<Key<'k>>, first: u32, fetch: Fetch) -> Self {
+    pub(crate) fn run(keys: Vec<Key<'k>>, first: usize, fetch: Fetch) -> Self {
         Self { keys, places: Places::From(first), fetch }
     }
 
     /// Fetches `keys`, which stand at `places`.
-    pub(crate) fn picked(keys: Vec<Key<'k>>, places: Vec<u32>, fetch: Fetch) -> Self {
+    pub(crate) fn picked(keys: Vec<Key<'k>>, places: Vec<usize>, fetch: Fetch) -> Self {
         Self { keys, places: Places::These(places), fetch }
     }
 
@@ -253,40 +251,37 @@ impl<'k> GetPart<'k> {
         self.fetch
     }
 
-    /// The keys, each with its place among all keys.
-    pub(crate) fn into_keys(self) -> impl Iterator<Item = (u32, Key<'k>)> {
-        let Self { keys, places, .. } = self;
-        (0_u32..).zip(keys).filter_map(move |(index, key)| {
-            let place = match &places {
-                Places::From(first) => Some(*first + index),
-                Places::These(places) => places.get(index as usize).copied(),
-            };
-            place.map(|place| (place, key))
-        })
+    /// Takes the keys out, each with its place among all keys.
+    pub(crate) fn take_keys(&mut self) -> impl Iterator<Item = (usize, Key<'k>)> + use<'k> {
+        let keys: Vec<_> = self.keys_in_place().collect();
+        self.keys.clear();
+        keys.into_iter()
     }
 
     /// Whether everything came that was asked for.
+    #[inline]
     pub(crate) fn is_answered_by(&self, value: &Value) -> bool {
         self.fetch.is_answered_by(value)
     }
 
-    /// The keys that this part asks for, each with its place among all keys.
+    /// The keys, each with its place among all keys.
     pub(crate) fn keys_in_place(&self) -> impl Iterator<Item = (usize, Key<'k>)> {
-        (0..).zip(&self.keys).filter_map(|(index, key)| Some((self.place(index)?, *key)))
+        self.keys.iter().enumerate().filter_map(|(at, key)| Some((self.place(at)?, *key)))
     }
 
-    /// The place among all keys of the one at `index` of this part.
+    /// The place among all keys of the one at a place of this request.
     #[inline]
-    pub(crate) fn place(&self, index: u32) -> Option<usize> {
+    pub(crate) fn place(&self, at: usize) -> Option<usize> {
         match &self.places {
-            Places::From(first) => Some(*first as usize + index as usize),
-            Places::These(places) => places.get(index as usize).map(|place| *place as usize),
+            Places::From(first) => Some(*first + at),
+            Places::These(places) => places.get(at).copied(),
         }
     }
 }
 
 impl Command for GetPart<'_> {
-    type Response = (Few<Reply>, Result<(), Error>);
+    /// The values go where they belong as they come.
+    type Response = ();
 
     fn name(&self) -> &'static str {
         self.fetch.verb()
@@ -328,8 +323,8 @@ impl Command for GetPart<'_> {
         Ok(Shape::FencedValues)
     }
 
-    fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<Self::Response, Error> {
-        Ok((replies, end))
+    fn answer(&self, _: Few<Reply>, end: Result<(), Error>) -> Result<(), Error> {
+        end
     }
 
     fn repeatable(&self) -> bool {

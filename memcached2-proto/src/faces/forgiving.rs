@@ -1,30 +1,55 @@
 //! A client for which failures are misses.
 
-use crate::call::{Outcomes, Parts};
+use crate::call::Plan;
+use crate::command::Command;
 use crate::error::Error;
-use crate::operation::Operation;
+use crate::few::Few;
+use crate::operation::{Operation, Progress};
+use crate::reply::Reply;
 
 /// An operation whose failures are misses, where it has any.
 #[derive(Debug, Clone)]
 pub struct Forgive<O>(pub O);
 
+/// Such an operation under way, and what stands for its output when the cache has failed.
+#[derive(Debug)]
+pub struct Forgiven<O: Operation> {
+    progress: O::Progress,
+    miss: Option<O::Output>,
+}
+
 impl<O: Operation> Operation for Forgive<O> {
-    type Part = O::Part;
     type Output = O::Output;
-    /// And what stands for the output when the cache has failed.
-    type Rest = (O::Rest, Option<O::Output>);
+    type Progress = Forgiven<O>;
 
-    fn plan(self, parts: &mut Parts<'_, O::Part>) -> Self::Rest {
+    fn start(self, plan: &mut Plan<'_>) -> Forgiven<O> {
         let miss = self.0.miss();
-        (self.0.plan(parts), miss)
+        Forgiven { progress: self.0.start(plan), miss }
+    }
+}
+
+impl<O: Operation> Progress for Forgiven<O> {
+    type Command = <O::Progress as Progress>::Command;
+    type Output = O::Output;
+
+    fn command(&self, index: usize) -> &Self::Command {
+        self.progress.command(index)
     }
 
-    fn replan((rest, _): &Self::Rest, part: O::Part, parts: &mut Parts<'_, O::Part>) -> Option<O::Part> {
-        O::replan(rest, part, parts)
+    fn take_reply(&mut self, index: usize, reply: Reply, kept: &mut Few<Reply>) {
+        self.progress.take_reply(index, reply, kept);
     }
 
-    fn merge((rest, miss): Self::Rest, outcomes: Outcomes<'_, O::Part>) -> Result<O::Output, Error> {
-        O::forgive(O::merge(rest, outcomes), miss)
+    fn end(&mut self, index: usize, result: Result<<Self::Command as Command>::Response, Error>) {
+        self.progress.end(index, result);
+    }
+
+    fn replan(&mut self, index: usize, plan: &mut Plan<'_>) -> bool {
+        self.progress.replan(index, plan)
+    }
+
+    fn finish(self) -> Result<O::Output, Error> {
+        O::forgive(self.progress.finish(), self.miss)
     }
 }
 

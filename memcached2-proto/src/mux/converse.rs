@@ -1,5 +1,6 @@
 //! The callers' side: a whole call over shared connections.
 
+use std::fmt;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -7,30 +8,30 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::{Encoded, Mux, NotSubmitted, Turn};
-use crate::call::{Asked, Blame, Parts};
-use crate::command::Command;
+use crate::call::{Call, Fault, SubRequest};
 use crate::error::{Error, Landed};
+use crate::operation::Operation;
 use crate::router::ServerId;
 use crate::time::Now;
 
-/// Asks all parts of a call that are open and waits for their answers: one round, without I/O.
+/// Sends all requests of a call that are open, and waits for their answers: one round, without I/O.
 ///
 /// `connect` gives the connection to use for a server, one that will do; it must not wait, since the connection's driver
 /// connects. With `timeout` the call may take that long, in place of what the [options](crate::Options::timeout) of the
 /// client and its servers say.
 /// Nothing happens until the future is polled. When it is dropped, what was asked is forgotten: the replies are read
 /// and thrown away, and nobody else on the connections notices.
-pub fn converse<'c, 'r, P, F>(
-    parts: &'c mut Parts<'r, P>,
+pub fn converse<'c, 'r, O, F>(
+    call: &'c mut Call<'r, O>,
     now: Now,
     timeout: Option<Duration>,
     connect: F,
-) -> Converse<'c, 'r, P, F>
+) -> Converse<'c, 'r, O, F>
 where
-    P: Command,
+    O: Operation,
     F: FnMut(ServerId, Want) -> Result<Arc<Mux>, Error>,
 {
-    Converse { parts, now, connect, timeout, only: None, lanes: Vec::new(), gave_way: false }
+    Converse { call, now, connect, timeout, only: None, lanes: Vec::new(), gave_way: false }
 }
 
 /// Which connection will do.
@@ -46,22 +47,21 @@ pub enum Want {
 }
 
 /// The future of [`converse`].
-#[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
-pub struct Converse<'c, 'r, P, F> {
-    parts: &'c mut Parts<'r, P>,
+pub struct Converse<'c, 'r, O: Operation, F> {
+    call: &'c mut Call<'r, O>,
     now: Now,
     connect: F,
     /// How long the call may take, in place of what the options say.
     timeout: Option<Duration>,
-    /// The only part, while it is under way, and whether it is encoded: most calls have one, and need no lanes.
+    /// The only request, while it is under way, and whether it is encoded: most calls have one, and need no lanes.
     only: Option<(Arc<Mux>, u32, bool)>,
     lanes: Vec<Lane>,
     /// Whether it has made room for other tasks.
     gave_way: bool,
 }
 
-/// The parts that go to one server. A server that is slow holds up its own lane only.
+/// The requests that go to one server. A server that is slow holds up its own lane only.
 #[derive(Debug)]
 struct Lane {
     /// The places of those that were not submitted yet.
@@ -77,110 +77,105 @@ struct Lane {
     late: bool,
 }
 
-/// A part whose answer is yet to come.
+/// A request whose answer is yet to come.
 #[derive(Debug)]
 struct UnderWay {
     mux: Arc<Mux>,
     slot: u32,
-    /// Its place among the parts.
+    /// Its place among the requests of the call.
     at: usize,
     /// How many bytes it has, once it is encoded.
     length: u64,
 }
 
-/// A lane of more parts than this waits for their answers before it asks more: memory stays in bounds, and a window
+/// A lane of more requests than this waits for their answers before it asks more: memory stays in bounds, and a window
 /// this wide costs hardly any speed.
 const WINDOW: usize = 1024;
 /// A lane with more encoded bytes than this waits likewise.
 const WINDOW_BYTES: u64 = 1024 * 1024;
 
-/// Cuts a list that is sorted by server into lanes.
-fn cut<P>(asked: &[Asked<P>]) -> Vec<Lane> {
+/// Cuts requests that are sorted by server into lanes.
+fn cut(sub_requests: &[SubRequest]) -> Vec<Lane> {
     let mut begun = 0;
-    let lane = |run: &[Asked<P>]| {
+    let lane = |run: &[SubRequest]| {
         let next = begun..begun + run.len();
         begun = next.end;
         Lane { next, under_way: Vec::new(), heard: 0, encoded: 0, bytes: 0, late: false }
     };
-    asked.chunk_by(|one, next| one.server() == next.server()).map(lane).collect()
+    sub_requests.chunk_by(|one, next| one.server() == next.server()).map(lane).collect()
 }
 
 // Nothing in it is ever pinned.
-impl<P, F> Unpin for Converse<'_, '_, P, F> {}
+impl<O: Operation, F> Unpin for Converse<'_, '_, O, F> {}
 
-impl<P, F> Future for Converse<'_, '_, P, F>
+impl<O, F> Future for Converse<'_, '_, O, F>
 where
-    P: Command,
+    O: Operation,
     F: FnMut(ServerId, Want) -> Result<Arc<Mux>, Error>,
 {
     type Output = ();
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        match self.parts.asked() {
+        match self.call.sub_requests() {
             [_] => self.poll_only(cx),
             _ => self.poll_lanes(cx),
         }
     }
 }
 
-impl<P, F> Converse<'_, '_, P, F>
+impl<O, F> Converse<'_, '_, O, F>
 where
-    P: Command,
+    O: Operation,
     F: FnMut(ServerId, Want) -> Result<Arc<Mux>, Error>,
 {
     #[inline]
     fn poll_only(&mut self, cx: &Context<'_>) -> Poll<()> {
-        let begun = self.parts.begun();
-        let [asked] = self.parts.asked() else { return Poll::Ready(()) };
-        if self.only.is_none() {
-            if !asked.is_open() {
+        let Self { call, now, connect, timeout, only, .. } = self;
+        if only.is_none() {
+            if !call.sub_requests()[0].is_open() {
                 return self.give_way(cx);
             }
-            match submit(asked, (self.now, begun, self.timeout), false, &mut self.connect) {
-                Ok((mux, slot, length)) => {
-                    asked.sent(length);
-                    self.only = Some((mux, slot, length > 0));
-                }
-                Err((error, blame)) => {
-                    asked.fail(error, blame);
+            match submit(call, 0, (*now, *timeout), false, connect) {
+                Ok((mux, slot, length)) => *only = Some((mux, slot, length > 0)),
+                Err((error, fault)) => {
+                    call.fail(0, &error, fault);
                     return Poll::Ready(());
                 }
             }
         }
-        if let Some((mux, slot, is_encoded)) = &mut self.only {
+        if let Some((mux, slot, is_encoded)) = only {
             if !*is_encoded {
-                match encode(asked, mux, *slot, self.now, cx) {
+                match encode(call, mux, *slot, *now, cx) {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(is_under_way) if is_under_way => *is_encoded = true,
                     Poll::Ready(_) => {
-                        self.only = None;
+                        *only = None;
                         return Poll::Ready(());
                     }
                 }
             }
             match mux.poll(*slot, cx) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(outcome) => asked.conclude(outcome),
+                Poll::Ready(outcome) => call.conclude(0, outcome),
             }
         }
-        self.only = None;
+        *only = None;
         Poll::Ready(())
     }
 
     fn poll_lanes(&mut self, cx: &Context<'_>) -> Poll<()> {
-        let Self { parts, now, connect, timeout, lanes, .. } = self;
+        let Self { call, now, connect, timeout, lanes, .. } = self;
         if lanes.is_empty() {
-            if !parts.asked().iter().any(Asked::is_open) {
+            if !call.sub_requests().iter().any(SubRequest::is_open) {
                 return self.give_way(cx);
             }
-            *lanes = cut(parts.asked());
+            *lanes = cut(call.sub_requests());
         }
         let mut pending = false;
         for lane in lanes {
-            while lane.hear(parts, *now, cx) == Poll::Ready(true) {
-                let begun = parts.begun();
-                lane.submit(parts.asked(), (*now, begun, *timeout), connect);
+            while lane.hear(call, *now, cx) == Poll::Ready(true) {
+                lane.submit(call, (*now, *timeout), connect);
             }
             pending |= lane.is_under_way();
         }
@@ -205,11 +200,10 @@ impl Lane {
     }
 
     /// Takes the answers that have come; `Ready` when all have, and whether there is more to be asked.
-    fn hear<P: Command>(&mut self, parts: &mut Parts<'_, P>, now: Now, cx: &Context<'_>) -> Poll<bool> {
+    fn hear<O: Operation>(&mut self, call: &mut Call<'_, O>, now: Now, cx: &Context<'_>) -> Poll<bool> {
         while let Some(UnderWay { mux, slot, at, length }) = self.under_way.get(self.heard) {
-            let asked = &mut parts.asked()[*at];
             // One that could not be encoded has no slot any more.
-            if asked.is_open() {
+            if call.sub_requests()[*at].is_open() {
                 let is_encoded = self.heard < self.encoded;
                 let turn = match is_encoded {
                     true => mux.poll(*slot, cx).map(Turn::Done),
@@ -217,70 +211,69 @@ impl Lane {
                 };
                 match turn {
                     Poll::Pending => return Poll::Pending,
-                    Poll::Ready(Turn::Done(outcome)) => asked.conclude(outcome),
+                    Poll::Ready(Turn::Done(outcome)) => {
+                        self.late |= outcome.is_late();
+                        call.conclude(*at, outcome);
+                    }
                     Poll::Ready(Turn::Encode) => {
                         self.encoded = self.heard;
-                        self.encode(parts.asked(), now);
+                        self.encode(call, now);
                         continue;
                     }
                 }
             }
             self.bytes -= length;
-            self.late |= asked.is_late();
-            parts.stamp(*at);
             self.heard += 1;
             if self.encoded < self.under_way.len() {
-                self.encode(parts.asked(), now);
+                self.encode(call, now);
             }
         }
         Poll::Ready(!self.next.is_empty())
     }
 
-    /// Encodes parts that were submitted before the protocol was known, as many as a window holds.
+    /// Encodes requests that were submitted before the protocol was known, as many as a window holds.
     #[cold]
-    fn encode<P: Command>(&mut self, asked: &mut [Asked<P>], now: Now) {
+    fn encode<O: Operation>(&mut self, call: &mut Call<'_, O>, now: Now) {
         self.encoded = self.encoded.max(self.heard);
         while let Some(UnderWay { mux, slot, at, length }) = self.under_way.get_mut(self.encoded) {
             if self.bytes > WINDOW_BYTES && self.encoded > self.heard {
                 return;
             }
-            match mux.encode(*slot, asked[*at].part(), now) {
+            match mux.encode(*slot, call.command(*at), now) {
                 Ok(Encoded::Now(encoded)) => {
-                    asked[*at].sent(encoded);
+                    call.sent(*at, encoded);
                     *length = encoded;
                     self.bytes += encoded;
                 }
                 // There is no room, or it is on another connection.
                 Ok(Encoded::NotYet) => return,
                 Ok(Encoded::NoLonger) => {}
-                Err(error) => asked[*at].fail(error, Blame::Nobody),
+                Err(error) => call.fail(*at, &error, Fault::Nobody),
             }
             self.encoded += 1;
         }
     }
 
-    /// Submits as many parts as a window holds.
-    fn submit<P: Command>(
+    /// Submits as many requests as a window holds.
+    fn submit<O: Operation>(
         &mut self,
-        asked: &mut [Asked<P>],
+        call: &mut Call<'_, O>,
         times: Times,
         connect: &mut impl FnMut(ServerId, Want) -> Result<Arc<Mux>, Error>,
     ) {
         self.under_way.clear();
         (self.heard, self.encoded, self.bytes) = (0, 0, 0);
         for at in self.next.by_ref() {
-            let asked = &mut asked[at];
-            if !asked.is_open() {
+            if !call.sub_requests()[at].is_open() {
                 continue;
             }
             let submitted = match self.late {
-                true => Err((Error::timeout(Landed::NotSent), Blame::Nobody)),
-                false => submit(asked, times, self.encoded < self.under_way.len(), connect),
+                true => Err((Error::timeout(Landed::NotSent), Fault::Nobody)),
+                false => submit(call, at, times, self.encoded < self.under_way.len(), connect),
             };
             match submitted {
-                Err((error, blame)) => asked.fail(error, blame),
+                Err((error, fault)) => call.fail(at, &error, fault),
                 Ok((mux, slot, length)) => {
-                    asked.sent(length);
                     let is_next = length > 0 && self.encoded == self.under_way.len();
                     self.encoded += usize::from(is_next);
                     self.under_way.push(UnderWay { mux, slot, at, length });
@@ -294,26 +287,26 @@ impl Lane {
     }
 }
 
-/// Encodes the request of a slot once that may be; whether it is under way then, or has come to an end already.
+/// Encodes the only request once that may be; whether it is under way then, or has come to an end already.
 #[cold]
-fn encode<P: Command>(asked: &mut Asked<P>, mux: &Mux, slot: u32, now: Now, cx: &Context<'_>) -> Poll<bool> {
+fn encode<O: Operation>(call: &mut Call<'_, O>, mux: &Mux, slot: u32, now: Now, cx: &Context<'_>) -> Poll<bool> {
     loop {
         match mux.poll_unencoded(slot, cx) {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Turn::Done(outcome)) => {
-                asked.conclude(outcome);
+                call.conclude(0, outcome);
                 return Poll::Ready(false);
             }
-            Poll::Ready(Turn::Encode) => match mux.encode(slot, asked.part(), now) {
+            Poll::Ready(Turn::Encode) => match mux.encode(slot, call.command(0), now) {
                 Ok(Encoded::Now(length)) => {
-                    asked.sent(length);
+                    call.sent(0, length);
                     return Poll::Ready(true);
                 }
                 // There is no room any more.
                 Ok(Encoded::NotYet) => {}
                 Ok(Encoded::NoLonger) => return Poll::Ready(true),
                 Err(error) => {
-                    asked.fail(error, Blame::Nobody);
+                    call.fail(0, &error, Fault::Nobody);
                     return Poll::Ready(false);
                 }
             },
@@ -321,35 +314,39 @@ fn encode<P: Command>(asked: &mut Asked<P>, mux: &Mux, slot: u32, now: Now, cx: 
     }
 }
 
-/// The present moment, when the round has begun, and how long the call may take, if that is not what the options say.
-type Times = (Now, Instant, Option<Duration>);
+/// The present moment, and how long the call may take, if that is not what the options say.
+type Times = (Now, Option<Duration>);
 
-// In place, it is 50 instructions less of a get.
-#[inline(always)]
-fn submit<P: Command>(
-    asked: &Asked<P>,
-    (now, begun, timeout): Times,
+#[inline]
+fn submit<O: Operation>(
+    call: &mut Call<'_, O>,
+    at: usize,
+    (now, timeout): Times,
     is_behind: bool,
     connect: &mut impl FnMut(ServerId, Want) -> Result<Arc<Mux>, Error>,
-) -> Result<(Arc<Mux>, u32, u64), (Error, Blame)> {
-    /// A connection can end between being found and being used; so many in a row do not.
+) -> Result<(Arc<Mux>, u32, u64), (Error, Fault)> {
+    /// A connection can end between being found and being used; this many in a row do not.
     const TRIES: usize = 3;
+    let (sub_request, begun) = (call.sub_requests()[at], call.begun());
     let mut last = None;
     for tried in 0..TRIES {
         // There is no connection to be had here, which says nothing of the server.
-        let want = match (asked.is_retried(), tried) {
+        let want = match (sub_request.is_retry(), tried) {
             (true, _) => Want::Fresh(begun),
             (false, 0) => Want::Any,
             (false, _) => Want::Live,
         };
-        let mux = connect(asked.server(), want).map_err(|error| (error, Blame::Nobody))?;
-        match mux.queue(asked.part(), now, now.later(timeout.unwrap_or(mux.timeout)), is_behind) {
-            Ok((slot, length)) => return Ok((mux, slot, length)),
-            Err(NotSubmitted::Invalid(error)) => return Err((error, Blame::Nobody)),
+        let mux = connect(sub_request.server(), want).map_err(|error| (error, Fault::Nobody))?;
+        match mux.queue(call.command(at), now, now.later(timeout.unwrap_or(mux.timeout)), is_behind) {
+            Ok((slot, length)) => {
+                call.sent(at, length);
+                return Ok((mux, slot, length));
+            }
+            Err(NotSubmitted::Invalid(error)) => return Err((error, Fault::Nobody)),
             // It was made for this call: so does the server answer now.
             Err(NotSubmitted::Ended(error @ (Error::Refused { .. } | Error::Connect { .. }))) if mux.begun >= begun => {
-                let blame = Blame::of(&error);
-                return Err((error, blame));
+                let fault = Fault::of(&error);
+                return Err((error, fault));
             }
             // It was to end anyway, which is no reason.
             Err(NotSubmitted::Ended(Error::Closed { .. })) => {}
@@ -357,20 +354,26 @@ fn submit<P: Command>(
         }
     }
     let last = last.unwrap_or_else(|| Error::disconnected("each connection has ended before it could be used"));
-    Err((last.with_landed(Landed::NotSent), Blame::Connection))
+    Err((last.with_landed(Landed::NotSent), Fault::Connection))
 }
 
-impl<P, F> Drop for Converse<'_, '_, P, F> {
+impl<O: Operation, F> Drop for Converse<'_, '_, O, F> {
     fn drop(&mut self) {
         if let Some((mux, slot, _)) = &self.only {
             mux.forget(*slot);
         }
         for lane in &self.lanes {
             for UnderWay { mux, slot, at, .. } in &lane.under_way[lane.heard..] {
-                if self.parts.asked()[*at].is_open() {
+                if self.call.sub_requests()[*at].is_open() {
                     mux.forget(*slot);
                 }
             }
         }
+    }
+}
+
+impl<O: Operation, F> fmt::Debug for Converse<'_, '_, O, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Converse").field("call", &self.call).field("lanes", &self.lanes).finish_non_exhaustive()
     }
 }

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::{Mux, Phase};
-use crate::call::Blame;
+use crate::call::Fault;
 use crate::connection::{Connection, KnownProtocol};
 use crate::error::{Error, Landed};
 use crate::options::Options;
@@ -156,7 +156,7 @@ impl Driver {
                     return Poll::Ready(());
                 }
                 More::Aborted => {
-                    self.end_at(&aborted(), Blame::Nobody, None);
+                    self.end_at(&aborted(), Fault::Nobody, None);
                     return Poll::Ready(());
                 }
                 More::Nothing | More::Closed | More::Quit => return self.watch(cx, alarm, None).map(drop),

@@ -3,7 +3,7 @@
 use std::task::Waker;
 use std::time::Instant;
 
-use super::{Failure, Outcome};
+use super::{Failure, SlotResult};
 use crate::few::Few;
 use crate::reply::Reply;
 
@@ -162,7 +162,7 @@ impl Slots {
 
     /// The outcome for the caller, if there is one.
     #[inline]
-    pub(super) fn take(&mut self, at: u32) -> Option<Outcome> {
+    pub(super) fn take(&mut self, at: u32) -> Option<SlotResult> {
         let slot = &mut self.slots[at as usize];
         match &slot.state {
             State::Done(_) => {
@@ -172,12 +172,12 @@ impl Slots {
                 if self.free.len() == self.slots.len() && self.slots.len() > KEPT {
                     (self.slots, self.free) = (Vec::new(), Vec::new());
                 }
-                Some(Outcome { replies, end })
+                Some(SlotResult { replies, end })
             }
             State::Late(_) => {
                 let gone = State::Gone { draining: true };
                 let State::Late(failure) = std::mem::replace(&mut slot.state, gone) else { return None };
-                Some(Outcome { replies: std::mem::take(&mut slot.replies), end: Err(failure) })
+                Some(SlotResult { replies: std::mem::take(&mut slot.replies), end: Err(failure) })
             }
             State::Waiting | State::Ready | State::Open | State::Gone { .. } | State::Free => None,
         }

@@ -1,15 +1,11 @@
 //! Several items, each with a request of its own.
 
-use super::{Many, Operation, short};
-use crate::call::{Outcomes, Parts};
-use crate::command::{Command, Delete, Keyed, Protocol, Store};
+use super::{Many, Operation, Progress};
+use crate::call::Plan;
+use crate::command::{Command, Delete, Keyed, Store};
 use crate::data::ToValue;
 use crate::error::Error;
-use crate::few::Few;
-use crate::key::Key;
-use crate::outbox::Outbox;
-use crate::reply::{Reply, Shape};
-use crate::time::{Expiry, Now};
+use crate::time::Expiry;
 
 /// Stores many values.
 #[derive(Debug, Clone)]
@@ -27,8 +23,11 @@ impl<'k, 'v> SetMany<'k, 'v> {
     where
         'k: 'v,
     {
-        let items = items.iter().map(|(key, value)| Ok(Store::set(key, value)?.expiry(expiry)));
-        Ok(Self { items: items.collect::<Result<_, Error>>()? })
+        let mut stores = Vec::with_capacity(items.len());
+        for (key, value) in items {
+            stores.push(Store::set(key, value)?.expiry(expiry));
+        }
+        Ok(Self { items: stores })
     }
 
     /// Stores `items`, each with flags and expiry of its own.
@@ -55,102 +54,65 @@ impl<'k> DeleteMany<'k> {
     }
 }
 
-/// One command of many, and its place among them.
-#[derive(Debug, Clone)]
-pub struct Placed<C> {
-    command: C,
-    place: u32,
+/// Several commands, each to the server of its key, under way.
+#[derive(Debug)]
+pub struct Each<C: Command> {
+    commands: Vec<C>,
+    results: Vec<Result<C::Response, Error>>,
+}
+
+impl<C: Keyed> Each<C> {
+    fn start(commands: Vec<C>, plan: &mut Plan<'_>) -> Self {
+        plan.reserve(commands.len());
+        for (index, command) in commands.iter().enumerate() {
+            plan.add(index, command.key());
+        }
+        let results = commands.iter().map(|_| Err(Error::closed())).collect();
+        Self { commands, results }
+    }
 }
 
 impl<'k, 'v> Operation for SetMany<'k, 'v> {
-    type Part = Placed<Store<'k, 'v>>;
     type Output = Many<()>;
-    /// How many values there are.
-    type Rest = usize;
+    type Progress = Each<Store<'k, 'v>>;
 
-    fn plan(self, parts: &mut Parts<'_, Self::Part>) -> usize {
-        place(self.items, parts)
-    }
-
-    fn replan(_: &usize, part: Self::Part, parts: &mut Parts<'_, Self::Part>) -> Option<Self::Part> {
-        replace(part, parts)
-    }
-
-    fn merge(count: usize, outcomes: Outcomes<'_, Self::Part>) -> Result<Self::Output, Error> {
-        Ok(in_order(count, outcomes))
+    fn start(self, plan: &mut Plan<'_>) -> Self::Progress {
+        Each::start(self.items, plan)
     }
 }
 
 impl<'k> Operation for DeleteMany<'k> {
-    type Part = Placed<Delete<'k>>;
     type Output = Many<bool>;
-    /// How many keys there are.
-    type Rest = usize;
+    type Progress = Each<Delete<'k>>;
 
-    fn plan(self, parts: &mut Parts<'_, Self::Part>) -> usize {
-        place(self.items, parts)
-    }
-
-    fn replan(_: &usize, part: Self::Part, parts: &mut Parts<'_, Self::Part>) -> Option<Self::Part> {
-        replace(part, parts)
+    fn start(self, plan: &mut Plan<'_>) -> Self::Progress {
+        Each::start(self.items, plan)
     }
 
     fn forgive(outcome: Result<Self::Output, Error>, _: Option<Self::Output>) -> Result<Self::Output, Error> {
         outcome.map(|many| many.or(|| false))
     }
-
-    fn merge(count: usize, outcomes: Outcomes<'_, Self::Part>) -> Result<Self::Output, Error> {
-        Ok(in_order(count, outcomes))
-    }
 }
 
-/// Sends each command to the server of its key; how many there are.
-fn place<C: Keyed>(commands: Vec<C>, parts: &mut Parts<'_, Placed<C>>) -> usize {
-    let count = commands.len();
-    parts.reserve(count);
-    for (place, command) in commands.into_iter().enumerate() {
-        let to = parts.assign(command.key());
-        parts.push(to, Placed { command, place: short(place) });
-    }
-    count
-}
+impl<C: Keyed> Progress for Each<C> {
+    type Command = C;
+    type Output = Many<C::Response>;
 
-/// Sends a command to another server, if there is one.
-fn replace<C: Keyed>(part: Placed<C>, parts: &mut Parts<'_, Placed<C>>) -> Option<Placed<C>> {
-    let to = parts.assign(part.command.key()).ok();
-    parts.move_on(to, part)
-}
-
-/// The answers in the order of the commands.
-fn in_order<C: Command>(count: usize, outcomes: Outcomes<'_, Placed<C>>) -> Many<C::Response> {
-    let mut results = Vec::with_capacity(count);
-    results.resize_with(count, || Err(Error::closed()));
-    for (part, result) in outcomes {
-        results[part.place as usize] = result;
-    }
-    Many::from(results)
-}
-
-impl<C: Command> Command for Placed<C> {
-    type Response = C::Response;
-
-    fn name(&self) -> &'static str {
-        self.command.name()
+    #[inline]
+    fn command(&self, index: usize) -> &C {
+        &self.commands[index]
     }
 
-    fn encode(&self, protocol: Protocol, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
-        self.command.encode(protocol, now, out)
+    #[inline]
+    fn end(&mut self, index: usize, result: Result<C::Response, Error>) {
+        self.results[index] = result;
     }
 
-    fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<C::Response, Error> {
-        self.command.answer(replies, end)
+    fn replan(&mut self, index: usize, plan: &mut Plan<'_>) -> bool {
+        plan.add_elsewhere(index, self.commands[index].key())
     }
 
-    fn only_key(&self) -> Option<Key<'_>> {
-        self.command.only_key()
-    }
-
-    fn repeatable(&self) -> bool {
-        self.command.repeatable()
+    fn finish(self) -> Result<Self::Output, Error> {
+        Ok(Many::from(self.results))
     }
 }

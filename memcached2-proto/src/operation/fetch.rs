@@ -2,13 +2,14 @@
 
 use std::ops::Range;
 
-use super::{Many, Operation, short};
-use crate::call::{Outcomes, Parts};
+use super::{Many, Operation, Progress};
+use crate::call::Plan;
 use crate::command::{Fetch, GetPart};
 use crate::error::Error;
 use crate::few::Few;
 use crate::key::Key;
 use crate::reply::Reply;
+use crate::router::ServerId;
 use crate::time::Expiry;
 use crate::value::Value;
 
@@ -58,35 +59,6 @@ impl Fetch {
     }
 }
 
-/// Sends keys, each with its place, to their servers, as many in a line as fit; those that none can be asked for come
-/// back.
-fn spread<'k>(
-    keys: impl Iterator<Item = (u32, Key<'k>)>,
-    fetch: Fetch,
-    parts: &mut Parts<'_, GetPart<'k>>,
-) -> Vec<(u32, Key<'k>, Error)> {
-    let (router, now) = (parts.router(), parts.begun());
-    let mut left = Vec::new();
-    let mut by_server = vec![(Vec::new(), Vec::new()); router.servers().len()];
-    for (place, key) in keys {
-        match parts.assign(key) {
-            Err(error) => left.push((place, key, error)),
-            Ok(server) => {
-                let (keys, places) = &mut by_server[server.index()];
-                keys.push(key);
-                places.push(place);
-            }
-        }
-    }
-    for (server, (keys, places)) in router.ids().zip(by_server) {
-        let length = if router.is_closer(server, now) { 0 } else { fetch.line() };
-        for line in lines(&keys, (length, router.prefix_length())) {
-            parts.push(Ok(server), GetPart::picked(keys[line.clone()].to_vec(), places[line].to_vec(), fetch));
-        }
-    }
-    left
-}
-
 /// Splits keys into runs that fit a line each, with the prefix that is written before every key; of at least one key.
 ///
 /// A key that may be `noreply` has a line of its own: memcached's proxy looks for another key where it is one of several.
@@ -106,63 +78,127 @@ fn lines(keys: &[Key<'_>], (length, prefix): (usize, usize)) -> impl Iterator<It
     })
 }
 
-impl<'k> Operation for GetMany<'k> {
-    type Part = GetPart<'k>;
-    type Output = Many<Option<Value>>;
-    /// How many keys there are.
-    type Rest = usize;
+/// Many keys, as many as fit in each request, under way.
+#[derive(Debug)]
+pub struct Fetching<'k> {
+    requests: Vec<GetPart<'k>>,
+    results: Vec<Result<Option<Value>, Error>>,
+}
 
-    fn plan(self, parts: &mut Parts<'_, GetPart<'k>>) -> usize {
-        let (count, fetch, router) = (self.keys.len(), self.fetch, parts.router());
+impl<'k> Operation for GetMany<'k> {
+    type Output = Many<Option<Value>>;
+    type Progress = Fetching<'k>;
+
+    fn start(self, plan: &mut Plan<'_>) -> Fetching<'k> {
+        let Self { keys, fetch } = self;
+        let results = keys.iter().map(|_| Ok(None)).collect();
+        let mut fetching = Fetching { requests: Vec::new(), results };
+        let router = plan.router();
         // With a prefix each key may be too long for itself; a server that is down is not asked, or for one key at a time.
         let is_plain = router.prefix_length() == 0 && router.is_calm() && router.has_no_closers();
-        if let ([server], true) = (router.ids().collect::<Few<_>>().as_slice(), is_plain) {
-            for line in lines(&self.keys, (fetch.line(), 0)) {
-                parts.push(Ok(*server), GetPart::run(self.keys[line.clone()].to_vec(), short(line.start), fetch));
+        if let (1, Some(server), true) = (router.servers().len(), router.ids().next(), is_plain) {
+            for line in lines(&keys, (fetch.line(), 0)) {
+                let request = GetPart::run(keys[line.clone()].to_vec(), line.start, fetch);
+                fetching.add(request, server, plan);
             }
-            return count;
+            return fetching;
         }
-        for (place, key, error) in spread((0..).zip(self.keys), fetch, parts) {
-            parts.push(Err(error), GetPart::run(vec![key], place, fetch));
+        for (place, key, error) in fetching.spread(keys.into_iter().enumerate(), fetch, plan) {
+            fetching.requests.push(GetPart::run(vec![key], place, fetch));
+            plan.refuse(fetching.requests.len() - 1, error);
         }
-        count
-    }
-
-    fn replan(_: &usize, part: GetPart<'k>, parts: &mut Parts<'_, GetPart<'k>>) -> Option<GetPart<'k>> {
-        let fetch = part.fetch();
-        let left = spread(part.into_keys(), fetch, parts);
-        let (keys, places): (Vec<_>, Vec<_>) = left.into_iter().map(|(place, key, _)| (key, place)).unzip();
-        (!keys.is_empty()).then(|| GetPart::picked(keys, places, fetch))
+        fetching
     }
 
     fn forgive(outcome: Result<Self::Output, Error>, _: Option<Self::Output>) -> Result<Self::Output, Error> {
         outcome.map(|many| many.or(|| None))
     }
+}
 
-    fn merge(count: usize, outcomes: Outcomes<'_, GetPart<'k>>) -> Result<Self::Output, Error> {
-        let mut results = Vec::with_capacity(count);
-        results.resize_with(count, || Ok(None));
-        for (part, outcome) in outcomes {
-            let (replies, end) = outcome.unwrap_or_else(|error| (Few::None, Err(error)));
-            for reply in replies {
-                if let Reply::Value(index, value) = reply {
-                    if let Some(result) = part.place(index).and_then(|place| results.get_mut(place)) {
-                        *result = match part.is_answered_by(&value) {
-                            true => Ok(Some(value)),
-                            false => Err(Error::protocol("got a value without the cas that was asked for")),
-                        };
-                    }
-                }
-            }
-            // What came before the failure is kept; all else of this part has failed, since nobody knows of a miss.
-            if let Err(error) = end {
-                for (place, key) in part.keys_in_place() {
-                    if let Some(result @ Ok(None)) = results.get_mut(place) {
-                        *result = Err(error.clone().of_key(key));
-                    }
+impl<'k> Fetching<'k> {
+    fn add(&mut self, request: GetPart<'k>, server: ServerId, plan: &mut Plan<'_>) {
+        plan.push(server, self.requests.len());
+        self.requests.push(request);
+    }
+
+    /// Plans requests for keys, each with its place, as many in a line as fit; those that no server can be asked for come back.
+    fn spread(
+        &mut self,
+        keys: impl Iterator<Item = (usize, Key<'k>)>,
+        fetch: Fetch,
+        plan: &mut Plan<'_>,
+    ) -> Vec<(usize, Key<'k>, Error)> {
+        let (router, now) = (plan.router(), plan.now());
+        let mut left = Vec::new();
+        let mut by_server = vec![(Vec::new(), Vec::new()); router.servers().len()];
+        for (place, key) in keys {
+            match plan.assign(key) {
+                Err(error) => left.push((place, key, error)),
+                Ok(server) => {
+                    let (keys, places) = &mut by_server[server.index()];
+                    keys.push(key);
+                    places.push(place);
                 }
             }
         }
-        Ok(Many::from(results))
+        for (server, (keys, places)) in router.ids().zip(by_server) {
+            let length = if router.is_closer(server, now) { 0 } else { fetch.line() };
+            for line in lines(&keys, (length, router.prefix_length())) {
+                let request = GetPart::picked(keys[line.clone()].to_vec(), places[line].to_vec(), fetch);
+                self.add(request, server, plan);
+            }
+        }
+        left
+    }
+}
+
+impl<'k> Progress for Fetching<'k> {
+    type Command = GetPart<'k>;
+    type Output = Many<Option<Value>>;
+
+    #[inline]
+    fn command(&self, index: usize) -> &GetPart<'k> {
+        &self.requests[index]
+    }
+
+    #[inline]
+    fn take_reply(&mut self, index: usize, reply: Reply, kept: &mut Few<Reply>) {
+        let request = &self.requests[index];
+        match reply {
+            Reply::Value(at, value) => {
+                if let Some(result) = request.place(at as usize).and_then(|place| self.results.get_mut(place)) {
+                    *result = match request.is_answered_by(&value) {
+                        true => Ok(Some(value)),
+                        false => Err(Error::protocol("got a value without the cas that was asked for")),
+                    };
+                }
+            }
+            reply => kept.push(reply),
+        }
+    }
+
+    /// What came before a failure is kept; all else of the request has failed, since nobody knows of a miss.
+    fn end(&mut self, index: usize, result: Result<(), Error>) {
+        let Err(error) = result else { return };
+        for (place, key) in self.requests[index].keys_in_place() {
+            if let Some(result @ Ok(None)) = self.results.get_mut(place) {
+                *result = Err(error.clone().of_key(key));
+            }
+        }
+    }
+
+    fn replan(&mut self, index: usize, plan: &mut Plan<'_>) -> bool {
+        let request = &mut self.requests[index];
+        let fetch = request.fetch();
+        let keys = request.take_keys();
+        let left = self.spread(keys, fetch, plan);
+        let (keys, places): (Vec<_>, Vec<_>) = left.into_iter().map(|(place, key, _)| (key, place)).unzip();
+        let all_are_planned = keys.is_empty();
+        self.requests[index] = GetPart::picked(keys, places, fetch);
+        all_are_planned
+    }
+
+    fn finish(self) -> Result<Self::Output, Error> {
+        Ok(Many::from(self.results))
     }
 }

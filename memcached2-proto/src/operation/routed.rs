@@ -1,8 +1,8 @@
 //! A routing key apart from the key of the item.
 
-use super::Operation;
-use crate::call::{Outcomes, Parts};
-use crate::command::Keyed;
+use super::{Operation, Progress};
+use crate::call::Plan;
+use crate::command::{Command, Keyed};
 use crate::error::Error;
 use crate::key::Key;
 
@@ -22,6 +22,13 @@ pub struct RoutedBy<'k, C> {
     command: C,
 }
 
+/// A command to the server of another key, under way.
+#[derive(Debug)]
+pub struct Routed<'k, C: Command> {
+    operation: RoutedBy<'k, C>,
+    result: Option<Result<C::Response, Error>>,
+}
+
 impl<'k, C: Keyed> RoutedBy<'k, C> {
     /// Lets `key` decide which server `command` goes to. It is not sent.
     ///
@@ -34,27 +41,36 @@ impl<'k, C: Keyed> RoutedBy<'k, C> {
 }
 
 impl<'k, C: Keyed> Operation for RoutedBy<'k, C> {
-    type Part = C;
     type Output = C::Response;
-    /// The key that decides.
-    type Rest = Key<'k>;
+    type Progress = Routed<'k, C>;
 
-    fn plan(self, parts: &mut Parts<'_, C>) -> Key<'k> {
-        let to = parts.assign(self.key);
-        parts.push(to, self.command);
-        self.key
-    }
-
-    fn replan(key: &Key<'k>, part: C, parts: &mut Parts<'_, C>) -> Option<C> {
-        let to = parts.assign(*key).ok();
-        parts.move_on(to, part)
+    fn start(self, plan: &mut Plan<'_>) -> Routed<'k, C> {
+        plan.add(0, self.key);
+        Routed { operation: self, result: None }
     }
 
     fn miss(&self) -> Option<C::Response> {
         Keyed::miss(&self.command)
     }
+}
 
-    fn merge(_: Key<'k>, outcomes: Outcomes<'_, C>) -> Result<C::Response, Error> {
-        <C as Operation>::merge((), outcomes)
+impl<C: Keyed> Progress for Routed<'_, C> {
+    type Command = C;
+    type Output = C::Response;
+
+    fn command(&self, _: usize) -> &C {
+        &self.operation.command
+    }
+
+    fn end(&mut self, _: usize, result: Result<C::Response, Error>) {
+        self.result = Some(result);
+    }
+
+    fn replan(&mut self, index: usize, plan: &mut Plan<'_>) -> bool {
+        plan.add_elsewhere(index, self.operation.key)
+    }
+
+    fn finish(self) -> Result<C::Response, Error> {
+        self.result.unwrap_or_else(|| Err(Error::closed()))
     }
 }

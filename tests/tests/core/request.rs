@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::words::{counted, dumped, found, grouped, kind, prefixes, report, sizes, version, word};
 use memcached2_proto::{
-    Arith, Blame, CacheDump, Call, Command, Connection, Delete, DumpedItem, Error, Expiry, Few, FlushAll, Get, GetMany,
+    Arith, CacheDump, Call, Command, Connection, Delete, DumpedItem, Error, Expiry, Fault, Few, FlushAll, Get, GetMany,
     Gets, GroupedReport, Landed, Now, Opaque, PrefixCount, Protocol, Reply, Report, Router, SizeReport, Statistic,
     Stats, StatsDetail, StatsReset, Store, Touch, Value, Verbosity, Version, VersionText,
 };
@@ -264,9 +264,9 @@ impl Request {
             Self::Gets(key, fetch) => connection.submit(&fetch.one(key)?, now(), tag),
             Self::GetMany(keys, fetch) => {
                 let router = one_server();
-                let mut call = Call::new(fetch.many(keys)?, &router, now());
-                let [asked] = call.asked() else { panic!("the keys fit one line") };
-                connection.submit(asked.part(), now(), tag)
+                let call = Call::new(fetch.many(keys)?, &router, now());
+                assert_eq!(call.sub_requests().len(), 1, "the keys fit one line");
+                connection.submit(call.command(0), now(), tag)
             }
             Self::Store { verb, key, flags, expiry, data } => {
                 connection.submit(&verb.of(key, data)?.flags(*flags).expiry(*expiry), now(), tag)
@@ -367,11 +367,9 @@ fn expiry_of(exptime: &[u8]) -> Expiry {
 fn many(keys: &[Vec<u8>], fetch: Fetch, replies: Few<Reply>, end: Result<(), Error>) -> String {
     let router = one_server();
     let mut call = Call::new(fetch.many(keys).expect("keys"), &router, now());
-    let [asked] = call.asked() else { panic!("the keys fit one line") };
-    let count = replies.as_slice().len();
-    replies.into_iter().zip(1..).for_each(|(reply, number)| asked.hear(reply, number == count));
+    call.answer(0, replies, end.is_ok());
     if let Err(error) = end {
-        asked.fail(error, Blame::Nobody);
+        call.fail(0, &error, Fault::Nobody);
     }
     let results = call.finish().expect("each key has a result of its own");
     let words: Vec<_> = results.into_iter().map(|result| result.map_or_else(|error| kind(&error), found)).collect();

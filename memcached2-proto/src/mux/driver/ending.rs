@@ -4,7 +4,7 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::Driver;
-use crate::call::Blame;
+use crate::call::Fault;
 use crate::connection::KnownProtocol;
 use crate::error::{Error, Landed};
 use crate::mux::{Failure, Phase};
@@ -46,8 +46,8 @@ impl Driver {
         if dead || silent {
             drop(guard);
             let error = Error::disconnected("closed, since the server had not answered in time");
-            let blame = self.blame_for_silence(silent, now);
-            self.end_at(&error, blame, Some(now));
+            let fault = self.fault_of_silence(silent, now);
+            self.end_at(&error, fault, Some(now));
             return Poll::Ready(());
         }
         // Never now: this would be called again and again.
@@ -55,12 +55,12 @@ impl Driver {
         for (at, ticket) in due {
             let woken = match ticket.filter(|ticket| !self.connection.withdraw(*ticket)) {
                 None => {
-                    inner.slots.fail(at, Failure::new(&Error::timeout(Landed::NotSent), Landed::NotSent, Blame::Nobody))
+                    inner.slots.fail(at, Failure::new(&Error::timeout(Landed::NotSent), Landed::NotSent, Fault::Nobody))
                 }
                 Some(ticket) => {
                     self.connection.forget(ticket);
                     // Something has come since: a server that is slow is not down.
-                    let failure = Failure::new(&Error::timeout(Landed::Unknown), Landed::Unknown, Blame::Nobody);
+                    let failure = Failure::new(&Error::timeout(Landed::Unknown), Landed::Unknown, Fault::Nobody);
                     inner.slots.expire(at, failure, drained_by)
                 }
             };
@@ -89,23 +89,23 @@ impl Driver {
 
     /// What it speaks against that a caller has waited in vain. A server that is slow is not down; one that has been silent
     /// since has answered before, and the question at the beginning of the next connection shows whether it still does.
-    fn blame_for_silence(&self, silent: bool, now: Instant) -> Blame {
+    fn fault_of_silence(&self, silent: bool, now: Instant) -> Fault {
         match silent {
             true if self.opening.is_none() && self.known.asks(&self.options, now) => {
                 self.known.doubt();
-                Blame::Nobody
+                Fault::Nobody
             }
-            true => Blame::Server,
-            false => Blame::Nobody,
+            true => Fault::Server,
+            false => Fault::Nobody,
         }
     }
 
     /// Ends the connection: everybody who waits learns what became of his request.
     pub fn end(&mut self, error: &Error) {
-        self.end_at(error, Blame::of(error), None);
+        self.end_at(error, Fault::of(error), None);
     }
 
-    pub(super) fn end_at(&mut self, error: &Error, blame: Blame, now: Option<Instant>) {
+    pub(super) fn end_at(&mut self, error: &Error, fault: Fault, now: Option<Instant>) {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
@@ -123,35 +123,35 @@ impl Driver {
         for abandoned in self.connection.abandon() {
             let failure = match now {
                 Some(now) if inner.slots.is_due(abandoned.tag, now) => {
-                    Failure::new(&Error::timeout(abandoned.landed), abandoned.landed, blame)
+                    Failure::new(&Error::timeout(abandoned.landed), abandoned.landed, fault)
                 }
-                _ if abandoned.stale => Failure::new(error, abandoned.landed, Blame::Connection),
-                _ => Failure::new(error, abandoned.landed, blame),
+                _ if abandoned.stale => Failure::new(error, abandoned.landed, Fault::Connection),
+                _ => Failure::new(error, abandoned.landed, fault),
             };
-            let speaks = failure.blame == Blame::Server;
+            let speaks = failure.fault == Fault::Server;
             let woken = inner.slots.fail(abandoned.tag, failure);
             told |= speaks && woken.is_some();
             self.wakers.extend(woken);
         }
         // A connection that was there and did not fall silent: another one may do.
         let is_lost = matches!(error, Error::Disconnected { .. } | Error::Protocol { .. });
-        let is_silent = now.is_some() && blame == Blame::Server;
-        let unencoded = if is_lost && self.connected && !is_silent { Blame::Connection } else { blame };
+        let is_silent = now.is_some() && fault == Fault::Server;
+        let unencoded = if is_lost && self.connected && !is_silent { Fault::Connection } else { fault };
         for at in if inner.slots.has_unencoded() { inner.slots.unencoded() } else { Vec::new() } {
             let failure = match now {
                 Some(now) if inner.slots.is_due(at, now) => {
-                    Failure::new(&KnownProtocol::silence(), Landed::NotSent, blame)
+                    Failure::new(&KnownProtocol::silence(), Landed::NotSent, fault)
                 }
                 _ => Failure::new(error, Landed::NotSent, unencoded),
             };
-            let speaks = failure.blame == Blame::Server;
+            let speaks = failure.fault == Fault::Server;
             let woken = inner.slots.fail(at, failure);
             told |= speaks && woken.is_some();
             self.wakers.extend(woken);
         }
         // That it has closed a connection which nobody used says nothing of a server.
         let is_dead = now.is_some() || matches!(error, Error::Connect { .. });
-        inner.unheard = !told && is_dead && blame == Blame::Server;
+        inner.unheard = !told && is_dead && fault == Fault::Server;
         // It would keep its task alive, and the task this driver.
         let sleeper = inner.driver.take();
         self.wakers.append(&mut inner.mourners);
@@ -163,6 +163,6 @@ impl Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        self.end_at(&Error::disconnected("its runtime has shut down"), Blame::Nobody, None);
+        self.end_at(&Error::disconnected("its runtime has shut down"), Fault::Nobody, None);
     }
 }

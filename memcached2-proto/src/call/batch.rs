@@ -1,0 +1,194 @@
+//! What is asked of one server on one connection.
+
+use std::time::Duration;
+
+use super::{Call, Fault};
+use crate::connection::Connection;
+use crate::error::{Error, Landed};
+use crate::few::Few;
+use crate::observer::Tally;
+use crate::operation::{Operation, Progress as _};
+use crate::reply::Reply;
+use crate::router::ServerId;
+use crate::time::Now;
+
+/// At most this many encoded bytes of a batch are in memory: far more than a socket takes at once.
+const ENCODED: u64 = 256 * 1024;
+
+/// The requests of a [`Call`] that go to one server in one round, and how far they are.
+#[derive(Debug)]
+pub struct ServerBatch {
+    server: ServerId,
+    /// The places of its requests: from `first` to `end`, of which `next` is submitted next.
+    first: usize,
+    next: usize,
+    end: usize,
+    /// How many have no answer yet.
+    open: usize,
+    is_retry: bool,
+    /// What has come of the answer to the front request.
+    replies: Few<Reply>,
+    tally: Tally,
+    /// How long its connection was waited for.
+    waited: Duration,
+}
+
+impl ServerBatch {
+    /// The server to ask.
+    #[must_use]
+    #[inline]
+    pub fn server(&self) -> ServerId {
+        self.server
+    }
+
+    /// Whether it needs a fresh connection, since the one before was dead.
+    #[must_use]
+    #[inline]
+    pub fn is_retry(&self) -> bool {
+        self.is_retry
+    }
+
+    /// Where the requests of the next server begin: see [`Call::batch`].
+    #[must_use]
+    #[inline]
+    pub fn end(&self) -> usize {
+        self.end
+    }
+
+    /// Whether all answers have come.
+    #[must_use]
+    #[inline]
+    pub fn is_done(&self) -> bool {
+        self.open == 0
+    }
+
+    /// Notes how long its connection was waited for, for the observer.
+    #[cold]
+    pub fn waited(&mut self, time: Duration) {
+        self.waited = time;
+    }
+}
+
+impl<O: Operation> Call<'_, O> {
+    /// The requests to be sent to one server in this round: those of the first server from a place on. The next server's begin
+    /// at [`ServerBatch::end`].
+    #[must_use]
+    #[inline]
+    pub fn batch(&self, from: usize) -> Option<ServerBatch> {
+        let mut first = from;
+        loop {
+            let server = self.plan.sub_requests.get(first)?.server;
+            let (mut end, mut open, mut is_retry) = (first, 0, false);
+            while let Some(sub_request) = self.plan.sub_requests.get(end).filter(|next| next.server == server) {
+                open += usize::from(sub_request.is_open());
+                is_retry |= sub_request.is_open() && sub_request.is_retry;
+                end += 1;
+            }
+            if open > 0 {
+                let (replies, tally, waited) = (Few::None, Tally::default(), Duration::ZERO);
+                return Some(ServerBatch { server, first, next: first, end, open, is_retry, replies, tally, waited });
+            }
+            first = end;
+        }
+    }
+
+    /// Submits requests that were not yet, as many as are to be in memory at once; one that cannot be encoded fails alone. Call it
+    /// again after [`Call::hear`].
+    #[inline]
+    pub fn submit(&mut self, batch: &mut ServerBatch, connection: &mut Connection, now: Now) {
+        while batch.next < batch.end {
+            let at = batch.next;
+            batch.next += 1;
+            let sub_request = &mut self.plan.sub_requests[at];
+            if !sub_request.is_open() {
+                continue;
+            }
+            // More requests than 32 bits can count do not fit the memory.
+            let tag = u32::try_from(at).unwrap_or(u32::MAX);
+            match connection.submit(self.progress.command(sub_request.index as usize), now, tag) {
+                Ok(length) => sub_request.sent = u32::try_from(length).unwrap_or(u32::MAX),
+                Err(error) => {
+                    batch.open -= 1;
+                    self.fail_after(at, &error, Fault::of(&error), batch.waited);
+                }
+            }
+            if connection.unsent() > ENCODED {
+                return;
+            }
+        }
+    }
+
+    /// Takes the replies that are complete; `true` when all have come.
+    ///
+    /// # Errors
+    ///
+    /// When the connection has failed: see [`Call::fail_on`].
+    #[inline]
+    pub fn hear(&mut self, batch: &mut ServerBatch, connection: &mut Connection) -> Result<bool, Error> {
+        while batch.open > 0 {
+            let Some((tag, reply, last)) = connection.next_reply()? else { return Ok(false) };
+            let at = tag as usize;
+            self.take_reply(at, reply, &mut batch.replies, &mut batch.tally);
+            if last {
+                batch.open -= 1;
+                self.end_answered(at, std::mem::take(&mut batch.replies), &batch.tally, batch.waited);
+                batch.tally = Tally::default();
+            }
+        }
+        Ok(true)
+    }
+
+    /// Ends a batch with an error: no connection could be had, so nothing was sent.
+    #[cold]
+    pub fn fail_batch(&mut self, batch: &mut ServerBatch, error: &Error) {
+        let fault = match error {
+            // It was made, and lost before the server had said which protocol it speaks: it may have been the last that
+            // another server has answered.
+            Error::Disconnected { .. } | Error::Protocol { .. } => Fault::Connection,
+            error => Fault::of(error),
+        };
+        self.fail_rest(batch, &error.clone().with_landed(Landed::NotSent), fault);
+    }
+
+    /// Ends what is left of a batch.
+    fn fail_rest(&mut self, batch: &mut ServerBatch, error: &Error, fault: Fault) {
+        for at in batch.first..batch.end {
+            if self.plan.sub_requests[at].is_open() {
+                self.fail_after(at, error, fault, batch.waited);
+            }
+        }
+        batch.open = 0;
+    }
+
+    /// Ends a batch with an error of its connection, which knows what became of each request. Its silence speaks against the
+    /// server, or with `spares_server` against nobody: where it had been idle for so long that it may have died unnoticed,
+    /// and where the next connection shows at once whether the server is there.
+    ///
+    /// Returns whether the connection was most likely dead before it was used: then others that have been idle for as long
+    /// are, too.
+    #[cold]
+    pub fn fail_on(
+        &mut self,
+        batch: &mut ServerBatch,
+        connection: &mut Connection,
+        error: &Error,
+        spares_server: bool,
+    ) -> bool {
+        let mut was_dead = false;
+        for abandoned in connection.abandon() {
+            was_dead |= abandoned.stale || (spares_server && abandoned.silent);
+            let fault = match error.is_timeout() {
+                // A server that is slow is not down.
+                true if !abandoned.silent || spares_server => Fault::Nobody,
+                false if abandoned.stale => Fault::Connection,
+                _ => Fault::of(error),
+            };
+            let error = error.clone().with_landed(abandoned.landed);
+            self.fail_after(abandoned.tag as usize, &error, fault, batch.waited);
+        }
+        let error = error.clone().with_landed(Landed::NotSent);
+        let fault = Fault::of(&error);
+        self.fail_rest(batch, &error, fault);
+        was_dead
+    }
+}

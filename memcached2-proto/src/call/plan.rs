@@ -1,0 +1,233 @@
+//! What is asked of which server.
+
+use std::time::Instant;
+
+use smallvec::SmallVec;
+
+use super::Fault;
+use super::probes::Probes;
+use crate::error::{Error, Landed};
+use crate::key::Key;
+use crate::router::{Router, ServerId};
+
+/// The requests of an operation, each with the server it goes to: what [`Operation::start`](crate::Operation::start) fills.
+#[derive(Debug)]
+pub struct Plan<'r> {
+    pub(super) router: &'r Router,
+    /// When the round has begun.
+    pub(super) now: Instant,
+    /// Sorted by server once they are planned.
+    pub(super) sub_requests: SmallVec<[SubRequest; 1]>,
+    /// The requests that no server can be asked for.
+    pub(super) unplanned: Vec<(u32, ServerId, Error)>,
+    /// The servers that are down and that this call is to ask all the same.
+    pub(super) probes: Option<Box<Probes<'r>>>,
+    /// How often the requests that are planned have moved to another server.
+    pub(super) moves: u8,
+}
+
+/// A request to one server.
+#[derive(Debug, Clone, Copy)]
+pub struct SubRequest {
+    pub(super) server: ServerId,
+    /// Its number in the operation.
+    pub(super) index: u32,
+    /// How many bytes it has, once it is encoded.
+    pub(super) sent: u32,
+    pub(super) state: State,
+    /// Whether it is sent a second time, since the first connection was dead.
+    pub(super) is_retry: bool,
+    /// How often it has moved to another server.
+    pub(super) moves: u8,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// To be sent in this round.
+    Open,
+    /// The server has answered; the router is yet to hear of it.
+    Answered,
+    /// It is to be sent again on another connection.
+    Retry,
+    /// It is to be sent to another server, if there is one.
+    Move,
+    Ended,
+}
+
+/// After this many moves a request fails.
+const MOVES: u8 = 10;
+
+impl SubRequest {
+    #[inline]
+    pub(super) fn new(server: ServerId, index: u32) -> Self {
+        Self { server, index, sent: 0, state: State::Open, is_retry: false, moves: 0 }
+    }
+
+    /// The server to ask.
+    #[must_use]
+    #[inline]
+    pub fn server(&self) -> ServerId {
+        self.server
+    }
+
+    /// The number of the request, which its operation chose: that of the key, or of the item, among several.
+    #[must_use]
+    #[inline]
+    pub fn index(&self) -> usize {
+        self.index as usize
+    }
+
+    /// Whether it is to be sent in this round, and has no answer yet.
+    #[must_use]
+    #[inline]
+    pub fn is_open(&self) -> bool {
+        self.state == State::Open
+    }
+
+    /// Whether it needs a fresh connection, since the one before was dead.
+    #[must_use]
+    #[inline]
+    pub fn is_retry(&self) -> bool {
+        self.is_retry
+    }
+
+    /// What is next after a failure: contract and rule of retry and failover.
+    ///
+    /// A connection that the server closed while it was idle is found dead only when it is used. What was not sent then, and
+    /// what does no harm twice, is sent once more, on a fresh connection to the same server. What was not sent since its
+    /// server is down moves to the server that the [selection](crate::Selection) names next.
+    pub(super) fn after(&self, landed: Landed, fault: Fault, repeatable: bool, router: &Router) -> State {
+        match fault {
+            Fault::Connection if !self.is_retry && (landed == Landed::NotSent || repeatable) => State::Retry,
+            // Where servers never count as down, it would come back to the same one.
+            Fault::Server if landed == Landed::NotSent && self.moves < MOVES && router.may_fail_over() => State::Move,
+            _ => State::Ended,
+        }
+    }
+}
+
+impl<'r> Plan<'r> {
+    #[inline]
+    pub(super) fn new(router: &'r Router, now: Instant) -> Self {
+        Self { router, now, sub_requests: SmallVec::new(), unplanned: Vec::new(), probes: None, moves: 0 }
+    }
+
+    /// The servers, and which of them has a key.
+    #[must_use]
+    #[inline]
+    pub fn router(&self) -> &'r Router {
+        self.router
+    }
+
+    /// When the round has begun.
+    pub(crate) fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// Makes room for this many requests.
+    pub fn reserve(&mut self, requests: usize) {
+        if requests > 1 {
+            self.sub_requests.reserve_exact(requests);
+        }
+    }
+
+    /// Plans the request with a number: it goes to the server of `key`, of those that are up or may be tried. If there is none,
+    /// it ends with the error that says so.
+    #[inline]
+    pub fn add(&mut self, index: usize, key: Key<'_>) {
+        match self.assign(key) {
+            Ok(server) => self.push(server, index),
+            Err(error) => self.refuse(index, error),
+        }
+    }
+
+    /// Plans a request anew whose server is down; `false` if no other server may have `key`.
+    pub fn add_elsewhere(&mut self, index: usize, key: Key<'_>) -> bool {
+        self.assign(key).map(|server| self.push(server, index)).is_ok()
+    }
+
+    /// Plans a request for a server that no other can stand in for; it ends at once while that one is down.
+    pub fn add_to(&mut self, server: ServerId, index: usize) {
+        if self.router.is_calm() || self.claim(server) {
+            return self.push(server, index);
+        }
+        self.unplanned.push((short(index), server, self.router.down(server)));
+    }
+
+    /// Ends a request that no server can be asked for.
+    #[cold]
+    pub(crate) fn refuse(&mut self, index: usize, error: Error) {
+        self.unplanned.push((short(index), ServerId(u32::MAX), error));
+    }
+
+    #[inline]
+    pub(crate) fn push(&mut self, server: ServerId, index: usize) {
+        self.sub_requests.push(SubRequest { moves: self.moves, ..SubRequest::new(server, short(index)) });
+    }
+
+    /// The server to ask for a key: of those that are up, or may be tried.
+    #[inline]
+    pub(crate) fn assign(&mut self, key: Key<'_>) -> Result<ServerId, Error> {
+        match self.router.is_quiet() {
+            true => self.router.route(key),
+            false => self.assign_among(key),
+        }
+    }
+
+    /// While some server may be down.
+    #[cold]
+    fn assign_among(&mut self, key: Key<'_>) -> Result<ServerId, Error> {
+        /// Another call may be the one that tries a server: this many of them are passed over.
+        const TRIES: usize = 4;
+        if self.router.is_calm() {
+            return self.router.route(key);
+        }
+        if !self.router.has_failover() {
+            let server = self.router.route(key)?;
+            return if self.claim(server) { Ok(server) } else { Err(self.router.all_down(key)) };
+        }
+        for _ in 0..TRIES {
+            let is_mine = |place| self.probes.as_ref().is_some_and(|probes| probes.holds(place));
+            let server = self.router.route_open(key, self.now, &is_mine)?;
+            if self.claim(server) {
+                return Ok(server);
+            }
+        }
+        Err(self.router.all_down(key))
+    }
+
+    /// Whether a server may be asked: it is up, or this call is the one that tries it.
+    fn claim(&mut self, server: ServerId) -> bool {
+        if self.probes.as_ref().is_some_and(|probes| probes.holds(server.index())) {
+            return true;
+        }
+        let Some(probe) = self.router.claim(server, self.now) else { return false };
+        if let Some(probe) = probe {
+            self.probes.get_or_insert_with(|| Box::new(Probes::new(self.router))).push(server, probe);
+        }
+        true
+    }
+
+    /// Puts requests to the same server side by side.
+    #[inline]
+    pub(super) fn sort(&mut self) {
+        if self.sub_requests.len() > 1 {
+            self.sub_requests.sort_by_key(|sub_request| sub_request.server);
+        }
+    }
+}
+
+/// An operation has at most 2^32 requests: more would not fit the memory.
+fn short(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_among_many_takes_little_memory() {
+        assert!(size_of::<SubRequest>() <= 16, "{}", size_of::<SubRequest>());
+    }
+}

@@ -1,0 +1,72 @@
+//! The end of a round: what servers have done is reported, and what may be sent again is.
+
+use std::time::Instant;
+
+use super::plan::State;
+use super::{Call, Plan};
+use crate::error::Landed;
+use crate::operation::{Operation, Progress};
+
+impl<O: Operation> Call<'_, O> {
+    /// Ends a round; `true` asks for another one: something is to be sent again, on another connection or to another server.
+    ///
+    /// `now` is read only when something has failed, a server counts as down, or somebody observes.
+    #[inline]
+    pub fn end_round(&mut self, now: impl FnOnce() -> Instant) -> bool {
+        (self.has_failed || !self.plan.router.is_quiet()) && self.report(now())
+    }
+
+    /// After a round in which not all went well, or while a server may come back.
+    #[cold]
+    fn report(&mut self, now: Instant) -> bool {
+        let begun = std::mem::replace(&mut self.plan.now, now);
+        self.report_servers(begun);
+        self.has_failed = false;
+        let mut again = false;
+        for sub_request in self.plan.sub_requests.iter_mut().filter(|next| next.state == State::Retry) {
+            (sub_request.state, sub_request.is_retry, again) = (State::Open, true, true);
+        }
+        self.fail_over() | again
+    }
+
+    /// Reports which servers have answered, and then which have not: a server that does both has failed since.
+    fn report_servers(&mut self, begun: Instant) {
+        let Plan { router, now, sub_requests, probes, .. } = &mut self.plan;
+        let mut last = None;
+        for sub_request in sub_requests.iter_mut().filter(|next| next.state == State::Answered) {
+            sub_request.state = State::Ended;
+            if last.replace(sub_request.server) != Some(sub_request.server) {
+                probes.as_mut().and_then(|probes| probes.take(sub_request.server));
+                router.report_answer(sub_request.server);
+            }
+        }
+        for fault in &self.faults {
+            let probe = probes.as_mut().and_then(|probes| probes.take(fault.server));
+            router.report_failure(fault.server, &fault.error, probe, (begun, *now));
+        }
+    }
+
+    /// Plans those requests anew that were not sent since their server is down; `true` if one has another server now.
+    fn fail_over(&mut self) -> bool {
+        let faults = std::mem::take(&mut self.faults);
+        let planned = self.plan.sub_requests.len();
+        for at in 0..planned {
+            let sub_request = self.plan.sub_requests[at];
+            if sub_request.state != State::Move {
+                continue;
+            }
+            self.plan.sub_requests[at].state = State::Ended;
+            self.plan.moves = sub_request.moves + 1;
+            if self.progress.replan(sub_request.index as usize, &mut self.plan) {
+                continue;
+            }
+            if let Some(fault) = faults.iter().find(|fault| fault.server == sub_request.server) {
+                self.end_with(&sub_request, fault.error.clone().with_landed(Landed::NotSent));
+            }
+        }
+        self.plan.moves = 0;
+        let moved = self.plan.sub_requests.len() > planned;
+        self.plan.sort();
+        moved
+    }
+}

@@ -1,0 +1,47 @@
+//! The same question to every server.
+
+use super::{Many, Operation, Progress};
+use crate::call::Plan;
+use crate::command::Command;
+use crate::error::Error;
+
+/// Asks every server the same; the results come in the order of the servers.
+#[derive(Debug, Clone, Copy)]
+pub struct Every<C>(pub C);
+
+/// The same question to every server, under way.
+#[derive(Debug)]
+pub struct AskEvery<C: Command> {
+    command: C,
+    results: Vec<Result<C::Response, Error>>,
+}
+
+impl<C: Command> Operation for Every<C> {
+    type Output = Many<C::Response>;
+    type Progress = AskEvery<C>;
+
+    fn start(self, plan: &mut Plan<'_>) -> AskEvery<C> {
+        let servers = plan.router().ids();
+        for server in plan.router().ids() {
+            plan.add_to(server, server.index());
+        }
+        AskEvery { command: self.0, results: servers.map(|_| Err(Error::closed())).collect() }
+    }
+}
+
+impl<C: Command> Progress for AskEvery<C> {
+    type Command = C;
+    type Output = Many<C::Response>;
+
+    fn command(&self, _: usize) -> &C {
+        &self.command
+    }
+
+    fn end(&mut self, index: usize, result: Result<C::Response, Error>) {
+        self.results[index] = result;
+    }
+
+    fn finish(self) -> Result<Self::Output, Error> {
+        if self.results.is_empty() { Err(Error::no_servers()) } else { Ok(Many::from(self.results)) }
+    }
+}
