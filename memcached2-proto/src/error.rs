@@ -178,7 +178,8 @@ pub enum Error {
         /// The request.
         request: FailedRequest,
     },
-    /// The server answered the request with an error line.
+    /// The server answered the request with an error line; a request about a whole server also with a line in words of its own,
+    /// which leaves open whether it took effect.
     #[error("{request}{} refused the request: {line}", request.server_or_default())]
     #[non_exhaustive]
     Refused {

@@ -48,7 +48,8 @@ pub enum Reply {
     Stats(Arc<[u8]>),
     /// `RESET`: the counters of the server begin anew.
     Reset,
-    /// `ERROR`, `CLIENT_ERROR` or `SERVER_ERROR`: the whole line without its line end.
+    /// `ERROR`, `CLIENT_ERROR` or `SERVER_ERROR`: the whole line without its line end. To a request about a whole server also a
+    /// line in other words, as a proxy or another server may answer.
     Refused(Arc<str>),
     /// The whole reply to a request that was [forgotten](crate::Connection::forget) has passed by.
     Forgotten,
@@ -56,7 +57,8 @@ pub enum Reply {
 
 /// What may answer a request, and so where its reply ends.
 ///
-/// Any request can also be answered by an error line.
+/// Any request can also be answered by an error line; one whose answer is `OK`, `RESET` or a version, or statistics with a
+/// fence behind them, also by a short line of text that is no reply of memcached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Shape {

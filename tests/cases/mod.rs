@@ -213,6 +213,7 @@ mod run {
             scripted: [
                 a_reply_may_come_in_any_pieces,
                 an_error_line_is_refused_and_the_connection_lives,
+                an_unknown_line_to_an_admin_command_is_refused_and_the_connection_lives,
                 an_error_line_to_a_store_closes_the_connection,
                 a_server_that_closes_is_told_as_such,
                 a_server_out_of_step_is_not_trusted_any_more,

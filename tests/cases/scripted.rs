@@ -3,11 +3,12 @@
 use memcached2_testkit::assert_matches;
 use std::time::Duration;
 
-use memcached2_proto::{Error, Expiry, Landed};
+use memcached2_proto::{Error, Every, Expiry, Landed, Options, Protocol, StatsDetail};
 use memcached2_testkit::{Gate, ScriptedServer, Session};
 
 use super::closing::Closing;
 use super::setting::{PATIENT, kind, text_client};
+use crate::subject::Client;
 
 const HIT: &str = "VALUE a 0 3\r\none\r\nEND\r\n";
 
@@ -61,6 +62,44 @@ pub(super) fn an_error_line_is_refused_and_the_connection_lives() {
     assert_eq!(client.get("a").unwrap().expect("a hit"), "one");
     drop(client);
     server.finish();
+}
+
+/// As a proxy does, or another server.
+pub(super) fn an_unknown_line_to_an_admin_command_is_refused_and_the_connection_lives() {
+    const LINE: &str = "NOT SUPPORTED";
+    const FENCE: &str = "md AA== b C18446744073709551615 O";
+    for protocol in [Protocol::Classic, Protocol::Meta] {
+        let asked = ["flush_all", "verbosity 1", "version", "stats reset", "stats detail on"];
+        let refusing = (0..).zip(asked).fold(Session::new(), |session, (at, asked)| match protocol {
+            Protocol::Classic => session.expect(format!("{asked}\r\n")).send(format!("{LINE}\r\n")),
+            _ => {
+                let ticket = format!("000{at}\r\n");
+                session.expect(format!("{asked}\r\n{FENCE}{ticket}")).send(format!("{LINE}\r\nNF O{ticket}"))
+            }
+        });
+        let session = match protocol {
+            Protocol::Classic => refusing.expect("get a\r\n").send(HIT),
+            _ => refusing.expect("mg a f v O0005\r\n").send("VA 3 f0 O0005\r\none\r\n"),
+        };
+        let server = ScriptedServer::start([session]);
+        // A server that counted as down would not be asked again.
+        let options = Options::default().timeout(PATIENT).protocol(protocol);
+        let client = Client::with_options([server.address()], options).unwrap();
+        for (error, landed) in [
+            (client.flush_all().unwrap().all().unwrap_err(), Landed::Unknown),
+            (client.verbosity(1).unwrap().all().unwrap_err(), Landed::Unknown),
+            (client.version().unwrap().all().unwrap_err(), Landed::NotSent),
+            (client.stats_reset().unwrap().all().unwrap_err(), Landed::Unknown),
+            (client.run(Every(StatsDetail(true))).unwrap().all().unwrap_err(), Landed::Unknown),
+        ] {
+            assert_matches!(&error, Error::Refused { line, .. } if **line == *LINE);
+            assert_eq!(error.landed(), landed, "{error}");
+        }
+        assert_eq!(client.get("a").unwrap().expect("a hit"), "one");
+        assert_eq!(server.connections(), 1);
+        drop(client);
+        server.finish();
+    }
 }
 
 /// Older servers execute the data block of a `set` that they refuse.

@@ -237,9 +237,9 @@ impl Decoder {
                         Shape::Ok => grammar::ok(line)?,
                         Shape::Number => grammar::number(line)?,
                         Shape::Version => grammar::version(line)?,
-                        Shape::Stats | Shape::Stat => grammar::told(line, b"STAT")?,
-                        Shape::Prefixes => grammar::told(line, b"PREFIX")?,
-                        Shape::Items => grammar::told(line, b"ITEM")?,
+                        Shape::Stats | Shape::Stat => grammar::told(line, b"STAT", self.may_be_words())?,
+                        Shape::Prefixes => grammar::told(line, b"PREFIX", self.may_be_words())?,
+                        Shape::Items => grammar::told(line, b"ITEM", self.may_be_words())?,
                         Shape::Reset => grammar::reset(line)?,
                         Shape::ProbeKey => grammar::probe_key(line, opaque)?,
                         Shape::ProbeEnd => grammar::probe_end(line)?,
@@ -361,6 +361,11 @@ impl Decoder {
             return Err(unexpected(&self.buffer[self.start..=at], "a line that ends in CR LF"));
         }
         Ok(Some((self.start..at - 1, at + 1)))
+    }
+
+    /// Whether statistics may begin with a line in other words, since a fence shows that it is the whole reply then.
+    fn may_be_words(&self) -> bool {
+        self.expected.is_fenced && self.lines.is_empty()
     }
 
     /// Keeps a statistic.

@@ -63,10 +63,17 @@ const fn line(text: &'static str, meaning: u8) -> ErrorLine {
     ErrorLine { text, meaning }
 }
 
-/// What every other line means: `ERROR` and `CLIENT_ERROR` that the request was not understood, `SERVER_ERROR` nothing
-/// that is sure.
+/// What every other line means: `ERROR` and `CLIENT_ERROR` that the request was not understood, `SERVER_ERROR` and the own
+/// words of another server nothing that is sure.
 fn fallback(line: &str) -> u8 {
-    if line.starts_with("SERVER_ERROR") { 0 } else { REFUSED }
+    if is_error_line(line.as_bytes()) && !line.starts_with("SERVER_ERROR") { REFUSED } else { 0 }
+}
+
+/// Whether memcached would say a line when it refuses a request.
+pub(super) fn is_error_line(line: &[u8]) -> bool {
+    [&b"ERROR"[..], b"CLIENT_ERROR", b"SERVER_ERROR"]
+        .iter()
+        .any(|word| matches!(line.strip_prefix(*word), Some([] | [b' ' | b':', ..])))
 }
 
 #[cold]
@@ -122,6 +129,7 @@ mod tests {
             ("ERROR", REFUSED),
             ("ERROR unknown command", REFUSED),
             ("CLIENT_ERROR bad data chunk", REFUSED),
+            ("NOT SUPPORTED", 0),
             ("SERVER_ERROR", 0),
             ("SERVER_ERROR out of memory writing stats", 0),
             ("SERVER_ERROR timeout", 0),

@@ -41,6 +41,7 @@ pub(crate) fn foreign(bytes: &[u8]) -> Option<&'static str> {
         // An alert, version 3.
         [0x15, 0x03, ..] => Some("it speaks TLS, which this client does not"),
         [0x81, ..] => Some("it speaks the binary protocol, which this client does not"),
+        [b'H', b'T', b'T', b'P', b'/', ..] => Some("it speaks HTTP, which this client does not"),
         _ => None,
     }
 }
@@ -60,13 +61,52 @@ pub(super) fn unexpected(line: &[u8], wanted: &str) -> Error {
 /// An error line, or else the error that says what came instead of `wanted`.
 #[cold]
 fn refusal(line: &[u8], wanted: &str) -> Result<Line, Error> {
-    let is_error = [&b"ERROR"[..], b"CLIENT_ERROR", b"SERVER_ERROR"]
-        .iter()
-        .any(|word| matches!(line.strip_prefix(*word), Some([] | [b' ' | b':', ..])));
-    match is_error {
+    match error_line::is_error_line(line) {
         true => Ok(Line::Reply(Reply::Refused(Arc::from(String::from_utf8_lossy(line))))),
         false => Err(unexpected(line, wanted)),
     }
+}
+
+/// The same, where the reply is one line whatever it says: a proxy or another server may also refuse the request in words of
+/// its own.
+#[cold]
+fn refusal_in_any_words(line: &[u8], wanted: &str) -> Result<Line, Error> {
+    match is_in_own_words(line) {
+        true => Ok(Line::Reply(Reply::Refused(Arc::from(String::from_utf8_lossy(line))))),
+        false => refusal(line, wanted),
+    }
+}
+
+/// Whether a line is a short text, and neither a reply of memcached, also a mutilated one, nor the beginning of an answer in
+/// another protocol that has further lines.
+fn is_in_own_words(line: &[u8]) -> bool {
+    /// A refusal is a sentence.
+    const LONGEST: usize = 256;
+    const REPLIES: [&[u8]; 16] = [
+        b"STORED",
+        b"NOT_STORED",
+        b"EXISTS",
+        b"NOT_FOUND",
+        b"DELETED",
+        b"TOUCHED",
+        b"OK",
+        b"VERSION",
+        b"VALUE",
+        b"END",
+        b"STAT",
+        b"PREFIX",
+        b"ITEM",
+        b"RESET",
+        b"CLIENT_ERROR",
+        b"SERVER_ERROR",
+    ];
+    const CODES: [&[u8]; 8] = [b"HD", b"VA", b"EN", b"NF", b"NS", b"EX", b"MN", b"ME"];
+    let is_text = line.iter().all(|byte| matches!(byte, b' '..=b'~')) && line.len() <= LONGEST;
+    let begins_with = |word: &[u8]| line.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
+    let is_number = matches!(line, [b'0'..=b'9', ..] | [b'-', b'0'..=b'9', ..]);
+    let is_code = matches!(line, [_, _] | [_, _, b' ', ..]) && CODES.iter().any(|code| line.starts_with(code));
+    let is_of_memcached = is_number || is_code || REPLIES.iter().any(|word| begins_with(word));
+    is_text && !matches!(line, [] | [b' ', ..]) && !is_of_memcached && foreign(line).is_none()
 }
 
 #[inline]
@@ -99,16 +139,18 @@ pub(super) fn touched(line: &[u8]) -> Result<Line, Error> {
 pub(super) fn ok(line: &[u8]) -> Result<Line, Error> {
     match line {
         b"OK" => Ok(Line::Reply(Reply::Ok)),
-        _ => refusal(line, "OK"),
+        _ => refusal_in_any_words(line, "OK"),
     }
 }
 
-/// A line that begins with `word`, such as `STAT <name> <value>`, where the value may be anything or nothing; or `END`.
-pub(super) fn told(line: &[u8], word: &[u8]) -> Result<Line, Error> {
+/// A line that begins with `word`, such as `STAT <name> <value>`, where the value may be anything or nothing; or `END`. With
+/// `may_be_words` a fence shows whether a line in other words is the whole reply.
+pub(super) fn told(line: &[u8], word: &[u8], may_be_words: bool) -> Result<Line, Error> {
     match line.strip_prefix(word) {
         Some([b' '] | [b' ', b' ', ..]) => Err(unexpected(line, "the name of a statistic")),
         Some([b' ', ..]) => Ok(Line::Stat(word.len() + 1)),
         _ if line == b"END" => Ok(Line::Reply(Reply::End)),
+        _ if may_be_words => refusal_in_any_words(line, "a statistic or their end"),
         _ => refusal(line, "a statistic or their end"),
     }
 }
@@ -116,7 +158,7 @@ pub(super) fn told(line: &[u8], word: &[u8]) -> Result<Line, Error> {
 pub(super) fn reset(line: &[u8]) -> Result<Line, Error> {
     match line {
         b"RESET" => Ok(Line::Reply(Reply::Reset)),
-        _ => refusal(line, "RESET"),
+        _ => refusal_in_any_words(line, "RESET"),
     }
 }
 
@@ -136,7 +178,7 @@ pub(super) fn version(line: &[u8]) -> Result<Line, Error> {
     match line.strip_prefix(b"VERSION") {
         Some([]) => Ok(Line::Reply(Reply::Version(Arc::from("")))),
         Some([b' ', text @ ..]) => Ok(Line::Reply(Reply::Version(Arc::from(String::from_utf8_lossy(text))))),
-        _ => refusal(line, "a version"),
+        _ => refusal_in_any_words(line, "a version"),
     }
 }
 
@@ -420,6 +462,40 @@ mod tests {
         }
         assert_eq!(digits(&[b'0'; 400]), Some((0, &[][..])));
         assert_eq!(digits(&[b'9'; 400]), None);
+    }
+
+    #[test]
+    fn a_server_may_refuse_in_its_own_words_but_not_in_those_of_another_reply() {
+        let (longest, longer) = ("x".repeat(256), "x".repeat(257));
+        for line in ["NOT SUPPORTED", "x", "-ERR unknown command", "Error: no", "ENOTSUP", "HDX", &longest] {
+            assert!(is_in_own_words(line.as_bytes()), "{line}");
+        }
+        for line in [
+            "",
+            " x",
+            "a\tb",
+            "\u{e4}",
+            "OK",
+            "OKAY",
+            "VERSION1.6",
+            "version 1.6",
+            "stored",
+            "STORED x",
+            "NOT_FOUND",
+            "12",
+            "0 ",
+            "-1",
+            "EN",
+            "HD O1",
+            "VA 3 f0",
+            "STAT",
+            "END",
+            "CLIENT_ERRORS",
+            "HTTP/1.1 400 Bad Request",
+            &longer,
+        ] {
+            assert!(!is_in_own_words(line.as_bytes()), "{line}");
+        }
     }
 
     #[test]
