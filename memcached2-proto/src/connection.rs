@@ -432,3 +432,6 @@ impl Connection {
 const ENDED: &str = "the server closed it";
 /// The reason of a connection that the server is about to end.
 const CLOSED_SOON: &str = "given up, since the server closes it after such an error";
+
+#[cfg(test)]
+mod tests;

@@ -165,6 +165,12 @@ impl Tally {
                 self.received += value.data.len() as u64;
                 return;
             }
+            // The server had it and sent it.
+            Reply::NoMemory(_, length) => {
+                self.hits += 1;
+                self.received += *length as u64;
+                return;
+            }
             Reply::Miss | Reply::End => TallyEnd::Miss,
             Reply::NotStored | Reply::Exists | Reply::NotFound => TallyEnd::NotDone,
             Reply::Refused(line) => TallyEnd::Refused(Arc::clone(line)),
@@ -210,6 +216,7 @@ mod tests {
             (vec![Reply::Miss], 1, read(0, 1), "miss", 0),
             (vec![value(), value(), Reply::End], 5, read(2, 3), "hit", 14),
             (vec![Reply::End], 5, read(0, 5), "miss", 0),
+            (vec![value(), Reply::NoMemory(1, 5), Reply::End], 3, read(2, 1), "hit", 12),
             (vec![Reply::Stored], 1, Outcome::Done, "done", 0),
             (vec![Reply::Number(7)], 1, Outcome::Done, "done", 0),
             (vec![Reply::Exists], 1, Outcome::NotDone, "not_done", 0),

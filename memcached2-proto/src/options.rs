@@ -264,7 +264,7 @@ options! {
     }
 
     /// Sets the longest value in bytes that is accepted from a server; 128 MiB unless set. Memory is taken as it
-    /// comes, not as it is announced.
+    /// comes, not as it is announced; if there is none for more of it, that call alone fails.
     fn value_limit(self, bytes: usize) {
         self.limits.value = bytes;
     }

@@ -40,6 +40,8 @@ pub enum Reply {
     Version(Arc<str>),
     /// `VALUE`, `VA`: an item, and the place of its key among the keys of the request, counted from 0.
     Value(u32, Value),
+    /// An item for which this program had no memory: the place of its key, and the length of its data, which has passed by.
+    NoMemory(u32, usize),
     /// A lone `END`, `EN`: there is no such item.
     Miss,
     /// `END` after the items of a multi-key `get`.

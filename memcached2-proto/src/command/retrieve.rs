@@ -179,6 +179,7 @@ fn found(replies: Few<Reply>, end: Result<(), Error>) -> Result<Option<Value>, E
     match only(replies, end)? {
         Reply::Value(_, value) => Ok(Some(value)),
         Reply::Miss => Ok(None),
+        Reply::NoMemory(_, length) => Err(Error::no_memory(length)),
         other => Err(senseless(&other)),
     }
 }
@@ -262,6 +263,23 @@ impl<'k> GetPart<'k> {
     #[inline]
     pub(crate) fn is_answered_by(&self, value: &Value) -> bool {
         self.fetch.is_answered_by(value)
+    }
+
+    /// The error of the key at a place, for whose value of this length there was no memory.
+    #[cold]
+    pub(crate) fn no_memory(&self, at: usize, length: usize) -> Error {
+        let error = self.of_key(at, Error::no_memory(length));
+        if self.repeatable() { error.with_landed(Landed::NotSent) } else { error }
+    }
+
+    /// The error of the key at a place, whose value came without the version that was asked for.
+    #[cold]
+    pub(crate) fn without_cas(&self, at: usize) -> Error {
+        self.of_key(at, Error::protocol("got a value without the cas that was asked for"))
+    }
+
+    fn of_key(&self, at: usize, error: Error) -> Error {
+        error.of_request(self.name(), self.keys.get(at).copied(), None)
     }
 
     /// The keys, each with its place among all keys.

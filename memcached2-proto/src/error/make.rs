@@ -111,6 +111,12 @@ impl Error {
         Self::Protocol { request: FailedRequest::default(), landed: Landed::Unknown, what }
     }
 
+    /// There was no memory for a value that came; the connection goes on.
+    #[cold]
+    pub(crate) fn no_memory(length: usize) -> Self {
+        Self::protocol(format!("there is no memory for a value of {length} bytes"))
+    }
+
     #[cold]
     pub(crate) fn refused(line: &Arc<str>) -> Self {
         let request = FailedRequest::default();

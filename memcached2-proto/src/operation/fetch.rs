@@ -164,16 +164,14 @@ impl<'k> Progress for Fetching<'k> {
     #[inline]
     fn take_reply(&mut self, index: usize, reply: Reply, kept: &mut Few<Reply>) {
         let request = &self.requests[index];
-        match reply {
-            Reply::Value(at, value) => {
-                if let Some(result) = request.place(at as usize).and_then(|place| self.results.get_mut(place)) {
-                    *result = match request.is_answered_by(&value) {
-                        true => Ok(Some(value)),
-                        false => Err(Error::protocol("got a value without the cas that was asked for")),
-                    };
-                }
-            }
-            reply => kept.push(reply),
+        let (at, result) = match reply {
+            Reply::Value(at, value) if request.is_answered_by(&value) => (at as usize, Ok(Some(value))),
+            Reply::Value(at, _) => (at as usize, Err(request.without_cas(at as usize))),
+            Reply::NoMemory(at, length) => (at as usize, Err(request.no_memory(at as usize, length))),
+            reply => return kept.push(reply),
+        };
+        if let Some(place) = request.place(at).and_then(|place| self.results.get_mut(place)) {
+            *place = result;
         }
     }
 

@@ -3,6 +3,7 @@
 mod item;
 mod several;
 
+use std::collections::TryReserveError;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -56,7 +57,12 @@ pub struct Decoder {
     /// Whether the last reply lacks its check.
     in_doubt: bool,
     limits: Limits,
+    /// Gets more memory for a large value.
+    reserve: Reserve,
 }
+
+/// Reserves memory for so many more bytes, or says that there is none.
+type Reserve = fn(&mut Vec<u8>, usize) -> Result<(), TryReserveError>;
 
 #[derive(Debug)]
 enum State {
@@ -66,7 +72,7 @@ enum State {
     Small(Item),
     /// Inside an item whose data goes into a buffer of its own, which has so many bytes of it.
     Large(Item, Vec<u8>, usize),
-    /// Inside an item nobody wants, so many bytes before the end of its data.
+    /// Inside an item nobody wants, or for which there is no memory, so many bytes before the end of its data.
     Skip(Item, usize),
     /// Behind the only item that can come, before its `END`.
     End(Option<(Item, Bytes)>),
@@ -116,7 +122,14 @@ impl Decoder {
             refusals: 0,
             in_doubt: false,
             limits,
+            reserve: Vec::try_reserve_exact,
         }
+    }
+
+    /// Lets every further attempt fail to get memory for a large value.
+    #[cfg(test)]
+    pub(crate) fn run_out_of_memory(&mut self) {
+        self.reserve = |_, _| Vec::<u8>::new().try_reserve_exact(usize::MAX);
     }
 
     /// Says what the next reply has to be.

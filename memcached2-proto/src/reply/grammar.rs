@@ -19,6 +19,8 @@ pub(super) struct Item {
     pub(super) length: usize,
     /// Whether it is a meta reply, behind which nothing follows.
     pub(super) is_meta: bool,
+    /// Whether there was no memory for the data.
+    pub(super) is_lost: bool,
 }
 
 /// What a line turns out to be.
@@ -193,7 +195,7 @@ pub(super) fn value_ahead(bytes: &[u8], keys: &mut AskedKeys) -> Option<(Item, u
     let rest = rest.strip_prefix(b"\r\n")?;
     let length = usize::try_from(length).ok()?;
     let index = keys.take_next(next);
-    Some((Item { index, flags, cas: None, length, is_meta: false }, bytes.len() - rest.len()))
+    Some((Item { index, flags, cas: None, length, is_meta: false, is_lost: false }, bytes.len() - rest.len()))
 }
 
 /// The most common beginning of a meta reply: `VA` with the flags in the order asked.
@@ -205,7 +207,7 @@ pub(super) fn meta_ahead(bytes: &[u8], opaque: Opaque) -> Option<(Item, usize)> 
     let (flags, rest) = digits(rest.strip_prefix(b" f")?)?;
     let rest = rest.strip_prefix(opaque.as_line_end())?;
     let length = usize::try_from(length).ok()?;
-    Some((Item { index: 0, flags, cas: None, length, is_meta: true }, bytes.len() - rest.len()))
+    Some((Item { index: 0, flags, cas: None, length, is_meta: true, is_lost: false }, bytes.len() - rest.len()))
 }
 
 /// `VALUE <key> <flags> <bytes>[ <cas>]`, or `END`.
@@ -232,7 +234,7 @@ fn item(text: &[u8], keys: &mut AskedKeys) -> Option<Item> {
         [] => None,
         _ => Some(whole(text.strip_prefix(b" ")?)?),
     };
-    Some(Item { index, flags, cas, length: usize::try_from(length).ok()?, is_meta: false })
+    Some(Item { index, flags, cas, length: usize::try_from(length).ok()?, is_meta: false, is_lost: false })
 }
 
 /// What a reply with the opaque of another request is told to be instead of.
@@ -279,7 +281,7 @@ fn announced(line: &[u8], opaque: Opaque) -> Option<(Item, MetaFlags<'_>)> {
     let (length, words) = digits(line.strip_prefix(b"VA ")?)?;
     let flags = meta_flags(words).filter(|flags| flags.is_of(opaque))?;
     let length = usize::try_from(length).ok()?;
-    Some((Item { index: 0, flags: flags.flags, cas: flags.cas, length, is_meta: true }, flags))
+    Some((Item { index: 0, flags: flags.flags, cas: flags.cas, length, is_meta: true, is_lost: false }, flags))
 }
 
 /// The code of a reply without a value to this request.

@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::{BEHIND, DATA_END, Decoder, State};
+use super::{BEHIND, DATA_END, Decoder, Reserve, State};
 use crate::error::Error;
 use crate::reply::grammar::{Item, unexpected};
 use crate::reply::{Reply, Shape};
@@ -53,10 +53,11 @@ impl Decoder {
             }
             State::Large(item, data, have) => {
                 let (item, have) = (*item, *have);
-                if have == data.len() {
-                    grow(data, item.length + BEHIND)?;
-                }
                 let next = item.length + DATA_END.len();
+                if have == data.len() && have < next && !grow(data, item.length + BEHIND, self.reserve) {
+                    self.lose();
+                    return self.item(shape);
+                }
                 if have < item.length || !ends(&data[item.length..have])? {
                     return Ok(None);
                 }
@@ -84,16 +85,29 @@ impl Decoder {
             State::Line | State::End(_) | State::Fence(_) | State::Refused => Ok(None),
         }
     }
+
+    /// Throws away what has come of a large value, for which there is no memory, and lets the rest pass by.
+    #[cold]
+    fn lose(&mut self) {
+        let State::Large(item, data, have) = std::mem::replace(&mut self.state, State::Line) else { return };
+        let of_value = have.min(item.length);
+        let behind = &data[of_value..have];
+        // The buffer is empty: all of it went into `data` when the value began.
+        self.buffer[..behind.len()].copy_from_slice(behind);
+        (self.start, self.end) = (0, behind.len());
+        self.state = State::Skip(Item { is_lost: true, ..item }, item.length - of_value);
+    }
 }
 
-/// Makes more room for a value, of which as much has come as there was room for.
+/// Makes more room for a value, of which as much has come as there was room for; `false` if there is no memory.
 #[cold]
-fn grow(data: &mut Vec<u8>, whole: usize) -> Result<(), Error> {
+fn grow(data: &mut Vec<u8>, whole: usize, reserve: Reserve) -> bool {
     let more = whole.min(data.len().saturating_mul(4)) - data.len();
-    let no_memory = |_| Error::protocol(format!("there is no memory for a value of {} bytes", whole - BEHIND));
-    data.try_reserve_exact(more).map_err(no_memory)?;
+    if reserve(data, more).is_err() {
+        return false;
+    }
     data.resize(data.len() + more, 0);
-    Ok(())
+    true
 }
 
 /// Whether what is behind the data ends it; not yet, if that is cut off.
@@ -108,6 +122,9 @@ fn ends(behind: &[u8]) -> Result<bool, Error> {
 
 #[inline]
 pub(super) fn hit(item: Item, data: Bytes) -> Reply {
+    if item.is_lost {
+        return Reply::NoMemory(item.index, item.length);
+    }
     Reply::Value(item.index, Value { data, flags: item.flags, cas: item.cas })
 }
 
@@ -126,4 +143,60 @@ fn copy_to_block(block: &mut BytesMut, data: &[u8]) -> Bytes {
     }
     block.extend_from_slice(data);
     block.split().freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::Limits;
+    use crate::reply::{AskedKeys, Expected, Opaque};
+
+    /// The replies of this shape in a stream, which comes in pieces of at most `piece` bytes, if there is no memory.
+    fn decode(shape: Shape, mut stream: &[u8], piece: usize) -> Vec<(Reply, bool)> {
+        let (mut decoder, mut keys, mut replies) = (Decoder::new(Limits::default()), AskedKeys::default(), Vec::new());
+        decoder.run_out_of_memory();
+        decoder.expect(Expected::new(shape, Opaque::of(7)));
+        for key in [b"a", b"b", b"c"] {
+            keys.push(key);
+        }
+        keys.open(keys.size());
+        loop {
+            let space = decoder.space();
+            let n = space.len().min(stream.len()).min(piece);
+            space[..n].copy_from_slice(&stream[..n]);
+            decoder.filled(n);
+            stream = &stream[n..];
+            while let Some(reply) = decoder.decode(&mut keys, true).expect("replies") {
+                replies.push(reply);
+            }
+            if n == 0 {
+                assert!(decoder.is_empty() && decoder.announced() == 0);
+                return replies;
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_without_memory_passes_by_and_what_follows_is_in_step() {
+        // Room for more is needed once a mebibyte has come; some of what follows the value may be in it.
+        for length in (FIRST - BEHIND - 1..FIRST + 2).chain([2 * FIRST]) {
+            let value = |head: &str, end: &str| [head.as_bytes(), &vec![b'v'; length], end.as_bytes()].concat();
+            let is_lost = length + DATA_END.len() > FIRST;
+            let large = |index| match is_lost {
+                true => Reply::NoMemory(index, length),
+                false => Reply::Value(index, Value::new(vec![b'v'; length].into(), 3)),
+            };
+            let small = |index| Reply::Value(index, Value::new("x".into(), 0));
+            let of_one = value(&format!("VALUE a 3 {length}\r\n"), "\r\nEND\r\n");
+            let of_several =
+                value(&format!("VALUE a 0 1\r\nx\r\nVALUE b 3 {length}\r\n"), "\r\nVALUE c 0 1\r\nx\r\nEND\r\n");
+            let of_meta = value(&format!("VA {length} f3 O0007\r\n"), "\r\n");
+            for piece in [usize::MAX, 1000, FIRST - 1] {
+                assert!(decode(Shape::Value, &of_one, piece) == [(large(0), true)], "{length}, {piece}");
+                assert!(decode(Shape::MetaValue, &of_meta, piece) == [(large(0), true)], "{length}, {piece}");
+                let several = [(small(0), false), (large(1), false), (small(2), false), (Reply::End, true)];
+                assert!(decode(Shape::Values, &of_several, piece) == several, "{length}, {piece}");
+            }
+        }
+    }
 }
