@@ -246,8 +246,9 @@ options! {
 
     /// Sets how old a connection may become before another one takes its place, which looks the server's name up anew: so a
     /// server whose address has moved is followed, and so is one that learns another protocol. `None`, as long as it lasts,
-    /// unless set. Requests under way are answered on the old one; an asynchronous client may keep it for up to the timeout
-    /// of a call longer.
+    /// unless set. Each connection becomes 90 to 100 % as old, so that those which were made together are not replaced
+    /// together. Requests under way are answered on the old one; an asynchronous client may keep it for up to the timeout of a
+    /// call longer.
     fn max_age(self, age: impl Into<Option<Duration>>) {
         self.max_age = age.into();
     }

@@ -71,8 +71,9 @@ impl Client {
 
     fn make(router: Router, options: &Options) -> Self {
         let router = router.of_client(RandomState::new().hash_one(()), Instant::now);
-        let station = |server: &Server| Station::new(server.address().clone(), options.towards(server));
-        let stations = router.servers().iter().map(station).collect();
+        let station =
+            |(place, server): (usize, &Server)| Station::new(place, server.address().clone(), options.towards(server));
+        let stations = router.servers().iter().enumerate().map(station).collect();
         Self { shared: Arc::new(Shared { router, stations }), timeout: None }
     }
 

@@ -15,6 +15,8 @@ pub(crate) struct Link {
     /// Within which time the server has to say which protocol it speaks, if it is asked and has to.
     within: Option<Duration>,
     begun: Instant,
+    /// How old it may become.
+    age: Option<Duration>,
     /// Whether the socket was full when it was written to last.
     is_stuck: bool,
 }
@@ -198,7 +200,8 @@ impl Lease<'_> {
     fn begin(&mut self, stream: Stream) {
         let now = Now::new(Instant::now(), SystemTime::now);
         let (connection, within) = self.station.known.begin(&self.station.options, now);
-        self.link = Some(Box::new(Link { stream, connection, within, begun: now.monotonic, is_stuck: false }));
+        let (begun, age) = (now.monotonic, self.station.known.age(&self.station.options));
+        self.link = Some(Box::new(Link { stream, connection, within, begun, age, is_stuck: false }));
     }
 
     /// The server has said which protocol it speaks.
@@ -244,8 +247,8 @@ impl Lease<'_> {
     /// Whether the connection is older than it may become.
     #[inline]
     fn is_old(&mut self, now: Now) -> bool {
-        let Some(age) = self.station.options.max_age else { return false };
-        now.monotonic.saturating_duration_since(self.link().begun) > age
+        let Link { begun, age, .. } = self.link();
+        age.is_some_and(|age| now.monotonic.saturating_duration_since(*begun) > age)
     }
 
     /// Gives the connection back, if it is in step.

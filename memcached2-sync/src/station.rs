@@ -24,13 +24,14 @@ pub(crate) struct Station {
 }
 
 impl Station {
-    pub(crate) fn new(address: Address, options: Options) -> Self {
+    /// No connections yet, to the server at this place among those of the client.
+    pub(crate) fn new(place: usize, address: Address, options: Options) -> Self {
         Self {
             address,
             pool: Mutex::new(Pool::new(options.pool)),
             emptied: Condvar::new(),
             options,
-            known: KnownProtocol::default(),
+            known: KnownProtocol::of(place),
             lookup: Arc::default(),
         }
     }

@@ -1,6 +1,7 @@
 //! Which protocol a server speaks, as its connections have found out.
 
 use std::io;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,7 +22,13 @@ use crate::time::{Now, later};
 /// place of the one that was there. So each connection is probed, which takes one round trip, unless the last server
 /// there closed it for that within the last minute.
 #[derive(Debug, Default)]
-pub struct KnownProtocol(Mutex<Known>);
+pub struct KnownProtocol {
+    known: Mutex<Known>,
+    /// The place of the server among those of the client.
+    server: u32,
+    /// How many of its connections were given an age.
+    aged: AtomicU32,
+}
 
 #[derive(Debug, Clone, Copy, Default)]
 enum Known {
@@ -43,10 +50,33 @@ enum Opening {
     Probe(Option<Duration>),
 }
 
+/// An age of 90 to 100 % of the most for the connection with this number. Multiples of these fractions (of the golden ratio and
+/// the plastic number) lie far apart for numbers and servers that follow each other.
+fn spread(most: Duration, server: u32, number: u32) -> Duration {
+    const GOLDEN: u32 = 0x9e37_79b9;
+    const PLASTIC: u32 = 0xc13f_a9a9;
+    let fraction = server.wrapping_mul(PLASTIC).wrapping_add(number.wrapping_mul(GOLDEN));
+    most - (most / 10).mul_f64(f64::from(fraction) / f64::from(u32::MAX))
+}
+
 /// For so long a server that closes a connection which is probed is not probed again.
 const FORGET: Duration = Duration::from_secs(60);
 
 impl KnownProtocol {
+    /// Nothing is known yet of the server at this place among those of the client.
+    #[must_use]
+    pub fn of(server: usize) -> Self {
+        Self { server: u32::try_from(server).unwrap_or(u32::MAX), ..Self::default() }
+    }
+
+    /// How old a connection becomes that is made now, if there is a [limit](Options::max_age): each another age, so that
+    /// those which were made together are not replaced together.
+    #[must_use]
+    pub fn age(&self, options: &Options) -> Option<Duration> {
+        let most = options.max_age?;
+        Some(spread(most, self.server, self.aged.fetch_add(1, Ordering::Relaxed)))
+    }
+
     /// Begins a connection to the server: one that is [probed](Connection::probe) first, unless its protocol is known. With
     /// the time within which the server must have said something then; if it has not, ask
     /// [`KnownProtocol::retries_classic`]. `None`: wait for as long as callers do.
@@ -132,7 +162,7 @@ impl KnownProtocol {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -160,5 +190,20 @@ mod tests {
         assert_eq!(known.opening(&options, now), probe(Some(250)));
         let options = options.protocol(Protocol::Meta);
         assert_eq!(known.opening(&options, now), Opening::Speak(Protocol::Meta));
+    }
+
+    #[test]
+    fn connections_that_are_made_together_grow_old_one_after_the_other() {
+        let most = Duration::from_secs(1000);
+        let options = Options::default().max_age(most);
+        let servers: Vec<_> = (0..5).map(KnownProtocol::of).collect();
+        let mut ages: Vec<_> = servers.iter().flat_map(|known| (0..20).map(|_| known.age(&options).unwrap())).collect();
+        ages.sort();
+        assert!(ages[0] >= most * 9 / 10 && ages[99] <= most, "{ages:?}");
+        // On average, one second lies between two of them.
+        let gaps = ages.windows(2).map(|pair| pair[1] - pair[0]);
+        assert!(gaps.max() < Some(Duration::from_secs(5)), "{ages:?}");
+        assert_eq!(KnownProtocol::default().age(&Options::default()), None);
+        assert!(KnownProtocol::default().age(&options.max_age(Duration::MAX)) <= Some(Duration::MAX));
     }
 }

@@ -61,14 +61,15 @@ impl<R: Copy + Eq> Switchboard<R> {
     /// No connections yet, to the servers of `router`.
     #[must_use]
     pub fn new(router: Router, options: &Options) -> Self {
-        let station = || Station {
+        let station = |place| Station {
             connections: Vec::new(),
-            known: Arc::default(),
+            known: Arc::new(KnownProtocol::of(place)),
             lookup: Arc::default(),
             next: 0,
             closed: false,
         };
-        let stations = router.servers().iter().map(|server| (options.towards(server), Mutex::new(station()))).collect();
+        let servers = router.servers().iter().enumerate();
+        let stations = servers.map(|(place, server)| (options.towards(server), Mutex::new(station(place)))).collect();
         Self { router, stations }
     }
 

@@ -15,7 +15,7 @@ impl Driver {
     pub(super) fn on_connected(&mut self, now: Instant) {
         self.connected = true;
         self.probed_by = self.opening.flatten().map(|within| later(now, within));
-        self.retired_at = self.options.max_age.map(|age| later(now, age));
+        self.retired_at = self.known.age(&self.options).map(|age| later(now, age));
         let mut inner = self.mux.lock();
         inner.deadline = inner.deadline.into_iter().chain(self.probed_by).chain(self.retired_at).min();
     }
@@ -78,5 +78,31 @@ impl Driver {
         let callers = inner.slots.let_encode();
         drop(inner);
         callers.into_iter().for_each(Waker::wake);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+    use crate::options::Options;
+    use crate::time::Now;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "any moment does")]
+    fn connections_that_are_made_together_are_not_replaced_together() {
+        let (most, known) = (Duration::from_secs(1000), Arc::new(KnownProtocol::default()));
+        let options = Options::default().max_age(most);
+        let now = Now::new(Instant::now(), SystemTime::now);
+        let mut retired_after = [(); 3].map(|()| {
+            let (mut driver, _) = Driver::new(&options, &known, now);
+            driver.on_connected(now.monotonic);
+            driver.retired_at.map(|at| at - now.monotonic)
+        });
+        retired_after.sort();
+        assert!(retired_after[0] >= Some(most * 9 / 10) && retired_after[2] <= Some(most), "{retired_after:?}");
+        assert!(retired_after[0] < retired_after[1] && retired_after[1] < retired_after[2], "{retired_after:?}");
     }
 }
