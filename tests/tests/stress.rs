@@ -9,6 +9,7 @@ mod stress {
 }
 
 use std::alloc::System;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -93,30 +94,51 @@ fn threads(addresses: &[String], happen: &dyn Fn(&Traffic)) {
     assert!(client.close(PATIENT), "connections are in use by nobody");
 }
 
-fn tasks(addresses: &[String], happen: &dyn Fn(&Traffic)) {
-    const TASKS: u64 = 256;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let client = memcached2_tokio::Client::with_options(addresses, options()).unwrap();
-    let traffic = std::sync::Arc::new(Traffic::default());
-    let callers = (1..=TASKS).map(|seed| {
-        let (client, traffic) = (client.clone(), traffic.clone());
-        runtime.spawn(async move {
-            let mut rng = Rng::new(seed);
+/// A task that calls until the traffic ends, by a client and with a timeout of its runtime.
+macro_rules! caller {
+    ($client:expr, $traffic:expr, $seed:expr, $timeout:path) => {{
+        let (client, traffic, mut rng) = ($client.clone(), Arc::clone($traffic), Rng::new($seed));
+        async move {
             while traffic.goes_on() {
                 // Some callers lose patience half-way.
                 let patience = if rng.once_in(4) { rng.below(2000) as u64 } else { 60_000_000 };
                 let call = async { traffic::call!(client, traffic, rng, [.await]) };
-                let _ = tokio::time::timeout(Duration::from_micros(patience), call).await;
+                let _ = $timeout(Duration::from_micros(patience), call).await;
             }
-        })
-    });
-    let callers: Vec<_> = callers.collect();
-    happen(&traffic);
-    runtime.block_on(async {
-        join_all(callers).await.into_iter().for_each(|caller| caller.expect("no panic"));
-        for at in 0..100 {
-            assert_eq!(client.delete(format!("none{at}")).await, Ok(false));
         }
-        assert!(client.close(PATIENT).await, "somebody waits still");
+    }};
+}
+
+/// All is well again, and nobody waits for anything.
+macro_rules! assert_well {
+    ($client:expr) => {
+        async {
+            for at in 0..100 {
+                assert_eq!($client.delete(format!("none{at}")).await, Ok(false));
+            }
+            assert!($client.close(PATIENT).await, "somebody waits still");
+        }
+    };
+}
+
+/// One half of the tasks is on Tokio, the other one on async-std: both go through the same storm.
+fn tasks(addresses: &[String], happen: &dyn Fn(&Traffic)) {
+    const TASKS: u64 = 256;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let on_tokio = memcached2_tokio::Client::with_options(addresses, options()).unwrap();
+    let on_async_std = memcached2_async_std::Client::with_options(addresses, options()).unwrap();
+    let traffic = &Arc::new(Traffic::default());
+    let spawn = |seed| runtime.spawn(caller!(on_tokio, traffic, seed, tokio::time::timeout));
+    let tokios: Vec<_> = (1..=TASKS / 2).map(spawn).collect();
+    let spawn = |seed| async_std::task::spawn(caller!(on_async_std, traffic, seed, async_std::future::timeout));
+    let async_stds: Vec<_> = (TASKS / 2 + 1..=TASKS).map(spawn).collect();
+    happen(traffic);
+    runtime.block_on(async {
+        join_all(tokios).await.into_iter().for_each(|caller| caller.expect("no panic"));
+        assert_well!(on_tokio).await;
+    });
+    async_std::task::block_on(async {
+        join_all(async_stds).await;
+        assert_well!(on_async_std).await;
     });
 }
