@@ -233,6 +233,7 @@ mod run {
                 a_server_that_wants_credentials_says_so_to_every_caller,
                 a_server_that_is_full_says_so_when_it_is_asked_for_its_protocol,
                 a_server_that_misses_one_deadline_is_not_down,
+                a_server_that_refused_meta_and_stands_still_is_sent_nothing,
                 a_value_is_not_sent_in_meta_before_the_server_has_spoken_it,
                 what_arrives_while_nothing_is_asked_is_no_answer_in_the_classic_protocol,
                 a_late_reply_is_not_taken_for_another_one_in_meta,

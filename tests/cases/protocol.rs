@@ -175,6 +175,18 @@ pub(super) fn a_server_that_misses_one_deadline_is_not_down() {
 }
 
 /// An old server would read the value as a command.
+pub(super) fn a_server_that_refused_meta_and_stands_still_is_sent_nothing() {
+    let late = probed("ERROR\r\nERROR\r\n").expect("get a\r\n").ignore();
+    let server = ScriptedServer::start([late, Session::new().expect(PROBE).expect_close()]);
+    let client = client_with(&server, Options::default().timeout(BRIEF).connect_timeout(PATIENT));
+    let error = client.get("a").unwrap_err();
+    assert_eq!(kind(&error), "timeout", "{error}");
+    let error = client.set("a", "x", Expiry::Never).unwrap_err();
+    assert_eq!((kind(&error), error.landed()), ("connect", Landed::NotSent), "{error}");
+    drop(client);
+    server.finish();
+}
+
 pub(super) fn a_value_is_not_sent_in_meta_before_the_server_has_spoken_it() {
     let new = meta().expect("ms a 9 O0002\r\nflush_all\r\n").send("HD O0002\r\n").close();
     let old = probed("ERROR\r\nERROR\r\n").expect("set a 0 0 9\r\nflush_all\r\n").send("STORED\r\n");

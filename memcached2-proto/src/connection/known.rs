@@ -15,7 +15,7 @@ use crate::time::{Now, later};
 ///
 /// A number says nothing: proxies pass on the version of a server behind them, and other servers have versions of their
 /// own. Meta is believed once a meta command was answered as one. Whoever refuses it speaks the classic protocol. So does
-/// whoever closes the connection instead, or says nothing for a while, and has never been heard to speak meta: the next
+/// whoever closes the connection instead, or says nothing for a while, and has not answered a probe before: the next
 /// connection is not probed.
 ///
 /// A value must not be sent in an `ms` to a server that would read it as commands, and another server may have taken the
@@ -34,9 +34,10 @@ pub struct KnownProtocol {
 enum Known {
     #[default]
     Nothing,
-    Meta,
-    /// It has spoken meta, and one of its connections was found dead or has fallen silent.
-    MetaInDoubt,
+    /// It has answered a probe: in meta, or with a refusal.
+    Answers,
+    /// It has answered a probe, and one of its connections was found dead or has fallen silent.
+    InDoubt,
     /// It did not take being asked, and may be asked again from this moment on.
     ClosesOnProbe(Instant),
 }
@@ -99,7 +100,7 @@ impl KnownProtocol {
         match (options.protocol, *self.lock()) {
             (Some(protocol), _) => Opening::Speak(protocol),
             (None, Known::ClosesOnProbe(until)) if now < until => Opening::Speak(Protocol::Classic),
-            (None, Known::Meta) => Opening::Probe(None),
+            (None, Known::Answers) => Opening::Probe(None),
             // As long again is left to connect anew.
             (None, _) => Opening::Probe(Some(options.connect_timeout.min(options.timeout) / 2)),
         }
@@ -115,18 +116,14 @@ impl KnownProtocol {
     /// may not be there any more.
     pub fn doubt(&self) {
         let mut known = self.lock();
-        if matches!(*known, Known::Meta) {
-            *known = Known::MetaInDoubt;
+        if matches!(*known, Known::Answers) {
+            *known = Known::InDoubt;
         }
     }
 
-    /// Hears what a probe has shown.
-    pub fn proved(&self, protocol: Protocol) {
-        let mut known = self.lock();
-        *known = match protocol {
-            Protocol::Meta => Known::Meta,
-            Protocol::Classic => Known::Nothing,
-        };
+    /// Hears what a probe has shown. Whichever protocol it is, the server answers probes, and the next connection is probed.
+    pub fn proved(&self, _: Protocol) {
+        *self.lock() = Known::Answers;
     }
 
     /// Hears that a connection was lost, or fell silent, before its probe was answered. `true`: the server may be one that
@@ -146,7 +143,7 @@ impl KnownProtocol {
             }
             // Another connection has found out just now.
             Known::ClosesOnProbe(_) => true,
-            Known::Meta | Known::MetaInDoubt => {
+            Known::Answers | Known::InDoubt => {
                 *known = Known::Nothing;
                 false
             }
@@ -154,7 +151,7 @@ impl KnownProtocol {
     }
 
     /// The error of a connection on which the server has not said within the deadline which protocol it speaks, though it had
-    /// spoken meta before: nothing was sent.
+    /// said so on one before: nothing was sent.
     #[must_use]
     pub fn silence() -> Error {
         let reason = "it has taken the connection, and has not answered in time";
@@ -179,15 +176,15 @@ mod tests {
         assert!(known.retries_classic(now));
         assert_eq!(known.opening(&options, now + FORGET / 2), Opening::Speak(Protocol::Classic));
         assert_eq!(known.opening(&options, now + FORGET), probe(Some(250)));
-        known.proved(Protocol::Meta);
-        assert_eq!(known.opening(&options, now), probe(None));
-        known.doubt();
-        assert_eq!(known.opening(&options, now), probe(Some(250)));
-        // A server that has spoken meta is more likely to have gone; the next one is asked with patience for the other case.
-        assert!(!known.retries_classic(now));
-        assert_eq!(known.opening(&options, now), probe(Some(250)));
-        known.proved(Protocol::Classic);
-        assert_eq!(known.opening(&options, now), probe(Some(250)));
+        for protocol in [Protocol::Classic, Protocol::Meta] {
+            known.proved(protocol);
+            assert_eq!(known.opening(&options, now), probe(None));
+            known.doubt();
+            assert_eq!(known.opening(&options, now), probe(Some(250)));
+            // A server that has answered is more likely to have gone; the next one is asked with patience for the other case.
+            assert!(!known.retries_classic(now));
+            assert_eq!(known.opening(&options, now), probe(Some(250)));
+        }
         let options = options.protocol(Protocol::Meta);
         assert_eq!(known.opening(&options, now), Opening::Speak(Protocol::Meta));
     }
