@@ -21,7 +21,7 @@ pub use self::embedded::clock::Clock;
 pub use self::embedded::core::Saboteur;
 pub use self::embedded::server::EmbeddedServer;
 pub use self::embedded::setup::EmbeddedSetup;
-pub use self::memcached::{Memcached, MemcachedSetup};
+pub use self::memcached::{Memcached, MemcachedSetup, MemcachedVersion};
 pub use self::rng::Rng;
 pub use self::scripted::{Gate, ScriptedServer, Session};
 pub use self::transcript::{Transcript, TranscriptError, Turn, load, read};

@@ -1,4 +1,5 @@
 mod process;
+mod version;
 
 use std::env;
 use std::ffi::OsString;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use rustix::process::geteuid;
 
 use self::process::Process;
+pub use self::version::MemcachedVersion;
 
 /// How often a start is tried: the port found free may be taken meanwhile.
 const ATTEMPTS: u32 = 5;
