@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use memcached2_proto::{Error, Expiry, Key, Landed, Options, Protocol, Reconnect, Router};
 use memcached2_testkit::{ScriptedServer, Session};
 
-use super::servers::{Kind, Server, ask};
+use super::servers::Kind;
 use super::setting::{BRIEF, PATIENT};
 use crate::subject::Client;
 
@@ -26,10 +26,6 @@ fn keys(addresses: &[String]) -> (Vec<String>, Vec<String>) {
     (0..60).map(|at| format!("key{at}")).partition(is_middle)
 }
 
-fn holds(server: &Server, key: &str) -> bool {
-    ask(server, &format!("mg {key} s")).starts_with("HD")
-}
-
 pub(super) fn the_keys_of_a_server_that_is_down_go_to_others_until_its_retry_is_due(on: Kind) {
     let (mut servers, addresses) = on.servers(3);
     let (moving, staying) = keys(&addresses);
@@ -44,9 +40,9 @@ pub(super) fn the_keys_of_a_server_that_is_down_go_to_others_until_its_retry_is_
     let router = Router::parse(&addresses).unwrap();
     for key in moving.iter().chain(&staying) {
         let place = router.route_among(Key::new(key).unwrap(), &|place| place != 1).unwrap().index();
-        assert_eq!([0, 2].map(|at| holds(&servers[at], key)), [0, 2].map(|at| at == place), "{key}");
+        assert_eq!([0, 2].map(|at| servers[at].holds(key)), [0, 2].map(|at| at == place), "{key}");
     }
-    let moved = moving.iter().filter(|key| holds(&servers[0], key)).count();
+    let moved = moving.iter().filter(|key| servers[0].holds(key)).count();
     assert!((1..moving.len()).contains(&moved), "{moved} of {} keys have moved to the first server", moving.len());
     // Another client finds it down, too, and asks it again when its retry is due.
     let client = watching(&addresses, BRIEF);
@@ -59,7 +55,7 @@ pub(super) fn the_keys_of_a_server_that_is_down_go_to_others_until_its_retry_is_
     }
     assert!(begun.elapsed() >= BRIEF, "it was asked too early");
     client.set(&moving[0], "newest", Expiry::Never).unwrap();
-    assert!(holds(&servers[1], &moving[0]));
+    assert!(servers[1].holds(&moving[0]));
     assert!(client.get_many(&staying).unwrap().all().unwrap().iter().all(Option::is_some));
 }
 
@@ -82,7 +78,7 @@ pub(super) fn without_failover_the_keys_of_a_server_that_is_down_fail_and_go_now
         for error in [client.get(key).unwrap_err(), client.delete(key).unwrap_err()] {
             assert!(is_down(&error) && error.key() == Some(key), "{error:?}");
         }
-        assert!(!holds(&servers[0], key) && !holds(&servers[2], key), "{key}");
+        assert!(!servers[0].holds(key) && !servers[2].holds(key), "{key}");
     }
     assert!(staying.iter().all(|key| client.get(key).unwrap().is_some()));
 }

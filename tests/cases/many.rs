@@ -4,7 +4,7 @@ use memcached2_proto::{Error, Expiry, Get, Key, KeyProblem, Options, RoutedBy, R
 use memcached2_testkit::ScriptedServer;
 use memcached2_testkit::assert_matches;
 
-use super::servers::{Kind, Server, ask, assert_hours_left};
+use super::servers::{Kind, assert_hours_left};
 use super::setting::{HOUR, PATIENT, client, text_client};
 use crate::subject::Client;
 
@@ -40,8 +40,7 @@ pub(super) fn many_values_are_stored_on_their_servers(on: Kind) {
             assert_eq!(client.get(key).unwrap().expect("a hit"), value.as_str());
         }
         for (key, _) in &items {
-            let holders = servers.iter().filter(|server| ask(server, &format!("mg {key} s")).starts_with("HD"));
-            assert_eq!(holders.count(), 1, "{key}");
+            assert_eq!(servers.iter().filter(|server| server.holds(key)).count(), 1, "{key}");
         }
     }
 }
@@ -69,7 +68,7 @@ pub(super) fn each_of_many_values_has_options_of_its_own(on: Kind) {
         assert_eq!((found.flags, &found.data[..]), (flags, value.as_bytes()), "{key}");
         match key {
             "flagged" => assert_hours_left(&server, key, 1),
-            _ => assert_eq!(ask(&server, &format!("mg {key} t")), "HD t-1", "{key}"),
+            _ => assert_eq!(server.seconds_left(key), None, "{key}"),
         }
     }
 }
@@ -160,8 +159,8 @@ pub(super) fn many_items_are_fetched_and_get_an_expiry(on: Kind) {
         let expected: Vec<_> = (0..200).map(|number| (number % 2 == 0).then(|| number.to_string())).collect();
         let assert_left = |hours| {
             for key in keys.iter().step_by(2) {
-                let holds = |server: &&Server| ask(server, &format!("mg {key} s")).starts_with("HD");
-                assert_hours_left(servers.iter().find(holds).expect("a server holds it"), key, hours);
+                let holder = servers.iter().find(|server| server.holds(key)).expect("a server holds it");
+                assert_hours_left(holder, key, hours);
             }
         };
         assert_eq!(texts(client.gat_many(&keys, HOUR).unwrap().all().unwrap()), expected, "{count} servers");
@@ -182,8 +181,8 @@ pub(super) fn items_can_be_kept_together_by_another_key(on: Kind) {
         let hit = client.run(RoutedBy::new("user:42", Get::new(key).unwrap()).unwrap()).unwrap();
         assert_eq!(hit.expect("a hit"), "value");
     }
-    let holds = |server: &&Server| keys.iter().all(|key| ask(server, &format!("mg {key} s")).starts_with("HD"));
-    assert_eq!(servers.iter().filter(holds).count(), 1);
+    let holders = servers.iter().filter(|server| keys.iter().all(|key| server.holds(key)));
+    assert_eq!(holders.count(), 1);
 }
 
 pub(super) fn a_rule_of_another_client_decides_where_items_lie(on: Kind) {
@@ -196,8 +195,7 @@ pub(super) fn a_rule_of_another_client_decides_where_items_lie(on: Kind) {
         for key in (0..20).map(|at| format!("key{at}")) {
             client.set(&key, "value", Expiry::Never).unwrap();
             let place = router.route(Key::new(&key).unwrap()).unwrap().index();
-            let holders: Vec<_> =
-                servers.iter().map(|server| ask(server, &format!("mg {key} s")).starts_with("HD")).collect();
+            let holders: Vec<_> = servers.iter().map(|server| server.holds(&key)).collect();
             assert!(
                 holders.iter().enumerate().all(|(at, holds)| *holds == (at == place)),
                 "{key}: {holders:?}, not {place}"
@@ -231,5 +229,5 @@ pub(super) fn an_item_is_deleted_on_every_server(on: Kind) {
         client(&[server.address()]).set("key", "value", Expiry::Never).unwrap();
     }
     assert_eq!(everywhere.delete_all("key").unwrap().all(), Ok(vec![true, true, false]));
-    assert!(servers.iter().all(|server| ask(server, "mg key") == "EN"));
+    assert!(!servers.iter().any(|server| server.holds("key")));
 }
