@@ -40,7 +40,7 @@ use crate::uri::UriProblem;
 /// | every one with a key | [`Key`](Self::Key) |
 /// | every one with an expiry | [`Expiry`](Self::Expiry) |
 /// | making a client | [`Uri`](Self::Uri), and [`Key`](Self::Key) for its prefix |
-/// | `get`, `gets`, `gat`, `gats`, and of many | none: a miss is `Ok(None)` |
+/// | `get`, `gets`, `gat`, `gats`, and of many | [`NoMemory`](Self::NoMemory); a miss is `Ok(None)` |
 /// | `get_as`, [`Value::parse`](crate::Value::parse), [`Value::as_str`](crate::Value::as_str) | [`Value`](Self::Value) |
 /// | `set`, `set_many`, `store_many` | [`TooLarge`](Self::TooLarge), [`Value`](Self::Value) |
 /// | `add`, `replace`, `append`, `prepend` | those of `set`, and [`NotStored`](Self::NotStored) |
@@ -262,6 +262,18 @@ pub enum Error {
         landed: Landed,
         /// What came and what was expected.
         what: Arc<str>,
+    },
+    /// There is no memory for a value that has come: it was read and thrown away, and the connection goes on. Fetch fewer values
+    /// at once, or lower [`Options::value_limit`](crate::Options::value_limit).
+    #[error("{request}there is no memory for a value of {length} bytes ({landed})")]
+    #[non_exhaustive]
+    NoMemory {
+        /// The request.
+        request: FailedRequest,
+        /// Whether the request may have taken effect: a new expiry may have.
+        landed: Landed,
+        /// The length of the value.
+        length: usize,
     },
     /// A client for Tokio was used outside of a Tokio runtime; nothing was sent.
     #[error(

@@ -206,8 +206,7 @@ impl Lease<'_> {
 
     /// The server has said which protocol it speaks.
     pub(crate) fn opened(&mut self) {
-        let protocol = self.link().connection.protocol();
-        self.station.known.proved(protocol);
+        self.station.known.proved();
     }
 
     /// The server was asked for its protocol and did not answer: whether to connect once more, without asking it, or the

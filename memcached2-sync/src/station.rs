@@ -3,7 +3,7 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-use memcached2_proto::{Address, Checkout, Error, KnownProtocol, Lookup, Now, Options, Pool};
+use memcached2_proto::{Address, Checkout, Error, KnownProtocol, Landed, Lookup, Now, Options, Pool};
 
 use crate::lease::{Lease, Link};
 use crate::stream::Patience;
@@ -137,12 +137,16 @@ impl Station {
         Err(self.lock())
     }
 
-    /// Where the server takes no further connection, a caller waits for one of those that there are.
+    /// Where the server takes no further connection, a caller waits for one of those that there are. memcached before 1.6.7
+    /// does not say that it is full, and lets whoever connects wait: as long as there are other connections, it is those
+    /// which show whether the server is there.
     #[cold]
     fn wait_if_full(&self, error: Error, now: Now, patience: &mut Patience) -> Result<Lease<'_>, Error> {
-        if !error.is_server_full() {
-            return Err(error);
-        }
+        let error = match error {
+            error if error.is_server_full() => error,
+            error if error.is_timeout() && self.lock().open() > 0 => Error::timeout(Landed::NotSent),
+            error => return Err(error),
+        };
         let mut turn = Turn::new(self, self.lock());
         while turn.pool().open() > 0 {
             let checkout = match turn.has_come() {

@@ -122,7 +122,7 @@ impl KnownProtocol {
     }
 
     /// Hears what a probe has shown. Whichever protocol it is, the server answers probes, and the next connection is probed.
-    pub fn proved(&self, _: Protocol) {
+    pub fn proved(&self) {
         *self.lock() = Known::Answers;
     }
 
@@ -176,15 +176,13 @@ mod tests {
         assert!(known.retries_classic(now));
         assert_eq!(known.opening(&options, now + FORGET / 2), Opening::Speak(Protocol::Classic));
         assert_eq!(known.opening(&options, now + FORGET), probe(Some(250)));
-        for protocol in [Protocol::Classic, Protocol::Meta] {
-            known.proved(protocol);
-            assert_eq!(known.opening(&options, now), probe(None));
-            known.doubt();
-            assert_eq!(known.opening(&options, now), probe(Some(250)));
-            // A server that has answered is more likely to have gone; the next one is asked with patience for the other case.
-            assert!(!known.retries_classic(now));
-            assert_eq!(known.opening(&options, now), probe(Some(250)));
-        }
+        known.proved();
+        assert_eq!(known.opening(&options, now), probe(None));
+        known.doubt();
+        assert_eq!(known.opening(&options, now), probe(Some(250)));
+        // A server that has answered is more likely to have gone; the next one is asked with patience for the other case.
+        assert!(!known.retries_classic(now));
+        assert_eq!(known.opening(&options, now), probe(Some(250)));
         let options = options.protocol(Protocol::Meta);
         assert_eq!(known.opening(&options, now), Opening::Speak(Protocol::Meta));
     }

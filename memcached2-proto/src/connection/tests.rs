@@ -45,14 +45,14 @@ fn read(connection: &mut Connection, mut bytes: &[u8], mut hear: impl FnMut(&mut
 fn answered<O: Operation>(operation: O, bytes: &[u8]) -> Result<O::Output, Error> {
     let router = Router::parse(["server"]).unwrap();
     let (mut connection, mut call) = (connection(), Call::new(operation, &router, now()));
-    let mut leg = call.legs().next().unwrap();
-    leg.submit(&mut connection, now());
+    let mut batch = call.batch(0).unwrap();
+    call.submit(&mut batch, &mut connection, now());
     write(&mut connection);
     read(&mut connection, bytes, |connection| {
-        leg.hear(connection).unwrap();
+        call.hear(&mut batch, connection).unwrap();
     });
-    assert!(leg.is_done() && connection.is_idle());
-    call.settle(Instant::now);
+    assert!(batch.is_done() && connection.is_idle());
+    call.end_round(Instant::now);
     call.finish()
 }
 

@@ -27,6 +27,7 @@ macro_rules! request_of {
             | Self::Disconnected { request, .. }
             | Self::Timeout { request, .. }
             | Self::Protocol { request, .. }
+            | Self::NoMemory { request, .. }
             | Self::NoRuntime { request }
             | Self::Closed { request } => Some(request),
             Self::Uri { .. } | Self::MultiStorage { .. } => None,
@@ -42,6 +43,7 @@ impl Error {
             Self::Disconnected { landed, .. }
             | Self::Timeout { landed, .. }
             | Self::Protocol { landed, .. }
+            | Self::NoMemory { landed, .. }
             | Self::Refused { landed, .. } => *landed,
             Self::MultiStorage { results } => landed_of_all(results),
             Self::NotStored { .. } | Self::Exists { .. } | Self::NotFound { .. } | Self::NonNumeric { .. } => {
@@ -77,7 +79,8 @@ impl Error {
             | Self::Overloaded { .. }
             | Self::Disconnected { .. }
             | Self::Timeout { .. }
-            | Self::Protocol { .. } => true,
+            | Self::Protocol { .. }
+            | Self::NoMemory { .. } => true,
             Self::Refused { line, .. } => line.starts_with("SERVER_ERROR"),
             _ => false,
         };
@@ -119,7 +122,8 @@ impl Error {
             | Self::Overloaded { .. }
             | Self::Disconnected { .. }
             | Self::Timeout { .. }
-            | Self::Protocol { .. } => true,
+            | Self::Protocol { .. }
+            | Self::NoMemory { .. } => true,
             Self::Refused { line, .. } => line.starts_with("SERVER_ERROR"),
             _ => false,
         }

@@ -114,7 +114,7 @@ impl Error {
     /// There was no memory for a value that came; the connection goes on.
     #[cold]
     pub(crate) fn no_memory(length: usize) -> Self {
-        Self::protocol(format!("there is no memory for a value of {length} bytes"))
+        Self::NoMemory { request: FailedRequest::default(), landed: Landed::Unknown, length }
     }
 
     #[cold]
@@ -133,6 +133,7 @@ impl Error {
         if let Self::Disconnected { landed, .. }
         | Self::Timeout { landed, .. }
         | Self::Protocol { landed, .. }
+        | Self::NoMemory { landed, .. }
         | Self::Refused { landed, .. } = &mut self
         {
             *landed = now;

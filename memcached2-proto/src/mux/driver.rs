@@ -359,7 +359,7 @@ impl Driver {
             }
         };
         if self.opening.is_some() && failure.is_none() && !self.connection.is_probing() {
-            self.known.proved(self.connection.protocol());
+            self.known.proved();
             self.open();
         }
         if !self.arrived.is_empty() {
@@ -370,10 +370,11 @@ impl Driver {
             }
         }
         let answered = self.wakers.len();
-        self.wakers.drain(..).for_each(Waker::wake);
+        // Before a caller is woken, who would ask on it again.
         if self.connection.is_leaving() {
             self.mux.close();
         }
+        self.wakers.drain(..).for_each(Waker::wake);
         match failure {
             None => Ok(answered),
             Some(error) => Err(error),
