@@ -74,6 +74,7 @@
 //! * **A batch cannot deadlock.** [`Connection::outgoing`] offers no more than what a server can take in without being
 //!   read.
 //! * **Injection is impossible.** Keys, lengths and expiries are checked before a byte of a request is written.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod builder;
 mod call;

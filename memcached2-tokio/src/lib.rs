@@ -27,6 +27,7 @@
 //!
 //! The methods of [`Client`] are names for the most common operations; [`Client::run`] takes any [`Operation`], such as
 //! [`proto::Store`] with flags. `examples/quickstart.rs` shows them at work.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod client;
 mod faces;
@@ -44,3 +45,8 @@ pub use memcached2_proto::{
 
 pub use self::client::Client;
 pub use self::faces::{Entry, Forgiving, Mapping};
+
+/// The examples of the README, compiled as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
