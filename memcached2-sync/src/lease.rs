@@ -18,6 +18,7 @@ pub(crate) struct Link {
     /// How old it may become.
     age: Option<Duration>,
     /// Whether the socket was full when it was written to last.
+    #[cfg(unix)]
     is_stuck: bool,
 }
 
@@ -201,7 +202,15 @@ impl Lease<'_> {
         let now = Now::new(Instant::now(), SystemTime::now);
         let (connection, within) = self.station.known.begin(&self.station.options, now);
         let (begun, age) = (now.monotonic, self.station.known.age(&self.station.options));
-        self.link = Some(Box::new(Link { stream, connection, within, begun, age, is_stuck: false }));
+        self.link = Some(Box::new(Link {
+            stream,
+            connection,
+            within,
+            begun,
+            age,
+            #[cfg(unix)]
+            is_stuck: false,
+        }));
     }
 
     /// The server has said which protocol it speaks.

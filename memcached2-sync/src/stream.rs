@@ -197,8 +197,12 @@ impl Stream {
     #[cfg(unix)]
     pub(crate) fn write_at_once(&mut self, slices: &[IoSlice<'_>]) -> Result<Option<usize>, Error> {
         use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
+        #[cfg(not(target_vendor = "apple"))]
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        // There the socket was told so when it was made.
+        #[cfg(target_vendor = "apple")]
+        let flags = SendFlags::DONTWAIT;
         loop {
-            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
             match sendmsg(&*self, slices, &mut SendAncillaryBuffer::default(), flags) {
                 Ok(n) => return Ok(Some(n)),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),

@@ -96,10 +96,17 @@ impl Meter {
     }
 }
 
+#[cfg(unix)]
 #[expect(clippy::cast_sign_loss, reason = "a clock that does not go back")]
 fn cpu() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec as u64, u32::try_from(time.tv_nsec).unwrap_or_default())
+}
+
+/// The time of the processor is not measured there.
+#[cfg(not(unix))]
+fn cpu() -> Duration {
+    Duration::ZERO
 }
 
 fn blocking(job: &Job<'_>) -> (Duration, Duration) {

@@ -12,8 +12,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::geteuid;
-
 use self::process::Process;
 pub use self::version::MemcachedVersion;
 
@@ -79,7 +77,7 @@ impl Memcached {
     ///
     /// # Panics
     ///
-    /// When the server is stopped or does not freeze.
+    /// When the server is stopped or does not freeze, and on systems without signals.
     #[track_caller]
     pub fn suspend(&self) {
         self.process().freeze();
@@ -225,7 +223,8 @@ impl MemcachedSetup {
             }
         }
         // Memcached refuses to run as root unless it is told to.
-        if geteuid().is_root() {
+        #[cfg(unix)]
+        if rustix::process::geteuid().is_root() {
             command.args(["-u", "root"]);
         }
         command.args(&self.args);

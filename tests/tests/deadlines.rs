@@ -2,8 +2,10 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "in a test a panic is the failure")]
 
 use std::future::poll_fn;
+#[cfg(unix)]
 use std::os::unix::net::UnixListener;
 use std::pin::pin;
+#[cfg(unix)]
 use std::sync::mpsc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -215,6 +217,7 @@ fn a_server_that_takes_no_connection_is_found_out_though_nobody_waits_for_that()
     });
 }
 
+#[cfg(unix)]
 #[test]
 fn a_full_unix_socket_does_not_hold_up_a_blocking_call() {
     let path = std::env::temp_dir().join(format!("memcached2-full-{}.sock", std::process::id()));

@@ -230,7 +230,7 @@ fn what_cannot_be_said_leaves_no_byte() {
             Arith::incr(key, 1).map(drop).expect_err("no key"),
             Arith::decr(key, 1).map(drop).expect_err("no key"),
             Touch::new(key, Expiry::Never).map(drop).expect_err("no key"),
-            GetMany::new(&[b"a", b"b", key, b"d", b"e"]).map(drop).expect_err("no key"),
+            GetMany::new(&[b"a".as_slice(), b"b", key, b"d", b"e"]).map(drop).expect_err("no key"),
         ] {
             assert!(matches!(error, Error::Key { .. }), "{error:?}");
         }

@@ -20,6 +20,10 @@ impl Connecting {
         Ok(None)
     }
 
+    pub(crate) fn left(&self) -> std::time::Duration {
+        match *self {}
+    }
+
     pub(crate) fn go_on(&mut self, _: bool) -> Result<bool, Error> {
         match *self {}
     }

@@ -1,12 +1,14 @@
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
+#[cfg(unix)]
 use std::os::unix::net::UnixStream;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+#[cfg(unix)]
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use super::Place;
@@ -71,6 +73,7 @@ impl Process {
     }
 
     /// Stops the process with SIGSTOP and waits until all its threads stand still.
+    #[cfg(unix)]
     #[track_caller]
     pub(super) fn freeze(&self) {
         self.signal(Signal::STOP);
@@ -89,9 +92,22 @@ impl Process {
         }
     }
 
+    #[cfg(unix)]
     #[track_caller]
     pub(super) fn thaw(&self) {
         self.signal(Signal::CONT);
+    }
+
+    #[cfg(not(unix))]
+    #[track_caller]
+    pub(super) fn freeze(&self) {
+        panic!("memcached {} cannot be suspended: this system has no SIGSTOP", self.id());
+    }
+
+    #[cfg(not(unix))]
+    #[track_caller]
+    pub(super) fn thaw(&self) {
+        panic!("memcached {} cannot be resumed: this system has no SIGCONT", self.id());
     }
 
     /// Kills the process and returns what it wrote to its standard error.
@@ -100,6 +116,7 @@ impl Process {
         self.stderr.text()
     }
 
+    #[cfg(unix)]
     #[track_caller]
     fn signal(&self, signal: Signal) {
         if let Err(error) = kill_process(Pid::from_child(&self.child), signal) {
@@ -167,6 +184,9 @@ fn ask_for_pid(place: &Place) -> io::Result<Option<u32>> {
             stream.set_write_timeout(Some(ONE_ANSWER))?;
             converse(stream)
         }
+        #[cfg(not(unix))]
+        Place::Unix(_) => Err(ErrorKind::Unsupported.into()),
+        #[cfg(unix)]
         Place::Unix(path) => {
             let stream = UnixStream::connect(path)?;
             stream.set_read_timeout(Some(ONE_ANSWER))?;

@@ -1,5 +1,6 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+#[cfg(unix)]
 use std::os::unix::net::UnixStream;
 use std::panic;
 
@@ -58,6 +59,7 @@ fn a_server_listens_on_ipv6() {
     assert!(answer.starts_with("VERSION "), "{answer}");
 }
 
+#[cfg(unix)]
 #[test]
 fn a_unix_socket_survives_a_restart_and_not_the_server() {
     let mut server = Memcached::with().unix_socket().start();

@@ -1,4 +1,5 @@
 use std::net::TcpStream;
+#[cfg(unix)]
 use std::os::unix::net::UnixStream;
 
 use super::*;
@@ -37,6 +38,7 @@ fn servers_do_not_disturb_each_other() {
     assert_eq!(servers.each_ref().map(EmbeddedServer::connections), [1, 1]);
 }
 
+#[cfg(unix)]
 #[test]
 fn a_server_listens_where_it_is_told() {
     let server = EmbeddedServer::with().unix_socket().version("1.6.99-test").start();
