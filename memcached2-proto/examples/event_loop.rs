@@ -13,7 +13,7 @@ use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant, SystemTime};
 
-use memcached2_proto::{Arith, Command, Connection, Error, Expiry, Few, Get, Landed, Limits, Now, Reply, Store, Value};
+use memcached2_proto::{Arith, Command, Connection, Error, Expiry, Get, Landed, Limits, Now, Reply, Store, Value};
 use memcached2_testkit::Memcached;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -87,7 +87,7 @@ impl Answers {
             COUNTED => self.counted += usize::from(matches!(reply, Reply::Number(_))),
             _ => {
                 let at = (tag - FETCHED) as usize;
-                self.values[at] = gets[at].answer(Few::One(reply), Ok(()))?;
+                self.values[at] = gets[at].answer(Ok(reply))?;
             }
         }
         Ok(())

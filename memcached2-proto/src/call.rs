@@ -6,6 +6,7 @@ mod plan;
 mod probes;
 mod round;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,6 @@ use self::plan::State;
 pub use self::plan::{Plan, SubRequest};
 use crate::command::Command;
 use crate::error::{Error, Landed};
-use crate::few::Few;
 use crate::mux::{Failure, SlotResult};
 use crate::observer::{Attempt, Event, Outcome, Tally};
 use crate::operation::{Operation, Progress};
@@ -40,6 +40,17 @@ pub struct Call<'r, O: Operation> {
     faults: Vec<ServerFault>,
     /// Whether a request has failed in this round.
     has_failed: bool,
+    /// Boxed, since most calls have none.
+    observed: Option<Box<Observed>>,
+}
+
+/// What the observer is yet to hear of.
+#[derive(Debug, Default)]
+struct Observed {
+    /// What has come of answers that are not complete.
+    tallies: BTreeMap<u32, Tally>,
+    /// How long connections were waited for.
+    waits: Vec<(ServerId, Duration)>,
 }
 
 impl<O: Operation> fmt::Debug for Call<'_, O> {
@@ -50,11 +61,11 @@ impl<O: Operation> fmt::Debug for Call<'_, O> {
 
 impl<'r, O: Operation> Call<'r, O> {
     /// Plans the operation: what is asked of which server.
-    #[inline]
+    #[inline(always)]
     pub fn new(operation: O, router: &'r Router, now: Now) -> Self {
         let mut plan = Plan::new(router, now.monotonic);
         let progress = operation.start(&mut plan);
-        let mut call = Self { progress, plan, faults: Vec::new(), has_failed: false };
+        let mut call = Self { progress, plan, faults: Vec::new(), has_failed: false, observed: None };
         if !call.plan.unplanned.is_empty() {
             call.end_unplanned();
         }
@@ -67,7 +78,7 @@ impl<'r, O: Operation> Call<'r, O> {
     fn end_unplanned(&mut self) {
         for (index, server, error) in std::mem::take(&mut self.plan.unplanned) {
             let sub_request = SubRequest::new(server, index);
-            self.observe(&sub_request, Outcome::Failed(&error), 0, Duration::ZERO);
+            self.observe(&sub_request, Outcome::Failed(&error), 0);
             self.end_with(&sub_request, error);
         }
     }
@@ -93,16 +104,34 @@ impl<'r, O: Operation> Call<'r, O> {
         self.progress.command(self.plan.sub_requests[at].index as usize)
     }
 
-    /// Takes replies of the server to the request at a place. `last` says that they are all of its answer; else the request
-    /// [fails](Call::fail) next, and of a request for several keys the values that came stay.
+    /// Takes a reply of the server to the request at a place; the `last` one ends it.
     #[inline]
-    pub fn answer(&mut self, at: usize, replies: Few<Reply>, last: bool) {
-        let (mut kept, mut tally) = (Few::None, Tally::default());
-        for reply in replies {
-            self.take_reply(at, reply, &mut kept, &mut tally);
+    pub fn answer(&mut self, at: usize, reply: Reply, last: bool) {
+        if self.plan.router.watch().is_some() {
+            self.observe_reply(at, &reply, last);
         }
-        if last {
-            self.end_answered(at, kept, &tally, Duration::ZERO);
+        let sub_request = &mut self.plan.sub_requests[at];
+        let (index, server) = (sub_request.index as usize, sub_request.server);
+        if !last {
+            return self.progress.take_reply(index, reply);
+        }
+        sub_request.state = State::Answered;
+        if let Reply::Refused(line) = &reply {
+            self.plan.router.hear_refusal(server, line, self.plan.now);
+        }
+        let command = self.progress.command(index);
+        let result = command.answer(Ok(reply));
+        let result = result.map_err(|error| name_request(error, command, self.plan.router.server(server)));
+        self.progress.end(index, result);
+    }
+
+    /// Notes how long the connection to a server was waited for, for the observer.
+    #[cold]
+    pub fn waited(&mut self, server: ServerId, time: Duration) {
+        if self.plan.router.watch().is_some() {
+            let waits = &mut self.observed.get_or_insert_default().waits;
+            waits.retain(|(known, _)| *known != server);
+            waits.push((server, time));
         }
     }
 
@@ -115,56 +144,21 @@ impl<'r, O: Operation> Call<'r, O> {
     /// Takes all that was heard on a shared connection of the request at a place.
     #[inline]
     pub(crate) fn conclude(&mut self, at: usize, result: SlotResult) {
-        self.answer(at, result.replies, result.end.is_ok());
+        let mut left = result.replies.as_slice().len();
+        for reply in result.replies {
+            left -= 1;
+            self.answer(at, reply, left == 0 && result.end.is_ok());
+        }
         if let Err(Failure { error, fault }) = result.end {
             self.fail(at, &error, fault);
         }
     }
 
-    /// Takes one reply of an answer; the operation takes values at once, what it leaves is kept until the answer is complete.
-    #[inline]
-    fn take_reply(&mut self, at: usize, reply: Reply, kept: &mut Few<Reply>, tally: &mut Tally) {
-        if self.plan.router.watch().is_some() {
-            tally.add(&reply);
-        }
-        self.progress.take_reply(self.plan.sub_requests[at].index as usize, reply, kept);
-    }
-
-    /// Ends a request whose answer is complete; a connection was waited for that long.
-    #[inline]
-    fn end_answered(&mut self, at: usize, replies: Few<Reply>, tally: &Tally, waited: Duration) {
-        let sub_request = &mut self.plan.sub_requests[at];
-        sub_request.state = State::Answered;
-        let SubRequest { index, server, .. } = *sub_request;
-        let command = self.progress.command(index as usize);
-        let end = match replies.as_slice().last() {
-            Some(Reply::Refused(line)) => {
-                self.plan.router.hear_refusal(server, line, self.plan.now);
-                Err(Error::refused(line))
-            }
-            _ => Ok(()),
-        };
-        if self.plan.router.watch().is_some() {
-            let sub_request = *sub_request;
-            self.observe(&sub_request, tally.outcome(command.keys()), tally.received, waited);
-        }
-        let command = self.progress.command(index as usize);
-        let result = command.answer(replies, end);
-        let result = result.map_err(|error| name_request(error, command, self.plan.router.server(server)));
-        self.progress.end(index as usize, result);
-    }
-
     /// Ends the request at a place with an error, and says what that speaks against. It is sent again in the next round if it may be.
     #[cold]
     pub fn fail(&mut self, at: usize, error: &Error, fault: Fault) {
-        self.fail_after(at, error, fault, Duration::ZERO);
-    }
-
-    /// The same after a connection was waited for.
-    #[cold]
-    fn fail_after(&mut self, at: usize, error: &Error, fault: Fault, waited: Duration) {
         let sub_request = self.plan.sub_requests[at];
-        self.observe(&sub_request, Outcome::Failed(error), 0, waited);
+        self.observe(&sub_request, Outcome::Failed(error), 0);
         let fault = self.excuse(sub_request.server, error, fault);
         if fault == Fault::Server && self.faults.last().is_none_or(|last| last.server != sub_request.server) {
             self.faults.push(ServerFault { server: sub_request.server, error: error.clone() });
@@ -194,16 +188,33 @@ impl<'r, O: Operation> Call<'r, O> {
         let index = sub_request.index as usize;
         let command = self.progress.command(index);
         let server = self.plan.router.server(sub_request.server);
-        let result = command.answer(Few::None, Err(error)).map_err(|error| name_request(error, command, server));
+        let result = command.answer(Err(error)).map_err(|error| name_request(error, command, server));
         self.progress.end(index, result);
+    }
+
+    /// Counts a reply for the observer; the last one is reported.
+    #[cold]
+    fn observe_reply(&mut self, at: usize, reply: &Reply, last: bool) {
+        let sub_request = self.plan.sub_requests[at];
+        let observed = self.observed.get_or_insert_default();
+        let mut tally = observed.tallies.remove(&sub_request.index).unwrap_or_default();
+        tally.add(reply);
+        if last {
+            let keys = self.progress.command(sub_request.index as usize).keys();
+            self.observe(&sub_request, tally.outcome(keys), tally.received);
+        } else {
+            observed.tallies.insert(sub_request.index, tally);
+        }
     }
 
     /// Reports what has come of a request to the observer.
     #[cold]
-    fn observe(&self, sub_request: &SubRequest, outcome: Outcome<'_>, received: u64, wait: Duration) {
+    fn observe(&self, sub_request: &SubRequest, outcome: Outcome<'_>, received: u64) {
         let Plan { router, now: begun, .. } = &self.plan;
         let Some(watch) = router.watch() else { return };
         let command = self.progress.command(sub_request.index as usize);
+        let waits = self.observed.iter().flat_map(|observed| &observed.waits);
+        let wait = waits.filter(|(server, _)| *server == sub_request.server).map(|(_, wait)| *wait).sum();
         let is_unsent = matches!(outcome, Outcome::Failed(error) if error.landed() == Landed::NotSent);
         watch.observer.observe(&Event {
             command: command.name(),

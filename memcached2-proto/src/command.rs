@@ -16,7 +16,6 @@ pub use self::stats::{CacheDump, Stats, StatsDetail, StatsReset};
 pub use self::store::Store;
 
 use crate::error::Error;
-use crate::few::Few;
 use crate::key::Key;
 use crate::outbox::Outbox;
 use crate::reply::{Reply, Shape};
@@ -67,13 +66,13 @@ pub trait Command {
     /// When the request cannot be said in the protocol; what was appended by then is taken back.
     fn encode(&self, protocol: Protocol, now: Now, out: &mut Outbox) -> Result<Shape, Error>;
 
-    /// Reads the answer from all replies to the request. An `Err` in `end` says why no more of them will come; what
-    /// came before it is still worth something to a command of several keys.
+    /// Reads the response from the last reply to the request, or from the error that says why it will not come. Of a request for
+    /// several keys the replies before the last one go to [`Progress::take_reply`](crate::Progress::take_reply).
     ///
     /// # Errors
     ///
-    /// The one in `end`, the refusal of the server, or [`Error::Protocol`] for a reply of the wrong kind.
-    fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<Self::Response, Error>;
+    /// The one in `reply`, the refusal of the server, or [`Error::Protocol`] for a reply of the wrong kind.
+    fn answer(&self, reply: Result<Reply, Error>) -> Result<Self::Response, Error>;
 
     /// The name of the command, whatever the protocol says: what an [`Observer`](crate::Observer) is told.
     fn name(&self) -> &'static str {
@@ -108,14 +107,12 @@ pub trait Keyed: Command {
     }
 }
 
-/// The only reply of a command that has one, if it is no refusal.
+/// The reply, unless it is a refusal.
 #[inline]
-fn only(replies: Few<Reply>, end: Result<(), Error>) -> Result<Reply, Error> {
-    end?;
-    match replies.into_only() {
-        Some(Reply::Refused(line)) => Err(Error::refused(&line)),
-        Some(reply) => Ok(reply),
-        None => Err(Error::protocol("expected one reply, got another number of them")),
+fn accepted(reply: Result<Reply, Error>) -> Result<Reply, Error> {
+    match reply {
+        Ok(Reply::Refused(line)) => Err(Error::refused(&line)),
+        reply => reply,
     }
 }
 

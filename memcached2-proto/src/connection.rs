@@ -131,7 +131,7 @@ impl Connection {
         self.queue(command, now, tag, Kind::Asked)
     }
 
-    #[inline(always)]
+    #[inline]
     fn queue<C: Command + ?Sized>(&mut self, command: &C, now: Now, tag: u32, kind: Kind) -> Result<u64, Error> {
         if self.ended || self.quitting || self.failed.is_some() {
             return Err(self.unusable());
@@ -204,7 +204,7 @@ impl Connection {
     }
 
     /// Says that `n` bytes of what [`Connection::outgoing`] offered were written.
-    #[inline(always)]
+    #[inline]
     pub fn wrote(&mut self, n: usize) {
         self.sending.wrote(n);
         let written = self.sending.written();
@@ -342,7 +342,7 @@ impl Connection {
     }
 
     /// Ends the front wait, whose reply is complete.
-    #[inline(always)]
+    #[inline]
     fn pop(&mut self) {
         self.sending.keys().close();
         if let Some(done) = self.waits.pop_front() {

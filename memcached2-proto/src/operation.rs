@@ -16,7 +16,6 @@ pub use self::routed::RoutedBy;
 use crate::call::Plan;
 use crate::command::Command;
 use crate::error::Error;
-use crate::few::Few;
 use crate::reply::Reply;
 
 /// What a caller asks for. It is split into requests, each a command to one server, whose answers are merged.
@@ -60,12 +59,10 @@ pub trait Progress {
     /// The command of the request with a number, one of those that were given to the [`Plan`].
     fn command(&self, index: usize) -> &Self::Command;
 
-    /// Takes one of the replies to a request, or keeps it for [`Command::answer`], as it does unless implemented: a value among
-    /// many can go where it belongs at once.
+    /// Takes a reply to a request that is not the last one: a value among many. Nothing happens to it unless implemented.
     #[inline]
-    fn take_reply(&mut self, index: usize, reply: Reply, kept: &mut Few<Reply>) {
-        let _ = index;
-        kept.push(reply);
+    fn take_reply(&mut self, index: usize, reply: Reply) {
+        let _ = (index, reply);
     }
 
     /// Takes the result of a request; once for each.

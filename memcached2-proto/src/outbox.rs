@@ -73,7 +73,7 @@ impl Outbox {
     }
 
     /// Appends bytes of the protocol.
-    #[inline(always)]
+    #[inline]
     pub fn put(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
@@ -135,7 +135,7 @@ impl Outbox {
     }
 
     /// Appends a key that the reply does not name.
-    #[inline(always)]
+    #[inline]
     pub fn put_key(&mut self, key: Key<'_>) {
         if self.prefix.is_some() {
             return self.put_prefixed(key, false);
@@ -144,7 +144,7 @@ impl Outbox {
     }
 
     /// Appends a key that the reply names: what comes back is checked against it.
-    #[inline(always)]
+    #[inline]
     pub fn ask_key(&mut self, key: Key<'_>) {
         if self.prefix.is_some() {
             return self.put_prefixed(key, true);
@@ -155,7 +155,7 @@ impl Outbox {
 
     /// Appends the key that ends the line of a `get`, as [`Outbox::ask_key`] does. It must not be `noreply`: memcached's
     /// proxy takes that for the option, looks for another key, and says nothing.
-    #[inline(always)]
+    #[inline]
     pub fn ask_last_key(&mut self, key: Key<'_>) {
         if key.as_bytes().ends_with(b"noreply") {
             self.refuse_noreply(key);
@@ -214,7 +214,7 @@ impl Outbox {
     }
 
     /// Encodes a whole request, or nothing of it.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn request<C: Command + ?Sized>(
         &mut self,
         command: &C,
@@ -284,7 +284,6 @@ mod tests {
     use std::time::{Instant, SystemTime};
 
     use super::*;
-    use crate::few::Few;
     use crate::reply::Reply;
 
     /// Encodes half a request, then gives up in one way or another.
@@ -300,7 +299,7 @@ mod tests {
             Err(self.0())
         }
 
-        fn answer(&self, _: Few<Reply>, _: Result<(), Error>) -> Result<(), Error> {
+        fn answer(&self, _: Result<Reply, Error>) -> Result<(), Error> {
             Ok(())
         }
     }

@@ -20,7 +20,7 @@ use loom::future::block_on;
 use loom::thread::{self, JoinHandle};
 use memcached2_proto::mux::{Alarm, Driver, Mux, Next, NotSubmitted, converse};
 use memcached2_proto::{
-    Call, Command, Error, Few, Get, Key, Keyed, Landed, Now, Options, Outbox, Protocol, Reply, Router, Shape, Value,
+    Call, Command, Error, Get, Key, Keyed, Landed, Now, Options, Outbox, Protocol, Reply, Router, Shape, Value,
 };
 
 use self::stage::{Clock, Never, Server};
@@ -136,8 +136,8 @@ impl Command for Told<'_> {
         self.0.encode(protocol, now, out)
     }
 
-    fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<Option<Value>, Error> {
-        self.0.answer(replies, end)
+    fn answer(&self, reply: Result<Reply, Error>) -> Result<Option<Value>, Error> {
+        self.0.answer(reply)
     }
 }
 

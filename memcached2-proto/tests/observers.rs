@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use memcached2_proto::{
-    Call, Delete, Error, Fault, Few, Get, Metrics, Now, Observer, Operation, Options, Reconnect, Reply, Router,
-    Tracing, Value,
+    Call, Delete, Error, Fault, Get, Metrics, Now, Observer, Operation, Options, Reconnect, Reply, Router, Tracing,
+    Value,
 };
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use tracing::field::{Field, Visit};
@@ -41,7 +41,7 @@ fn end<O: Operation>(operation: O, router: &Router, start: Instant, outcome: &Re
     let mut call = Call::new(operation, router, Now::new(start, SystemTime::now));
     if call.batch(0).is_some() {
         match outcome {
-            Ok(reply) => call.answer(0, Few::One(reply.clone()), true),
+            Ok(reply) => call.answer(0, reply.clone(), true),
             Err(error) => call.fail(0, error, Fault::of(error)),
         }
     }

@@ -152,7 +152,7 @@ impl Shared {
             Err(error) => return call.fail_batch(&mut batch, &error),
         };
         if let Some(waited) = patience.take_waited() {
-            batch.waited(waited);
+            call.waited(batch.server(), waited);
         }
         match lease.link().exchange(call, &mut batch, now, patience) {
             Ok(()) => lease.checkin(now),

@@ -125,7 +125,7 @@ impl<'f, 'r, O: Operation> FanOut<'f, 'r, O> {
 
     fn ask<'s>(&mut self, mut talk: Talk<'s>) -> Option<Talk<'s>> {
         if let Some(waited) = talk.patience.take_waited() {
-            talk.batch.waited(waited);
+            self.call.waited(talk.batch.server(), waited);
         }
         self.call.submit(&mut talk.batch, &mut talk.lease.link().connection, self.now);
         self.write(talk)
@@ -208,8 +208,8 @@ impl<'f, 'r, O: Operation> FanOut<'f, 'r, O> {
     }
 
     /// Asks a server whose connection is open.
-    fn opened<'s>(&mut self, mut talk: Talk<'s>) -> Option<Talk<'s>> {
-        talk.batch.waited(self.call.begun().elapsed());
+    fn opened<'s>(&mut self, talk: Talk<'s>) -> Option<Talk<'s>> {
+        self.call.waited(talk.batch.server(), self.call.begun().elapsed());
         self.ask(talk)
     }
 

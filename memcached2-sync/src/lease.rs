@@ -154,7 +154,7 @@ pub(crate) struct Lease<'s> {
 }
 
 impl Lease<'_> {
-    #[inline(always)]
+    #[inline]
     #[expect(clippy::expect_used, reason = "only `checkin` takes it, which ends the lease")]
     pub(crate) fn link(&mut self) -> &mut Link {
         self.link.as_mut().expect("a lease has a link until it is checked in")
@@ -260,7 +260,7 @@ impl Lease<'_> {
     }
 
     /// Gives the connection back, if it is in step.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn checkin(mut self, now: Now) {
         if !self.link().connection.is_idle() || self.is_old(now) {
             return;

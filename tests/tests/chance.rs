@@ -7,7 +7,7 @@ use std::io::ErrorKind;
 use std::time::{Duration, Instant, SystemTime};
 
 use memcached2_proto::{
-    Call, Delete, Error, Fault, Few, Keyed, Landed, Now, Operation, Options, Plan, Progress, Reconnect, Reply, Router,
+    Call, Delete, Error, Fault, Keyed, Landed, Now, Operation, Options, Plan, Progress, Reconnect, Reply, Router,
     Selection,
 };
 use memcached2_testkit::Rng;
@@ -119,7 +119,7 @@ fn call(router: &Router, keys: &[String], rng: &mut Rng, now: &mut Instant, mode
                 Ok(()) => {
                     past.push(None);
                     up.push(server);
-                    call.answer(at, Few::One(Reply::Deleted), true);
+                    call.answer(at, Reply::Deleted, true);
                 }
                 Err((error, fault)) => {
                     past.push(Some(error.landed()));

@@ -3,7 +3,7 @@
 
 mod core;
 
-use memcached2_proto::{Command as _, Delete, Few, FlushAll, Landed, Reply};
+use memcached2_proto::{Command as _, Delete, FlushAll, Landed, Reply};
 
 use self::core::Talk;
 
@@ -56,7 +56,7 @@ fn talk(asked: &str, line: &str, rest: &str) -> Vec<String> {
 fn an_error_line_proves_that_nothing_was_done_or_not() {
     for (line, landed, ..) in LINES {
         let delete = Delete::new("a").unwrap();
-        let error = delete.answer(Few::One(Reply::Refused(line.into())), Ok(())).unwrap_err();
+        let error = delete.answer(Ok(Reply::Refused(line.into()))).unwrap_err();
         assert_eq!(error.landed(), landed, "{line}");
     }
 }
@@ -64,7 +64,7 @@ fn an_error_line_proves_that_nothing_was_done_or_not() {
 #[test]
 fn a_line_that_no_memcached_says_proves_nothing() {
     for line in ["NOT SUPPORTED", "ERRORS", "-ERR unknown command 'flush_all'", "x"] {
-        let error = FlushAll::now().answer(Few::One(Reply::Refused(line.into())), Ok(())).unwrap_err();
+        let error = FlushAll::now().answer(Ok(Reply::Refused(line.into()))).unwrap_err();
         assert_eq!(error.landed(), Landed::Unknown, "{line}");
     }
 }

@@ -5,8 +5,8 @@ use std::io::ErrorKind;
 use std::time::{Duration, Instant, SystemTime};
 
 use memcached2_proto::{
-    Call, Delete, Error, Every, Expiry, Fault, Few, Get, GetMany, Key, Landed, Many, Now, Operation, Options,
-    Reconnect, Reply, RoutedBy, Router, Selection, ServerId, SetMany, Version,
+    Call, Delete, Error, Every, Expiry, Fault, Get, GetMany, Key, Landed, Many, Now, Operation, Options, Reconnect,
+    Reply, RoutedBy, Router, Selection, ServerId, SetMany, Version,
 };
 use memcached2_testkit::assert_matches;
 
@@ -47,7 +47,7 @@ fn round<O: Operation>(call: &mut Call<'_, O>, now: Instant, down: &[usize], rep
         match down.contains(&sub_request.server().index()) {
             _ if !sub_request.is_open() => {}
             true => call.fail(at, &refused(), Fault::Server),
-            false => call.answer(at, Few::One(reply.clone()), true),
+            false => call.answer(at, reply.clone(), true),
         }
     }
     call.end_round(|| now)

@@ -1,14 +1,9 @@
 //! What is asked of one server on one connection.
 
-use std::time::Duration;
-
 use super::{Call, Fault};
 use crate::connection::Connection;
 use crate::error::{Error, Landed};
-use crate::few::Few;
-use crate::observer::Tally;
 use crate::operation::{Operation, Progress as _};
-use crate::reply::Reply;
 use crate::router::ServerId;
 use crate::time::Now;
 
@@ -26,11 +21,6 @@ pub struct ServerBatch {
     /// How many have no answer yet.
     open: usize,
     is_retry: bool,
-    /// What has come of the answer to the front request.
-    replies: Few<Reply>,
-    tally: Tally,
-    /// How long its connection was waited for.
-    waited: Duration,
 }
 
 impl ServerBatch {
@@ -61,12 +51,6 @@ impl ServerBatch {
     pub fn is_done(&self) -> bool {
         self.open == 0
     }
-
-    /// Notes how long its connection was waited for, for the observer.
-    #[cold]
-    pub fn waited(&mut self, time: Duration) {
-        self.waited = time;
-    }
 }
 
 impl<O: Operation> Call<'_, O> {
@@ -85,8 +69,7 @@ impl<O: Operation> Call<'_, O> {
                 end += 1;
             }
             if open > 0 {
-                let (replies, tally, waited) = (Few::None, Tally::default(), Duration::ZERO);
-                return Some(ServerBatch { server, first, next: first, end, open, is_retry, replies, tally, waited });
+                return Some(ServerBatch { server, first, next: first, end, open, is_retry });
             }
             first = end;
         }
@@ -94,7 +77,7 @@ impl<O: Operation> Call<'_, O> {
 
     /// Submits requests that were not yet, as many as are to be in memory at once; one that cannot be encoded fails alone. Call it
     /// again after [`Call::hear`].
-    #[inline]
+    #[inline(always)]
     pub fn submit(&mut self, batch: &mut ServerBatch, connection: &mut Connection, now: Now) {
         while batch.next < batch.end {
             let at = batch.next;
@@ -109,7 +92,7 @@ impl<O: Operation> Call<'_, O> {
                 Ok(length) => sub_request.sent = u32::try_from(length).unwrap_or(u32::MAX),
                 Err(error) => {
                     batch.open -= 1;
-                    self.fail_after(at, &error, Fault::of(&error), batch.waited);
+                    self.fail(at, &error, Fault::of(&error));
                 }
             }
             if connection.unsent() > ENCODED {
@@ -123,17 +106,12 @@ impl<O: Operation> Call<'_, O> {
     /// # Errors
     ///
     /// When the connection has failed: see [`Call::fail_on`].
-    #[inline]
+    #[inline(always)]
     pub fn hear(&mut self, batch: &mut ServerBatch, connection: &mut Connection) -> Result<bool, Error> {
         while batch.open > 0 {
             let Some((tag, reply, last)) = connection.next_reply()? else { return Ok(false) };
-            let at = tag as usize;
-            self.take_reply(at, reply, &mut batch.replies, &mut batch.tally);
-            if last {
-                batch.open -= 1;
-                self.end_answered(at, std::mem::take(&mut batch.replies), &batch.tally, batch.waited);
-                batch.tally = Tally::default();
-            }
+            self.answer(tag as usize, reply, last);
+            batch.open -= usize::from(last);
         }
         Ok(true)
     }
@@ -154,7 +132,7 @@ impl<O: Operation> Call<'_, O> {
     fn fail_rest(&mut self, batch: &mut ServerBatch, error: &Error, fault: Fault) {
         for at in batch.first..batch.end {
             if self.plan.sub_requests[at].is_open() {
-                self.fail_after(at, error, fault, batch.waited);
+                self.fail(at, error, fault);
             }
         }
         batch.open = 0;
@@ -184,7 +162,7 @@ impl<O: Operation> Call<'_, O> {
                 _ => Fault::of(error),
             };
             let error = error.clone().with_landed(abandoned.landed);
-            self.fail_after(abandoned.tag as usize, &error, fault, batch.waited);
+            self.fail(abandoned.tag as usize, &error, fault);
         }
         let error = error.clone().with_landed(Landed::NotSent);
         let fault = Fault::of(&error);

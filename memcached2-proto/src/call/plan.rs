@@ -133,7 +133,7 @@ impl<'r> Plan<'r> {
 
     /// Plans the request with a number: it goes to the server of `key`, of those that are up or may be tried. If there is none,
     /// it ends with the error that says so.
-    #[inline]
+    #[inline(always)]
     pub fn add(&mut self, index: usize, key: Key<'_>) {
         match self.assign(key) {
             Ok(server) => self.push(server, index),

@@ -3,9 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Command, Protocol, only, senseless};
+use super::{Command, Protocol, accepted, senseless};
 use crate::error::Error;
-use crate::few::Few;
 use crate::outbox::Outbox;
 use crate::reply::{Reply, Shape};
 use crate::time::{Expiry, Now};
@@ -27,8 +26,8 @@ impl Command for Version {
         Ok(Shape::Version)
     }
 
-    fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<VersionText, Error> {
-        match only(replies, end)? {
+    fn answer(&self, reply: Result<Reply, Error>) -> Result<VersionText, Error> {
+        match accepted(reply)? {
             Reply::Version(text) => Ok(VersionText(text)),
             other => Err(senseless(&other)),
         }
@@ -82,8 +81,8 @@ impl Command for FlushAll {
         Ok(Shape::Ok)
     }
 
-    fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<(), Error> {
-        ok(replies, end)
+    fn answer(&self, reply: Result<Reply, Error>) -> Result<(), Error> {
+        ok(reply)
     }
 }
 
@@ -106,8 +105,8 @@ impl Command for Verbosity {
         Ok(Shape::Ok)
     }
 
-    fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<(), Error> {
-        ok(replies, end)
+    fn answer(&self, reply: Result<Reply, Error>) -> Result<(), Error> {
+        ok(reply)
     }
 }
 
@@ -118,8 +117,8 @@ pub(super) fn put_fence(protocol: Protocol, out: &mut Outbox) {
     }
 }
 
-pub(super) fn ok(replies: Few<Reply>, end: Result<(), Error>) -> Result<(), Error> {
-    match only(replies, end)? {
+pub(super) fn ok(reply: Result<Reply, Error>) -> Result<(), Error> {
+    match accepted(reply)? {
         Reply::Ok => Ok(()),
         other => Err(senseless(&other)),
     }

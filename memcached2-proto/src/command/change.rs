@@ -1,8 +1,7 @@
 //! Changing what is stored: `delete`, `incr`, `decr`, `touch`.
 
-use super::{Command, Keyed, Protocol, only, senseless};
+use super::{Command, Keyed, Protocol, accepted, senseless};
 use crate::error::Error;
-use crate::few::Few;
 use crate::key::Key;
 use crate::outbox::Outbox;
 use crate::reply::{Reply, Shape};
@@ -61,8 +60,8 @@ impl Command for Delete<'_> {
         Ok(Shape::Deleted)
     }
 
-    fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<bool, Error> {
-        match only(replies, end)? {
+    fn answer(&self, reply: Result<Reply, Error>) -> Result<bool, Error> {
+        match accepted(reply)? {
             Reply::Deleted => Ok(true),
             Reply::NotFound => Ok(false),
             other => Err(senseless(&other)),
@@ -137,8 +136,8 @@ impl Command for Arith<'_> {
         Ok(Shape::Number)
     }
 
-    fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<Option<u64>, Error> {
-        match only(replies, end)? {
+    fn answer(&self, reply: Result<Reply, Error>) -> Result<Option<u64>, Error> {
+        match accepted(reply)? {
             Reply::Number(number) => Ok(Some(number)),
             Reply::NotFound => Ok(None),
             other => Err(senseless(&other)),
@@ -197,8 +196,8 @@ impl Command for Touch<'_> {
         Ok(Shape::Touched)
     }
 
-    fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<bool, Error> {
-        match only(replies, end)? {
+    fn answer(&self, reply: Result<Reply, Error>) -> Result<bool, Error> {
+        match accepted(reply)? {
             Reply::Touched => Ok(true),
             Reply::NotFound => Ok(false),
             other => Err(senseless(&other)),

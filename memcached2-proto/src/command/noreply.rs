@@ -1,8 +1,7 @@
 //! Requests whose outcome nobody wants to hear: what `noreply` is for.
 
-use super::{Command, Keyed, Protocol, only};
+use super::{Command, Keyed, Protocol, accepted};
 use crate::error::Error;
-use crate::few::Few;
 use crate::key::Key;
 use crate::outbox::Outbox;
 use crate::reply::{Reply, Shape};
@@ -46,8 +45,8 @@ impl<C: Command> Command for NoReply<C> {
         self.0.encode(protocol, now, out)
     }
 
-    fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<(), Error> {
-        match only(replies, end) {
+    fn answer(&self, reply: Result<Reply, Error>) -> Result<(), Error> {
+        match accepted(reply) {
             Ok(_) | Err(Error::NonNumeric { .. }) => Ok(()),
             Err(error) => Err(error),
         }

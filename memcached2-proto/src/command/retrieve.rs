@@ -1,8 +1,7 @@
 //! Reading: `get`, `gets`, `gat`, `gats`, in both protocols.
 
-use super::{Command, Keyed, Protocol, only, senseless};
+use super::{Command, Keyed, Protocol, accepted, senseless};
 use crate::error::{Error, Landed};
-use crate::few::Few;
 use crate::key::Key;
 use crate::outbox::Outbox;
 use crate::reply::{Reply, Shape};
@@ -57,7 +56,7 @@ impl Command for Get<'_> {
         "get"
     }
 
-    #[inline(always)]
+    #[inline]
     fn encode(&self, protocol: Protocol, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
         Ok(match protocol {
             Protocol::Classic => {
@@ -76,12 +75,9 @@ impl Command for Get<'_> {
         })
     }
 
-    #[inline(always)]
-    fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<Option<Value>, Error> {
-        match (replies, end) {
-            (Few::One(Reply::Value(_, value)), Ok(())) => Ok(Some(value)),
-            (replies, end) => found(replies, end),
-        }
+    #[inline]
+    fn answer(&self, reply: Result<Reply, Error>) -> Result<Option<Value>, Error> {
+        found(reply)
     }
 
     fn only_key(&self) -> Option<Key<'_>> {
@@ -159,8 +155,8 @@ impl Command for Gets<'_> {
         })
     }
 
-    fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<Option<Value>, Error> {
-        match found(replies, end)? {
+    fn answer(&self, reply: Result<Reply, Error>) -> Result<Option<Value>, Error> {
+        match found(reply)? {
             Some(value) if !self.fetch.is_answered_by(&value) => Err(senseless(&Reply::Value(0, value))),
             found => Ok(found),
         }
@@ -175,12 +171,22 @@ impl Command for Gets<'_> {
     }
 }
 
-fn found(replies: Few<Reply>, end: Result<(), Error>) -> Result<Option<Value>, Error> {
-    match only(replies, end)? {
-        Reply::Value(_, value) => Ok(Some(value)),
-        Reply::Miss => Ok(None),
-        Reply::NoMemory(_, length) => Err(Error::no_memory(length)),
-        other => Err(senseless(&other)),
+#[inline]
+fn found(reply: Result<Reply, Error>) -> Result<Option<Value>, Error> {
+    match reply {
+        Ok(Reply::Value(_, value)) => Ok(Some(value)),
+        Ok(Reply::Miss) => Ok(None),
+        reply => Err(not_found(reply)),
+    }
+}
+
+/// Why there is neither a value nor a miss.
+#[cold]
+fn not_found(reply: Result<Reply, Error>) -> Error {
+    match accepted(reply) {
+        Ok(Reply::NoMemory(_, length)) => Error::no_memory(length),
+        Ok(other) => senseless(&other),
+        Err(error) => error,
     }
 }
 
@@ -298,8 +304,8 @@ impl<'k> GetPart<'k> {
 }
 
 impl Command for GetPart<'_> {
-    /// The values go where they belong as they come.
-    type Response = ();
+    /// The last reply; the others go where they belong as they come.
+    type Response = Reply;
 
     fn name(&self) -> &'static str {
         self.fetch.verb()
@@ -341,8 +347,8 @@ impl Command for GetPart<'_> {
         Ok(Shape::FencedValues)
     }
 
-    fn answer(&self, _: Few<Reply>, end: Result<(), Error>) -> Result<(), Error> {
-        end
+    fn answer(&self, reply: Result<Reply, Error>) -> Result<Reply, Error> {
+        accepted(reply)
     }
 
     fn repeatable(&self) -> bool {

@@ -1,8 +1,7 @@
 //! What a server tells about itself: `stats`.
 
-use super::{Command, Protocol, admin, only, senseless};
+use super::{Command, Protocol, accepted, admin, senseless};
 use crate::error::Error;
-use crate::few::Few;
 use crate::outbox::Outbox;
 use crate::reply::{Reply, Shape};
 use crate::report::{DumpedItem, GroupedReport, PrefixCount, Report, SizeReport};
@@ -101,8 +100,8 @@ impl<R> Command for Stats<R> {
         Ok(self.shape)
     }
 
-    fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<R, Error> {
-        match only(replies, end)? {
+    fn answer(&self, reply: Result<Reply, Error>) -> Result<R, Error> {
+        match accepted(reply)? {
             Reply::Stats(lines) => Ok((self.read)(&String::from_utf8_lossy(&lines))),
             other => Err(senseless(&other)),
         }
@@ -131,8 +130,8 @@ impl Command for StatsReset {
         Ok(Shape::Reset)
     }
 
-    fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<(), Error> {
-        match only(replies, end)? {
+    fn answer(&self, reply: Result<Reply, Error>) -> Result<(), Error> {
+        match accepted(reply)? {
             Reply::Reset => Ok(()),
             other => Err(senseless(&other)),
         }
@@ -156,8 +155,8 @@ impl Command for StatsDetail {
         Ok(Shape::Ok)
     }
 
-    fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<(), Error> {
-        admin::ok(replies, end)
+    fn answer(&self, reply: Result<Reply, Error>) -> Result<(), Error> {
+        admin::ok(reply)
     }
 }
 
@@ -188,8 +187,8 @@ impl Command for CacheDump {
         Ok(Shape::Items)
     }
 
-    fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<Vec<DumpedItem>, Error> {
-        match only(replies, end)? {
+    fn answer(&self, reply: Result<Reply, Error>) -> Result<Vec<DumpedItem>, Error> {
+        match accepted(reply)? {
             Reply::Stats(lines) => Ok(DumpedItem::read(&lines)),
             other => Err(senseless(&other)),
         }

@@ -1,9 +1,8 @@
 //! Writing: `set`, `add`, `replace`, `append`, `prepend`, `cas`.
 
-use super::{Command, Keyed, Protocol, only, senseless};
+use super::{Command, Keyed, Protocol, accepted, senseless};
 use crate::data::{Data, ToValue};
 use crate::error::{CasProblem, Error};
-use crate::few::Few;
 use crate::key::Key;
 use crate::outbox::Outbox;
 use crate::reply::{Reply, Shape};
@@ -242,8 +241,8 @@ impl Command for Store<'_, '_> {
     }
 
     #[inline]
-    fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<(), Error> {
-        match only(replies, end)? {
+    fn answer(&self, reply: Result<Reply, Error>) -> Result<(), Error> {
+        match accepted(reply)? {
             Reply::Stored => Ok(()),
             // No memcached says any of these to a `set`; proxies may.
             Reply::NotStored => Err(Error::not_stored()),

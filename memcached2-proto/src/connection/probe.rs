@@ -3,7 +3,6 @@
 use super::{Connection, Kind, Mode};
 use crate::command::{Command, Protocol};
 use crate::error::Error;
-use crate::few::Few;
 use crate::outbox::Outbox;
 use crate::reply::{Reply, Shape};
 use crate::time::Now;
@@ -45,8 +44,8 @@ impl Command for ProbeKey {
         Ok(Shape::ProbeKey)
     }
 
-    fn answer(&self, _: Few<Reply>, end: Result<(), Error>) -> Result<(), Error> {
-        end
+    fn answer(&self, reply: Result<Reply, Error>) -> Result<(), Error> {
+        reply.map(drop)
     }
 }
 
@@ -58,8 +57,8 @@ impl Command for ProbeEnd {
         Ok(Shape::ProbeEnd)
     }
 
-    fn answer(&self, _: Few<Reply>, end: Result<(), Error>) -> Result<(), Error> {
-        end
+    fn answer(&self, reply: Result<Reply, Error>) -> Result<(), Error> {
+        reply.map(drop)
     }
 }
 

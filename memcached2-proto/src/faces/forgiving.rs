@@ -3,7 +3,6 @@
 use crate::call::Plan;
 use crate::command::Command;
 use crate::error::Error;
-use crate::few::Few;
 use crate::operation::{Operation, Progress};
 use crate::reply::Reply;
 
@@ -36,8 +35,8 @@ impl<O: Operation> Progress for Forgiven<O> {
         self.progress.command(index)
     }
 
-    fn take_reply(&mut self, index: usize, reply: Reply, kept: &mut Few<Reply>) {
-        self.progress.take_reply(index, reply, kept);
+    fn take_reply(&mut self, index: usize, reply: Reply) {
+        self.progress.take_reply(index, reply);
     }
 
     fn end(&mut self, index: usize, result: Result<<Self::Command as Command>::Response, Error>) {

@@ -6,7 +6,6 @@ use super::{Many, Operation, Progress};
 use crate::call::Plan;
 use crate::command::{Fetch, GetPart};
 use crate::error::Error;
-use crate::few::Few;
 use crate::key::Key;
 use crate::reply::Reply;
 use crate::router::ServerId;
@@ -162,13 +161,13 @@ impl<'k> Progress for Fetching<'k> {
     }
 
     #[inline]
-    fn take_reply(&mut self, index: usize, reply: Reply, kept: &mut Few<Reply>) {
+    fn take_reply(&mut self, index: usize, reply: Reply) {
         let request = &self.requests[index];
         let (at, result) = match reply {
             Reply::Value(at, value) if request.is_answered_by(&value) => (at as usize, Ok(Some(value))),
             Reply::Value(at, _) => (at as usize, Err(request.without_cas(at as usize))),
             Reply::NoMemory(at, length) => (at as usize, Err(request.no_memory(at as usize, length))),
-            reply => return kept.push(reply),
+            _ => return,
         };
         if let Some(place) = request.place(at).and_then(|place| self.results.get_mut(place)) {
             *place = result;
@@ -176,8 +175,11 @@ impl<'k> Progress for Fetching<'k> {
     }
 
     /// What came before a failure is kept; all else of the request has failed, since nobody knows of a miss.
-    fn end(&mut self, index: usize, result: Result<(), Error>) {
-        let Err(error) = result else { return };
+    fn end(&mut self, index: usize, result: Result<Reply, Error>) {
+        let error = match result {
+            Ok(reply) => return self.take_reply(index, reply),
+            Err(error) => error,
+        };
         for (place, key) in self.requests[index].keys_in_place() {
             if let Some(result @ Ok(None)) = self.results.get_mut(place) {
                 *result = Err(error.clone().of_key(key));

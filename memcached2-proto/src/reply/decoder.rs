@@ -401,7 +401,7 @@ impl Decoder {
     }
 
     /// The whole reply, if all of it is there: the data of `item` begins here.
-    #[inline(always)]
+    #[inline]
     fn at_once(&mut self, item: Item, shape: Shape) -> Option<(Reply, bool)> {
         let there = &self.buffer[self.start..self.end];
         let (data, behind) = there.split_at_checked(item.length)?;

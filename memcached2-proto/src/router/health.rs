@@ -144,7 +144,7 @@ impl Health {
     }
 
     /// Whether all servers are up, and nobody observes.
-    #[inline(always)]
+    #[inline]
     pub(super) fn is_quiet(&self) -> bool {
         self.attention.load(Ordering::Acquire) == 0
     }

@@ -8,7 +8,7 @@ mod words;
 use memcached2_testkit::assert_matches;
 use std::io::IoSlice;
 
-use memcached2_proto::{Connection, Error, Few, Landed, Limits, Reply, Version};
+use memcached2_proto::{Connection, Error, Landed, Limits, Reply, Version};
 
 pub(crate) use self::request::{Request, now};
 pub(crate) use self::words::kind;
@@ -28,7 +28,7 @@ pub(crate) struct Talk {
     /// How many bytes the connection took.
     pub(crate) accepted: usize,
     asked: Vec<Request>,
-    replies: Few<Reply>,
+    replies: Vec<Reply>,
 }
 
 impl Default for Talk {
@@ -40,7 +40,7 @@ impl Default for Talk {
 impl Talk {
     pub(crate) fn new(limits: Limits) -> Self {
         let connection = Connection::new(limits);
-        let (results, asked, replies) = (Vec::new(), Vec::new(), Few::None);
+        let (results, asked, replies) = (Vec::new(), Vec::new(), Vec::new());
         Self { connection, results, failed: None, left: false, accepted: 0, asked, replies }
     }
 

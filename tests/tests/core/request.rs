@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::words::{counted, dumped, found, grouped, kind, prefixes, report, sizes, version, word};
 use memcached2_proto::{
-    Arith, CacheDump, Call, Command, Connection, Delete, DumpedItem, Error, Expiry, Fault, Few, FlushAll, Get, GetMany,
+    Arith, CacheDump, Call, Command, Connection, Delete, DumpedItem, Error, Expiry, Fault, FlushAll, Get, GetMany,
     Gets, GroupedReport, Landed, Now, Opaque, PrefixCount, Protocol, Reply, Report, Router, SizeReport, Statistic,
     Stats, StatsDetail, StatsReset, Store, Touch, Value, Verbosity, Version, VersionText,
 };
@@ -295,7 +295,7 @@ impl Request {
     }
 
     /// The answer of the typed command, in the words of the `R:` lines.
-    pub(crate) fn result(&self, replies: Few<Reply>, end: Result<(), (Error, Landed)>) -> String {
+    pub(crate) fn result(&self, mut replies: Vec<Reply>, end: Result<(), (Error, Landed)>) -> String {
         if let Self::Meta(request) = self {
             return request.result(replies, end);
         }
@@ -303,32 +303,35 @@ impl Request {
             return format!("{}, {}", kind(error), word(*landed));
         }
         let end = end.map_err(|(error, _)| error);
+        if let Self::GetMany(keys, fetch) = self {
+            return many(keys, *fetch, replies, end);
+        }
+        let reply = end.map(|()| replies.pop().expect("an answer has a last reply"));
         let answer = match self {
-            Self::Get(key) => Get::new(key).and_then(|get| get.answer(replies, end)).map(found),
-            Self::Gets(key, fetch) => fetch.one(key).and_then(|gets| gets.answer(replies, end)).map(found),
-            Self::GetMany(keys, fetch) => return many(keys, *fetch, replies, end),
+            Self::Get(key) => Get::new(key).and_then(|get| get.answer(reply)).map(found),
+            Self::Gets(key, fetch) => fetch.one(key).and_then(|gets| gets.answer(reply)).map(found),
             Self::Store { verb, key, data, .. } => {
-                verb.of(key, data).and_then(|store| store.answer(replies, end)).map(|()| "stored".to_owned())
+                verb.of(key, data).and_then(|store| store.answer(reply)).map(|()| "stored".to_owned())
             }
             Self::Delete(key) => Delete::new(key)
-                .and_then(|delete| delete.answer(replies, end))
+                .and_then(|delete| delete.answer(reply))
                 .map(|deleted| if deleted { "deleted" } else { "not found" }.to_owned()),
-            Self::Incr(key, by) => Arith::incr(key, *by).and_then(|incr| incr.answer(replies, end)).map(counted),
-            Self::Decr(key, by) => Arith::decr(key, *by).and_then(|decr| decr.answer(replies, end)).map(counted),
+            Self::Incr(key, by) => Arith::incr(key, *by).and_then(|incr| incr.answer(reply)).map(counted),
+            Self::Decr(key, by) => Arith::decr(key, *by).and_then(|decr| decr.answer(reply)).map(counted),
             Self::Touch(key, expiry) => Touch::new(key, *expiry)
-                .and_then(|touch| touch.answer(replies, end))
+                .and_then(|touch| touch.answer(reply))
                 .map(|touched| if touched { "touched" } else { "not found" }.to_owned()),
-            Self::FlushAll(_) => FlushAll::now().answer(replies, end).map(|()| "ok".to_owned()),
-            Self::Verbosity(level) => Verbosity(*level).answer(replies, end).map(|()| "ok".to_owned()),
-            Self::Version => Version.answer(replies, end).map(|text| version(&text)),
-            Self::Stats(Topic::Report(stats)) => stats.answer(replies, end).map(|told| report(&told)),
-            Self::Stats(Topic::Grouped(stats)) => stats.answer(replies, end).map(|told| grouped(&told)),
-            Self::Stats(Topic::Sizes(stats)) => stats.answer(replies, end).map(|told| sizes(&told)),
-            Self::Stats(Topic::Prefixes(stats)) => stats.answer(replies, end).map(|told| prefixes(&told)),
-            Self::StatsDetail(on) => StatsDetail(*on).answer(replies, end).map(|()| "ok".to_owned()),
-            Self::CacheDump(dump) => dump.answer(replies, end).map(|told| dumped(&told)),
-            Self::StatsReset => StatsReset.answer(replies, end).map(|()| "reset".to_owned()),
-            Self::Meta(_) | Self::Quit => panic!("nobody waits for an answer to this"),
+            Self::FlushAll(_) => FlushAll::now().answer(reply).map(|()| "ok".to_owned()),
+            Self::Verbosity(level) => Verbosity(*level).answer(reply).map(|()| "ok".to_owned()),
+            Self::Version => Version.answer(reply).map(|text| version(&text)),
+            Self::Stats(Topic::Report(stats)) => stats.answer(reply).map(|told| report(&told)),
+            Self::Stats(Topic::Grouped(stats)) => stats.answer(reply).map(|told| grouped(&told)),
+            Self::Stats(Topic::Sizes(stats)) => stats.answer(reply).map(|told| sizes(&told)),
+            Self::Stats(Topic::Prefixes(stats)) => stats.answer(reply).map(|told| prefixes(&told)),
+            Self::StatsDetail(on) => StatsDetail(*on).answer(reply).map(|()| "ok".to_owned()),
+            Self::CacheDump(dump) => dump.answer(reply).map(|told| dumped(&told)),
+            Self::StatsReset => StatsReset.answer(reply).map(|()| "reset".to_owned()),
+            Self::GetMany(..) | Self::Meta(_) | Self::Quit => panic!("nobody waits for an answer to this"),
         };
         answer.unwrap_or_else(|error| match &error {
             Error::Protocol { landed, .. } => format!("protocol, {}", word(*landed)),
@@ -364,10 +367,13 @@ fn expiry_of(exptime: &[u8]) -> Expiry {
 }
 
 /// The answers to all keys, with the merge that the clients use.
-fn many(keys: &[Vec<u8>], fetch: Fetch, replies: Few<Reply>, end: Result<(), Error>) -> String {
+fn many(keys: &[Vec<u8>], fetch: Fetch, replies: Vec<Reply>, end: Result<(), Error>) -> String {
     let router = one_server();
     let mut call = Call::new(fetch.many(keys).expect("keys"), &router, now());
-    call.answer(0, replies, end.is_ok());
+    let count = replies.len();
+    for (reply, number) in replies.into_iter().zip(1..) {
+        call.answer(0, reply, number == count && end.is_ok());
+    }
     if let Err(error) = end {
         call.fail(0, &error, Fault::Nobody);
     }
