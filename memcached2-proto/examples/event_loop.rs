@@ -87,7 +87,7 @@ impl Answers {
             COUNTED => self.counted += usize::from(matches!(reply, Reply::Number(_))),
             _ => {
                 let at = (tag - FETCHED) as usize;
-                self.values[at] = gets[at].answer(Ok(reply))?;
+                self.values[at] = gets[at].answer(reply)?;
             }
         }
         Ok(())

@@ -105,7 +105,7 @@ impl<'r, O: Operation> Call<'r, O> {
     }
 
     /// Takes a reply of the server to the request at a place; the `last` one ends it.
-    #[inline]
+    #[inline(always)]
     pub fn answer(&mut self, at: usize, reply: Reply, last: bool) {
         if self.plan.router.watch().is_some() {
             self.observe_reply(at, &reply, last);
@@ -120,7 +120,7 @@ impl<'r, O: Operation> Call<'r, O> {
             self.plan.router.hear_refusal(server, line, self.plan.now);
         }
         let command = self.progress.command(index);
-        let result = command.answer(Ok(reply));
+        let result = command.answer(reply);
         let result = result.map_err(|error| name_request(error, command, self.plan.router.server(server)));
         self.progress.end(index, result);
     }
@@ -142,7 +142,7 @@ impl<'r, O: Operation> Call<'r, O> {
     }
 
     /// Takes all that was heard on a shared connection of the request at a place.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn conclude(&mut self, at: usize, result: SlotResult) {
         let mut left = result.replies.as_slice().len();
         for reply in result.replies {
@@ -188,8 +188,8 @@ impl<'r, O: Operation> Call<'r, O> {
         let index = sub_request.index as usize;
         let command = self.progress.command(index);
         let server = self.plan.router.server(sub_request.server);
-        let result = command.answer(Err(error)).map_err(|error| name_request(error, command, server));
-        self.progress.end(index, result);
+        let error = name_request(error, command, server);
+        self.progress.end(index, Err(error));
     }
 
     /// Counts a reply for the observer; the last one is reported.
@@ -237,7 +237,7 @@ impl<'r, O: Operation> Call<'r, O> {
     /// # Errors
     ///
     /// What the operation makes of the failures of its requests.
-    #[inline]
+    #[inline(always)]
     pub fn finish(self) -> Result<O::Output, Error> {
         self.progress.finish()
     }

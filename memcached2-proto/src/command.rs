@@ -66,13 +66,13 @@ pub trait Command {
     /// When the request cannot be said in the protocol; what was appended by then is taken back.
     fn encode(&self, protocol: Protocol, now: Now, out: &mut Outbox) -> Result<Shape, Error>;
 
-    /// Reads the response from the last reply to the request, or from the error that says why it will not come. Of a request for
-    /// several keys the replies before the last one go to [`Progress::take_reply`](crate::Progress::take_reply).
+    /// Reads the response from the last reply to the request. Of a request for several keys the replies before the last one go to
+    /// [`Progress::take_reply`](crate::Progress::take_reply).
     ///
     /// # Errors
     ///
-    /// The one in `reply`, the refusal of the server, or [`Error::Protocol`] for a reply of the wrong kind.
-    fn answer(&self, reply: Result<Reply, Error>) -> Result<Self::Response, Error>;
+    /// The refusal of the server, or [`Error::Protocol`] for a reply of the wrong kind.
+    fn answer(&self, reply: Reply) -> Result<Self::Response, Error>;
 
     /// The name of the command, whatever the protocol says: what an [`Observer`](crate::Observer) is told.
     fn name(&self) -> &'static str {
@@ -109,10 +109,10 @@ pub trait Keyed: Command {
 
 /// The reply, unless it is a refusal.
 #[inline]
-fn accepted(reply: Result<Reply, Error>) -> Result<Reply, Error> {
+fn accepted(reply: Reply) -> Result<Reply, Error> {
     match reply {
-        Ok(Reply::Refused(line)) => Err(Error::refused(&line)),
-        reply => reply,
+        Reply::Refused(line) => Err(Error::refused(&line)),
+        reply => Ok(reply),
     }
 }
 

@@ -131,7 +131,7 @@ impl Connection {
         self.queue(command, now, tag, Kind::Asked)
     }
 
-    #[inline]
+    #[inline(always)]
     fn queue<C: Command + ?Sized>(&mut self, command: &C, now: Now, tag: u32, kind: Kind) -> Result<u64, Error> {
         if self.ended || self.quitting || self.failed.is_some() {
             return Err(self.unusable());
@@ -188,7 +188,7 @@ impl Connection {
     ///
     /// None also while replies must be read first: a server stops reading when nobody reads its replies, so a batch
     /// that is written without a pause could wait for ever.
-    #[inline]
+    #[inline(always)]
     pub fn outgoing<'a>(&'a mut self, slices: &mut [IoSlice<'a>]) -> usize {
         if self.failed.is_some() {
             // The rest of a request that was refused half-way could be read as commands.
@@ -204,7 +204,7 @@ impl Connection {
     }
 
     /// Says that `n` bytes of what [`Connection::outgoing`] offered were written.
-    #[inline]
+    #[inline(always)]
     pub fn wrote(&mut self, n: usize) {
         self.sending.wrote(n);
         let written = self.sending.written();
@@ -342,7 +342,7 @@ impl Connection {
     }
 
     /// Ends the front wait, whose reply is complete.
-    #[inline]
+    #[inline(always)]
     fn pop(&mut self) {
         self.sending.keys().close();
         if let Some(done) = self.waits.pop_front() {

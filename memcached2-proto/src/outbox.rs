@@ -73,7 +73,7 @@ impl Outbox {
     }
 
     /// Appends bytes of the protocol.
-    #[inline]
+    #[inline(always)]
     pub fn put(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
@@ -135,7 +135,7 @@ impl Outbox {
     }
 
     /// Appends a key that the reply does not name.
-    #[inline]
+    #[inline(always)]
     pub fn put_key(&mut self, key: Key<'_>) {
         if self.prefix.is_some() {
             return self.put_prefixed(key, false);
@@ -144,7 +144,7 @@ impl Outbox {
     }
 
     /// Appends a key that the reply names: what comes back is checked against it.
-    #[inline]
+    #[inline(always)]
     pub fn ask_key(&mut self, key: Key<'_>) {
         if self.prefix.is_some() {
             return self.put_prefixed(key, true);
@@ -214,7 +214,7 @@ impl Outbox {
     }
 
     /// Encodes a whole request, or nothing of it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn request<C: Command + ?Sized>(
         &mut self,
         command: &C,
@@ -299,7 +299,7 @@ mod tests {
             Err(self.0())
         }
 
-        fn answer(&self, _: Result<Reply, Error>) -> Result<(), Error> {
+        fn answer(&self, _: Reply) -> Result<(), Error> {
             Ok(())
         }
     }

@@ -73,7 +73,7 @@ impl<S> Pool<S> {
     }
 
     /// What to do to get a connection: whoever comes waits behind those who wait already.
-    #[inline]
+    #[inline(always)]
     pub fn checkout(&mut self, now: Instant) -> Checkout<S> {
         match self.queue.is_empty() || self.closed {
             true => self.checkout_again(now),
@@ -95,7 +95,7 @@ impl<S> Pool<S> {
     }
 
     /// The same for a caller whose turn it was already: what he got was of no use.
-    #[inline]
+    #[inline(always)]
     pub fn checkout_again(&mut self, now: Instant) -> Checkout<S> {
         if let Some(checkout) = self.checkout_idle(now) {
             return checkout;
@@ -111,7 +111,7 @@ impl<S> Pool<S> {
     }
 
     /// An idle connection, if there is one: for a caller who has found out that the server takes no further one.
-    #[inline]
+    #[inline(always)]
     pub fn checkout_idle(&mut self, now: Instant) -> Option<Checkout<S>> {
         let Idle { connection, since, trusted } = self.idle.pop()?;
         if now <= trusted {
@@ -141,7 +141,7 @@ impl<S> Pool<S> {
     }
 
     /// Takes a connection back that is in step; who is to be woken, if anybody waits.
-    #[inline]
+    #[inline(always)]
     pub fn checkin(&mut self, connection: S, now: Instant) -> Option<Waker> {
         if self.closed {
             self.open -= 1;

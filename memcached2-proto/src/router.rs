@@ -140,7 +140,7 @@ impl Router {
     }
 
     /// Whether every server counts as up and nobody observes, so that nothing has to be looked up or told.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn is_quiet(&self) -> bool {
         self.health.is_quiet()
     }
@@ -155,7 +155,7 @@ impl Router {
     /// # Errors
     ///
     /// [`Error::NoServers`] when there is none, [`Error::Key`] when the key is too long with the client's prefix.
-    #[inline]
+    #[inline(always)]
     pub fn route(&self, key: Key<'_>) -> Result<ServerId, Error> {
         match &self.prefix {
             None => self.choose(key),
@@ -170,7 +170,7 @@ impl Router {
         self.choose(if prefix.is_routed { whole } else { key })
     }
 
-    #[inline]
+    #[inline(always)]
     fn choose(&self, key: Key<'_>) -> Result<ServerId, Error> {
         match self.servers.len() {
             0 => Err(Error::no_servers()),

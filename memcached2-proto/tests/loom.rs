@@ -136,7 +136,7 @@ impl Command for Told<'_> {
         self.0.encode(protocol, now, out)
     }
 
-    fn answer(&self, reply: Result<Reply, Error>) -> Result<Option<Value>, Error> {
+    fn answer(&self, reply: Reply) -> Result<Option<Value>, Error> {
         self.0.answer(reply)
     }
 }

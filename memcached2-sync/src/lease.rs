@@ -56,7 +56,7 @@ impl Link {
     }
 
     /// Writes all that may go before replies are read.
-    #[inline]
+    #[inline(always)]
     fn write(&mut self, patience: &mut Patience) -> Result<(), Error> {
         while !self.connection.is_flushed() {
             let mut slices = [std::io::IoSlice::new(&[]); 4];
@@ -108,7 +108,7 @@ impl Link {
     }
 
     /// Sends a batch, and reads until all its replies are there.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn exchange<O: Operation>(
         &mut self,
         call: &mut Call<'_, O>,
@@ -125,7 +125,7 @@ impl Link {
     }
 
     /// Reads once, and submits more of the batch if there is more; `true` when all replies are there.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn read<O: Operation>(
         &mut self,
         call: &mut Call<'_, O>,
@@ -154,7 +154,7 @@ pub(crate) struct Lease<'s> {
 }
 
 impl Lease<'_> {
-    #[inline]
+    #[inline(always)]
     #[expect(clippy::expect_used, reason = "only `checkin` takes it, which ends the lease")]
     pub(crate) fn link(&mut self) -> &mut Link {
         self.link.as_mut().expect("a lease has a link until it is checked in")
@@ -260,7 +260,7 @@ impl Lease<'_> {
     }
 
     /// Gives the connection back, if it is in step.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn checkin(mut self, now: Now) {
         if !self.link().connection.is_idle() || self.is_old(now) {
             return;

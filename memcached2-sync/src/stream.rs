@@ -44,7 +44,7 @@ impl Patience {
     }
 
     /// The time of a call: what its servers give it, unless the caller does.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn of_call(started: Instant, timeout: Option<Duration>) -> Self {
         // The timeout of the sockets is another one, then.
         let is_fixed = timeout.is_some();
@@ -58,7 +58,7 @@ impl Patience {
     }
 
     /// Sets how long the whole of it may take: some servers are given more time than others.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn within(&mut self, timeout: Duration) {
         if !self.is_fixed {
             self.timeout = timeout;
@@ -148,7 +148,7 @@ impl Stream {
         Ok(Self { socket, whole, read_timeout: None, write_timeout: None })
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn read(&mut self, space: &mut [u8], patience: &mut Patience) -> Result<usize, Error> {
         loop {
             if patience.spent || self.read_timeout.is_some() {
@@ -168,7 +168,7 @@ impl Stream {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn write(&mut self, slices: &[IoSlice<'_>], patience: &mut Patience) -> Result<usize, Error> {
         loop {
             if patience.spent || self.write_timeout.is_some() {

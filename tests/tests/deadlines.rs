@@ -259,8 +259,8 @@ impl Command for Broken {
         panic!("a bug in somebody's command")
     }
 
-    fn answer(&self, reply: Result<Reply, Error>) -> Result<(), Error> {
-        reply.map(drop)
+    fn answer(&self, _: Reply) -> Result<(), Error> {
+        Ok(())
     }
 }
 

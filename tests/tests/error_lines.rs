@@ -56,7 +56,7 @@ fn talk(asked: &str, line: &str, rest: &str) -> Vec<String> {
 fn an_error_line_proves_that_nothing_was_done_or_not() {
     for (line, landed, ..) in LINES {
         let delete = Delete::new("a").unwrap();
-        let error = delete.answer(Ok(Reply::Refused(line.into()))).unwrap_err();
+        let error = delete.answer(Reply::Refused(line.into())).unwrap_err();
         assert_eq!(error.landed(), landed, "{line}");
     }
 }
@@ -64,7 +64,7 @@ fn an_error_line_proves_that_nothing_was_done_or_not() {
 #[test]
 fn a_line_that_no_memcached_says_proves_nothing() {
     for line in ["NOT SUPPORTED", "ERRORS", "-ERR unknown command 'flush_all'", "x"] {
-        let error = FlushAll::now().answer(Ok(Reply::Refused(line.into()))).unwrap_err();
+        let error = FlushAll::now().answer(Reply::Refused(line.into())).unwrap_err();
         assert_eq!(error.landed(), Landed::Unknown, "{line}");
     }
 }

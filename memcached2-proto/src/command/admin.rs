@@ -26,7 +26,7 @@ impl Command for Version {
         Ok(Shape::Version)
     }
 
-    fn answer(&self, reply: Result<Reply, Error>) -> Result<VersionText, Error> {
+    fn answer(&self, reply: Reply) -> Result<VersionText, Error> {
         match accepted(reply)? {
             Reply::Version(text) => Ok(VersionText(text)),
             other => Err(senseless(&other)),
@@ -81,7 +81,7 @@ impl Command for FlushAll {
         Ok(Shape::Ok)
     }
 
-    fn answer(&self, reply: Result<Reply, Error>) -> Result<(), Error> {
+    fn answer(&self, reply: Reply) -> Result<(), Error> {
         ok(reply)
     }
 }
@@ -105,7 +105,7 @@ impl Command for Verbosity {
         Ok(Shape::Ok)
     }
 
-    fn answer(&self, reply: Result<Reply, Error>) -> Result<(), Error> {
+    fn answer(&self, reply: Reply) -> Result<(), Error> {
         ok(reply)
     }
 }
@@ -117,7 +117,7 @@ pub(super) fn put_fence(protocol: Protocol, out: &mut Outbox) {
     }
 }
 
-pub(super) fn ok(reply: Result<Reply, Error>) -> Result<(), Error> {
+pub(super) fn ok(reply: Reply) -> Result<(), Error> {
     match accepted(reply)? {
         Reply::Ok => Ok(()),
         other => Err(senseless(&other)),

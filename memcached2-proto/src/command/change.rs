@@ -60,7 +60,7 @@ impl Command for Delete<'_> {
         Ok(Shape::Deleted)
     }
 
-    fn answer(&self, reply: Result<Reply, Error>) -> Result<bool, Error> {
+    fn answer(&self, reply: Reply) -> Result<bool, Error> {
         match accepted(reply)? {
             Reply::Deleted => Ok(true),
             Reply::NotFound => Ok(false),
@@ -136,7 +136,7 @@ impl Command for Arith<'_> {
         Ok(Shape::Number)
     }
 
-    fn answer(&self, reply: Result<Reply, Error>) -> Result<Option<u64>, Error> {
+    fn answer(&self, reply: Reply) -> Result<Option<u64>, Error> {
         match accepted(reply)? {
             Reply::Number(number) => Ok(Some(number)),
             Reply::NotFound => Ok(None),
@@ -196,7 +196,7 @@ impl Command for Touch<'_> {
         Ok(Shape::Touched)
     }
 
-    fn answer(&self, reply: Result<Reply, Error>) -> Result<bool, Error> {
+    fn answer(&self, reply: Reply) -> Result<bool, Error> {
         match accepted(reply)? {
             Reply::Touched => Ok(true),
             Reply::NotFound => Ok(false),

@@ -45,7 +45,7 @@ impl<C: Command> Command for NoReply<C> {
         self.0.encode(protocol, now, out)
     }
 
-    fn answer(&self, reply: Result<Reply, Error>) -> Result<(), Error> {
+    fn answer(&self, reply: Reply) -> Result<(), Error> {
         match accepted(reply) {
             Ok(_) | Err(Error::NonNumeric { .. }) => Ok(()),
             Err(error) => Err(error),

@@ -56,7 +56,7 @@ impl Command for Get<'_> {
         "get"
     }
 
-    #[inline]
+    #[inline(always)]
     fn encode(&self, protocol: Protocol, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
         Ok(match protocol {
             Protocol::Classic => {
@@ -75,8 +75,8 @@ impl Command for Get<'_> {
         })
     }
 
-    #[inline]
-    fn answer(&self, reply: Result<Reply, Error>) -> Result<Option<Value>, Error> {
+    #[inline(always)]
+    fn answer(&self, reply: Reply) -> Result<Option<Value>, Error> {
         found(reply)
     }
 
@@ -155,7 +155,7 @@ impl Command for Gets<'_> {
         })
     }
 
-    fn answer(&self, reply: Result<Reply, Error>) -> Result<Option<Value>, Error> {
+    fn answer(&self, reply: Reply) -> Result<Option<Value>, Error> {
         match found(reply)? {
             Some(value) if !self.fetch.is_answered_by(&value) => Err(senseless(&Reply::Value(0, value))),
             found => Ok(found),
@@ -172,17 +172,17 @@ impl Command for Gets<'_> {
 }
 
 #[inline]
-fn found(reply: Result<Reply, Error>) -> Result<Option<Value>, Error> {
+fn found(reply: Reply) -> Result<Option<Value>, Error> {
     match reply {
-        Ok(Reply::Value(_, value)) => Ok(Some(value)),
-        Ok(Reply::Miss) => Ok(None),
+        Reply::Value(_, value) => Ok(Some(value)),
+        Reply::Miss => Ok(None),
         reply => Err(not_found(reply)),
     }
 }
 
 /// Why there is neither a value nor a miss.
 #[cold]
-fn not_found(reply: Result<Reply, Error>) -> Error {
+fn not_found(reply: Reply) -> Error {
     match accepted(reply) {
         Ok(Reply::NoMemory(_, length)) => Error::no_memory(length),
         Ok(other) => senseless(&other),
@@ -347,7 +347,7 @@ impl Command for GetPart<'_> {
         Ok(Shape::FencedValues)
     }
 
-    fn answer(&self, reply: Result<Reply, Error>) -> Result<Reply, Error> {
+    fn answer(&self, reply: Reply) -> Result<Reply, Error> {
         accepted(reply)
     }
 

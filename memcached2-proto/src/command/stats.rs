@@ -100,7 +100,7 @@ impl<R> Command for Stats<R> {
         Ok(self.shape)
     }
 
-    fn answer(&self, reply: Result<Reply, Error>) -> Result<R, Error> {
+    fn answer(&self, reply: Reply) -> Result<R, Error> {
         match accepted(reply)? {
             Reply::Stats(lines) => Ok((self.read)(&String::from_utf8_lossy(&lines))),
             other => Err(senseless(&other)),
@@ -130,7 +130,7 @@ impl Command for StatsReset {
         Ok(Shape::Reset)
     }
 
-    fn answer(&self, reply: Result<Reply, Error>) -> Result<(), Error> {
+    fn answer(&self, reply: Reply) -> Result<(), Error> {
         match accepted(reply)? {
             Reply::Reset => Ok(()),
             other => Err(senseless(&other)),
@@ -155,7 +155,7 @@ impl Command for StatsDetail {
         Ok(Shape::Ok)
     }
 
-    fn answer(&self, reply: Result<Reply, Error>) -> Result<(), Error> {
+    fn answer(&self, reply: Reply) -> Result<(), Error> {
         admin::ok(reply)
     }
 }
@@ -187,7 +187,7 @@ impl Command for CacheDump {
         Ok(Shape::Items)
     }
 
-    fn answer(&self, reply: Result<Reply, Error>) -> Result<Vec<DumpedItem>, Error> {
+    fn answer(&self, reply: Reply) -> Result<Vec<DumpedItem>, Error> {
         match accepted(reply)? {
             Reply::Stats(lines) => Ok(DumpedItem::read(&lines)),
             other => Err(senseless(&other)),

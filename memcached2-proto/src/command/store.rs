@@ -241,7 +241,7 @@ impl Command for Store<'_, '_> {
     }
 
     #[inline]
-    fn answer(&self, reply: Result<Reply, Error>) -> Result<(), Error> {
+    fn answer(&self, reply: Reply) -> Result<(), Error> {
         match accepted(reply)? {
             Reply::Stored => Ok(()),
             // No memcached says any of these to a `set`; proxies may.

@@ -145,7 +145,7 @@ impl Sending {
     }
 
     /// Offers what is granted and not written.
-    #[inline]
+    #[inline(always)]
     pub(super) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let until = if self.dead.is_empty() { self.granted } else { self.granted.min(self.next_dead()) };
         let mut left = usize::try_from(until - self.written).unwrap_or(usize::MAX);
@@ -185,7 +185,7 @@ impl Sending {
     }
 
     /// Says that `n` of the bytes offered were written.
-    #[inline]
+    #[inline(always)]
     pub(super) fn wrote(&mut self, n: usize) {
         self.written = self.granted.min(self.written + n as u64);
         if self.outbox.shared.is_empty() {

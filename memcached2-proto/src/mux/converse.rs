@@ -255,6 +255,7 @@ impl Lane {
     }
 
     /// Submits as many requests as a window holds.
+    #[inline(always)]
     fn submit<O: Operation>(
         &mut self,
         call: &mut Call<'_, O>,

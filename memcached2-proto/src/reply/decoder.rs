@@ -144,7 +144,7 @@ impl Decoder {
     }
 
     /// Where to put the bytes that come next; never empty.
-    #[inline]
+    #[inline(always)]
     pub fn space(&mut self) -> &mut [u8] {
         if let State::Large(_, data, have) = &mut self.state {
             return &mut data[*have..];
@@ -401,7 +401,7 @@ impl Decoder {
     }
 
     /// The whole reply, if all of it is there: the data of `item` begins here.
-    #[inline]
+    #[inline(always)]
     fn at_once(&mut self, item: Item, shape: Shape) -> Option<(Reply, bool)> {
         let there = &self.buffer[self.start..self.end];
         let (data, behind) = there.split_at_checked(item.length)?;

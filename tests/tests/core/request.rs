@@ -306,7 +306,10 @@ impl Request {
         if let Self::GetMany(keys, fetch) = self {
             return many(keys, *fetch, replies, end);
         }
-        let reply = end.map(|()| replies.pop().expect("an answer has a last reply"));
+        if let Err(error) = end {
+            return kind(&error);
+        }
+        let reply = replies.pop().expect("an answer has a last reply");
         let answer = match self {
             Self::Get(key) => Get::new(key).and_then(|get| get.answer(reply)).map(found),
             Self::Gets(key, fetch) => fetch.one(key).and_then(|gets| gets.answer(reply)).map(found),
