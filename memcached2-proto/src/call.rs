@@ -6,7 +6,6 @@ mod plan;
 mod probes;
 mod round;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -17,8 +16,9 @@ use self::plan::State;
 pub use self::plan::{Plan, SubRequest};
 use crate::command::Command;
 use crate::error::{Error, Landed};
+use crate::few::Few;
 use crate::mux::{Failure, SlotResult};
-use crate::observer::{Attempt, Event, Outcome, Tally};
+use crate::observer::{Attempt, Event, Outcome};
 use crate::operation::{Operation, Progress};
 use crate::reply::Reply;
 use crate::router::{Router, ServerId};
@@ -36,21 +36,8 @@ use crate::uri::Server;
 pub struct Call<'r, O: Operation> {
     progress: O::Progress,
     plan: Plan<'r>,
-    /// The servers that have failed in this round.
-    faults: Vec<ServerFault>,
     /// Whether a request has failed in this round.
     has_failed: bool,
-    /// Boxed, since most calls have none.
-    observed: Option<Box<Observed>>,
-}
-
-/// What the observer is yet to hear of.
-#[derive(Debug, Default)]
-struct Observed {
-    /// What has come of answers that are not complete.
-    tallies: BTreeMap<u32, Tally>,
-    /// How long connections were waited for.
-    waits: Vec<(ServerId, Duration)>,
 }
 
 impl<O: Operation> fmt::Debug for Call<'_, O> {
@@ -65,8 +52,8 @@ impl<'r, O: Operation> Call<'r, O> {
     pub fn new(operation: O, router: &'r Router, now: Now) -> Self {
         let mut plan = Plan::new(router, now.monotonic);
         let progress = operation.start(&mut plan);
-        let mut call = Self { progress, plan, faults: Vec::new(), has_failed: false, observed: None };
-        if !call.plan.unplanned.is_empty() {
+        let mut call = Self { progress, plan, has_failed: false };
+        if call.plan.rare.is_some() {
             call.end_unplanned();
         }
         call.plan.sort();
@@ -76,7 +63,7 @@ impl<'r, O: Operation> Call<'r, O> {
     /// Ends the requests that no server can be asked for.
     #[cold]
     fn end_unplanned(&mut self) {
-        for (index, server, error) in std::mem::take(&mut self.plan.unplanned) {
+        for (index, server, error) in std::mem::take(&mut self.plan.rare().unplanned) {
             let sub_request = SubRequest::new(server, index);
             self.observe(&sub_request, Outcome::Failed(&error), 0);
             self.end_with(&sub_request, error);
@@ -129,28 +116,43 @@ impl<'r, O: Operation> Call<'r, O> {
     #[cold]
     pub fn waited(&mut self, server: ServerId, time: Duration) {
         if self.plan.router.watch().is_some() {
-            let waits = &mut self.observed.get_or_insert_default().waits;
+            let waits = &mut self.plan.rare().waits;
             waits.retain(|(known, _)| *known != server);
             waits.push((server, time));
         }
     }
 
-    /// Notes how many bytes the request at a place has.
+    /// The request at a place, and its command.
     #[inline]
-    pub(crate) fn sent(&mut self, at: usize, length: u64) {
-        self.plan.sub_requests[at].sent = u32::try_from(length).unwrap_or(u32::MAX);
+    pub(crate) fn request(&mut self, at: usize) -> (&mut SubRequest, &<O::Progress as Progress>::Command) {
+        let sub_request = &mut self.plan.sub_requests[at];
+        let command = self.progress.command(sub_request.index as usize);
+        (sub_request, command)
     }
 
     /// Takes all that was heard on a shared connection of the request at a place.
     #[inline(always)]
     pub(crate) fn conclude(&mut self, at: usize, result: SlotResult) {
-        let mut left = result.replies.as_slice().len();
-        for reply in result.replies {
-            left -= 1;
-            self.answer(at, reply, left == 0 && result.end.is_ok());
+        match result {
+            SlotResult { replies: Few::One(reply), end: Ok(()) } => self.answer(at, reply, true),
+            result => self.conclude_several(at, result),
         }
-        if let Err(Failure { error, fault }) = result.end {
-            self.fail(at, &error, fault);
+    }
+
+    fn conclude_several(&mut self, at: usize, SlotResult { replies, end }: SlotResult) {
+        let mut replies = replies.into_vec();
+        let last = if end.is_ok() { replies.pop() } else { None };
+        let index = self.plan.sub_requests[at].index as usize;
+        for reply in replies {
+            if self.plan.router.watch().is_some() {
+                self.observe_reply(at, &reply, false);
+            }
+            self.progress.take_reply(index, reply);
+        }
+        match (last, end) {
+            (Some(last), _) => self.answer(at, last, true),
+            (None, Err(Failure { error, fault })) => self.fail(at, &error, fault),
+            (None, Ok(())) => self.fail(at, &Error::protocol("got no reply at all"), Fault::Nobody),
         }
     }
 
@@ -160,8 +162,9 @@ impl<'r, O: Operation> Call<'r, O> {
         let sub_request = self.plan.sub_requests[at];
         self.observe(&sub_request, Outcome::Failed(error), 0);
         let fault = self.excuse(sub_request.server, error, fault);
-        if fault == Fault::Server && self.faults.last().is_none_or(|last| last.server != sub_request.server) {
-            self.faults.push(ServerFault { server: sub_request.server, error: error.clone() });
+        let faults = &mut self.plan.rare().faults;
+        if fault == Fault::Server && faults.last().is_none_or(|last| last.server != sub_request.server) {
+            faults.push(ServerFault { server: sub_request.server, error: error.clone() });
         }
         let repeatable = self.progress.command(sub_request.index as usize).repeatable();
         let next = sub_request.after(error.landed(), fault, repeatable, self.plan.router);
@@ -196,14 +199,14 @@ impl<'r, O: Operation> Call<'r, O> {
     #[cold]
     fn observe_reply(&mut self, at: usize, reply: &Reply, last: bool) {
         let sub_request = self.plan.sub_requests[at];
-        let observed = self.observed.get_or_insert_default();
-        let mut tally = observed.tallies.remove(&sub_request.index).unwrap_or_default();
+        let tallies = &mut self.plan.rare().tallies;
+        let mut tally = tallies.remove(&sub_request.index).unwrap_or_default();
         tally.add(reply);
         if last {
             let keys = self.progress.command(sub_request.index as usize).keys();
             self.observe(&sub_request, tally.outcome(keys), tally.received);
         } else {
-            observed.tallies.insert(sub_request.index, tally);
+            tallies.insert(sub_request.index, tally);
         }
     }
 
@@ -213,7 +216,7 @@ impl<'r, O: Operation> Call<'r, O> {
         let Plan { router, now: begun, .. } = &self.plan;
         let Some(watch) = router.watch() else { return };
         let command = self.progress.command(sub_request.index as usize);
-        let waits = self.observed.iter().flat_map(|observed| &observed.waits);
+        let waits = self.plan.rare.iter().flat_map(|rare| &rare.waits);
         let wait = waits.filter(|(server, _)| *server == sub_request.server).map(|(_, wait)| *wait).sum();
         let is_unsent = matches!(outcome, Outcome::Failed(error) if error.landed() == Landed::NotSent);
         watch.observer.observe(&Event {

@@ -114,7 +114,6 @@ pub use self::connection::{Abandoned, Connection, KnownProtocol};
 pub use self::data::{Data, ToValue};
 pub use self::error::{CasProblem, Cause, Error, FailedRequest, Landed};
 pub use self::faces::{Fetched, Forgive};
-pub use self::few::Few;
 pub use self::key::{Key, KeyProblem};
 pub use self::limits::Limits;
 pub use self::lookup::{Addresses, Lookup};

@@ -3,7 +3,7 @@
 use super::{Call, Fault};
 use crate::connection::Connection;
 use crate::error::{Error, Landed};
-use crate::operation::{Operation, Progress as _};
+use crate::operation::Operation;
 use crate::router::ServerId;
 use crate::time::Now;
 
@@ -82,14 +82,14 @@ impl<O: Operation> Call<'_, O> {
         while batch.next < batch.end {
             let at = batch.next;
             batch.next += 1;
-            let sub_request = &mut self.plan.sub_requests[at];
+            let (sub_request, command) = self.request(at);
             if !sub_request.is_open() {
                 continue;
             }
             // More requests than 32 bits can count do not fit the memory.
             let tag = u32::try_from(at).unwrap_or(u32::MAX);
-            match connection.submit(self.progress.command(sub_request.index as usize), now, tag) {
-                Ok(length) => sub_request.sent = u32::try_from(length).unwrap_or(u32::MAX),
+            match connection.submit(command, now, tag) {
+                Ok(length) => sub_request.encoded(length),
                 Err(error) => {
                     batch.open -= 1;
                     self.fail(at, &error, Fault::of(&error));

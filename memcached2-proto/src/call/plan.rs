@@ -1,13 +1,16 @@
 //! What is asked of which server.
 
-use std::time::Instant;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 
 use super::Fault;
+use super::fault::ServerFault;
 use super::probes::Probes;
 use crate::error::{Error, Landed};
 use crate::key::Key;
+use crate::observer::Tally;
 use crate::router::{Router, ServerId};
 
 /// The requests of an operation, each with the server it goes to: what [`Operation::start`](crate::Operation::start) fills.
@@ -18,12 +21,24 @@ pub struct Plan<'r> {
     pub(super) now: Instant,
     /// Sorted by server once they are planned.
     pub(super) sub_requests: SmallVec<[SubRequest; 1]>,
+    /// Boxed, since a call is moved a few times, and most have none of it.
+    pub(super) rare: Option<Box<Rare<'r>>>,
+    /// How often the requests that are planned have moved to another server.
+    pub(super) moves: u8,
+}
+
+/// What a call has while a server is down, after a failure, or for an observer.
+#[derive(Debug, Default)]
+pub(super) struct Rare<'r> {
     /// The requests that no server can be asked for.
     pub(super) unplanned: Vec<(u32, ServerId, Error)>,
     /// The servers that are down and that this call is to ask all the same.
-    pub(super) probes: Option<Box<Probes<'r>>>,
-    /// How often the requests that are planned have moved to another server.
-    pub(super) moves: u8,
+    pub(super) probes: Option<Probes<'r>>,
+    /// The servers that have failed in this round.
+    pub(super) faults: Vec<ServerFault>,
+    /// For the observer: what has come of answers that are not complete, and how long connections were waited for.
+    pub(super) tallies: BTreeMap<u32, Tally>,
+    pub(super) waits: Vec<(ServerId, Duration)>,
 }
 
 /// A request to one server.
@@ -91,6 +106,12 @@ impl SubRequest {
         self.is_retry
     }
 
+    /// Notes how many bytes it has.
+    #[inline]
+    pub(crate) fn encoded(&mut self, length: u64) {
+        self.sent = u32::try_from(length).unwrap_or(u32::MAX);
+    }
+
     /// What is next after a failure: contract and rule of retry and failover.
     ///
     /// A connection that the server closed while it was idle is found dead only when it is used. What was not sent then, and
@@ -109,7 +130,7 @@ impl SubRequest {
 impl<'r> Plan<'r> {
     #[inline]
     pub(super) fn new(router: &'r Router, now: Instant) -> Self {
-        Self { router, now, sub_requests: SmallVec::new(), unplanned: Vec::new(), probes: None, moves: 0 }
+        Self { router, now, sub_requests: SmallVec::new(), rare: None, moves: 0 }
     }
 
     /// The servers, and which of them has a key.
@@ -151,13 +172,14 @@ impl<'r> Plan<'r> {
         if self.router.is_calm() || self.claim(server) {
             return self.push(server, index);
         }
-        self.unplanned.push((short(index), server, self.router.down(server)));
+        let error = self.router.down(server);
+        self.rare().unplanned.push((short(index), server, error));
     }
 
     /// Ends a request that no server can be asked for.
     #[cold]
     pub(crate) fn refuse(&mut self, index: usize, error: Error) {
-        self.unplanned.push((short(index), ServerId(u32::MAX), error));
+        self.rare().unplanned.push((short(index), ServerId(u32::MAX), error));
     }
 
     #[inline]
@@ -187,7 +209,7 @@ impl<'r> Plan<'r> {
             return if self.claim(server) { Ok(server) } else { Err(self.router.all_down(key)) };
         }
         for _ in 0..TRIES {
-            let is_mine = |place| self.probes.as_ref().is_some_and(|probes| probes.holds(place));
+            let is_mine = |place| self.probes_server(place);
             let server = self.router.route_open(key, self.now, &is_mine)?;
             if self.claim(server) {
                 return Ok(server);
@@ -198,14 +220,25 @@ impl<'r> Plan<'r> {
 
     /// Whether a server may be asked: it is up, or this call is the one that tries it.
     fn claim(&mut self, server: ServerId) -> bool {
-        if self.probes.as_ref().is_some_and(|probes| probes.holds(server.index())) {
+        if self.probes_server(server.index()) {
             return true;
         }
-        let Some(probe) = self.router.claim(server, self.now) else { return false };
+        let router = self.router;
+        let Some(probe) = router.claim(server, self.now) else { return false };
         if let Some(probe) = probe {
-            self.probes.get_or_insert_with(|| Box::new(Probes::new(self.router))).push(server, probe);
+            self.rare().probes.get_or_insert_with(|| Probes::new(router)).push(server, probe);
         }
         true
+    }
+
+    /// Whether this call is the one that tries the server at a place.
+    fn probes_server(&self, place: usize) -> bool {
+        self.rare.as_ref().and_then(|rare| rare.probes.as_ref()).is_some_and(|probes| probes.holds(place))
+    }
+
+    #[cold]
+    pub(super) fn rare(&mut self) -> &mut Rare<'r> {
+        self.rare.get_or_insert_default()
     }
 
     /// Puts requests to the same server side by side.

@@ -31,7 +31,8 @@ impl<O: Operation> Call<'_, O> {
 
     /// Reports which servers have answered, and then which have not: a server that does both has failed since.
     fn report_servers(&mut self, begun: Instant) {
-        let Plan { router, now, sub_requests, probes, .. } = &mut self.plan;
+        let Plan { router, now, sub_requests, rare, .. } = &mut self.plan;
+        let mut probes = rare.as_mut().and_then(|rare| rare.probes.as_mut());
         let mut last = None;
         for sub_request in sub_requests.iter_mut().filter(|next| next.state == State::Answered) {
             sub_request.state = State::Ended;
@@ -40,15 +41,16 @@ impl<O: Operation> Call<'_, O> {
                 router.report_answer(sub_request.server);
             }
         }
-        for fault in &self.faults {
-            let probe = probes.as_mut().and_then(|probes| probes.take(fault.server));
+        let Some(rare) = rare else { return };
+        for fault in &rare.faults {
+            let probe = rare.probes.as_mut().and_then(|probes| probes.take(fault.server));
             router.report_failure(fault.server, &fault.error, probe, (begun, *now));
         }
     }
 
     /// Plans those requests anew that were not sent since their server is down; `true` if one has another server now.
     fn fail_over(&mut self) -> bool {
-        let faults = std::mem::take(&mut self.faults);
+        let faults = std::mem::take(&mut self.plan.rare().faults);
         let planned = self.plan.sub_requests.len();
         for at in 0..planned {
             let sub_request = self.plan.sub_requests[at];

@@ -239,9 +239,10 @@ impl Lane {
             if self.bytes > WINDOW_BYTES && self.encoded > self.heard {
                 return;
             }
-            match mux.encode(*slot, call.command(*at), now) {
+            let (sub_request, command) = call.request(*at);
+            match mux.encode(*slot, command, now) {
                 Ok(Encoded::Now(encoded)) => {
-                    call.sent(*at, encoded);
+                    sub_request.encoded(encoded);
                     *length = encoded;
                     self.bytes += encoded;
                 }
@@ -255,7 +256,6 @@ impl Lane {
     }
 
     /// Submits as many requests as a window holds.
-    #[inline(always)]
     fn submit<O: Operation>(
         &mut self,
         call: &mut Call<'_, O>,
@@ -300,7 +300,7 @@ fn encode<O: Operation>(call: &mut Call<'_, O>, mux: &Mux, slot: u32, now: Now, 
             }
             Poll::Ready(Turn::Encode) => match mux.encode(slot, call.command(0), now) {
                 Ok(Encoded::Now(length)) => {
-                    call.sent(0, length);
+                    call.request(0).0.encoded(length);
                     return Poll::Ready(true);
                 }
                 // There is no room any more.
@@ -318,7 +318,8 @@ fn encode<O: Operation>(call: &mut Call<'_, O>, mux: &Mux, slot: u32, now: Now, 
 /// The present moment, and how long the call may take, if that is not what the options say.
 type Times = (Now, Option<Duration>);
 
-#[inline]
+// In place, it is 50 instructions less of a get.
+#[inline(always)]
 fn submit<O: Operation>(
     call: &mut Call<'_, O>,
     at: usize,
@@ -328,7 +329,8 @@ fn submit<O: Operation>(
 ) -> Result<(Arc<Mux>, u32, u64), (Error, Fault)> {
     /// A connection can end between being found and being used; this many in a row do not.
     const TRIES: usize = 3;
-    let (sub_request, begun) = (call.sub_requests()[at], call.begun());
+    let begun = call.begun();
+    let (sub_request, command) = call.request(at);
     let mut last = None;
     for tried in 0..TRIES {
         // There is no connection to be had here, which says nothing of the server.
@@ -338,9 +340,9 @@ fn submit<O: Operation>(
             (false, _) => Want::Live,
         };
         let mux = connect(sub_request.server(), want).map_err(|error| (error, Fault::Nobody))?;
-        match mux.queue(call.command(at), now, now.later(timeout.unwrap_or(mux.timeout)), is_behind) {
+        match mux.queue(command, now, now.later(timeout.unwrap_or(mux.timeout)), is_behind) {
             Ok((slot, length)) => {
-                call.sent(at, length);
+                sub_request.encoded(length);
                 return Ok((mux, slot, length));
             }
             Err(NotSubmitted::Invalid(error)) => return Err((error, Fault::Nobody)),

@@ -115,6 +115,20 @@ impl<'k> Operation for GetMany<'k> {
 }
 
 impl<'k> Fetching<'k> {
+    /// Takes a reply that is not the value that was asked for.
+    #[cold]
+    fn take_failure(&mut self, index: usize, reply: &Reply) {
+        let request = &self.requests[index];
+        let (at, error) = match *reply {
+            Reply::Value(at, _) => (at as usize, request.without_cas(at as usize)),
+            Reply::NoMemory(at, length) => (at as usize, request.no_memory(at as usize, length)),
+            _ => return,
+        };
+        if let Some(result) = request.place(at).and_then(|place| self.results.get_mut(place)) {
+            *result = Err(error);
+        }
+    }
+
     fn add(&mut self, request: GetPart<'k>, server: ServerId, plan: &mut Plan<'_>) {
         plan.push(server, self.requests.len());
         self.requests.push(request);
@@ -163,14 +177,13 @@ impl<'k> Progress for Fetching<'k> {
     #[inline]
     fn take_reply(&mut self, index: usize, reply: Reply) {
         let request = &self.requests[index];
-        let (at, result) = match reply {
-            Reply::Value(at, value) if request.is_answered_by(&value) => (at as usize, Ok(Some(value))),
-            Reply::Value(at, _) => (at as usize, Err(request.without_cas(at as usize))),
-            Reply::NoMemory(at, length) => (at as usize, Err(request.no_memory(at as usize, length))),
-            _ => return,
-        };
-        if let Some(place) = request.place(at).and_then(|place| self.results.get_mut(place)) {
-            *place = result;
+        match reply {
+            Reply::Value(at, value) if request.is_answered_by(&value) => {
+                if let Some(result) = request.place(at as usize).and_then(|place| self.results.get_mut(place)) {
+                    *result = Ok(Some(value));
+                }
+            }
+            reply => self.take_failure(index, &reply),
         }
     }
 

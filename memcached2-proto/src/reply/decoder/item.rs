@@ -129,7 +129,7 @@ pub(super) fn hit(item: Item, data: Bytes) -> Reply {
 }
 
 /// Copies data out of the buffer: small values of one reply into a common block.
-#[inline]
+#[inline(always)]
 pub(super) fn copy(block: &mut BytesMut, data: &[u8], shape: Shape) -> Bytes {
     match shape {
         Shape::Values | Shape::FencedValues if data.len() <= Decoder::SHARED_MAX => copy_to_block(block, data),
