@@ -24,7 +24,6 @@ fn flood(talk: &mut Talk, bytes: &[u8], total: usize) -> usize {
 
 #[test]
 fn a_line_without_an_end_is_given_up_at_the_limit() {
-    // H12.
     for (piece, asked) in [(64 * KIB, "get a\r\n"), (1000, "get a\r\n"), (1, "version\r\n"), (64 * KIB, "")] {
         let mut talk = Talk::said(asked.as_bytes());
         let limit = Limits::default().line;
@@ -62,7 +61,6 @@ fn a_line_may_be_as_long_as_the_limit_says() {
 
 #[test]
 fn an_announced_length_is_refused_before_its_data_comes() {
-    // H01 to H03.
     let length = ["-1", "1073741825", "2147483647", "4294967296", "18446744073709551616", "99999999999999999999"];
     let value = length.map(|length| ("get a\r\n", format!("VALUE a 0 {length}\r\n")));
     let values = length.map(|length| ("get a b\r\n", format!("VALUE b 0 {length}\r\n")));
@@ -92,7 +90,6 @@ fn the_limit_of_a_value_is_the_longest_that_is_taken() {
 
 #[test]
 fn an_answer_to_what_was_not_written_ends_the_connection() {
-    // H33.
     let set = "set a 0 0 5\r\nhello\r\n";
     for (asked, written, answer) in [
         (set, 0, "STORED\r\n"),
@@ -145,7 +142,6 @@ fn several_keys_that_get_an_expiry_may_have_it_before_the_last_one_is_asked_for(
 
 #[test]
 fn a_refused_block_that_is_half_written_is_written_to_its_end() {
-    // C056.
     let value = vec![b'v'; 40 * KIB];
     for half in [1, 20, 20 * KIB, 40 * KIB] {
         let mut talk = Talk::default();
@@ -207,7 +203,6 @@ fn what_was_answered_is_not_abandoned_and_what_found_a_dead_connection_is_stale(
 
 #[test]
 fn a_full_server_has_read_nothing() {
-    // C212.
     for written in [0, 5, 16] {
         let mut talk = Talk::default();
         talk.submit(b"set a 0 0 1\r\nx\r\nget b\r\n");

@@ -127,7 +127,6 @@ fn a_prefix_must_be_able_to_stand_before_a_key() {
 
 #[test]
 fn a_value_longer_than_the_client_sends_leaves_no_byte() {
-    // C018.
     let mut connection = Connection::with_options(&Options::default().sent_value_limit(20_000));
     let long = Data::from(vec![b'x'; 20_001]);
     for refused in [
@@ -143,7 +142,6 @@ fn a_value_longer_than_the_client_sends_leaves_no_byte() {
 
 #[test]
 fn no_keys_are_no_request() {
-    // C012.
     let router = Router::of(SERVERS, &Options::default()).unwrap();
     let call = Call::new(GetMany::new(&[] as &[&str]).unwrap(), &router, now());
     assert!(call.batch(0).is_none());
@@ -164,7 +162,6 @@ fn a_store_without_an_answer_has_one_where_servers_may_read_its_value_as_command
 
 #[test]
 fn a_server_may_refuse_a_value_before_all_of_it_has_left() {
-    // C056.
     let mut talk = Talk::default();
     talk.submit(b"set a 0 0 5\r\nhello\r\nget a\r\n");
     let mut written = Vec::new();
@@ -179,7 +176,6 @@ fn a_server_may_refuse_a_value_before_all_of_it_has_left() {
 
 #[test]
 fn statistics_without_an_end_are_cut_off() {
-    // H31.
     const LIMIT: usize = 100_000;
     let mut limits = Limits::default();
     limits.stats = LIMIT;

@@ -205,7 +205,6 @@ fn a_forgotten_reply_passes_by_and_leaves_the_connection_in_the_same_state() {
 
 #[test]
 fn five_hundred_answers_may_come_at_once() {
-    // C174.
     let mut talk = Talk::said(&b"version\r\n".repeat(500));
     talk.read(&b"VERSION 1.6.45\r\n".repeat(500));
     let told = talk.finish();
@@ -215,7 +214,6 @@ fn five_hundred_answers_may_come_at_once() {
 
 #[test]
 fn what_cannot_be_said_leaves_no_byte() {
-    // C007 to C009, C011, C020, C021.
     let long = [b'k'; 251];
     for key in [&b""[..], b"a b", b"a\n", b"\r", b"a\0", b"\ta", b"\x1f", b"\x7f", &long] {
         for error in [
@@ -262,7 +260,6 @@ fn assert_too_late<C: Command>(command: &C) {
 
 #[test]
 fn a_key_of_250_bytes_and_a_key_of_any_high_bytes_are_sent_as_they_are() {
-    // C006, C010.
     let long = [b'k'; 250];
     for (key, protocol, expected) in [
         (&long[..], Protocol::Classic, [b"get ", &long[..], b"\r\n"].concat()),
@@ -320,7 +317,6 @@ fn assert_asked_in_lines(keys: &[String], many: GetMany<'_>, begin: &str, longes
 
 #[test]
 fn very_many_keys_are_asked_in_several_lines_and_each_once() {
-    // C045.
     let keys: Vec<_> = (0..5000).map(|number| format!("key:{number}")).collect();
     let many = || GetMany::new(&keys).expect("keys");
     assert_asked_in_lines(&keys, many(), "get ", 8 * 1024 + 5, None);
@@ -329,7 +325,6 @@ fn very_many_keys_are_asked_in_several_lines_and_each_once() {
 
 #[test]
 fn keys_that_are_touched_are_asked_in_lines_of_a_kilobyte() {
-    // C044.
     let of_20_bytes: Vec<_> = (0..200).map(|number| format!("{number:0>20}")).collect();
     let of_250_bytes: Vec<_> = (0..20).map(|number| format!("{number:0>250}")).collect();
     let of_any_length: Vec<_> = (0..300).map(|number| format!("{number:0>0$}", 3 + number * 7 % 247)).collect();
