@@ -1,10 +1,11 @@
-//! The seeds of the fuzz targets, replayed.
+//! The seeds of the fuzz targets, and each beginning of them, run without a fuzzer.
 #![expect(clippy::expect_used, reason = "a missing seed is the failure")]
 
 #[path = "../../fuzz/src/lib.rs"]
 #[expect(unreachable_pub, reason = "they are the public functions of another crate")]
 mod fuzz;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 fn replay(target: &str, run: fn(&[u8])) {
@@ -12,9 +13,13 @@ fn replay(target: &str, run: fn(&[u8])) {
     let seeds: Vec<_> = folder.read_dir().expect("the seeds are part of the repository").collect();
     assert!(seeds.len() >= 5, "{} holds hardly any seeds", folder.display());
     for seed in seeds {
-        let bytes = std::fs::read(seed.expect("a listed file").path()).expect("a readable file");
-        // Every beginning of a seed is a seed, too: replies cut short.
-        (0..=bytes.len()).rev().take(512).for_each(|end| run(&bytes[..end]));
+        let path = seed.expect("a listed file").path();
+        let bytes = std::fs::read(&path).expect("a readable file");
+        // Each beginning of a seed is a seed, too: replies that are cut short.
+        for end in (0..=bytes.len()).rev().take(512) {
+            let result = catch_unwind(AssertUnwindSafe(|| run(&bytes[..end])));
+            assert!(result.is_ok(), "{} fails with its first {end} of {} bytes", path.display(), bytes.len());
+        }
     }
 }
 
