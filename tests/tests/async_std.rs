@@ -1,4 +1,4 @@
-//! The conformance cases and the contracts of shared connections through the client for async-std.
+//! The client for async-std: all conformance cases of `tests/cases`, and what tasks that share a connection rely on.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is the failure of the test")]
 
 #[path = "../cases/mod.rs"]

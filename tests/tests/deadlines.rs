@@ -1,4 +1,4 @@
-//! What becomes of the others when a server, a call or a caller fails: each was seen to go wrong once.
+//! Timeouts: what one server, call or caller that fails costs the others. Each test was a bug once.
 #![expect(clippy::expect_used, clippy::panic, reason = "in a test a panic is the failure")]
 
 use std::future::poll_fn;

@@ -1,4 +1,4 @@
-//! What each error line means, alone and with other requests behind it.
+//! What each error line of a server means, alone and with other requests behind it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is the failure of the test")]
 
 mod core;

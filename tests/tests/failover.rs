@@ -1,4 +1,4 @@
-//! What a call does about servers that are down, in virtual time: the test is the transport.
+//! Retry and failover when servers are down, without sockets and in virtual time.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is the failure of the test")]
 
 use std::io::ErrorKind;

@@ -1,4 +1,4 @@
-//! How much memory callers can make a client take, whatever their server does.
+//! How much memory callers can make a client use, whatever their server does.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is the failure of the test")]
 
 use std::alloc::System;

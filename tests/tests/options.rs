@@ -1,4 +1,4 @@
-//! What the options of a client do to the bytes: prefix, lengths, limits.
+//! What the options of a client change in the bytes it sends and accepts: prefix, lengths, limits.
 #![allow(clippy::panic, clippy::expect_used, clippy::unwrap_used)]
 
 mod core;

@@ -1,4 +1,4 @@
-//! The tables of the guide for those who know python-memcached2: nothing of it is missing, and every proof is there.
+//! The tables of the guide for users of python-memcached2 are complete, and every test they name exists.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is the failure of the test")]
 
 use std::collections::BTreeSet;

@@ -1,4 +1,4 @@
-//! What the rules of routing promise: even shares, keys that stay, and somebody who answers when a server is down.
+//! Routing: even shares, keys that stay when servers change, and failover to another server.
 #![allow(clippy::panic, clippy::expect_used, clippy::unwrap_used)]
 #![allow(clippy::cast_precision_loss, reason = "shares are told in percent")]
 

@@ -1,5 +1,4 @@
-//! Every transcript through the protocol core: what it writes, and that what it reads means the same however the bytes
-//! are cut.
+//! Every transcript through the protocol core without a socket, with the replies cut at every byte.
 #![allow(clippy::panic, clippy::expect_used)]
 
 mod core;

@@ -1,5 +1,5 @@
-//! Many threads and tasks on one client while its servers are killed, restarted and frozen, and while the networks before
-//! them delay, break, stand still and swallow: nobody ever sees the value of another key, and afterwards sockets, waiters and memory are where they were before.
+//! Many threads and tasks on one client while servers are killed, restarted and frozen and networks delay, break and lose
+//! data: no caller gets the value of another key, and afterwards sockets, waiting calls and memory are what they were before.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is the failure of the test")]
 
 mod stress {

@@ -1,4 +1,4 @@
-//! The conformance cases through the blocking client.
+//! The blocking client: all conformance cases of `tests/cases`, and its pool of connections.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is the failure of the test")]
 
 #[path = "../cases/mod.rs"]

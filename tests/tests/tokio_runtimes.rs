@@ -1,4 +1,4 @@
-//! One client on several Tokio runtimes.
+//! One client on several Tokio runtimes, also when one of them has ended.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is the failure of the test")]
 
 use memcached2_testkit::assert_matches;

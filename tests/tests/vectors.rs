@@ -1,4 +1,4 @@
-//! Keys go where other clients put them: through the library, and through the `ring` tool.
+//! Keys go to the servers that other clients choose (`tests/vectors`): through the library, and through the `ring` example.
 #![allow(clippy::panic, clippy::expect_used, clippy::unwrap_used)]
 
 use std::path::Path;

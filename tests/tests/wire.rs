@@ -1,4 +1,4 @@
-//! The transcripts once more, over a socket: the scripted server plays the server's side of each.
+//! Every transcript over a socket, against the scripted server.
 #![allow(clippy::panic, clippy::expect_used)]
 
 mod core;

@@ -1,4 +1,4 @@
-//! Requests that are taken back before they are written: the others go their way.
+//! Cancelled requests that were not written: the other requests are not affected.
 #![expect(clippy::expect_used, reason = "in a test a panic is the failure")]
 
 use std::io::IoSlice;

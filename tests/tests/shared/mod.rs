@@ -6,13 +6,13 @@ mod closed;
 mod crowd;
 mod dropped;
 mod faces;
-mod held;
 mod idle;
 mod opening;
 mod retry;
 mod slow;
 mod stalled;
 mod tasks;
+mod unpolled;
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

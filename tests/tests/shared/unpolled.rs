@@ -1,4 +1,4 @@
-//! A future that is held and not polled holds nobody up. On a runtime of several threads it may be ready at once.
+//! A future that is kept and not polled delays no other call. On a runtime of several threads it may be ready at once.
 
 use std::pin::pin;
 use std::sync::Arc;

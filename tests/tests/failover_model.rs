@@ -1,5 +1,5 @@
-//! Calls over servers that fail by chance, in virtual time, beside a simple model of what may happen: nothing that may
-//! have landed is asked again, no server is asked that is to be left alone, and every failure tells the truth.
+//! Failover and retry under random failures, in virtual time, compared with a simple model: nothing that may have landed is
+//! sent again, no server is asked while it is left alone, and every failure says correctly whether the request may have landed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is the failure of the test")]
 
 use std::collections::HashMap;
