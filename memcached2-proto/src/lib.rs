@@ -76,6 +76,7 @@
 //! * **Injection is impossible.** Keys, lengths and expiries are checked before a byte of a request is written.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod attempts;
 mod builder;
 mod call;
 mod command;
@@ -104,6 +105,7 @@ mod value;
 
 pub use bytes::Bytes;
 
+pub use self::attempts::ConnectAttempts;
 pub use self::builder::Builder;
 pub use self::call::{Call, Fault, Plan, ServerBatch, SubRequest};
 pub use self::command::{

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use memcached2_proto::mux::{Alarm, Driver, Duplex, Target};
-use memcached2_proto::{Address, Lookup, Now};
+use memcached2_proto::{Address, ConnectAttempts, Lookup, Now};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -55,17 +55,14 @@ async fn connect(target: &Target) -> io::Result<Socket> {
 async fn connect_tcp(host: &str, port: u16, target: &Target) -> io::Result<TcpStream> {
     let started = Instant::now();
     let addresses = target.lookup.addresses(host, port, || begin_lookup(host, port, &target.lookup)).await?;
-    let mut last = io::ErrorKind::NotFound.into();
-    for (at, address) in addresses.iter().enumerate() {
-        // An address that does not answer leaves their share to those behind it.
-        let share = u32::try_from(addresses.len() - at).unwrap_or(1);
-        let left = target.connect_timeout.saturating_sub(started.elapsed()) / share;
+    let mut attempts = ConnectAttempts::new(addresses, started, target.connect_timeout);
+    loop {
+        let (address, left) = attempts.next_address(Instant::now())?;
         match within(left, TcpStream::connect(address)).await {
             Ok(stream) => return Ok(stream),
-            Err(error) => last = error,
+            Err(error) => attempts.failed(error),
         }
     }
-    Err(last)
 }
 
 /// Looks a name up, which takes the operating system as long as it likes: in a thread of its own, which no runtime waits for.

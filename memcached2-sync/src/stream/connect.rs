@@ -11,27 +11,21 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use memcached2_proto::Lookup;
+use memcached2_proto::{ConnectAttempts, Lookup};
 
 use crate::turn::Unpark;
 
 pub(super) fn tcp(host: &str, port: u16, lookup: &Arc<Lookup>, within: Duration) -> io::Result<TcpStream> {
     let started = Instant::now();
     let addresses = resolve(host, port, lookup, within)?;
-    let mut last = ErrorKind::NotFound.into();
-    for (at, address) in addresses.iter().enumerate() {
-        // An address that does not answer leaves their share to those behind it.
-        let share = u32::try_from(addresses.len() - at).unwrap_or(1);
-        let left = within.saturating_sub(started.elapsed()) / share;
-        if left.is_zero() {
-            return Err(ErrorKind::TimedOut.into());
-        }
-        match TcpStream::connect_timeout(address, left) {
+    let mut attempts = ConnectAttempts::new(addresses, started, within);
+    loop {
+        let (address, left) = attempts.next_address(Instant::now())?;
+        match TcpStream::connect_timeout(&address, left) {
             Ok(stream) => return stream.set_nodelay(true).map(|()| stream),
-            Err(error) => last = error,
+            Err(error) => attempts.failed(error),
         }
     }
-    Err(last)
 }
 
 /// The addresses of a host. The operating system looks a name up for as long as it likes, so that is done in a thread of its

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+#[cfg(unix)]
+use memcached2_proto::ConnectAttempts;
 use memcached2_proto::{Address, Error, Lookup, Options};
 
 use super::{Patience, Stream};
@@ -36,7 +38,6 @@ impl Connecting {
 #[cfg(unix)]
 mod unix {
     use std::io::{self, ErrorKind};
-    use std::net::SocketAddr;
     use std::os::fd::{AsFd, BorrowedFd};
     use std::time::{Duration, Instant};
 
@@ -44,17 +45,15 @@ mod unix {
 
     use super::super::Socket;
     use super::super::connect::resolve;
-    use super::{Address, Arc, Error, Lookup, Options, Patience, Stream};
+    use super::{Address, Arc, ConnectAttempts, Error, Lookup, Options, Patience, Stream};
 
     /// A socket that is being connected.
     #[derive(Debug)]
     pub(crate) struct Connecting {
         socket: socket2::Socket,
-        /// The addresses that were not tried yet.
-        rest: std::vec::IntoIter<SocketAddr>,
-        /// Until when this address may take, and until when all of them.
+        attempts: ConnectAttempts,
+        /// When the time of the address under way is over.
         until: Instant,
-        end: Instant,
     }
 
     impl Connecting {
@@ -67,13 +66,15 @@ mod unix {
         ) -> Result<Option<Self>, Error> {
             let Address::Tcp { host, port } = address else { return Ok(None) };
             let within = patience.left()?.min(options.connect_timeout);
-            let end = Instant::now() + within;
-            let begun = resolve(host, *port, lookup, within).and_then(|addresses| {
-                let mut rest = Vec::from(&*addresses).into_iter();
-                let (socket, until) = attempt(&mut rest, end, ErrorKind::NotFound.into())?;
-                Ok(Self { socket, rest, until, end })
-            });
+            let started = Instant::now();
+            let begun = resolve(host, *port, lookup, within)
+                .and_then(|addresses| Self::first(ConnectAttempts::new(addresses, started, within)));
             begun.map(Some).map_err(|error| Error::connect(&error))
+        }
+
+        fn first(mut attempts: ConnectAttempts) -> io::Result<Self> {
+            let (socket, until) = attempt(&mut attempts)?;
+            Ok(Self { socket, attempts, until })
         }
 
         /// How long there is nothing to be done unless the socket gets ready.
@@ -91,8 +92,8 @@ mod unix {
                 false if self.left().is_zero() => ErrorKind::TimedOut.into(),
                 false => return Ok(false),
             };
-            (self.socket, self.until) =
-                attempt(&mut self.rest, self.end, failed).map_err(|error| Error::connect(&error))?;
+            self.attempts.failed(failed);
+            (self.socket, self.until) = attempt(&mut self.attempts).map_err(|error| Error::connect(&error))?;
             Ok(false)
         }
 
@@ -105,20 +106,11 @@ mod unix {
         }
     }
 
-    /// Begins to connect to the next address, and says until when that may take; else the `last` failure.
-    fn attempt(
-        rest: &mut std::vec::IntoIter<SocketAddr>,
-        end: Instant,
-        mut last: io::Error,
-    ) -> io::Result<(socket2::Socket, Instant)> {
-        while let Some(address) = rest.next() {
+    /// Begins to connect to the next address, and says until when that may take.
+    fn attempt(attempts: &mut ConnectAttempts) -> io::Result<(socket2::Socket, Instant)> {
+        loop {
             let now = Instant::now();
-            // An address that does not answer leaves their share to those behind it.
-            let share = u32::try_from(rest.len()).unwrap_or(u32::MAX).saturating_add(1);
-            let left = end.saturating_duration_since(now) / share;
-            if left.is_zero() {
-                return Err(ErrorKind::TimedOut.into());
-            }
+            let (address, left) = attempts.next_address(now)?;
             let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP));
             let begun = socket.and_then(|socket| {
                 socket.set_nonblocking(true)?;
@@ -129,10 +121,9 @@ mod unix {
             });
             match begun {
                 Ok(socket) => return Ok((socket, now + left)),
-                Err(error) => last = error,
+                Err(error) => attempts.failed(error),
             }
         }
-        Err(last)
     }
 
     fn is_under_way(error: &io::Error) -> bool {
@@ -148,17 +139,15 @@ mod unix {
 
     #[cfg(test)]
     mod tests {
-        use std::net::TcpListener;
+        use std::net::{SocketAddr, TcpListener};
 
         use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
         use super::*;
 
         fn connect(addresses: Vec<SocketAddr>, within: Duration) -> Result<Stream, Error> {
-            let (mut rest, end) = (addresses.into_iter(), Instant::now() + within);
-            let (socket, until) =
-                attempt(&mut rest, end, ErrorKind::NotFound.into()).map_err(|error| Error::connect(&error))?;
-            let mut connecting = Connecting { socket, rest, until, end };
+            let attempts = ConnectAttempts::new(addresses.into(), Instant::now(), within);
+            let mut connecting = Connecting::first(attempts).map_err(|error| Error::connect(&error))?;
             loop {
                 let mut sockets = [PollFd::new(&connecting, PollFlags::OUT)];
                 let ready = poll(&mut sockets, Timespec::try_from(connecting.left()).ok().as_ref()).unwrap() > 0;
