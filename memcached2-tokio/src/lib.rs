@@ -26,7 +26,7 @@
 //!   features `tracing` and `metrics` come with one each.
 //!
 //! The methods of [`Client`] are names for the most common operations; [`Client::run`] takes any [`Operation`], such as
-//! [`proto::Store`] with flags. `examples/quickstart.rs` shows them at work.
+//! [`proto::Store`] with flags. [A guide](proto::guide::choosing_a_client#the-calls) lists them.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod client;
