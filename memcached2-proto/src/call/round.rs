@@ -22,6 +22,9 @@ impl<O: Operation> Call<'_, O> {
         let begun = std::mem::replace(&mut self.plan.now, now);
         self.report_servers(begun);
         self.has_failed = false;
+        if let Some(rare) = &mut self.plan.rare {
+            rare.waits.clear();
+        }
         let mut again = false;
         for sub_request in self.plan.sub_requests.iter_mut().filter(|next| next.state == State::Retry) {
             (sub_request.state, sub_request.is_retry, again) = (State::Open, true, true);
