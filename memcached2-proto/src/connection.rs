@@ -1,5 +1,6 @@
 //! The state machine of one connection: bytes out, bytes in, and who is waiting for which reply.
 
+mod feed;
 mod held;
 mod known;
 mod leaving;
@@ -33,6 +34,12 @@ use crate::time::Now;
 /// 2. read into [`Connection::space`], and say with [`Connection::filled`] how much came;
 /// 3. take replies with [`Connection::next_reply`] until there is none;
 /// 4. after a failure ask [`Connection::abandon`] what became of each request, and close the socket.
+///
+/// It never times out by itself and has no deadline: a transport keeps those of its callers, and asks
+/// [`Connection::is_silent_since`] or [`Connection::bytes_in`] whether the server shows a sign of life.
+///
+/// [`Connection::feed`] and [`Connection::take_outgoing`] do steps 1 to 3 with buffers of the transport's own, as I/O by
+/// completion needs them.
 ///
 /// It is never out of step: replies are matched to requests by their order, a reply to a meta command must carry the number
 /// of its request, a key that comes back must be one that was asked for, and a byte that nobody asked for ends the

@@ -184,6 +184,14 @@ impl Sending {
         count
     }
 
+    /// The first `length` bytes of what is offered: all in one slice. A shared value is not copied.
+    pub(super) fn next_bytes(&self, length: usize) -> Bytes {
+        match self.outbox.shared.front() {
+            Some((place, value)) if *place == self.at => value.slice(..length),
+            _ => Bytes::copy_from_slice(&self.outbox.bytes[self.at..self.at + length]),
+        }
+    }
+
     /// Says that `n` of the bytes offered were written.
     #[inline(always)]
     pub(super) fn wrote(&mut self, n: usize) {
