@@ -2,6 +2,7 @@
 
 mod admin;
 mod change;
+mod detach;
 mod noreply;
 mod retrieve;
 mod stats;
@@ -9,6 +10,7 @@ mod store;
 
 pub use self::admin::{FlushAll, Verbosity, Version, VersionText};
 pub use self::change::{Arith, Delete, Touch};
+pub use self::detach::{Answer, Detach};
 pub use self::noreply::NoReply;
 pub(crate) use self::retrieve::Fetch;
 pub use self::retrieve::{Get, GetPart, Gets};

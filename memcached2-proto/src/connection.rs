@@ -7,6 +7,7 @@ mod leaving;
 mod probe;
 mod refusal;
 mod sending;
+mod typed;
 mod wait;
 
 use std::collections::VecDeque;
@@ -17,6 +18,7 @@ pub use self::known::KnownProtocol;
 pub use self::leaving::Abandoned;
 use self::probe::Probe;
 use self::sending::Sending;
+pub use self::typed::{Pending, TypedConnection};
 use self::wait::{Kind, Wait};
 use crate::command::{Command, Protocol};
 use crate::error::{Error, Landed};
@@ -39,7 +41,7 @@ use crate::time::Now;
 /// [`Connection::is_silent_since`] or [`Connection::bytes_in`] whether the server shows a sign of life.
 ///
 /// [`Connection::feed`] and [`Connection::take_outgoing`] do steps 1 to 3 with buffers of the transport's own, as I/O by
-/// completion needs them.
+/// completion needs them. A [`TypedConnection`] returns a handle for each request, which becomes its typed response.
 ///
 /// It is never out of step: replies are matched to requests by their order, a reply to a meta command must carry the number
 /// of its request, a key that comes back must be one that was asked for, and a byte that nobody asked for ends the

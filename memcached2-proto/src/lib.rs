@@ -109,10 +109,10 @@ pub use self::attempts::ConnectAttempts;
 pub use self::builder::Builder;
 pub use self::call::{Call, Fault, Plan, ServerBatch, SubRequest};
 pub use self::command::{
-    Arith, CacheDump, Command, Delete, FlushAll, Get, GetPart, Gets, Keyed, NoReply, Protocol, Stats, StatsDetail,
-    StatsReset, Store, Touch, Verbosity, Version, VersionText,
+    Answer, Arith, CacheDump, Command, Delete, Detach, FlushAll, Get, GetPart, Gets, Keyed, NoReply, Protocol, Stats,
+    StatsDetail, StatsReset, Store, Touch, Verbosity, Version, VersionText,
 };
-pub use self::connection::{Abandoned, Connection, KnownProtocol};
+pub use self::connection::{Abandoned, Connection, KnownProtocol, Pending, TypedConnection};
 pub use self::data::{Data, ToValue};
 pub use self::error::{CasProblem, Cause, Error, FailedRequest, Landed};
 pub use self::faces::{Fetched, Forgive};

@@ -61,11 +61,15 @@ impl Command for Delete<'_> {
     }
 
     fn answer(&self, reply: Reply) -> Result<bool, Error> {
-        match accepted(reply)? {
-            Reply::Deleted => Ok(true),
-            Reply::NotFound => Ok(false),
-            other => Err(senseless(&other)),
-        }
+        deleted(reply)
+    }
+}
+
+pub(super) fn deleted(reply: Reply) -> Result<bool, Error> {
+    match accepted(reply)? {
+        Reply::Deleted => Ok(true),
+        Reply::NotFound => Ok(false),
+        other => Err(senseless(&other)),
     }
 }
 
@@ -137,11 +141,15 @@ impl Command for Arith<'_> {
     }
 
     fn answer(&self, reply: Reply) -> Result<Option<u64>, Error> {
-        match accepted(reply)? {
-            Reply::Number(number) => Ok(Some(number)),
-            Reply::NotFound => Ok(None),
-            other => Err(senseless(&other)),
-        }
+        counted(reply)
+    }
+}
+
+pub(super) fn counted(reply: Reply) -> Result<Option<u64>, Error> {
+    match accepted(reply)? {
+        Reply::Number(number) => Ok(Some(number)),
+        Reply::NotFound => Ok(None),
+        other => Err(senseless(&other)),
     }
 }
 
@@ -197,10 +205,14 @@ impl Command for Touch<'_> {
     }
 
     fn answer(&self, reply: Reply) -> Result<bool, Error> {
-        match accepted(reply)? {
-            Reply::Touched => Ok(true),
-            Reply::NotFound => Ok(false),
-            other => Err(senseless(&other)),
-        }
+        touched(reply)
+    }
+}
+
+pub(super) fn touched(reply: Reply) -> Result<bool, Error> {
+    match accepted(reply)? {
+        Reply::Touched => Ok(true),
+        Reply::NotFound => Ok(false),
+        other => Err(senseless(&other)),
     }
 }

@@ -46,10 +46,7 @@ impl<C: Command> Command for NoReply<C> {
     }
 
     fn answer(&self, reply: Reply) -> Result<(), Error> {
-        match accepted(reply) {
-            Ok(_) | Err(Error::NonNumeric { .. }) => Ok(()),
-            Err(error) => Err(error),
-        }
+        read(reply)
     }
 
     fn only_key(&self) -> Option<Key<'_>> {
@@ -58,5 +55,12 @@ impl<C: Command> Command for NoReply<C> {
 
     fn repeatable(&self) -> bool {
         self.0.repeatable()
+    }
+}
+
+pub(super) fn read(reply: Reply) -> Result<(), Error> {
+    match accepted(reply) {
+        Ok(_) | Err(Error::NonNumeric { .. }) => Ok(()),
+        Err(error) => Err(error),
     }
 }

@@ -105,6 +105,11 @@ pub(crate) struct Fetch {
 }
 
 impl Gets<'_> {
+    /// What is fetched.
+    pub(super) fn fetch(&self) -> Fetch {
+        self.fetch
+    }
+
     /// Fetches the version of the item, too ([`Value::cas`]): what [`Store::cas`](crate::Store::cas) compares.
     #[must_use]
     pub fn with_cas(mut self) -> Self {
@@ -156,10 +161,7 @@ impl Command for Gets<'_> {
     }
 
     fn answer(&self, reply: Reply) -> Result<Option<Value>, Error> {
-        match found(reply)? {
-            Some(value) if !self.fetch.is_answered_by(&value) => Err(senseless(&Reply::Value(0, value))),
-            found => Ok(found),
-        }
+        self.fetch.found(reply)
     }
 
     fn only_key(&self) -> Option<Key<'_>> {
@@ -172,7 +174,7 @@ impl Command for Gets<'_> {
 }
 
 #[inline]
-fn found(reply: Reply) -> Result<Option<Value>, Error> {
+pub(super) fn found(reply: Reply) -> Result<Option<Value>, Error> {
     match reply {
         Reply::Value(_, value) => Ok(Some(value)),
         Reply::Miss => Ok(None),
@@ -219,6 +221,13 @@ impl Fetch {
         }
         out.end_with_opaque();
         Ok(())
+    }
+
+    pub(super) fn found(self, reply: Reply) -> Result<Option<Value>, Error> {
+        match found(reply)? {
+            Some(value) if !self.is_answered_by(&value) => Err(senseless(&Reply::Value(0, value))),
+            found => Ok(found),
+        }
     }
 
     /// Whether everything came that was asked for.

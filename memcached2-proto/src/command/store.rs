@@ -21,7 +21,7 @@ pub struct Store<'k, 'v> {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Verb {
+pub(super) enum Verb {
     Set,
     Add,
     Replace,
@@ -155,6 +155,10 @@ impl Keyed for Store<'_, '_> {
 }
 
 impl Store<'_, '_> {
+    pub(super) fn verb(&self) -> Verb {
+        self.verb
+    }
+
     fn put_classic(&self, now: Now, out: &mut Outbox) -> Result<(), Error> {
         let exptime = self.expiry.exptime(now)?;
         out.put(match self.verb {
@@ -242,12 +246,19 @@ impl Command for Store<'_, '_> {
 
     #[inline]
     fn answer(&self, reply: Reply) -> Result<(), Error> {
+        self.verb.stored(reply)
+    }
+}
+
+impl Verb {
+    #[inline]
+    pub(super) fn stored(self, reply: Reply) -> Result<(), Error> {
         match accepted(reply)? {
             Reply::Stored => Ok(()),
             // No memcached says any of these to a `set`; proxies may.
             Reply::NotStored => Err(Error::not_stored()),
             // No item has it but those of a server that numbers none.
-            Reply::Exists if matches!(self.verb, Verb::Cas(0)) => Err(Error::cas(CasProblem::Disabled)),
+            Reply::Exists if matches!(self, Self::Cas(0)) => Err(Error::cas(CasProblem::Disabled)),
             Reply::Exists => Err(Error::exists()),
             Reply::NotFound => Err(Error::not_found()),
             other => Err(senseless(&other)),
