@@ -21,6 +21,9 @@ use crate::time::{Now, later};
 /// A value must not be sent in an `ms` to a server that would read it as commands, and another server may have taken the
 /// place of the one that was there. So each connection is probed, which takes one round trip, unless the last server
 /// there closed it for that within the last minute.
+///
+/// It never times out, either: the minute is looked at only when a connection [begins](KnownProtocol::begin), which returns
+/// how long a transport waits for the answer to its probe.
 #[derive(Debug, Default)]
 pub struct KnownProtocol {
     known: Mutex<Known>,
