@@ -52,7 +52,16 @@ fn places(transcript: &Transcript) -> impl Iterator<Item = usize> + use<> {
 
 /// Plays a transcript and returns all results and the state at the end.
 fn play(transcript: &Transcript, pieces: Pieces, most_written: usize, prepare: impl Fn(&mut Talk)) -> Vec<String> {
-    let mut talk = Talk::default();
+    play_on(Talk::default(), transcript, pieces, most_written, prepare)
+}
+
+fn play_on(
+    mut talk: Talk,
+    transcript: &Transcript,
+    pieces: Pieces,
+    most_written: usize,
+    prepare: impl Fn(&mut Talk),
+) -> Vec<String> {
     let mut begun = 0;
     for turn in &transcript.turns {
         talk.submit(&turn.client);
@@ -121,6 +130,18 @@ fn requests_written_byte_by_byte_are_the_same_requests() {
 #[test]
 fn every_transcript_is_understood_when_it_is_cut_anywhere() {
     assert_told(usize::MAX, |transcript| places(transcript).map(Pieces::Two));
+}
+
+#[test]
+fn a_connection_that_is_driven_by_completion_writes_the_same_and_has_the_same_results() {
+    for transcript in transcripts() {
+        let cuts = places(&transcript).flat_map(|place| [Pieces::Two(place), Pieces::Ends(place)]);
+        for pieces in [Pieces::Whole, Pieces::Bytes].into_iter().chain(cuts) {
+            let expected = play(&transcript, pieces, usize::MAX, |_| {});
+            let results = play_on(Talk::by_completion(), &transcript, pieces, usize::MAX, |_| {});
+            assert_eq!(results, expected, "{} ({pieces:?})", transcript.title);
+        }
+    }
 }
 
 #[test]

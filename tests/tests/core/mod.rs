@@ -15,7 +15,8 @@ pub(crate) use self::words::kind;
 use self::words::word;
 
 /// One connection, driven as a transport drives it: it writes what it is offered, reads into the space it is given,
-/// takes replies until there is none, and asks after a failure what became of the rest.
+/// takes replies until there is none, and asks after a failure what became of the rest. Or by completion, with buffers of
+/// its own.
 #[derive(Debug)]
 pub(crate) struct Talk {
     pub(crate) connection: Connection,
@@ -29,6 +30,8 @@ pub(crate) struct Talk {
     pub(crate) accepted: usize,
     asked: Vec<Request>,
     replies: Vec<Reply>,
+    /// Whether it takes bytes to write, and feeds those that it has read.
+    by_completion: bool,
 }
 
 impl Default for Talk {
@@ -41,7 +44,12 @@ impl Talk {
     pub(crate) fn new(limits: Limits) -> Self {
         let connection = Connection::new(limits);
         let (results, asked, replies) = (Vec::new(), Vec::new(), Vec::new());
-        Self { connection, results, failed: None, left: false, accepted: 0, asked, replies }
+        Self { connection, results, failed: None, left: false, accepted: 0, asked, replies, by_completion: false }
+    }
+
+    /// A conversation that is driven with [`Connection::feed`] and [`Connection::take_outgoing`].
+    pub(crate) fn by_completion() -> Self {
+        Self { by_completion: true, ..Self::default() }
     }
 
     /// A conversation in which these bytes have been submitted and written.
@@ -75,6 +83,10 @@ impl Talk {
     /// Writes at most so many bytes of what is offered.
     pub(crate) fn write_once(&mut self, most: usize, written: &mut Vec<u8>) -> usize {
         let before = written.len();
+        if self.by_completion {
+            written.extend(self.connection.take_outgoing().iter().flatten());
+            return written.len() - before;
+        }
         let mut slices = [IoSlice::new(&[]); 4];
         let count = self.connection.outgoing(&mut slices);
         for slice in &slices[..count] {
@@ -89,6 +101,12 @@ impl Talk {
 
     /// Reads these bytes, as much at a time as there is space.
     pub(crate) fn read(&mut self, mut bytes: &[u8]) {
+        if self.by_completion {
+            if !bytes.is_empty() && self.failed.is_none() {
+                self.feed(bytes);
+            }
+            return;
+        }
         while !bytes.is_empty() && self.failed.is_none() {
             let space = self.connection.space();
             let n = space.len().min(bytes.len());
@@ -103,6 +121,16 @@ impl Talk {
         }
     }
 
+    fn feed(&mut self, bytes: &[u8]) {
+        let mut replies = Vec::new();
+        let result = self.connection.feed(bytes, |tag, reply, last| replies.push((tag, reply, last)));
+        replies.into_iter().for_each(|(tag, reply, last)| self.hear(tag, reply, last));
+        match result {
+            Ok(()) => self.left = bytes.is_empty(),
+            Err(error) => self.failed = Some((error, bytes.is_empty())),
+        }
+    }
+
     /// Takes the replies that are complete.
     pub(crate) fn take(&mut self) {
         loop {
@@ -112,24 +140,28 @@ impl Talk {
                     self.failed = Some((error, false));
                     return;
                 }
-                Ok(Some((tag, reply, last))) => {
-                    assert_eq!(tag as usize, self.results.len(), "{reply:?} is for another request");
-                    self.replies.push(reply);
-                    if last {
-                        let replies = std::mem::take(&mut self.replies);
-                        self.results.push(match replies.as_slice() {
-                            [Reply::Forgotten] => "forgotten".to_owned(),
-                            _ => self.asked[tag as usize].result(replies, Ok(())),
-                        });
-                    }
-                }
+                Ok(Some((tag, reply, last))) => self.hear(tag, reply, last),
             }
+        }
+    }
+
+    fn hear(&mut self, tag: u32, reply: Reply, last: bool) {
+        assert_eq!(tag as usize, self.results.len(), "{reply:?} is for another request");
+        self.replies.push(reply);
+        if last {
+            let replies = std::mem::take(&mut self.replies);
+            self.results.push(match replies.as_slice() {
+                [Reply::Forgotten] => "forgotten".to_owned(),
+                _ => self.asked[tag as usize].result(replies, Ok(())),
+            });
         }
     }
 
     /// The server ends the stream.
     pub(crate) fn end(&mut self) {
-        if self.failed.is_none() {
+        if self.by_completion && self.failed.is_none() {
+            self.feed(&[]);
+        } else if self.failed.is_none() {
             match self.connection.filled(0) {
                 Ok(()) => self.left = true,
                 Err(error) => self.failed = Some((error, true)),
