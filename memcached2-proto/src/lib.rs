@@ -16,6 +16,7 @@
 //! | [`Reply`], [`Decoder`] | the grammar of one reply, and the incremental decoder that finds its end |
 //! | [`Command`]: [`Get`], [`Store`], [`Delete`], [`Arith`], [`Touch`], [`Version`], [`Stats`] and more, [`NoReply`] | a request and the type of its answer |
 //! | [`Connection`] | the state machine: bytes out, bytes in, and who is waiting for which reply |
+//! | [`TypedConnection`], [`Pending`] | the same with a handle for each request, which becomes its typed response |
 //! | [`Pool`], [`mux`] | idle connections for callers that take turns; one connection for callers that share |
 //! | [`Report`] | what a server tells about itself |
 //! | [`Options`], [`Builder`] | how a client behaves |
