@@ -7,7 +7,6 @@ use super::{
     Verbosity, Version,
 };
 use crate::error::Error;
-use crate::few::Few;
 use crate::reply::Reply;
 
 /// A command whose answer can be read when the command is gone, and with it the key and the value that it borrows.
@@ -24,20 +23,20 @@ pub trait Detach: Command {
 #[must_use = "it does nothing unless an answer is read"]
 pub struct Answer<R>(Box<Read<R>>);
 
-type Read<R> = dyn FnOnce(Few<Reply>, Result<(), Error>) -> Result<R, Error> + Send + Sync;
+type Read<R> = dyn FnOnce(Reply) -> Result<R, Error> + Send + Sync;
 
 impl<R> Answer<R> {
     /// Reads the answer with this function, which takes what [`Command::answer`] does.
     pub fn new<F>(read: F) -> Self
     where
-        F: FnOnce(Few<Reply>, Result<(), Error>) -> Result<R, Error> + Send + Sync + 'static,
+        F: FnOnce(Reply) -> Result<R, Error> + Send + Sync + 'static,
     {
         Self(Box::new(read))
     }
 
     /// Reads the answer of this command, which borrows nothing.
     pub fn of<C: Command<Response = R> + Send + Sync + 'static>(command: C) -> Self {
-        Self::new(move |replies, end| command.answer(replies, end))
+        Self::new(move |reply| command.answer(reply))
     }
 
     /// Reads the answer; see [`Command::answer`].
@@ -45,8 +44,8 @@ impl<R> Answer<R> {
     /// # Errors
     ///
     /// The same as of [`Command::answer`].
-    pub fn read(self, replies: Few<Reply>, end: Result<(), Error>) -> Result<R, Error> {
-        (self.0)(replies, end)
+    pub fn read(self, reply: Reply) -> Result<R, Error> {
+        (self.0)(reply)
     }
 }
 
@@ -65,14 +64,14 @@ impl Detach for Get<'_> {
 impl Detach for Gets<'_> {
     fn detach(&self) -> Answer<Self::Response> {
         let fetch = self.fetch();
-        Answer::new(move |replies, end| fetch.found(replies, end))
+        Answer::new(move |reply| fetch.found(reply))
     }
 }
 
 impl Detach for Store<'_, '_> {
     fn detach(&self) -> Answer<()> {
         let verb = self.verb();
-        Answer::new(move |replies, end| verb.stored(replies, end))
+        Answer::new(move |reply| verb.stored(reply))
     }
 }
 

@@ -8,7 +8,6 @@ use smallvec::SmallVec;
 use super::Connection;
 use crate::command::{Answer, Detach};
 use crate::error::{Error, Landed};
-use crate::few::Few;
 use crate::key::Key;
 use crate::reply::Reply;
 use crate::time::Now;
@@ -16,7 +15,7 @@ use crate::time::Now;
 /// A [`Connection`] whose requests have handles: [`TypedConnection::send`] returns a [`Pending`], which becomes the typed
 /// response of the command.
 ///
-/// It numbers the requests and gathers their replies, so tags and [`Reply`]s do not show. Bytes go in and out as with a
+/// It numbers the requests and takes their replies, so tags and [`Reply`]s do not show. Bytes go in and out as with a
 /// `Connection`: with [`TypedConnection::feed`] and [`Connection::take_outgoing`], or with [`Connection::outgoing`],
 /// [`Connection::wrote`], [`Connection::space`], [`Connection::filled`] and then [`TypedConnection::take_replies`].
 ///
@@ -60,7 +59,6 @@ pub struct TypedConnection {
 #[derive(Debug)]
 struct Request {
     ticket: u64,
-    replies: Few<Reply>,
     slot: Arc<Slot>,
 }
 
@@ -71,14 +69,12 @@ struct Slot {
     /// The key, if it has one, for errors to name.
     key: SmallVec<[u8; 40]>,
     repeatable: bool,
-    end: Mutex<Option<End>>,
+    /// The last reply, or why it will not come.
+    end: Mutex<Option<Result<Reply, Error>>>,
 }
 
-/// All replies to a request, and why no more of them will come.
-type End = (Few<Reply>, Result<(), Error>);
-
 impl Slot {
-    fn lock(&self) -> MutexGuard<'_, Option<End>> {
+    fn lock(&self) -> MutexGuard<'_, Option<Result<Reply, Error>>> {
         self.end.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -107,8 +103,9 @@ impl<R> Pending<R> {
     /// The response is an error also if the connection has failed, or was dropped. The error names command and key, and says
     /// whether the request [may have taken effect](Error::landed).
     pub fn take(&mut self) -> Option<Result<R, Error>> {
-        let (replies, end) = self.slot.lock().take()?;
-        let result = self.answer.take()?.read(replies, end);
+        let reply = self.slot.lock().take()?;
+        let answer = self.answer.take()?;
+        let result = reply.and_then(|reply| answer.read(reply));
         Some(result.map_err(|error| self.name(error)))
     }
 
@@ -142,7 +139,8 @@ impl TypedConnection {
         &mut self.connection
     }
 
-    /// Submits a request and returns its handle. Nothing of the command is borrowed afterwards.
+    /// Submits a request and returns its handle. Nothing of the command is borrowed afterwards. It has one key or none: for
+    /// several keys see [`Call`](crate::Call).
     ///
     /// # Errors
     ///
@@ -158,7 +156,7 @@ impl TypedConnection {
             repeatable: command.repeatable(),
             end: Mutex::new(None),
         });
-        self.requests.push_back(Some(Request { ticket, replies: Few::None, slot: Arc::clone(&slot) }));
+        self.requests.push_back(Some(Request { ticket, slot: Arc::clone(&slot) }));
         Ok(Pending { tag, slot, answer: Some(command.detach()) })
     }
 
@@ -196,7 +194,7 @@ impl TypedConnection {
         for abandoned in self.connection.abandon() {
             let at = abandoned.tag.wrapping_sub(self.first) as usize;
             if let Some(request) = self.requests.get_mut(at).and_then(Option::take) {
-                *request.slot.lock() = Some((request.replies, Err(of_one(error, abandoned.landed))));
+                *request.slot.lock() = Some(Err(of_one(error, abandoned.landed)));
             }
         }
         self.requests.clear();
@@ -237,17 +235,11 @@ impl Drop for TypedConnection {
 fn hear(requests: &mut VecDeque<Option<Request>>, first: &mut u32, tag: u32, reply: Reply, is_last: bool) {
     let Some(place) = requests.get_mut(tag.wrapping_sub(*first) as usize) else { return };
     let Some(request) = place else { return };
-    request.replies.push(reply);
     if !is_last {
         return;
     }
-    if let Some(Request { replies, slot, .. }) = place.take() {
-        let end = match replies.as_slice().last() {
-            Some(Reply::Refused(line)) => Err(Error::refused(line)),
-            _ => Ok(()),
-        };
-        *slot.lock() = Some((replies, end));
-    }
+    *request.slot.lock() = Some(Ok(reply));
+    *place = None;
     close(requests, first);
 }
 

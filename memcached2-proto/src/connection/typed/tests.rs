@@ -6,7 +6,7 @@ use memcached2_testkit::embedded::Core;
 
 use super::*;
 use crate::command::{
-    Arith, CacheDump, Command, Delete, FlushAll, Get, NoReply, Protocol, Stats, StatsDetail, StatsReset, Store, Touch,
+    Arith, CacheDump, Delete, FlushAll, Get, NoReply, Protocol, Stats, StatsDetail, StatsReset, Store, Touch,
     Verbosity, Version,
 };
 use crate::data::Data;
@@ -210,42 +210,6 @@ fn tags_start_again_at_zero() {
     connection.feed(b"END\r\nEND\r\nEND\r\n").unwrap();
     assert!(pending.iter_mut().all(|pending| pending.take() == Some(Ok(None))));
     assert_eq!(connection.first, 2);
-}
-
-/// A command of a program's own, of several keys.
-struct Both;
-
-impl Command for Both {
-    type Response = usize;
-
-    fn encode(&self, _: Protocol, _: Now, out: &mut crate::Outbox) -> Result<crate::Shape, Error> {
-        out.put(b"get ");
-        out.ask_key(Key::new("a")?);
-        out.put(b" ");
-        out.ask_last_key(Key::new("b")?);
-        out.put(b"\r\n");
-        Ok(crate::Shape::Values)
-    }
-
-    fn answer(&self, replies: Few<Reply>, end: Result<(), Error>) -> Result<usize, Error> {
-        end?;
-        Ok(replies.as_slice().len())
-    }
-}
-
-impl Detach for Both {
-    fn detach(&self) -> Answer<usize> {
-        Answer::of(Self)
-    }
-}
-
-#[test]
-fn a_command_of_the_programs_own_hears_all_its_replies() {
-    let mut connection = typed(Protocol::Classic);
-    let mut pending = connection.send(&Both, now()).unwrap();
-    write(&mut connection);
-    b"VALUE b 0 1\r\nx\r\nEND\r\n".chunks(1).for_each(|byte| connection.feed(byte).unwrap());
-    assert_eq!(pending.take(), Some(Ok(2)));
 }
 
 #[test]
