@@ -24,7 +24,7 @@
 //! async-std itself is discontinued (RUSTSEC-2025-0052). This crate serves the programs that still run on it.
 //!
 //! * A server that has failed is left alone for a while ([`Options::reconnect`]), and its keys go to the others.
-//! * [`Entry`], [`Forgiving`] and [`Mapping`] are other faces of a client. An [`Observer`] hears of every request; the
+//! * [`Item`], [`MissOnError`] and [`Mapping`] are other shapes of a client. An [`Observer`] hears of every request; the
 //!   features `tracing` and `metrics` come with one each.
 //!
 //! The methods of [`Client`] are names for the most common operations; [`Client::run`] takes any [`Operation`], such as
@@ -32,8 +32,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod client;
-mod faces;
 mod stream;
+mod wrappers;
 
 pub use memcached2_proto as proto;
 #[cfg(feature = "metrics")]
@@ -41,12 +41,12 @@ pub use memcached2_proto::Metrics;
 #[cfg(feature = "tracing")]
 pub use memcached2_proto::Tracing;
 pub use memcached2_proto::{
-    Builder, Bytes, Data, Error, Event, Expiry, FromValue, Landed, Many, Observer, Operation, Options, Outcome,
+    Builder, Bytes, Data, Error, Event, Expiry, FromValue, Landed, Many, Observer, Operation, Options, OrMiss, Outcome,
     Reconnect, Selection, ToValue, Value,
 };
 
 pub use self::client::Client;
-pub use self::faces::{Entry, Forgiving, Mapping};
+pub use self::wrappers::{Item, Mapping, MissOnError};
 
 /// The examples of the README, compiled as tests.
 #[cfg(doctest)]

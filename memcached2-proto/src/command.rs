@@ -101,12 +101,6 @@ pub trait Command {
 pub trait Keyed: Command {
     /// The key.
     fn key(&self) -> Key<'_>;
-
-    /// What stands for the response when the cache has failed, to a client for which failures are misses; `None` if it is
-    /// to hear of them all the same.
-    fn miss(&self) -> Option<Self::Response> {
-        None
-    }
 }
 
 /// The reply, unless it is a refusal.

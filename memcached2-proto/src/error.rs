@@ -45,8 +45,8 @@ use crate::uri::UriProblem;
 /// | `set`, `set_many`, `store_many` | [`TooLarge`](Self::TooLarge), [`Value`](Self::Value) |
 /// | `add`, `replace`, `append`, `prepend` | those of `set`, and [`NotStored`](Self::NotStored) |
 /// | `cas` | those of `set`, [`Exists`](Self::Exists), [`NotFound`](Self::NotFound), [`Cas`](Self::Cas) |
-/// | `refresh_cas`, `Entry::refresh` | [`CasRefresh`](Self::CasRefresh) |
-/// | the changes of an `Entry` | those of the client's methods, and [`Cas`](Self::Cas) |
+/// | `refresh_cas`, `Item::refresh` | [`CasRefresh`](Self::CasRefresh) |
+/// | the changes of an `Item` | those of the client's methods, and [`Cas`](Self::Cas) |
 /// | `cache` | those of `get` and `set`, and what the closure returns |
 /// | `incr`, `decr` | [`NonNumeric`](Self::NonNumeric); a missing item is `Ok(None)` |
 /// | `delete`, `delete_many`, `touch` | none: a missing item is `Ok(false)` |
@@ -154,8 +154,8 @@ pub enum Error {
         /// The request.
         request: FailedRequest,
     },
-    /// The version that an entry was fetched with cannot be used for this; nothing was sent.
-    #[error("{request}cannot change the entry: {problem}")]
+    /// The version that an item was fetched with cannot be used for this; nothing was sent.
+    #[error("{request}cannot change the item: {problem}")]
     #[non_exhaustive]
     Cas {
         /// The request.
@@ -293,12 +293,12 @@ pub enum Error {
     },
 }
 
-/// Why the version of an entry cannot be used.
+/// Why the version of an item cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum CasProblem {
     /// A store has used it already.
-    #[error("its version was used by the store before; refresh it, or fetch the entry again")]
+    #[error("its version was used by the store before; refresh it, or fetch the item again")]
     Spent,
     /// It is 0, which is that of no item: a server that was started with `-C` numbers none, tells 0 of each, and refuses every
     /// `cas`.

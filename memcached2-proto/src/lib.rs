@@ -25,7 +25,7 @@
 //! | [`Call`] | an operation under way: what is asked again, what moves to another server, what a failure means for each part |
 //! | [`Observer`] | who hears of every request |
 //!
-//! Every client gets its methods from the lists in `operations.rs`, and its other faces from those in `faces/`.
+//! Every client gets its methods from the lists in `operations.rs`, and its other shapes from `wrappers/`.
 //!
 //! # The loop
 //!
@@ -84,7 +84,6 @@ mod command;
 mod connection;
 mod data;
 mod error;
-mod faces;
 mod few;
 pub mod guide;
 mod key;
@@ -103,6 +102,7 @@ mod router;
 mod time;
 mod uri;
 mod value;
+mod wrappers;
 
 pub use bytes::Bytes;
 
@@ -116,7 +116,6 @@ pub use self::command::{
 pub use self::connection::{Abandoned, Connection, KnownProtocol, Pending, TypedConnection};
 pub use self::data::{Data, ToValue};
 pub use self::error::{CasProblem, Cause, Error, FailedRequest, Landed};
-pub use self::faces::{Fetched, Forgive};
 pub use self::key::{Key, KeyProblem};
 pub use self::limits::Limits;
 pub use self::lookup::{Addresses, Lookup};
@@ -138,3 +137,4 @@ pub use self::router::{
 pub use self::time::{Expiry, Now};
 pub use self::uri::{Address, Server, UriProblem};
 pub use self::value::{FromValue, Value};
+pub use self::wrappers::{Fetched, OrMiss};

@@ -29,24 +29,6 @@ pub trait Operation: Sized {
 
     /// Splits the operation into requests, and gives each of them to the plan.
     fn start(self, plan: &mut Plan<'_>) -> Self::Progress;
-
-    /// What stands for the output when the cache has failed, to a client for which failures are misses; `None` if it is to
-    /// hear of them all the same.
-    fn miss(&self) -> Option<Self::Output> {
-        None
-    }
-
-    /// What such a client makes of the outcome: where failures are reported item by item, what stands for each of them.
-    ///
-    /// # Errors
-    ///
-    /// What is no miss: see [`Error::is_a_miss`].
-    fn forgive(outcome: Result<Self::Output, Error>, miss: Option<Self::Output>) -> Result<Self::Output, Error> {
-        match (outcome, miss) {
-            (Err(error), Some(miss)) if error.is_a_miss() => Ok(miss),
-            (outcome, _) => outcome,
-        }
-    }
 }
 
 /// An operation under way: it has the command of each request, and takes its result.

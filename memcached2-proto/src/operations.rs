@@ -163,34 +163,7 @@ macro_rules! operations {
 #[macro_export]
 macro_rules! compositions {
     ([$($async:tt)*] [$($await:tt)*] $Fn:ident) => {
-        /// Fetches the value of a key; after a miss computes it, and stores it until `expiry`.
-        ///
-        /// Several callers who miss at the same time all compute it, 50 callers 50 times, and the last one's value stays.
-        ///
-        /// # Errors
-        ///
-        /// The error of `compute`, or what went wrong in fetching or storing, turned into the same type.
-        pub $($async)* fn cache<T, E>(
-            &self,
-            key: impl AsRef<[u8]>,
-            expiry: impl Into<$crate::Expiry>,
-            compute: impl $Fn() -> Result<T, E>,
-        ) -> Result<$crate::Value, E>
-        where
-            T: $crate::ToValue,
-            E: From<$crate::Error>,
-        {
-            let key = key.as_ref();
-            if let Some(value) = self.get(key)$($await)*? {
-                return Ok(value);
-            }
-            let computed = compute()$($await)*?;
-            let data = $crate::ToValue::to_value(&computed).map_err(|error| error.of_method("cache", Some(key)))?;
-            let flags = data.flags().into();
-            let value = $crate::Value::new(data.into_bytes(), flags);
-            self.set(key, &value, expiry)$($await)*?;
-            Ok(value)
-        }
+        $crate::__cache!([$($async)*] [$($await)*] $Fn);
 
         /// Fetches the value of a key as a type of your choice, such as `u64` or `String`; `None` is a miss.
         ///
@@ -223,6 +196,42 @@ macro_rules! compositions {
                 Some(fresh) if fresh.data == value.data => Ok(fresh),
                 _ => Err($crate::Error::cas_refresh().of_method("refresh_cas", Some(key))),
             }
+        }
+    };
+}
+
+/// Expands `cache` on top of `get` and `set`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __cache {
+    ([$($async:tt)*] [$($await:tt)*] $Fn:ident) => {
+        /// Fetches the value of a key; after a miss computes it, and stores it until `expiry`.
+        ///
+        /// Several callers who miss at the same time all compute it, 50 callers 50 times, and the last one's value stays.
+        ///
+        /// # Errors
+        ///
+        /// The error of `compute`, and those of `get` and `set`, turned into the same type.
+        pub $($async)* fn cache<T, E>(
+            &self,
+            key: impl AsRef<[u8]>,
+            expiry: impl Into<$crate::Expiry>,
+            compute: impl $Fn() -> Result<T, E>,
+        ) -> Result<$crate::Value, E>
+        where
+            T: $crate::ToValue,
+            E: From<$crate::Error>,
+        {
+            let key = key.as_ref();
+            if let Some(value) = self.get(key)$($await)*? {
+                return Ok(value);
+            }
+            let computed = compute()$($await)*?;
+            let data = $crate::ToValue::to_value(&computed).map_err(|error| error.of_method("cache", Some(key)))?;
+            let flags = data.flags().into();
+            let value = $crate::Value::new(data.into_bytes(), flags);
+            self.set(key, &value, expiry)$($await)*?;
+            Ok(value)
         }
     };
 }

@@ -22,7 +22,7 @@
 //! * A miss is `Ok(None)`. An [`Error`] is something else, and [`Error::landed`] says whether the request may have taken
 //!   effect.
 //! * A server that has failed is left alone for a while ([`Options::reconnect`]), and its keys go to the others.
-//! * [`Entry`], [`Forgiving`] and [`Mapping`] are other faces of a client. An [`Observer`] hears of every request; the
+//! * [`Item`], [`MissOnError`] and [`Mapping`] are other shapes of a client. An [`Observer`] hears of every request; the
 //!   features `tracing` and `metrics` come with one each.
 //!
 //! The methods of [`Client`] are names for the most common operations; [`Client::run`] takes any [`Operation`], such as
@@ -30,8 +30,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod client;
-mod faces;
 mod stream;
+mod wrappers;
 
 pub use memcached2_proto as proto;
 #[cfg(feature = "metrics")]
@@ -39,12 +39,12 @@ pub use memcached2_proto::Metrics;
 #[cfg(feature = "tracing")]
 pub use memcached2_proto::Tracing;
 pub use memcached2_proto::{
-    Builder, Bytes, Data, Error, Event, Expiry, FromValue, Landed, Many, Observer, Operation, Options, Outcome,
+    Builder, Bytes, Data, Error, Event, Expiry, FromValue, Landed, Many, Observer, Operation, Options, OrMiss, Outcome,
     Reconnect, Selection, ToValue, Value,
 };
 
 pub use self::client::Client;
-pub use self::faces::{Entry, Forgiving, Mapping};
+pub use self::wrappers::{Item, Mapping, MissOnError};
 
 /// The examples of the README, compiled as tests.
 #[cfg(doctest)]

@@ -8,12 +8,12 @@ mod closing;
 mod condition;
 mod connections;
 mod counter;
-mod entry;
 mod failure;
-mod forgiving;
 mod get;
 mod health;
+mod item;
 mod many;
+mod miss_on_error;
 mod noreply;
 mod observer;
 mod protocol;
@@ -140,13 +140,13 @@ mod run {
                 a_prefix_parts_what_several_clients_store,
                 several_items_that_were_not_all_stored_are_told_one_by_one,
             ]
-            entry: [
-                an_entry_changes_its_item,
-                an_entry_is_deleted_on_every_server,
-                an_entry_with_its_version_is_stored_over_once,
-                an_entry_with_its_version_takes_no_change_that_would_not_look_at_it,
+            item: [
+                an_item_changes_its_item,
+                an_item_is_deleted_on_every_server,
+                an_item_with_its_version_is_stored_over_once,
+                an_item_with_its_version_takes_no_change_that_would_not_look_at_it,
             ]
-            forgiving: [
+            miss_on_error: [
                 what_a_client_finds_is_what_was_stored,
                 a_cache_that_is_down_is_one_in_which_nothing_is_found,
                 a_mapping_holds_what_was_inserted,
@@ -247,10 +247,10 @@ mod run {
                 a_key_named_noreply_is_not_fetched_in_the_classic_protocol,
                 flags_of_64_bits_are_read,
             ]
-            entry: [
+            item: [
                 a_refresh_finds_out_that_somebody_else_has_stored,
             ]
-            forgiving: [
+            miss_on_error: [
                 a_server_that_closes_at_once_is_a_cache_in_which_nothing_is_found,
                 a_set_that_fails_is_none,
                 a_get_that_fails_is_a_miss,

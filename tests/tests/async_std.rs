@@ -11,7 +11,7 @@ mod subject {
 
     use async_std::task;
     pub(crate) use memcached2_async_std::{
-        Client as AsyncClient, Forgiving as AsyncForgiving, Mapping as AsyncMapping,
+        Client as AsyncClient, Mapping as AsyncMapping, MissOnError as AsyncMissOnError,
     };
     use memcached2_proto::{Error, Operation, Options};
 
@@ -44,8 +44,8 @@ mod subject {
         memcached2_proto::compositions!([] [] FnOnce);
     }
 
-    memcached2_proto::entry!([] []);
-    memcached2_proto::forgiving!([] [] FnOnce);
+    memcached2_proto::item!([] []);
+    memcached2_proto::miss_on_error!([] [] FnOnce);
     memcached2_proto::mapping!([] []);
 
     pub(crate) fn block_on<F: Future<Output = ()>>(contract: impl Fn() -> F) {

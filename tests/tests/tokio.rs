@@ -11,7 +11,9 @@ mod subject {
     use std::time::Duration;
 
     use memcached2_proto::{Error, Operation, Options};
-    pub(crate) use memcached2_tokio::{Client as AsyncClient, Forgiving as AsyncForgiving, Mapping as AsyncMapping};
+    pub(crate) use memcached2_tokio::{
+        Client as AsyncClient, Mapping as AsyncMapping, MissOnError as AsyncMissOnError,
+    };
     use tokio::runtime::{Builder, Runtime};
 
     pub(crate) const NAME: &str = "memcached2-tokio";
@@ -46,8 +48,8 @@ mod subject {
         memcached2_proto::compositions!([] [] FnOnce);
     }
 
-    memcached2_proto::entry!([] []);
-    memcached2_proto::forgiving!([] [] FnOnce);
+    memcached2_proto::item!([] []);
+    memcached2_proto::miss_on_error!([] [] FnOnce);
     memcached2_proto::mapping!([] []);
 
     /// Runs a contract on each kind of runtime, one after the other.

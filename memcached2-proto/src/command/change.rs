@@ -28,10 +28,6 @@ impl Keyed for Delete<'_> {
     fn key(&self) -> Key<'_> {
         self.key
     }
-
-    fn miss(&self) -> Option<bool> {
-        Some(false)
-    }
 }
 
 impl Command for Delete<'_> {

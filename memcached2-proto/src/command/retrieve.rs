@@ -43,10 +43,6 @@ impl Keyed for Get<'_> {
     fn key(&self) -> Key<'_> {
         self.key
     }
-
-    fn miss(&self) -> Option<Option<Value>> {
-        Some(None)
-    }
 }
 
 impl Command for Get<'_> {
@@ -128,10 +124,6 @@ impl Gets<'_> {
 impl Keyed for Gets<'_> {
     fn key(&self) -> Key<'_> {
         self.key
-    }
-
-    fn miss(&self) -> Option<Option<Value>> {
-        Some(None)
     }
 }
 

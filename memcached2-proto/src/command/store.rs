@@ -147,11 +147,6 @@ impl Keyed for Store<'_, '_> {
     fn key(&self) -> Key<'_> {
         self.key
     }
-
-    /// Whoever sets a condition has to hear whether it was met.
-    fn miss(&self) -> Option<()> {
-        matches!(self.verb, Verb::Set).then_some(())
-    }
 }
 
 impl Store<'_, '_> {

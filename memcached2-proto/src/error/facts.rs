@@ -104,18 +104,25 @@ impl Error {
         matches!(self, Self::Connect { cause, .. } if cause.kind() == io::ErrorKind::ResourceBusy)
     }
 
-    /// Whether the cache has failed, or a condition was not met, rather than the program: what a client for which failures
-    /// are misses keeps to itself.
+    /// Whether the cache has failed, and not the caller: the errors that [`OrMiss`](crate::OrMiss) turns into misses.
     ///
-    /// It is false for what is wrong with the call: a key, a value, an expiry, a client that was closed, and a request that
-    /// the server does not understand (`ERROR`, `CLIENT_ERROR`).
+    /// It is false for what is wrong with the call: a key, a value, an expiry, a closed client, and a request that the server
+    /// does not understand (`ERROR`, `CLIENT_ERROR`). It is also false for a condition that was not met, which is an answer:
+    /// `NOT_STORED`, `EXISTS` and `NOT_FOUND` count as a failure of the cache only after a `set`, which has no condition.
+    ///
+    /// ```
+    /// use memcached2_proto::{Error, Landed};
+    ///
+    /// assert!(Error::timeout(Landed::Unknown).counts_as_miss());
+    /// assert!(!Error::not_stored().counts_as_miss());
+    /// ```
     #[must_use]
-    pub fn is_a_miss(&self) -> bool {
+    pub fn counts_as_miss(&self) -> bool {
         match self {
+            Self::NotStored { request } | Self::Exists { request } | Self::NotFound { request } => {
+                request.command() == Some("set")
+            }
             Self::NoServers { .. }
-            | Self::NotStored { .. }
-            | Self::Exists { .. }
-            | Self::NotFound { .. }
             | Self::Connect { .. }
             | Self::Down { .. }
             | Self::AllDown { .. }

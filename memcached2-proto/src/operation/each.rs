@@ -88,10 +88,6 @@ impl<'k> Operation for DeleteMany<'k> {
     fn start(self, plan: &mut Plan<'_>) -> Self::Progress {
         Each::start(self.items, plan)
     }
-
-    fn forgive(outcome: Result<Self::Output, Error>, _: Option<Self::Output>) -> Result<Self::Output, Error> {
-        outcome.map(|many| many.or(|| false))
-    }
 }
 
 impl<C: Keyed> Progress for Each<C> {

@@ -108,10 +108,6 @@ impl<'k> Operation for GetMany<'k> {
         }
         fetching
     }
-
-    fn forgive(outcome: Result<Self::Output, Error>, _: Option<Self::Output>) -> Result<Self::Output, Error> {
-        outcome.map(|many| many.or(|| None))
-    }
 }
 
 impl<'k> Fetching<'k> {

@@ -53,15 +53,6 @@ impl<T> Many<T> {
         self.0.into_iter().map(of_one).collect()
     }
 
-    /// The results, with something in place of the failures of the cache ([`Error::is_a_miss`]).
-    pub(crate) fn or(self, miss: impl Fn() -> T) -> Self {
-        let forgive = |result| match result {
-            Err(error) if Error::is_a_miss(&error) => Ok(miss()),
-            result => result,
-        };
-        self.0.into_iter().map(forgive).collect()
-    }
-
     /// How many items there are.
     #[must_use]
     pub fn len(&self) -> usize {

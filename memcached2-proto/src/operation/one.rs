@@ -21,10 +21,6 @@ impl<C: Keyed> Operation for C {
         plan.add(0, self.key());
         One { command: self, result: None }
     }
-
-    fn miss(&self) -> Option<C::Response> {
-        Keyed::miss(self)
-    }
 }
 
 impl<C: Keyed> Progress for One<C> {

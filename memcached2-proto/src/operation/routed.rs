@@ -48,10 +48,6 @@ impl<'k, C: Keyed> Operation for RoutedBy<'k, C> {
         plan.add(0, self.key);
         Routed { operation: self, result: None }
     }
-
-    fn miss(&self) -> Option<C::Response> {
-        Keyed::miss(&self.command)
-    }
 }
 
 impl<C: Keyed> Progress for Routed<'_, C> {

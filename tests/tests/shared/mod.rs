@@ -5,7 +5,6 @@ mod cancelled;
 mod closed;
 mod crowd;
 mod dropped;
-mod faces;
 mod idle;
 mod opening;
 mod retry;
@@ -13,6 +12,7 @@ mod slow;
 mod stalled;
 mod tasks;
 mod unpolled;
+mod wrappers;
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

@@ -1,45 +1,45 @@
 //! A cache as a dictionary.
 
-/// Expands the type `Mapping` on top of `Forgiving`.
+/// Expands the type `Mapping` on top of `MissOnError`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! mapping {
     ([$($async:tt)*] [$($await:tt)*]) => {
-        /// A cache as a dictionary, in which failures are keys that are not there.
+        /// A cache as a dictionary, in which nothing is found if the cache fails.
         ///
-        /// A server that is down, slow or full is never told: see [`Forgiving`]. What is wrong with the call itself is, such
-        /// as a key that is none. Nobody can go through the keys of a memcached, so this cannot either.
+        /// A server that is down, slow or full is no error: see [`MissOnError`]. What is wrong with the call itself is one,
+        /// such as an invalid key. It has no iterator, since memcached has no command that lists its keys.
         #[derive(Debug, Clone)]
         pub struct Mapping {
-            forgiving: Forgiving,
+            client: MissOnError,
             expiry: $crate::Expiry,
         }
 
         impl Mapping {
-            /// What the servers of a client hold. What is inserted stays until it is evicted.
+            /// A dictionary of the items of `client`, in which inserted values do not expire.
             #[must_use]
             pub fn new(client: Client) -> Self {
-                Self { forgiving: Forgiving::new(client), expiry: $crate::Expiry::Never }
+                Self { client: MissOnError::new(client), expiry: $crate::Expiry::Never }
             }
 
-            /// Sets when what is inserted from now on expires; never unless set.
+            /// Sets when values that are inserted from now on expire; by default never.
             #[must_use]
             pub fn expiry(mut self, expiry: impl Into<$crate::Expiry>) -> Self {
                 self.expiry = expiry.into();
                 self
             }
 
-            /// The client, for all that a dictionary cannot do.
+            /// The client, for what a dictionary has no method for.
             #[must_use]
             pub fn client(&self) -> &Client {
-                self.forgiving.client()
+                self.client.client()
             }
 
             /// Whether there is a value for a key.
             ///
             /// # Errors
             ///
-            /// [`Error::Key`]($crate::Error::Key), and others that are no miss.
+            /// Those of [`MissOnError::get`].
             pub $($async)* fn contains_key(&self, key: impl AsRef<[u8]>) -> Result<bool, $crate::Error> {
                 Ok(self.get(key)$($await)*?.is_some())
             }
@@ -48,60 +48,60 @@ macro_rules! mapping {
             ///
             /// # Errors
             ///
-            /// [`Error::Key`]($crate::Error::Key), and others that are no miss.
+            /// Those of [`MissOnError::get`].
             pub $($async)* fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<$crate::Value>, $crate::Error> {
-                self.forgiving.get(key)$($await)*
+                self.client.get(key)$($await)*
             }
 
-            /// Stores a value, if that can be done.
+            /// Stores a value, if the cache can.
             ///
             /// # Errors
             ///
-            /// [`Error::Key`]($crate::Error::Key), [`Error::TooLarge`]($crate::Error::TooLarge), and others that are no miss.
+            /// Those of [`MissOnError::set`].
             pub $($async)* fn insert(
                 &self,
                 key: impl AsRef<[u8]>,
                 value: impl $crate::ToValue,
             ) -> Result<(), $crate::Error> {
-                self.forgiving.set(key, value, self.expiry)$($await)*
+                self.client.set(key, value, self.expiry)$($await)*
             }
 
-            /// Removes a value; whether there was one, as far as anybody knows.
+            /// Removes a value; `false` if there was none, or the cache has failed.
             ///
             /// # Errors
             ///
-            /// [`Error::Key`]($crate::Error::Key), and others that are no miss.
+            /// Those of [`MissOnError::delete`].
             pub $($async)* fn remove(&self, key: impl AsRef<[u8]>) -> Result<bool, $crate::Error> {
-                self.forgiving.delete(key)$($await)*
+                self.client.delete(key)$($await)*
             }
 
-            /// How many items the servers hold that can be asked (`curr_items`), those of others and those that have expired
-            /// unnoticed among them.
+            /// The number of items on all servers that answer (`curr_items`). It includes items of other clients, and
+            /// expired items that memcached has not yet removed.
             ///
             /// # Errors
             ///
-            /// Those that are no miss.
+            /// Those of `stats` that do not count as a miss.
             pub $($async)* fn len(&self) -> Result<u64, $crate::Error> {
-                let told = match self.client().stats()$($await)* {
-                    Err(error) if error.is_a_miss() => return Ok(0),
-                    told => told?,
+                let reports = match self.client().stats()$($await)* {
+                    Err(error) if error.counts_as_miss() => return Ok(0),
+                    reports => reports?,
                 };
                 let mut items = 0;
-                for report in told {
+                for report in reports {
                     match report {
                         Ok(report) => items += report.number("curr_items").unwrap_or(0),
-                        Err(error) if error.is_a_miss() => {}
+                        Err(error) if error.counts_as_miss() => {}
                         Err(error) => return Err(error),
                     }
                 }
                 Ok(items)
             }
 
-            /// Whether the servers that can be asked hold no item.
+            /// Whether the servers that answer have no item.
             ///
             /// # Errors
             ///
-            /// Those that are no miss.
+            /// Those of [`len`](Self::len).
             pub $($async)* fn is_empty(&self) -> Result<bool, $crate::Error> {
                 Ok(self.len()$($await)*? == 0)
             }

@@ -1,16 +1,16 @@
-//! The client for which failures are misses, and the mapping on top of it.
+//! The client for which failures of the cache are misses, and the mapping on top of it.
 
-use memcached2_proto::{Error, Expiry, Landed};
+use memcached2_proto::{Error, Expiry, Get, Landed, OrMiss, RoutedBy, Store};
 use memcached2_testkit::assert_matches;
 use memcached2_testkit::{ScriptedServer, Session};
 
 use super::closing::Closing;
 use super::servers::Kind;
 use super::setting::{PATIENT, client, text_client};
-use crate::subject::{Forgiving, Mapping};
+use crate::subject::{Mapping, MissOnError};
 
-fn forgiving(server: &ScriptedServer) -> Forgiving {
-    Forgiving::new(text_client(&[server], PATIENT))
+fn miss_on_error(server: &ScriptedServer) -> MissOnError {
+    text_client(&[server], PATIENT).miss_on_error()
 }
 
 /// What a server may do to a request: close when it has come, or answer so. That it closes at once is [`Closing`].
@@ -23,36 +23,48 @@ const SET: &str = "set foo 0 0 3\r\nbar\r\n";
 
 pub(super) fn what_a_client_finds_is_what_was_stored(on: Kind) {
     let server = on.start();
-    let forgiving = Forgiving::new(client(&[server.address()]));
-    assert_eq!(forgiving.get("foo"), Ok(None));
-    forgiving.set("foo", "hello", Expiry::Never).unwrap();
-    assert_eq!(forgiving.get("foo").unwrap().expect("a hit"), "hello");
-    assert_eq!((forgiving.delete("foo"), forgiving.delete("bar")), (Ok(true), Ok(false)));
-    assert_eq!(forgiving.get("foo"), Ok(None));
-    assert_eq!(forgiving.client().get("foo"), Ok(None));
-    // What was asked under a condition is told, and so is what is wrong with the call.
-    assert_matches!(forgiving.replace("foo", "x", Expiry::Never), Err(Error::NotStored { .. }));
-    assert!(matches!(forgiving.get("two words"), Err(Error::Key { .. })));
-    assert!(matches!(forgiving.set_many(&[("a", "x"), ("two words", "x")], Expiry::Never), Err(Error::Key { .. })));
-    assert_eq!(forgiving.get("a"), Ok(None), "nothing was stored");
+    let cache = MissOnError::new(client(&[server.address()]));
+    assert_eq!(cache.get("foo"), Ok(None));
+    cache.set("foo", "hello", Expiry::Never).unwrap();
+    assert_eq!(cache.get("foo").unwrap().expect("a hit"), "hello");
+    assert_eq!((cache.delete("foo"), cache.delete("bar")), (Ok(true), Ok(false)));
+    assert_eq!(cache.get("foo"), Ok(None));
+    assert_eq!(cache.client().get("foo"), Ok(None));
+    // A condition that was not met stays an error, and so does what is wrong with the call.
+    assert_matches!(cache.run(Store::replace("foo", "x").unwrap()), Err(Error::NotStored { .. }));
+    assert_matches!(cache.client().replace("foo", "x", Expiry::Never).or_miss(), Err(Error::NotStored { .. }));
+    assert_matches!(cache.get("two words"), Err(Error::Key { .. }));
+    assert_matches!(cache.set("two words", "x", Expiry::Never), Err(Error::Key { .. }));
+    assert_matches!(cache.get_many(&["a", "two words"]), Err(Error::Key { .. }));
+    let items = [("a", "x"), ("two words", "x")];
+    assert_matches!(cache.client().set_many(&items, Expiry::Never).or_miss(), Err(Error::Key { .. }));
+    assert_eq!(cache.get("a"), Ok(None), "nothing was stored");
+    cache.set("a", "x", Expiry::Never).unwrap();
+    assert_matches!(cache.get_as::<u64>("a"), Err(Error::Value { .. }));
 }
 
 pub(super) fn a_cache_that_is_down_is_one_in_which_nothing_is_found(on: Kind) {
     let mut server = on.start();
-    let forgiving = Forgiving::new(client(&[server.address()]));
+    let cache = MissOnError::new(client(&[server.address()]));
     server.stop();
     for _ in 0..2 {
-        assert_eq!((forgiving.get("a"), forgiving.gets("a")), (Ok(None), Ok(None)));
-        assert_eq!(forgiving.get_as::<u64>("a"), Ok(None));
-        assert_eq!(forgiving.set("a", "x", Expiry::Never), Ok(()));
-        assert_eq!(forgiving.get_many(&["a", "b"]).unwrap().all(), Ok(vec![None, None]));
-        assert_eq!(forgiving.delete_many(&["a", "b"]).unwrap().all(), Ok(vec![false, false]));
-        assert_eq!(forgiving.cache("a", Expiry::Never, || Ok::<_, Error>("computed")).unwrap(), "computed");
+        let client = cache.client();
+        assert_eq!((cache.get("a"), cache.gets("a")), (Ok(None), Ok(None)));
+        assert_eq!((cache.gat("a", Expiry::Never), cache.gats("a", Expiry::Never)), (Ok(None), Ok(None)));
+        assert_eq!((client.get("a").or_miss(), client.incr("a", 1).or_miss()), (Ok(None), Ok(None)));
+        assert_eq!(client.touch("a", Expiry::Never).or_miss(), Ok(false));
+        assert_eq!(client.set_many(&[("a", "x")], Expiry::Never).or_miss().unwrap().all_stored(), Ok(()));
+        let routed = RoutedBy::new("user:42", Get::new("a").unwrap()).unwrap();
+        assert_eq!(cache.run(routed), Ok(None));
+        assert_eq!(cache.get_as::<u64>("a"), Ok(None));
+        assert_eq!(cache.set("a", "x", Expiry::Never), Ok(()));
+        assert_eq!(cache.get_many(&["a", "b"]).unwrap().all(), Ok(vec![None, None]));
+        assert_eq!(cache.delete_many(&["a", "b"]).unwrap().all(), Ok(vec![false, false]));
+        assert_eq!(cache.cache("a", Expiry::Never, || Ok::<_, Error>("computed")).unwrap(), "computed");
         for error in [
-            forgiving.add("a", "x", Expiry::Never).unwrap_err(),
-            forgiving.incr("a", 1).unwrap_err(),
-            forgiving.touch("a", Expiry::Never).map(|_| ()).unwrap_err(),
-            forgiving.set_many(&[("a", "x")], Expiry::Never).unwrap().all().unwrap_err(),
+            client.get("a").unwrap_err(),
+            client.add("a", "x", Expiry::Never).unwrap_err(),
+            client.set_many(&[("a", "x")], Expiry::Never).unwrap().all().unwrap_err(),
         ] {
             assert_eq!(error.landed(), Landed::NotSent, "{error}");
         }
@@ -61,10 +73,10 @@ pub(super) fn a_cache_that_is_down_is_one_in_which_nothing_is_found(on: Kind) {
 
 pub(super) fn a_server_that_closes_at_once_is_a_cache_in_which_nothing_is_found() {
     let (_closing, client) = Closing::start();
-    let (forgiving, mapping) = (Forgiving::new(client.clone()), Mapping::new(client));
+    let (cache, mapping) = (client.miss_on_error(), Mapping::new(client));
     for _ in 0..2 {
-        assert_eq!(forgiving.set("foo", "bar", Expiry::Never), Ok(()));
-        assert_eq!((forgiving.get("foo"), forgiving.delete("foo")), (Ok(None), Ok(false)));
+        assert_eq!(cache.set("foo", "bar", Expiry::Never), Ok(()));
+        assert_eq!((cache.get("foo"), cache.delete("foo")), (Ok(None), Ok(false)));
         assert_eq!((mapping.insert("foo", "bar"), mapping.get("foo")), (Ok(()), Ok(None)));
         assert_eq!((mapping.contains_key("foo"), mapping.remove("foo"), mapping.len()), (Ok(false), Ok(false), Ok(0)));
     }
@@ -74,12 +86,12 @@ pub(super) fn a_set_that_fails_is_none() {
     let replies = ["NOT_STORED\r\n", "EXISTS\r\n", "NOT_FOUND\r\n", "NOT FOUND\r\n", "SERVER_ERROR out of memory\r\n"];
     for session in misbehaviours(SET, &replies) {
         let server = ScriptedServer::start([session]);
-        assert_eq!(forgiving(&server).set("foo", "bar", Expiry::Never), Ok(()));
+        assert_eq!(miss_on_error(&server).set("foo", "bar", Expiry::Never), Ok(()));
         server.finish();
     }
-    // It was misunderstood: somebody has to look into that.
+    // The server did not understand the request: that is an error of the program.
     let server = ScriptedServer::start([Session::new().expect(SET).send("CLIENT_ERROR bad data chunk\r\n").ignore()]);
-    let told = forgiving(&server).set("foo", "bar", Expiry::Never);
+    let told = miss_on_error(&server).set("foo", "bar", Expiry::Never);
     assert!(matches!(told, Err(Error::Refused { .. })), "{told:?}");
     server.finish();
 }
@@ -87,7 +99,7 @@ pub(super) fn a_set_that_fails_is_none() {
 pub(super) fn a_get_that_fails_is_a_miss() {
     for session in misbehaviours("get foo\r\n", &["END\r\n", "SERVER_ERROR out of memory\r\n", "nonsense\r\n"]) {
         let server = ScriptedServer::start([session]);
-        assert_eq!(forgiving(&server).get("foo"), Ok(None));
+        assert_eq!(miss_on_error(&server).get("foo"), Ok(None));
         server.finish();
     }
 }
@@ -95,7 +107,7 @@ pub(super) fn a_get_that_fails_is_a_miss() {
 pub(super) fn a_delete_that_fails_has_deleted_nothing() {
     for session in misbehaviours("delete foo\r\n", &["NOT_FOUND\r\n", "SERVER_ERROR out of memory\r\n"]) {
         let server = ScriptedServer::start([session]);
-        assert_eq!(forgiving(&server).delete("foo"), Ok(false));
+        assert_eq!(miss_on_error(&server).delete("foo"), Ok(false));
         server.finish();
     }
 }
@@ -144,10 +156,6 @@ pub(super) fn a_batch_tells_of_each_item_what_became_of_it() {
     // Of a server that closes at once nobody knows what it has heard.
     let (_closing, client) = Closing::start();
     assert!(!told(client.set_many(&items, Expiry::Never).unwrap()).contains(['s', 'r']));
-    // What the forgiving client returns is the same.
-    let server = ScriptedServer::start([Session::new().expect(&request).send(&nine).close()]);
-    assert_eq!(told(forgiving(&server).set_many(&items, Expiry::Never).unwrap()), "sssssssssu");
-    server.finish();
 }
 
 pub(super) fn a_mapping_holds_what_was_inserted(on: Kind) {

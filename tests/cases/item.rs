@@ -1,4 +1,4 @@
-//! Entries: fetched items that are changed where they are.
+//! Fetched items that remember where they came from.
 
 use memcached2_proto::{CasProblem, Error, Expiry};
 use memcached2_testkit::assert_matches;
@@ -7,82 +7,82 @@ use memcached2_testkit::{ScriptedServer, Session};
 use super::servers::{Kind, ask, assert_hours_left};
 use super::setting::{HOUR, PATIENT, client, text_client};
 
-pub(super) fn an_entry_changes_its_item(on: Kind) {
+pub(super) fn an_item_changes_its_item(on: Kind) {
     let server = on.start();
     let client = client(&[server.address()]);
-    assert!(client.entry("foo").unwrap().is_none());
+    assert!(client.item("foo").unwrap().is_none());
     client.set("foo", "bar", Expiry::Never).unwrap();
-    let mut entry = client.entry("foo").unwrap().expect("a hit");
-    assert_eq!((entry.key(), &entry.value().data[..], entry.value().cas), (&b"foo"[..], &b"bar"[..], None));
-    entry.set("testing", Expiry::Never).unwrap();
+    let mut item = client.item("foo").unwrap().expect("a hit");
+    assert_eq!((item.key(), &item.value().data[..], item.value().cas), (&b"foo"[..], &b"bar"[..], None));
+    item.set("testing", Expiry::Never).unwrap();
     assert_eq!(client.get("foo").unwrap().expect("a hit"), "testing");
-    assert_eq!(entry.value(), &"testing");
-    entry.append(">>>").unwrap();
-    entry.prepend("<<<").unwrap();
+    assert_eq!(item.value(), &"testing");
+    item.append(">>>").unwrap();
+    item.prepend("<<<").unwrap();
     assert_eq!(client.get("foo").unwrap().expect("a hit"), "<<<testing>>>");
-    assert_eq!((entry.delete(), client.get("foo")), (Ok(true), Ok(None)));
-    assert_eq!((entry.delete(), entry.touch(HOUR), entry.incr(1)), (Ok(false), Ok(false), Ok(None)));
+    assert_eq!((item.delete(), client.get("foo")), (Ok(true), Ok(None)));
+    assert_eq!((item.delete(), item.touch(HOUR), item.incr(1)), (Ok(false), Ok(false), Ok(None)));
 
     client.set("foo", "1", Expiry::Never).unwrap();
-    let entry = client.entry("foo").unwrap().expect("a hit");
+    let item = client.item("foo").unwrap().expect("a hit");
     assert_eq!(
-        (entry.incr(1), entry.incr(5), entry.decr(1), entry.decr(3)),
+        (item.incr(1), item.incr(5), item.decr(1), item.decr(3)),
         (Ok(Some(2)), Ok(Some(7)), Ok(Some(6)), Ok(Some(3)))
     );
-    assert_eq!(entry.touch(HOUR), Ok(true));
+    assert_eq!(item.touch(HOUR), Ok(true));
     assert_hours_left(&server, "foo", 1);
 }
 
-pub(super) fn an_entry_is_deleted_on_every_server(on: Kind) {
+pub(super) fn an_item_is_deleted_on_every_server(on: Kind) {
     let (_servers, addresses) = on.servers(2);
     let client = client(&addresses);
     client.set("foo", "bar", Expiry::Never).unwrap();
-    let entry = client.entry("foo").unwrap().expect("a hit");
+    let item = client.item("foo").unwrap().expect("a hit");
     for there_was_one in [true, false] {
-        assert_eq!(entry.delete_all().unwrap().all().unwrap().contains(&true), there_was_one);
+        assert_eq!(item.delete_all().unwrap().all().unwrap().contains(&true), there_was_one);
     }
 }
 
-pub(super) fn an_entry_with_its_version_is_stored_over_once(on: Kind) {
+pub(super) fn an_item_with_its_version_is_stored_over_once(on: Kind) {
     let server = on.start();
     let client = client(&[server.address()]);
     client.set("foo", "testing", Expiry::Never).unwrap();
-    let mut entry = client.entry_with_cas("foo").unwrap().expect("a hit");
-    entry.set("test2", HOUR).unwrap();
+    let mut item = client.item_with_cas("foo").unwrap().expect("a hit");
+    item.set("test2", HOUR).unwrap();
     assert_hours_left(&server, "foo", 1);
-    assert_matches!(entry.set("test3", Expiry::Never), Err(Error::Cas { problem: CasProblem::Spent, .. }));
+    assert_matches!(item.set("test3", Expiry::Never), Err(Error::Cas { problem: CasProblem::Spent, .. }));
     assert_eq!(client.get("foo").unwrap().expect("a hit"), "test2");
     // As often as it is refreshed.
     for next in ["test3", "test4"] {
-        entry.refresh().unwrap();
-        entry.set(next, Expiry::Never).unwrap();
+        item.refresh().unwrap();
+        item.set(next, Expiry::Never).unwrap();
         assert_eq!(client.get("foo").unwrap().expect("a hit"), next);
     }
     // Somebody else comes between.
-    entry.refresh().unwrap();
+    item.refresh().unwrap();
     ask(&server, "touch foo 0");
     client.set("foo", "hacked", Expiry::Never).unwrap();
-    assert_matches!(entry.set("test5", Expiry::Never), Err(Error::Exists { .. }));
-    assert_matches!(entry.set("test5", Expiry::Never), Err(Error::Cas { problem: CasProblem::Spent, .. }));
-    assert_matches!(entry.refresh(), Err(Error::CasRefresh { .. }));
+    assert_matches!(item.set("test5", Expiry::Never), Err(Error::Exists { .. }));
+    assert_matches!(item.set("test5", Expiry::Never), Err(Error::Cas { problem: CasProblem::Spent, .. }));
+    assert_matches!(item.refresh(), Err(Error::CasRefresh { .. }));
     assert_eq!(client.get("foo").unwrap().expect("a hit"), "hacked");
     client.delete("foo").unwrap();
-    assert_matches!(entry.refresh(), Err(Error::CasRefresh { .. }));
+    assert_matches!(item.refresh(), Err(Error::CasRefresh { .. }));
 }
 
-pub(super) fn an_entry_with_its_version_takes_no_change_that_would_not_look_at_it(on: Kind) {
+pub(super) fn an_item_with_its_version_takes_no_change_that_would_not_look_at_it(on: Kind) {
     let server = on.start();
     let client = client(&[server.address()]);
     client.set("foo", "1", Expiry::Never).unwrap();
-    let entry = client.entry_with_cas("foo").unwrap().expect("a hit");
+    let item = client.item_with_cas("foo").unwrap().expect("a hit");
     for refused in [
-        entry.append("x").err(),
-        entry.prepend("x").err(),
-        entry.incr(1).err(),
-        entry.decr(1).err(),
-        entry.delete().err(),
-        entry.touch(HOUR).err(),
-        entry.delete_all().err(),
+        item.append("x").err(),
+        item.prepend("x").err(),
+        item.incr(1).err(),
+        item.decr(1).err(),
+        item.delete().err(),
+        item.touch(HOUR).err(),
+        item.delete_all().err(),
     ] {
         assert_matches!(refused, Some(Error::Cas { problem: CasProblem::Unsupported, .. }));
     }
@@ -102,9 +102,9 @@ pub(super) fn a_refresh_finds_out_that_somebody_else_has_stored() {
     let server = ScriptedServer::start([session]);
     let client = text_client(&[&server], PATIENT);
     client.set("foo", "testing", Expiry::Never).unwrap();
-    let mut entry = client.entry_with_cas("foo").unwrap().expect("a hit");
-    entry.set("test2", Expiry::Never).unwrap();
-    assert_matches!(entry.refresh(), Err(Error::CasRefresh { .. }));
-    drop((entry, client));
+    let mut item = client.item_with_cas("foo").unwrap().expect("a hit");
+    item.set("test2", Expiry::Never).unwrap();
+    assert_matches!(item.refresh(), Err(Error::CasRefresh { .. }));
+    drop((item, client));
     server.finish();
 }

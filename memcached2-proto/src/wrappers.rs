@@ -1,0 +1,9 @@
+//! Other shapes of a client, each written once and expanded by every transport: an item that remembers its key and
+//! version, a client that treats failures as misses, and a dictionary on top of that.
+
+mod item;
+mod mapping;
+mod miss_on_error;
+
+pub use self::item::Fetched;
+pub use self::miss_on_error::OrMiss;

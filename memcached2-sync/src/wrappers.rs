@@ -1,0 +1,36 @@
+//! Other shapes of the client: expanded from what is written once for all transports.
+
+use crate::client::Client;
+
+memcached2_proto::item!([] []
+    /// ```no_run
+    /// use memcached2_sync::{Client, Error, Expiry};
+    ///
+    /// /// Adds a name to a list, while other programs do the same.
+    /// fn push(client: &Client, name: &str) -> Result<(), Error> {
+    ///     while let Some(mut list) = client.item_with_cas("list")? {
+    ///         let longer = format!("{},{name}", list.value().as_str()?);
+    ///         match list.set(longer, Expiry::Never) {
+    ///             Err(Error::Exists { .. }) => {} // Somebody else was faster: fetch it again.
+    ///             stored => return stored,
+    ///         }
+    ///     }
+    ///     client.add("list", name, Expiry::Never)
+    /// }
+    /// ```
+);
+memcached2_proto::miss_on_error!([] [] FnOnce
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use memcached2_sync::{Client, Error, OrMiss};
+    ///
+    /// fn page(client: &Client) -> Result<String, Error> {
+    ///     let visits = client.incr("visits", 1).or_miss()?; // A single call.
+    ///     let render = || Ok::<_, Error>(format!("<p>{visits:?}"));
+    ///     let cache = client.miss_on_error(); // A client, which can be kept.
+    ///     let page = cache.cache("page:1", Duration::from_secs(60), render)?;
+    ///     Ok(page.as_str()?.to_owned())
+    /// }
+    /// ```
+);
+memcached2_proto::mapping!([] []);

@@ -1,0 +1,36 @@
+//! Other shapes of the client: expanded from what is written once for all transports.
+
+use crate::client::Client;
+
+memcached2_proto::item!([async] [.await]
+    /// ```no_run
+    /// use memcached2_tokio::{Client, Error, Expiry};
+    ///
+    /// /// Adds a name to a list, while other programs do the same.
+    /// async fn push(client: &Client, name: &str) -> Result<(), Error> {
+    ///     while let Some(mut list) = client.item_with_cas("list").await? {
+    ///         let longer = format!("{},{name}", list.value().as_str()?);
+    ///         match list.set(longer, Expiry::Never).await {
+    ///             Err(Error::Exists { .. }) => {} // Somebody else was faster: fetch it again.
+    ///             stored => return stored,
+    ///         }
+    ///     }
+    ///     client.add("list", name, Expiry::Never).await
+    /// }
+    /// ```
+);
+memcached2_proto::miss_on_error!([async] [.await] AsyncFnOnce
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use memcached2_tokio::{Client, Error, OrMiss};
+    ///
+    /// async fn page(client: &Client) -> Result<String, Error> {
+    ///     let visits = client.incr("visits", 1).await.or_miss()?; // A single call.
+    ///     let render = async || Ok::<_, Error>(format!("<p>{visits:?}"));
+    ///     let cache = client.miss_on_error(); // A client, which can be kept.
+    ///     let page = cache.cache("page:1", Duration::from_secs(60), render).await?;
+    ///     Ok(page.as_str()?.to_owned())
+    /// }
+    /// ```
+);
+memcached2_proto::mapping!([async] [.await]);
