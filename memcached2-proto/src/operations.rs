@@ -15,7 +15,7 @@ macro_rules! operations {
             /// Fetches the value of a key; `None` is a miss.
             fn get(key: impl AsRef<[u8]>) -> Option<$crate::Value> = $crate::Get::new(&key)?;
 
-            /// Fetches the value of a key and the version of the item, [`Value::cas`]($crate::Value::cas).
+            /// Fetches the value of a key and the version of the item, [`Value::cas`](memcached2_proto::Value::cas).
             fn gets(key: impl AsRef<[u8]>) -> Option<$crate::Value> = $crate::Get::new(&key)?.with_cas();
 
             /// Fetches the value of a key and gives the item a new expiry; needs memcached 1.5.3.
@@ -30,7 +30,7 @@ macro_rules! operations {
             /// Fetches the values of many keys, from all servers at once; the results come in the order of the keys.
             ///
             /// What one server fails to answer does not hide what the others did:
-            /// [`Many::all`]($crate::Many::all) turns the first failure into an error.
+            /// [`Many::all`](memcached2_proto::Many::all) turns the first failure into an error.
             fn get_many(keys: &[impl AsRef<[u8]>]) -> $crate::Many<Option<$crate::Value>>
                 = $crate::GetMany::new(keys)?;
 
@@ -55,24 +55,25 @@ macro_rules! operations {
             fn set(key: impl AsRef<[u8]>, value: impl $crate::ToValue, expiry: impl Into<$crate::Expiry>) -> ()
                 = $crate::Store::set(&key, &value)?.expiry(expiry);
 
-            /// Stores a value if there is none; else [`Error::NotStored`]($crate::Error::NotStored).
+            /// Stores a value if there is none; else [`Error::NotStored`](memcached2_proto::Error::NotStored).
             fn add(key: impl AsRef<[u8]>, value: impl $crate::ToValue, expiry: impl Into<$crate::Expiry>) -> ()
                 = $crate::Store::add(&key, &value)?.expiry(expiry);
 
-            /// Stores a value if there is one already; else [`Error::NotStored`]($crate::Error::NotStored).
+            /// Stores a value if there is one already; else [`Error::NotStored`](memcached2_proto::Error::NotStored).
             fn replace(key: impl AsRef<[u8]>, value: impl $crate::ToValue, expiry: impl Into<$crate::Expiry>) -> ()
                 = $crate::Store::replace(&key, &value)?.expiry(expiry);
 
-            /// Puts data behind a value; [`Error::NotStored`]($crate::Error::NotStored) if there is none. Flags and
+            /// Puts data behind a value; [`Error::NotStored`](memcached2_proto::Error::NotStored) if there is none. Flags and
             /// expiry stay as they are.
             fn append(key: impl AsRef<[u8]>, value: impl $crate::ToValue) -> () = $crate::Store::append(&key, &value)?;
 
-            /// Puts data before a value; [`Error::NotStored`]($crate::Error::NotStored) if there is none. Flags and
+            /// Puts data before a value; [`Error::NotStored`](memcached2_proto::Error::NotStored) if there is none. Flags and
             /// expiry stay as they are.
             fn prepend(key: impl AsRef<[u8]>, value: impl $crate::ToValue) -> () = $crate::Store::prepend(&key, &value)?;
 
             /// Stores a value if the item is still of the version that `gets` has returned; else
-            /// [`Error::Exists`]($crate::Error::Exists), or [`Error::NotFound`]($crate::Error::NotFound) if it is gone.
+            /// [`Error::Exists`](memcached2_proto::Error::Exists), or
+            /// [`Error::NotFound`](memcached2_proto::Error::NotFound) if it is gone.
             fn cas(
                 key: impl AsRef<[u8]>, value: impl $crate::ToValue, expiry: impl Into<$crate::Expiry>, cas: u64
             ) -> () = $crate::Store::cas(&key, &value, cas)?.expiry(expiry);
@@ -114,13 +115,13 @@ macro_rules! operations {
             /// Adds `by` to a number that is stored as decimal text, and returns the sum; `None` says that there was no
             /// item. Sums wrap at 64 bits (`doc/protocol.txt` of memcached 1.6.45, "Increment/Decrement").
             ///
-            /// A stored text that is no number is [`Error::NonNumeric`]($crate::Error::NonNumeric).
+            /// A stored text that is no number is [`Error::NonNumeric`](memcached2_proto::Error::NonNumeric).
             fn incr(key: impl AsRef<[u8]>, by: u64) -> Option<u64> = $crate::Arith::incr(&key, by)?;
 
             /// Takes `by` from a number that is stored as decimal text, and returns the difference, which is never below
             /// 0; `None` says that there was no item.
             ///
-            /// A stored text that is no number is [`Error::NonNumeric`]($crate::Error::NonNumeric).
+            /// A stored text that is no number is [`Error::NonNumeric`](memcached2_proto::Error::NonNumeric).
             fn decr(key: impl AsRef<[u8]>, by: u64) -> Option<u64> = $crate::Arith::decr(&key, by)?;
 
             /// Expires every item on every server; the results come in the order of the servers.
@@ -169,7 +170,7 @@ macro_rules! compositions {
         ///
         /// # Errors
         ///
-        /// Those of `get`, and [`Error::Value`]($crate::Error::Value) when the value cannot be read as a `T`.
+        /// Those of `get`, and [`Error::Value`](memcached2_proto::Error::Value) when the value cannot be read as a `T`.
         pub $($async)* fn get_as<T: $crate::FromValue>(
             &self,
             key: impl AsRef<[u8]>,
@@ -184,8 +185,8 @@ macro_rules! compositions {
         ///
         /// # Errors
         ///
-        /// [`Error::CasRefresh`]($crate::Error::CasRefresh) when the item has another value, or is gone; else those of
-        /// `gets`.
+        /// [`Error::CasRefresh`](memcached2_proto::Error::CasRefresh) when the item has another value, or is gone; else
+        /// those of `gets`.
         pub $($async)* fn refresh_cas(
             &self,
             key: impl AsRef<[u8]>,
@@ -274,8 +275,8 @@ macro_rules! __method {
         ///
         /// # Errors
         ///
-        /// [`Error`]($crate::Error) lists what can go wrong, and
-        /// [`Error::landed`]($crate::Error::landed) says whether the request may have taken effect.
+        /// [`Error`](memcached2_proto::Error) lists what can go wrong, and
+        /// [`Error::landed`](memcached2_proto::Error::landed) says whether the request may have taken effect.
         pub $($async)* fn $name (&self $(, $argument: $type)*) -> Result<$output, $crate::Error> {
             self.run($crate::__named!($name $operation))$($await)*
         }

@@ -83,7 +83,7 @@ macro_rules! item {
         ///
         /// With a version, [`set`](Item::set) stores only if nobody else has changed the item since. That uses the version
         /// up: call [`refresh`](Item::refresh) before the next `set`. The other changes do not compare versions, so they
-        /// fail with [`Error::Cas`]($crate::Error::Cas) if the item has one.
+        /// fail with [`Error::Cas`](memcached2_proto::Error::Cas) if the item has one.
         ///
         $(#[$example])*
         #[derive(Debug, Clone)]
@@ -131,8 +131,9 @@ macro_rules! item {
             ///
             /// # Errors
             ///
-            /// Without a version those of `set`. With one those of `cas`, and [`Error::Cas`]($crate::Error::Cas) if it was
-            /// used before; a store that was not sent has not used it.
+            /// Without a version those of `set`. With one those of `cas`, and
+            /// [`Error::Cas`](memcached2_proto::Error::Cas) if it was used before; a store that was not sent has not used
+            /// it.
             pub $($async)* fn set(
                 &mut self,
                 value: impl $crate::ToValue,
@@ -153,8 +154,8 @@ macro_rules! item {
             ///
             /// # Errors
             ///
-            /// Those of `gets`, and [`Error::CasRefresh`]($crate::Error::CasRefresh) if another value is stored by now, or
-            /// none.
+            /// Those of `gets`, and [`Error::CasRefresh`](memcached2_proto::Error::CasRefresh) if another value is stored
+            /// by now, or none.
             pub $($async)* fn refresh(&mut self) -> Result<(), $crate::Error> {
                 let fresh = self.client.refresh_cas(self.fetched.key(), self.fetched.value())$($await)*?;
                 self.fetched.refresh(fresh.cas);
@@ -208,7 +209,7 @@ macro_rules! __change {
         /// # Errors
         ///
         #[doc = concat!("Those of `", stringify!($name), "`, and")]
-        /// [`Error::Cas`]($crate::Error::Cas) if the item was fetched with its version.
+        /// [`Error::Cas`](memcached2_proto::Error::Cas) if the item was fetched with its version.
         pub $($async)* fn $name(&self $(, $argument: $type)?) -> Result<$output, $crate::Error> {
             self.client.$name(self.fetched.without_cas()? $(, $argument)?)$($await)*
         }

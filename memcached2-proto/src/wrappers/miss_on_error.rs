@@ -104,10 +104,11 @@ macro_rules! miss_on_error {
         /// | `cache` | what the closure returns |
         ///
         /// What is wrong with the call itself stays an error
-        /// ([`Error::counts_as_miss`]($crate::Error::counts_as_miss)): in every method a closed client and a request that the
-        /// server does not understand, and what the method names. All other methods are those of
-        /// [`client()`](Self::client), with their errors: whoever calls `add`, `incr` or `set_many` needs to know the
-        /// outcome. [`OrMiss`]($crate::OrMiss) does the same for the result of a single call.
+        /// ([`Error::counts_as_miss`](memcached2_proto::Error::counts_as_miss)): in every method a closed client and a
+        /// request that the server does not understand, and what the method names.
+        ///
+        /// All other methods are those of [`client()`](Self::client), with their errors: whoever calls `add`, `incr` or
+        /// `set_many` needs to know the outcome. [`OrMiss`](memcached2_proto::OrMiss) does the same for a single call.
         ///
         $(#[$example])*
         #[derive(Debug, Clone)]
@@ -155,8 +156,8 @@ macro_rules! miss_on_error {
             ///
             /// # Errors
             ///
-            /// [`Error::Key`]($crate::Error::Key), and [`Error::Value`]($crate::Error::Value) if the value cannot be read as
-            /// a `T`.
+            /// * [`Error::Key`](memcached2_proto::Error::Key)
+            /// * [`Error::Value`](memcached2_proto::Error::Value) if the value cannot be read as a `T`
             pub $($async)* fn get_as<T: $crate::FromValue>(
                 &self,
                 key: impl AsRef<[u8]>,
@@ -234,7 +235,7 @@ macro_rules! __miss {
         ///
         /// # Errors
         ///
-        $(#[doc = concat!("* [`Error::", stringify!($error), "`]($crate::Error::", stringify!($error), ")")])*
+        $(#[doc = concat!("* [`Error::", stringify!($error), "`](memcached2_proto::Error::", stringify!($error), ")")])*
         pub $($async)* fn $name (&self $(, $argument: $type)*) -> Result<$output, $crate::Error> {
             $crate::OrMiss::or_miss(self.client.$name($($argument),*)$($await)*)
         }
