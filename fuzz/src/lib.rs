@@ -5,31 +5,31 @@ use std::io::IoSlice;
 use std::time::{Instant, SystemTime};
 
 use memcached2_proto::{
-    Arith, AskedKeys, Connection, Decoder, Delete, Error, Expected, Expiry, FlushAll, Get, Limits, NoReply, Now,
-    Opaque, Protocol, Reply, Shape, Stats, Store, Touch, Version,
+    Arith, Connection, Decoder, Delete, Error, Expected, ExpectedKeys, Expiry, FlushAll, Get, Limits, NoReply, Now,
+    Opaque, Protocol, Reply, ReplyKind, Stats, Store, Touch, Version,
 };
 
-const SHAPES: [Shape; 20] = [
-    Shape::Stored,
-    Shape::Deleted,
-    Shape::Number,
-    Shape::Version,
-    Shape::Value,
-    Shape::Values,
-    Shape::MetaValue,
-    Shape::Stats,
-    Shape::Stat,
-    Shape::Prefixes,
-    Shape::Items,
-    Shape::Reset,
-    Shape::Touched,
-    Shape::Ok,
-    Shape::FencedValues,
-    Shape::MetaStored,
-    Shape::MetaDeleted,
-    Shape::MetaNumber,
-    Shape::ProbeKey,
-    Shape::ProbeEnd,
+const SHAPES: [ReplyKind; 20] = [
+    ReplyKind::Stored,
+    ReplyKind::Deleted,
+    ReplyKind::Number,
+    ReplyKind::Version,
+    ReplyKind::Value,
+    ReplyKind::Values,
+    ReplyKind::MetaValue,
+    ReplyKind::Stats,
+    ReplyKind::Stat,
+    ReplyKind::Prefixes,
+    ReplyKind::Items,
+    ReplyKind::Reset,
+    ReplyKind::Touched,
+    ReplyKind::Ok,
+    ReplyKind::FencedValues,
+    ReplyKind::MetaStored,
+    ReplyKind::MetaDeleted,
+    ReplyKind::MetaNumber,
+    ReplyKind::ProbeKey,
+    ReplyKind::ProbeEnd,
 ];
 
 /// Values above this are refused, so that a lying length cannot use up the fuzzer's memory.
@@ -47,7 +47,7 @@ fn limits() -> Limits {
 /// The first byte chooses the shape and whether there is a fence, the second one the size of the pieces.
 pub fn decoder(data: &[u8]) {
     let [shape, piece, stream @ ..] = data else { return };
-    let mut expected = Expected::new(SHAPES[usize::from(*shape & 0x7f) % SHAPES.len()], Opaque::of(7));
+    let mut expected = Expected::new(SHAPES[usize::from(*shape & 0x7f) % SHAPES.len()], Opaque::from_ticket(7));
     expected.is_fenced = *shape & 0x80 != 0;
     let whole = decode(stream, expected, usize::MAX);
     let pieces = decode(stream, expected, usize::from(*piece) + 1);
@@ -57,7 +57,7 @@ pub fn decoder(data: &[u8]) {
 /// The replies in a stream, and whether it ended in an error.
 fn decode(mut stream: &[u8], expected: Expected, piece: usize) -> (Vec<(Reply, bool)>, bool) {
     let mut decoder = Decoder::new(limits());
-    let mut keys = AskedKeys::default();
+    let mut keys = ExpectedKeys::default();
     let mut replies = Vec::new();
     ask(&mut keys);
     decoder.expect(expected);
@@ -73,18 +73,18 @@ fn decode(mut stream: &[u8], expected: Expected, piece: usize) -> (Vec<(Reply, b
             }
             Ok(None) if stream.is_empty() => return (replies, false),
             Ok(None) => {
-                let space = decoder.space();
+                let space = decoder.read_buf();
                 assert!(!space.is_empty(), "no room for what comes next");
                 let n = space.len().min(stream.len()).min(piece);
                 space[..n].copy_from_slice(&stream[..n]);
-                decoder.filled(n);
+                decoder.advance_read(n);
                 stream = &stream[n..];
             }
         }
     }
 }
 
-fn ask(keys: &mut AskedKeys) {
+fn ask(keys: &mut ExpectedKeys) {
     let names: [&[u8]; 4] = [b"a", b"bb", b"a", b"ccc"];
     names.iter().for_each(|key| keys.push(key));
     keys.open(names.iter().map(|key| key.len() + 2).sum());
@@ -131,7 +131,7 @@ pub fn connection(data: &[u8]) {
                 }
             }
             9 => {
-                ended = connection.filled(0).is_ok();
+                ended = connection.advance_read(0).is_ok();
                 assert!(!ended || left, "the end of the stream was taken for a pause");
                 // Nothing can be asked or answered behind it.
                 left = true;
@@ -150,7 +150,7 @@ pub fn connection(data: &[u8]) {
         // A refusal that was to be proven is proven by the end of the stream, too.
         assert!(!ended || open.is_empty(), "the server left before it had answered");
     }
-    let abandoned: Vec<u32> = connection.abandon().map(|abandoned| abandoned.tag).collect();
+    let abandoned: Vec<u32> = connection.fail_pending().map(|abandoned| abandoned.tag).collect();
     assert_eq!(abandoned.len(), open.len(), "a request was lost or told twice");
     assert!(abandoned.iter().all(|tag| open.contains_key(tag)), "a request was told twice");
     assert!(!connection.is_idle(), "an abandoned connection was offered again");
@@ -175,20 +175,20 @@ fn submit(connection: &mut Connection, choice: u8, now: Now, tag: u32) -> Result
 
 fn write(connection: &mut Connection, at_most: usize) {
     let mut slices = [IoSlice::new(&[]); 4];
-    let count = connection.outgoing(&mut slices);
+    let count = connection.write_slices(&mut slices);
     let offered: usize = slices[..count].iter().map(|slice| slice.len()).sum();
-    connection.wrote(offered.min(at_most));
+    connection.advance_written(offered.min(at_most));
 }
 
 fn feed(connection: &mut Connection, mut bytes: &[u8]) {
     while !bytes.is_empty() {
-        let space = connection.space();
+        let space = connection.read_buf();
         let n = space.len().min(bytes.len());
         if n == 0 {
             return;
         }
         space[..n].copy_from_slice(&bytes[..n]);
-        let _ = connection.filled(n);
+        let _ = connection.advance_read(n);
         bytes = &bytes[n..];
     }
 }

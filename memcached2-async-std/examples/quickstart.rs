@@ -33,7 +33,7 @@ async fn run() -> Result<(), Error> {
     // A batch has a result for each item; `all` returns the values, or the first error.
     client.set_many(&[("a", "1"), ("b", "2")], MINUTE).await?.all_stored()?;
     let keys = ["a", "b", "c"];
-    for (key, value) in keys.iter().zip(client.get_many(&keys).await?.all()?) {
+    for (key, value) in keys.iter().zip(client.get_many(&keys).await?.into_result()?) {
         println!("{key}: {:?}", value.map(|value| value.parse::<u64>()).transpose()?);
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use async_std::future::timeout;
-use memcached2_proto::mux::{Mux, Switchboard, Want, converse};
+use memcached2_proto::mux::{Freshness, Mux, SharedConnections, exchange};
 use memcached2_proto::{Builder, Call, Error, Now, Operation, Options, Router, ServerId};
 
 use crate::stream::drive;
@@ -16,7 +16,7 @@ use crate::stream::drive;
 /// every caller gets his own answers, whatever becomes of the other callers' futures.
 #[derive(Debug, Clone)]
 pub struct Client {
-    shared: Arc<Switchboard<()>>,
+    shared: Arc<SharedConnections<()>>,
     /// How long a call may take, in place of what the options say.
     timeout: Option<Duration>,
 }
@@ -61,8 +61,8 @@ impl Client {
     }
 
     fn make(router: Router, options: &Options) -> Self {
-        let router = router.of_client(RandomState::new().hash_one(()), Instant::now);
-        Self { shared: Arc::new(Switchboard::new(router, options)), timeout: None }
+        let router = router.for_client(RandomState::new().hash_one(()), Instant::now);
+        Self { shared: Arc::new(SharedConnections::new(router, options)), timeout: None }
     }
 
     /// The same client, on the same connections, whose calls may take as long as `timeout`, in place of what
@@ -117,7 +117,7 @@ impl Client {
         let mut call = Call::new(operation, shared.router(), now);
         loop {
             let connect = |server, want| self.connection(server, want, now);
-            converse(&mut call, now, self.timeout, connect).await;
+            exchange(&mut call, now, self.timeout, connect).await;
             if !call.end_round(Instant::now) {
                 return call.finish();
             }
@@ -129,7 +129,7 @@ impl Client {
 
     /// A connection to a server, driven by the one runtime there is.
     #[inline]
-    fn connection(&self, server: ServerId, want: Want, now: Now) -> Result<Arc<Mux>, Error> {
+    fn connection(&self, server: ServerId, want: Freshness, now: Now) -> Result<Arc<Mux>, Error> {
         self.shared.connection(server, (), want, now, |target, driver| {
             drop(async_std::task::spawn(drive(target, driver)));
         })

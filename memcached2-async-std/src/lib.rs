@@ -41,8 +41,8 @@ pub use memcached2_proto::Metrics;
 #[cfg(feature = "tracing")]
 pub use memcached2_proto::Tracing;
 pub use memcached2_proto::{
-    Builder, Bytes, Data, Error, Event, Expiry, FromValue, Landed, Many, Observer, Operation, Options, OrMiss, Outcome,
-    Reconnect, Selection, ToValue, Value,
+    BatchResult, Builder, Bytes, Data, Error, Event, Expiry, FromValue, Landed, Observer, Operation, Options, OrMiss,
+    ReconnectPolicy, RequestOutcome, Selection, ToValue, Value,
 };
 
 pub use self::client::Client;

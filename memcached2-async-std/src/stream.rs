@@ -15,7 +15,7 @@ use async_std::net::TcpStream;
 use async_std::os::unix::net::UnixStream;
 use async_std::task::sleep;
 use futures_io::{AsyncRead, AsyncWrite};
-use memcached2_proto::mux::{Alarm, Driver, Duplex, Target};
+use memcached2_proto::mux::{AsyncStream, AsyncTimer, Driver, Target};
 use memcached2_proto::{Address, ConnectAttempts, Lookup};
 use socket2::{SockRef, TcpKeepalive};
 
@@ -83,7 +83,7 @@ impl Socket {
     }
 }
 
-impl Duplex for Socket {
+impl AsyncStream for Socket {
     fn poll_read(&mut self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
         match self {
             Self::Tcp(socket) => Pin::new(socket).poll_read(cx, space),
@@ -118,7 +118,7 @@ struct Timer {
 
 type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-impl Alarm for Timer {
+impl AsyncTimer for Timer {
     fn now(&self) -> Instant {
         Instant::now()
     }

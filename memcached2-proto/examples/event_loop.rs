@@ -97,7 +97,7 @@ impl Answers {
 /// One turn of the loop: waits until the socket is ready for something, writes, reads.
 fn turn(socket: &mut TcpStream, connection: &mut Connection) -> Result<(), Box<dyn std::error::Error>> {
     // Offers nothing while replies must be read first: then there is nothing to wait for but those.
-    let wants = match connection.outgoing(&mut [IoSlice::new(&[])]) {
+    let wants = match connection.write_slices(&mut [IoSlice::new(&[])]) {
         0 => PollFlags::IN,
         _ => PollFlags::IN | PollFlags::OUT,
     };
@@ -105,20 +105,20 @@ fn turn(socket: &mut TcpStream, connection: &mut Connection) -> Result<(), Box<d
     let patience = Timespec { tv_sec: PATIENCE.as_secs().try_into()?, tv_nsec: 0 };
     if poll(&mut ready, Some(&patience))? == 0 {
         // What became of each request, the connection knows; here the worst of it is told.
-        let unknown = connection.abandon().any(|abandoned| abandoned.landed == Landed::Unknown);
+        let unknown = connection.fail_pending().any(|abandoned| abandoned.landed == Landed::Unknown);
         return Err(Error::timeout(if unknown { Landed::Unknown } else { Landed::NotSent }).into());
     }
     let events = ready[0].revents();
     if events.contains(PollFlags::OUT) {
         let mut slices = [IoSlice::new(&[]); 4];
-        let count = connection.outgoing(&mut slices);
+        let count = connection.write_slices(&mut slices);
         if let Some(n) = unless_blocked(socket.write_vectored(&slices[..count]))? {
-            connection.wrote(n);
+            connection.advance_written(n);
         }
     }
     if !(events - PollFlags::OUT).is_empty() {
-        if let Some(n) = unless_blocked(socket.read(connection.space()))? {
-            connection.filled(n)?;
+        if let Some(n) = unless_blocked(socket.read(connection.read_buf()))? {
+            connection.advance_read(n)?;
         }
     }
     Ok(())

@@ -64,7 +64,7 @@ impl Request {
         let rule = |name: &str| -> Result<Router, String> {
             let selection: Selection =
                 name.parse().map_err(|error: memcached2_proto::UnknownSelection| error.to_string())?;
-            Ok(Router::by(servers.clone(), &selection))
+            Ok(Router::with_selection(servers.clone(), &selection))
         };
         let down = down.map_or(Ok(Vec::new()), |down| {
             let place = |text: &str| match text.parse::<usize>() {

@@ -50,6 +50,6 @@ impl<C> Builder<C> {
     ///
     /// [`Error::Uri`] for the first server that is none, [`Error::Key`] when the prefix cannot stand before a key.
     pub fn build(self) -> Result<C, Error> {
-        Ok((self.make)(Router::of(&self.servers, &self.options)?, &self.options))
+        Ok((self.make)(Router::with_options(&self.servers, &self.options)?, &self.options))
     }
 }

@@ -18,7 +18,7 @@ use crate::command::Command;
 use crate::error::{Error, Landed};
 use crate::few::Few;
 use crate::mux::{Failure, SlotResult};
-use crate::observer::{Attempt, Event, Outcome};
+use crate::observer::{Attempt, Event, RequestOutcome};
 use crate::operation::{Operation, Progress};
 use crate::reply::Reply;
 use crate::router::{Router, ServerId};
@@ -29,7 +29,7 @@ use crate::uri::Server;
 ///
 /// A transport drives it in rounds. It sends each [batch](Call::batch) of requests to its server, gives the replies or the
 /// failure back, and calls [`Call::end_round`], which decides whether something is sent again, and where. Then
-/// [`Call::finish`] returns the output. On shared connections [`converse`](crate::mux::converse) does a whole round.
+/// [`Call::finish`] returns the output. On shared connections [`exchange`](crate::mux::exchange) does a whole round.
 ///
 /// A call that is dropped half-way reports nothing about the servers it has asked. If it was to find out whether a server is up
 /// again, the next call does.
@@ -65,7 +65,7 @@ impl<'r, O: Operation> Call<'r, O> {
     fn end_unplanned(&mut self) {
         for (index, server, error) in std::mem::take(&mut self.plan.rare().unplanned) {
             let sub_request = SubRequest::new(server, index);
-            self.observe(&sub_request, Outcome::Failed(&error), 0);
+            self.on_request(&sub_request, RequestOutcome::Failed(&error), 0);
             self.end_with(&sub_request, error);
         }
     }
@@ -160,7 +160,7 @@ impl<'r, O: Operation> Call<'r, O> {
     #[cold]
     pub fn fail(&mut self, at: usize, error: &Error, fault: Fault) {
         let sub_request = self.plan.sub_requests[at];
-        self.observe(&sub_request, Outcome::Failed(error), 0);
+        self.on_request(&sub_request, RequestOutcome::Failed(error), 0);
         let fault = self.excuse(sub_request.server, error, fault);
         let faults = &mut self.plan.rare().faults;
         if fault == Fault::Server && faults.last().is_none_or(|last| last.server != sub_request.server) {
@@ -204,7 +204,7 @@ impl<'r, O: Operation> Call<'r, O> {
         tally.add(reply);
         if last {
             let keys = self.progress.command(sub_request.index as usize).keys();
-            self.observe(&sub_request, tally.outcome(keys), tally.received);
+            self.on_request(&sub_request, tally.outcome(keys), tally.received);
         } else {
             tallies.insert(sub_request.index, tally);
         }
@@ -212,14 +212,14 @@ impl<'r, O: Operation> Call<'r, O> {
 
     /// Reports what has come of a request to the observer.
     #[cold]
-    fn observe(&self, sub_request: &SubRequest, outcome: Outcome<'_>, received: u64) {
+    fn on_request(&self, sub_request: &SubRequest, outcome: RequestOutcome<'_>, received: u64) {
         let Plan { router, now: begun, .. } = &self.plan;
         let Some(watch) = router.watch() else { return };
         let command = self.progress.command(sub_request.index as usize);
         let waits = self.plan.rare.iter().flat_map(|rare| &rare.waits);
         let wait = waits.filter(|(server, _)| *server == sub_request.server).map(|(_, wait)| *wait).sum();
-        let is_unsent = matches!(outcome, Outcome::Failed(error) if error.landed() == Landed::NotSent);
-        watch.observer.observe(&Event {
+        let is_unsent = matches!(outcome, RequestOutcome::Failed(error) if error.landed() == Landed::NotSent);
+        watch.observer.on_request(&Event {
             command: command.name(),
             server: router.server(sub_request.server),
             outcome,

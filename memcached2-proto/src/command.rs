@@ -19,8 +19,8 @@ pub use self::store::Store;
 
 use crate::error::Error;
 use crate::key::Key;
-use crate::outbox::Outbox;
-use crate::reply::{Reply, Shape};
+use crate::reply::{Reply, ReplyKind};
+use crate::request_buffer::RequestBuffer;
 use crate::time::Now;
 
 /// The two sets of commands that memcached knows.
@@ -66,7 +66,7 @@ pub trait Command {
     /// # Errors
     ///
     /// When the request cannot be said in the protocol; what was appended by then is taken back.
-    fn encode(&self, protocol: Protocol, now: Now, out: &mut Outbox) -> Result<Shape, Error>;
+    fn encode(&self, protocol: Protocol, now: Now, out: &mut RequestBuffer) -> Result<ReplyKind, Error>;
 
     /// Reads the response from the last reply to the request. Of a request for several keys the replies before the last one go to
     /// [`Progress::take_reply`](crate::Progress::take_reply).

@@ -2,40 +2,40 @@
 
 mod feed;
 mod held;
+mod in_flight;
 mod known;
 mod leaving;
 mod probe;
 mod refusal;
-mod sending;
+mod send_window;
 mod typed;
-mod wait;
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
 use self::held::Held;
+use self::in_flight::{InFlight, Kind};
 pub use self::known::KnownProtocol;
 pub use self::leaving::Abandoned;
 use self::probe::Probe;
-use self::sending::Sending;
+use self::send_window::SendWindow;
 pub use self::typed::{Pending, TypedConnection};
-use self::wait::{Kind, Wait};
 use crate::command::{Command, Protocol};
 use crate::error::{Error, Landed};
 use crate::limits::Limits;
 use crate::options::Options;
-use crate::outbox::{Outbox, Request};
-use crate::reply::{Decoder, Expected, Opaque, Reply, Shape};
+use crate::reply::{Decoder, Expected, Opaque, Reply, ReplyKind};
+use crate::request_buffer::{Request, RequestBuffer};
 use crate::time::Now;
 
 /// One connection without its socket: requests go in, bytes come out; bytes go in, replies come out.
 ///
 /// Pipelining is built in: submit one request or ten thousand. A transport repeats four steps:
 ///
-/// 1. write what [`Connection::outgoing`] offers, and say with [`Connection::wrote`] how much of it went;
-/// 2. read into [`Connection::space`], and say with [`Connection::filled`] how much came;
+/// 1. write what [`Connection::write_slices`] offers, and say with [`Connection::advance_written`] how much of it went;
+/// 2. read into [`Connection::read_buf`], and say with [`Connection::advance_read`] how much came;
 /// 3. take replies with [`Connection::next_reply`] until there is none;
-/// 4. after a failure ask [`Connection::abandon`] what became of each request, and close the socket.
+/// 4. after a failure ask [`Connection::fail_pending`] what became of each request, and close the socket.
 ///
 /// It never times out by itself and has no deadline: a transport keeps those of its callers, and asks
 /// [`Connection::is_silent_since`] or [`Connection::bytes_in`] whether the server shows a sign of life.
@@ -48,15 +48,15 @@ use crate::time::Now;
 /// connection. `memcached2-proto/examples/event_loop.rs` is a whole program around it.
 #[derive(Debug)]
 pub struct Connection {
-    sending: Sending,
-    waits: VecDeque<Wait>,
+    sending: SendWindow,
+    waits: VecDeque<InFlight>,
     /// The ticket of the front wait; one of the connection's own has that of the request behind it.
     first: u64,
     /// How many of the waits have left whole.
-    flown: usize,
+    in_flight_count: usize,
     decoder: Decoder,
     /// How many bytes have come, and other signs of life.
-    came: u64,
+    bytes_in: u64,
     /// How many had come when the front wait became the front one: its own reply begins there.
     front_from: u64,
     protocol: Protocol,
@@ -90,12 +90,12 @@ impl Connection {
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         Self {
-            sending: Sending::default(),
+            sending: SendWindow::default(),
             waits: VecDeque::new(),
             first: 0,
-            flown: 0,
+            in_flight_count: 0,
             decoder: Decoder::new(limits),
-            came: 0,
+            bytes_in: 0,
             front_from: 0,
             protocol: Protocol::Classic,
             mode: Mode::Open,
@@ -114,7 +114,7 @@ impl Connection {
     pub fn with_options(options: &Options) -> Self {
         let mut connection = Self::new(options.limits);
         connection.protocol = options.protocol.unwrap_or_default();
-        *connection.sending.outbox() = Outbox::with_options(options);
+        *connection.sending.outbox() = RequestBuffer::with_options(options);
         connection
     }
 
@@ -167,7 +167,10 @@ impl Connection {
         const QUIT: &[u8] = b"quit\r\n";
         if !self.ended && !self.quitting && self.failed.is_none() {
             self.sending.outbox().put(QUIT);
-            self.wait(Request { tag: 0, shape: Shape::Ok, keys: 0, fence: 0, length: QUIT.len() as u64 }, Kind::Quit);
+            self.wait(
+                Request { tag: 0, shape: ReplyKind::Ok, keys: 0, fence: 0, length: QUIT.len() as u64 },
+                Kind::Quit,
+            );
             self.quitting = true;
         }
     }
@@ -175,8 +178,8 @@ impl Connection {
     /// Takes over the requests that others have encoded and leaves `outbox` empty. The ticket of the first of them is
     /// [`Connection::next_ticket`], and each next one has the next number.
     #[inline]
-    pub fn absorb(&mut self, outbox: &mut Outbox) {
-        self.sending.absorb(outbox);
+    pub fn append_from(&mut self, outbox: &mut RequestBuffer) {
+        self.sending.append_from(outbox);
         outbox.requests.drain(..).for_each(|request| self.wait(request, Kind::Asked));
     }
 
@@ -185,12 +188,12 @@ impl Connection {
         let Request { tag, shape, keys, fence, length } = request;
         if self.waits.is_empty() {
             self.sending.keys().open(keys as usize);
-            self.front_from = self.came;
-            self.decoder.expect(Expected { shape, opaque: Opaque::of(self.first), is_fenced: fence > 0 });
+            self.front_from = self.bytes_in;
+            self.decoder.expect(Expected { shape, opaque: Opaque::from_ticket(self.first), is_fenced: fence > 0 });
         }
         let end = self.sending.queued(length);
         let carried_out = end - u64::from(fence);
-        self.waits.push_back(Wait { tag, shape, keys, kind, end, carried_out, came_before: self.came });
+        self.waits.push_back(InFlight { tag, shape, keys, kind, end, carried_out, bytes_in_before: self.bytes_in });
     }
 
     /// Fills `slices` with what to write next and returns how many were filled.
@@ -198,7 +201,7 @@ impl Connection {
     /// None also while replies must be read first: a server stops reading when nobody reads its replies, so a batch
     /// that is written without a pause could wait for ever.
     #[inline(always)]
-    pub fn outgoing<'a>(&'a mut self, slices: &mut [IoSlice<'a>]) -> usize {
+    pub fn write_slices<'a>(&'a mut self, slices: &mut [IoSlice<'a>]) -> usize {
         if self.failed.is_some() {
             // The rest of a request that was refused half-way could be read as commands.
             return 0;
@@ -212,17 +215,17 @@ impl Connection {
         self.sending.slices(slices)
     }
 
-    /// Says that `n` bytes of what [`Connection::outgoing`] offered were written.
+    /// Says that `n` bytes of what [`Connection::write_slices`] offered were written.
     #[inline(always)]
-    pub fn wrote(&mut self, n: usize) {
-        self.sending.wrote(n);
+    pub fn advance_written(&mut self, n: usize) {
+        self.sending.advance_written(n);
         let written = self.sending.written();
-        for wait in self.waits.range_mut(self.flown..) {
+        for wait in self.waits.range_mut(self.in_flight_count..) {
             if wait.end > written {
                 break;
             }
-            wait.came_before = self.came;
-            self.flown += 1;
+            wait.bytes_in_before = self.bytes_in;
+            self.in_flight_count += 1;
         }
     }
 
@@ -231,7 +234,7 @@ impl Connection {
     #[cold]
     pub fn took(&mut self) {
         // A sign of life, and no part of a reply.
-        self.came += 1;
+        self.bytes_in += 1;
         self.front_from += 1;
     }
 
@@ -244,23 +247,23 @@ impl Connection {
 
     /// Where to read into; never empty, if [`Connection::next_reply`] is called until it returns none.
     #[inline]
-    pub fn space(&mut self) -> &mut [u8] {
-        self.decoder.space()
+    pub fn read_buf(&mut self) -> &mut [u8] {
+        self.decoder.read_buf()
     }
 
-    /// Says that `n` bytes were read into [`Connection::space`]; 0 is the end of the stream.
+    /// Says that `n` bytes were read into [`Connection::read_buf`]; 0 is the end of the stream.
     ///
     /// # Errors
     ///
     /// [`Error::Disconnected`] at the end of the stream, unless it answers [`Connection::quit`]. Replies that came
     /// before it can still be taken.
     #[inline]
-    pub fn filled(&mut self, n: usize) -> Result<(), Error> {
+    pub fn advance_read(&mut self, n: usize) -> Result<(), Error> {
         if n == 0 {
             return self.end();
         }
-        self.came += n as u64;
-        self.decoder.filled(n);
+        self.bytes_in += n as u64;
+        self.decoder.advance_read(n);
         Ok(())
     }
 
@@ -293,7 +296,7 @@ impl Connection {
             return Err(error.clone());
         }
         loop {
-            if self.mode == Mode::Leaving && self.flown == 0 {
+            if self.mode == Mode::Leaving && self.in_flight_count == 0 {
                 return Err(self.give_up(CLOSED_SOON));
             }
             let Some(wait) = self.waits.front() else {
@@ -317,7 +320,7 @@ impl Connection {
                 Ok(Some((reply, last))) => {
                     let is_sure = match &reply {
                         Reply::Refused(line) => self.on_error_line(line)?,
-                        _ if self.flown == 0 => self.check_begun(last)?,
+                        _ if self.in_flight_count == 0 => self.check_begun(last)?,
                         _ => !self.decoder.is_in_doubt(),
                     };
                     if !is_sure {
@@ -356,14 +359,14 @@ impl Connection {
         self.sending.keys().close();
         if let Some(done) = self.waits.pop_front() {
             self.first += 1;
-            self.flown = self.flown.saturating_sub(1);
+            self.in_flight_count = self.in_flight_count.saturating_sub(1);
             self.sending.answered(&done);
         }
         if let Some(next) = self.waits.front() {
             self.sending.keys().open(next.keys as usize);
             self.decoder.expect(next.expected(self.first));
             // What is in the buffer already belongs to the next reply.
-            self.front_from = self.came - self.decoder.pending().len() as u64;
+            self.front_from = self.bytes_in - self.decoder.pending().len() as u64;
         }
     }
 
@@ -433,7 +436,7 @@ impl Connection {
     /// Whether a request is under way, or a reply has to be drained.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        self.held.is_some() || self.waits.iter().any(Wait::is_owed)
+        self.held.is_some() || self.waits.iter().any(InFlight::is_owed)
     }
 }
 

@@ -51,7 +51,7 @@ use crate::uri::UriProblem;
 /// | `incr`, `decr` | [`NonNumeric`](Self::NonNumeric); a missing item is `Ok(None)` |
 /// | `delete`, `delete_many`, `touch` | none: a missing item is `Ok(false)` |
 /// | `flush_all`, `version`, `verbosity`, `stats` and its siblings, `delete_all` | none |
-/// | [`Many::all_stored`](crate::Many::all_stored) | [`MultiStorage`](Self::MultiStorage) |
+/// | [`BatchResult::all_stored`](crate::BatchResult::all_stored) | [`MultiStorage`](Self::MultiStorage) |
 ///
 /// # For those who know python-memcached2
 ///

@@ -21,7 +21,7 @@
 //! | [`Report`] | what a server tells about itself |
 //! | [`Options`], [`Builder`] | how a client behaves |
 //! | [`Router`], [`Selection`] | which server has a key, and by whose rule |
-//! | [`Operation`]: any keyed command, [`GetMany`], [`SetMany`], [`DeleteMany`], [`Every`], [`RoutedBy`] | a request over any number of servers |
+//! | [`Operation`]: any keyed command, [`GetMany`], [`SetMany`], [`DeleteMany`], [`AllServers`], [`RoutedBy`] | a request over any number of servers |
 //! | [`Call`] | an operation under way: what is asked again, what moves to another server, what a failure means for each part |
 //! | [`Observer`] | who hears of every request |
 //!
@@ -42,15 +42,15 @@
 //! connection.submit(&Get::new("greeting")?, now, 7)?;
 //!
 //! let mut slices = [IoSlice::new(&[]); 4];
-//! assert_eq!(connection.outgoing(&mut slices), 1);
+//! assert_eq!(connection.write_slices(&mut slices), 1);
 //! assert_eq!(&*slices[0], b"get greeting\r\n");
 //! let written = slices[0].len();
-//! connection.wrote(written);
+//! connection.advance_written(written);
 //!
 //! for piece in ["VALUE greeting 0 5\r\nhel", "lo\r\nEND\r\n"] {
 //!     assert_eq!(connection.next_reply()?, None);
-//!     connection.space()[..piece.len()].copy_from_slice(piece.as_bytes());
-//!     connection.filled(piece.len())?;
+//!     connection.read_buf()[..piece.len()].copy_from_slice(piece.as_bytes());
+//!     connection.advance_read(piece.len())?;
 //! }
 //! let Some((7, Reply::Value(0, value), true)) = connection.next_reply()? else { panic!("the answer to request 7") };
 //! assert_eq!(value, "hello");
@@ -68,11 +68,11 @@
 //!   every byte read is accounted for.
 //! * **Every failure says whether the request may have landed**: [`Error::landed`]. What may have is not sent again, to the
 //!   same server or to another.
-//! * **A server that is down costs nobody a deadline**: it is left alone until its [retry](Reconnect) is due, and then one
+//! * **A server that is down costs nobody a deadline**: it is left alone until its [retry](ReconnectPolicy) is due, and then one
 //!   call tries it.
 //! * **Linear and bounded.** The decoder remembers where it stopped, the announced length of a value sizes its buffer
 //!   once, and [`Limits`] bound what a hostile server can do.
-//! * **A batch cannot deadlock.** [`Connection::outgoing`] offers no more than what a server can take in without being
+//! * **A batch cannot deadlock.** [`Connection::write_slices`] offers no more than what a server can take in without being
 //!   read.
 //! * **Injection is impossible.** Keys, lengths and expiries are checked before a byte of a request is written.
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -94,10 +94,10 @@ mod observer;
 mod operation;
 mod operations;
 mod options;
-mod outbox;
 mod pool;
 mod reply;
 mod report;
+mod request_buffer;
 mod router;
 mod time;
 mod uri;
@@ -123,16 +123,16 @@ pub use self::lookup::{Addresses, Lookup};
 pub use self::observer::Metrics;
 #[cfg(feature = "tracing")]
 pub use self::observer::Tracing;
-pub use self::observer::{Attempt, Change, Event, Observer, Outcome};
-pub use self::operation::{DeleteMany, Every, GetMany, Many, Operation, Progress, RoutedBy, SetMany};
+pub use self::observer::{Attempt, Event, Observer, RequestOutcome, ServerEvent};
+pub use self::operation::{AllServers, BatchResult, DeleteMany, GetMany, Operation, Progress, RoutedBy, SetMany};
 pub use self::options::Options;
-pub use self::outbox::Outbox;
 pub use self::pool::{Checkout, Pool, PoolLimits};
-pub use self::reply::{AskedKeys, Decoder, Expected, Opaque, Reply, Shape};
+pub use self::reply::{Decoder, Expected, ExpectedKeys, Opaque, Reply, ReplyKind};
 pub use self::report::{DumpedItem, GroupedReport, PrefixCount, Report, SizeReport, Statistic};
+pub use self::request_buffer::RequestBuffer;
 pub use self::router::{
-    CMemcache, Crc, Design, Hasher, KetamaMd5, OneAtATime, Reconnect, Reconnector, Router, Selection, Selector,
-    ServerId, UnknownSelection, UpperCrc, Zero,
+    BuildSelector, CMemcache, Crc, CustomReconnect, KetamaMd5, KeyHasher, OneAtATime, ReconnectPolicy, Router,
+    Selection, Selector, ServerId, UnknownSelection, UpperCrc, Zero,
 };
 pub use self::time::{Expiry, Now};
 pub use self::uri::{Address, Server, UriProblem};

@@ -5,13 +5,13 @@
 //! puts the replies into their slots. A caller that waits, or stops waiting, cannot hold up another one, since no
 //! caller touches the socket.
 //!
-//! [`converse`] is the callers' side of a whole [`Call`](crate::Call).
+//! [`exchange`] is the callers' side of a whole [`Call`](crate::Call).
 
-mod converse;
 mod driver;
+mod exchange;
 mod load;
+mod shared_connections;
 mod slots;
-mod switchboard;
 
 use std::sync::PoisonError;
 #[cfg(not(loom))]
@@ -23,19 +23,19 @@ use std::time::{Duration, Instant};
 #[cfg(loom)]
 use loom::sync::{Mutex, MutexGuard};
 
-pub use self::converse::{Converse, Want, converse};
-pub use self::driver::{Alarm, Driver, Duplex, Next};
+pub use self::driver::{AsyncStream, AsyncTimer, Driver, Next};
+pub use self::exchange::{Exchange, Freshness, exchange};
 use self::load::Load;
+pub use self::shared_connections::{SharedConnections, Target};
 use self::slots::Slots;
-pub use self::switchboard::{Switchboard, Target};
 use crate::call::Fault;
 use crate::command::{Command, Protocol};
 use crate::connection::Connection;
 use crate::error::{Error, Landed};
 use crate::few::Few;
 use crate::options::Options;
-use crate::outbox::Outbox;
 use crate::reply::Reply;
+use crate::request_buffer::RequestBuffer;
 use crate::time::Now;
 
 /// What callers and the driver of one shared connection have in common.
@@ -55,7 +55,7 @@ pub struct Mux {
 #[derive(Debug)]
 struct Inner {
     /// What callers have encoded and the driver has not taken over; boxed, since the two swap theirs.
-    outbox: Box<Outbox>,
+    outbox: Box<RequestBuffer>,
     slots: Slots,
     load: Load,
     /// The slots and tickets of requests whose callers have gone since the driver last looked.
@@ -73,7 +73,7 @@ struct Inner {
     /// hear of it.
     unheard: bool,
     /// Those who wait for the end.
-    mourners: Vec<Waker>,
+    close_waiters: Vec<Waker>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -136,7 +136,7 @@ impl Mux {
     /// What the callers of a connection share that speaks `protocol`, if that is known.
     pub(crate) fn new(options: &Options, protocol: Option<Protocol>, begun: Instant) -> Self {
         let inner = Inner {
-            outbox: Box::new(Outbox::with_options(options)),
+            outbox: Box::new(RequestBuffer::with_options(options)),
             slots: Slots::default(),
             load: Load::new(&options.limits),
             forgotten: Vec::new(),
@@ -146,7 +146,7 @@ impl Mux {
             phase: Phase::Open,
             error: None,
             unheard: false,
-            mourners: Vec::new(),
+            close_waiters: Vec::new(),
         };
         Self { inner: Mutex::new(inner), timeout: options.timeout, waits_at_limit: options.wait_at_limit, begun }
     }
@@ -278,12 +278,12 @@ impl Mux {
     pub fn forget(&self, slot: u32) {
         let mut guard = self.lock();
         let inner = &mut *guard;
-        let (forgotten, rubbish) = inner.slots.leave(slot);
+        let (forgotten, deferred_drop) = inner.slots.leave(slot);
         inner.forgotten.extend(forgotten.map(|ticket| (slot, ticket)));
         // It takes back what it has not written, lets another caller in, or has waited for this one alone to end.
         let driver = inner.driver.take();
         drop(guard);
-        drop(rubbish);
+        drop(deferred_drop);
         if let Some(driver) = driver {
             driver.wake();
         }
@@ -334,8 +334,8 @@ impl Mux {
         if inner.phase == Phase::Ended {
             return Poll::Ready(());
         }
-        if !inner.mourners.iter().any(|mourner| mourner.will_wake(cx.waker())) {
-            inner.mourners.push(cx.waker().clone());
+        if !inner.close_waiters.iter().any(|mourner| mourner.will_wake(cx.waker())) {
+            inner.close_waiters.push(cx.waker().clone());
         }
         Poll::Pending
     }

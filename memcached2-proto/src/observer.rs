@@ -24,14 +24,14 @@ use crate::uri::Server;
 ///
 /// ```
 /// use std::sync::atomic::{AtomicU64, Ordering};
-/// use memcached2_proto::{Event, Observer, Outcome};
+/// use memcached2_proto::{Event, Observer, RequestOutcome};
 ///
 /// #[derive(Debug, Default)]
 /// struct HitRatio { hits: AtomicU64, misses: AtomicU64 }
 ///
 /// impl Observer for HitRatio {
-///     fn observe(&self, event: &Event<'_>) {
-///         if let Outcome::Read { hits, misses } = event.outcome {
+///     fn on_request(&self, event: &Event<'_>) {
+///         if let RequestOutcome::Read { hits, misses } = event.outcome {
 ///             self.hits.fetch_add(hits as u64, Ordering::Relaxed);
 ///             self.misses.fetch_add(misses as u64, Ordering::Relaxed);
 ///         }
@@ -40,17 +40,17 @@ use crate::uri::Server;
 /// ```
 pub trait Observer: fmt::Debug + Send + Sync {
     /// Takes note of a request that has ended.
-    fn observe(&self, event: &Event<'_>);
+    fn on_request(&self, event: &Event<'_>);
 
     /// Takes note of a server that has failed, or has answered again; nothing unless implemented.
-    fn server(&self, _server: &Server, _change: Change) {}
+    fn on_server_event(&self, _server: &Server, _event: ServerEvent) {}
 }
 
 /// What has become of a server; never told where servers do not count as down
-/// ([`Reconnect::Immediately`](crate::Reconnect)).
+/// ([`ReconnectPolicy::Immediately`](crate::ReconnectPolicy)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Change {
+pub enum ServerEvent {
     /// It has failed.
     Down {
         /// So many times in a row.
@@ -72,7 +72,7 @@ pub struct Event<'e> {
     /// The server; `None` when there was none to ask, or the request was invalid.
     pub server: Option<&'e Server>,
     /// What came of it.
-    pub outcome: Outcome<'e>,
+    pub outcome: RequestOutcome<'e>,
     /// Why it was sent.
     pub attempt: Attempt,
     /// How many bytes the request has; 0 when it was not encoded.
@@ -90,7 +90,7 @@ pub struct Event<'e> {
 /// What came of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Outcome<'e> {
+pub enum RequestOutcome<'e> {
     /// Values were asked for, of one key or of many.
     Read {
         /// How many were there.
@@ -120,7 +120,7 @@ pub enum Attempt {
     Failover,
 }
 
-impl Outcome<'_> {
+impl RequestOutcome<'_> {
     /// A word for it: `hit`, `miss`, `done`, `not_done`, `refused` or `failed`. Of several keys one that was there makes
     /// it a hit.
     #[must_use]
@@ -183,13 +183,13 @@ impl Tally {
     }
 
     /// The outcome of a request for this many keys.
-    pub(crate) fn outcome(&self, keys: usize) -> Outcome<'_> {
+    pub(crate) fn outcome(&self, keys: usize) -> RequestOutcome<'_> {
         match &self.end {
-            TallyEnd::Refused(line) => Outcome::Refused(line),
-            TallyEnd::NotDone => Outcome::NotDone,
-            TallyEnd::Done => Outcome::Done,
+            TallyEnd::Refused(line) => RequestOutcome::Refused(line),
+            TallyEnd::NotDone => RequestOutcome::NotDone,
+            TallyEnd::Done => RequestOutcome::Done,
             TallyEnd::Miss | TallyEnd::None => {
-                Outcome::Read { hits: self.hits, misses: keys.saturating_sub(self.hits) }
+                RequestOutcome::Read { hits: self.hits, misses: keys.saturating_sub(self.hits) }
             }
         }
     }
@@ -210,19 +210,19 @@ mod tests {
     #[test]
     fn replies_come_to_an_outcome() {
         let value = || Reply::Value(0, Value::new("seven b".into(), 0));
-        let read = |hits, misses| Outcome::Read { hits, misses };
+        let read = |hits, misses| RequestOutcome::Read { hits, misses };
         for (replies, keys, expected, word, received) in [
             (vec![value()], 1, read(1, 0), "hit", 7),
             (vec![Reply::Miss], 1, read(0, 1), "miss", 0),
             (vec![value(), value(), Reply::End], 5, read(2, 3), "hit", 14),
             (vec![Reply::End], 5, read(0, 5), "miss", 0),
             (vec![value(), Reply::NoMemory(1, 5), Reply::End], 3, read(2, 1), "hit", 12),
-            (vec![Reply::Stored], 1, Outcome::Done, "done", 0),
-            (vec![Reply::Number(7)], 1, Outcome::Done, "done", 0),
-            (vec![Reply::Exists], 1, Outcome::NotDone, "not_done", 0),
-            (vec![Reply::Refused("ERROR".into())], 1, Outcome::Refused("ERROR"), "refused", 0),
-            (vec![value(), Reply::Refused("ERROR".into())], 2, Outcome::Refused("ERROR"), "refused", 7),
-            (vec![Reply::Stats((*b"pid 1\r\n").into())], 1, Outcome::Done, "done", 7),
+            (vec![Reply::Stored], 1, RequestOutcome::Done, "done", 0),
+            (vec![Reply::Number(7)], 1, RequestOutcome::Done, "done", 0),
+            (vec![Reply::Exists], 1, RequestOutcome::NotDone, "not_done", 0),
+            (vec![Reply::Refused("ERROR".into())], 1, RequestOutcome::Refused("ERROR"), "refused", 0),
+            (vec![value(), Reply::Refused("ERROR".into())], 2, RequestOutcome::Refused("ERROR"), "refused", 7),
+            (vec![Reply::Stats((*b"pid 1\r\n").into())], 1, RequestOutcome::Done, "done", 7),
         ] {
             let mut tally = Tally::default();
             replies.iter().for_each(|reply| tally.add(reply));

@@ -1,16 +1,16 @@
 //! A request over any number of servers.
 
 mod all_servers;
+mod batch_result;
 mod each;
 mod fetch;
-mod many;
 mod one;
 mod routed;
 
-pub use self::all_servers::Every;
+pub use self::all_servers::AllServers;
+pub use self::batch_result::BatchResult;
 pub use self::each::{DeleteMany, SetMany};
 pub use self::fetch::GetMany;
-pub use self::many::Many;
 pub use self::routed::RoutedBy;
 
 use crate::call::Plan;

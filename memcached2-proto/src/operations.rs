@@ -30,23 +30,23 @@ macro_rules! operations {
             /// Fetches the values of many keys, from all servers at once; the results come in the order of the keys.
             ///
             /// What one server fails to answer does not hide what the others did:
-            /// [`Many::all`](memcached2_proto::Many::all) turns the first failure into an error.
-            fn get_many(keys: &[impl AsRef<[u8]>]) -> $crate::Many<Option<$crate::Value>>
+            /// [`BatchResult::into_result`](memcached2_proto::BatchResult::into_result) turns the first failure into an error.
+            fn get_many(keys: &[impl AsRef<[u8]>]) -> $crate::BatchResult<Option<$crate::Value>>
                 = $crate::GetMany::new(keys)?;
 
             /// Fetches the values of many keys and the versions of the items; see `get_many`.
-            fn gets_many(keys: &[impl AsRef<[u8]>]) -> $crate::Many<Option<$crate::Value>>
+            fn gets_many(keys: &[impl AsRef<[u8]>]) -> $crate::BatchResult<Option<$crate::Value>>
                 = $crate::GetMany::new(keys)?.with_cas();
 
             /// Fetches the values of many keys and gives the items a new expiry; see `get_many`. Needs memcached 1.5.3.
             fn gat_many(keys: &[impl AsRef<[u8]>], expiry: impl Into<$crate::Expiry>)
-                -> $crate::Many<Option<$crate::Value>>
+                -> $crate::BatchResult<Option<$crate::Value>>
                 = $crate::GetMany::new(keys)?.touch(expiry);
 
             /// Fetches the values of many keys and the versions of the items, and gives them a new expiry; see
             /// `get_many`. Needs memcached 1.5.3.
             fn gats_many(keys: &[impl AsRef<[u8]>], expiry: impl Into<$crate::Expiry>)
-                -> $crate::Many<Option<$crate::Value>>
+                -> $crate::BatchResult<Option<$crate::Value>>
                 = $crate::GetMany::new(keys)?.with_cas().touch(expiry);
 
             /// Stores a value, whatever was there before.
@@ -80,7 +80,7 @@ macro_rules! operations {
 
             /// Stores many values, pairs of key and value, on all servers at once; the results come in their order.
             fn set_many(items: &[(impl AsRef<[u8]>, impl $crate::ToValue)], expiry: impl Into<$crate::Expiry>)
-                -> $crate::Many<()>
+                -> $crate::BatchResult<()>
                 = $crate::SetMany::new(items, expiry.into())?;
 
             /// Stores many values, each in a way and with flags and an expiry of its own, on all servers at once; the results
@@ -95,18 +95,18 @@ macro_rules! operations {
             /// // client.store_many(stores)
             /// # Ok::<(), Error>(())
             /// ```
-            fn store_many(stores: Vec<$crate::Store<'_, '_>>) -> $crate::Many<()> = $crate::SetMany::of(stores);
+            fn store_many(stores: Vec<$crate::Store<'_, '_>>) -> $crate::BatchResult<()> = $crate::SetMany::from_stores(stores);
 
             /// Deletes an item; `false` says that there was none.
             fn delete(key: impl AsRef<[u8]>) -> bool = $crate::Delete::new(&key)?;
 
             /// Deletes many items, on all servers at once; the results come in the order of the keys, `false` where there
             /// was no item.
-            fn delete_many(keys: &[impl AsRef<[u8]>]) -> $crate::Many<bool> = $crate::DeleteMany::new(keys)?;
+            fn delete_many(keys: &[impl AsRef<[u8]>]) -> $crate::BatchResult<bool> = $crate::DeleteMany::new(keys)?;
 
             /// Deletes an item on every server: what to do before the list of servers changes, so that no old value comes
             /// back with it. The results come in the order of the servers.
-            fn delete_all(key: impl AsRef<[u8]>) -> $crate::Many<bool> = $crate::Every($crate::Delete::new(&key)?);
+            fn delete_all(key: impl AsRef<[u8]>) -> $crate::BatchResult<bool> = $crate::AllServers($crate::Delete::new(&key)?);
 
             /// Gives an item a new expiry; `false` says that there is none.
             fn touch(key: impl AsRef<[u8]>, expiry: impl Into<$crate::Expiry>) -> bool
@@ -126,33 +126,33 @@ macro_rules! operations {
 
             /// Expires every item on every server; the results come in the order of the servers.
             ///
-            /// Later: `client.run(Every(FlushAll::at(expiry)))`.
-            fn flush_all() -> $crate::Many<()> = $crate::Every($crate::FlushAll::now());
+            /// Later: `client.run(AllServers(FlushAll::at(expiry)))`.
+            fn flush_all() -> $crate::BatchResult<()> = $crate::AllServers($crate::FlushAll::now());
 
             /// Asks every server for its version; the results come in the order of the servers.
-            fn version() -> $crate::Many<$crate::VersionText> = $crate::Every($crate::Version);
+            fn version() -> $crate::BatchResult<$crate::VersionText> = $crate::AllServers($crate::Version);
 
             /// Asks every server for its counters; the results come in the order of the servers.
-            fn stats() -> $crate::Many<$crate::Report> = $crate::Every($crate::Stats::general());
+            fn stats() -> $crate::BatchResult<$crate::Report> = $crate::AllServers($crate::Stats::general());
 
             /// Asks every server for its settings; the results come in the order of the servers.
-            fn stats_settings() -> $crate::Many<$crate::Report> = $crate::Every($crate::Stats::settings());
+            fn stats_settings() -> $crate::BatchResult<$crate::Report> = $crate::AllServers($crate::Stats::settings());
 
             /// Asks every server for the items of each slab class; the results come in the order of the servers.
-            fn stats_items() -> $crate::Many<$crate::GroupedReport> = $crate::Every($crate::Stats::items());
+            fn stats_items() -> $crate::BatchResult<$crate::GroupedReport> = $crate::AllServers($crate::Stats::items());
 
             /// Asks every server for the memory of each slab class; the results come in the order of the servers.
-            fn stats_slabs() -> $crate::Many<$crate::GroupedReport> = $crate::Every($crate::Stats::slabs());
+            fn stats_slabs() -> $crate::BatchResult<$crate::GroupedReport> = $crate::AllServers($crate::Stats::slabs());
 
             /// Asks every server how many items it has of each size, which it counts if it was started with
             /// `-o track_sizes`; the results come in the order of the servers.
-            fn stats_sizes() -> $crate::Many<$crate::SizeReport> = $crate::Every($crate::Stats::sizes());
+            fn stats_sizes() -> $crate::BatchResult<$crate::SizeReport> = $crate::AllServers($crate::Stats::sizes());
 
             /// Lets the counters of every server begin anew; the results come in the order of the servers.
-            fn stats_reset() -> $crate::Many<()> = $crate::Every($crate::StatsReset);
+            fn stats_reset() -> $crate::BatchResult<()> = $crate::AllServers($crate::StatsReset);
 
             /// Sets how much every server writes to its log; the results come in the order of the servers.
-            fn verbosity(level: u32) -> $crate::Many<()> = $crate::Every($crate::Verbosity(level));
+            fn verbosity(level: u32) -> $crate::BatchResult<()> = $crate::AllServers($crate::Verbosity(level));
         }
     };
 }

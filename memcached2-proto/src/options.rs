@@ -8,7 +8,7 @@ use crate::command::Protocol;
 use crate::limits::Limits;
 use crate::observer::Observer;
 use crate::pool::PoolLimits;
-use crate::router::{Reconnect, Selection};
+use crate::router::{ReconnectPolicy, Selection};
 use crate::uri::Server;
 
 /// How a client behaves. Every option has a default that suits production; change what you must.
@@ -36,7 +36,7 @@ pub struct Options {
     /// See [`Options::selection`].
     pub selection: Selection,
     /// See [`Options::reconnect`].
-    pub reconnect: Reconnect,
+    pub reconnect: ReconnectPolicy,
     /// See [`Options::failures`].
     pub failures: u32,
     /// See [`Options::failover`].
@@ -67,7 +67,7 @@ impl Default for Options {
             prefix: None,
             route_by_prefix: true,
             selection: Selection::Default,
-            reconnect: Reconnect::default(),
+            reconnect: ReconnectPolicy::default(),
             failures: 1,
             failover: true,
             observer: None,
@@ -160,14 +160,14 @@ options! {
 
     /// Sets when a server that is down is asked again; unless set after 1 second, then every 1.5 seconds, each by chance up to
     /// half of it less. Until then it costs callers nothing, and its keys go to other servers where the selection says so.
-    fn reconnect(self, reconnect: Reconnect) {
+    fn reconnect(self, reconnect: ReconnectPolicy) {
         self.reconnect = reconnect;
     }
 
     /// Sets how many times in a row a server must fail before it counts as down; once unless set, and at least once. What
     /// fails together, since it waited for the same connection, is one failure, and any answer begins anew.
     ///
-    /// Once is enough, since only what leaves no doubt is a failure (see [`Reconnect`](crate::Reconnect)): no slow answer, no refusal, no
+    /// Once is enough, since only what leaves no doubt is a failure (see [`ReconnectPolicy`](crate::ReconnectPolicy)): no slow answer, no refusal, no
     /// connection that was lost. A call that was not sent asks the same server again until it counts as down, so a higher
     /// number makes the first calls pay more for a server that is.
     fn failures(self, failures: u32) {

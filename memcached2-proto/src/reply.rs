@@ -1,15 +1,15 @@
 //! One reply of the server: what it can be, and the decoder that finds where it ends.
 
-mod asked;
 mod decoder;
 pub(crate) mod error_line;
+mod expected_keys;
 mod grammar;
 mod opaque;
 
 use std::sync::Arc;
 
-pub use self::asked::AskedKeys;
 pub use self::decoder::Decoder;
+pub use self::expected_keys::ExpectedKeys;
 pub(crate) use self::grammar::foreign;
 pub use self::opaque::Opaque;
 use crate::value::Value;
@@ -63,7 +63,7 @@ pub enum Reply {
 /// fence behind them, also by a short line of text that is no reply of memcached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Shape {
+pub enum ReplyKind {
     /// A line that says whether the data block of the request was stored.
     Stored,
     /// `DELETED` or `NOT_FOUND`.
@@ -98,7 +98,7 @@ pub enum Shape {
     MetaDeleted,
     /// The answer to an `ma` that asks for the value: `VA` or `NF` with the opaque.
     MetaNumber,
-    /// [`Shape::Values`] and [`Shape::MetaValue`], with the key: the last of several keys is asked for by an `mg`, whose
+    /// [`ReplyKind::Values`] and [`ReplyKind::MetaValue`], with the key: the last of several keys is asked for by an `mg`, whose
     /// opaque proves that all before it belongs to the same request.
     FencedValues,
     /// The answer to the `md` of a [probe](crate::Connection::probe).
@@ -107,7 +107,7 @@ pub enum Shape {
     ProbeEnd,
 }
 
-impl Shape {
+impl ReplyKind {
     /// Whether the reply is one line, so short that 256 of them fit any socket's buffers.
     #[must_use]
     pub fn is_line(self) -> bool {
@@ -143,23 +143,23 @@ impl Shape {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Expected {
     /// What may answer it.
-    pub shape: Shape,
+    pub shape: ReplyKind,
     /// Its number, which a checked reply repeats.
     pub opaque: Opaque,
-    /// Whether the request ends in a [fence](crate::Outbox::put_fence), so that the reply ends in the answer to it.
+    /// Whether the request ends in a [fence](crate::RequestBuffer::put_fence), so that the reply ends in the answer to it.
     pub is_fenced: bool,
 }
 
 impl Expected {
     /// A reply of this `shape` to the request with this number, which has no fence.
     #[must_use]
-    pub fn new(shape: Shape, opaque: Opaque) -> Self {
+    pub fn new(shape: ReplyKind, opaque: Opaque) -> Self {
         Self { shape, opaque, is_fenced: false }
     }
 
     /// Whether any reply but an error line shows that it is the one to this request.
     pub(crate) fn is_checked(self) -> bool {
-        self.is_fenced || self.shape.is_checked() || self.shape == Shape::ProbeEnd
+        self.is_fenced || self.shape.is_checked() || self.shape == ReplyKind::ProbeEnd
     }
 }
 

@@ -11,15 +11,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use self::closers::Closers;
-pub use self::hash::{CMemcache, Crc, Hasher, KetamaMd5, OneAtATime, UpperCrc, Zero};
+pub use self::hash::{CMemcache, Crc, KetamaMd5, KeyHasher, OneAtATime, UpperCrc, Zero};
 use self::health::Health;
-pub use self::health::{Reconnect, Reconnector};
-pub use self::ring::Design;
+pub use self::health::{CustomReconnect, ReconnectPolicy};
+pub use self::ring::BuildSelector;
 pub use self::select::Selector;
 pub use self::selection::{Selection, UnknownSelection};
 use crate::error::{Error, FailedRequest, Landed};
 use crate::key::Key;
-use crate::observer::{Change, Observer, Watch};
+use crate::observer::{Observer, ServerEvent, Watch};
 use crate::options::Options;
 use crate::uri::{Server, UriProblem};
 
@@ -65,14 +65,14 @@ impl Router {
     /// A router for `servers`, in this order, by the default rule.
     #[must_use]
     pub fn new(servers: Vec<Server>) -> Self {
-        Self::by(servers, &Selection::Default)
+        Self::with_selection(servers, &Selection::Default)
     }
 
     /// A router for `servers`, in this order, by a rule.
     #[must_use]
-    pub fn by(servers: Vec<Server>, selection: &Selection) -> Self {
+    pub fn with_selection(servers: Vec<Server>, selection: &Selection) -> Self {
         let selector = selection.selector(&servers);
-        let health = Arc::new(Health::new(&Reconnect::Immediately, 1, servers.len()));
+        let health = Arc::new(Health::new(&ReconnectPolicy::Immediately, 1, servers.len()));
         let closers = Arc::new(Closers::new(servers.len()));
         Self {
             servers: servers.into(),
@@ -93,7 +93,7 @@ impl Router {
     ///
     /// [`Error::Uri`] for the first text that names none.
     pub fn parse(texts: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Self, Error> {
-        Self::of(texts, &Options::default())
+        Self::with_options(texts, &Options::default())
     }
 
     /// A router for the servers that `texts` name, which does what `options` say.
@@ -102,7 +102,7 @@ impl Router {
     ///
     /// [`Error::Uri`] for the first text that names none, or a server that was named before, [`Error::Key`] when the prefix
     /// cannot stand before a key.
-    pub fn of(texts: impl IntoIterator<Item = impl AsRef<str>>, options: &Options) -> Result<Self, Error> {
+    pub fn with_options(texts: impl IntoIterator<Item = impl AsRef<str>>, options: &Options) -> Result<Self, Error> {
         let mut servers = Vec::<Server>::new();
         for text in texts {
             let server: Server = text.as_ref().parse()?;
@@ -111,7 +111,7 @@ impl Router {
             }
             servers.push(server);
         }
-        let mut router = Self::by(servers, &options.selection);
+        let mut router = Self::with_selection(servers, &options.selection);
         router.health = Arc::new(Health::new(&options.reconnect, options.failures.max(1), router.servers.len()));
         router.observer = options.observer.clone();
         router.failover = options.failover;
@@ -126,8 +126,8 @@ impl Router {
     /// The same servers, all of them up, for one client: with a number that chance is drawn from, so that not all clients
     /// come back to a server at once, and a clock for its [observer](crate::Observer), if it has one.
     #[must_use]
-    pub fn of_client(mut self, seed: u64, clock: fn() -> Instant) -> Self {
-        self.health = Arc::new(self.health.of_client(seed, self.observer.is_some()));
+    pub fn for_client(mut self, seed: u64, clock: fn() -> Instant) -> Self {
+        self.health = Arc::new(self.health.for_client(seed, self.observer.is_some()));
         self.closers = Arc::new(Closers::new(self.servers.len()));
         self.watch = self.observer.clone().map(|observer| Watch { observer, clock });
         self
@@ -141,8 +141,8 @@ impl Router {
 
     /// Whether every server counts as up and nobody observes, so that nothing has to be looked up or told.
     #[inline(always)]
-    pub(crate) fn is_quiet(&self) -> bool {
-        self.health.is_quiet()
+    pub(crate) fn all_up_unobserved(&self) -> bool {
+        self.health.all_up_unobserved()
     }
 
     /// How many bytes are written before every key.
@@ -180,8 +180,8 @@ impl Router {
     }
 
     /// Whether every server counts as up.
-    pub(crate) fn is_calm(&self) -> bool {
-        self.health.is_calm()
+    pub(crate) fn all_up(&self) -> bool {
+        self.health.all_up()
     }
 
     /// Whether the keys of a server that is down go to others.
@@ -273,9 +273,9 @@ impl Router {
     }
 
     /// Tells whoever observes what has become of a server.
-    fn tell(&self, id: ServerId, change: Option<Change>) {
+    fn tell(&self, id: ServerId, change: Option<ServerEvent>) {
         if let (Some(change), Some(watch), Some(server)) = (change, &self.watch, self.server(id)) {
-            watch.observer.server(server, change);
+            watch.observer.on_server_event(server, change);
         }
     }
 

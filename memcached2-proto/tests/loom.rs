@@ -18,9 +18,10 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use loom::future::block_on;
 use loom::thread::{self, JoinHandle};
-use memcached2_proto::mux::{Alarm, Driver, Mux, Next, NotSubmitted, converse};
+use memcached2_proto::mux::{AsyncTimer, Driver, Mux, Next, NotSubmitted, exchange};
 use memcached2_proto::{
-    Call, Command, Error, Get, Key, Keyed, Landed, Now, Options, Outbox, Protocol, Reply, Router, Shape, Value,
+    Call, Command, Error, Get, Key, Keyed, Landed, Now, Options, Protocol, Reply, ReplyKind, RequestBuffer, Router,
+    Value,
 };
 
 use self::stage::{Clock, Never, Server};
@@ -100,12 +101,12 @@ fn connect_probing() -> (Driver, Arc<Mux>) {
 }
 
 /// Starts the driver's thread.
-fn drive(driver: Driver, server: Server, alarm: impl Alarm + 'static) -> JoinHandle<()> {
+fn drive(driver: Driver, server: Server, alarm: impl AsyncTimer + 'static) -> JoinHandle<()> {
     drive_over(driver, vec![server], alarm)
 }
 
 /// Starts the driver's thread; each connection is to the next server.
-fn drive_over(mut driver: Driver, servers: Vec<Server>, mut alarm: impl Alarm + 'static) -> JoinHandle<()> {
+fn drive_over(mut driver: Driver, servers: Vec<Server>, mut alarm: impl AsyncTimer + 'static) -> JoinHandle<()> {
     thread::spawn(move || {
         for mut server in servers {
             if block_on(poll_fn(|cx| driver.poll(cx, &mut server, &mut alarm))) == Next::Over {
@@ -132,7 +133,7 @@ impl Keyed for Told<'_> {
 impl Command for Told<'_> {
     type Response = Option<Value>;
 
-    fn encode(&self, protocol: Protocol, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
+    fn encode(&self, protocol: Protocol, now: Now, out: &mut RequestBuffer) -> Result<ReplyKind, Error> {
         self.0.encode(protocol, now, out)
     }
 
@@ -149,7 +150,7 @@ fn get(mux: &Arc<Mux>, key: &str, deadline: Instant) -> &'static str {
 fn get_by(mux: &Arc<Mux>, key: &str, deadline: Instant, waker: impl Fn(&Waker) -> Waker) -> &'static str {
     let router = Router::parse(["server"]).unwrap();
     let mut call = Call::new(Told(Get::new(key).unwrap()), &router, now());
-    let mut conversation = converse(&mut call, begun(deadline), None, |_, _| Ok(Arc::clone(mux)));
+    let mut conversation = exchange(&mut call, begun(deadline), None, |_, _| Ok(Arc::clone(mux)));
     block_on(poll_fn(|cx| Pin::new(&mut conversation).poll(&mut Context::from_waker(&waker(cx.waker())))));
     drop(conversation);
     match call.finish() {
@@ -165,7 +166,7 @@ fn get_by(mux: &Arc<Mux>, key: &str, deadline: Instant, waker: impl Fn(&Waker) -
 fn cancel(mux: &Arc<Mux>, key: &str, waker: Waker) {
     let router = Router::parse(["server"]).unwrap();
     let mut call = Call::new(Told(Get::new(key).unwrap()), &router, now());
-    let mut conversation = converse(&mut call, begun(later()), None, |_, _| Ok(Arc::clone(mux)));
+    let mut conversation = exchange(&mut call, begun(later()), None, |_, _| Ok(Arc::clone(mux)));
     let _ = Pin::new(&mut conversation).poll(&mut Context::from_waker(&waker));
     // What the mux keeps of it is then the last.
     drop(waker);

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use memcached2_proto::{
-    Call, Delete, Error, Fault, Get, Metrics, Now, Observer, Operation, Options, Reconnect, Reply, Router, Tracing,
-    Value,
+    Call, Delete, Error, Fault, Get, Metrics, Now, Observer, Operation, Options, ReconnectPolicy, Reply, Router,
+    Tracing, Value,
 };
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use tracing::field::{Field, Visit};
@@ -20,8 +20,8 @@ use tracing::{Metadata, Subscriber};
 fn calls(observer: Arc<dyn Observer>) {
     let begun = start();
     let clock: fn() -> Instant = || start() + Duration::from_millis(2);
-    let options = Options::default().reconnect(Reconnect::After(Duration::from_secs(1))).observer(observer);
-    let router = Router::of(["cache1"], &options).unwrap().of_client(0, clock);
+    let options = Options::default().reconnect(ReconnectPolicy::After(Duration::from_secs(1))).observer(observer);
+    let router = Router::with_options(["cache1"], &options).unwrap().for_client(0, clock);
     let run = |operation: Get<'_>, outcome: Result<Reply, Error>| end(operation, &router, begun, &outcome);
     let get = || Get::new("a").unwrap();
     run(get(), Ok(Reply::Value(0, Value::new("12345".into(), 0))));

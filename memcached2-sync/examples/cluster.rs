@@ -6,12 +6,12 @@
 //!
 //! It runs three servers within this process, and stops one of them; or it looks at those that `MEMCACHED_URL` names,
 //! separated by commas, and stops none.
-#![expect(clippy::print_stdout, reason = "an example talks")]
+#![expect(clippy::print_stdout, reason = "an example exchanges")]
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use memcached2_sync::{Client, Error, Many, Reconnect};
+use memcached2_sync::{BatchResult, Client, Error, ReconnectPolicy};
 use memcached2_testkit::EmbeddedServer;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -27,7 +27,7 @@ fn main() -> Result<(), Error> {
         Some(urls) => urls.split(',').map(str::to_owned).collect(),
         None => servers.iter().enumerate().map(name).collect(),
     };
-    let client = Client::builder().servers(urls).prefix("cluster:").reconnect(Reconnect::After(RETRY)).build()?;
+    let client = Client::builder().servers(urls).prefix("cluster:").reconnect(ReconnectPolicy::After(RETRY)).build()?;
     let cluster = Cluster { client, keys: (0..3000).map(|at| format!("user:{at}")).collect() };
 
     title(&format!("{} keys are stored, and lie where the hash of each says", cluster.keys.len()));
@@ -89,7 +89,7 @@ impl Cluster {
     /// Draws how many items each server holds.
     fn show(&self) -> Result<(), Error> {
         let routes = self.client.router().servers().iter().map(|server| server.name().to_owned());
-        for (name, report) in routes.zip(self.client.stats()?.of_those_up()?) {
+        for (name, report) in routes.zip(self.client.stats()?.skip_unreachable()?) {
             match report.and_then(|report| report.number("curr_items")) {
                 Some(items) => {
                     let bar = "#".repeat(usize::try_from(items / 40).unwrap_or(0));
@@ -103,7 +103,7 @@ impl Cluster {
 }
 
 /// Tells how many of many were so, how many were not, and how many failed.
-fn tell<T>(call: &str, word: &str, results: Many<T>, is_so: impl Fn(&T) -> bool) {
+fn tell<T>(call: &str, word: &str, results: BatchResult<T>, is_so: impl Fn(&T) -> bool) {
     let (mut yes, mut no, mut failed) = (0, 0, None);
     let begun = results.len();
     for result in results {

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use memcached2_proto::{Builder, Call, Error, Now, Operation, Options, Router, Server, ServerBatch, ServerId};
 
-use crate::crowd::FanOut;
-use crate::station::Station;
-use crate::stream::Patience;
+use crate::fan_out::FanOut;
+use crate::server_pool::ServerPool;
+use crate::stream::Deadline;
 
 /// A client whose calls block the calling thread.
 ///
@@ -27,7 +27,7 @@ pub struct Client {
 #[derive(Debug)]
 struct Shared {
     router: Router,
-    stations: Vec<Station>,
+    server_pools: Vec<ServerPool>,
 }
 
 impl Client {
@@ -70,11 +70,12 @@ impl Client {
     }
 
     fn make(router: Router, options: &Options) -> Self {
-        let router = router.of_client(RandomState::new().hash_one(()), Instant::now);
-        let station =
-            |(place, server): (usize, &Server)| Station::new(place, server.address().clone(), options.towards(server));
-        let stations = router.servers().iter().enumerate().map(station).collect();
-        Self { shared: Arc::new(Shared { router, stations }), timeout: None }
+        let router = router.for_client(RandomState::new().hash_one(()), Instant::now);
+        let server_pool = |(place, server): (usize, &Server)| {
+            ServerPool::new(place, server.address().clone(), options.towards(server))
+        };
+        let server_pools = router.servers().iter().enumerate().map(server_pool).collect();
+        Self { shared: Arc::new(Shared { router, server_pools }), timeout: None }
     }
 
     /// The same client, on the same connections, whose calls may take as long as `timeout`, in place of what
@@ -108,9 +109,9 @@ impl Client {
     /// What is still under way then ends by its own deadline, and closes its connection. A client that is dropped is
     /// used by nobody, so its connections close at once.
     pub fn close(&self, within: Duration) -> bool {
-        let mut patience = Patience::new(Instant::now(), within);
-        self.shared.stations.iter().for_each(Station::close);
-        self.shared.stations.iter().all(|station| station.wait_until_empty(&mut patience))
+        let mut deadline = Deadline::new(Instant::now(), within);
+        self.shared.server_pools.iter().for_each(ServerPool::close);
+        self.shared.server_pools.iter().all(|server_pool| server_pool.wait_until_empty(&mut deadline))
     }
 
     /// Runs any operation; every other method is a name for one call of this.
@@ -123,11 +124,11 @@ impl Client {
         let shared = &*self.shared;
         let started = Instant::now();
         let now = Now::new(started, SystemTime::now);
-        let mut patience = Patience::of_call(started, self.timeout);
+        let mut deadline = Deadline::of_call(started, self.timeout);
         let mut call = Call::new(operation, &shared.router, now);
         loop {
             if let Some(batch) = call.batch(0) {
-                shared.round(&mut call, batch, now, &mut patience);
+                shared.round(&mut call, batch, now, &mut deadline);
             }
             if !call.end_round(Instant::now) {
                 return call.finish();
@@ -142,26 +143,28 @@ impl Client {
 impl Shared {
     /// Asks one server and hears it, or all of several at the same time.
     #[inline]
-    fn round<O: Operation>(&self, call: &mut Call<'_, O>, mut batch: ServerBatch, now: Now, patience: &mut Patience) {
+    fn round<O: Operation>(&self, call: &mut Call<'_, O>, mut batch: ServerBatch, now: Now, deadline: &mut Deadline) {
         if call.batch(batch.end()).is_some() {
-            return FanOut::new(call, now).run(batch, |server| self.station(server), patience);
+            return FanOut::new(call, now).run(batch, |server| self.server_pool(server), deadline);
         }
-        let lease = self.station(batch.server()).and_then(|station| station.checkout(batch.is_retry(), now, patience));
-        let mut lease = match lease {
-            Ok(lease) => lease,
+        let pooled = self
+            .server_pool(batch.server())
+            .and_then(|server_pool| server_pool.checkout(batch.is_retry(), now, deadline));
+        let mut pooled = match pooled {
+            Ok(pooled) => pooled,
             Err(error) => return call.fail_batch(&mut batch, &error),
         };
-        if let Some(waited) = patience.take_waited() {
+        if let Some(waited) = deadline.take_waited() {
             call.waited(batch.server(), waited);
         }
-        match lease.link().exchange(call, &mut batch, now, patience) {
-            Ok(()) => lease.checkin(now),
-            Err(error) => lease.fail(call, &mut batch, &error, now),
+        match pooled.link().exchange(call, &mut batch, now, deadline) {
+            Ok(()) => pooled.checkin(now),
+            Err(error) => pooled.fail(call, &mut batch, &error, now),
         }
     }
 
     #[inline]
-    fn station(&self, id: ServerId) -> Result<&Station, Error> {
-        self.stations.get(id.index()).ok_or_else(Error::no_servers)
+    fn server_pool(&self, id: ServerId) -> Result<&ServerPool, Error> {
+        self.server_pools.get(id.index()).ok_or_else(Error::no_servers)
     }
 }

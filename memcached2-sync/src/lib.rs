@@ -26,9 +26,9 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod client;
-mod crowd;
-mod lease;
-mod station;
+mod fan_out;
+mod pooled_connection;
+mod server_pool;
 mod stream;
 mod turn;
 mod wrappers;
@@ -39,8 +39,8 @@ pub use memcached2_proto::Metrics;
 #[cfg(feature = "tracing")]
 pub use memcached2_proto::Tracing;
 pub use memcached2_proto::{
-    Builder, Bytes, Data, Error, Event, Expiry, FromValue, Landed, Many, Observer, Operation, Options, OrMiss, Outcome,
-    Reconnect, Selection, ToValue, Value,
+    BatchResult, Builder, Bytes, Data, Error, Event, Expiry, FromValue, Landed, Observer, Operation, Options, OrMiss,
+    ReconnectPolicy, RequestOutcome, Selection, ToValue, Value,
 };
 
 pub use self::client::Client;

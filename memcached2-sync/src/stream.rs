@@ -19,7 +19,7 @@ pub(crate) use self::connecting::Connecting;
 
 /// How long a call may still take.
 #[derive(Debug, Clone)]
-pub(crate) struct Patience {
+pub(crate) struct Deadline {
     started: Instant,
     timeout: Duration,
     /// Whether the caller has set it, so that servers do not.
@@ -38,7 +38,7 @@ const SLACK: Duration = Duration::from_millis(20);
 /// kernel buffers.
 const SMALL: usize = 4 * 1024;
 
-impl Patience {
+impl Deadline {
     pub(crate) fn new(started: Instant, timeout: Duration) -> Self {
         Self { started, timeout, is_fixed: false, spent: false, waited: 0 }
     }
@@ -124,9 +124,9 @@ impl Stream {
         address: &Address,
         lookup: &Arc<Lookup>,
         options: &Options,
-        patience: &mut Patience,
+        deadline: &mut Deadline,
     ) -> Result<Self, Error> {
-        let within = patience.left()?.min(options.connect_timeout);
+        let within = deadline.left()?.min(options.connect_timeout);
         let socket = match address {
             Address::Tcp { host, port } => connect::tcp(host, *port, lookup, within).map(Socket::Tcp),
             #[cfg(unix)]
@@ -149,13 +149,13 @@ impl Stream {
     }
 
     #[inline(always)]
-    pub(crate) fn read(&mut self, space: &mut [u8], patience: &mut Patience) -> Result<usize, Error> {
+    pub(crate) fn read(&mut self, space: &mut [u8], deadline: &mut Deadline) -> Result<usize, Error> {
         loop {
-            if patience.spent || self.read_timeout.is_some() {
+            if deadline.spent || self.read_timeout.is_some() {
                 let set = |timeout| self.socket.as_ref().set_read_timeout(Some(timeout));
-                adjust(&mut self.read_timeout, self.whole, patience, set)?;
+                adjust(&mut self.read_timeout, self.whole, deadline, set)?;
             }
-            patience.spent = true;
+            deadline.spent = true;
             let result = match &mut self.socket {
                 Socket::Tcp(socket) => socket.read(space),
                 #[cfg(unix)]
@@ -169,11 +169,11 @@ impl Stream {
     }
 
     #[inline(always)]
-    pub(crate) fn write(&mut self, slices: &[IoSlice<'_>], patience: &mut Patience) -> Result<usize, Error> {
+    pub(crate) fn write(&mut self, slices: &[IoSlice<'_>], deadline: &mut Deadline) -> Result<usize, Error> {
         loop {
-            if patience.spent || self.write_timeout.is_some() {
+            if deadline.spent || self.write_timeout.is_some() {
                 let set = |timeout| self.socket.as_ref().set_write_timeout(Some(timeout));
-                adjust(&mut self.write_timeout, self.whole, patience, set)?;
+                adjust(&mut self.write_timeout, self.whole, deadline, set)?;
             }
             let result = match (&mut self.socket, slices) {
                 (Socket::Tcp(socket), [one]) => socket.write(one),
@@ -185,7 +185,7 @@ impl Stream {
             };
             match result {
                 Ok(n) => {
-                    patience.spent |= n > SMALL;
+                    deadline.spent |= n > SMALL;
                     return Ok(n);
                 }
                 Err(error) => explain(&error)?,
@@ -256,10 +256,10 @@ impl Socket {
 fn adjust(
     now: &mut Option<Duration>,
     whole: Duration,
-    patience: &mut Patience,
+    deadline: &mut Deadline,
     set: impl FnOnce(Duration) -> io::Result<()>,
 ) -> Result<(), Error> {
-    let wanted = if patience.spent { patience.left()? } else { whole };
+    let wanted = if deadline.spent { deadline.left()? } else { whole };
     let has = now.unwrap_or(whole);
     if has < wanted || has - wanted > SLACK {
         set(wanted).map_err(|error| Error::lost(&error, Landed::Unknown))?;

@@ -7,12 +7,12 @@ use std::time::Instant;
 
 use memcached2_proto::Error;
 
-use crate::station::{Guard, Station};
-use crate::stream::Patience;
+use crate::server_pool::{Guard, ServerPool};
+use crate::stream::Deadline;
 
 /// A caller who waits in the queue of a pool, which he leaves when this is dropped.
 pub(crate) struct Turn<'s> {
-    station: &'s Station,
+    server_pool: &'s ServerPool,
     /// The pool; `None` only while it is not locked.
     pool: Option<Guard<'s>>,
     pub(crate) number: u64,
@@ -21,14 +21,14 @@ pub(crate) struct Turn<'s> {
 
 impl<'s> Turn<'s> {
     /// Takes a place behind all others.
-    pub(crate) fn new(station: &'s Station, mut pool: Guard<'s>) -> Self {
+    pub(crate) fn new(server_pool: &'s ServerPool, mut pool: Guard<'s>) -> Self {
         let number = pool.wait(Waker::from(Arc::new(Unpark(thread::current()))));
-        Self { station, pool: Some(pool), number, has_left: false }
+        Self { server_pool, pool: Some(pool), number, has_left: false }
     }
 
     pub(crate) fn pool(&mut self) -> &mut Guard<'s> {
-        let station = self.station;
-        self.pool.get_or_insert_with(|| station.lock())
+        let server_pool = self.server_pool;
+        self.pool.get_or_insert_with(|| server_pool.lock())
     }
 
     /// Whether nobody else is before this caller.
@@ -38,19 +38,19 @@ impl<'s> Turn<'s> {
     }
 
     /// Waits to be woken, or for no reason.
-    pub(crate) fn wait(&mut self, patience: &mut Patience) -> Result<(), Error> {
-        let (left, begun) = (patience.left()?, Instant::now());
+    pub(crate) fn wait(&mut self, deadline: &mut Deadline) -> Result<(), Error> {
+        let (left, begun) = (deadline.left()?, Instant::now());
         self.pool = None;
         thread::park_timeout(left);
-        patience.waited_since(begun);
+        deadline.waited_since(begun);
         Ok(())
     }
 
     /// Ends waiting, since it is this caller's turn.
     pub(crate) fn leave(mut self) -> Guard<'s> {
         self.end();
-        let station = self.station;
-        self.pool.take().unwrap_or_else(|| station.lock())
+        let server_pool = self.server_pool;
+        self.pool.take().unwrap_or_else(|| server_pool.lock())
     }
 
     /// Whoever leaves wakes the next one, if there is something for him.

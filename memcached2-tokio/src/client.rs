@@ -4,7 +4,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use memcached2_proto::mux::{Mux, Switchboard, Want, converse};
+use memcached2_proto::mux::{Freshness, Mux, SharedConnections, exchange};
 use memcached2_proto::{Builder, Call, Error, Now, Operation, Options, Router, ServerId};
 use tokio::runtime::{Handle, Id};
 
@@ -19,7 +19,7 @@ use crate::stream::{drive, within};
 /// timer and its I/O driver (`enable_all`).
 #[derive(Debug, Clone)]
 pub struct Client {
-    shared: Arc<Switchboard<Id>>,
+    shared: Arc<SharedConnections<Id>>,
     /// How long a call may take, in place of what the options say.
     timeout: Option<Duration>,
 }
@@ -64,8 +64,8 @@ impl Client {
     }
 
     fn make(router: Router, options: &Options) -> Self {
-        let router = router.of_client(RandomState::new().hash_one(()), Instant::now);
-        Self { shared: Arc::new(Switchboard::new(router, options)), timeout: None }
+        let router = router.for_client(RandomState::new().hash_one(()), Instant::now);
+        Self { shared: Arc::new(SharedConnections::new(router, options)), timeout: None }
     }
 
     /// The same client, on the same connections, whose calls may take as long as `timeout`, in place of what
@@ -124,7 +124,7 @@ impl Client {
         let mut call = Call::new(operation, shared.router(), now);
         loop {
             let connect = |server, want| self.connection(server, want, now);
-            converse(&mut call, now, self.timeout, connect).await;
+            exchange(&mut call, now, self.timeout, connect).await;
             if !call.end_round(Instant::now) {
                 return call.finish();
             }
@@ -136,7 +136,7 @@ impl Client {
 
     /// A connection to a server, driven by the runtime that the caller runs in.
     #[inline]
-    fn connection(&self, server: ServerId, want: Want, now: Now) -> Result<Arc<Mux>, Error> {
+    fn connection(&self, server: ServerId, want: Freshness, now: Now) -> Result<Arc<Mux>, Error> {
         let runtime = Handle::try_current().map_err(|_| Error::no_runtime())?;
         self.shared.connection(server, runtime.id(), want, now, |target, driver| {
             drop(runtime.spawn(drive(target, driver)));

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use memcached2_proto::mux::{Alarm, Driver, Duplex, Target};
+use memcached2_proto::mux::{AsyncStream, AsyncTimer, Driver, Target};
 use memcached2_proto::{Address, ConnectAttempts, Lookup, Now};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -84,7 +84,7 @@ impl Socket {
     }
 }
 
-impl Duplex for Socket {
+impl AsyncStream for Socket {
     #[inline]
     fn poll_read(&mut self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut space = ReadBuf::new(space);
@@ -127,7 +127,7 @@ struct Timer {
     set: Option<Instant>,
 }
 
-impl Alarm for Timer {
+impl AsyncTimer for Timer {
     fn now(&self) -> Instant {
         Instant::now()
     }

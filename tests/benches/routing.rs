@@ -37,7 +37,7 @@ fn speed(keys: &[String]) {
         for count in COUNTS {
             let servers = servers(count);
             let begun = Instant::now();
-            let router = Router::by(servers, &selection);
+            let router = Router::with_selection(servers, &selection);
             let built = begun.elapsed();
             let (begun, mut looked) = (Instant::now(), 0_u32);
             while looked == 0 || (begun.elapsed() < Duration::from_millis(200) && (looked as usize) < keys.len()) {
@@ -59,7 +59,7 @@ fn moves(keys: &[String]) {
     println!("\nrule | share of a server | one joins | one leaves | one is down |");
     for (name, selection) in rules() {
         let places = |count: usize, down: Option<usize>| -> Vec<Option<usize>> {
-            let router = Router::by(servers(count), &selection);
+            let router = Router::with_selection(servers(count), &selection);
             let place = |key| router.route_among(Key::new(key).unwrap(), &|place| Some(place) != down).ok();
             keys.iter().map(|key| place(key).map(memcached2_proto::ServerId::index)).collect()
         };

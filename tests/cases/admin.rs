@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use memcached2_proto::{Every, Expiry, FlushAll};
+use memcached2_proto::{AllServers, Expiry, FlushAll};
 
 use super::servers::{Kind, Server};
 use super::setting::{HOUR, PATIENT, client};
@@ -14,13 +14,13 @@ pub(super) fn a_flush_empties_every_server(on: Kind) {
         let client = client(&addresses);
         let items: Vec<_> = (0..60).map(|at| (format!("key{at}"), "value")).collect();
         let keys: Vec<_> = items.iter().map(|(key, _)| key).collect();
-        client.set_many(&items, Expiry::Never).unwrap().all().unwrap();
-        assert_eq!(client.flush_all().unwrap().all(), Ok(vec![(); count]));
-        assert_eq!(client.get_many(&keys).unwrap().all(), Ok(vec![None; 60]));
-        client.set_many(&items, Expiry::Never).unwrap().all().unwrap();
-        assert!(client.get_many(&keys).unwrap().all().unwrap().iter().all(Option::is_some), "{count} servers");
+        client.set_many(&items, Expiry::Never).unwrap().into_result().unwrap();
+        assert_eq!(client.flush_all().unwrap().into_result(), Ok(vec![(); count]));
+        assert_eq!(client.get_many(&keys).unwrap().into_result(), Ok(vec![None; 60]));
+        client.set_many(&items, Expiry::Never).unwrap().into_result().unwrap();
+        assert!(client.get_many(&keys).unwrap().into_result().unwrap().iter().all(Option::is_some), "{count} servers");
     }
-    on.on_each_socket(|client| assert_eq!(client.flush_all().unwrap().all(), Ok(vec![()])));
+    on.on_each_socket(|client| assert_eq!(client.flush_all().unwrap().into_result(), Ok(vec![()])));
 }
 
 pub(super) fn a_flush_may_come_later(on: Kind) {
@@ -30,11 +30,11 @@ pub(super) fn a_flush_may_come_later(on: Kind) {
     for key in &keys {
         client.set(key, "value", Expiry::Never).unwrap();
     }
-    client.run(Every(FlushAll::at(HOUR))).unwrap().all().unwrap();
-    assert!(client.get_many(&keys).unwrap().all().unwrap().iter().all(Option::is_some));
-    client.run(Every(FlushAll::at(Duration::from_secs(2)))).unwrap().all().unwrap();
+    client.run(AllServers(FlushAll::at(HOUR))).unwrap().into_result().unwrap();
+    assert!(client.get_many(&keys).unwrap().into_result().unwrap().iter().all(Option::is_some));
+    client.run(AllServers(FlushAll::at(Duration::from_secs(2)))).unwrap().into_result().unwrap();
     let begun = Instant::now();
-    while client.get_many(&keys).unwrap().all().unwrap().iter().any(Option::is_some) {
+    while client.get_many(&keys).unwrap().into_result().unwrap().iter().any(Option::is_some) {
         assert!(begun.elapsed() < PATIENT, "nothing was flushed");
         thread::sleep(Duration::from_millis(20));
     }
@@ -44,12 +44,12 @@ pub(super) fn a_verbosity_reaches_every_server(on: Kind) {
     let (servers, addresses) = on.servers(3);
     let client = client(&addresses);
     for level in [1, 0] {
-        assert_eq!(client.verbosity(level).unwrap().all(), Ok(vec![(); 3]));
+        assert_eq!(client.verbosity(level).unwrap().into_result(), Ok(vec![(); 3]));
         for server in &servers {
             assert_eq!(setting(server, "verbosity"), level.to_string());
         }
     }
-    on.on_each_socket(|client| assert_eq!(client.verbosity(0).unwrap().all(), Ok(vec![()])));
+    on.on_each_socket(|client| assert_eq!(client.verbosity(0).unwrap().into_result(), Ok(vec![()])));
 }
 
 /// A setting of a server, as it tells it.

@@ -17,10 +17,10 @@ pub(super) fn a_hundred_thousand_sets_in_one_call_do_not_deadlock(on: Kind) {
     let (_server, client) = large(on);
     let items: Vec<_> = (0..100_000).map(|at| (format!("key{at}"), at.to_string())).collect();
     let stored = client.set_many(&items, Expiry::Never).unwrap();
-    assert_eq!(stored.all().map(|all| all.len()), Ok(items.len()));
+    assert_eq!(stored.into_result().map(|all| all.len()), Ok(items.len()));
     for (part, keys) in items.chunks(10_000).zip((0..).step_by(10_000)) {
         let asked: Vec<_> = part.iter().map(|(key, _)| key).collect();
-        for (value, at) in client.get_many(&asked).unwrap().all().unwrap().into_iter().zip(keys..) {
+        for (value, at) in client.get_many(&asked).unwrap().into_result().unwrap().into_iter().zip(keys..) {
             assert_eq!(value.expect("a hit"), at.to_string().as_str());
         }
     }
@@ -37,9 +37,9 @@ pub(super) fn ten_thousand_large_values_in_one_call_arrive(on: Kind) {
     };
     for part in keys.chunks(1000) {
         let items: Vec<_> = part.iter().map(|key| (key, value(key))).collect();
-        client.set_many(&items, Expiry::Never).unwrap().all().unwrap();
+        client.set_many(&items, Expiry::Never).unwrap().into_result().unwrap();
     }
-    let values = client.get_many(&keys).unwrap().all().unwrap();
+    let values = client.get_many(&keys).unwrap().into_result().unwrap();
     assert_eq!(values.len(), keys.len());
     for (key, hit) in keys.iter().zip(values) {
         assert!(hit.unwrap_or_else(|| panic!("{key} is there")) == value(key)[..], "{key}");
@@ -51,7 +51,7 @@ pub(super) fn more_keys_than_any_buffer_holds_do_not_deadlock(on: Kind) {
     let (_server, client) = large(on);
     let (key, value) = ("k".repeat(250), vec![b'x'; 1000]);
     client.set(&key, &value, Expiry::Never).unwrap();
-    let hits = client.get_many(&vec![key; 60_000]).unwrap().all().unwrap();
+    let hits = client.get_many(&vec![key; 60_000]).unwrap().into_result().unwrap();
     assert_eq!(hits.len(), 60_000);
     assert!(hits.into_iter().all(|hit| hit.is_some_and(|hit| hit == value[..])));
 }
@@ -59,9 +59,9 @@ pub(super) fn more_keys_than_any_buffer_holds_do_not_deadlock(on: Kind) {
 pub(super) fn many_large_values_in_one_call_are_stored(on: Kind) {
     let (_server, client) = large(on);
     let items: Vec<_> = (0..64_u8).map(|at| (format!("key{at}"), vec![at; 1_000_000])).collect();
-    client.set_many(&items, Expiry::Never).unwrap().all().unwrap();
+    client.set_many(&items, Expiry::Never).unwrap().into_result().unwrap();
     let keys: Vec<_> = items.iter().map(|(key, _)| key).collect();
-    for (hit, (key, value)) in client.get_many(&keys).unwrap().all().unwrap().into_iter().zip(&items) {
+    for (hit, (key, value)) in client.get_many(&keys).unwrap().into_result().unwrap().into_iter().zip(&items) {
         assert!(hit.unwrap_or_else(|| panic!("{key} is there")) == value[..], "{key}");
     }
 }

@@ -14,13 +14,13 @@ pub(super) fn a_closed_client_asks_nobody_any_more(on: Kind) {
     let client = client(&addresses);
     let clone = client.clone();
     client.set("a", "x", Expiry::Never).unwrap();
-    client.version().unwrap().all().unwrap();
+    client.version().unwrap().into_result().unwrap();
     assert!(client.close(PATIENT));
     for error in [
         clone.get("a").unwrap_err(),
         client.set("a", "y", Expiry::Never).unwrap_err(),
-        client.version().unwrap().all().unwrap_err(),
-        client.get_many(&["a"]).unwrap().all().unwrap_err(),
+        client.version().unwrap().into_result().unwrap_err(),
+        client.get_many(&["a"]).unwrap().into_result().unwrap_err(),
     ] {
         assert_matches!((&error, error.landed()), (Error::Closed { .. }, Landed::NotSent));
     }

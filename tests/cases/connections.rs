@@ -9,7 +9,7 @@ use super::setting::PATIENT;
 use crate::subject::Client;
 
 fn total(client: &Client) -> u64 {
-    let reports = client.stats().unwrap().all().unwrap();
+    let reports = client.stats().unwrap().into_result().unwrap();
     reports[0].number("total_connections").expect("it is counted")
 }
 

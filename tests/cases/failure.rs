@@ -18,8 +18,8 @@ pub(super) fn a_server_that_is_down_cannot_be_connected_to(on: Kind) {
         let errors = [
             client.get("a").unwrap_err(),
             client.set("a", "x", Expiry::Never).unwrap_err(),
-            client.get_many(&["a"]).unwrap().all().unwrap_err(),
-            client.version().unwrap().all().unwrap_err(),
+            client.get_many(&["a"]).unwrap().into_result().unwrap_err(),
+            client.version().unwrap().into_result().unwrap_err(),
         ];
         for error in errors {
             let Error::Connect { cause, .. } = &error else { panic!("{error:?}") };
@@ -49,7 +49,7 @@ pub(super) fn each_address_of_a_name_is_tried(on: Kind) {
     let client = client(&names);
     let items: Vec<_> = (0..60).map(|at| (format!("key{at}"), at)).collect();
     client.set_many(&items, Expiry::Never).unwrap().all_stored().unwrap();
-    assert_eq!(client.version().unwrap().all().unwrap().len(), 3);
+    assert_eq!(client.version().unwrap().into_result().unwrap().len(), 3);
 }
 
 pub(super) fn a_stalled_server_costs_one_deadline() {
@@ -115,7 +115,7 @@ pub(super) fn what_other_servers_hold_survives_a_failure(on: Kind) {
         let client = Client::with_options(&addresses, forgetful(timeout)).unwrap();
         let items: Vec<_> = (0..60).map(|at| (format!("key{at}"), at.to_string())).collect();
         let keys: Vec<_> = items.iter().map(|(key, _)| key).collect();
-        client.set_many(&items, Expiry::Never).unwrap().all().unwrap();
+        client.set_many(&items, Expiry::Never).unwrap().into_result().unwrap();
         match stands_still {
             true => servers[1].suspend(),
             false => servers[1].stop(),
@@ -151,8 +151,8 @@ pub(super) fn a_client_without_servers_says_so() {
         client.get("a").unwrap_err(),
         client.set("a", "x", Expiry::Never).unwrap_err(),
         client.version().map(|_| ()).unwrap_err(),
-        client.get_many(&["a"]).unwrap().all().unwrap_err(),
-        client.set_many(&[("a", "x")], Expiry::Never).unwrap().all().unwrap_err(),
+        client.get_many(&["a"]).unwrap().into_result().unwrap_err(),
+        client.set_many(&[("a", "x")], Expiry::Never).unwrap().into_result().unwrap_err(),
     ] {
         assert_matches!((&error, error.landed()), (Error::NoServers { .. }, Landed::NotSent));
     }

@@ -51,7 +51,10 @@ pub(super) fn a_value_may_contain_anything(on: Kind) {
         for value in values {
             client.set("key", value, Expiry::Never).unwrap();
             assert_eq!(client.get("key").unwrap().expect("a hit"), value);
-            assert_eq!(client.get_many(&["key", "none"]).unwrap().all().unwrap()[0].as_ref().expect("a hit"), &value);
+            assert_eq!(
+                client.get_many(&["key", "none"]).unwrap().into_result().unwrap()[0].as_ref().expect("a hit"),
+                &value
+            );
         }
     });
 }
@@ -75,7 +78,10 @@ pub(super) fn a_key_may_hold_every_byte_from_0x80_up(on: Kind) {
         client.set(&key, "binary", Expiry::Never).unwrap();
         assert_eq!(client.get(&key).unwrap().expect("a hit"), "binary");
         assert_eq!(client.get(&key[1..]), Ok(None));
-        assert_eq!(client.get_many(&[&key[1..], &key]).unwrap().all().unwrap()[1].as_ref().expect("a hit"), &"binary");
+        assert_eq!(
+            client.get_many(&[&key[1..], &key]).unwrap().into_result().unwrap()[1].as_ref().expect("a hit"),
+            &"binary"
+        );
         assert_eq!(client.delete(&key), Ok(true));
     });
 }
@@ -123,12 +129,12 @@ pub(super) fn an_invalid_key_fails_before_anything_is_sent() {
 
 pub(super) fn every_server_tells_its_version(on: Kind) {
     let (servers, addresses) = on.servers(3);
-    let versions = client(&addresses).version().unwrap().all().unwrap();
+    let versions = client(&addresses).version().unwrap().into_result().unwrap();
     assert_eq!(versions.len(), 3);
     for (server, version) in servers.iter().zip(versions) {
         assert_eq!(ask(server, "version"), format!("VERSION {version}"));
     }
-    on.on_each_socket(|client| assert_eq!(client.version().unwrap().all().unwrap().len(), 1));
+    on.on_each_socket(|client| assert_eq!(client.version().unwrap().into_result().unwrap().len(), 1));
 }
 
 pub(super) fn what_is_missing_is_computed_once_and_kept(on: Kind) {

@@ -4,7 +4,7 @@ use memcached2_testkit::assert_matches;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use memcached2_proto::{Error, Expiry, Key, Landed, Options, Protocol, Reconnect, Router};
+use memcached2_proto::{Error, Expiry, Key, Landed, Options, Protocol, ReconnectPolicy, Router};
 use memcached2_testkit::{ScriptedServer, Session};
 
 use super::servers::Kind;
@@ -15,7 +15,7 @@ use crate::subject::Client;
 const LONG: Duration = Duration::from_secs(600);
 
 fn watching(addresses: &[String], retry: Duration) -> Client {
-    let options = Options::default().timeout(PATIENT).reconnect(Reconnect::After(retry));
+    let options = Options::default().timeout(PATIENT).reconnect(ReconnectPolicy::After(retry));
     Client::with_options(addresses, options).expect("the addresses are right")
 }
 
@@ -56,13 +56,13 @@ pub(super) fn the_keys_of_a_server_that_is_down_go_to_others_until_its_retry_is_
     assert!(begun.elapsed() >= BRIEF, "it was asked too early");
     client.set(&moving[0], "newest", Expiry::Never).unwrap();
     assert!(servers[1].holds(&moving[0]));
-    assert!(client.get_many(&staying).unwrap().all().unwrap().iter().all(Option::is_some));
+    assert!(client.get_many(&staying).unwrap().into_result().unwrap().iter().all(Option::is_some));
 }
 
 pub(super) fn without_failover_the_keys_of_a_server_that_is_down_fail_and_go_nowhere(on: Kind) {
     let (mut servers, addresses) = on.servers(3);
     let (moving, staying) = keys(&addresses);
-    let options = Options::default().timeout(PATIENT).reconnect(Reconnect::After(LONG)).failover(false);
+    let options = Options::default().timeout(PATIENT).reconnect(ReconnectPolicy::After(LONG)).failover(false);
     let client = Client::with_options(&addresses, options).expect("the addresses are right");
     servers[1].stop();
     let error = client.set(&moving[0], "x", Expiry::Never).unwrap_err();
@@ -86,7 +86,7 @@ pub(super) fn without_failover_the_keys_of_a_server_that_is_down_fail_and_go_now
 pub(super) fn a_server_that_stands_still_costs_one_deadline(on: Kind) {
     let (servers, addresses) = on.servers(3);
     let (moving, _) = keys(&addresses);
-    let options = Options::default().timeout(BRIEF).reconnect(Reconnect::After(LONG));
+    let options = Options::default().timeout(BRIEF).reconnect(ReconnectPolicy::After(LONG));
     let client = Client::with_options(&addresses, options).expect("the addresses are right");
     client.set(&moving[0], "old", Expiry::Never).unwrap();
     servers[1].suspend();
@@ -109,7 +109,7 @@ pub(super) fn a_server_that_reads_nothing_fails_its_own_items_alone(on: Kind) {
     let value = vec![b'x'; 200_000];
     let items: Vec<_> = keys.iter().map(|key| (key, &value)).collect();
     for (place, server) in servers.iter().enumerate().step_by(2) {
-        assert!(client.version().unwrap().all().is_ok());
+        assert!(client.version().unwrap().into_result().is_ok());
         server.suspend();
         for (told, (key, _)) in client.set_many(&items, Expiry::Never).unwrap().into_iter().zip(&items) {
             let is_its = router.route(Key::new(key).unwrap()).unwrap().index() == place;
@@ -125,13 +125,13 @@ pub(super) fn a_server_that_is_down_is_told_by_name_where_every_server_is_asked(
     servers[1].stop();
     let asked: Vec<_> = client.version().unwrap().into_iter().collect();
     assert!(matches!(&asked[..], [Ok(_), Err(Error::Connect { .. }), Ok(_)]), "{asked:?}");
-    for told in [client.version().unwrap().all().map(drop), client.stats().unwrap().all().map(drop)] {
+    for told in [client.version().unwrap().into_result().map(drop), client.stats().unwrap().into_result().map(drop)] {
         let error = told.unwrap_err();
         assert_matches!(&error, Error::Down { cause: Some(cause), .. } if matches!(**cause, Error::Connect { .. }));
         assert_eq!(error.server(), Some(&*addresses[1]));
     }
     let up: Vec<_> =
-        client.stats().unwrap().of_those_up().unwrap().into_iter().map(|report| report.is_some()).collect();
+        client.stats().unwrap().skip_unreachable().unwrap().into_iter().map(|report| report.is_some()).collect();
     assert_eq!(up, [true, false, true]);
     let places: Vec<_> = client.flush_all().unwrap().iter().map(|told| told.is_ok()).collect();
     assert_eq!(places, [true, false, true]);
@@ -144,7 +144,7 @@ pub(super) fn a_client_whose_only_server_is_down_fails_at_once(on: Kind) {
     assert!(matches!(client.get("a"), Err(Error::Connect { .. })));
     server.restart();
     // Nobody asks, although somebody would answer.
-    for error in [client.get("a").unwrap_err(), client.get_many(&["a", "b"]).unwrap().all().unwrap_err()] {
+    for error in [client.get("a").unwrap_err(), client.get_many(&["a", "b"]).unwrap().into_result().unwrap_err()] {
         assert_matches!((&error, error.landed()), (Error::Down { .. }, Landed::NotSent));
         assert_eq!(error.server(), Some(&*server.address().to_string()));
     }
@@ -158,7 +158,7 @@ pub(super) fn a_server_may_have_less_time_than_the_others(on: Kind) {
     let hasty = format!("{}?timeout=1s&connect_timeout=900ms&connections=1", addresses[1]);
     let client = super::setting::client(&[&addresses[0], &hasty, &addresses[2]]);
     let all: Vec<_> = (0..60).map(|at| format!("key{at}")).collect();
-    assert!(client.get_many(&all).unwrap().all().is_ok());
+    assert!(client.get_many(&all).unwrap().into_result().is_ok());
     // The others have more time than this case takes: nobody waits for that.
     servers[1].suspend();
     let begun = Instant::now();
@@ -174,7 +174,8 @@ fn hit() -> Session {
 }
 
 fn watching_text(server: &ScriptedServer, timeout: Duration) -> Client {
-    let options = Options::default().timeout(timeout).reconnect(Reconnect::After(LONG)).protocol(Protocol::Classic);
+    let options =
+        Options::default().timeout(timeout).reconnect(ReconnectPolicy::After(LONG)).protocol(Protocol::Classic);
     Client::with_options([server.address()], options).expect("the address is right")
 }
 
@@ -224,7 +225,7 @@ pub(super) fn a_proxy_that_closes_after_errors_is_asked_for_one_key_at_a_time() 
     let (server, client) = of_proxy([asked.expect("get c\r\nget d\r\n").send("END\r\nEND\r\n")]);
     let found: Vec<_> = client.get_many(&["a", "b"]).unwrap().into_iter().collect();
     assert!(matches!(&found[..], [Ok(Some(value)), Err(Error::Refused { .. })] if *value == "x"), "{found:?}");
-    assert_eq!(client.get_many(&["c", "d"]).unwrap().all(), Ok(vec![None, None]));
+    assert_eq!(client.get_many(&["c", "d"]).unwrap().into_result(), Ok(vec![None, None]));
     assert_eq!(server.connections(), 2);
     drop(client);
     server.finish();

@@ -39,7 +39,7 @@ pub(super) fn an_item_is_deleted_on_every_server(on: Kind) {
     client.set("foo", "bar", Expiry::Never).unwrap();
     let item = client.item("foo").unwrap().expect("a hit");
     for there_was_one in [true, false] {
-        assert_eq!(item.delete_all().unwrap().all().unwrap().contains(&true), there_was_one);
+        assert_eq!(item.delete_all().unwrap().into_result().unwrap().contains(&true), there_was_one);
     }
 }
 

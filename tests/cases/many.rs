@@ -25,7 +25,7 @@ pub(super) fn results_come_in_the_order_of_the_keys(on: Kind) {
         let keys: Vec<_> = numbers.iter().map(|number| format!("key{number}")).collect();
         let expected: Vec<_> =
             numbers.iter().map(|number| (number % 2 == 0).then(|| format!("value{number}"))).collect();
-        assert_eq!(texts(client.get_many(&keys).unwrap().all().unwrap()), expected, "{count} servers");
+        assert_eq!(texts(client.get_many(&keys).unwrap().into_result().unwrap()), expected, "{count} servers");
     }
 }
 
@@ -35,7 +35,7 @@ pub(super) fn many_values_are_stored_on_their_servers(on: Kind) {
         let client = client(&addresses);
         let items: Vec<_> = (0..300).map(|number| (format!("key{number}"), format!("value{number}"))).collect();
         let stored = client.set_many(&items, Expiry::Never).unwrap();
-        assert_eq!((stored.len(), stored.all().map(|all| all.len())), (300, Ok(300)));
+        assert_eq!((stored.len(), stored.into_result().map(|all| all.len())), (300, Ok(300)));
         for (key, value) in &items {
             assert_eq!(client.get(key).unwrap().expect("a hit"), value.as_str());
         }
@@ -113,7 +113,7 @@ pub(super) fn a_refused_item_of_a_batch_fails_alone(on: Kind) {
                 other => panic!("item {at}: {other:?}"),
             }
         }
-        assert_eq!(client.get_many(&["key10", "key11", "key12"]).unwrap().all().unwrap()[1], None);
+        assert_eq!(client.get_many(&["key10", "key11", "key12"]).unwrap().into_result().unwrap()[1], None);
         assert_eq!(client.get("key12").unwrap().expect("a hit"), "xxxxxxxxxxxx");
     }
 }
@@ -123,10 +123,10 @@ pub(super) fn more_keys_than_fit_a_line_are_fetched(on: Kind) {
         let (_servers, addresses) = on.servers(count);
         let client = client(&addresses);
         let items: Vec<_> = (0..1000).map(|at| (format!("{at:0>250}"), at.to_string())).collect();
-        client.set_many(&items, Expiry::Never).unwrap().all().unwrap();
+        client.set_many(&items, Expiry::Never).unwrap().into_result().unwrap();
         let keys: Vec<_> = items.iter().map(|(key, _)| key).collect();
         let expected: Vec<_> = items.iter().map(|(_, value)| Some(value.clone())).collect();
-        assert_eq!(texts(client.get_many(&keys).unwrap().all().unwrap()), expected);
+        assert_eq!(texts(client.get_many(&keys).unwrap().into_result().unwrap()), expected);
     }
 }
 
@@ -138,7 +138,7 @@ pub(super) fn many_versions_are_those_of_the_items(on: Kind) {
             client.set(format!("key{number}"), format!("value{number}"), Expiry::Never).unwrap();
         }
         let keys: Vec<_> = (0..40).rev().map(|number| format!("key{number}")).collect();
-        let many = client.gets_many(&keys).unwrap().all().unwrap();
+        let many = client.gets_many(&keys).unwrap().into_result().unwrap();
         assert_eq!(many.iter().flatten().count(), 20, "{count} servers");
         for (key, value) in keys.iter().zip(many) {
             assert!(value.as_ref().is_none_or(|value| value.cas.is_some()));
@@ -163,9 +163,9 @@ pub(super) fn many_items_are_fetched_and_get_an_expiry(on: Kind) {
                 assert_hours_left(holder, key, hours);
             }
         };
-        assert_eq!(texts(client.gat_many(&keys, HOUR).unwrap().all().unwrap()), expected, "{count} servers");
+        assert_eq!(texts(client.gat_many(&keys, HOUR).unwrap().into_result().unwrap()), expected, "{count} servers");
         assert_left(1);
-        let values = client.gats_many(&keys, 2 * HOUR).unwrap().all().unwrap();
+        let values = client.gats_many(&keys, 2 * HOUR).unwrap().into_result().unwrap();
         assert!(values.iter().flatten().all(|value| value.cas.is_some()));
         assert_eq!(texts(values), expected, "{count} servers");
         assert_left(2);
@@ -188,10 +188,10 @@ pub(super) fn items_can_be_kept_together_by_another_key(on: Kind) {
 pub(super) fn a_rule_of_another_client_decides_where_items_lie(on: Kind) {
     let (servers, addresses) = on.servers(3);
     for selection in [Selection::Ketama, Selection::Jump, Selection::Rendezvous] {
-        let router = Router::of(&addresses, &Options::default().selection(selection.clone())).unwrap();
+        let router = Router::with_options(&addresses, &Options::default().selection(selection.clone())).unwrap();
         let options = Options::default().timeout(PATIENT).selection(selection);
         let client = Client::with_options(&addresses, options).expect("the addresses are right");
-        client.flush_all().unwrap().all().unwrap();
+        client.flush_all().unwrap().into_result().unwrap();
         for key in (0..20).map(|at| format!("key{at}")) {
             client.set(&key, "value", Expiry::Never).unwrap();
             let place = router.route(Key::new(&key).unwrap()).unwrap().index();
@@ -211,12 +211,12 @@ pub(super) fn many_items_are_deleted_on_their_servers(on: Kind) {
         let keys: Vec<_> = (0..60).map(|at| format!("key{at}")).collect();
         let items: Vec<_> = keys.iter().step_by(2).map(|key| (key, "value")).collect();
         client.set_many(&items, Expiry::Never).unwrap().all_stored().unwrap();
-        let deleted = client.delete_many(&keys).unwrap().all().unwrap();
+        let deleted = client.delete_many(&keys).unwrap().into_result().unwrap();
         assert!(
             deleted.iter().enumerate().all(|(at, deleted)| *deleted == (at % 2 == 0)),
             "{count} servers: {deleted:?}"
         );
-        assert_eq!(client.get_many(&keys).unwrap().all(), Ok(vec![None; 60]));
+        assert_eq!(client.get_many(&keys).unwrap().into_result(), Ok(vec![None; 60]));
         assert!(matches!(client.delete_many(&["a", "two words"]), Err(Error::Key { .. })));
         assert!(client.delete_many(&[] as &[&str]).unwrap().is_empty());
     }
@@ -228,6 +228,6 @@ pub(super) fn an_item_is_deleted_on_every_server(on: Kind) {
     for server in &servers[..2] {
         client(&[server.address()]).set("key", "value", Expiry::Never).unwrap();
     }
-    assert_eq!(everywhere.delete_all("key").unwrap().all(), Ok(vec![true, true, false]));
+    assert_eq!(everywhere.delete_all("key").unwrap().into_result(), Ok(vec![true, true, false]));
     assert!(!servers.iter().any(|server| server.holds("key")));
 }

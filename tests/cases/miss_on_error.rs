@@ -58,13 +58,13 @@ pub(super) fn a_cache_that_is_down_is_one_in_which_nothing_is_found(on: Kind) {
         assert_eq!(cache.run(routed), Ok(None));
         assert_eq!(cache.get_as::<u64>("a"), Ok(None));
         assert_eq!(cache.set("a", "x", Expiry::Never), Ok(()));
-        assert_eq!(cache.get_many(&["a", "b"]).unwrap().all(), Ok(vec![None, None]));
-        assert_eq!(cache.delete_many(&["a", "b"]).unwrap().all(), Ok(vec![false, false]));
+        assert_eq!(cache.get_many(&["a", "b"]).unwrap().into_result(), Ok(vec![None, None]));
+        assert_eq!(cache.delete_many(&["a", "b"]).unwrap().into_result(), Ok(vec![false, false]));
         assert_eq!(cache.cache("a", Expiry::Never, || Ok::<_, Error>("computed")).unwrap(), "computed");
         for error in [
             client.get("a").unwrap_err(),
             client.add("a", "x", Expiry::Never).unwrap_err(),
-            client.set_many(&[("a", "x")], Expiry::Never).unwrap().all().unwrap_err(),
+            client.set_many(&[("a", "x")], Expiry::Never).unwrap().into_result().unwrap_err(),
         ] {
             assert_eq!(error.landed(), Landed::NotSent, "{error}");
         }
@@ -172,7 +172,7 @@ pub(super) fn a_mapping_holds_what_was_inserted(on: Kind) {
     assert_eq!((mapping.contains_key("foo"), mapping.len()), (Ok(false), Ok(9)));
     assert!(matches!(mapping.insert("two words", "x"), Err(Error::Key { .. })));
     assert!(matches!(mapping.get(""), Err(Error::Key { .. })));
-    mapping.client().flush_all().unwrap().all().unwrap();
+    mapping.client().flush_all().unwrap().into_result().unwrap();
     assert_eq!(mapping.get("key1"), Ok(None));
 }
 

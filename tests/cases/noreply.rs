@@ -1,7 +1,7 @@
 //! Requests that are not answered.
 
 use memcached2_proto::{
-    Arith, Delete, Error, Every, Expiry, FlushAll, Landed, NoReply, Protocol, Store, Touch, Verbosity,
+    AllServers, Arith, Delete, Error, Expiry, FlushAll, Landed, NoReply, Protocol, Store, Touch, Verbosity,
 };
 use memcached2_testkit::{ScriptedServer, Session};
 
@@ -38,10 +38,10 @@ pub(super) fn a_request_without_an_answer_has_its_effect(on: Kind) {
         assert_eq!(value("a"), None);
         client.set("noreply", "x", Expiry::Never).unwrap();
         client.run(NoReply(Delete::new("noreply").unwrap())).unwrap();
-        client.run(Every(NoReply(Verbosity(0)))).unwrap().all().unwrap();
+        client.run(AllServers(NoReply(Verbosity(0)))).unwrap().into_result().unwrap();
         assert!(!server.holds("noreply"));
         client.set("a", "x", Expiry::Never).unwrap();
-        client.run(Every(NoReply(FlushAll::now()))).unwrap().all().unwrap();
+        client.run(AllServers(NoReply(FlushAll::now()))).unwrap().into_result().unwrap();
         assert_eq!(value("a"), None);
     }
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use memcached2_proto::{
-    Attempt, Change, Error, Event, Expiry, Key, Observer, Options, Protocol, Reconnect, Router, Server,
+    Attempt, Error, Event, Expiry, Key, Observer, Options, Protocol, ReconnectPolicy, Router, Server, ServerEvent,
 };
 use memcached2_testkit::{ScriptedServer, Session};
 
@@ -17,7 +17,7 @@ use crate::subject::Client;
 struct Log(Mutex<Vec<String>>);
 
 impl Observer for Log {
-    fn observe(&self, event: &Event<'_>) {
+    fn on_request(&self, event: &Event<'_>) {
         assert!(event.wait <= event.time && event.time < PATIENT, "{event:?}");
         assert!(event.server.is_none() || !event.time.is_zero(), "{event:?}");
         let attempt = match event.attempt {
@@ -32,8 +32,8 @@ impl Observer for Log {
         self.0.lock().unwrap().push(line);
     }
 
-    fn server(&self, server: &Server, change: Change) {
-        let word = if change == Change::Up { "up" } else { "down" };
+    fn on_server_event(&self, server: &Server, event: ServerEvent) {
+        let word = if event == ServerEvent::Up { "up" } else { "down" };
         self.0.lock().unwrap().push(format!("{} is {word}", server.name()));
     }
 }
@@ -63,8 +63,8 @@ pub(super) fn an_observer_hears_of_every_request(on: Kind) {
     client.add("a", "x", Expiry::Never).unwrap_err();
     client.delete("b").unwrap();
     client.incr("a", 1).unwrap_err();
-    client.get_many(&["a", "b", "c"]).unwrap().all().unwrap();
-    client.version().unwrap().all().unwrap();
+    client.get_many(&["a", "b", "c"]).unwrap().into_result().unwrap();
+    client.version().unwrap().into_result().unwrap();
     let mut expected = [
         ("set", "done, 20 bytes sent, 0 received"),
         ("get", "hit, 7 bytes sent, 5 received"),
@@ -89,9 +89,9 @@ pub(super) fn an_observer_hears_of_each_server(on: Kind) {
     };
     let keys = [key_of(0), key_of(1)];
     let hour = Duration::from_secs(3600);
-    let options = forgetful(PATIENT).protocol(Protocol::Classic).reconnect(Reconnect::After(hour));
+    let options = forgetful(PATIENT).protocol(Protocol::Classic).reconnect(ReconnectPolicy::After(hour));
     let (client, log) = observed(&addresses, options.clone());
-    assert_eq!(client.get_many(&keys).unwrap().all(), Ok(vec![None, None]));
+    assert_eq!(client.get_many(&keys).unwrap().into_result(), Ok(vec![None, None]));
     let told = |at: usize, rest: &str| format!("get of {}{rest}", addresses[at]);
     let mut expected = [told(0, ": miss, 11 bytes sent, 0 received"), told(1, ": miss, 11 bytes sent, 0 received")];
     expected.sort();
@@ -100,7 +100,7 @@ pub(super) fn an_observer_hears_of_each_server(on: Kind) {
     servers[0].stop();
     // What was answered at once is told once, though the call goes on elsewhere with the rest.
     let (client, log) = observed(&addresses, options.clone());
-    assert_eq!(client.get_many(&keys).unwrap().all(), Ok(vec![None, None]));
+    assert_eq!(client.get_many(&keys).unwrap().into_result(), Ok(vec![None, None]));
     let lines = log.take();
     let count = |line: &str| lines.iter().filter(|told| *told == line).count();
     let (answered, moved) = (": miss, 11 bytes sent, 0 received", " elsewhere: miss, 11 bytes sent, 0 received");

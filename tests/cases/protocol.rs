@@ -76,7 +76,7 @@ pub(super) fn a_server_that_answers_in_meta_is_asked_in_meta() {
         client.cas("a", "y", Expiry::Never, 7).unwrap();
         assert_eq!(client.incr("n", 2), Ok(Some(9)));
         assert_eq!(client.touch("a", Expiry::Never), Ok(true));
-        let found = client.get_many(&["a", "b", "c"]).unwrap().all().unwrap();
+        let found = client.get_many(&["a", "b", "c"]).unwrap().into_result().unwrap();
         assert_eq!(found.iter().map(Option::is_some).collect::<Vec<_>>(), [false, true, false]);
         assert_eq!(client.delete("a"), Ok(true));
         drop(client);
@@ -137,7 +137,7 @@ pub(super) fn a_server_that_wants_credentials_says_so_to_every_caller() {
     let told = [
         client.get("a").map(drop).unwrap_err(),
         client.set("a", "x", Expiry::Never).unwrap_err(),
-        client.get_many(&["a", "b"]).unwrap().all().map(drop).unwrap_err(),
+        client.get_many(&["a", "b"]).unwrap().into_result().map(drop).unwrap_err(),
     ];
     for error in told {
         assert_matches!(&error, Error::Refused { line: is, .. } if **is == *line && error.server() == Some(&*server.address().to_string()));

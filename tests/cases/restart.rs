@@ -17,9 +17,9 @@ pub(super) fn a_read_survives_a_restart(on: Kind) {
             server.restart();
             assert_eq!(client.get("a"), Ok(None));
             server.restart();
-            assert_eq!(client.get_many(&["a", "b"]).unwrap().all(), Ok(vec![None, None]));
+            assert_eq!(client.get_many(&["a", "b"]).unwrap().into_result(), Ok(vec![None, None]));
             server.restart();
-            assert_eq!(client.version().unwrap().all().unwrap().len(), 1);
+            assert_eq!(client.version().unwrap().into_result().unwrap().len(), 1);
         }
     }
 }

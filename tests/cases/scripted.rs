@@ -3,7 +3,7 @@
 use memcached2_testkit::assert_matches;
 use std::time::Duration;
 
-use memcached2_proto::{Error, Every, Expiry, Landed, Options, Protocol, StatsDetail};
+use memcached2_proto::{AllServers, Error, Expiry, Landed, Options, Protocol, StatsDetail};
 use memcached2_testkit::{Gate, ScriptedServer, Session};
 
 use super::closing::Closing;
@@ -33,7 +33,7 @@ pub(super) fn a_reply_may_come_in_any_pieces() {
         let hit = client.get("a").unwrap().expect("a hit");
         assert_eq!((&hit.data[..], hit.flags), (&b"END\r\none\r\n"[..], 7));
     }
-    let hits = client.get_many(&["a", "b", "c"]).unwrap().all().unwrap();
+    let hits = client.get_many(&["a", "b", "c"]).unwrap().into_result().unwrap();
     let hits: Vec<_> = hits.iter().map(|hit| hit.as_ref().map(|hit| &hit.data[..])).collect();
     assert_eq!(hits, [Some(&b"x"[..]), Some(b""), None]);
     assert_eq!(client.set("a", "x", Expiry::Never), Ok(()));
@@ -86,11 +86,11 @@ pub(super) fn an_unknown_line_to_an_admin_command_is_refused_and_the_connection_
         let options = Options::default().timeout(PATIENT).protocol(protocol);
         let client = Client::with_options([server.address()], options).unwrap();
         for (error, landed) in [
-            (client.flush_all().unwrap().all().unwrap_err(), Landed::Unknown),
-            (client.verbosity(1).unwrap().all().unwrap_err(), Landed::Unknown),
-            (client.version().unwrap().all().unwrap_err(), Landed::NotSent),
-            (client.stats_reset().unwrap().all().unwrap_err(), Landed::Unknown),
-            (client.run(Every(StatsDetail(true))).unwrap().all().unwrap_err(), Landed::Unknown),
+            (client.flush_all().unwrap().into_result().unwrap_err(), Landed::Unknown),
+            (client.verbosity(1).unwrap().into_result().unwrap_err(), Landed::Unknown),
+            (client.version().unwrap().into_result().unwrap_err(), Landed::NotSent),
+            (client.stats_reset().unwrap().into_result().unwrap_err(), Landed::Unknown),
+            (client.run(AllServers(StatsDetail(true))).unwrap().into_result().unwrap_err(), Landed::Unknown),
         ] {
             assert_matches!(&error, Error::Refused { line, .. } if **line == *LINE);
             assert_eq!(error.landed(), landed, "{error}");
@@ -199,7 +199,7 @@ pub(super) fn a_server_that_closes_is_told_as_such() {
     for _ in 0..2 {
         assert_eq!(kind(&client.set("foo", "bar", Expiry::Never).unwrap_err()), "disconnected");
         assert_eq!(kind(&client.get("foo").unwrap_err()), "disconnected");
-        assert_eq!(kind(&client.flush_all().unwrap().all().unwrap_err()), "disconnected");
+        assert_eq!(kind(&client.flush_all().unwrap().into_result().unwrap_err()), "disconnected");
     }
     let server = ScriptedServer::start([Session::new().expect(SET).close()]);
     let client = text_client(&[&server], PATIENT);
@@ -226,7 +226,7 @@ pub(super) fn a_server_that_closes_is_told_as_such() {
     // A whole server, too.
     let server = ScriptedServer::start([Session::new().expect("flush_all\r\n").close()]);
     let client = text_client(&[&server], PATIENT);
-    assert_eq!(kind(&client.flush_all().unwrap().all().unwrap_err()), "disconnected");
+    assert_eq!(kind(&client.flush_all().unwrap().into_result().unwrap_err()), "disconnected");
     drop(client);
     server.finish();
 }

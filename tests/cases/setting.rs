@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use memcached2_proto::{Error, Options, Protocol, Reconnect};
+use memcached2_proto::{Error, Options, Protocol, ReconnectPolicy};
 use memcached2_testkit::ScriptedServer;
 
 use crate::subject::Client;
@@ -16,7 +16,7 @@ pub(super) const HOUR: Duration = Duration::from_secs(3600);
 
 /// The options of most cases: a failure of one call leaves no trace for the next one.
 pub(super) fn forgetful(timeout: Duration) -> Options {
-    Options::default().timeout(timeout).reconnect(Reconnect::Immediately)
+    Options::default().timeout(timeout).reconnect(ReconnectPolicy::Immediately)
 }
 
 pub(super) fn client<A: AsRef<str>>(servers: &[A]) -> Client {

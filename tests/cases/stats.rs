@@ -1,6 +1,6 @@
 //! What servers tell about themselves.
 
-use memcached2_proto::{Every, Expiry, Protocol, Statistic, Stats, StatsDetail};
+use memcached2_proto::{AllServers, Expiry, Protocol, Statistic, Stats, StatsDetail};
 
 use super::servers::{Kind, Server, ask};
 use super::setting::{PATIENT, client, forgetful};
@@ -11,7 +11,7 @@ pub(super) fn every_server_tells_its_counters(on: Kind) {
     let client = client(&addresses);
     let items: Vec<_> = (0..60).map(|at| (format!("key{at}"), at)).collect();
     client.set_many(&items, Expiry::Never).unwrap().all_stored().unwrap();
-    let all = client.stats().unwrap().all().unwrap();
+    let all = client.stats().unwrap().into_result().unwrap();
     assert_eq!(all.len(), 3);
     let count = |name: &str| all.iter().map(|stats| stats.number(name).expect("a number")).sum::<u64>();
     assert_eq!((count("curr_items"), count("cmd_set")), (60, 60));
@@ -24,7 +24,7 @@ pub(super) fn every_server_tells_its_counters(on: Kind) {
         assert_eq!(stats.number("pid"), number(server, "stats", "pid"));
         assert!(stats.iter().all(|(name, _)| !name.is_empty() && !name.contains(' ')));
     }
-    on.on_each_socket(|client| assert_eq!(client.stats().unwrap().all().unwrap().len(), 1));
+    on.on_each_socket(|client| assert_eq!(client.stats().unwrap().into_result().unwrap().len(), 1));
 }
 
 /// A statistic as the server tells it.
@@ -36,7 +36,7 @@ fn number(server: &Server, request: &str, name: &str) -> Option<u64> {
 
 pub(super) fn a_server_tells_its_settings(on: Kind) {
     let server = on.start();
-    let settings = client(&[server.address()]).stats_settings().unwrap().all().unwrap().remove(0);
+    let settings = client(&[server.address()]).stats_settings().unwrap().into_result().unwrap().remove(0);
     for (name, expected) in [
         ("item_size_max", Statistic::Number(1 << 20)),
         ("growth_factor", Statistic::Float(1.25)),
@@ -55,15 +55,15 @@ pub(super) fn a_server_tells_its_settings(on: Kind) {
 pub(super) fn items_and_slabs_are_told_class_by_class(on: Kind) {
     let server = on.start();
     let client = client(&[server.address()]);
-    assert!(client.stats_items().unwrap().all().unwrap()[0].groups.is_empty());
+    assert!(client.stats_items().unwrap().into_result().unwrap()[0].groups.is_empty());
     for at in 0..10 {
         client.set(format!("small{at}"), "x", Expiry::Never).unwrap();
     }
     client.set("large", vec![b'x'; 5000], Expiry::Never).unwrap();
-    let items = client.stats_items().unwrap().all().unwrap().remove(0);
+    let items = client.stats_items().unwrap().into_result().unwrap().remove(0);
     let counts: Vec<_> = items.groups.values().map(|class| class.number("number").expect("a number")).collect();
     assert_eq!(counts, [10, 1]);
-    let slabs = client.stats_slabs().unwrap().all().unwrap().remove(0);
+    let slabs = client.stats_slabs().unwrap().into_result().unwrap().remove(0);
     assert_eq!(slabs.groups.keys().collect::<Vec<_>>(), items.groups.keys().collect::<Vec<_>>());
     let used: u64 = slabs.groups.values().map(|class| class.number("used_chunks").expect("a number")).sum();
     assert_eq!((used, slabs.totals.number("active_slabs")), (11, Some(2)));
@@ -72,9 +72,9 @@ pub(super) fn items_and_slabs_are_told_class_by_class(on: Kind) {
 pub(super) fn sizes_are_told_once_a_server_counts_them(on: Kind) {
     let server = on.start();
     let client = client(&[server.address()]);
-    let sizes = || client.stats_sizes().unwrap().all().unwrap().remove(0);
+    let sizes = || client.stats_sizes().unwrap().into_result().unwrap().remove(0);
     assert!(sizes().is_disabled());
-    client.run(Every(Stats::enable_sizes())).unwrap().all().unwrap();
+    client.run(AllServers(Stats::enable_sizes())).unwrap().into_result().unwrap();
     client.set("key", "x", Expiry::Never).unwrap();
     assert_eq!(sizes().sizes.iter().map(|(_, count)| count).sum::<u64>(), 1);
     assert!(!sizes().is_disabled());
@@ -83,7 +83,7 @@ pub(super) fn sizes_are_told_once_a_server_counts_them(on: Kind) {
 pub(super) fn sizes_are_told_by_a_server_started_to_count_them(on: Kind) {
     let server = on.start_counting_sizes();
     let client = client(&[server.address()]);
-    let sizes = || client.stats_sizes().unwrap().all().unwrap().remove(0);
+    let sizes = || client.stats_sizes().unwrap().into_result().unwrap().remove(0);
     assert!(!sizes().is_disabled());
     client.set("key", "x", Expiry::Never).unwrap();
     assert_eq!(sizes().sizes.iter().map(|(_, count)| count).sum::<u64>(), 1);
@@ -93,9 +93,9 @@ pub(super) fn counters_begin_anew(on: Kind) {
     let server = on.start();
     let client = client(&[server.address()]);
     assert_eq!(client.get("key"), Ok(None));
-    let misses = || client.stats().unwrap().all().unwrap()[0].number("get_misses");
+    let misses = || client.stats().unwrap().into_result().unwrap()[0].number("get_misses");
     assert_eq!(misses(), Some(1));
-    assert_eq!(client.stats_reset().unwrap().all(), Ok(vec![()]));
+    assert_eq!(client.stats_reset().unwrap().into_result(), Ok(vec![()]));
     assert_eq!(misses(), Some(0));
 }
 
@@ -104,15 +104,15 @@ pub(super) fn what_is_asked_for_by_a_prefix_is_counted(on: Kind) {
     let server = on.start();
     let options = forgetful(PATIENT).protocol(Protocol::Classic);
     let client = Client::with_options([server.address()], options).expect("the address is right");
-    let counts = || client.run(Every(Stats::detail())).unwrap().all().unwrap().remove(0);
-    client.run(Every(StatsDetail(true))).unwrap().all().unwrap();
+    let counts = || client.run(AllServers(Stats::detail())).unwrap().into_result().unwrap().remove(0);
+    client.run(AllServers(StatsDetail(true))).unwrap().into_result().unwrap();
     client.set("shop:a", "x", Expiry::Never).unwrap();
-    client.get_many(&["shop:a", "shop:b"]).unwrap().all().unwrap();
+    client.get_many(&["shop:a", "shop:b"]).unwrap().into_result().unwrap();
     client.delete("shop:a").unwrap();
     let told = counts();
     let [count] = &told[..] else { panic!("{told:?}") };
     assert_eq!((count.prefix.as_str(), count.get, count.hit, count.set, count.del), ("shop", 2, 1, 1, 1));
-    client.run(Every(StatsDetail(false))).unwrap().all().unwrap();
+    client.run(AllServers(StatsDetail(false))).unwrap().into_result().unwrap();
     client.get("shop:a").unwrap();
     assert_eq!(counts(), told);
 }

@@ -56,7 +56,7 @@ pub(super) fn an_expiry_beyond_the_protocol_fails_before_anything_is_sent() {
     let beyond = Expiry::After(Duration::from_secs(100 * 365 * 24 * 3600));
     let error = client.set("key", "value", beyond).unwrap_err();
     assert_matches!((&error, error.landed()), (Error::Expiry { .. }, Landed::NotSent));
-    assert_matches!(client.set_many(&[("key", "value")], beyond).unwrap().all(), Err(Error::Expiry { .. }));
+    assert_matches!(client.set_many(&[("key", "value")], beyond).unwrap().into_result(), Err(Error::Expiry { .. }));
     // Nobody has waited for an answer to what was not asked, and given up the connection for it.
     assert_eq!(client.get("key"), Ok(None));
     assert_eq!(server.connections(), 1);
@@ -85,7 +85,7 @@ pub(super) fn shared_and_borrowed_values_of_any_length_arrive_whole(on: Kind) {
             client.set("borrowed", &value, Expiry::Never).unwrap();
             client.set("shared", Bytes::from(value.clone()), Expiry::Never).unwrap();
             client.set("given", Data::from(value.clone()), Expiry::Never).unwrap();
-            for hit in client.get_many(&["borrowed", "shared", "given"]).unwrap().all().unwrap() {
+            for hit in client.get_many(&["borrowed", "shared", "given"]).unwrap().into_result().unwrap() {
                 assert!(hit.expect("a hit") == value[..], "{length}");
             }
             for key in ["borrowed", "shared", "given"] {

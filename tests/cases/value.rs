@@ -106,7 +106,13 @@ pub(super) fn a_prefix_parts_what_several_clients_store(on: Kind) {
     }
     for (client, value) in [(&plain, "plain"), (&shop, "shop"), (&apart, "apart")] {
         assert!(
-            client.get_many(&keys).unwrap().all().unwrap().into_iter().all(|hit| hit.is_some_and(|hit| hit == value))
+            client
+                .get_many(&keys)
+                .unwrap()
+                .into_result()
+                .unwrap()
+                .into_iter()
+                .all(|hit| hit.is_some_and(|hit| hit == value))
         );
         assert_eq!(client.get("key7").unwrap().expect("a hit"), value);
     }

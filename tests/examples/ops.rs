@@ -113,7 +113,10 @@ fn blocking(job: &Job<'_>) -> (Duration, Duration) {
     let client = memcached2_sync::Client::with_options([job.server], options()).expect("a server");
     let (keys, value) = (keys(), vec![b'x'; job.size]);
     let items: Vec<_> = keys.iter().map(|key| (key, &value)).collect();
-    client.set_many(&items, Expiry::Never).and_then(memcached2_sync::Many::all).expect("memcached runs there");
+    client
+        .set_many(&items, Expiry::Never)
+        .and_then(memcached2_sync::BatchResult::into_result)
+        .expect("memcached runs there");
     let get = |at: usize| assert!(client.get(&keys[at % keys.len()]).expect("an answer").is_some());
     let meter = Meter::start();
     match job.workload {
@@ -129,7 +132,10 @@ fn blocking(job: &Job<'_>) -> (Duration, Duration) {
         }
         "mset100" => {
             for _ in 0..job.count {
-                client.set_many(&items, Expiry::Never).and_then(memcached2_sync::Many::all).expect("stored");
+                client
+                    .set_many(&items, Expiry::Never)
+                    .and_then(memcached2_sync::BatchResult::into_result)
+                    .expect("stored");
             }
         }
         "conc64" => std::thread::scope(|scope| {
@@ -147,7 +153,11 @@ macro_rules! run {
     ($client:ident, $job:ident, |$task:ident| $spawn:expr) => {{
         let (keys, value) = (keys(), vec![b'x'; $job.size]);
         let items: Vec<_> = keys.iter().map(|key| (key.clone(), value.clone())).collect();
-        $client.set_many(&items, Expiry::Never).await.and_then(|many| many.all()).expect("memcached runs there");
+        $client
+            .set_many(&items, Expiry::Never)
+            .await
+            .and_then(|many| many.into_result())
+            .expect("memcached runs there");
         let (count, workload) = ($job.count, $job.workload.to_owned());
         let callers = if workload == "conc64" { CALLERS } else { 1 };
         let meter = Meter::start();
@@ -165,7 +175,7 @@ macro_rules! run {
                             }
                             "mset100" => {
                                 let stored = client.set_many(&items, Expiry::Never).await;
-                                stored.and_then(|many| many.all()).expect("stored");
+                                stored.and_then(|many| many.into_result()).expect("stored");
                             }
                             _ => assert!(client.get(key).await.expect("an answer").is_some()),
                         }

@@ -10,9 +10,9 @@ use std::sync::mpsc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use memcached2_proto::Shape;
+use memcached2_proto::ReplyKind;
 use memcached2_proto::{
-    Command, Error, Expiry, Key, Keyed, Landed, Now, Options, Outbox, Protocol, Reconnect, Reply, Router,
+    Command, Error, Expiry, Key, Keyed, Landed, Now, Options, Protocol, ReconnectPolicy, Reply, RequestBuffer, Router,
 };
 use memcached2_testkit::{Gate, Memcached, ScriptedServer, Session};
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -84,7 +84,7 @@ fn what_is_not_asked_by_the_deadline_is_never_asked() {
             .collect();
         assert!(not_sent.len() > 2500, "{client}: {} of {} were not sent", not_sent.len(), items.len());
         let asked = memcached2_sync::Client::new([server.address()]).expect("a server");
-        let found = asked.get_many(&not_sent).and_then(memcached2_sync::Many::all).expect("answers");
+        let found = asked.get_many(&not_sent).and_then(memcached2_sync::BatchResult::into_result).expect("answers");
         assert_eq!(found.iter().flatten().count(), 0, "{client} stored what it said was not sent");
     }
 }
@@ -177,7 +177,7 @@ fn servers_that_take_no_connection_leave_the_others_their_time() {
     // They come first: whoever connected to one after the other would have no time left for the last one.
     servers.push(healthy.address());
     let items = items(60);
-    let options = options(5 * SHORT).connect_timeout(3 * SHORT).reconnect(Reconnect::Immediately);
+    let options = options(5 * SHORT).connect_timeout(3 * SHORT).reconnect(ReconnectPolicy::Immediately);
     let router = Router::parse(&servers).expect("servers");
     let is_healthy = |key: &str| router.route(Key::new(key).expect("a key")).expect("a server").index() == 2;
     assert!(items.iter().any(|(key, _)| is_healthy(key)) && items.iter().any(|(key, _)| !is_healthy(key)));
@@ -205,7 +205,7 @@ fn a_server_that_takes_no_connection_is_found_out_though_nobody_waits_for_that()
     let (listener, _waiting) = full(Domain::IPV4, &any.into());
     let name = listener.local_addr().ok().and_then(|address| address.as_socket()).expect("an address").to_string();
     // Each call is over long before connecting has failed, and the next one comes long after that.
-    let reconnect = Reconnect::After(Duration::from_secs(3600));
+    let reconnect = ReconnectPolicy::After(Duration::from_secs(3600));
     let options = Options::default().timeout(SHORT / 10).connect_timeout(SHORT).reconnect(reconnect);
     runtime().block_on(async {
         let client = memcached2_tokio::Client::with_options([&name], options).expect("a server");
@@ -254,7 +254,7 @@ struct Broken(Key<'static>);
 impl Command for Broken {
     type Response = ();
 
-    fn encode(&self, _: Protocol, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
+    fn encode(&self, _: Protocol, _: Now, out: &mut RequestBuffer) -> Result<ReplyKind, Error> {
         out.put(b"get half");
         panic!("a bug in somebody's command")
     }

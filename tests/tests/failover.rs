@@ -5,8 +5,8 @@ use std::io::ErrorKind;
 use std::time::{Duration, Instant, SystemTime};
 
 use memcached2_proto::{
-    Call, Delete, Error, Every, Expiry, Fault, Get, GetMany, Key, Landed, Many, Now, Operation, Options, Reconnect,
-    Reply, RoutedBy, Router, Selection, ServerId, SetMany, Version,
+    AllServers, BatchResult, Call, Delete, Error, Expiry, Fault, Get, GetMany, Key, Landed, Now, Operation, Options,
+    ReconnectPolicy, Reply, RoutedBy, Router, Selection, ServerId, SetMany, Version,
 };
 use memcached2_testkit::assert_matches;
 
@@ -14,11 +14,11 @@ const SECOND: Duration = Duration::from_secs(1);
 const SERVERS: [&str; 3] = ["a", "b", "c"];
 
 fn router() -> Router {
-    watched(Reconnect::After(30 * SECOND))
+    watched(ReconnectPolicy::After(30 * SECOND))
 }
 
-fn watched(reconnect: Reconnect) -> Router {
-    Router::of(SERVERS, &Options::default().reconnect(reconnect)).unwrap()
+fn watched(reconnect: ReconnectPolicy) -> Router {
+    Router::with_options(SERVERS, &Options::default().reconnect(reconnect)).unwrap()
 }
 
 fn at(moment: Instant) -> Now {
@@ -113,8 +113,8 @@ fn the_keys_of_a_batch_are_spread_over_the_servers_that_are_up() {
     assert!(round(&mut call, now, &[0], &Reply::End));
     assert_eq!(asked(&call), [1, 2]);
     assert!(!round(&mut call, now, &[0], &Reply::End));
-    let found: Many<_> = call.finish().unwrap();
-    assert_eq!(found.all().unwrap(), vec![None; 60]);
+    let found: BatchResult<_> = call.finish().unwrap();
+    assert_eq!(found.into_result().unwrap(), vec![None; 60]);
 
     let router = self::router();
     let mut call = Call::new(SetMany::new(&items, Expiry::Never).unwrap(), &router, at(now));
@@ -130,7 +130,7 @@ fn the_keys_of_a_batch_are_spread_over_the_servers_that_are_up() {
 fn a_question_to_every_server_is_put_to_no_other() {
     let (router, now) = (router(), Instant::now());
     for expected in [vec![0, 1, 2], vec![1, 2]] {
-        let mut call = Call::new(Every(Version), &router, at(now));
+        let mut call = Call::new(AllServers(Version), &router, at(now));
         assert_eq!(asked(&call), expected);
         assert!(!round(&mut call, now, &[0], &Reply::Version("1.6.18".into())));
         let told: Vec<_> = call.finish().unwrap().into_iter().map(|told| told.is_ok()).collect();
@@ -151,7 +151,7 @@ fn the_first_failure_is_told_when_no_server_is_left() {
     assert_matches!(&down, Error::AllDown { servers: 3, cause: Some(cause), .. } if cause.server() == Some(server.name()));
     assert_eq!((down.command(), down.key()), (Some("get"), Some(&*key)));
 
-    let alone = Router::of(["a"], &Options::default()).unwrap();
+    let alone = Router::with_options(["a"], &Options::default()).unwrap();
     let mut call = Call::new(Get::new(&key).unwrap(), &alone, at(now));
     assert!(!round(&mut call, now, &[0], &Reply::Miss));
     assert!(matches!(call.finish(), Err(Error::Connect { .. })));
@@ -162,7 +162,7 @@ fn the_first_failure_is_told_when_no_server_is_left() {
 
 #[test]
 fn where_servers_never_count_as_down_a_failure_is_one() {
-    let (router, now) = (watched(Reconnect::Immediately), Instant::now());
+    let (router, now) = (watched(ReconnectPolicy::Immediately), Instant::now());
     let (key, _) = moving(&router);
     for _ in 0..2 {
         let mut call = Call::new(Get::new(&key).unwrap(), &router, at(now));
@@ -174,7 +174,7 @@ fn where_servers_never_count_as_down_a_failure_is_one() {
 
 #[test]
 fn servers_that_may_be_asked_again_at_once_do_not_keep_a_call_for_ever() {
-    let (router, now) = (watched(Reconnect::After(Duration::ZERO)), Instant::now());
+    let (router, now) = (watched(ReconnectPolicy::After(Duration::ZERO)), Instant::now());
     let (key, _) = moving(&router);
     let mut call = Call::new(Get::new(&key).unwrap(), &router, at(now));
     let mut moment = now;
@@ -228,8 +228,8 @@ fn all_requests_of_a_call_try_a_server_together() {
 
 #[test]
 fn a_rule_that_names_no_other_server_leaves_the_failure_as_it_is() {
-    let options = Options::default().selection(Selection::First).reconnect(Reconnect::After(SECOND));
-    let (router, now) = (Router::of(SERVERS, &options).unwrap(), Instant::now());
+    let options = Options::default().selection(Selection::First).reconnect(ReconnectPolicy::After(SECOND));
+    let (router, now) = (Router::with_options(SERVERS, &options).unwrap(), Instant::now());
     let keys = ["k", "l"];
     let mut call = Call::new(GetMany::new(&keys).unwrap(), &router, at(now));
     assert!(!round(&mut call, now, &[0], &Reply::End));

@@ -7,7 +7,7 @@ use std::io::ErrorKind;
 use std::time::{Duration, Instant, SystemTime};
 
 use memcached2_proto::{
-    Call, Delete, Error, Fault, Keyed, Landed, Now, Operation, Options, Plan, Progress, Reconnect, Reply, Router,
+    Call, Delete, Error, Fault, Keyed, Landed, Now, Operation, Options, Plan, Progress, ReconnectPolicy, Reply, Router,
     Selection,
 };
 use memcached2_testkit::Rng;
@@ -166,8 +166,8 @@ fn whatever_servers_do_nothing_is_asked_twice_and_every_failure_is_true() {
         let mut rng = Rng::new(seed);
         let servers = ["a", "b", "c", "d", "e"].into_iter().take(1 + rng.below(5));
         let selection = [Selection::Default, Selection::Ketama, Selection::Jump][rng.below(3)].clone();
-        let options = Options::default().reconnect(Reconnect::After(WAIT)).selection(selection);
-        let router = Router::of(servers, &options).unwrap();
+        let options = Options::default().reconnect(ReconnectPolicy::After(WAIT)).selection(selection);
+        let router = Router::with_options(servers, &options).unwrap();
         let (mut now, mut model) = (Instant::now(), Model::default());
         for _ in 0..8 {
             let first = rng.below(100);

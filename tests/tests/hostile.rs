@@ -70,7 +70,7 @@ fn an_announced_length_is_refused_before_its_data_comes() {
         talk.read(line.as_bytes());
         let (error, _) = talk.failed.take().unwrap_or_else(|| panic!("{line:?} is accepted"));
         assert_eq!(kind(&error), "protocol", "{line:?}");
-        assert!(talk.connection.space().len() <= Decoder::BUFFER, "{line:?} made room");
+        assert!(talk.connection.read_buf().len() <= Decoder::BUFFER, "{line:?} made room");
         assert_spoilt(&mut talk.connection);
     }
 }
@@ -136,7 +136,7 @@ fn several_keys_that_get_an_expiry_may_have_it_before_the_last_one_is_asked_for(
         talk.submit(asked);
         talk.write_once(written, &mut Vec::new());
         let landed = if written < 9 { Landed::NotSent } else { Landed::Unknown };
-        assert!(talk.connection.abandon().all(|abandoned| abandoned.landed == landed), "{written} bytes");
+        assert!(talk.connection.fail_pending().all(|abandoned| abandoned.landed == landed), "{written} bytes");
     }
 }
 
@@ -180,7 +180,8 @@ fn an_abandoned_request_says_whether_it_was_written_whole() {
         while bytes.len() < written {
             talk.write_once(written - bytes.len(), &mut bytes);
         }
-        let abandoned: Vec<_> = talk.connection.abandon().map(|gone| (gone.tag, gone.landed, gone.stale)).collect();
+        let abandoned: Vec<_> =
+            talk.connection.fail_pending().map(|gone| (gone.tag, gone.landed, gone.stale)).collect();
         let landed = |end| if end <= written { Landed::Unknown } else { Landed::NotSent };
         let expected: Vec<_> = (0..).zip(ends).map(|(tag, end)| (tag, landed(end), false)).collect();
         assert_eq!(abandoned, expected, "{written} bytes were written");
@@ -196,7 +197,8 @@ fn what_was_answered_is_not_abandoned_and_what_found_a_dead_connection_is_stale(
         talk.write_once(7, &mut Vec::new());
         talk.read(came.as_bytes());
         talk.end();
-        let abandoned: Vec<_> = talk.connection.abandon().map(|gone| (gone.tag, gone.landed, gone.stale)).collect();
+        let abandoned: Vec<_> =
+            talk.connection.fail_pending().map(|gone| (gone.tag, gone.landed, gone.stale)).collect();
         assert_eq!(abandoned, [(1, Landed::Unknown, first_is_stale), (2, Landed::NotSent, true)], "{came:?}");
     }
 }
@@ -219,16 +221,16 @@ fn read_in_pieces(most: usize) -> usize {
     let mut connection = Connection::new(Limits::default());
     connection.submit(&Get::new("a").expect("a key"), now(), 7).expect("a request");
     let mut slices = [std::io::IoSlice::new(&[])];
-    assert_eq!(connection.outgoing(&mut slices), 1);
-    connection.wrote(7);
+    assert_eq!(connection.write_slices(&mut slices), 1);
+    connection.advance_written(7);
     let header = format!("VALUE a 3 {LENGTH}\r\n");
-    connection.space()[..header.len()].copy_from_slice(header.as_bytes());
-    connection.filled(header.len()).expect("the stream goes on");
+    connection.read_buf()[..header.len()].copy_from_slice(header.as_bytes());
+    connection.advance_read(header.len()).expect("the stream goes on");
     assert_eq!(connection.next_reply(), Ok(None));
     let mut left = LENGTH + b"\r\nEND\r\n".len();
     let (mut pieces, mut begun) = (0, Vec::new());
     while left > 0 {
-        let space = connection.space();
+        let space = connection.read_buf();
         // Never more than four times as much as has come.
         let come = LENGTH + b"\r\nEND\r\n".len() - left;
         assert!(space.len() <= left && space.len() <= MIB.max(3 * come), "{} bytes of space", space.len());
@@ -242,7 +244,7 @@ fn read_in_pieces(most: usize) -> usize {
         }
         left -= n;
         pieces += 1;
-        connection.filled(n).expect("the stream goes on");
+        connection.advance_read(n).expect("the stream goes on");
         match connection.next_reply().expect("a value") {
             None => assert!(left > 0, "the value is complete"),
             Some((tag, Reply::Value(0, value), last)) => {
@@ -284,7 +286,7 @@ fn a_value_that_nobody_waits_for_takes_no_memory() {
     let piece = [b'v'; 16 * KIB];
     for _ in 0..100 * MIB / piece.len() {
         talk.read(&piece);
-        assert!(talk.connection.space().len() <= Decoder::BUFFER);
+        assert!(talk.connection.read_buf().len() <= Decoder::BUFFER);
     }
     talk.read(b"\r\nEND\r\nEND\r\n");
     assert_eq!(talk.finish(), ["forgotten", "miss", "in step"]);
@@ -315,8 +317,8 @@ fn a_pipeline_of_everything_may_break_at_every_byte() {
 fn a_failed_connection_gives_no_answer_that_came_behind_the_failure() {
     let mut talk = Talk::said(b"get a\r\nget b\r\n");
     let lie = b"VALUE zzz 0 1\r\nx\r\nEND\r\nVALUE b 0 1\r\ny\r\nEND\r\n";
-    talk.connection.space()[..lie.len()].copy_from_slice(lie);
-    talk.connection.filled(lie.len()).expect("the stream goes on");
+    talk.connection.read_buf()[..lie.len()].copy_from_slice(lie);
+    talk.connection.advance_read(lie.len()).expect("the stream goes on");
     for _ in 0..3 {
         let error = talk.connection.next_reply().expect_err("a key that was not asked");
         assert!(matches!(error, Error::Protocol { .. }), "{error:?}");
@@ -324,6 +326,6 @@ fn a_failed_connection_gives_no_answer_that_came_behind_the_failure() {
     assert_spoilt(&mut talk.connection);
     let set = Store::set("a", b"x").expect("a key");
     assert!(talk.connection.submit(&set, now(), 0).is_err());
-    assert_eq!(talk.connection.abandon().count(), 2);
-    assert_eq!(talk.connection.abandon().count(), 0);
+    assert_eq!(talk.connection.fail_pending().count(), 2);
+    assert_eq!(talk.connection.fail_pending().count(), 0);
 }

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use futures::future::join_all;
-use memcached2_proto::mux::{Alarm, Driver, Duplex};
+use memcached2_proto::mux::{AsyncStream, AsyncTimer, Driver};
 use memcached2_proto::{Error, Expiry, Now, Options, Protocol, Store};
 use memcached2_testkit::Memcached;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
@@ -77,7 +77,7 @@ subject!(memcached2_async_std::Client, async_std::task::block_on);
 #[derive(Debug)]
 struct Full(usize);
 
-impl Duplex for Full {
+impl AsyncStream for Full {
     fn poll_read(&mut self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
         Poll::Pending
     }
@@ -97,7 +97,7 @@ impl Duplex for Full {
 #[derive(Debug)]
 struct Never;
 
-impl Alarm for Never {
+impl AsyncTimer for Never {
     fn now(&self) -> Instant {
         Instant::now()
     }

@@ -18,17 +18,17 @@ const SERVERS: [&str; 3] = ["a", "b", "c"];
 /// Writes all that a connection offers.
 fn write(connection: &mut Connection) -> String {
     let mut slices = [IoSlice::new(&[]); 4];
-    let count = connection.outgoing(&mut slices);
+    let count = connection.write_slices(&mut slices);
     let length = slices[..count].iter().map(|slice| slice.len()).sum();
     let text = slices[..count].iter().map(|slice| slice.escape_ascii().to_string()).collect();
-    connection.wrote(length);
+    connection.advance_written(length);
     text
 }
 
 /// Reads what the server says.
 fn read(connection: &mut Connection, bytes: &[u8]) {
-    connection.space()[..bytes.len()].copy_from_slice(bytes);
-    connection.filled(bytes.len()).unwrap();
+    connection.read_buf()[..bytes.len()].copy_from_slice(bytes);
+    connection.advance_read(bytes.len()).unwrap();
 }
 
 fn prefixed() -> Options {
@@ -40,7 +40,7 @@ fn a_prefix_stands_before_every_key_and_callers_never_see_it() {
     let mut connection = Connection::with_options(&prefixed());
     connection.submit(&Get::new("a").unwrap(), now(), 0).unwrap();
     connection.submit(&Store::set("b", "x").unwrap(), now(), 1).unwrap();
-    let router = Router::of(["one"], &prefixed()).unwrap();
+    let router = Router::with_options(["one"], &prefixed()).unwrap();
     let mut call = Call::new(GetMany::new(&["c", "d"]).unwrap(), &router, now());
     let mut batch = call.batch(0).unwrap();
     call.submit(&mut batch, &mut connection, now());
@@ -52,7 +52,7 @@ fn a_prefix_stands_before_every_key_and_callers_never_see_it() {
     assert_eq!(connection.next_reply(), Ok(Some((1, Reply::Stored, true))));
     read(&mut connection, b"VALUE shop:d 0 1\r\n4\r\nEND\r\n");
     assert_eq!(call.hear(&mut batch, &mut connection), Ok(true));
-    let found = call.finish().unwrap().all().unwrap();
+    let found = call.finish().unwrap().into_result().unwrap();
     assert_eq!(found.into_iter().map(|hit| hit.map(|hit| hit.data)).collect::<Vec<_>>(), [None, Some("4".into())]);
 }
 
@@ -73,7 +73,7 @@ fn a_key_that_is_too_long_with_its_prefix_fails_alone() {
             && error.landed() == Landed::NotSent
     };
     for servers in [&SERVERS[..1], &SERVERS] {
-        let router = Router::of(servers, &prefixed()).unwrap();
+        let router = Router::with_options(servers, &prefixed()).unwrap();
         assert!(is_right(&router.route(Key::new(&long).unwrap()).unwrap_err()));
         assert!(router.route(Key::new(&long[1..]).unwrap()).is_ok());
         let keys = ["a", &long, "b"];
@@ -95,7 +95,8 @@ fn a_key_that_is_too_long_with_its_prefix_fails_alone() {
 
 #[test]
 fn a_prefix_decides_the_server_unless_it_is_told_not_to() {
-    let server = |options: &Options, key: &str| Router::of(SERVERS, options).unwrap().route(Key::new(key).unwrap());
+    let server =
+        |options: &Options, key: &str| Router::with_options(SERVERS, options).unwrap().route(Key::new(key).unwrap());
     let apart = prefixed().route_by_prefix(false);
     let mut moved = 0;
     for number in 0..100 {
@@ -116,7 +117,7 @@ fn a_prefix_must_be_able_to_stand_before_a_key() {
         (&"p".repeat(249), None),
         ("", None),
     ] {
-        let refused = match Router::of(SERVERS, &Options::default().prefix(prefix)) {
+        let refused = match Router::with_options(SERVERS, &Options::default().prefix(prefix)) {
             Ok(_) => None,
             Err(Error::Key { problem, .. }) => Some(problem),
             Err(error) => panic!("{error:?}"),
@@ -136,13 +137,13 @@ fn a_value_longer_than_the_client_sends_leaves_no_byte() {
     ] {
         assert_matches!(refused, Err(Error::TooLarge { length: 20_001, limit: 20_000, .. }));
     }
-    assert_eq!(connection.outgoing(&mut [IoSlice::new(&[])]), 0);
+    assert_eq!(connection.write_slices(&mut [IoSlice::new(&[])]), 0);
     connection.submit(&Store::set("a", &long.as_bytes()[1..]).unwrap(), now(), 0).unwrap();
 }
 
 #[test]
 fn no_keys_are_no_request() {
-    let router = Router::of(SERVERS, &Options::default()).unwrap();
+    let router = Router::with_options(SERVERS, &Options::default()).unwrap();
     let call = Call::new(GetMany::new(&[] as &[&str]).unwrap(), &router, now());
     assert!(call.batch(0).is_none());
     assert!(call.finish().unwrap().is_empty());

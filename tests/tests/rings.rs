@@ -6,8 +6,8 @@ use memcached2_testkit::assert_matches;
 use std::sync::Arc;
 
 use memcached2_proto::{
-    Address, Design, Error, Hasher, Key, Options, Router, Selection, Selector, Server, ServerId, UpperCrc, UriProblem,
-    Zero,
+    Address, BuildSelector, Error, Key, KeyHasher, Options, Router, Selection, Selector, Server, ServerId, UpperCrc,
+    UriProblem, Zero,
 };
 
 const SERVERS: usize = 10;
@@ -21,7 +21,7 @@ fn rule(name: &str) -> Selection {
 }
 
 fn router(name: &str, count: usize) -> Router {
-    Router::by(servers(count), &rule(name))
+    Router::with_selection(servers(count), &rule(name))
 }
 
 /// So many keys, the same in each run.
@@ -81,7 +81,7 @@ fn weights_are_honoured() {
         [("ketama", 25.0), ("spymemcached", 25.0), ("dalli", 25.0), ("uhashring", 25.0), ("python-memcached", 3.0)]
     {
         let servers = WEIGHTS.iter().enumerate().map(|(at, weight)| format!("10.0.0.{at}?weight={weight}"));
-        let router = Router::of(servers, &Options::default().selection(rule(name))).unwrap();
+        let router = Router::with_options(servers, &Options::default().selection(rule(name))).unwrap();
         let mut counts = [0_u32; 4];
         keys(100_000).for_each(|key| counts[among(&router, &key, &|_| true).unwrap()] += 1);
         for (count, weight) in counts.into_iter().zip(WEIGHTS) {
@@ -194,9 +194,10 @@ fn any_number_of_servers_will_do() {
 fn servers_of_the_same_name_are_no_harm_and_a_server_is_given_once() {
     for name in Selection::NAMES {
         let twins =
-            Router::of(["a?name=x", "b?name=x", "c?name=x"], &Options::default().selection(rule(name))).unwrap();
+            Router::with_options(["a?name=x", "b?name=x", "c?name=x"], &Options::default().selection(rule(name)))
+                .unwrap();
         assert!(keys(100).all(|key| among(&twins, &key, &|_| true).is_some()), "{name}");
-        let twice = Router::of(["a", "b", "a:11211"], &Options::default().selection(rule(name))).unwrap_err();
+        let twice = Router::with_options(["a", "b", "a:11211"], &Options::default().selection(rule(name))).unwrap_err();
         assert_matches!(&twice, Error::Uri { uri, problem: UriProblem::Repeated, .. } if &**uri == "a:11211");
     }
 }
@@ -205,9 +206,10 @@ fn servers_of_the_same_name_are_no_harm_and_a_server_is_given_once() {
 fn a_server_with_a_name_keeps_its_keys_at_another_address() {
     let options = |name| Options::default().selection(rule(name));
     for name in ["ketama", "libmemcached-consistent", "dalli", "rendezvous", "uhashring", "spymemcached"] {
-        let one = Router::of(["10.0.0.1?name=a", "10.0.0.2?name=b", "10.0.0.3?name=c"], &options(name)).unwrap();
-        let other = Router::of(["10.9.9.9:1?name=a", "h?name=b", "[::1]?name=c"], &options(name)).unwrap();
-        let bare = Router::of(["10.9.9.9:1", "h", "[::1]"], &options(name)).unwrap();
+        let one =
+            Router::with_options(["10.0.0.1?name=a", "10.0.0.2?name=b", "10.0.0.3?name=c"], &options(name)).unwrap();
+        let other = Router::with_options(["10.9.9.9:1?name=a", "h?name=b", "[::1]?name=c"], &options(name)).unwrap();
+        let bare = Router::with_options(["10.9.9.9:1", "h", "[::1]"], &options(name)).unwrap();
         let places = |router: &Router| keys(1000).map(|key| among(router, &key, &|_| true)).collect::<Vec<_>>();
         assert_eq!(places(&one), places(&other), "{name}");
         assert_ne!(places(&one), places(&bare), "{name}");
@@ -275,11 +277,11 @@ fn python_memcached2_hashes_the_key_with_the_number_of_the_try_behind_it() {
 #[test]
 fn retries_and_buckets_are_as_many_as_asked_for() {
     let never = Selection::Rehash { hasher: Arc::new(UpperCrc), retries: 0 };
-    let router = Router::by(servers(4), &never);
+    let router = Router::with_selection(servers(4), &never);
     assert!(keys(100).any(|key| among(&router, &key, &|server| server != 0).is_none()));
     // Three buckets have room for three of five servers.
     let few = Selection::Consistent { hasher: Arc::new(UpperCrc), total_buckets: Some(3) };
-    let router = Router::by(servers(5), &few);
+    let router = Router::with_selection(servers(5), &few);
     let mut places: Vec<_> = keys(10_000).filter_map(|key| among(&router, &key, &|_| true)).collect();
     places.sort_unstable();
     places.dedup();
@@ -290,7 +292,7 @@ fn retries_and_buckets_are_as_many_as_asked_for() {
 #[derive(Debug)]
 struct Length;
 
-impl Hasher for Length {
+impl KeyHasher for Length {
     fn hash(&self, key: &[u8]) -> u32 {
         key.len() as u32
     }
@@ -303,7 +305,7 @@ struct Colon;
 #[derive(Debug)]
 struct ToLast(usize);
 
-impl Design for Colon {
+impl BuildSelector for Colon {
     fn selector(&self, servers: &[Server]) -> Arc<dyn Selector> {
         assert!(servers.iter().all(|server| matches!(server.address(), Address::Tcp { .. })));
         Arc::new(ToLast(servers.len() - 1))
@@ -319,10 +321,10 @@ impl Selector for ToLast {
 
 #[test]
 fn a_hasher_and_a_rule_may_be_ones_own() {
-    let by_length = Router::by(servers(4), &Selection::Fractal { hasher: Arc::new(Length) });
+    let by_length = Router::with_selection(servers(4), &Selection::Fractal { hasher: Arc::new(Length) });
     assert_eq!(among(&by_length, "sevenly", &|_| true), Some(7 % 4));
-    let all_first = Router::by(servers(4), &Selection::Rehash { hasher: Arc::new(Zero), retries: 3 });
+    let all_first = Router::with_selection(servers(4), &Selection::Rehash { hasher: Arc::new(Zero), retries: 3 });
     assert!(keys(100).all(|key| among(&all_first, &key, &|_| true) == Some(0)));
-    let own = Router::by(servers(4), &Selection::Own(Arc::new(Colon)));
+    let own = Router::with_selection(servers(4), &Selection::Custom(Arc::new(Colon)));
     assert_eq!(["a:b", "a"].map(|key| among(&own, key, &|_| true)), [Some(3), Some(0)]);
 }

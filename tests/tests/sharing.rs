@@ -17,7 +17,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
-use memcached2_proto::{Error, Options, Protocol, Reconnect};
+use memcached2_proto::{Error, Options, Protocol, ReconnectPolicy};
 use memcached2_testkit::{EmbeddedServer, Memcached, Saboteur};
 
 use crate::sharing::subject::{Subject, share};
@@ -41,7 +41,7 @@ fn seed() -> u64 {
 fn options(protocol: Option<Protocol>, nature: Nature) -> Options {
     let timeout = Duration::from_millis(if nature.lies { 60 } else { 300 });
     let patient = Duration::from_secs(20);
-    let options = Options::default().timeout(timeout).connect_timeout(patient).reconnect(Reconnect::Immediately);
+    let options = Options::default().timeout(timeout).connect_timeout(patient).reconnect(ReconnectPolicy::Immediately);
     let options = options.pool_connections(2).shared_connections(1);
     match protocol {
         None => options,

@@ -273,7 +273,7 @@ fn assert_too_late<C: Command>(command: &C) {
         let mut connection = Connection::new(Limits::default());
         connection.set_protocol(protocol);
         assert_matches!(connection.submit(command, now(), 0), Err(Error::Expiry { .. }));
-        assert_eq!(connection.outgoing(&mut [std::io::IoSlice::new(&[])]), 0);
+        assert_eq!(connection.write_slices(&mut [std::io::IoSlice::new(&[])]), 0);
         assert!(connection.is_idle() && connection.is_flushed());
     }
 }
@@ -321,13 +321,13 @@ fn assert_asked_in_lines(keys: &[String], many: GetMany<'_>, begin: &str, longes
             replies += "END\r\n";
         }
         for piece in replies.as_bytes().chunks(1000) {
-            talk.connection.space()[..piece.len()].copy_from_slice(piece);
-            talk.connection.filled(piece.len()).expect("the stream goes on");
+            talk.connection.read_buf()[..piece.len()].copy_from_slice(piece);
+            talk.connection.advance_read(piece.len()).expect("the stream goes on");
             call.hear(&mut batch, &mut talk.connection).expect("replies");
         }
         assert!(talk.connection.is_idle());
     }
-    let values = call.finish().and_then(|many| many.all()).expect("every key has an answer");
+    let values = call.finish().and_then(|many| many.into_result()).expect("every key has an answer");
     assert_eq!(values.len(), keys.len());
     for (key, value) in keys.iter().zip(values) {
         let found = value.map(|value| (value.data.to_vec(), value.cas));

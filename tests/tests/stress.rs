@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use memcached2_proto::{Options, Reconnect};
+use memcached2_proto::{Options, ReconnectPolicy};
 use memcached2_testkit::{Memcached, Rng};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
@@ -36,8 +36,8 @@ fn files() -> usize {
 }
 
 fn options() -> Options {
-    let (first, most) = (Duration::from_millis(20), Duration::from_millis(200));
-    Options::default().timeout(Duration::from_millis(500)).reconnect(Reconnect::Backoff { first, most })
+    let (min_delay, max_delay) = (Duration::from_millis(20), Duration::from_millis(200));
+    Options::default().timeout(Duration::from_millis(500)).reconnect(ReconnectPolicy::Backoff { min_delay, max_delay })
 }
 
 /// What may be left behind: what libraries keep for the next time.

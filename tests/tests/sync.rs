@@ -76,7 +76,7 @@ mod waiting {
     struct Waits(Mutex<Vec<Duration>>);
 
     impl Observer for Waits {
-        fn observe(&self, event: &Event<'_>) {
+        fn on_request(&self, event: &Event<'_>) {
             self.0.lock().unwrap().push(event.wait);
         }
     }
@@ -94,7 +94,7 @@ mod waiting {
         for addresses in [&addresses[..1], &addresses] {
             let (client, waits) = observed(addresses, Options::default());
             for is_waited_for in [true, false] {
-                client.version().unwrap().all().unwrap();
+                client.version().unwrap().into_result().unwrap();
                 let waits = std::mem::take(&mut *waits.0.lock().unwrap());
                 assert_eq!(waits.len(), addresses.len());
                 assert!(waits.iter().all(|wait| wait.is_zero() != is_waited_for), "{waits:?}");

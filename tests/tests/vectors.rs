@@ -44,7 +44,7 @@ fn vectors(file: &str) -> String {
 fn every_key_goes_where_other_clients_put_it() {
     for (file, name, weights) in FILES {
         let selection: Selection = name.parse().unwrap();
-        let router = Router::of(servers(weights), &Options::default().selection(selection)).unwrap();
+        let router = Router::with_options(servers(weights), &Options::default().selection(selection)).unwrap();
         let text = vectors(file);
         assert_eq!(text.lines().count(), 300);
         for line in text.lines() {

@@ -149,13 +149,13 @@ impl Batch {
         while course.answers < self.asked.len() {
             loop {
                 let mut slices = [IoSlice::new(&[]); 16];
-                let count = self.connection.outgoing(&mut slices);
+                let count = self.connection.write_slices(&mut slices);
                 if count == 0 {
                     break;
                 }
                 slices[..count].iter().for_each(|slice| peer.write(slice));
                 let n = slices[..count].iter().map(|slice| slice.len()).sum::<usize>();
-                self.connection.wrote(n);
+                self.connection.advance_written(n);
                 course.writes += 1;
                 course.written += n;
                 while begun < self.asked.len() && begun_end < course.written {
@@ -168,11 +168,11 @@ impl Batch {
                     begun += 1;
                 }
             }
-            let space = self.connection.space();
+            let space = self.connection.read_buf();
             let room = space.len().min(most_read);
             let n = peer.read(&mut space[..room]);
             assert!(n > 0, "a deadlock: both sides read and nobody writes");
-            self.connection.filled(n).expect("the stream goes on");
+            self.connection.advance_read(n).expect("the stream goes on");
             while let Some((tag, reply, last)) = self.connection.next_reply().expect("an answer") {
                 let asked = self.asked[course.answers];
                 assert_eq!((tag as usize, last), (course.answers, true));
@@ -249,7 +249,7 @@ fn a_large_value_is_written_from_where_it_lies() {
         let mut shared = 0;
         loop {
             let mut slices = [IoSlice::new(&[]); 8];
-            let count = connection.outgoing(&mut slices);
+            let count = connection.write_slices(&mut slices);
             let mut n = 0;
             for slice in &slices[..count] {
                 let slice = &slice[..slice.len().min(most - n)];
@@ -265,13 +265,13 @@ fn a_large_value_is_written_from_where_it_lies() {
             if n == 0 {
                 break;
             }
-            connection.wrote(n);
+            connection.advance_written(n);
             written += n;
         }
         assert_eq!((written, shared), (expected.len(), value.len()), "{most} bytes a write");
         let answers = b"STORED\r\nEND\r\n";
-        connection.space()[..answers.len()].copy_from_slice(answers);
-        connection.filled(answers.len()).expect("the stream goes on");
+        connection.read_buf()[..answers.len()].copy_from_slice(answers);
+        connection.advance_read(answers.len()).expect("the stream goes on");
         assert_eq!(connection.next_reply(), Ok(Some((0, Reply::Stored, true))));
         assert_eq!(connection.next_reply(), Ok(Some((1, Reply::Miss, true))));
         assert!(connection.is_idle() && connection.is_flushed());

@@ -78,14 +78,14 @@ fn write(connection: &mut Connection, at_most: usize, out: &mut Vec<u8>) {
     let mut left = at_most;
     while left > 0 {
         let mut slices = [IoSlice::new(&[]); 3];
-        let count = connection.outgoing(&mut slices);
+        let count = connection.write_slices(&mut slices);
         let offered: Vec<u8> = slices[..count].iter().flat_map(|slice| slice.iter().copied()).collect();
         if offered.is_empty() {
             return;
         }
         let n = offered.len().min(left);
         out.extend_from_slice(&offered[..n]);
-        connection.wrote(n);
+        connection.advance_written(n);
         left -= n;
     }
 }
@@ -126,8 +126,8 @@ fn assert_the_others_are_answered(submit: fn(&mut Connection) -> Vec<Exchange>) 
             let mut answered = Vec::new();
             let mut reply = expected.2.as_bytes();
             while !reply.is_empty() {
-                connection.space()[0] = reply[0];
-                connection.filled(1).expect("an open stream");
+                connection.read_buf()[0] = reply[0];
+                connection.advance_read(1).expect("an open stream");
                 reply = &reply[1..];
                 while let Some((tag, reply, _)) = connection.next_reply().expect("the right replies") {
                     assert!(!matches!(reply, Reply::Refused(_) | Reply::Forgotten), "{reply:?}");
@@ -140,7 +140,7 @@ fn assert_the_others_are_answered(submit: fn(&mut Connection) -> Vec<Exchange>) 
             assert_eq!(connection.next_reply(), Ok(None));
             assert_eq!(answered, expected.1, "{which:06b} after {written} bytes");
             assert!(connection.is_idle() && !connection.is_busy(), "{which:06b} after {written} bytes");
-            assert_eq!(connection.abandon().count(), 0);
+            assert_eq!(connection.fail_pending().count(), 0);
         }
     }
 }
@@ -185,7 +185,7 @@ fn a_request_may_have_landed_as_soon_as_all_of_it_but_its_fence_was_written() {
             let mut out = Vec::new();
             write(&mut connection, written, &mut out);
             assert_eq!((out.len(), connection.withdraw(0)), (written, written == 0));
-            let landed: Vec<_> = connection.abandon().map(|abandoned| abandoned.landed).collect();
+            let landed: Vec<_> = connection.fail_pending().map(|abandoned| abandoned.landed).collect();
             let expected = match written {
                 0 => vec![],
                 _ if written < carried_out.len() => vec![Landed::NotSent],

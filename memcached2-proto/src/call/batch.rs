@@ -153,7 +153,7 @@ impl<O: Operation> Call<'_, O> {
         spares_server: bool,
     ) -> bool {
         let mut was_dead = false;
-        for abandoned in connection.abandon() {
+        for abandoned in connection.fail_pending() {
             was_dead |= abandoned.stale || (spares_server && abandoned.silent);
             let fault = match error.is_timeout() {
                 // A server that is slow is not down.

@@ -10,7 +10,7 @@ pub enum Fault {
     Nobody,
     /// The connection: it was most likely dead before the request was written. Another one may do.
     Connection,
-    /// The server, which is left alone for a while ([`Reconnect`](crate::Reconnect)).
+    /// The server, which is left alone for a while ([`ReconnectPolicy`](crate::ReconnectPolicy)).
     Server,
 }
 

@@ -169,7 +169,7 @@ impl<'r> Plan<'r> {
 
     /// Plans a request for a server that no other can stand in for; it ends at once while that one is down.
     pub fn add_to(&mut self, server: ServerId, index: usize) {
-        if self.router.is_calm() || self.claim(server) {
+        if self.router.all_up() || self.claim(server) {
             return self.push(server, index);
         }
         let error = self.router.down(server);
@@ -190,7 +190,7 @@ impl<'r> Plan<'r> {
     /// The server to ask for a key: of those that are up, or may be tried.
     #[inline]
     pub(crate) fn assign(&mut self, key: Key<'_>) -> Result<ServerId, Error> {
-        match self.router.is_quiet() {
+        match self.router.all_up_unobserved() {
             true => self.router.route(key),
             false => self.assign_among(key),
         }
@@ -201,7 +201,7 @@ impl<'r> Plan<'r> {
     fn assign_among(&mut self, key: Key<'_>) -> Result<ServerId, Error> {
         /// Another call may be the one that tries a server: this many of them are passed over.
         const TRIES: usize = 4;
-        if self.router.is_calm() {
+        if self.router.all_up() {
             return self.router.route(key);
         }
         if !self.router.has_failover() {

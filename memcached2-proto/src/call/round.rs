@@ -13,7 +13,7 @@ impl<O: Operation> Call<'_, O> {
     /// `now` is read only when something has failed, a server counts as down, or somebody observes.
     #[inline]
     pub fn end_round(&mut self, now: impl FnOnce() -> Instant) -> bool {
-        (self.has_failed || !self.plan.router.is_quiet()) && self.report(now())
+        (self.has_failed || !self.plan.router.all_up_unobserved()) && self.report(now())
     }
 
     /// After a round in which not all went well, or while a server may come back.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::{Command, Protocol, accepted, senseless};
 use crate::error::Error;
-use crate::outbox::Outbox;
-use crate::reply::{Reply, Shape};
+use crate::reply::{Reply, ReplyKind};
+use crate::request_buffer::RequestBuffer;
 use crate::time::{Expiry, Now};
 
 /// Asks a server for its version.
@@ -20,10 +20,10 @@ impl Command for Version {
         "version"
     }
 
-    fn encode(&self, protocol: Protocol, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
+    fn encode(&self, protocol: Protocol, _: Now, out: &mut RequestBuffer) -> Result<ReplyKind, Error> {
         out.put(b"version\r\n");
         put_fence(protocol, out);
-        Ok(Shape::Version)
+        Ok(ReplyKind::Version)
     }
 
     fn answer(&self, reply: Reply) -> Result<VersionText, Error> {
@@ -66,7 +66,7 @@ impl Command for FlushAll {
         "flush_all"
     }
 
-    fn encode(&self, protocol: Protocol, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
+    fn encode(&self, protocol: Protocol, now: Now, out: &mut RequestBuffer) -> Result<ReplyKind, Error> {
         out.put(b"flush_all");
         if let Some(delay) = self.delay {
             if delay == Expiry::Never {
@@ -78,7 +78,7 @@ impl Command for FlushAll {
         }
         out.put(b"\r\n");
         put_fence(protocol, out);
-        Ok(Shape::Ok)
+        Ok(ReplyKind::Ok)
     }
 
     fn answer(&self, reply: Reply) -> Result<(), Error> {
@@ -97,12 +97,12 @@ impl Command for Verbosity {
         "verbosity"
     }
 
-    fn encode(&self, protocol: Protocol, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
+    fn encode(&self, protocol: Protocol, _: Now, out: &mut RequestBuffer) -> Result<ReplyKind, Error> {
         out.put(b"verbosity ");
         out.put_number(u64::from(self.0));
         out.put(b"\r\n");
         put_fence(protocol, out);
-        Ok(Shape::Ok)
+        Ok(ReplyKind::Ok)
     }
 
     fn answer(&self, reply: Reply) -> Result<(), Error> {
@@ -111,7 +111,7 @@ impl Command for Verbosity {
 }
 
 /// Ends a request about a whole server, whose reply carries no check of its own.
-pub(super) fn put_fence(protocol: Protocol, out: &mut Outbox) {
+pub(super) fn put_fence(protocol: Protocol, out: &mut RequestBuffer) {
     if protocol == Protocol::Meta {
         out.put_server_fence();
     }

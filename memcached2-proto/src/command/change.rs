@@ -3,8 +3,8 @@
 use super::{Command, Keyed, Protocol, accepted, senseless};
 use crate::error::Error;
 use crate::key::Key;
-use crate::outbox::Outbox;
-use crate::reply::{Reply, Shape};
+use crate::reply::{Reply, ReplyKind};
+use crate::request_buffer::RequestBuffer;
 use crate::time::{Expiry, Now};
 
 /// Deletes an item.
@@ -41,19 +41,19 @@ impl Command for Delete<'_> {
         "delete"
     }
 
-    fn encode(&self, protocol: Protocol, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
+    fn encode(&self, protocol: Protocol, _: Now, out: &mut RequestBuffer) -> Result<ReplyKind, Error> {
         if protocol == Protocol::Meta {
             out.put(b"md ");
             out.put_key(self.key);
             out.end_with_opaque();
-            return Ok(Shape::MetaDeleted);
+            return Ok(ReplyKind::MetaDeleted);
         }
         out.put(b"delete ");
         out.put_key(self.key);
         // memcached from 1.6.40 on takes a last word `noreply` for the option even where it is the key, and stays
         // silent; a historic zero behind it is accepted by every version.
         out.put(if self.key.as_bytes() == b"noreply" { b" 0\r\n" } else { b"\r\n" });
-        Ok(Shape::Deleted)
+        Ok(ReplyKind::Deleted)
     }
 
     fn answer(&self, reply: Reply) -> Result<bool, Error> {
@@ -117,7 +117,7 @@ impl Command for Arith<'_> {
         self.verb
     }
 
-    fn encode(&self, protocol: Protocol, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
+    fn encode(&self, protocol: Protocol, _: Now, out: &mut RequestBuffer) -> Result<ReplyKind, Error> {
         if protocol == Protocol::Meta {
             out.put(b"ma ");
             out.put_key(self.key);
@@ -125,7 +125,7 @@ impl Command for Arith<'_> {
             out.put_number(self.by);
             out.put(b" v");
             out.end_with_opaque();
-            return Ok(Shape::MetaNumber);
+            return Ok(ReplyKind::MetaNumber);
         }
         out.put(self.verb.as_bytes());
         out.put(b" ");
@@ -133,7 +133,7 @@ impl Command for Arith<'_> {
         out.put(b" ");
         out.put_number(self.by);
         out.put(b"\r\n");
-        Ok(Shape::Number)
+        Ok(ReplyKind::Number)
     }
 
     fn answer(&self, reply: Reply) -> Result<Option<u64>, Error> {
@@ -186,7 +186,7 @@ impl Command for Touch<'_> {
 
     /// Also where meta is spoken: an `mg` with `T` takes the win of a stale item away from the client that is to compute it
     /// anew, which a `touch` does not.
-    fn encode(&self, protocol: Protocol, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
+    fn encode(&self, protocol: Protocol, now: Now, out: &mut RequestBuffer) -> Result<ReplyKind, Error> {
         let exptime = self.expiry.exptime(now)?;
         out.put(b"touch ");
         out.put_key(self.key);
@@ -194,10 +194,10 @@ impl Command for Touch<'_> {
         out.put_signed(exptime);
         out.put(b"\r\n");
         if protocol == Protocol::Classic {
-            return Ok(Shape::Touched);
+            return Ok(ReplyKind::Touched);
         }
         out.put_fence(self.key);
-        Ok(Shape::Touched)
+        Ok(ReplyKind::Touched)
     }
 
     fn answer(&self, reply: Reply) -> Result<bool, Error> {

@@ -3,8 +3,8 @@
 use super::{Command, Keyed, Protocol, accepted};
 use crate::error::Error;
 use crate::key::Key;
-use crate::outbox::Outbox;
-use crate::reply::{Reply, Shape};
+use crate::reply::{Reply, ReplyKind};
+use crate::request_buffer::RequestBuffer;
 use crate::time::Now;
 
 /// A request whose outcome is not reported: `Ok` says that the server has read it, and no more.
@@ -41,7 +41,7 @@ impl<C: Command> Command for NoReply<C> {
         self.0.name()
     }
 
-    fn encode(&self, protocol: Protocol, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
+    fn encode(&self, protocol: Protocol, now: Now, out: &mut RequestBuffer) -> Result<ReplyKind, Error> {
         self.0.encode(protocol, now, out)
     }
 

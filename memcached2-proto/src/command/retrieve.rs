@@ -3,8 +3,8 @@
 use super::{Command, Keyed, Protocol, accepted, senseless};
 use crate::error::{Error, Landed};
 use crate::key::Key;
-use crate::outbox::Outbox;
-use crate::reply::{Reply, Shape};
+use crate::reply::{Reply, ReplyKind};
+use crate::request_buffer::RequestBuffer;
 use crate::time::{Expiry, Now};
 use crate::value::Value;
 
@@ -53,20 +53,20 @@ impl Command for Get<'_> {
     }
 
     #[inline(always)]
-    fn encode(&self, protocol: Protocol, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
+    fn encode(&self, protocol: Protocol, _: Now, out: &mut RequestBuffer) -> Result<ReplyKind, Error> {
         Ok(match protocol {
             Protocol::Classic => {
                 out.put(b"get ");
                 out.ask_last_key(self.key);
                 out.put(b"\r\n");
-                Shape::Value
+                ReplyKind::Value
             }
             Protocol::Meta => {
                 out.put(b"mg ");
                 out.put_key(self.key);
                 out.put(b" f v");
                 out.end_with_opaque();
-                Shape::MetaValue
+                ReplyKind::MetaValue
             }
         })
     }
@@ -134,20 +134,20 @@ impl Command for Gets<'_> {
         self.fetch.verb()
     }
 
-    fn encode(&self, protocol: Protocol, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
+    fn encode(&self, protocol: Protocol, now: Now, out: &mut RequestBuffer) -> Result<ReplyKind, Error> {
         Ok(match protocol {
             Protocol::Classic => {
                 self.fetch.begin(now, out)?;
                 out.put(b" ");
                 out.ask_last_key(self.key);
                 out.put(b"\r\n");
-                Shape::Value
+                ReplyKind::Value
             }
             Protocol::Meta => {
                 out.put(b"mg ");
                 out.put_key(self.key);
                 self.fetch.put_flags(now, out)?;
-                Shape::MetaValue
+                ReplyKind::MetaValue
             }
         })
     }
@@ -195,7 +195,7 @@ impl Fetch {
     }
 
     /// Appends the verb and what comes before the keys.
-    fn begin(self, now: Now, out: &mut Outbox) -> Result<(), Error> {
+    fn begin(self, now: Now, out: &mut RequestBuffer) -> Result<(), Error> {
         out.put(self.verb().as_bytes());
         if let Some(expiry) = self.touch {
             out.put(b" ");
@@ -205,7 +205,7 @@ impl Fetch {
     }
 
     /// Appends the flags of an `mg`, and ends its line.
-    fn put_flags(self, now: Now, out: &mut Outbox) -> Result<(), Error> {
+    fn put_flags(self, now: Now, out: &mut RequestBuffer) -> Result<(), Error> {
         out.put(if self.cas { b" f c v" } else { b" f v" });
         if let Some(expiry) = self.touch {
             out.put(b" T");
@@ -319,7 +319,7 @@ impl Command for GetPart<'_> {
     /// One `get` for all keys is answered in few packets, and costs less than an `mg` for each. Where meta is spoken, an `mg`
     /// asks for the last of them: its opaque shows that what came before belongs to this request, even after an error
     /// line.
-    fn encode(&self, protocol: Protocol, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
+    fn encode(&self, protocol: Protocol, now: Now, out: &mut RequestBuffer) -> Result<ReplyKind, Error> {
         let Some((last, others)) = self.keys.split_last() else {
             return Err(Error::protocol("a request for no key").with_landed(Landed::NotSent));
         };
@@ -335,7 +335,7 @@ impl Command for GetPart<'_> {
             out.put(b" ");
             out.ask_last_key(*last);
             out.put(b"\r\n");
-            return Ok(Shape::Values);
+            return Ok(ReplyKind::Values);
         }
         out.put(b"\r\n");
         // The keys before the last one get their expiry also without it.
@@ -345,7 +345,7 @@ impl Command for GetPart<'_> {
         out.put(b" k");
         self.fetch.put_flags(now, out)?;
         out.fence_from(begun);
-        Ok(Shape::FencedValues)
+        Ok(ReplyKind::FencedValues)
     }
 
     fn answer(&self, reply: Reply) -> Result<Reply, Error> {

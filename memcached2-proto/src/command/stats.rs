@@ -2,16 +2,16 @@
 
 use super::{Command, Protocol, accepted, admin, senseless};
 use crate::error::Error;
-use crate::outbox::Outbox;
-use crate::reply::{Reply, Shape};
+use crate::reply::{Reply, ReplyKind};
 use crate::report::{DumpedItem, GroupedReport, PrefixCount, Report, SizeReport};
+use crate::request_buffer::RequestBuffer;
 use crate::time::Now;
 
 /// Asks a server for its statistics; the type of the answer says which.
 #[derive(Debug)]
 pub struct Stats<R> {
     request: &'static str,
-    shape: Shape,
+    shape: ReplyKind,
     read: fn(&str) -> R,
 }
 
@@ -27,13 +27,13 @@ impl Stats<Report> {
     /// The counters of the server: `stats`.
     #[must_use]
     pub fn general() -> Self {
-        Self { request: "stats\r\n", shape: Shape::Stats, read: Report::read }
+        Self { request: "stats\r\n", shape: ReplyKind::Stats, read: Report::read }
     }
 
     /// What the server was started with: `stats settings`.
     #[must_use]
     pub fn settings() -> Self {
-        Self { request: "stats settings\r\n", shape: Shape::Stats, read: Report::read }
+        Self { request: "stats settings\r\n", shape: ReplyKind::Stats, read: Report::read }
     }
 }
 
@@ -41,19 +41,19 @@ impl Stats<GroupedReport> {
     /// The items of each slab class: `stats items`.
     #[must_use]
     pub fn items() -> Self {
-        Self { request: "stats items\r\n", shape: Shape::Stats, read: GroupedReport::read }
+        Self { request: "stats items\r\n", shape: ReplyKind::Stats, read: GroupedReport::read }
     }
 
     /// The memory of each slab class: `stats slabs`.
     #[must_use]
     pub fn slabs() -> Self {
-        Self { request: "stats slabs\r\n", shape: Shape::Stats, read: GroupedReport::read }
+        Self { request: "stats slabs\r\n", shape: ReplyKind::Stats, read: GroupedReport::read }
     }
 
     /// The connections of the server: `stats conns`; needs memcached 1.4.18.
     #[must_use]
     pub fn conns() -> Self {
-        Self { request: "stats conns\r\n", shape: Shape::Stats, read: GroupedReport::read }
+        Self { request: "stats conns\r\n", shape: ReplyKind::Stats, read: GroupedReport::read }
     }
 }
 
@@ -62,20 +62,20 @@ impl Stats<SizeReport> {
     /// was started with `-o track_sizes`.
     #[must_use]
     pub fn sizes() -> Self {
-        Self { request: "stats sizes\r\n", shape: Shape::Stats, read: SizeReport::read }
+        Self { request: "stats sizes\r\n", shape: ReplyKind::Stats, read: SizeReport::read }
     }
 
     /// Lets a server count the sizes from now on: `stats sizes_enable`, which memcached 1.4.27 to 1.6.24 has. A server under load
     /// can crash of it; start it with `-o track_sizes` instead.
     #[must_use]
     pub fn enable_sizes() -> Self {
-        Self { request: "stats sizes_enable\r\n", shape: Shape::Stat, read: SizeReport::read }
+        Self { request: "stats sizes_enable\r\n", shape: ReplyKind::Stat, read: SizeReport::read }
     }
 
     /// Stops counting the sizes: `stats sizes_disable`, which memcached 1.4.27 to 1.6.24 has.
     #[must_use]
     pub fn disable_sizes() -> Self {
-        Self { request: "stats sizes_disable\r\n", shape: Shape::Stat, read: SizeReport::read }
+        Self { request: "stats sizes_disable\r\n", shape: ReplyKind::Stat, read: SizeReport::read }
     }
 }
 
@@ -83,7 +83,7 @@ impl Stats<Vec<PrefixCount>> {
     /// What was asked for by the prefixes of keys, once it is counted: `stats detail dump`.
     #[must_use]
     pub fn detail() -> Self {
-        Self { request: "stats detail dump\r\n", shape: Shape::Prefixes, read: PrefixCount::read }
+        Self { request: "stats detail dump\r\n", shape: ReplyKind::Prefixes, read: PrefixCount::read }
     }
 }
 
@@ -94,7 +94,7 @@ impl<R> Command for Stats<R> {
         self.request.trim_end()
     }
 
-    fn encode(&self, protocol: Protocol, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
+    fn encode(&self, protocol: Protocol, _: Now, out: &mut RequestBuffer) -> Result<ReplyKind, Error> {
         out.put(self.request.as_bytes());
         admin::put_fence(protocol, out);
         Ok(self.shape)
@@ -124,10 +124,10 @@ impl Command for StatsReset {
         "stats reset"
     }
 
-    fn encode(&self, protocol: Protocol, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
+    fn encode(&self, protocol: Protocol, _: Now, out: &mut RequestBuffer) -> Result<ReplyKind, Error> {
         out.put(b"stats reset\r\n");
         admin::put_fence(protocol, out);
-        Ok(Shape::Reset)
+        Ok(ReplyKind::Reset)
     }
 
     fn answer(&self, reply: Reply) -> Result<(), Error> {
@@ -149,10 +149,10 @@ impl Command for StatsDetail {
         "stats detail"
     }
 
-    fn encode(&self, protocol: Protocol, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
+    fn encode(&self, protocol: Protocol, _: Now, out: &mut RequestBuffer) -> Result<ReplyKind, Error> {
         out.put(if self.0 { b"stats detail on\r\n" } else { b"stats detail off\r\n" });
         admin::put_fence(protocol, out);
-        Ok(Shape::Ok)
+        Ok(ReplyKind::Ok)
     }
 
     fn answer(&self, reply: Reply) -> Result<(), Error> {
@@ -177,14 +177,14 @@ impl Command for CacheDump {
         "stats cachedump"
     }
 
-    fn encode(&self, protocol: Protocol, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
+    fn encode(&self, protocol: Protocol, _: Now, out: &mut RequestBuffer) -> Result<ReplyKind, Error> {
         out.put(b"stats cachedump ");
         out.put_number(u64::from(self.class));
         out.put(b" ");
         out.put_number(u64::from(self.limit));
         out.put(b"\r\n");
         admin::put_fence(protocol, out);
-        Ok(Shape::Items)
+        Ok(ReplyKind::Items)
     }
 
     fn answer(&self, reply: Reply) -> Result<Vec<DumpedItem>, Error> {

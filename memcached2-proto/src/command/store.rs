@@ -4,8 +4,8 @@ use super::{Command, Keyed, Protocol, accepted, senseless};
 use crate::data::{Data, ToValue};
 use crate::error::{CasProblem, Error};
 use crate::key::Key;
-use crate::outbox::Outbox;
-use crate::reply::{Reply, Shape};
+use crate::reply::{Reply, ReplyKind};
+use crate::request_buffer::RequestBuffer;
 use crate::time::{Expiry, Now};
 
 /// Stores a value: always, or under a condition.
@@ -154,7 +154,7 @@ impl Store<'_, '_> {
         self.verb
     }
 
-    fn put_classic(&self, now: Now, out: &mut Outbox) -> Result<(), Error> {
+    fn put_classic(&self, now: Now, out: &mut RequestBuffer) -> Result<(), Error> {
         let exptime = self.expiry.exptime(now)?;
         out.put(match self.verb {
             Verb::Set => b"set ",
@@ -180,7 +180,7 @@ impl Store<'_, '_> {
         Ok(())
     }
 
-    fn put_meta_set(&self, now: Now, out: &mut Outbox) -> Result<(), Error> {
+    fn put_meta_set(&self, now: Now, out: &mut RequestBuffer) -> Result<(), Error> {
         let exptime = self.expiry.exptime(now)?;
         out.put(b"ms ");
         out.put_key(self.key);
@@ -200,7 +200,7 @@ impl Store<'_, '_> {
     }
 
     #[inline]
-    fn put_block(&self, out: &mut Outbox) {
+    fn put_block(&self, out: &mut RequestBuffer) {
         out.put_data(&self.data);
         out.put(b"\r\n");
     }
@@ -227,14 +227,14 @@ impl Command for Store<'_, '_> {
     /// An `ms` that finds no room for its value removes the old one, whatever its mode, so only a `set`, which does the
     /// same, is said by it. A store under a condition is a classic command with a fence.
     #[inline]
-    fn encode(&self, protocol: Protocol, now: Now, out: &mut Outbox) -> Result<Shape, Error> {
+    fn encode(&self, protocol: Protocol, now: Now, out: &mut RequestBuffer) -> Result<ReplyKind, Error> {
         match (protocol, self.verb) {
-            (Protocol::Meta, Verb::Set) => self.put_meta_set(now, out).map(|()| Shape::MetaStored),
-            (Protocol::Classic, _) => self.put_classic(now, out).map(|()| Shape::Stored),
+            (Protocol::Meta, Verb::Set) => self.put_meta_set(now, out).map(|()| ReplyKind::MetaStored),
+            (Protocol::Classic, _) => self.put_classic(now, out).map(|()| ReplyKind::Stored),
             (Protocol::Meta, _) => {
                 self.put_classic(now, out)?;
                 out.put_fence(self.key);
-                Ok(Shape::Stored)
+                Ok(ReplyKind::Stored)
             }
         }
     }

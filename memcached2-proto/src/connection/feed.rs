@@ -13,7 +13,7 @@ impl Connection {
     /// that they complete: the tag of its request, the reply, and whether it is the last one to that request. No bytes are
     /// the end of the stream.
     ///
-    /// It copies into [`Connection::space`] and takes the replies as [`Connection::next_reply`] does; a transport that can
+    /// It copies into [`Connection::read_buf`] and takes the replies as [`Connection::next_reply`] does; a transport that can
     /// choose where it reads to uses those, and saves the copy. There may be something to write afterwards even if nothing
     /// was submitted: call [`Connection::take_outgoing`].
     ///
@@ -38,19 +38,19 @@ impl Connection {
     ///
     /// [`Error::Disconnected`] at the end of the stream, unless it answers [`Connection::quit`], and [`Error::Protocol`] or
     /// another error of [`Connection::next_reply`] if the server breaks the protocol. The replies that came before were
-    /// taken. [`Connection::abandon`] says what became of the other requests.
+    /// taken. [`Connection::fail_pending`] says what became of the other requests.
     pub fn feed(&mut self, mut bytes: &[u8], mut on_reply: impl FnMut(u32, Reply, bool)) -> Result<(), Error> {
         if bytes.is_empty() {
-            let ended = self.filled(0);
+            let ended = self.advance_read(0);
             return self.drain(&mut on_reply).and(ended);
         }
         while !bytes.is_empty() {
-            let space = self.space();
+            let space = self.read_buf();
             // There is no space if the caller has left replies untaken.
             let (fitting, rest) = bytes.split_at(bytes.len().min(space.len()));
             space[..fitting.len()].copy_from_slice(fitting);
             if !fitting.is_empty() {
-                self.filled(fitting.len())?;
+                self.advance_read(fitting.len())?;
             }
             self.drain(&mut on_reply)?;
             bytes = rest;
@@ -69,7 +69,7 @@ impl Connection {
     /// Takes the next bytes to be written, as a buffer of their own; `None` if nothing may be written now. Call it until
     /// it returns `None`, and write the buffers in their order.
     ///
-    /// They are what [`Connection::outgoing`] offers, and count as written. If the write fails, [`Connection::abandon`]
+    /// They are what [`Connection::write_slices`] offers, and count as written. If the write fails, [`Connection::fail_pending`]
     /// does not know how much of them was written, and reports requests as [`Unknown`](crate::Landed::Unknown) that may
     /// not have been sent.
     ///
@@ -78,12 +78,12 @@ impl Connection {
     #[must_use = "what is taken is not offered again"]
     pub fn take_outgoing(&mut self) -> Option<Bytes> {
         let mut slices = [IoSlice::new(&[])];
-        let length = match self.outgoing(&mut slices) {
+        let length = match self.write_slices(&mut slices) {
             0 => return None,
             _ => slices[0].len(),
         };
         let bytes = self.sending.next_bytes(length);
-        self.wrote(length);
+        self.advance_written(length);
         Some(bytes)
     }
 }
@@ -122,7 +122,7 @@ mod tests {
         connection.submit(&Store::set("a", "x").unwrap(), now(), 0).unwrap();
         assert!(connection.take_outgoing().is_some());
         connection.submit(&Store::set("b", "x").unwrap(), now(), 1).unwrap();
-        let landed: Vec<_> = connection.abandon().map(|abandoned| abandoned.landed).collect();
+        let landed: Vec<_> = connection.fail_pending().map(|abandoned| abandoned.landed).collect();
         assert_eq!(landed, [Landed::Unknown, Landed::NotSent]);
     }
 
@@ -164,11 +164,11 @@ mod tests {
             let mut replies = &b"END\r\n".repeat(owed)[..];
             owed = 0;
             // The buffer is filled to its end, and no reply is taken.
-            while !connection.space().is_empty() && !replies.is_empty() {
-                let space = connection.space();
+            while !connection.read_buf().is_empty() && !replies.is_empty() {
+                let space = connection.read_buf();
                 let n = space.len().min(replies.len());
                 space[..n].copy_from_slice(&replies[..n]);
-                connection.filled(n).unwrap();
+                connection.advance_read(n).unwrap();
                 replies = &replies[n..];
             }
             match replies.is_empty() {

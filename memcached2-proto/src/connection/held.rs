@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 
-use super::{Connection, ENDED, Kind, Wait};
+use super::{Connection, ENDED, InFlight, Kind};
 use crate::error::Error;
-use crate::outbox::Request;
-use crate::reply::{Reply, Shape, foreign};
+use crate::reply::{Reply, ReplyKind, foreign};
+use crate::request_buffer::Request;
 
 /// What has come and is not reported yet.
 ///
@@ -16,7 +16,7 @@ use crate::reply::{Reply, Shape, foreign};
 #[derive(Debug, Default)]
 pub(super) struct Held {
     /// Error lines, each with the request that it seems to answer.
-    lines: Vec<(Wait, Reply)>,
+    lines: Vec<(InFlight, Reply)>,
     /// What is sure, to be reported in this order.
     sure: VecDeque<(u32, Reply, bool)>,
 }
@@ -51,7 +51,7 @@ impl Connection {
         let is_wanted = self.held.as_ref().is_some_and(|held| !held.lines.is_empty());
         if is_wanted && !self.ended && !self.quitting {
             self.sending.outbox().put(PROOF);
-            let request = Request { tag: 0, shape: Shape::ProbeEnd, keys: 0, fence: 0, length: PROOF.len() as u64 };
+            let request = Request { tag: 0, shape: ReplyKind::ProbeEnd, keys: 0, fence: 0, length: PROOF.len() as u64 };
             self.wait(request, Kind::Proof);
         }
         None
@@ -81,7 +81,7 @@ impl Connection {
     }
 
     /// The requests whose error lines were never reported.
-    pub(super) fn take_held(&mut self) -> impl Iterator<Item = Wait> + use<> {
+    pub(super) fn take_held(&mut self) -> impl Iterator<Item = InFlight> + use<> {
         self.held.take().into_iter().flat_map(|held| held.lines).map(|(wait, _)| wait)
     }
 }

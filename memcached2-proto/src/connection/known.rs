@@ -69,7 +69,7 @@ const FORGET: Duration = Duration::from_secs(60);
 impl KnownProtocol {
     /// Nothing is known yet of the server at this place among those of the client.
     #[must_use]
-    pub fn of(server: usize) -> Self {
+    pub fn for_server(server: usize) -> Self {
         Self { server: u32::try_from(server).unwrap_or(u32::MAX), ..Self::default() }
     }
 
@@ -194,7 +194,7 @@ mod tests {
     fn connections_that_are_made_together_grow_old_one_after_the_other() {
         let most = Duration::from_secs(1000);
         let options = Options::default().max_age(most);
-        let servers: Vec<_> = (0..5).map(KnownProtocol::of).collect();
+        let servers: Vec<_> = (0..5).map(KnownProtocol::for_server).collect();
         let mut ages: Vec<_> = servers.iter().flat_map(|known| (0..20).map(|_| known.age(&options).unwrap())).collect();
         ages.sort();
         assert!(ages[0] >= most * 9 / 10 && ages[99] <= most, "{ages:?}");

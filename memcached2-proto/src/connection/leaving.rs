@@ -50,11 +50,11 @@ impl Connection {
     /// [taken](Connection::took) any: it may have stopped altogether.
     #[must_use]
     pub fn is_silent_since(&self, ticket: u64) -> bool {
-        self.find(ticket).and_then(|at| self.waits.get(at)).is_some_and(|wait| wait.came_before == self.came)
+        self.find(ticket).and_then(|at| self.waits.get(at)).is_some_and(|wait| wait.bytes_in_before == self.bytes_in)
     }
 
     /// Takes a request back of which no byte was written; `false` if it is too late for that, as it is once the connection
-    /// has failed: what became of the request is then told by [`Connection::abandon`].
+    /// has failed: what became of the request is then told by [`Connection::fail_pending`].
     ///
     /// Those behind it keep their tickets.
     pub fn withdraw(&mut self, ticket: u64) -> bool {
@@ -75,7 +75,7 @@ impl Connection {
         true
     }
 
-    /// Gives back the memory of requests that were [withdrawn](Connection::withdraw), if that is much. [`Connection::outgoing`]
+    /// Gives back the memory of requests that were [withdrawn](Connection::withdraw), if that is much. [`Connection::write_slices`]
     /// does the same.
     pub fn reclaim(&mut self) {
         if self.sending.is_wasteful() {
@@ -86,7 +86,7 @@ impl Connection {
     /// How many bytes have come, and other signs of life.
     #[must_use]
     pub fn bytes_in(&self) -> u64 {
-        self.came
+        self.bytes_in
     }
 
     /// How many requests are not answered yet.
@@ -114,12 +114,12 @@ impl Connection {
     /// Gives the connection up: what became of each request that has no complete reply.
     ///
     /// A request is `NotSent` unless all of it was written that the server carries out, which does not include its
-    /// [fence](crate::Outbox::put_fence): a server does nothing on half a request.
-    pub fn abandon(&mut self) -> impl Iterator<Item = Abandoned> + use<> {
+    /// [fence](crate::RequestBuffer::put_fence): a server does nothing on half a request.
+    pub fn fail_pending(&mut self) -> impl Iterator<Item = Abandoned> + use<> {
         self.failed.get_or_insert_with(Error::closed);
         let written = self.sending.written();
-        let touched = self.came > self.front_from;
-        let (served, given_up, came) = (self.served, self.given_up, self.came);
+        let touched = self.bytes_in > self.front_from;
+        let (served, given_up, bytes_in) = (self.served, self.given_up, self.bytes_in);
         // Those whose error lines were never reported come first; nothing more will come for them.
         let held = self.take_held().map(|wait| (false, wait));
         let waits = (0..).zip(std::mem::take(&mut self.waits)).map(move |(at, wait)| (at == 0 && touched, wait));
@@ -127,7 +127,7 @@ impl Connection {
             tag: wait.tag,
             landed: if wait.carried_out <= written { Landed::Unknown } else { Landed::NotSent },
             stale: given_up || (served && !is_touched),
-            silent: wait.came_before == came,
+            silent: wait.bytes_in_before == bytes_in,
         })
     }
 }

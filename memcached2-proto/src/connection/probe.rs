@@ -3,8 +3,8 @@
 use super::{Connection, Kind, Mode};
 use crate::command::{Command, Protocol};
 use crate::error::Error;
-use crate::outbox::Outbox;
-use crate::reply::{Reply, Shape};
+use crate::reply::{Reply, ReplyKind};
+use crate::request_buffer::RequestBuffer;
 use crate::time::Now;
 
 /// What the answers to a probe have told so far.
@@ -38,10 +38,10 @@ struct ProbeEnd;
 impl Command for ProbeKey {
     type Response = ();
 
-    fn encode(&self, _: Protocol, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
+    fn encode(&self, _: Protocol, _: Now, out: &mut RequestBuffer) -> Result<ReplyKind, Error> {
         out.put(b"md AA== b C18446744073709551615");
         out.end_with_opaque();
-        Ok(Shape::ProbeKey)
+        Ok(ReplyKind::ProbeKey)
     }
 
     fn answer(&self, _: Reply) -> Result<(), Error> {
@@ -52,9 +52,9 @@ impl Command for ProbeKey {
 impl Command for ProbeEnd {
     type Response = ();
 
-    fn encode(&self, _: Protocol, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
+    fn encode(&self, _: Protocol, _: Now, out: &mut RequestBuffer) -> Result<ReplyKind, Error> {
         out.put(b"mn\r\n");
-        Ok(Shape::ProbeEnd)
+        Ok(ReplyKind::ProbeEnd)
     }
 
     fn answer(&self, _: Reply) -> Result<(), Error> {

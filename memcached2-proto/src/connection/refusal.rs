@@ -2,9 +2,9 @@
 
 use std::io;
 
-use super::{Connection, Kind, Mode, Wait};
+use super::{Connection, InFlight, Kind, Mode};
 use crate::error::Error;
-use crate::reply::{Shape, error_line};
+use crate::reply::{ReplyKind, error_line};
 
 /// What a server says to whoever connects while it has as many connections as it may have (`-c`), before it reads a byte.
 const FULL: &[u8] = b"ERROR Too many open connections";
@@ -14,7 +14,7 @@ impl Connection {
     /// reply has to show whose it is.
     #[cold]
     pub(super) fn on_error_line(&mut self, line: &str) -> Result<bool, Error> {
-        let Some(&Wait { shape, kind, end, .. }) = self.waits.front() else { return Ok(true) };
+        let Some(&InFlight { shape, kind, end, .. }) = self.waits.front() else { return Ok(true) };
         let expected = self.decoder.expected();
         if is_of_a_full_server(line.as_bytes()) && !self.served {
             // The server has read nothing.
@@ -26,7 +26,7 @@ impl Connection {
         }
         let is_shut_out = error_line::is_said_to_all(line);
         if error_line::is_about_a_number(line) && !shape.is_number() {
-            return Err(self.give_up("given up, since the error line of an incr or decr came for another request"));
+            return Err(self.give_up("given up, since the error line of an incr or decr bytes_in for another request"));
         }
         if kind == Kind::Probe {
             // Nothing else was written behind it.
@@ -70,10 +70,10 @@ impl Connection {
 
     #[cold]
     pub(super) fn unasked(&mut self) -> Error {
-        let came = self.decoder.pending();
-        let error = match is_of_a_full_server(came) && !self.served {
+        let bytes_in = self.decoder.pending();
+        let error = match is_of_a_full_server(bytes_in) && !self.served {
             true => full(),
-            false => Error::protocol(format!("got \"{}\" unasked", came[..came.len().min(64)].escape_ascii())),
+            false => Error::protocol(format!("got \"{}\" unasked", bytes_in[..bytes_in.len().min(64)].escape_ascii())),
         };
         self.fail(error)
     }
@@ -113,12 +113,12 @@ enum After {
 }
 
 /// What follows an error line to a request of this `shape`, of which all has been written or not.
-fn after_error_line(line: &str, shape: Shape, is_written: bool) -> After {
+fn after_error_line(line: &str, shape: ReplyKind, is_written: bool) -> After {
     let is_in_step = match shape {
-        Shape::Values if error_line::announces_close(line) => return After::Closes,
+        ReplyKind::Values if error_line::announces_close(line) => return After::Closes,
         // Servers disagree on whether END follows, unless one key was asked. Where one of several keys has failed, the
         // decoder has read on to END.
-        Shape::Values => error_line::is_inline(line),
+        ReplyKind::Values => error_line::is_inline(line),
         // The block that was sent with the request must have been swallowed, not read as commands.
         _ if shape.has_data() => error_line::swallows_data(line),
         _ => is_written,

@@ -25,17 +25,17 @@ fn connection() -> Connection {
 
 fn write(connection: &mut Connection) {
     let mut slices = [IoSlice::new(&[]); 4];
-    let count = connection.outgoing(&mut slices);
+    let count = connection.write_slices(&mut slices);
     let written = slices[..count].iter().map(|slice| slice.len()).sum();
-    connection.wrote(written);
+    connection.advance_written(written);
 }
 
 fn read(connection: &mut Connection, mut bytes: &[u8], mut hear: impl FnMut(&mut Connection)) {
     while !bytes.is_empty() {
-        let space = connection.space();
+        let space = connection.read_buf();
         let n = space.len().min(bytes.len());
         space[..n].copy_from_slice(&bytes[..n]);
-        connection.filled(n).unwrap();
+        connection.advance_read(n).unwrap();
         bytes = &bytes[n..];
         hear(connection);
     }

@@ -16,8 +16,8 @@ use crate::time::Now;
 /// response of the command.
 ///
 /// It numbers the requests and takes their replies, so tags and [`Reply`]s do not show. Bytes go in and out as with a
-/// `Connection`: with [`TypedConnection::feed`] and [`Connection::take_outgoing`], or with [`Connection::outgoing`],
-/// [`Connection::wrote`], [`Connection::space`], [`Connection::filled`] and then [`TypedConnection::take_replies`].
+/// `Connection`: with [`TypedConnection::feed`] and [`Connection::take_outgoing`], or with [`Connection::write_slices`],
+/// [`Connection::advance_written`], [`Connection::read_buf`], [`Connection::advance_read`] and then [`TypedConnection::take_replies`].
 ///
 /// A handle borrows nothing: it may outlive key, value and connection, and be taken to another thread.
 ///
@@ -173,7 +173,7 @@ impl TypedConnection {
         self.check(result)
     }
 
-    /// Completes the handles whose replies have come: after [`Connection::filled`].
+    /// Completes the handles whose replies have come: after [`Connection::advance_read`].
     ///
     /// # Errors
     ///
@@ -191,7 +191,7 @@ impl TypedConnection {
     /// Gives up the connection for this reason: a socket that has failed, or a server that has not answered in time
     /// ([`Error::lost`], [`Error::timeout`]). All handles get the error; each says whether its request may have taken effect.
     pub fn fail_pending(&mut self, error: &Error) {
-        for abandoned in self.connection.abandon() {
+        for abandoned in self.connection.fail_pending() {
             let at = abandoned.tag.wrapping_sub(self.first) as usize;
             if let Some(request) = self.requests.get_mut(at).and_then(Option::take) {
                 *request.slot.lock() = Some(Err(of_one(error, abandoned.landed)));

@@ -22,14 +22,14 @@ impl Error {
     }
 
     /// A connection lost by a failure of reading or writing. Whether the requests on it may have `landed`, the connection
-    /// knows: see [`Connection::abandon`](crate::Connection::abandon).
+    /// knows: see [`Connection::fail_pending`](crate::Connection::fail_pending).
     #[must_use]
     pub fn lost(error: &io::Error, landed: Landed) -> Self {
         Self::Disconnected { request: FailedRequest::default(), landed, cause: Cause::of(error) }
     }
 
     /// The deadline has passed. Whether the request may have `landed`, the connection knows: see
-    /// [`Connection::abandon`](crate::Connection::abandon).
+    /// [`Connection::fail_pending`](crate::Connection::fail_pending).
     #[must_use]
     pub fn timeout(landed: Landed) -> Self {
         Self::Timeout { request: FailedRequest::default(), landed }

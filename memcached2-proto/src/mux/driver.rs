@@ -15,12 +15,12 @@ use crate::call::Fault;
 use crate::connection::{Connection, KnownProtocol};
 use crate::error::{Error, Landed};
 use crate::options::Options;
-use crate::outbox::Outbox;
 use crate::reply::Reply;
+use crate::request_buffer::RequestBuffer;
 use crate::time::Now;
 
 /// A socket that a [`Driver`] can read and write: what every asynchronous stream has.
-pub trait Duplex {
+pub trait AsyncStream {
     /// Reads into `space`; 0 is the end of the stream.
     ///
     /// # Errors
@@ -53,7 +53,7 @@ pub trait Duplex {
 }
 
 /// The clock of a [`Driver`]: a timer that is set anew when an earlier deadline comes up.
-pub trait Alarm {
+pub trait AsyncTimer {
     /// The present moment.
     fn now(&self) -> Instant;
 
@@ -77,7 +77,7 @@ pub struct Driver {
     /// When it must have said something.
     probed_by: Option<Instant>,
     /// Swapped with the outbox that callers encode into.
-    taken: Box<Outbox>,
+    taken: Box<RequestBuffer>,
     /// Kept for their memory.
     arrived: Vec<(u32, Reply, bool)>,
     wakers: Vec<Waker>,
@@ -108,7 +108,7 @@ impl Driver {
             known: Arc::clone(known),
             opening,
             probed_by: None,
-            taken: Box::new(Outbox::with_options(options)),
+            taken: Box::new(RequestBuffer::with_options(options)),
             arrived: Vec::new(),
             wakers: Vec::new(),
             deadline: None,
@@ -124,7 +124,7 @@ impl Driver {
 
     /// Connects, then serves the callers until the connection ends: all that a driver's task does. It connects a second
     /// time if the server takes it amiss to be asked for its protocol.
-    pub async fn run<S: Duplex, C>(mut self, mut connect: impl FnMut() -> C, mut alarm: impl Alarm)
+    pub async fn run<S: AsyncStream, C>(mut self, mut connect: impl FnMut() -> C, mut alarm: impl AsyncTimer)
     where
         C: Future<Output = io::Result<S>>,
     {
@@ -147,7 +147,7 @@ impl Driver {
 
     /// Keeps the callers' deadlines while the connection is being made. `Ready` when the client is gone and nobody waits:
     /// the driver has ended then.
-    pub fn poll_connecting(&mut self, cx: &mut Context<'_>, alarm: &mut impl Alarm) -> Poll<()> {
+    pub fn poll_connecting(&mut self, cx: &mut Context<'_>, alarm: &mut impl AsyncTimer) -> Poll<()> {
         loop {
             match self.take_over(Some(cx.waker())) {
                 More::Taken => {}
@@ -167,7 +167,12 @@ impl Driver {
     /// Reads and writes as far as the socket lets it. `Ready` when the connection has ended, and everybody was told; or when
     /// another one is to be made.
     #[inline]
-    pub fn poll(&mut self, cx: &mut Context<'_>, socket: &mut impl Duplex, alarm: &mut impl Alarm) -> Poll<Next> {
+    pub fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        socket: &mut impl AsyncStream,
+        alarm: &mut impl AsyncTimer,
+    ) -> Poll<Next> {
         if !self.connected {
             self.on_connected(alarm.now());
         }
@@ -182,8 +187,8 @@ impl Driver {
     fn watch(
         &mut self,
         cx: &mut Context<'_>,
-        alarm: &mut impl Alarm,
-        mut socket: Option<&mut dyn Duplex>,
+        alarm: &mut impl AsyncTimer,
+        mut socket: Option<&mut dyn AsyncStream>,
     ) -> Poll<Next> {
         while let Some(deadline) = self.deadline {
             let Poll::Ready(now) = alarm.poll_until(cx, deadline) else { break };
@@ -198,13 +203,13 @@ impl Driver {
     }
 
     #[inline]
-    fn turn(&mut self, cx: &mut Context<'_>, socket: &mut impl Duplex) -> Poll<Error> {
+    fn turn(&mut self, cx: &mut Context<'_>, socket: &mut impl AsyncStream) -> Poll<Error> {
         /// So many reads in a row, and it is the turn of writes, deadlines, and the executor's other tasks.
         const READS: usize = 32;
         for reads in 1.. {
-            match socket.poll_read(cx, self.connection.space()) {
+            match socket.poll_read(cx, self.connection.read_buf()) {
                 Poll::Ready(Ok(n)) => {
-                    let end = self.connection.filled(n);
+                    let end = self.connection.advance_read(n);
                     match self.hand_out().and_then(|answered| end.map(|()| answered)) {
                         Err(error) => return Poll::Ready(error),
                         // The callers just woken will most likely ask again: their requests are to leave together.
@@ -248,13 +253,13 @@ impl Driver {
 
     /// Writes what may go.
     #[inline]
-    fn write(&mut self, cx: &mut Context<'_>, socket: &mut impl Duplex) -> Poll<Result<(), Error>> {
+    fn write(&mut self, cx: &mut Context<'_>, socket: &mut impl AsyncStream) -> Poll<Result<(), Error>> {
         if !self.connection.is_flushed() && self.connection.needs_look() && socket.has_unread() {
             return Poll::Ready(Err(self.connection.on_unread()));
         }
         while !self.connection.is_flushed() {
             let mut slices = [IoSlice::new(&[]); 4];
-            let count = self.connection.outgoing(&mut slices);
+            let count = self.connection.write_slices(&mut slices);
             if count == 0 {
                 break;
             }
@@ -263,7 +268,7 @@ impl Driver {
                     return Poll::Ready(Err(Error::lost(&io::ErrorKind::WriteZero.into(), Landed::Unknown)));
                 }
                 Poll::Ready(Ok(n)) => {
-                    self.connection.wrote(n);
+                    self.connection.advance_written(n);
                     if std::mem::take(&mut self.is_stuck) {
                         self.connection.took();
                     }
@@ -281,12 +286,12 @@ impl Driver {
 
     /// Finds out whether a socket that was full has room again.
     #[cold]
-    fn nudge(&mut self, socket: &dyn Duplex) {
+    fn nudge(&mut self, socket: &dyn AsyncStream) {
         let mut slices = [IoSlice::new(&[]); 4];
-        let count = self.connection.outgoing(&mut slices);
+        let count = self.connection.write_slices(&mut slices);
         // What else it says, the next write or read hears.
         if let Ok(n @ 1..) = socket.write_at_once(&slices[..count]) {
-            self.connection.wrote(n);
+            self.connection.advance_written(n);
             self.connection.took();
         }
     }
@@ -318,7 +323,7 @@ impl Driver {
         drop(guard);
         drop(old);
         if taken {
-            self.connection.absorb(&mut self.taken);
+            self.connection.append_from(&mut self.taken);
         }
         if !is_quiet {
             self.attend();

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use metrics::{Label, SharedString, counter, gauge, histogram};
 
-use super::{Attempt, Change, Event, Observer, Outcome};
+use super::{Attempt, Event, Observer, RequestOutcome, ServerEvent};
 use crate::uri::Server;
 
 /// Counts requests with the `metrics` crate.
 ///
 /// | name | kind | labels |
 /// |---|---|---|
-/// | `memcached2_requests_total` | counter | `command`, `server`, `outcome` ([`Outcome::as_str`]) |
+/// | `memcached2_requests_total` | counter | `command`, `server`, `outcome` ([`RequestOutcome::as_str`]) |
 /// | `memcached2_request_seconds` | histogram: [`Event::time`] | `command`, `server` |
 /// | `memcached2_wait_seconds` | histogram: [`Event::wait`], where it is not zero | `server` |
 /// | `memcached2_hits_total`, `memcached2_misses_total` | counter: keys | `server` |
@@ -24,7 +24,7 @@ use crate::uri::Server;
 pub struct Metrics;
 
 impl Observer for Metrics {
-    fn observe(&self, event: &Event<'_>) {
+    fn on_request(&self, event: &Event<'_>) {
         let server = match event.server {
             Some(server) => SharedString::from(Arc::clone(server.shared_name())),
             None => SharedString::const_str("none"),
@@ -42,7 +42,7 @@ impl Observer for Metrics {
         if !event.wait.is_zero() {
             histogram!("memcached2_wait_seconds", by_server()).record(event.wait);
         }
-        if let Outcome::Read { hits, misses } = event.outcome {
+        if let RequestOutcome::Read { hits, misses } = event.outcome {
             counter!("memcached2_hits_total", by_server()).increment(hits as u64);
             counter!("memcached2_misses_total", by_server()).increment(misses as u64);
         }
@@ -55,8 +55,8 @@ impl Observer for Metrics {
         }
     }
 
-    fn server(&self, server: &Server, change: Change) {
-        let up = if change == Change::Up { 1.0 } else { 0.0 };
+    fn on_server_event(&self, server: &Server, event: ServerEvent) {
+        let up = if event == ServerEvent::Up { 1.0 } else { 0.0 };
         gauge!("memcached2_server_up", "server" => Arc::clone(server.shared_name())).set(up);
     }
 }

@@ -1,6 +1,6 @@
 //! Requests as events of `tracing`.
 
-use super::{Attempt, Change, Event, Observer, Outcome};
+use super::{Attempt, Event, Observer, RequestOutcome, ServerEvent};
 use crate::error::Error;
 use crate::uri::Server;
 
@@ -16,7 +16,7 @@ use crate::uri::Server;
 pub struct Tracing;
 
 impl Observer for Tracing {
-    fn observe(&self, event: &Event<'_>) {
+    fn on_request(&self, event: &Event<'_>) {
         macro_rules! tell {
             ($level:ident, $message:literal $(, $field:ident = $value:expr)*) => {
                 tracing::event!(
@@ -36,22 +36,22 @@ impl Observer for Tracing {
             };
         }
         match event.outcome {
-            Outcome::Refused(line) => tell!(WARN, "request refused", error = line),
+            RequestOutcome::Refused(line) => tell!(WARN, "request refused", error = line),
             // While a server is down this is said by every call.
-            Outcome::Failed(error @ (Error::NoServers { .. } | Error::Down { .. } | Error::AllDown { .. })) => {
+            RequestOutcome::Failed(error @ (Error::NoServers { .. } | Error::Down { .. } | Error::AllDown { .. })) => {
                 tell!(DEBUG, "nobody to ask", error = tracing::field::display(error));
             }
-            Outcome::Failed(error) => tell!(WARN, "request failed", error = tracing::field::display(error)),
+            RequestOutcome::Failed(error) => tell!(WARN, "request failed", error = tracing::field::display(error)),
             _ => tell!(DEBUG, "request answered"),
         }
     }
 
-    fn server(&self, server: &Server, change: Change) {
-        match change {
-            Change::Down { failures, wait } => {
+    fn on_server_event(&self, server: &Server, event: ServerEvent) {
+        match event {
+            ServerEvent::Down { failures, wait } => {
                 tracing::warn!(target: "memcached2", server = server.name(), failures, wait_us = micros(wait), "server down");
             }
-            Change::Up => tracing::info!(target: "memcached2", server = server.name(), "server up"),
+            ServerEvent::Up => tracing::info!(target: "memcached2", server = server.name(), "server up"),
         }
     }
 }

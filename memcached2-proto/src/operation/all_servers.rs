@@ -1,37 +1,37 @@
 //! The same question to every server.
 
-use super::{Many, Operation, Progress};
+use super::{BatchResult, Operation, Progress};
 use crate::call::Plan;
 use crate::command::Command;
 use crate::error::Error;
 
 /// Asks every server the same; the results come in the order of the servers.
 #[derive(Debug, Clone, Copy)]
-pub struct Every<C>(pub C);
+pub struct AllServers<C>(pub C);
 
 /// The same question to every server, under way.
 #[derive(Debug)]
-pub struct AskEvery<C: Command> {
+pub struct AskingAll<C: Command> {
     command: C,
     results: Vec<Result<C::Response, Error>>,
 }
 
-impl<C: Command> Operation for Every<C> {
-    type Output = Many<C::Response>;
-    type Progress = AskEvery<C>;
+impl<C: Command> Operation for AllServers<C> {
+    type Output = BatchResult<C::Response>;
+    type Progress = AskingAll<C>;
 
-    fn start(self, plan: &mut Plan<'_>) -> AskEvery<C> {
+    fn start(self, plan: &mut Plan<'_>) -> AskingAll<C> {
         let servers = plan.router().ids();
         for server in plan.router().ids() {
             plan.add_to(server, server.index());
         }
-        AskEvery { command: self.0, results: servers.map(|_| Err(Error::closed())).collect() }
+        AskingAll { command: self.0, results: servers.map(|_| Err(Error::closed())).collect() }
     }
 }
 
-impl<C: Command> Progress for AskEvery<C> {
+impl<C: Command> Progress for AskingAll<C> {
     type Command = C;
-    type Output = Many<C::Response>;
+    type Output = BatchResult<C::Response>;
 
     fn command(&self, _: usize) -> &C {
         &self.command
@@ -42,6 +42,6 @@ impl<C: Command> Progress for AskEvery<C> {
     }
 
     fn finish(self) -> Result<Self::Output, Error> {
-        if self.results.is_empty() { Err(Error::no_servers()) } else { Ok(Many::from(self.results)) }
+        if self.results.is_empty() { Err(Error::no_servers()) } else { Ok(BatchResult::from(self.results)) }
     }
 }

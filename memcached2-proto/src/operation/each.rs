@@ -1,6 +1,6 @@
 //! Several items, each with a request of its own.
 
-use super::{Many, Operation, Progress};
+use super::{BatchResult, Operation, Progress};
 use crate::call::Plan;
 use crate::command::{Command, Delete, Keyed, Store};
 use crate::data::ToValue;
@@ -32,7 +32,7 @@ impl<'k, 'v> SetMany<'k, 'v> {
 
     /// Stores `items`, each with flags and expiry of its own.
     #[must_use]
-    pub fn of(items: Vec<Store<'k, 'v>>) -> Self {
+    pub fn from_stores(items: Vec<Store<'k, 'v>>) -> Self {
         Self { items }
     }
 }
@@ -73,7 +73,7 @@ impl<C: Keyed> Each<C> {
 }
 
 impl<'k, 'v> Operation for SetMany<'k, 'v> {
-    type Output = Many<()>;
+    type Output = BatchResult<()>;
     type Progress = Each<Store<'k, 'v>>;
 
     fn start(self, plan: &mut Plan<'_>) -> Self::Progress {
@@ -82,7 +82,7 @@ impl<'k, 'v> Operation for SetMany<'k, 'v> {
 }
 
 impl<'k> Operation for DeleteMany<'k> {
-    type Output = Many<bool>;
+    type Output = BatchResult<bool>;
     type Progress = Each<Delete<'k>>;
 
     fn start(self, plan: &mut Plan<'_>) -> Self::Progress {
@@ -92,7 +92,7 @@ impl<'k> Operation for DeleteMany<'k> {
 
 impl<C: Keyed> Progress for Each<C> {
     type Command = C;
-    type Output = Many<C::Response>;
+    type Output = BatchResult<C::Response>;
 
     #[inline]
     fn command(&self, index: usize) -> &C {
@@ -109,6 +109,6 @@ impl<C: Keyed> Progress for Each<C> {
     }
 
     fn finish(self) -> Result<Self::Output, Error> {
-        Ok(Many::from(self.results))
+        Ok(BatchResult::from(self.results))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Many, Operation, Progress};
+use super::{BatchResult, Operation, Progress};
 use crate::call::Plan;
 use crate::command::{Fetch, GetPart};
 use crate::error::Error;
@@ -85,7 +85,7 @@ pub struct Fetching<'k> {
 }
 
 impl<'k> Operation for GetMany<'k> {
-    type Output = Many<Option<Value>>;
+    type Output = BatchResult<Option<Value>>;
     type Progress = Fetching<'k>;
 
     fn start(self, plan: &mut Plan<'_>) -> Fetching<'k> {
@@ -94,7 +94,7 @@ impl<'k> Operation for GetMany<'k> {
         let mut fetching = Fetching { requests: Vec::new(), results };
         let router = plan.router();
         // With a prefix each key may be too long for itself; a server that is down is not asked, or for one key at a time.
-        let is_plain = router.prefix_length() == 0 && router.is_calm() && router.has_no_closers();
+        let is_plain = router.prefix_length() == 0 && router.all_up() && router.has_no_closers();
         if let (1, Some(server), true) = (router.servers().len(), router.ids().next(), is_plain) {
             for line in lines(&keys, (fetch.line(), 0)) {
                 let request = GetPart::run(keys[line.clone()].to_vec(), line.start, fetch);
@@ -163,7 +163,7 @@ impl<'k> Fetching<'k> {
 
 impl<'k> Progress for Fetching<'k> {
     type Command = GetPart<'k>;
-    type Output = Many<Option<Value>>;
+    type Output = BatchResult<Option<Value>>;
 
     #[inline]
     fn command(&self, index: usize) -> &GetPart<'k> {
@@ -208,6 +208,6 @@ impl<'k> Progress for Fetching<'k> {
     }
 
     fn finish(self) -> Result<Self::Output, Error> {
-        Ok(Many::from(self.results))
+        Ok(BatchResult::from(self.results))
     }
 }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use self::item::{copy, hit};
-use super::grammar::{self, Item, Line, unexpected};
-use super::{AskedKeys, Expected, Opaque, Reply, Shape, error_line};
+use super::grammar::{self, Item, ReplyLine, unexpected};
+use super::{Expected, ExpectedKeys, Opaque, Reply, ReplyKind, error_line};
 use crate::data::Data;
 use crate::error::Error;
 use crate::limits::Limits;
@@ -22,15 +22,15 @@ use crate::limits::Limits;
 /// or of up to four times as much as has come, but at least 1 MiB.
 ///
 /// ```
-/// use memcached2_proto::{AskedKeys, Decoder, Expected, Limits, Opaque, Reply, Shape};
+/// use memcached2_proto::{ExpectedKeys, Decoder, Expected, Limits, Opaque, Reply, ReplyKind};
 ///
 /// let mut decoder = Decoder::new(Limits::default());
-/// let mut nothing_asked = AskedKeys::default();
-/// decoder.expect(Expected::new(Shape::Stored, Opaque::of(0)));
+/// let mut nothing_asked = ExpectedKeys::default();
+/// decoder.expect(Expected::new(ReplyKind::Stored, Opaque::from_ticket(0)));
 /// for piece in ["STO", "RED\r\n"] {
 ///     assert_eq!(decoder.decode(&mut nothing_asked, true)?, None);
-///     decoder.space()[..piece.len()].copy_from_slice(piece.as_bytes());
-///     decoder.filled(piece.len());
+///     decoder.read_buf()[..piece.len()].copy_from_slice(piece.as_bytes());
+///     decoder.advance_read(piece.len());
 /// }
 /// let reply = decoder.decode(&mut nothing_asked, true)?;
 /// assert_eq!(reply, Some((Reply::Stored, true)));
@@ -67,7 +67,7 @@ type Reserve = fn(&mut Vec<u8>, usize) -> Result<(), TryReserveError>;
 #[derive(Debug)]
 enum State {
     /// At the beginning of a line.
-    Line,
+    ReplyLine,
     /// Inside an item whose data fits the buffer.
     Small(Item),
     /// Inside an item whose data goes into a buffer of its own, which has so many bytes of it.
@@ -113,8 +113,8 @@ impl Decoder {
             start: 0,
             end: 0,
             searched: 0,
-            state: State::Line,
-            expected: Expected::new(Shape::Ok, Opaque::of(0)),
+            state: State::ReplyLine,
+            expected: Expected::new(ReplyKind::Ok, Opaque::from_ticket(0)),
             block: BytesMut::new(),
             lines: Vec::new(),
             ended: false,
@@ -145,7 +145,7 @@ impl Decoder {
 
     /// Where to put the bytes that come next; never empty.
     #[inline(always)]
-    pub fn space(&mut self) -> &mut [u8] {
+    pub fn read_buf(&mut self) -> &mut [u8] {
         if let State::Large(_, data, have) = &mut self.state {
             return &mut data[*have..];
         }
@@ -158,9 +158,9 @@ impl Decoder {
         &mut self.buffer[self.end..]
     }
 
-    /// Says that `n` bytes were put into the last [`Decoder::space`].
+    /// Says that `n` bytes were put into the last [`Decoder::read_buf`].
     #[inline]
-    pub fn filled(&mut self, n: usize) {
+    pub fn advance_read(&mut self, n: usize) {
         match &mut self.state {
             State::Large(_, data, have) => *have = data.len().min(*have + n),
             _ => self.end = self.buffer.len().min(self.end + n),
@@ -170,7 +170,7 @@ impl Decoder {
     /// Whether no byte waits to be decoded and no reply is half done.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let is_between = matches!(self.state, State::Line) && !self.ended && self.refused.is_none();
+        let is_between = matches!(self.state, State::ReplyLine) && !self.ended && self.refused.is_none();
         self.start == self.end && self.lines.is_empty() && is_between
     }
 
@@ -181,7 +181,7 @@ impl Decoder {
             State::Large(item, _, have) => (item.length + DATA_END.len()).saturating_sub(*have),
             State::Skip(_, left) => *left,
             State::Small(item) => item.length.saturating_sub(self.end - self.start),
-            State::Line | State::End(_) | State::Fence(_) | State::Refused => 0,
+            State::ReplyLine | State::End(_) | State::Fence(_) | State::Refused => 0,
         }
     }
 
@@ -214,17 +214,19 @@ impl Decoder {
     /// [`Error::Protocol`] when the bytes cannot be such a reply, and when a line or a value exceeds the limits.
     /// Nothing behind that point can be understood.
     #[inline]
-    pub fn decode(&mut self, keys: &mut AskedKeys, keep: bool) -> Result<Option<(Reply, bool)>, Error> {
+    pub fn decode(&mut self, keys: &mut ExpectedKeys, keep: bool) -> Result<Option<(Reply, bool)>, Error> {
         let Expected { shape, opaque, .. } = self.expected;
         loop {
             match &mut self.state {
-                State::Line => {
+                State::ReplyLine => {
                     let there = &self.buffer[self.start..self.end];
                     let ahead = match shape {
                         // The beginning of a line was looked at before.
                         _ if self.searched > 0 => None,
-                        Shape::MetaValue => grammar::meta_ahead(there, opaque),
-                        Shape::Value | Shape::Values | Shape::FencedValues => grammar::value_ahead(there, keys),
+                        ReplyKind::MetaValue => grammar::meta_ahead(there, opaque),
+                        ReplyKind::Value | ReplyKind::Values | ReplyKind::FencedValues => {
+                            grammar::value_ahead(there, keys)
+                        }
                         _ => None,
                     };
                     if let Some((item, length)) = ahead {
@@ -238,49 +240,49 @@ impl Decoder {
                     let Some((line, next)) = self.line()? else { return Ok(None) };
                     let line = &self.buffer[line];
                     let found = match shape {
-                        Shape::Value | Shape::Values => grammar::value(line, keys)?,
-                        Shape::FencedValues => grammar::fenced_value(line, keys, opaque)?,
-                        Shape::MetaValue => grammar::meta_value(line, opaque)?,
-                        Shape::MetaStored => grammar::meta_stored(line, opaque)?,
-                        Shape::MetaDeleted => grammar::meta_deleted(line, opaque)?,
-                        Shape::MetaNumber => grammar::meta_number(line, opaque)?,
-                        Shape::Stored => grammar::stored(line)?,
-                        Shape::Deleted => grammar::deleted(line)?,
-                        Shape::Touched => grammar::touched(line)?,
-                        Shape::Ok => grammar::ok(line)?,
-                        Shape::Number => grammar::number(line)?,
-                        Shape::Version => grammar::version(line)?,
-                        Shape::Stats | Shape::Stat => grammar::told(line, b"STAT", self.may_be_words())?,
-                        Shape::Prefixes => grammar::told(line, b"PREFIX", self.may_be_words())?,
-                        Shape::Items => grammar::told(line, b"ITEM", self.may_be_words())?,
-                        Shape::Reset => grammar::reset(line)?,
-                        Shape::ProbeKey => grammar::probe_key(line, opaque)?,
-                        Shape::ProbeEnd => grammar::probe_end(line)?,
+                        ReplyKind::Value | ReplyKind::Values => grammar::value(line, keys)?,
+                        ReplyKind::FencedValues => grammar::fenced_value(line, keys, opaque)?,
+                        ReplyKind::MetaValue => grammar::meta_value(line, opaque)?,
+                        ReplyKind::MetaStored => grammar::meta_stored(line, opaque)?,
+                        ReplyKind::MetaDeleted => grammar::meta_deleted(line, opaque)?,
+                        ReplyKind::MetaNumber => grammar::meta_number(line, opaque)?,
+                        ReplyKind::Stored => grammar::stored(line)?,
+                        ReplyKind::Deleted => grammar::deleted(line)?,
+                        ReplyKind::Touched => grammar::touched(line)?,
+                        ReplyKind::Ok => grammar::ok(line)?,
+                        ReplyKind::Number => grammar::number(line)?,
+                        ReplyKind::Version => grammar::version(line)?,
+                        ReplyKind::Stats | ReplyKind::Stat => grammar::told(line, b"STAT", self.may_be_words())?,
+                        ReplyKind::Prefixes => grammar::told(line, b"PREFIX", self.may_be_words())?,
+                        ReplyKind::Items => grammar::told(line, b"ITEM", self.may_be_words())?,
+                        ReplyKind::Reset => grammar::reset(line)?,
+                        ReplyKind::ProbeKey => grammar::probe_key(line, opaque)?,
+                        ReplyKind::ProbeEnd => grammar::probe_end(line)?,
                     };
                     let begun = std::mem::replace(&mut self.start, next);
                     match found {
-                        Line::Item(item) => self.begin(item, keep)?,
-                        Line::Stat(name) => {
+                        ReplyLine::Item(item) => self.begin(item, keep)?,
+                        ReplyLine::Stat(name) => {
                             self.stat(begun + name..next)?;
-                            if shape == Shape::Stat {
+                            if shape == ReplyKind::Stat {
                                 let stats = self.stats();
                                 if let Some(whole) = self.before_fence(stats) {
                                     return Ok(Some(whole));
                                 }
                             }
                         }
-                        Line::Unchecked(reply) => {
+                        ReplyLine::Unchecked(reply) => {
                             self.in_doubt = true;
                             let reply = match shape {
-                                Shape::FencedValues => self.end_of_fenced()?,
+                                ReplyKind::FencedValues => self.end_of_fenced()?,
                                 _ => reply,
                             };
                             return Ok(Some((reply, true)));
                         }
-                        Line::Reply(reply) => {
+                        ReplyLine::Reply(reply) => {
                             let reply = match (shape, reply) {
-                                (Shape::Value, Reply::End) => Reply::Miss,
-                                (Shape::Values | Shape::FencedValues, reply) => {
+                                (ReplyKind::Value, Reply::End) => Reply::Miss,
+                                (ReplyKind::Values | ReplyKind::FencedValues, reply) => {
                                     match self.of_several(shape, reply, keys)? {
                                         None => continue,
                                         Some(reply) => reply,
@@ -305,11 +307,11 @@ impl Decoder {
                         return Ok(None);
                     };
                     self.in_doubt = !grammar::fence(&self.buffer[line], opaque)?;
-                    (self.start, self.state) = (next, State::Line);
+                    (self.start, self.state) = (next, State::ReplyLine);
                     return Ok(reply.map(|reply| (reply, true)));
                 }
                 State::Refused => {
-                    self.state = State::Line;
+                    self.state = State::ReplyLine;
                     return Ok(Some((self.end_of_several(Reply::End), true)));
                 }
                 State::End(found) => {
@@ -318,18 +320,18 @@ impl Decoder {
                         self.state = State::End(found);
                         return Ok(None);
                     }
-                    self.state = State::Line;
+                    self.state = State::ReplyLine;
                     return Ok(found.map(|(item, data)| (hit(item, data), true)));
                 }
                 State::Small(_) | State::Large(..) | State::Skip(..) => {
                     let Some((item, data)) = self.item(shape)? else { return Ok(None) };
                     match shape {
-                        Shape::Value => self.state = State::End(Some((item, data))),
-                        Shape::MetaNumber => return Ok(Some((grammar::counted(&data)?, true))),
-                        Shape::FencedValues if item.is_meta => {
+                        ReplyKind::Value => self.state = State::End(Some((item, data))),
+                        ReplyKind::MetaNumber => return Ok(Some((grammar::counted(&data)?, true))),
+                        ReplyKind::FencedValues if item.is_meta => {
                             self.has_ended()?;
                             let last = self.refused.is_none();
-                            (self.ended, self.state) = (false, if last { State::Line } else { State::Refused });
+                            (self.ended, self.state) = (false, if last { State::ReplyLine } else { State::Refused });
                             return Ok(Some((hit(item, data), last)));
                         }
                         _ => return Ok(Some((hit(item, data), item.is_meta))),
@@ -343,7 +345,7 @@ impl Decoder {
     #[inline]
     fn before_fence(&mut self, reply: Reply) -> Option<(Reply, bool)> {
         let is_fence_next = match &reply {
-            _ if !self.expected.is_fenced || self.expected.shape == Shape::FencedValues => false,
+            _ if !self.expected.is_fenced || self.expected.shape == ReplyKind::FencedValues => false,
             Reply::Refused(line) => !error_line::is_said_to_all(line),
             _ => true,
         };
@@ -402,11 +404,11 @@ impl Decoder {
 
     /// The whole reply, if all of it is there: the data of `item` begins here.
     #[inline(always)]
-    fn at_once(&mut self, item: Item, shape: Shape) -> Option<(Reply, bool)> {
+    fn at_once(&mut self, item: Item, shape: ReplyKind) -> Option<(Reply, bool)> {
         let there = &self.buffer[self.start..self.end];
         let (data, behind) = there.split_at_checked(item.length)?;
         let rest = match shape {
-            Shape::Value => behind.strip_prefix(ONLY_END)?,
+            ReplyKind::Value => behind.strip_prefix(ONLY_END)?,
             _ => behind.strip_prefix(DATA_END)?,
         };
         if item.length > self.limits.value {
@@ -415,7 +417,7 @@ impl Decoder {
         let left = rest.len();
         let data = copy(&mut self.block, data, shape);
         self.start = self.end - left;
-        Some((hit(item, data), shape == Shape::Value || item.is_meta))
+        Some((hit(item, data), shape == ReplyKind::Value || item.is_meta))
     }
 
     /// Whether the `END` behind the only item of a reply is there.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 
-use super::{AskedKeys, Opaque, Reply, error_line};
+use super::{ExpectedKeys, Opaque, Reply, error_line};
 use crate::error::Error;
 
 /// What a `VALUE` or `VA` line announces.
@@ -25,7 +25,7 @@ pub(super) struct Item {
 
 /// What a line turns out to be.
 #[derive(Debug)]
-pub(super) enum Line {
+pub(super) enum ReplyLine {
     /// The reply is complete.
     Reply(Reply),
     /// The same, without the check that the server could have given.
@@ -62,9 +62,9 @@ pub(super) fn unexpected(line: &[u8], wanted: &str) -> Error {
 
 /// An error line, or else the error that says what came instead of `wanted`.
 #[cold]
-fn refusal(line: &[u8], wanted: &str) -> Result<Line, Error> {
+fn refusal(line: &[u8], wanted: &str) -> Result<ReplyLine, Error> {
     match error_line::is_error_line(line) {
-        true => Ok(Line::Reply(Reply::Refused(Arc::from(String::from_utf8_lossy(line))))),
+        true => Ok(ReplyLine::Reply(Reply::Refused(Arc::from(String::from_utf8_lossy(line))))),
         false => Err(unexpected(line, wanted)),
     }
 }
@@ -72,9 +72,9 @@ fn refusal(line: &[u8], wanted: &str) -> Result<Line, Error> {
 /// The same, where the reply is one line whatever it says: a proxy or another server may also refuse the request in words of
 /// its own.
 #[cold]
-fn refusal_in_any_words(line: &[u8], wanted: &str) -> Result<Line, Error> {
+fn refusal_in_any_words(line: &[u8], wanted: &str) -> Result<ReplyLine, Error> {
     match is_in_own_words(line) {
-        true => Ok(Line::Reply(Reply::Refused(Arc::from(String::from_utf8_lossy(line))))),
+        true => Ok(ReplyLine::Reply(Reply::Refused(Arc::from(String::from_utf8_lossy(line))))),
         false => refusal(line, wanted),
     }
 }
@@ -112,8 +112,8 @@ fn is_in_own_words(line: &[u8]) -> bool {
 }
 
 #[inline]
-pub(super) fn stored(line: &[u8]) -> Result<Line, Error> {
-    Ok(Line::Reply(match line {
+pub(super) fn stored(line: &[u8]) -> Result<ReplyLine, Error> {
+    Ok(ReplyLine::Reply(match line {
         b"STORED" => Reply::Stored,
         b"NOT_STORED" => Reply::NotStored,
         b"EXISTS" => Reply::Exists,
@@ -122,64 +122,64 @@ pub(super) fn stored(line: &[u8]) -> Result<Line, Error> {
     }))
 }
 
-pub(super) fn deleted(line: &[u8]) -> Result<Line, Error> {
-    Ok(Line::Reply(match line {
+pub(super) fn deleted(line: &[u8]) -> Result<ReplyLine, Error> {
+    Ok(ReplyLine::Reply(match line {
         b"DELETED" => Reply::Deleted,
         b"NOT_FOUND" => Reply::NotFound,
         _ => return refusal(line, "the answer to a delete"),
     }))
 }
 
-pub(super) fn touched(line: &[u8]) -> Result<Line, Error> {
-    Ok(Line::Reply(match line {
+pub(super) fn touched(line: &[u8]) -> Result<ReplyLine, Error> {
+    Ok(ReplyLine::Reply(match line {
         b"TOUCHED" => Reply::Touched,
         b"NOT_FOUND" => Reply::NotFound,
         _ => return refusal(line, "the answer to a touch"),
     }))
 }
 
-pub(super) fn ok(line: &[u8]) -> Result<Line, Error> {
+pub(super) fn ok(line: &[u8]) -> Result<ReplyLine, Error> {
     match line {
-        b"OK" => Ok(Line::Reply(Reply::Ok)),
+        b"OK" => Ok(ReplyLine::Reply(Reply::Ok)),
         _ => refusal_in_any_words(line, "OK"),
     }
 }
 
 /// A line that begins with `word`, such as `STAT <name> <value>`, where the value may be anything or nothing; or `END`. With
 /// `may_be_words` a fence shows whether a line in other words is the whole reply.
-pub(super) fn told(line: &[u8], word: &[u8], may_be_words: bool) -> Result<Line, Error> {
+pub(super) fn told(line: &[u8], word: &[u8], may_be_words: bool) -> Result<ReplyLine, Error> {
     match line.strip_prefix(word) {
         Some([b' '] | [b' ', b' ', ..]) => Err(unexpected(line, "the name of a statistic")),
-        Some([b' ', ..]) => Ok(Line::Stat(word.len() + 1)),
-        _ if line == b"END" => Ok(Line::Reply(Reply::End)),
+        Some([b' ', ..]) => Ok(ReplyLine::Stat(word.len() + 1)),
+        _ if line == b"END" => Ok(ReplyLine::Reply(Reply::End)),
         _ if may_be_words => refusal_in_any_words(line, "a statistic or their end"),
         _ => refusal(line, "a statistic or their end"),
     }
 }
 
-pub(super) fn reset(line: &[u8]) -> Result<Line, Error> {
+pub(super) fn reset(line: &[u8]) -> Result<ReplyLine, Error> {
     match line {
-        b"RESET" => Ok(Line::Reply(Reply::Reset)),
+        b"RESET" => Ok(ReplyLine::Reply(Reply::Reset)),
         _ => refusal_in_any_words(line, "RESET"),
     }
 }
 
-pub(super) fn number(line: &[u8]) -> Result<Line, Error> {
+pub(super) fn number(line: &[u8]) -> Result<ReplyLine, Error> {
     if line == b"NOT_FOUND" {
-        return Ok(Line::Reply(Reply::NotFound));
+        return Ok(ReplyLine::Reply(Reply::NotFound));
     }
     // Servers before 1.4 pad the number with the blanks that they store behind it.
     let padding = line.iter().rev().take_while(|byte| **byte == b' ').count();
     match digits(&line[..line.len() - padding]) {
-        Some((number, [])) => Ok(Line::Reply(Reply::Number(number))),
+        Some((number, [])) => Ok(ReplyLine::Reply(Reply::Number(number))),
         _ => refusal(line, "a number"),
     }
 }
 
-pub(super) fn version(line: &[u8]) -> Result<Line, Error> {
+pub(super) fn version(line: &[u8]) -> Result<ReplyLine, Error> {
     match line.strip_prefix(b"VERSION") {
-        Some([]) => Ok(Line::Reply(Reply::Version(Arc::from("")))),
-        Some([b' ', text @ ..]) => Ok(Line::Reply(Reply::Version(Arc::from(String::from_utf8_lossy(text))))),
+        Some([]) => Ok(ReplyLine::Reply(Reply::Version(Arc::from("")))),
+        Some([b' ', text @ ..]) => Ok(ReplyLine::Reply(Reply::Version(Arc::from(String::from_utf8_lossy(text))))),
         _ => refusal_in_any_words(line, "a version"),
     }
 }
@@ -188,7 +188,7 @@ pub(super) fn version(line: &[u8]) -> Result<Line, Error> {
 ///
 /// `None` says nothing: the line is another one, or it has not arrived whole.
 #[inline]
-pub(super) fn value_ahead(bytes: &[u8], keys: &mut AskedKeys) -> Option<(Item, usize)> {
+pub(super) fn value_ahead(bytes: &[u8], keys: &mut ExpectedKeys) -> Option<(Item, usize)> {
     let (next, rest) = keys.skip_next(bytes.strip_prefix(b"VALUE ")?)?;
     let (flags, rest) = digits(rest.strip_prefix(b" ")?)?;
     let (length, rest) = digits(rest.strip_prefix(b" ")?)?;
@@ -212,21 +212,21 @@ pub(super) fn meta_ahead(bytes: &[u8], opaque: Opaque) -> Option<(Item, usize)> 
 
 /// `VALUE <key> <flags> <bytes>[ <cas>]`, or `END`.
 #[inline]
-pub(super) fn value(line: &[u8], keys: &mut AskedKeys) -> Result<Line, Error> {
+pub(super) fn value(line: &[u8], keys: &mut ExpectedKeys) -> Result<ReplyLine, Error> {
     if let Some(rest) = line.strip_prefix(b"VALUE ") {
         return match item(rest, keys) {
-            Some(item) => Ok(Line::Item(item)),
+            Some(item) => Ok(ReplyLine::Item(item)),
             None => Err(unexpected(line, "the value of a key that was asked for")),
         };
     }
     match line {
-        b"END" => Ok(Line::Reply(Reply::End)),
+        b"END" => Ok(ReplyLine::Reply(Reply::End)),
         _ => refusal(line, "a value or its end"),
     }
 }
 
 #[inline]
-fn item(text: &[u8], keys: &mut AskedKeys) -> Option<Item> {
+fn item(text: &[u8], keys: &mut ExpectedKeys) -> Option<Item> {
     let (index, text) = keys.answer(text)?;
     let (flags, text) = flags(text)?;
     let (length, text) = digits(text.strip_prefix(b" ")?)?;
@@ -242,9 +242,9 @@ const CHECKED: &str = "the reply to this request, with its opaque";
 
 /// `VA <bytes> <flag>*` or `EN <flag>*`; blanks may be doubled or trail (memcached up to 1.6.17).
 #[inline]
-pub(super) fn meta_value(line: &[u8], opaque: Opaque) -> Result<Line, Error> {
+pub(super) fn meta_value(line: &[u8], opaque: Opaque) -> Result<ReplyLine, Error> {
     let found = match line {
-        [b'V', b'A', b' ', ..] => announced(line, opaque).map(|(item, _)| Line::Item(item)),
+        [b'V', b'A', b' ', ..] => announced(line, opaque).map(|(item, _)| ReplyLine::Item(item)),
         [b'E', b'N', words @ ..] => missed(words, opaque),
         _ => return refusal(line, CHECKED),
     };
@@ -254,12 +254,12 @@ pub(super) fn meta_value(line: &[u8], opaque: Opaque) -> Result<Line, Error> {
 /// Any line of the reply to several keys, the last of which an `mg` asks for; `Reply::End` is the end of the classic part,
 /// and `Reply::Miss` the end of all.
 #[inline]
-pub(super) fn fenced_value(line: &[u8], keys: &mut AskedKeys, opaque: Opaque) -> Result<Line, Error> {
+pub(super) fn fenced_value(line: &[u8], keys: &mut ExpectedKeys, opaque: Opaque) -> Result<ReplyLine, Error> {
     match line {
         [b'V', b'A', b' ', ..] => {
             let found = announced(line, opaque).and_then(|(item, flags)| {
                 let index = keys.answer_key(&flags.key()?)?;
-                Some(Line::Item(Item { index, ..item }))
+                Some(ReplyLine::Item(Item { index, ..item }))
             });
             found.ok_or_else(|| unexpected(line, CHECKED))
         }
@@ -269,10 +269,10 @@ pub(super) fn fenced_value(line: &[u8], keys: &mut AskedKeys, opaque: Opaque) ->
 }
 
 /// An `EN` with these flags, if it can be that of this request: memcached repeats the opaque from 1.6.18 on.
-fn missed(words: &[u8], opaque: Opaque) -> Option<Line> {
+fn missed(words: &[u8], opaque: Opaque) -> Option<ReplyLine> {
     match meta_flags(words)? {
-        flags if flags.is_of(opaque) => Some(Line::Reply(Reply::Miss)),
-        flags => flags.opaque.is_none().then_some(Line::Unchecked(Reply::Miss)),
+        flags if flags.is_of(opaque) => Some(ReplyLine::Reply(Reply::Miss)),
+        flags => flags.opaque.is_none().then_some(ReplyLine::Unchecked(Reply::Miss)),
     }
 }
 
@@ -292,8 +292,8 @@ fn code(line: &[u8], opaque: Opaque) -> Option<&[u8]> {
 }
 
 #[inline]
-pub(super) fn meta_stored(line: &[u8], opaque: Opaque) -> Result<Line, Error> {
-    Ok(Line::Reply(match code(line, opaque) {
+pub(super) fn meta_stored(line: &[u8], opaque: Opaque) -> Result<ReplyLine, Error> {
+    Ok(ReplyLine::Reply(match code(line, opaque) {
         Some(b"HD") => Reply::Stored,
         Some(b"NS") => Reply::NotStored,
         Some(b"EX") => Reply::Exists,
@@ -302,20 +302,20 @@ pub(super) fn meta_stored(line: &[u8], opaque: Opaque) -> Result<Line, Error> {
     }))
 }
 
-pub(super) fn meta_deleted(line: &[u8], opaque: Opaque) -> Result<Line, Error> {
-    Ok(Line::Reply(match code(line, opaque) {
+pub(super) fn meta_deleted(line: &[u8], opaque: Opaque) -> Result<ReplyLine, Error> {
+    Ok(ReplyLine::Reply(match code(line, opaque) {
         Some(b"HD") => Reply::Deleted,
         Some(b"NF") => Reply::NotFound,
         _ => return refusal(line, CHECKED),
     }))
 }
 
-pub(super) fn meta_number(line: &[u8], opaque: Opaque) -> Result<Line, Error> {
+pub(super) fn meta_number(line: &[u8], opaque: Opaque) -> Result<ReplyLine, Error> {
     if let (Some((item, _)), true) = (announced(line, opaque), line.starts_with(b"VA ")) {
-        return Ok(Line::Item(item));
+        return Ok(ReplyLine::Item(item));
     }
     match code(line, opaque) {
-        Some(b"NF") => Ok(Line::Reply(Reply::NotFound)),
+        Some(b"NF") => Ok(ReplyLine::Reply(Reply::NotFound)),
         _ => refusal(line, CHECKED),
     }
 }
@@ -331,25 +331,25 @@ pub(super) fn fence(line: &[u8], opaque: Opaque) -> Result<bool, Error> {
     match code(line, opaque) {
         Some(b"EX" | b"NF") => Ok(true),
         _ => match refusal(line, CHECKED)? {
-            Line::Reply(Reply::Refused(text)) if error_line::swallows_data(&text) => Ok(false),
+            ReplyLine::Reply(Reply::Refused(text)) if error_line::swallows_data(&text) => Ok(false),
             _ => Err(unexpected(line, CHECKED)),
         },
     }
 }
 
 /// The answer to the `md` of a probe: any that a server gives which reads a meta command as one.
-pub(super) fn probe_key(line: &[u8], opaque: Opaque) -> Result<Line, Error> {
+pub(super) fn probe_key(line: &[u8], opaque: Opaque) -> Result<ReplyLine, Error> {
     match code(line, opaque) {
-        Some(b"NF" | b"EX") => Ok(Line::Reply(Reply::NotFound)),
+        Some(b"NF" | b"EX") => Ok(ReplyLine::Reply(Reply::NotFound)),
         _ => refusal(line, "the answer of a memcached"),
     }
 }
 
 /// The answer to the `mn` of a probe; memcached 1.5.19 to 1.5.22, which knows a first draft of these commands, says `EN`.
-pub(super) fn probe_end(line: &[u8]) -> Result<Line, Error> {
+pub(super) fn probe_end(line: &[u8]) -> Result<ReplyLine, Error> {
     match line {
-        b"MN" => Ok(Line::Reply(Reply::Ok)),
-        b"EN" => Ok(Line::Reply(Reply::Miss)),
+        b"MN" => Ok(ReplyLine::Reply(Reply::Ok)),
+        b"EN" => Ok(ReplyLine::Reply(Reply::Miss)),
         _ => refusal(line, "the answer of a memcached"),
     }
 }

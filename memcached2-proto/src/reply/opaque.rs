@@ -11,7 +11,7 @@ impl Opaque {
     /// The opaque of the request with this number.
     #[must_use]
     #[inline]
-    pub fn of(ticket: u64) -> Self {
+    pub fn from_ticket(ticket: u64) -> Self {
         // 64 characters in a row, none of which is a blank, from `0` on.
         let digit = |place: u32| b'0' + (ticket >> (6 * place) & 63) as u8;
         Self([b' ', b'O', digit(3), digit(2), digit(1), digit(0), b'\r', b'\n'])
@@ -40,10 +40,10 @@ mod tests {
         for (ticket, expected) in
             [(0, " O0000"), (9, " O0009"), (10, " O000:"), (64, " O0010"), ((1 << 24) - 1, " Ooooo")]
         {
-            let opaque = Opaque::of(ticket);
+            let opaque = Opaque::from_ticket(ticket);
             assert_eq!(opaque.as_flag(), expected.as_bytes());
             assert_eq!(opaque.as_line_end()[..], format!("{expected}\r\n").into_bytes());
         }
-        assert_eq!(Opaque::of(1 << 24), Opaque::of(0));
+        assert_eq!(Opaque::from_ticket(1 << 24), Opaque::from_ticket(0));
     }
 }

@@ -8,7 +8,7 @@ use sha1::Sha1;
 /// Turns keys into numbers, from which a [`Selector`](super::Selector) chooses servers.
 ///
 /// The same key must always give the same number. Clients find each other's items only if they hash alike.
-pub trait Hasher: fmt::Debug + Send + Sync {
+pub trait KeyHasher: fmt::Debug + Send + Sync {
     /// The number of a key.
     fn hash(&self, key: &[u8]) -> u32;
 }
@@ -38,34 +38,34 @@ pub struct OneAtATime;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct KetamaMd5;
 
-impl Hasher for Zero {
+impl KeyHasher for Zero {
     fn hash(&self, _: &[u8]) -> u32 {
         0
     }
 }
 
-impl Hasher for CMemcache {
+impl KeyHasher for CMemcache {
     #[inline]
     fn hash(&self, key: &[u8]) -> u32 {
         UpperCrc.hash(key).max(1)
     }
 }
 
-impl Hasher for UpperCrc {
+impl KeyHasher for UpperCrc {
     #[inline]
     fn hash(&self, key: &[u8]) -> u32 {
         (crc32fast::hash(key) >> 16) & 0x7fff
     }
 }
 
-impl Hasher for Crc {
+impl KeyHasher for Crc {
     #[inline]
     fn hash(&self, key: &[u8]) -> u32 {
         crc32fast::hash(key)
     }
 }
 
-impl Hasher for OneAtATime {
+impl KeyHasher for OneAtATime {
     fn hash(&self, key: &[u8]) -> u32 {
         let mixed = key.iter().fold(0_u32, |hash, byte| {
             let hash = hash.wrapping_add(i32::from(i8::from_ne_bytes([*byte])) as u32);
@@ -78,7 +78,7 @@ impl Hasher for OneAtATime {
     }
 }
 
-impl Hasher for KetamaMd5 {
+impl KeyHasher for KetamaMd5 {
     fn hash(&self, key: &[u8]) -> u32 {
         quarters(key)[0]
     }

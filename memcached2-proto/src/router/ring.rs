@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::hash::{Crc, Hasher, KetamaMd5, md5, murmur3, numbered, quarters, sha1};
+use super::hash::{Crc, KetamaMd5, KeyHasher, md5, murmur3, numbered, quarters, sha1};
 use super::select::Selector;
 use crate::uri::Server;
 
@@ -65,14 +65,14 @@ fn ketama_strings(weight: u32, total: u64, servers: usize) -> u32 {
 #[derive(Debug)]
 pub(super) struct Ring {
     points: Points<u32>,
-    hasher: Arc<dyn Hasher>,
+    hasher: Arc<dyn KeyHasher>,
     /// Whether a key whose server is down is hashed anew, as spymemcached does it; else the next point is taken.
     rehashes: bool,
 }
 
 impl Ring {
     /// libmemcached's weighted ketama, which twemproxy shares: a point's name leaves out the port 11211.
-    pub(super) fn ketama(servers: &[Server], hasher: Arc<dyn Hasher>) -> Self {
+    pub(super) fn ketama(servers: &[Server], hasher: Arc<dyn KeyHasher>) -> Self {
         Self { points: ketama(servers, |server| server.point_name(true)), hasher, rehashes: false }
     }
 
@@ -84,7 +84,7 @@ impl Ring {
 
     /// libmemcached's plain consistent distribution: a hundred points for each server, placed by the hash of the keys.
     /// As soon as a server weighs something the points are those of the weighted ketama, and the keys are hashed as before.
-    pub(super) fn libmemcached(servers: &[Server], hasher: Arc<dyn Hasher>) -> Self {
+    pub(super) fn libmemcached(servers: &[Server], hasher: Arc<dyn KeyHasher>) -> Self {
         const POINTS: u32 = 100;
         if servers.iter().any(|server| server.weight() > 1) {
             return Self::ketama(servers, hasher);
@@ -98,7 +98,7 @@ impl Ring {
 
     /// So many points, dealt out to the servers in turn and placed by the hash of their numbers: python-memcached2, with
     /// the key on the next point.
-    pub(super) fn buckets(servers: usize, total: usize, hasher: Arc<dyn Hasher>) -> Self {
+    pub(super) fn buckets(servers: usize, total: usize, hasher: Arc<dyn KeyHasher>) -> Self {
         let points = (0..total as u64).map(|number| {
             let place = u32::try_from(number % servers.max(1) as u64).unwrap_or(u32::MAX);
             (numbered(b"", number, true, |text| hasher.hash(text)), place)
@@ -207,7 +207,7 @@ impl Selector for Rendezvous {
 }
 
 /// A rule that a user brings, made for a list of servers.
-pub trait Design: fmt::Debug + Send + Sync {
+pub trait BuildSelector: fmt::Debug + Send + Sync {
     /// Makes the selector for `servers`.
     fn selector(&self, servers: &[Server]) -> Arc<dyn Selector>;
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::hash::{Hasher, numbered, xxh3};
+use super::hash::{KeyHasher, numbered, xxh3};
 
 /// Chooses the server of a key.
 ///
@@ -50,7 +50,7 @@ pub(super) enum Otherwise {
 /// The hash modulo the number of servers, each counted as often as it weighs.
 #[derive(Debug)]
 pub(super) struct Modulo {
-    pub(super) hasher: Arc<dyn Hasher>,
+    pub(super) hasher: Arc<dyn KeyHasher>,
     /// The servers, each as often as it weighs.
     pub(super) slots: Vec<u32>,
     pub(super) otherwise: Otherwise,
@@ -88,7 +88,7 @@ impl Selector for Modulo {
 /// The hash modulo the number of servers; when that one is down, the same among the others, and so on.
 #[derive(Debug)]
 pub(super) struct Fractal {
-    pub(super) hasher: Arc<dyn Hasher>,
+    pub(super) hasher: Arc<dyn KeyHasher>,
     pub(super) servers: usize,
 }
 

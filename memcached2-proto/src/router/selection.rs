@@ -4,8 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::hash::{CMemcache, Crc, Hasher, KetamaMd5, OneAtATime, UpperCrc};
-use super::ring::{Dalli, Design, Rendezvous, Ring, Uhashring};
+use super::hash::{CMemcache, Crc, KetamaMd5, KeyHasher, OneAtATime, UpperCrc};
+use super::ring::{BuildSelector, Dalli, Rendezvous, Ring, Uhashring};
 use super::select::{First, Fractal, Jump, Modulo, Otherwise, Selector};
 use crate::uri::Server;
 
@@ -23,7 +23,7 @@ pub enum Selection {
     /// with the number of the try behind it (python-memcached2's `SelectorRehashDownServers`, 10 retries).
     Rehash {
         /// How keys are hashed.
-        hasher: Arc<dyn Hasher>,
+        hasher: Arc<dyn KeyHasher>,
         /// How many times a key is hashed again.
         retries: u32,
     },
@@ -34,12 +34,12 @@ pub enum Selection {
     /// way (python-memcached2's `SelectorFractalSharding`).
     Fractal {
         /// How keys are hashed.
-        hasher: Arc<dyn Hasher>,
+        hasher: Arc<dyn KeyHasher>,
     },
     /// Buckets on a ring, dealt out to the servers in turn (python-memcached2's `SelectorConsistentHashing`).
     Consistent {
         /// How keys and buckets are hashed.
-        hasher: Arc<dyn Hasher>,
+        hasher: Arc<dyn KeyHasher>,
         /// How many buckets there are; the square of the number of servers unless given, but at most a million.
         total_buckets: Option<usize>,
     },
@@ -66,7 +66,7 @@ pub enum Selection {
     /// gomemcache: the CRC-32 modulo the number of servers.
     Gomemcache,
     /// A rule of one's own.
-    Own(Arc<dyn Design>),
+    Custom(Arc<dyn BuildSelector>),
 }
 
 /// A name that no rule has.
@@ -103,7 +103,7 @@ impl Selection {
     #[must_use]
     pub fn selector(&self, servers: &[Server]) -> Arc<dyn Selector> {
         let count = servers.len();
-        let modulo = |hasher: Arc<dyn Hasher>, otherwise| -> Arc<dyn Selector> {
+        let modulo = |hasher: Arc<dyn KeyHasher>, otherwise| -> Arc<dyn Selector> {
             Arc::new(Modulo { hasher, slots: (0..).take(count).collect(), otherwise })
         };
         match self {
@@ -137,7 +137,7 @@ impl Selection {
             Self::Uhashring => Arc::new(Uhashring::new(servers)),
             Self::Jump => Arc::new(Jump { servers: count }),
             Self::Gomemcache => modulo(Arc::new(Crc), Otherwise::GiveUp),
-            Self::Own(design) => design.selector(servers),
+            Self::Custom(design) => design.selector(servers),
         }
     }
 }
@@ -146,7 +146,7 @@ impl FromStr for Selection {
     type Err = UnknownSelection;
 
     fn from_str(name: &str) -> Result<Self, UnknownSelection> {
-        let hasher = || -> Arc<dyn Hasher> { Arc::new(CMemcache) };
+        let hasher = || -> Arc<dyn KeyHasher> { Arc::new(CMemcache) };
         Ok(match name {
             "default" => Self::Default,
             "first" => Self::First,
@@ -191,7 +191,7 @@ impl fmt::Display for Selection {
             Self::Uhashring => "uhashring",
             Self::Jump => "jump",
             Self::Gomemcache => "gomemcache",
-            Self::Own(_) => "own",
+            Self::Custom(_) => "own",
         })
     }
 }

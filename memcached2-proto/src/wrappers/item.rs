@@ -179,7 +179,7 @@ macro_rules! item {
                 fn delete() -> bool;
 
                 /// Deletes the item on every server; the results come in the order of the servers.
-                fn delete_all() -> $crate::Many<bool>;
+                fn delete_all() -> $crate::BatchResult<bool>;
 
                 /// Gives the item a new expiry; `false` if it is gone.
                 fn touch(expiry: impl Into<$crate::Expiry>) -> bool;

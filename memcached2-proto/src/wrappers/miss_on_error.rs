@@ -1,7 +1,7 @@
 //! Failures of the cache as misses.
 
 use crate::error::Error;
-use crate::operation::Many;
+use crate::operation::BatchResult;
 
 /// Turns the failure of a cache into a miss, for one call.
 ///
@@ -10,7 +10,7 @@ use crate::operation::Many;
 /// | `Result<Option<T>, Error>`: `get`, `get_as`, `incr` | `Ok(None)` |
 /// | `Result<bool, Error>`: `delete`, `touch` | `Ok(false)` |
 /// | `Result<(), Error>`: `set` | `Ok(())` |
-/// | `Result<Many<T>, Error>` with one of these as `T`: `get_many`, `delete_many` | the same for each item that has failed |
+/// | `Result<BatchResult<T>, Error>` with one of these as `T`: `get_many`, `delete_many` | the same for each item that has failed |
 ///
 /// [`Error::counts_as_miss`] decides. What is wrong with the call, such as an invalid key, stays an error, and so does a
 /// condition that was not met: `client.add(..).or_miss()` still says that there was a value already. If the cache itself has
@@ -44,7 +44,7 @@ fn or<T>(result: Result<T, Error>, miss: T) -> Result<T, Error> {
     }
 }
 
-fn each<T>(results: Result<Many<T>, Error>) -> Result<Many<T>, Error>
+fn each<T>(results: Result<BatchResult<T>, Error>) -> Result<BatchResult<T>, Error>
 where
     Result<T, Error>: OrMiss,
 {
@@ -69,19 +69,19 @@ impl OrMiss for Result<(), Error> {
     }
 }
 
-impl<T> OrMiss for Result<Many<Option<T>>, Error> {
+impl<T> OrMiss for Result<BatchResult<Option<T>>, Error> {
     fn or_miss(self) -> Self {
         each(self)
     }
 }
 
-impl OrMiss for Result<Many<bool>, Error> {
+impl OrMiss for Result<BatchResult<bool>, Error> {
     fn or_miss(self) -> Self {
         each(self)
     }
 }
 
-impl OrMiss for Result<Many<()>, Error> {
+impl OrMiss for Result<BatchResult<()>, Error> {
     fn or_miss(self) -> Self {
         each(self)
     }
@@ -180,18 +180,18 @@ macro_rules! miss_on_error {
                 fn gats(key: impl AsRef<[u8]>, expiry: impl Into<$crate::Expiry>) -> Option<$crate::Value>; Key Expiry
 
                 /// Fetches the values of many keys; the results come in the order of the keys.
-                fn get_many(keys: &[impl AsRef<[u8]>]) -> $crate::Many<Option<$crate::Value>>; Key
+                fn get_many(keys: &[impl AsRef<[u8]>]) -> $crate::BatchResult<Option<$crate::Value>>; Key
 
                 /// Fetches the values of many keys and the versions of the items.
-                fn gets_many(keys: &[impl AsRef<[u8]>]) -> $crate::Many<Option<$crate::Value>>; Key
+                fn gets_many(keys: &[impl AsRef<[u8]>]) -> $crate::BatchResult<Option<$crate::Value>>; Key
 
                 /// Fetches the values of many keys and gives the items a new expiry.
                 fn gat_many(keys: &[impl AsRef<[u8]>], expiry: impl Into<$crate::Expiry>)
-                    -> $crate::Many<Option<$crate::Value>>; Key Expiry
+                    -> $crate::BatchResult<Option<$crate::Value>>; Key Expiry
 
                 /// Fetches the values of many keys and the versions of the items, and gives them a new expiry.
                 fn gats_many(keys: &[impl AsRef<[u8]>], expiry: impl Into<$crate::Expiry>)
-                    -> $crate::Many<Option<$crate::Value>>; Key Expiry
+                    -> $crate::BatchResult<Option<$crate::Value>>; Key Expiry
 
                 /// Stores a value, if the cache can.
                 fn set(key: impl AsRef<[u8]>, value: impl $crate::ToValue, expiry: impl Into<$crate::Expiry>) -> ();
@@ -201,7 +201,7 @@ macro_rules! miss_on_error {
                 fn delete(key: impl AsRef<[u8]>) -> bool; Key
 
                 /// Deletes many items; the results come in the order of the keys.
-                fn delete_many(keys: &[impl AsRef<[u8]>]) -> $crate::Many<bool>; Key
+                fn delete_many(keys: &[impl AsRef<[u8]>]) -> $crate::BatchResult<bool>; Key
             }
         }
     };

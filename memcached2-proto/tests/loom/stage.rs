@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use loom::sync::Mutex;
-use memcached2_proto::mux::{Alarm, Duplex};
+use memcached2_proto::mux::{AsyncStream, AsyncTimer};
 
 /// An honest server in memory: it answers `get KEY` and `mg KEY` by the key.
 #[derive(Debug, Clone)]
@@ -62,7 +62,7 @@ impl Server {
     }
 }
 
-impl Duplex for Server {
+impl AsyncStream for Server {
     fn poll_read(&mut self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
         if self.said.is_empty() {
             return if self.answers == 0 { Poll::Ready(Ok(0)) } else { Poll::Pending };
@@ -110,7 +110,7 @@ impl Clock {
     }
 }
 
-impl Alarm for Clock {
+impl AsyncTimer for Clock {
     fn now(&self) -> Instant {
         self.0.lock().unwrap().0
     }
@@ -131,7 +131,7 @@ impl Alarm for Clock {
 #[derive(Debug)]
 pub(crate) struct Never;
 
-impl Alarm for Never {
+impl AsyncTimer for Never {
     fn now(&self) -> Instant {
         super::now().monotonic
     }

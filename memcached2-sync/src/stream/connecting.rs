@@ -6,7 +6,7 @@ use std::sync::Arc;
 use memcached2_proto::ConnectAttempts;
 use memcached2_proto::{Address, Error, Lookup, Options};
 
-use super::{Patience, Stream};
+use super::{Deadline, Stream};
 
 #[cfg(unix)]
 pub(crate) use self::unix::Connecting;
@@ -18,7 +18,7 @@ pub(crate) enum Connecting {}
 
 #[cfg(not(unix))]
 impl Connecting {
-    pub(crate) fn begin(_: &Address, _: &Arc<Lookup>, _: &Options, _: &mut Patience) -> Result<Option<Self>, Error> {
+    pub(crate) fn begin(_: &Address, _: &Arc<Lookup>, _: &Options, _: &mut Deadline) -> Result<Option<Self>, Error> {
         Ok(None)
     }
 
@@ -45,7 +45,7 @@ mod unix {
 
     use super::super::Socket;
     use super::super::connect::resolve;
-    use super::{Address, Arc, ConnectAttempts, Error, Lookup, Options, Patience, Stream};
+    use super::{Address, Arc, ConnectAttempts, Deadline, Error, Lookup, Options, Stream};
 
     /// A socket that is being connected.
     #[derive(Debug)]
@@ -62,10 +62,10 @@ mod unix {
             address: &Address,
             lookup: &Arc<Lookup>,
             options: &Options,
-            patience: &mut Patience,
+            deadline: &mut Deadline,
         ) -> Result<Option<Self>, Error> {
             let Address::Tcp { host, port } = address else { return Ok(None) };
-            let within = patience.left()?.min(options.connect_timeout);
+            let within = deadline.left()?.min(options.connect_timeout);
             let started = Instant::now();
             let begun = resolve(host, *port, lookup, within)
                 .and_then(|addresses| Self::first(ConnectAttempts::new(addresses, started, within)));

@@ -88,14 +88,14 @@ impl Talk {
             return written.len() - before;
         }
         let mut slices = [IoSlice::new(&[]); 4];
-        let count = self.connection.outgoing(&mut slices);
+        let count = self.connection.write_slices(&mut slices);
         for slice in &slices[..count] {
             assert!(!slice.is_empty(), "an empty slice is offered");
             let room = most - (written.len() - before);
             written.extend_from_slice(&slice[..slice.len().min(room)]);
         }
         let n = written.len() - before;
-        self.connection.wrote(n);
+        self.connection.advance_written(n);
         n
     }
 
@@ -108,13 +108,13 @@ impl Talk {
             return;
         }
         while !bytes.is_empty() && self.failed.is_none() {
-            let space = self.connection.space();
+            let space = self.connection.read_buf();
             let n = space.len().min(bytes.len());
             assert!(n > 0, "there is no space to read into");
             space[..n].copy_from_slice(&bytes[..n]);
             bytes = &bytes[n..];
             self.accepted += n;
-            match self.connection.filled(n) {
+            match self.connection.advance_read(n) {
                 Ok(()) => self.take(),
                 Err(error) => self.failed = Some((error, false)),
             }
@@ -162,7 +162,7 @@ impl Talk {
         if self.by_completion && self.failed.is_none() {
             self.feed(&[]);
         } else if self.failed.is_none() {
-            match self.connection.filled(0) {
+            match self.connection.advance_read(0) {
                 Ok(()) => self.left = true,
                 Err(error) => self.failed = Some((error, true)),
             }
@@ -177,7 +177,7 @@ impl Talk {
             assert_eq!(self.results.len(), self.asked.len() + 1, "the server left before it had answered");
             assert!(!self.connection.is_idle() && !self.connection.is_busy());
             assert_matches!(self.connection.submit(&Version, now(), 0), Err(Error::Closed { .. }));
-            assert_eq!((self.connection.abandon().count(), self.connection.filled(0).is_ok()), (0, false));
+            assert_eq!((self.connection.fail_pending().count(), self.connection.advance_read(0).is_ok()), (0, false));
             return self.results;
         }
         let Some((error, ended)) = self.failed.take() else {
@@ -188,12 +188,12 @@ impl Talk {
         if !ended {
             assert_spoilt(&mut self.connection);
         }
-        let abandoned: Vec<_> = self.connection.abandon().collect();
+        let abandoned: Vec<_> = self.connection.fail_pending().collect();
         let expected: Vec<_> = (self.results.len()..self.asked.len()).collect();
         let tags: Vec<_> = abandoned.iter().map(|abandoned| abandoned.tag as usize).collect();
         assert_eq!(tags, expected, "each request without an answer is abandoned once");
         assert_spoilt(&mut self.connection);
-        assert_eq!(self.connection.abandon().count(), 0);
+        assert_eq!(self.connection.fail_pending().count(), 0);
         for abandoned in abandoned {
             let replies = std::mem::take(&mut self.replies);
             let request = &self.asked[abandoned.tag as usize];

@@ -345,7 +345,7 @@ impl Request {
 
 /// The opaque of a request as a flag.
 fn flag_of(number: usize) -> Vec<u8> {
-    Opaque::of(number as u64).as_line_end()[1..6].to_vec()
+    Opaque::from_ticket(number as u64).as_line_end()[1..6].to_vec()
 }
 
 fn number(text: &[u8]) -> u64 {

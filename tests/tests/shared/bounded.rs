@@ -34,7 +34,7 @@ fn callers_wait_for_room_and_all_are_served() {
                                     let some = &names[..10];
                                     let items: Vec<_> = some.iter().map(|name| (name, name)).collect();
                                     client.set_many(&items, Expiry::Never).await.unwrap().all_stored().unwrap();
-                                    let hits = client.get_many(some).await.unwrap().all().unwrap();
+                                    let hits = client.get_many(some).await.unwrap().into_result().unwrap();
                                     assert!(
                                         hits.iter()
                                             .zip(some)

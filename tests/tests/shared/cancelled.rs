@@ -20,7 +20,7 @@ async fn call_and_drop(client: AsyncClient, names: Vec<String>, seed: u64) -> us
                 1 => {
                     let from = rng.below(names.len() - 10);
                     let some = &names[from..from + 10];
-                    let hits = client.get_many(some).await.unwrap().all().unwrap();
+                    let hits = client.get_many(some).await.unwrap().into_result().unwrap();
                     let texts: Vec<_> = hits.iter().map(|hit| &hit.as_ref().expect("a hit").data[..]).collect();
                     assert_eq!(texts, some.iter().map(String::as_bytes).collect::<Vec<_>>());
                 }

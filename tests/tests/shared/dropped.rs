@@ -82,10 +82,10 @@ fn a_write_may_be_dropped_after_any_number_of_polls() {
 fn a_batch_may_be_dropped_after_any_number_of_polls() {
     block_on(|| {
         drop_after_each_number_of_polls(|client, names| async move {
-            let hits = client.get_many(&names).await.unwrap().all().unwrap();
+            let hits = client.get_many(&names).await.unwrap().into_result().unwrap();
             assert!(hits.into_iter().zip(&names).all(|(hit, name)| hit.expect("a hit") == name.as_str()));
             let items: Vec<_> = (0..3000).map(|at| (format!("item{at}"), at.to_string())).collect();
-            client.set_many(&items, Expiry::Never).await.unwrap().all().unwrap();
+            client.set_many(&items, Expiry::Never).await.unwrap().into_result().unwrap();
         })
     });
 }

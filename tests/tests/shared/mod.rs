@@ -67,7 +67,7 @@ async fn names(count: usize) -> (Memcached, AsyncClient, Vec<String>) {
     let client = patient(&server);
     let names: Vec<_> = (0..count).map(|at| format!("name{at}")).collect();
     let items: Vec<_> = names.iter().map(|name| (name, name)).collect();
-    client.set_many(&items, Expiry::Never).await.unwrap().all().unwrap();
+    client.set_many(&items, Expiry::Never).await.unwrap().into_result().unwrap();
     (server, client, names)
 }
 

@@ -70,7 +70,7 @@ fn callers_who_come_while_the_protocol_is_asked_for_share_the_connection() {
             async move { client.set(format!("key{at}"), at, Expiry::Never).await }
         }));
         assert!(stored.await.into_iter().all(|result| result == Ok(())));
-        let stats = client.stats().await.unwrap().all().unwrap().remove(0);
+        let stats = client.stats().await.unwrap().into_result().unwrap().remove(0);
         // The one that asks, and the one that the server's start was waited for with.
         assert!(stats.number("total_connections").is_some_and(|count| count <= 4), "{stats:?}");
     });

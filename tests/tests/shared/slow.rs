@@ -6,7 +6,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use futures::future::join;
-use memcached2_proto::{Expiry, Landed, Options, Protocol, Reconnect};
+use memcached2_proto::{Expiry, Landed, Options, Protocol, ReconnectPolicy};
 
 use super::PATIENT;
 use crate::subject::{AsyncClient, block_on};
@@ -47,7 +47,7 @@ fn callers_behind_a_long_upload_give_up_alone() {
     block_on(|| async {
         let (address, server) = slow();
         let options =
-            Options::default().timeout(PATIENT).protocol(Protocol::Classic).reconnect(Reconnect::After(PATIENT));
+            Options::default().timeout(PATIENT).protocol(Protocol::Classic).reconnect(ReconnectPolicy::After(PATIENT));
         let client = AsyncClient::with_options([address.to_string()], options).expect("the address is right");
         let value = vec![b'x'; 12 << 20];
         let hasty = client.with_timeout(Duration::from_millis(150));

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use memcached2_proto::{Error, Expiry, Landed, Options, Reconnect};
+use memcached2_proto::{Error, Expiry, Landed, Options, ReconnectPolicy};
 use memcached2_testkit::Memcached;
 
 use super::{PATIENT, Stats};
@@ -13,8 +13,11 @@ use crate::subject::{AsyncClient, block_on, yield_now};
 const BRIEF: Duration = Duration::from_secs(1);
 
 fn brief(server: &Memcached) -> AsyncClient {
-    AsyncClient::with_options([server.address()], Options::default().timeout(BRIEF).reconnect(Reconnect::Immediately))
-        .expect("the address is right")
+    AsyncClient::with_options(
+        [server.address()],
+        Options::default().timeout(BRIEF).reconnect(ReconnectPolicy::Immediately),
+    )
+    .expect("the address is right")
 }
 
 #[test]
@@ -104,7 +107,7 @@ fn calls_under_way_when_the_server_dies_say_what_became_of_them() {
 fn a_server_that_stands_still_is_found_out_though_nobody_waits_for_its_answer() {
     block_on(|| async {
         let server = Memcached::start();
-        let options = Options::default().timeout(Duration::from_millis(200)).reconnect(Reconnect::After(PATIENT));
+        let options = Options::default().timeout(Duration::from_millis(200)).reconnect(ReconnectPolicy::After(PATIENT));
         let client = AsyncClient::with_options([server.address()], options).expect("the address is right");
         client.set("a", "x", Expiry::Never).await.unwrap();
         server.suspend();

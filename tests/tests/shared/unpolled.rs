@@ -64,8 +64,8 @@ fn a_batch_held_unpolled_does_not_hold_up_others() {
             check(&client, name).await;
         }
         futures::join!(reads.as_mut(), writes.as_mut());
-        assert_eq!(reads.take_output().unwrap().unwrap().all().unwrap().len(), names.len());
-        assert_eq!(writes.take_output().unwrap().unwrap().all().unwrap().len(), names.len());
+        assert_eq!(reads.take_output().unwrap().unwrap().into_result().unwrap().len(), names.len());
+        assert_eq!(writes.take_output().unwrap().unwrap().into_result().unwrap().len(), names.len());
     });
 }
 
@@ -109,7 +109,7 @@ fn a_task_whose_calls_fail_at_once_lets_others_run() {
                     if stop.load(Ordering::Relaxed) {
                         return;
                     }
-                    assert!(client.get_many(keys).await.unwrap().all().is_err());
+                    assert!(client.get_many(keys).await.unwrap().into_result().is_err());
                 }
                 panic!("nobody else has run");
             };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use memcached2_proto::{Every, Expiry, Get, GetMany, Gets, Many, Operation, SetMany, Value, Version};
+use memcached2_proto::{AllServers, BatchResult, Expiry, Get, GetMany, Gets, Operation, SetMany, Value, Version};
 use memcached2_testkit::Rng;
 
 use super::model::Item;
@@ -101,7 +101,7 @@ impl Caller {
         count: usize,
     ) -> Vec<Fate<T>>
     where
-        O: Operation<Output = Many<T>>,
+        O: Operation<Output = BatchResult<T>>,
     {
         let cancelled = self.cancels();
         let results: Vec<_> = match to.0.ask(operation, cancelled).await {
@@ -221,7 +221,7 @@ impl Caller {
     }
 
     async fn version<S: Subject>(&mut self, to: (&S, &Tally)) {
-        for fate in self.ask_many(to, Every(Version), 1).await {
+        for fate in self.ask_many(to, AllServers(Version), 1).await {
             if let Fate::Answered(version) = fate {
                 let is_one = version.numbers().is_some();
                 to.1.judge(if is_one { Ok(()) } else { Err(format!("{version} is no version")) });

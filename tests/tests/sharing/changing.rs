@@ -78,7 +78,7 @@ impl Caller {
         let items: Vec<_> = (0..self.texts.len()).map(|at| (self.texts[at].key.clone(), self.value())).collect();
         let flags = self.flags();
         let stores = items.iter().map(|(key, value)| Store::set(key, value).expect("a good key").flags(flags));
-        let fates = self.ask_many(to, SetMany::of(stores.collect()), items.len()).await;
+        let fates = self.ask_many(to, SetMany::from_stores(stores.collect()), items.len()).await;
         for (at, fate) in fates.into_iter().enumerate() {
             self.was_stored(to.1, (at, "set"), Change::Put(items[at].1.clone()), fate);
         }

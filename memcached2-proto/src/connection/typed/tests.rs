@@ -194,9 +194,9 @@ fn replies_are_taken_after_a_read_into_the_space_of_the_connection() {
     let mut connection = typed(Protocol::Classic);
     let mut pending = get("a", &mut connection);
     write(&mut connection);
-    let space = connection.connection_mut().space();
+    let space = connection.connection_mut().read_buf();
     space[..5].copy_from_slice(b"END\r\n");
-    connection.connection_mut().filled(5).unwrap();
+    connection.connection_mut().advance_read(5).unwrap();
     connection.take_replies().unwrap();
     assert_eq!(pending.take(), Some(Ok(None)));
 }

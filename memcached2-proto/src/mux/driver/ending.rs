@@ -120,7 +120,7 @@ impl Driver {
         let mut guard = self.mux.lock();
         let inner = &mut *guard;
         let mut told = false;
-        for abandoned in self.connection.abandon() {
+        for abandoned in self.connection.fail_pending() {
             let failure = match now {
                 Some(now) if inner.slots.is_due(abandoned.tag, now) => {
                     Failure::new(&Error::timeout(abandoned.landed), abandoned.landed, fault)
@@ -154,7 +154,7 @@ impl Driver {
         inner.unheard = !told && is_dead && fault == Fault::Server;
         // It would keep its task alive, and the task this driver.
         let sleeper = inner.driver.take();
-        self.wakers.append(&mut inner.mourners);
+        self.wakers.append(&mut inner.close_waiters);
         drop(guard);
         drop(sleeper);
         self.wakers.drain(..).for_each(Waker::wake);

@@ -5,7 +5,7 @@ use bytes::{Bytes, BytesMut};
 use super::{BEHIND, DATA_END, Decoder, Reserve, State};
 use crate::error::Error;
 use crate::reply::grammar::{Item, unexpected};
-use crate::reply::{Reply, Shape};
+use crate::reply::{Reply, ReplyKind};
 use crate::value::Value;
 
 /// So much room a value gets that has only been announced. With each four times as much that has come it gets more, so
@@ -37,7 +37,7 @@ impl Decoder {
 
     /// The data of the item, once it is there with its line end.
     #[inline]
-    pub(super) fn item(&mut self, shape: Shape) -> Result<Option<(Item, Bytes)>, Error> {
+    pub(super) fn item(&mut self, shape: ReplyKind) -> Result<Option<(Item, Bytes)>, Error> {
         match &mut self.state {
             State::Small(item) => {
                 let item = *item;
@@ -48,7 +48,7 @@ impl Decoder {
                 }
                 let data = copy(&mut self.block, data, shape);
                 self.start += item.length + DATA_END.len();
-                self.state = State::Line;
+                self.state = State::ReplyLine;
                 Ok(Some((item, data)))
             }
             State::Large(item, data, have) => {
@@ -67,7 +67,7 @@ impl Decoder {
                 self.buffer[..self.end].copy_from_slice(&data[next..have]);
                 let mut data = std::mem::take(data);
                 data.truncate(item.length);
-                self.state = State::Line;
+                self.state = State::ReplyLine;
                 Ok(Some((item, data.into())))
             }
             State::Skip(item, left) => {
@@ -79,17 +79,17 @@ impl Decoder {
                     return Ok(None);
                 }
                 self.start += DATA_END.len();
-                self.state = State::Line;
+                self.state = State::ReplyLine;
                 Ok(Some((item, Bytes::new())))
             }
-            State::Line | State::End(_) | State::Fence(_) | State::Refused => Ok(None),
+            State::ReplyLine | State::End(_) | State::Fence(_) | State::Refused => Ok(None),
         }
     }
 
     /// Throws away what has come of a large value, for which there is no memory, and lets the rest pass by.
     #[cold]
     fn lose(&mut self) {
-        let State::Large(item, data, have) = std::mem::replace(&mut self.state, State::Line) else { return };
+        let State::Large(item, data, have) = std::mem::replace(&mut self.state, State::ReplyLine) else { return };
         let of_value = have.min(item.length);
         let behind = &data[of_value..have];
         // The buffer is empty: all of it went into `data` when the value began.
@@ -130,9 +130,9 @@ pub(super) fn hit(item: Item, data: Bytes) -> Reply {
 
 /// Copies data out of the buffer: small values of one reply into a common block.
 #[inline(always)]
-pub(super) fn copy(block: &mut BytesMut, data: &[u8], shape: Shape) -> Bytes {
+pub(super) fn copy(block: &mut BytesMut, data: &[u8], shape: ReplyKind) -> Bytes {
     match shape {
-        Shape::Values | Shape::FencedValues if data.len() <= Decoder::SHARED_MAX => copy_to_block(block, data),
+        ReplyKind::Values | ReplyKind::FencedValues if data.len() <= Decoder::SHARED_MAX => copy_to_block(block, data),
         _ => Bytes::copy_from_slice(data),
     }
 }
@@ -149,22 +149,23 @@ fn copy_to_block(block: &mut BytesMut, data: &[u8]) -> Bytes {
 mod tests {
     use super::*;
     use crate::limits::Limits;
-    use crate::reply::{AskedKeys, Expected, Opaque};
+    use crate::reply::{Expected, ExpectedKeys, Opaque};
 
     /// The replies of this shape in a stream, which comes in pieces of at most `piece` bytes, if there is no memory.
-    fn decode(shape: Shape, mut stream: &[u8], piece: usize) -> Vec<(Reply, bool)> {
-        let (mut decoder, mut keys, mut replies) = (Decoder::new(Limits::default()), AskedKeys::default(), Vec::new());
+    fn decode(shape: ReplyKind, mut stream: &[u8], piece: usize) -> Vec<(Reply, bool)> {
+        let (mut decoder, mut keys, mut replies) =
+            (Decoder::new(Limits::default()), ExpectedKeys::default(), Vec::new());
         decoder.run_out_of_memory();
-        decoder.expect(Expected::new(shape, Opaque::of(7)));
+        decoder.expect(Expected::new(shape, Opaque::from_ticket(7)));
         for key in [b"a", b"b", b"c"] {
             keys.push(key);
         }
         keys.open(keys.size());
         loop {
-            let space = decoder.space();
+            let space = decoder.read_buf();
             let n = space.len().min(stream.len()).min(piece);
             space[..n].copy_from_slice(&stream[..n]);
-            decoder.filled(n);
+            decoder.advance_read(n);
             stream = &stream[n..];
             while let Some(reply) = decoder.decode(&mut keys, true).expect("replies") {
                 replies.push(reply);
@@ -192,10 +193,10 @@ mod tests {
                 value(&format!("VALUE a 0 1\r\nx\r\nVALUE b 3 {length}\r\n"), "\r\nVALUE c 0 1\r\nx\r\nEND\r\n");
             let of_meta = value(&format!("VA {length} f3 O0007\r\n"), "\r\n");
             for piece in [usize::MAX, 1000, FIRST - 1] {
-                assert!(decode(Shape::Value, &of_one, piece) == [(large(0), true)], "{length}, {piece}");
-                assert!(decode(Shape::MetaValue, &of_meta, piece) == [(large(0), true)], "{length}, {piece}");
+                assert!(decode(ReplyKind::Value, &of_one, piece) == [(large(0), true)], "{length}, {piece}");
+                assert!(decode(ReplyKind::MetaValue, &of_meta, piece) == [(large(0), true)], "{length}, {piece}");
                 let several = [(small(0), false), (large(1), false), (small(2), false), (Reply::End, true)];
-                assert!(decode(Shape::Values, &of_several, piece) == several, "{length}, {piece}");
+                assert!(decode(ReplyKind::Values, &of_several, piece) == several, "{length}, {piece}");
             }
         }
     }

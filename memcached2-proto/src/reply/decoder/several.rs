@@ -2,12 +2,17 @@
 
 use super::Decoder;
 use crate::error::Error;
-use crate::reply::{AskedKeys, Reply, Shape, error_line};
+use crate::reply::{ExpectedKeys, Reply, ReplyKind, error_line};
 
 impl Decoder {
     /// A line of the reply to several keys that is no item; the reply that it completes.
-    pub(super) fn of_several(&mut self, shape: Shape, reply: Reply, keys: &AskedKeys) -> Result<Option<Reply>, Error> {
-        let is_fenced = shape == Shape::FencedValues;
+    pub(super) fn of_several(
+        &mut self,
+        shape: ReplyKind,
+        reply: Reply,
+        keys: &ExpectedKeys,
+    ) -> Result<Option<Reply>, Error> {
+        let is_fenced = shape == ReplyKind::FencedValues;
         match reply {
             Reply::End if is_fenced && !std::mem::replace(&mut self.ended, true) => Ok(None),
             Reply::End if is_fenced => Err(Error::protocol("got END twice in the reply to one request")),

@@ -10,19 +10,19 @@ use crate::data::Data;
 use crate::error::{Error, Landed};
 use crate::key::{Key, KeyProblem};
 use crate::options::Options;
-use crate::reply::{AskedKeys, Opaque, Shape};
+use crate::reply::{ExpectedKeys, Opaque, ReplyKind};
 use crate::time::Now;
 
 /// Where requests are encoded: reused bytes, with large shared values queued between them.
 #[derive(Debug)]
-pub struct Outbox {
+pub struct RequestBuffer {
     pub(crate) bytes: Vec<u8>,
     /// Values to be written at these places between `bytes`, in order.
     pub(crate) shared: VecDeque<(usize, Bytes)>,
     /// The requests, oldest first.
     pub(crate) requests: Vec<Request>,
     /// The keys that their replies must name.
-    pub(crate) keys: AskedKeys,
+    pub(crate) keys: ExpectedKeys,
     /// What is written before every key.
     prefix: Option<Arc<[u8]>>,
     /// The longest value that is taken.
@@ -39,7 +39,7 @@ pub struct Outbox {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Request {
     pub(crate) tag: u32,
-    pub(crate) shape: Shape,
+    pub(crate) shape: ReplyKind,
     /// The size of its part of the asked keys.
     pub(crate) keys: u32,
     /// How many bytes at its end belong to its fence: without them the server carries the request out, too.
@@ -48,13 +48,13 @@ pub(crate) struct Request {
     pub(crate) length: u64,
 }
 
-impl Default for Outbox {
+impl Default for RequestBuffer {
     fn default() -> Self {
         Self::with_options(&Options::default())
     }
 }
 
-impl Outbox {
+impl RequestBuffer {
     /// An empty outbox, which writes the prefix of `options` before every key and takes no value that is too long for
     /// them.
     #[must_use]
@@ -63,7 +63,7 @@ impl Outbox {
             bytes: Vec::new(),
             shared: VecDeque::new(),
             requests: Vec::new(),
-            keys: AskedKeys::default(),
+            keys: ExpectedKeys::default(),
             prefix: options.prefix.clone(),
             value_max: options.limits.sent_value,
             ticket: 0,
@@ -95,7 +95,7 @@ impl Outbox {
     /// It is the number of the request on its connection, so that no reply can be taken for one to another request.
     #[inline]
     pub fn end_with_opaque(&mut self) {
-        self.bytes.extend_from_slice(Opaque::of(self.ticket).as_line_end());
+        self.bytes.extend_from_slice(Opaque::from_ticket(self.ticket).as_line_end());
     }
 
     /// Appends a fence to a classic request about `key`: a meta command that changes nothing, and whose reply carries
@@ -110,7 +110,7 @@ impl Outbox {
         self.end_fence(begun);
     }
 
-    /// Appends a fence to a classic request about a whole server: as [`Outbox::put_fence`] does, for a key that no client
+    /// Appends a fence to a classic request about a whole server: as [`RequestBuffer::put_fence`] does, for a key that no client
     /// stores, a single zero byte.
     pub fn put_server_fence(&mut self) {
         let begun = self.bytes.len();
@@ -124,12 +124,12 @@ impl Outbox {
         self.fence_from(begun);
     }
 
-    /// How many bytes are encoded; for [`Outbox::fence_from`].
+    /// How many bytes are encoded; for [`RequestBuffer::fence_from`].
     pub(crate) fn mark(&self) -> usize {
         self.bytes.len()
     }
 
-    /// Says that all from a [mark](Outbox::mark) on is the fence of the request.
+    /// Says that all from a [mark](RequestBuffer::mark) on is the fence of the request.
     pub(crate) fn fence_from(&mut self, mark: usize) {
         self.fence = u32::try_from(self.bytes.len() - mark).unwrap_or(u32::MAX);
     }
@@ -153,7 +153,7 @@ impl Outbox {
         self.bytes.extend_from_slice(key.as_bytes());
     }
 
-    /// Appends the key that ends the line of a `get`, as [`Outbox::ask_key`] does. It must not be `noreply`: memcached's
+    /// Appends the key that ends the line of a `get`, as [`RequestBuffer::ask_key`] does. It must not be `noreply`: memcached's
     /// proxy takes that for the option, looks for another key, and says nothing.
     #[inline]
     pub fn ask_last_key(&mut self, key: Key<'_>) {
@@ -263,7 +263,7 @@ impl Outbox {
 /// How far the outbox was filled before a request. What was encoded since is taken back when it is dropped: an error,
 /// or a panic in the `encode` of somebody's own command, must not leave half a request behind.
 struct Mark<'o> {
-    outbox: &'o mut Outbox,
+    outbox: &'o mut RequestBuffer,
     bytes: usize,
     shared: usize,
     keys: usize,
@@ -292,7 +292,7 @@ mod tests {
     impl Command for Half {
         type Response = ();
 
-        fn encode(&self, _: Protocol, _: Now, out: &mut Outbox) -> Result<Shape, Error> {
+        fn encode(&self, _: Protocol, _: Now, out: &mut RequestBuffer) -> Result<ReplyKind, Error> {
             out.put(b"set ");
             out.ask_key(Key::new("k")?);
             out.put_data(&Data::from(vec![b'x'; Data::SHARED_MIN]));
@@ -309,7 +309,7 @@ mod tests {
     fn a_request_that_is_not_encoded_whole_leaves_nothing_behind() {
         let now = Now::new(Instant::now(), SystemTime::now);
         for give_up in [|| Error::expiry(), || panic!("a bug in somebody's command")] {
-            let mut outbox = Outbox::default();
+            let mut outbox = RequestBuffer::default();
             outbox.put(b"before");
             let result = catch_unwind(AssertUnwindSafe(|| outbox.request(&Half(give_up), Protocol::Classic, now, 0)));
             assert!(!matches!(result, Ok(Ok(_))), "half a request was taken");

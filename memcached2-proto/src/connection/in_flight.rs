@@ -1,12 +1,12 @@
 //! Requests under way: who waits for which reply.
 
-use crate::reply::{Expected, Opaque, Shape};
+use crate::reply::{Expected, Opaque, ReplyKind};
 
 /// A request whose reply has not come.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Wait {
+pub(super) struct InFlight {
     pub(super) tag: u32,
-    pub(super) shape: Shape,
+    pub(super) shape: ReplyKind,
     pub(super) keys: u32,
     pub(super) kind: Kind,
     /// Where it ends in the stream of bytes out.
@@ -14,14 +14,14 @@ pub(super) struct Wait {
     /// Where the part ends that the server carries out: before the fence, if it has one.
     pub(super) carried_out: u64,
     /// How many bytes had come when it had left whole; until then, when it was submitted.
-    pub(super) came_before: u64,
+    pub(super) bytes_in_before: u64,
 }
 
-impl Wait {
+impl InFlight {
     /// What answers it, if it has this ticket.
     #[inline]
     pub(super) fn expected(&self, ticket: u64) -> Expected {
-        Expected { shape: self.shape, opaque: Opaque::of(ticket), is_fenced: self.carried_out < self.end }
+        Expected { shape: self.shape, opaque: Opaque::from_ticket(ticket), is_fenced: self.carried_out < self.end }
     }
 
     /// Whether its submitter is yet to hear of it.

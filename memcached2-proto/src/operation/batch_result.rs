@@ -5,23 +5,23 @@ use crate::error::Error;
 /// What became of each item of a batch, in the order asked: an item that failed does not hide the others.
 ///
 /// ```
-/// use memcached2_proto::{Error, Many};
+/// use memcached2_proto::{Error, BatchResult};
 ///
-/// let many: Many<u32> = [Ok(1), Err(Error::not_stored()), Ok(3)].into_iter().collect();
+/// let many: BatchResult<u32> = [Ok(1), Err(Error::not_stored()), Ok(3)].into_iter().collect();
 /// assert_eq!(many.iter().filter_map(|result| result.ok()).sum::<u32>(), 4);
-/// assert_eq!(many.all(), Err(Error::not_stored()));
+/// assert_eq!(many.into_result(), Err(Error::not_stored()));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "an item may have failed"]
-pub struct Many<T>(Vec<Result<T, Error>>);
+pub struct BatchResult<T>(Vec<Result<T, Error>>);
 
-impl<T> Many<T> {
+impl<T> BatchResult<T> {
     /// All results, or the first error.
     ///
     /// # Errors
     ///
     /// The error of the first item that failed.
-    pub fn all(self) -> Result<Vec<T>, Error> {
+    pub fn into_result(self) -> Result<Vec<T>, Error> {
         self.0.into_iter().collect()
     }
 
@@ -29,16 +29,16 @@ impl<T> Many<T> {
     /// are read by while one of several is.
     ///
     /// ```
-    /// use memcached2_proto::{Error, Landed, Many};
+    /// use memcached2_proto::{Error, Landed, BatchResult};
     ///
-    /// let many: Many<u32> = [Ok(1), Err(Error::timeout(Landed::NotSent))].into_iter().collect();
-    /// assert_eq!(many.of_those_up(), Ok(vec![Some(1), None]));
+    /// let many: BatchResult<u32> = [Ok(1), Err(Error::timeout(Landed::NotSent))].into_iter().collect();
+    /// assert_eq!(many.skip_unreachable(), Ok(vec![Some(1), None]));
     /// ```
     ///
     /// # Errors
     ///
     /// The first error of another kind.
-    pub fn of_those_up(self) -> Result<Vec<Option<T>>, Error> {
+    pub fn skip_unreachable(self) -> Result<Vec<Option<T>>, Error> {
         let of_one = |result| match result {
             Ok(told) => Ok(Some(told)),
             Err(
@@ -71,7 +71,7 @@ impl<T> Many<T> {
     }
 }
 
-impl Many<()> {
+impl BatchResult<()> {
     /// Whether everything was stored.
     ///
     /// # Errors
@@ -85,7 +85,7 @@ impl Many<()> {
     }
 }
 
-impl<T> IntoIterator for Many<T> {
+impl<T> IntoIterator for BatchResult<T> {
     type Item = Result<T, Error>;
     type IntoIter = std::vec::IntoIter<Self::Item>;
 
@@ -94,13 +94,13 @@ impl<T> IntoIterator for Many<T> {
     }
 }
 
-impl<T> From<Vec<Result<T, Error>>> for Many<T> {
+impl<T> From<Vec<Result<T, Error>>> for BatchResult<T> {
     fn from(results: Vec<Result<T, Error>>) -> Self {
         Self(results)
     }
 }
 
-impl<T> FromIterator<Result<T, Error>> for Many<T> {
+impl<T> FromIterator<Result<T, Error>> for BatchResult<T> {
     fn from_iter<I: IntoIterator<Item = Result<T, Error>>>(results: I) -> Self {
         Self(results.into_iter().collect())
     }

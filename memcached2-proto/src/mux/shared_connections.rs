@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use super::{Driver, Mux, Want};
+use super::{Driver, Freshness, Mux};
 use crate::connection::KnownProtocol;
 use crate::error::Error;
 use crate::lookup::Lookup;
@@ -19,10 +19,10 @@ use crate::uri::Address;
 /// They are told apart by the runtime `R` that drives them, since a driver stands still when its runtime does: a caller
 /// gets a connection of the runtime he runs in.
 #[derive(Debug)]
-pub struct Switchboard<R> {
+pub struct SharedConnections<R> {
     router: Router,
     /// Each with what its server's URI says otherwise.
-    stations: Vec<(Options, Mutex<Station<R>>)>,
+    servers: Vec<(Options, Mutex<ServerConnections<R>>)>,
 }
 
 /// Whom a transport connects to.
@@ -40,8 +40,8 @@ pub struct Target {
 
 /// The connections to one server.
 #[derive(Debug)]
-struct Station<R> {
-    connections: Vec<Line<R>>,
+struct ServerConnections<R> {
+    connections: Vec<SharedConnection<R>>,
     known: Arc<KnownProtocol>,
     lookup: Arc<Lookup>,
     /// Whose turn it is.
@@ -51,26 +51,27 @@ struct Station<R> {
 
 /// A connection, and when it was begun.
 #[derive(Debug)]
-struct Line<R> {
+struct SharedConnection<R> {
     runtime: R,
     mux: Arc<Mux>,
     begun: Instant,
 }
 
-impl<R: Copy + Eq> Switchboard<R> {
+impl<R: Copy + Eq> SharedConnections<R> {
     /// No connections yet, to the servers of `router`.
     #[must_use]
     pub fn new(router: Router, options: &Options) -> Self {
-        let station = |place| Station {
+        let server_connections = |place| ServerConnections {
             connections: Vec::new(),
-            known: Arc::new(KnownProtocol::of(place)),
+            known: Arc::new(KnownProtocol::for_server(place)),
             lookup: Arc::default(),
             next: 0,
             closed: false,
         };
         let servers = router.servers().iter().enumerate();
-        let stations = servers.map(|(place, server)| (options.towards(server), Mutex::new(station(place)))).collect();
-        Self { router, stations }
+        let servers =
+            servers.map(|(place, server)| (options.towards(server), Mutex::new(server_connections(place)))).collect();
+        Self { router, servers }
     }
 
     /// Which server has a key.
@@ -81,57 +82,58 @@ impl<R: Copy + Eq> Switchboard<R> {
 
     /// A connection to a server, driven by `runtime`. If there has to be a new one, `spawn` is given what its task
     /// needs: whom to connect to, and the driver. Callers can use it at once. It can have ended meanwhile:
-    /// then ask again for one that is [live](Want::Live).
+    /// then ask again for one that is [live](Freshness::Live).
     ///
     /// # Errors
     ///
-    /// [`Error::NoServers`] when there is no such server, [`Error::Closed`] after [`Switchboard::close`].
+    /// [`Error::NoServers`] when there is no such server, [`Error::Closed`] after [`SharedConnections::close`].
     #[inline]
     pub fn connection(
         &self,
         id: ServerId,
         runtime: R,
-        want: Want,
+        want: Freshness,
         now: Now,
         spawn: impl FnOnce(Target, Driver),
     ) -> Result<Arc<Mux>, Error> {
-        let (options, station) = self.stations.get(id.index()).ok_or_else(Error::no_servers)?;
-        let mut station = station.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(mux) = station.pick_at_once(runtime, want, options.shared_connections) {
+        let (options, server_connections) = self.servers.get(id.index()).ok_or_else(Error::no_servers)?;
+        let mut server_connections = server_connections.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(mux) = server_connections.pick_at_once(runtime, want, options.shared_connections) {
             return Ok(mux);
         }
-        let (picked, unheard) = station.pick(runtime, want, now.monotonic, options.shared_connections.max(1));
+        let (picked, unheard) =
+            server_connections.pick(runtime, want, now.monotonic, options.shared_connections.max(1));
         if unheard {
             self.router.report_silence(id, now.monotonic);
         }
         if let Some(mux) = picked {
             return Ok(mux);
         }
-        if station.closed {
+        if server_connections.closed {
             return Err(Error::closed());
         }
         let server = self.router.server(id).ok_or_else(Error::no_servers)?;
-        let (driver, mux) = Driver::new(options, &station.known, now);
-        let begun = if let Want::Fresh(moment) = want { moment } else { now.monotonic };
-        station.connections.push(Line { runtime, mux: Arc::clone(&mux), begun });
+        let (driver, mux) = Driver::new(options, &server_connections.known, now);
+        let begun = if let Freshness::Fresh(moment) = want { moment } else { now.monotonic };
+        server_connections.connections.push(SharedConnection { runtime, mux: Arc::clone(&mux), begun });
         let target = Target {
             address: server.address().clone(),
-            lookup: Arc::clone(&station.lookup),
+            lookup: Arc::clone(&server_connections.lookup),
             connect_timeout: options.connect_timeout,
             keepalive: options.keepalive,
         };
-        drop(station);
+        drop(server_connections);
         spawn(target, driver);
         Ok(mux)
     }
 }
 
-impl<R> Switchboard<R> {
+impl<R> SharedConnections<R> {
     /// Refuses new calls from now on, and waits until those under way have ended and all connections are closed.
     pub async fn close(&self) {
-        let mut left = self.each(|station| {
-            station.closed = true;
-            station.connections.iter().for_each(|line| line.mux.quit());
+        let mut left = self.each(|server_connections| {
+            server_connections.closed = true;
+            server_connections.connections.iter().for_each(|line| line.mux.quit());
         });
         poll_fn(|cx| {
             left.retain(|mux| mux.poll_ended(cx).is_pending());
@@ -142,44 +144,44 @@ impl<R> Switchboard<R> {
 
     /// Closes all connections now: calls under way learn what became of their requests.
     pub fn abort(&self) {
-        self.each(|station| station.connections.iter().for_each(|line| line.mux.abort()));
+        self.each(|server_connections| server_connections.connections.iter().for_each(|line| line.mux.abort()));
     }
 
-    /// Does something to each station, and returns all connections.
-    fn each(&self, mut act: impl FnMut(&mut Station<R>)) -> Vec<Arc<Mux>> {
+    /// Does something to the connections of each server, and returns all connections.
+    fn each(&self, mut act: impl FnMut(&mut ServerConnections<R>)) -> Vec<Arc<Mux>> {
         let mut all = Vec::new();
-        for (_, station) in &self.stations {
-            let mut station = station.lock().unwrap_or_else(PoisonError::into_inner);
-            act(&mut station);
-            all.extend(station.connections.iter().map(|line| Arc::clone(&line.mux)));
+        for (_, server_connections) in &self.servers {
+            let mut server_connections = server_connections.lock().unwrap_or_else(PoisonError::into_inner);
+            act(&mut server_connections);
+            all.extend(server_connections.connections.iter().map(|line| Arc::clone(&line.mux)));
         }
         all
     }
 }
 
 /// The drivers end as soon as everybody who waits has an answer.
-impl<R> Drop for Switchboard<R> {
+impl<R> Drop for SharedConnections<R> {
     fn drop(&mut self) {
-        for (_, station) in &mut self.stations {
-            let station = station.get_mut().unwrap_or_else(PoisonError::into_inner);
-            station.connections.iter().for_each(|line| line.mux.close());
+        for (_, server_connections) in &mut self.servers {
+            let server_connections = server_connections.get_mut().unwrap_or_else(PoisonError::into_inner);
+            server_connections.connections.iter().for_each(|line| line.mux.close());
         }
     }
 }
 
-impl<R: Copy + Eq> Station<R> {
+impl<R: Copy + Eq> ServerConnections<R> {
     /// The only connection, where there is to be no other: what most calls take.
     #[inline]
-    fn pick_at_once(&self, runtime: R, want: Want, wanted: usize) -> Option<Arc<Mux>> {
+    fn pick_at_once(&self, runtime: R, want: Freshness, wanted: usize) -> Option<Arc<Mux>> {
         match &self.connections[..] {
-            [line] if wanted <= 1 && line.runtime == runtime && want == Want::Any => Some(Arc::clone(&line.mux)),
+            [line] if wanted <= 1 && line.runtime == runtime && want == Freshness::Any => Some(Arc::clone(&line.mux)),
             _ => None,
         }
     }
 
     /// The connection whose turn it is; none, if there should be one more. And whether one has ended because the server
     /// does not answer, and nobody knows of it yet. `asked` is when the call began.
-    fn pick(&mut self, runtime: R, want: Want, asked: Instant, wanted: usize) -> (Option<Arc<Mux>>, bool) {
+    fn pick(&mut self, runtime: R, want: Freshness, asked: Instant, wanted: usize) -> (Option<Arc<Mux>>, bool) {
         let mut unheard = false;
         self.connections.retain(|line| {
             let ended = line.mux.has_ended();
@@ -189,9 +191,9 @@ impl<R: Copy + Eq> Station<R> {
         let mut mine = self.connections.iter().filter(|line| line.runtime == runtime);
         let count = mine.clone().count();
         let picked = match want {
-            Want::Fresh(_) => mine.find(|line| line.begun >= asked),
-            Want::Any | Want::Live if count < wanted => None,
-            Want::Any | Want::Live => {
+            Freshness::Fresh(_) => mine.find(|line| line.begun >= asked),
+            Freshness::Any | Freshness::Live if count < wanted => None,
+            Freshness::Any | Freshness::Live => {
                 self.next = (self.next + 1) % count;
                 mine.nth(self.next)
             }

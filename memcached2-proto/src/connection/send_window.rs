@@ -5,9 +5,9 @@ use std::io::IoSlice;
 
 use bytes::{Buf, Bytes};
 
-use super::Wait;
-use crate::outbox::Outbox;
-use crate::reply::AskedKeys;
+use super::InFlight;
+use crate::reply::ExpectedKeys;
+use crate::request_buffer::RequestBuffer;
 
 /// Unanswered request bytes stay below this, unless the replies to them are sure to fit the socket's buffers: it is
 /// what two kernels buffer for a connection on any system.
@@ -17,9 +17,9 @@ const LINES: usize = 256;
 
 /// The queue of bytes to be written. Positions are counted from the beginning of the stream.
 #[derive(Debug, Default)]
-pub(super) struct Sending {
+pub(super) struct SendWindow {
     /// Encoded requests, of which `at` bytes are written; of the first shared value it holds the rest.
-    outbox: Outbox,
+    outbox: RequestBuffer,
     at: usize,
     end: u64,
     written: u64,
@@ -36,7 +36,7 @@ pub(super) struct Sending {
     open_large: usize,
 }
 
-impl Sending {
+impl SendWindow {
     #[inline]
     pub(super) fn written(&self) -> u64 {
         self.written
@@ -56,13 +56,13 @@ impl Sending {
 
     /// The keys of the requests that are not answered.
     #[inline]
-    pub(super) fn keys(&mut self) -> &mut AskedKeys {
+    pub(super) fn keys(&mut self) -> &mut ExpectedKeys {
         &mut self.outbox.keys
     }
 
-    /// Where to encode one request; [`Sending::queued`] tells where it ends.
+    /// Where to encode one request; [`SendWindow::queued`] tells where it ends.
     #[inline]
-    pub(super) fn outbox(&mut self) -> &mut Outbox {
+    pub(super) fn outbox(&mut self) -> &mut RequestBuffer {
         &mut self.outbox
     }
 
@@ -75,8 +75,8 @@ impl Sending {
 
     /// Takes over what others have encoded, except for the list of their requests.
     #[inline]
-    pub(super) fn absorb(&mut self, others: &mut Outbox) {
-        self.outbox.keys.absorb(&mut others.keys);
+    pub(super) fn append_from(&mut self, others: &mut RequestBuffer) {
+        self.outbox.keys.append_from(&mut others.keys);
         let base = self.outbox.bytes.len();
         if base == 0 {
             std::mem::swap(&mut self.outbox.bytes, &mut others.bytes);
@@ -86,12 +86,12 @@ impl Sending {
         if !others.shared.is_empty() {
             self.outbox.shared.extend(others.shared.drain(..).map(|(at, value)| (base + at, value)));
         }
-        Outbox::recycle(&mut others.bytes);
+        RequestBuffer::recycle(&mut others.bytes);
     }
 
     /// Grants as many of the requests under way as may be written.
     #[inline]
-    pub(super) fn grant(&mut self, waits: &VecDeque<Wait>) {
+    pub(super) fn grant(&mut self, waits: &VecDeque<InFlight>) {
         if self.granted == self.end {
             return;
         }
@@ -104,20 +104,20 @@ impl Sending {
 
     /// Grants the first `count` of the requests under way, and no other.
     #[cold]
-    pub(super) fn grant_until(&mut self, waits: &VecDeque<Wait>, count: usize) {
+    pub(super) fn grant_until(&mut self, waits: &VecDeque<InFlight>, count: usize) {
         for wait in waits.iter().take(count).skip(self.open) {
             self.grant_one(wait);
         }
     }
 
     #[inline]
-    fn grant_one(&mut self, wait: &Wait) {
+    fn grant_one(&mut self, wait: &InFlight) {
         self.granted = wait.end;
         self.open += 1;
         self.open_large += usize::from(!wait.shape.is_line());
     }
 
-    fn grant_some(&mut self, waits: &VecDeque<Wait>) {
+    fn grant_some(&mut self, waits: &VecDeque<InFlight>) {
         // Half a window at least, so that each reply does not let a few bytes trickle out in a write of their own.
         let half_open = self.granted - self.answered > WINDOW / 2 && (self.open_large > 0 || self.open > LINES / 2);
         if half_open {
@@ -135,7 +135,7 @@ impl Sending {
 
     /// The oldest request was answered, or is known to get no answer.
     #[inline]
-    pub(super) fn answered(&mut self, wait: &Wait) {
+    pub(super) fn answered(&mut self, wait: &InFlight) {
         self.answered = wait.end;
         // One that was withdrawn may never have been granted.
         if self.open > 0 {
@@ -194,7 +194,7 @@ impl Sending {
 
     /// Says that `n` of the bytes offered were written.
     #[inline(always)]
-    pub(super) fn wrote(&mut self, n: usize) {
+    pub(super) fn advance_written(&mut self, n: usize) {
         self.written = self.granted.min(self.written + n as u64);
         if self.outbox.shared.is_empty() {
             self.at += n;
@@ -205,7 +205,7 @@ impl Sending {
             self.skip_dead();
         }
         if self.written == self.end {
-            Outbox::recycle(&mut self.outbox.bytes);
+            RequestBuffer::recycle(&mut self.outbox.bytes);
             self.at = 0;
         } else if self.at > self.outbox.bytes.len() / 2 && self.at as u64 > WINDOW {
             self.outbox.bytes.drain(..self.at);
@@ -251,14 +251,14 @@ impl Sending {
     /// Never writes the `length` bytes from `start` on: a whole request of which nothing was written.
     ///
     /// They keep their place in the stream, so that this takes as long for one request as for the last of many, and their
-    /// memory until [`Sending::reclaim`].
+    /// memory until [`SendWindow::reclaim`].
     #[cold]
     pub(super) fn kill(&mut self, start: u64, length: u64) {
         self.dead.insert(start, length);
         self.dead_bytes += length;
         self.skip_dead();
         if self.written == self.end {
-            Outbox::recycle(&mut self.outbox.bytes);
+            RequestBuffer::recycle(&mut self.outbox.bytes);
             self.at = 0;
         }
     }
@@ -290,7 +290,7 @@ impl Sending {
 
     /// Gives back the memory of dead requests, and takes them out of the stream: moves the ends of `waits` accordingly.
     #[cold]
-    pub(super) fn reclaim(&mut self, waits: &mut VecDeque<Wait>) {
+    pub(super) fn reclaim(&mut self, waits: &mut VecDeque<InFlight>) {
         let dead = std::mem::take(&mut self.dead);
         let (bytes, shared) = (std::mem::take(&mut self.outbox.bytes), std::mem::take(&mut self.outbox.shared));
         let mut left = Rest { bytes, at: self.at, shared };
@@ -331,7 +331,7 @@ struct Rest {
 
 impl Rest {
     /// Takes so many bytes away, and puts them behind what is in `live`.
-    fn take(&mut self, length: u64, mut live: Option<&mut Outbox>) {
+    fn take(&mut self, length: u64, mut live: Option<&mut RequestBuffer>) {
         let mut left = length;
         while left > 0 {
             if let Some((_, value)) = self.shared.front().filter(|(place, _)| *place == self.at) {

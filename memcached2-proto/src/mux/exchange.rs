@@ -21,22 +21,22 @@ use crate::time::Now;
 /// client and its servers say.
 /// Nothing happens until the future is polled. When it is dropped, what was asked is forgotten: the replies are read
 /// and thrown away, and nobody else on the connections notices.
-pub fn converse<'c, 'r, O, F>(
+pub fn exchange<'c, 'r, O, F>(
     call: &'c mut Call<'r, O>,
     now: Now,
     timeout: Option<Duration>,
     connect: F,
-) -> Converse<'c, 'r, O, F>
+) -> Exchange<'c, 'r, O, F>
 where
     O: Operation,
-    F: FnMut(ServerId, Want) -> Result<Arc<Mux>, Error>,
+    F: FnMut(ServerId, Freshness) -> Result<Arc<Mux>, Error>,
 {
-    Converse { call, now, connect, timeout, only: None, lanes: Vec::new(), gave_way: false }
+    Exchange { call, now, connect, timeout, only: None, lanes: Vec::new(), gave_way: false }
 }
 
 /// Which connection will do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Want {
+pub enum Freshness {
     /// Any that is there.
     Any,
     /// One that has not ended: the one before had.
@@ -46,9 +46,9 @@ pub enum Want {
     Fresh(Instant),
 }
 
-/// The future of [`converse`].
+/// The future of [`exchange`].
 #[must_use = "futures do nothing unless polled"]
-pub struct Converse<'c, 'r, O: Operation, F> {
+pub struct Exchange<'c, 'r, O: Operation, F> {
     call: &'c mut Call<'r, O>,
     now: Now,
     connect: F,
@@ -106,12 +106,12 @@ fn cut(sub_requests: &[SubRequest]) -> Vec<Lane> {
 }
 
 // Nothing in it is ever pinned.
-impl<O: Operation, F> Unpin for Converse<'_, '_, O, F> {}
+impl<O: Operation, F> Unpin for Exchange<'_, '_, O, F> {}
 
-impl<O, F> Future for Converse<'_, '_, O, F>
+impl<O, F> Future for Exchange<'_, '_, O, F>
 where
     O: Operation,
-    F: FnMut(ServerId, Want) -> Result<Arc<Mux>, Error>,
+    F: FnMut(ServerId, Freshness) -> Result<Arc<Mux>, Error>,
 {
     type Output = ();
 
@@ -124,10 +124,10 @@ where
     }
 }
 
-impl<O, F> Converse<'_, '_, O, F>
+impl<O, F> Exchange<'_, '_, O, F>
 where
     O: Operation,
-    F: FnMut(ServerId, Want) -> Result<Arc<Mux>, Error>,
+    F: FnMut(ServerId, Freshness) -> Result<Arc<Mux>, Error>,
 {
     #[inline]
     fn poll_only(&mut self, cx: &Context<'_>) -> Poll<()> {
@@ -260,7 +260,7 @@ impl Lane {
         &mut self,
         call: &mut Call<'_, O>,
         times: Times,
-        connect: &mut impl FnMut(ServerId, Want) -> Result<Arc<Mux>, Error>,
+        connect: &mut impl FnMut(ServerId, Freshness) -> Result<Arc<Mux>, Error>,
     ) {
         self.under_way.clear();
         (self.heard, self.encoded, self.bytes) = (0, 0, 0);
@@ -325,7 +325,7 @@ fn submit<O: Operation>(
     at: usize,
     (now, timeout): Times,
     is_behind: bool,
-    connect: &mut impl FnMut(ServerId, Want) -> Result<Arc<Mux>, Error>,
+    connect: &mut impl FnMut(ServerId, Freshness) -> Result<Arc<Mux>, Error>,
 ) -> Result<(Arc<Mux>, u32, u64), (Error, Fault)> {
     /// A connection can end between being found and being used; this many in a row do not.
     const TRIES: usize = 3;
@@ -335,9 +335,9 @@ fn submit<O: Operation>(
     for tried in 0..TRIES {
         // There is no connection to be had here, which says nothing of the server.
         let want = match (sub_request.is_retry(), tried) {
-            (true, _) => Want::Fresh(begun),
-            (false, 0) => Want::Any,
-            (false, _) => Want::Live,
+            (true, _) => Freshness::Fresh(begun),
+            (false, 0) => Freshness::Any,
+            (false, _) => Freshness::Live,
         };
         let mux = connect(sub_request.server(), want).map_err(|error| (error, Fault::Nobody))?;
         match mux.queue(command, now, now.later(timeout.unwrap_or(mux.timeout)), is_behind) {
@@ -360,7 +360,7 @@ fn submit<O: Operation>(
     Err((last.with_landed(Landed::NotSent), Fault::Connection))
 }
 
-impl<O: Operation, F> Drop for Converse<'_, '_, O, F> {
+impl<O: Operation, F> Drop for Exchange<'_, '_, O, F> {
     fn drop(&mut self) {
         if let Some((mux, slot, _)) = &self.only {
             mux.forget(*slot);
@@ -375,8 +375,8 @@ impl<O: Operation, F> Drop for Converse<'_, '_, O, F> {
     }
 }
 
-impl<O: Operation, F> fmt::Debug for Converse<'_, '_, O, F> {
+impl<O: Operation, F> fmt::Debug for Exchange<'_, '_, O, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Converse").field("call", &self.call).field("lanes", &self.lanes).finish_non_exhaustive()
+        f.debug_struct("Exchange").field("call", &self.call).field("lanes", &self.lanes).finish_non_exhaustive()
     }
 }

@@ -5,13 +5,13 @@ use std::task::Waker;
 
 use memcached2_proto::{Address, Checkout, Error, KnownProtocol, Landed, Lookup, Now, Options, Pool};
 
-use crate::lease::{Lease, Link};
-use crate::stream::Patience;
+use crate::pooled_connection::{Link, PooledConnection};
+use crate::stream::Deadline;
 use crate::turn::Turn;
 
 /// The connections to one server.
 #[derive(Debug)]
-pub(crate) struct Station {
+pub(crate) struct ServerPool {
     pub(crate) address: Address,
     pool: Mutex<Pool<Box<Link>>>,
     /// Told when a connection was closed after the client.
@@ -23,7 +23,7 @@ pub(crate) struct Station {
     pub(crate) lookup: Arc<Lookup>,
 }
 
-impl Station {
+impl ServerPool {
     /// No connections yet, to the server at this place among those of the client.
     pub(crate) fn new(place: usize, address: Address, options: Options) -> Self {
         Self {
@@ -31,25 +31,35 @@ impl Station {
             pool: Mutex::new(Pool::new(options.pool)),
             emptied: Condvar::new(),
             options,
-            known: KnownProtocol::of(place),
+            known: KnownProtocol::for_server(place),
             lookup: Arc::default(),
         }
     }
 
     /// A connection to the server that is in step.
     #[inline(always)]
-    pub(crate) fn checkout(&self, fresh: bool, now: Now, patience: &mut Patience) -> Result<Lease<'_>, Error> {
-        match self.at_hand(fresh, now, patience) {
-            Ok(lease) => Ok(lease),
-            Err((pool, checkout)) => self.open(pool, checkout, now, patience),
+    pub(crate) fn checkout(
+        &self,
+        fresh: bool,
+        now: Now,
+        deadline: &mut Deadline,
+    ) -> Result<PooledConnection<'_>, Error> {
+        match self.at_hand(fresh, now, deadline) {
+            Ok(pooled) => Ok(pooled),
+            Err((pool, checkout)) => self.open(pool, checkout, now, deadline),
         }
     }
 
     /// A connection to the server that is in step, or the right to open one.
-    pub(crate) fn reserve(&self, fresh: bool, now: Now, patience: &mut Patience) -> Result<Lease<'_>, Error> {
-        match self.at_hand(fresh, now, patience) {
-            Ok(lease) => Ok(lease),
-            Err((pool, checkout)) => self.settle(pool, checkout, now, patience),
+    pub(crate) fn reserve(
+        &self,
+        fresh: bool,
+        now: Now,
+        deadline: &mut Deadline,
+    ) -> Result<PooledConnection<'_>, Error> {
+        match self.at_hand(fresh, now, deadline) {
+            Ok(pooled) => Ok(pooled),
+            Err((pool, checkout)) => self.settle(pool, checkout, now, deadline),
         }
     }
 
@@ -60,16 +70,16 @@ impl Station {
         &self,
         fresh: bool,
         now: Now,
-        patience: &mut Patience,
-    ) -> Result<Lease<'_>, (Guard<'_>, Checkout<Box<Link>>)> {
-        patience.within(self.options.timeout);
+        deadline: &mut Deadline,
+    ) -> Result<PooledConnection<'_>, (Guard<'_>, Checkout<Box<Link>>)> {
+        deadline.within(self.options.timeout);
         let mut pool = self.lock();
         if fresh {
             pool.clear();
         }
         match pool.checkout(now.monotonic) {
             Checkout::Reuse(link) if !link.connection.needs_look() => {
-                Ok(Lease { station: self, link: Some(link), was_idle: false })
+                Ok(PooledConnection { server_pool: self, link: Some(link), was_idle: false })
             }
             other => Err((pool, other)),
         }
@@ -82,16 +92,16 @@ impl Station {
         pool: Guard<'s>,
         checkout: Checkout<Box<Link>>,
         now: Now,
-        patience: &mut Patience,
-    ) -> Result<Lease<'s>, Error> {
-        let mut lease = self.settle(pool, checkout, now, patience)?;
-        if lease.link.is_none() {
-            if let Err(error) = lease.connect(patience) {
-                drop(lease);
-                return self.wait_if_full(error, now, patience);
+        deadline: &mut Deadline,
+    ) -> Result<PooledConnection<'s>, Error> {
+        let mut pooled = self.settle(pool, checkout, now, deadline)?;
+        if pooled.link.is_none() {
+            if let Err(error) = pooled.connect(deadline) {
+                drop(pooled);
+                return self.wait_if_full(error, now, deadline);
             }
         }
-        Ok(lease)
+        Ok(pooled)
     }
 
     /// Does what the pool says, until there is a connection or the right to open one.
@@ -101,24 +111,24 @@ impl Station {
         mut pool: Guard<'s>,
         mut checkout: Checkout<Box<Link>>,
         now: Now,
-        patience: &mut Patience,
-    ) -> Result<Lease<'s>, Error> {
+        deadline: &mut Deadline,
+    ) -> Result<PooledConnection<'s>, Error> {
         loop {
             let looked = match checkout {
                 Checkout::Wait => {
-                    (pool, checkout) = self.wait(pool, now, patience)?;
+                    (pool, checkout) = self.wait(pool, now, deadline)?;
                     continue;
                 }
                 Checkout::Closed => return Err(Error::closed()),
                 Checkout::Open => {
                     drop(pool);
-                    return Ok(Lease { station: self, link: None, was_idle: false });
+                    return Ok(PooledConnection { server_pool: self, link: None, was_idle: false });
                 }
                 Checkout::Reuse(link) => self.look(pool, link, false),
                 Checkout::Look(link) => self.look(pool, link, true),
             };
             match looked {
-                Ok(lease) => return Ok(lease),
+                Ok(pooled) => return Ok(pooled),
                 Err(guard) => pool = guard,
             }
             checkout = pool.checkout_again(now.monotonic);
@@ -127,13 +137,13 @@ impl Station {
 
     /// Takes an idle connection, unless the server has closed it or sent something that nobody asked for.
     #[cold]
-    fn look<'s>(&'s self, pool: Guard<'s>, link: Box<Link>, was_idle: bool) -> Result<Lease<'s>, Guard<'s>> {
-        let lease = Lease { station: self, link: Some(link), was_idle };
+    fn look<'s>(&'s self, pool: Guard<'s>, link: Box<Link>, was_idle: bool) -> Result<PooledConnection<'s>, Guard<'s>> {
+        let pooled = PooledConnection { server_pool: self, link: Some(link), was_idle };
         drop(pool);
-        if lease.link.as_ref().is_some_and(|link| link.stream.is_quiet()) {
-            return Ok(lease);
+        if pooled.link.as_ref().is_some_and(|link| link.stream.is_quiet()) {
+            return Ok(pooled);
         }
-        drop(lease);
+        drop(pooled);
         Err(self.lock())
     }
 
@@ -141,7 +151,7 @@ impl Station {
     /// does not say that it is full, and lets whoever connects wait: as long as there are other connections, it is those
     /// which show whether the server is there.
     #[cold]
-    fn wait_if_full(&self, error: Error, now: Now, patience: &mut Patience) -> Result<Lease<'_>, Error> {
+    fn wait_if_full(&self, error: Error, now: Now, deadline: &mut Deadline) -> Result<PooledConnection<'_>, Error> {
         let error = match error {
             error if error.is_server_full() => error,
             error if error.is_timeout() && self.lock().open() > 0 => Error::timeout(Landed::NotSent),
@@ -156,13 +166,13 @@ impl Station {
             let (link, was_idle) = match checkout {
                 Some(Checkout::Reuse(link)) => (link, false),
                 Some(Checkout::Look(link)) => (link, true),
-                _ => match turn.wait(patience) {
+                _ => match turn.wait(deadline) {
                     Ok(()) => continue,
                     Err(_) => return Err(error),
                 },
             };
             match self.look(turn.leave(), link, was_idle) {
-                Ok(lease) => return Ok(lease),
+                Ok(pooled) => return Ok(pooled),
                 Err(pool) => turn = Turn::new(self, pool),
             }
         }
@@ -175,11 +185,11 @@ impl Station {
         &'s self,
         pool: Guard<'s>,
         now: Now,
-        patience: &mut Patience,
+        deadline: &mut Deadline,
     ) -> Result<(Guard<'s>, Checkout<Box<Link>>), Error> {
         let mut turn = Turn::new(self, pool);
         loop {
-            turn.wait(patience)?;
+            turn.wait(deadline)?;
             let number = turn.number;
             match turn.pool().checkout_in_turn(number, now.monotonic) {
                 Checkout::Wait => {}
@@ -203,10 +213,10 @@ impl Station {
     }
 
     /// Waits until no connection is open; `false` if time runs out.
-    pub(crate) fn wait_until_empty(&self, patience: &mut Patience) -> bool {
+    pub(crate) fn wait_until_empty(&self, deadline: &mut Deadline) -> bool {
         let mut pool = self.lock();
         while pool.open() > 0 {
-            let Ok(left) = patience.left() else { return false };
+            let Ok(left) = deadline.left() else { return false };
             (pool, _) = self.emptied.wait_timeout(pool, left).unwrap_or_else(PoisonError::into_inner);
         }
         true

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use memcached2_proto::{Call, Connection, Error, KnownProtocol, Landed, Now, Operation, ServerBatch};
 
-use crate::station::Station;
-use crate::stream::{Connecting, Patience, Stream};
+use crate::server_pool::ServerPool;
+use crate::stream::{Connecting, Deadline, Stream};
 
 /// A socket and the state of the conversation on it.
 #[derive(Debug)]
@@ -25,17 +25,17 @@ pub(crate) struct Link {
 impl Link {
     /// Writes what may go before replies are read, as much as the socket takes at once; whether that is all.
     #[cfg(unix)]
-    pub(crate) fn write_at_once(&mut self, patience: &mut Patience) -> Result<bool, Error> {
-        patience.left()?;
+    pub(crate) fn write_at_once(&mut self, deadline: &mut Deadline) -> Result<bool, Error> {
+        deadline.left()?;
         while !self.connection.is_flushed() {
             let mut slices = [std::io::IoSlice::new(&[]); 4];
-            let count = self.connection.outgoing(&mut slices);
+            let count = self.connection.write_slices(&mut slices);
             if count == 0 {
                 break;
             }
             match self.stream.write_at_once(&slices[..count])? {
                 Some(n) => {
-                    self.connection.wrote(n);
+                    self.connection.advance_written(n);
                     if std::mem::take(&mut self.is_stuck) {
                         self.connection.took();
                     }
@@ -51,33 +51,33 @@ impl Link {
 
     /// Writes all that may go before replies are read: where there is no poll(2), nobody waits for several sockets.
     #[cfg(not(unix))]
-    pub(crate) fn write_at_once(&mut self, patience: &mut Patience) -> Result<bool, Error> {
-        self.write(patience).map(|()| true)
+    pub(crate) fn write_at_once(&mut self, deadline: &mut Deadline) -> Result<bool, Error> {
+        self.write(deadline).map(|()| true)
     }
 
     /// Writes all that may go before replies are read.
     #[inline(always)]
-    fn write(&mut self, patience: &mut Patience) -> Result<(), Error> {
+    fn write(&mut self, deadline: &mut Deadline) -> Result<(), Error> {
         while !self.connection.is_flushed() {
             let mut slices = [std::io::IoSlice::new(&[]); 4];
-            let count = self.connection.outgoing(&mut slices);
+            let count = self.connection.write_slices(&mut slices);
             if count == 0 {
                 break;
             }
-            let n = self.stream.write(&slices[..count], patience)?;
+            let n = self.stream.write(&slices[..count], deadline)?;
             if n == 0 {
                 return Err(Error::lost(&std::io::ErrorKind::WriteZero.into(), Landed::Unknown));
             }
-            self.connection.wrote(n);
+            self.connection.advance_written(n);
         }
         Ok(())
     }
 
     /// Waits until the server has said which protocol it speaks.
-    fn open(&mut self, patience: &mut Patience) -> Result<(), Error> {
+    fn open(&mut self, deadline: &mut Deadline) -> Result<(), Error> {
         let mut own = match self.within {
-            Some(within) => patience.at_most(within)?,
-            None => patience.clone(),
+            Some(within) => deadline.at_most(within)?,
+            None => deadline.clone(),
         };
         self.write(&mut own)?;
         while !self.hear_probe(&mut own)? {}
@@ -85,9 +85,9 @@ impl Link {
     }
 
     /// Reads once; `true` when the server has said which protocol it speaks.
-    pub(crate) fn hear_probe(&mut self, patience: &mut Patience) -> Result<bool, Error> {
-        let n = self.stream.read(self.connection.space(), patience)?;
-        let end = self.connection.filled(n);
+    pub(crate) fn hear_probe(&mut self, deadline: &mut Deadline) -> Result<bool, Error> {
+        let n = self.stream.read(self.connection.read_buf(), deadline)?;
+        let end = self.connection.advance_read(n);
         // There is no other reply than the one to the probe.
         self.connection.next_reply()?;
         if self.connection.is_probing() {
@@ -99,7 +99,7 @@ impl Link {
     /// Takes leave of the server; whether it hears that makes no difference.
     pub(crate) fn quit(mut self: Box<Self>) {
         self.connection.quit();
-        let _ = self.write(&mut Patience::new(Instant::now(), Duration::from_millis(100)));
+        let _ = self.write(&mut Deadline::new(Instant::now(), Duration::from_millis(100)));
     }
 
     /// Until when the server has to say which protocol it speaks, if it is asked and has to.
@@ -114,12 +114,12 @@ impl Link {
         call: &mut Call<'_, O>,
         batch: &mut ServerBatch,
         now: Now,
-        patience: &mut Patience,
+        deadline: &mut Deadline,
     ) -> Result<(), Error> {
         call.submit(batch, &mut self.connection, now);
-        self.write(patience)?;
-        while !batch.is_done() && !self.read(call, batch, now, patience)? {
-            self.write(patience)?;
+        self.write(deadline)?;
+        while !batch.is_done() && !self.read(call, batch, now, deadline)? {
+            self.write(deadline)?;
         }
         Ok(())
     }
@@ -131,10 +131,10 @@ impl Link {
         call: &mut Call<'_, O>,
         batch: &mut ServerBatch,
         now: Now,
-        patience: &mut Patience,
+        deadline: &mut Deadline,
     ) -> Result<bool, Error> {
-        let n = self.stream.read(self.connection.space(), patience)?;
-        let end = self.connection.filled(n);
+        let n = self.stream.read(self.connection.read_buf(), deadline)?;
+        let end = self.connection.advance_read(n);
         let is_done = call.hear(batch, &mut self.connection)?;
         if !is_done {
             end?;
@@ -146,45 +146,59 @@ impl Link {
 
 /// A connection that is checked out, or the right to open one. Unless it is checked in, it is closed, even by a panic.
 #[derive(Debug)]
-pub(crate) struct Lease<'s> {
-    pub(crate) station: &'s Station,
+pub(crate) struct PooledConnection<'s> {
+    pub(crate) server_pool: &'s ServerPool,
     pub(crate) link: Option<Box<Link>>,
     /// Whether the connection had been idle for so long that it may have died unnoticed.
     pub(crate) was_idle: bool,
 }
 
-impl Lease<'_> {
+impl PooledConnection<'_> {
     #[inline(always)]
-    #[expect(clippy::expect_used, reason = "only `checkin` takes it, which ends the lease")]
+    #[expect(clippy::expect_used, reason = "only `checkin` takes it, which ends the pooled")]
     pub(crate) fn link(&mut self) -> &mut Link {
-        self.link.as_mut().expect("a lease has a link until it is checked in")
+        self.link.as_mut().expect("a pooled has a link until it is checked in")
     }
 
     /// Opens the connection.
     #[cold]
-    pub(crate) fn connect(&mut self, patience: &mut Patience) -> Result<(), Error> {
+    pub(crate) fn connect(&mut self, deadline: &mut Deadline) -> Result<(), Error> {
         let begun = Instant::now();
         loop {
-            let stream = Stream::connect(&self.station.address, &self.station.lookup, &self.station.options, patience)?;
+            let stream = Stream::connect(
+                &self.server_pool.address,
+                &self.server_pool.lookup,
+                &self.server_pool.options,
+                deadline,
+            )?;
             self.begin(stream);
             if self.link().connection.is_probing() {
-                if let Err(error) = self.link().open(patience) {
-                    self.reopens(error, patience)?;
+                if let Err(error) = self.link().open(deadline) {
+                    self.reopens(error, deadline)?;
                     continue;
                 }
                 self.opened();
             }
-            patience.waited_since(begun);
+            deadline.waited_since(begun);
             return Ok(());
         }
     }
 
     /// Begins to open the connection; `None` when it was made at once.
-    pub(crate) fn begin_connecting(&mut self, patience: &mut Patience) -> Result<Option<Connecting>, Error> {
-        let connecting =
-            Connecting::begin(&self.station.address, &self.station.lookup, &self.station.options, patience)?;
+    pub(crate) fn begin_connecting(&mut self, deadline: &mut Deadline) -> Result<Option<Connecting>, Error> {
+        let connecting = Connecting::begin(
+            &self.server_pool.address,
+            &self.server_pool.lookup,
+            &self.server_pool.options,
+            deadline,
+        )?;
         if connecting.is_none() {
-            let stream = Stream::connect(&self.station.address, &self.station.lookup, &self.station.options, patience)?;
+            let stream = Stream::connect(
+                &self.server_pool.address,
+                &self.server_pool.lookup,
+                &self.server_pool.options,
+                deadline,
+            )?;
             self.begin(stream);
         }
         Ok(connecting)
@@ -192,7 +206,7 @@ impl Lease<'_> {
 
     /// Takes the connection that was made.
     pub(crate) fn connected(&mut self, connecting: Connecting) -> Result<(), Error> {
-        let stream = connecting.finish(&self.station.options)?;
+        let stream = connecting.finish(&self.server_pool.options)?;
         self.begin(stream);
         Ok(())
     }
@@ -200,8 +214,8 @@ impl Lease<'_> {
     /// Begins the conversation.
     fn begin(&mut self, stream: Stream) {
         let now = Now::new(Instant::now(), SystemTime::now);
-        let (connection, within) = self.station.known.begin(&self.station.options, now);
-        let (begun, age) = (now.monotonic, self.station.known.age(&self.station.options));
+        let (connection, within) = self.server_pool.known.begin(&self.server_pool.options, now);
+        let (begun, age) = (now.monotonic, self.server_pool.known.age(&self.server_pool.options));
         self.link = Some(Box::new(Link {
             stream,
             connection,
@@ -215,16 +229,16 @@ impl Lease<'_> {
 
     /// The server has said which protocol it speaks.
     pub(crate) fn opened(&mut self) {
-        self.station.known.proved();
+        self.server_pool.known.proved();
     }
 
     /// The server was asked for its protocol and did not answer: whether to connect once more, without asking it, or the
     /// error. That a caller has no more time says nothing.
-    pub(crate) fn reopens(&mut self, error: Error, patience: &mut Patience) -> Result<(), Error> {
+    pub(crate) fn reopens(&mut self, error: Error, deadline: &mut Deadline) -> Result<(), Error> {
         self.link = None;
         match error {
             Error::Timeout { .. } | Error::Disconnected { .. } | Error::Protocol { .. }
-                if patience.left().is_ok() && self.station.known.retries_classic(Instant::now()) =>
+                if deadline.left().is_ok() && self.server_pool.known.retries_classic(Instant::now()) =>
             {
                 Ok(())
             }
@@ -244,11 +258,11 @@ impl Lease<'_> {
         now: Now,
     ) {
         let Some(mut link) = self.link.take() else { return call.fail_batch(batch, error) };
-        let Station { known, options, .. } = self.station;
+        let ServerPool { known, options, .. } = self.server_pool;
         let spares_server = self.was_idle || known.asks(options, Instant::now());
         if call.fail_on(batch, &mut link.connection, error, spares_server) {
             known.doubt();
-            self.station.lock().discard_idle_since(now.monotonic);
+            self.server_pool.lock().discard_idle_since(now.monotonic);
         }
     }
 
@@ -266,7 +280,7 @@ impl Lease<'_> {
             return;
         }
         if let Some(link) = self.link.take() {
-            let mut pool = self.station.lock();
+            let mut pool = self.server_pool.lock();
             let next = pool.checkin(link, now.monotonic);
             let is_closed = pool.is_closed();
             drop(pool);
@@ -274,17 +288,17 @@ impl Lease<'_> {
                 next.wake();
             }
             if is_closed {
-                self.station.emptied.notify_all();
+                self.server_pool.emptied.notify_all();
             }
             std::mem::forget(self);
         }
     }
 }
 
-impl Drop for Lease<'_> {
+impl Drop for PooledConnection<'_> {
     #[cold]
     fn drop(&mut self) {
         drop(self.link.take());
-        self.station.on_closed();
+        self.server_pool.on_closed();
     }
 }

@@ -6,7 +6,7 @@
 /// disagree. A server answers in the order of the request and leaves out what it does not have; a proxy that splits
 /// a request may answer in another order. No key is accepted twice.
 #[derive(Debug, Default)]
-pub struct AskedKeys {
+pub struct ExpectedKeys {
     /// For each key its length, whether it was answered, and its bytes.
     entries: Vec<u8>,
     /// Where the keys of the front request begin and end.
@@ -23,7 +23,7 @@ pub(crate) struct Next(usize);
 
 const HEAD: usize = 2;
 
-impl AskedKeys {
+impl ExpectedKeys {
     /// Appends one key; it belongs to the last request.
     ///
     /// A [`Key`](crate::Key) has at most 250 bytes, so the length of what is given fits a byte; more is cut.
@@ -52,7 +52,7 @@ impl AskedKeys {
 
     /// Takes over the keys of `other`, which were asked later.
     #[inline]
-    pub(crate) fn absorb(&mut self, other: &mut Self) {
+    pub(crate) fn append_from(&mut self, other: &mut Self) {
         if self.front == self.entries.len() {
             self.entries.clear();
             (self.front, self.end, self.cursor) = (0, 0, 0);
@@ -84,7 +84,7 @@ impl AskedKeys {
         (self.cursor, self.index) = (self.front, 0);
     }
 
-    /// What follows the key that is expected next, if `text` begins with it. [`AskedKeys::take_next`] takes it.
+    /// What follows the key that is expected next, if `text` begins with it. [`ExpectedKeys::take_next`] takes it.
     #[inline]
     pub(crate) fn skip_next<'t>(&self, text: &'t [u8]) -> Option<(Next, &'t [u8])> {
         let (key, next) = self.entry(self.cursor)?;
@@ -176,14 +176,14 @@ impl AskedKeys {
 mod tests {
     use super::*;
 
-    fn asked(keys: &[&str]) -> AskedKeys {
-        let mut asked = AskedKeys::default();
+    fn asked(keys: &[&str]) -> ExpectedKeys {
+        let mut asked = ExpectedKeys::default();
         keys.iter().for_each(|key| asked.push(key.as_bytes()));
         asked.open(asked.size());
         asked
     }
 
-    fn answers(asked: &mut AskedKeys, keys: &[&str]) -> Vec<Option<u32>> {
+    fn answers(asked: &mut ExpectedKeys, keys: &[&str]) -> Vec<Option<u32>> {
         keys.iter().map(|key| asked.answer_key(key.as_bytes())).collect()
     }
 

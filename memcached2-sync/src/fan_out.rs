@@ -1,0 +1,273 @@
+//! Several servers in one call: they are connected to, asked and heard at the same time.
+
+use std::time::{Duration, Instant};
+
+use memcached2_proto::{Call, Error, Landed, Now, Operation, ServerBatch, ServerId};
+
+use crate::pooled_connection::PooledConnection;
+use crate::server_pool::ServerPool;
+use crate::stream::{Connecting, Deadline};
+
+/// A call to several servers.
+pub(crate) struct FanOut<'f, 'r, O: Operation> {
+    call: &'f mut Call<'r, O>,
+    now: Now,
+}
+
+/// What is asked of one server, how far that is, and how long it may take.
+struct Exchange<'s> {
+    batch: ServerBatch,
+    pooled: PooledConnection<'s>,
+    /// While the connection is being made; then the server has not been asked yet.
+    connecting: Option<Connecting>,
+    /// Until when the server has to say which protocol it speaks, if it has to.
+    probed_by: Option<Instant>,
+    /// Whether the socket takes no more for now, though there is more to be written.
+    is_stuck: bool,
+    deadline: Deadline,
+}
+
+impl Exchange<'_> {
+    /// Whether the server is being asked which protocol it speaks.
+    fn is_probing(&self) -> bool {
+        self.pooled.link.as_ref().is_some_and(|link| link.connection.is_probing())
+    }
+
+    /// How long there is nothing to be done unless the socket gets ready.
+    fn left(&mut self) -> Duration {
+        let left = self.deadline.left().unwrap_or_default();
+        match (&self.connecting, self.probed_by) {
+            (Some(connecting), _) => left.min(connecting.left()),
+            (None, Some(by)) if self.is_probing() => left.min(by.saturating_duration_since(Instant::now())),
+            (None, _) => left,
+        }
+    }
+}
+
+impl Exchange<'_> {
+    /// Reads and writes as far as the socket is ready; `true` when all replies have come.
+    fn exchange<O: Operation>(&mut self, call: &mut Call<'_, O>, ready: Ready, now: Now) -> Result<bool, Error> {
+        let link = self.pooled.link();
+        let is_done = match ready.to_read {
+            true => link.read(call, &mut self.batch, now, &mut self.deadline)?,
+            // The time of one does not go by unnoticed while others are ready.
+            false => self.deadline.left().map(|_| self.batch.is_done())?,
+        };
+        // A reply may make room in the window.
+        if !is_done && (ready.to_write || (ready.to_read && !self.is_stuck)) {
+            self.is_stuck = !link.write_at_once(&mut self.deadline)?;
+        }
+        Ok(is_done)
+    }
+}
+
+/// What a socket is ready for.
+#[derive(Debug, Clone, Copy, Default)]
+struct Ready {
+    to_read: bool,
+    to_write: bool,
+}
+
+impl<'f, 'r, O: Operation> FanOut<'f, 'r, O> {
+    pub(crate) fn new(call: &'f mut Call<'r, O>, now: Now) -> Self {
+        Self { call, now }
+    }
+
+    /// Asks all servers from the first batch on, and hears all of them as they answer.
+    #[cold]
+    pub(crate) fn run<'s>(
+        &mut self,
+        first: ServerBatch,
+        server_pool: impl Fn(ServerId) -> Result<&'s ServerPool, Error>,
+        deadline: &mut Deadline,
+    ) {
+        let mut exchanges = Vec::new();
+        let mut next = Some(first);
+        while let Some(mut batch) = next {
+            next = self.call.batch(batch.end());
+            let pooled = server_pool(batch.server())
+                .and_then(|server_pool| server_pool.reserve(batch.is_retry(), self.now, deadline));
+            match pooled {
+                Ok(pooled) => {
+                    let own = deadline.clone();
+                    // That a connection was waited for is reported of this server alone.
+                    deadline.take_waited();
+                    exchanges.extend(self.begin(batch, pooled, own));
+                }
+                Err(error) => self.call.fail_batch(&mut batch, &error),
+            }
+        }
+        deadline.spent();
+        while !exchanges.is_empty() {
+            let ready = ready(&mut exchanges);
+            let waiting = std::mem::take(&mut exchanges).into_iter().enumerate();
+            exchanges = waiting
+                .filter_map(|(at, exchange)| match &ready {
+                    Ok(ready) => self.go_on(exchange, ready.get(at).copied().unwrap_or_default()),
+                    Err(error) => self.fail(exchange, error),
+                })
+                .collect();
+        }
+    }
+
+    /// Asks a server, or begins to connect to it.
+    fn begin<'s>(
+        &mut self,
+        batch: ServerBatch,
+        pooled: PooledConnection<'s>,
+        deadline: Deadline,
+    ) -> Option<Exchange<'s>> {
+        let mut exchange = Exchange { batch, pooled, connecting: None, probed_by: None, is_stuck: false, deadline };
+        if exchange.pooled.link.is_some() {
+            return self.ask(exchange);
+        }
+        match exchange.pooled.begin_connecting(&mut exchange.deadline) {
+            Ok(None) => self.connected(exchange),
+            Ok(connecting) => Some(Exchange { connecting, ..exchange }),
+            Err(error) => self.fail(exchange, &error),
+        }
+    }
+
+    fn ask<'s>(&mut self, mut exchange: Exchange<'s>) -> Option<Exchange<'s>> {
+        if let Some(waited) = exchange.deadline.take_waited() {
+            self.call.waited(exchange.batch.server(), waited);
+        }
+        self.call.submit(&mut exchange.batch, &mut exchange.pooled.link().connection, self.now);
+        self.write(exchange)
+    }
+
+    /// Writes as much as the socket takes at once.
+    fn write<'s>(&mut self, mut exchange: Exchange<'s>) -> Option<Exchange<'s>> {
+        match exchange.pooled.link().write_at_once(&mut exchange.deadline) {
+            Ok(is_written) => Some(Exchange { is_stuck: !is_written, ..exchange }),
+            Err(error) => self.fail(exchange, &error),
+        }
+    }
+
+    /// Goes on with a server that may have something to say; `None` when all was said.
+    fn go_on<'s>(&mut self, mut exchange: Exchange<'s>, ready: Ready) -> Option<Exchange<'s>> {
+        if let Some(mut connecting) = exchange.connecting.take() {
+            return match connecting.go_on(ready.to_read || ready.to_write) {
+                Ok(false) => Some(Exchange { connecting: Some(connecting), ..exchange }),
+                Ok(true) => match exchange.pooled.connected(connecting) {
+                    Ok(()) => self.connected(exchange),
+                    Err(error) => self.fail(exchange, &error),
+                },
+                Err(error) => self.fail(exchange, &error),
+            };
+        }
+        if exchange.is_probing() {
+            return self.hear_probe(exchange, ready);
+        }
+        match exchange.exchange(self.call, ready, self.now) {
+            Ok(false) => Some(exchange),
+            Ok(true) => {
+                exchange.pooled.checkin(self.now);
+                None
+            }
+            Err(error) => self.fail(exchange, &error),
+        }
+    }
+
+    /// Asks a server, whose connection was made, which protocol it speaks.
+    fn connected<'s>(&mut self, mut exchange: Exchange<'s>) -> Option<Exchange<'s>> {
+        if !exchange.is_probing() {
+            return self.opened(exchange);
+        }
+        exchange.probed_by = exchange.pooled.link().probed_by();
+        self.write_probe(exchange)
+    }
+
+    /// Writes the question which protocol the server speaks, as much as the socket takes at once.
+    fn write_probe<'s>(&mut self, mut exchange: Exchange<'s>) -> Option<Exchange<'s>> {
+        match exchange.pooled.link().write_at_once(&mut exchange.deadline) {
+            Ok(is_written) => Some(Exchange { is_stuck: !is_written, ..exchange }),
+            Err(error) => self.reopen(exchange, error),
+        }
+    }
+
+    /// Hears which protocol a server speaks.
+    fn hear_probe<'s>(&mut self, mut exchange: Exchange<'s>, ready: Ready) -> Option<Exchange<'s>> {
+        let heard = match ready.to_read {
+            true => exchange.pooled.link().hear_probe(&mut exchange.deadline),
+            false if exchange.left().is_zero() => Err(Error::timeout(Landed::NotSent)),
+            false if ready.to_write => return self.write_probe(exchange),
+            false => Ok(false),
+        };
+        match heard {
+            Ok(false) => Some(exchange),
+            Ok(true) => {
+                exchange.pooled.opened();
+                self.opened(exchange)
+            }
+            Err(error) => self.reopen(exchange, error),
+        }
+    }
+
+    /// Connects to a server once more that did not say which protocol it speaks, if that is worth it.
+    fn reopen<'s>(&mut self, mut exchange: Exchange<'s>, error: Error) -> Option<Exchange<'s>> {
+        match exchange.pooled.reopens(error, &mut exchange.deadline) {
+            Ok(()) => self.begin(exchange.batch, exchange.pooled, exchange.deadline),
+            Err(error) => self.fail(exchange, &error),
+        }
+    }
+
+    /// Asks a server whose connection is open.
+    fn opened<'s>(&mut self, exchange: Exchange<'s>) -> Option<Exchange<'s>> {
+        self.call.waited(exchange.batch.server(), self.call.begun().elapsed());
+        self.ask(exchange)
+    }
+
+    /// Ends with a server; nothing is left of the talk.
+    fn fail<'s>(&mut self, mut exchange: Exchange<'s>, error: &Error) -> Option<Exchange<'s>> {
+        exchange.pooled.fail(self.call, &mut exchange.batch, error, self.now);
+        None
+    }
+}
+
+/// Waits until some of the connections are made, or have something to be read, or one has waited for too long, and says
+/// which are ready.
+#[cfg(unix)]
+fn ready(exchanges: &mut [Exchange<'_>]) -> Result<Vec<Ready>, Error> {
+    use rustix::event::{PollFlags, Timespec, poll};
+    loop {
+        let left = exchanges.iter_mut().map(Exchange::left).min().and_then(|left| Timespec::try_from(left).ok());
+        let mut sockets: Vec<_> = exchanges.iter().filter_map(Exchange::socket).collect();
+        match poll(&mut sockets, left.as_ref()) {
+            Ok(_) => {
+                // An error, or the end of the stream, is found by reading.
+                let ready = |events: PollFlags| Ready {
+                    to_read: !events.difference(PollFlags::OUT).is_empty(),
+                    to_write: events.contains(PollFlags::OUT),
+                };
+                return Ok(sockets.iter().map(|socket| ready(socket.revents())).collect());
+            }
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(Error::lost(&error.into(), Landed::Unknown)),
+        }
+    }
+}
+
+#[cfg(unix)]
+impl Exchange<'_> {
+    /// What it waits for; there is always something.
+    fn socket(&self) -> Option<rustix::event::PollFd<'_>> {
+        use std::os::fd::AsFd as _;
+
+        use rustix::event::{PollFd, PollFlags};
+        match (&self.connecting, &self.pooled.link) {
+            (Some(connecting), _) => Some(PollFd::from_borrowed_fd(connecting.as_fd(), PollFlags::OUT)),
+            (None, Some(link)) => {
+                let events = if self.is_stuck { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
+                Some(PollFd::from_borrowed_fd(link.stream.as_fd(), events))
+            }
+            (None, None) => None,
+        }
+    }
+}
+
+/// Where there is no poll(2) the connections are heard one after the other.
+#[cfg(not(unix))]
+fn ready(exchanges: &mut [Exchange<'_>]) -> Result<Vec<Ready>, Error> {
+    Ok(exchanges.iter().map(|_| Ready { to_read: true, to_write: false }).collect())
+}
