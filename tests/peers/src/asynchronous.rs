@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_memcached::AsciiProtocol;
-use memcached2_tokio::Many;
+use memcached2_tokio::BatchResult;
 use tokio::runtime;
 
 use crate::items::{Items, options};
@@ -125,7 +125,7 @@ impl Peer for memcached2_tokio::Client {
     }
 
     async fn get_many(&mut self, keys: &[String]) -> impl IntoIterator<Item = impl AsRef<[u8]>> {
-        Self::get_many(self, keys).await.and_then(Many::all).expect("answers").into_iter().flatten()
+        Self::get_many(self, keys).await.and_then(BatchResult::into_result).expect("answers").into_iter().flatten()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use memcached2_sync::Many;
+use memcached2_sync::BatchResult;
 
 use crate::items::{Items, options};
 use crate::job::{Client, Figures, Job, Workload};
@@ -51,7 +51,7 @@ impl Peer for memcached2_sync::Client {
     }
 
     fn get_many(&self, keys: &[String]) -> impl IntoIterator<Item = impl AsRef<[u8]>> {
-        self.get_many(keys).and_then(Many::all).expect("answers").into_iter().flatten()
+        self.get_many(keys).and_then(BatchResult::into_result).expect("answers").into_iter().flatten()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use memcached2_sync::{Expiry, Many, Options};
+use memcached2_sync::{BatchResult, Expiry, Options};
 
 /// How many items of each size there are.
 const ITEMS: usize = 100;
@@ -24,7 +24,7 @@ pub(crate) fn fill(server: &str) {
     for size in SIZES {
         let Items { keys, values } = Items::of(size);
         let items: Vec<_> = keys.iter().zip(&values).collect();
-        client.set_many(&items, Expiry::Never).and_then(Many::all).expect("memcached runs there");
+        client.set_many(&items, Expiry::Never).and_then(BatchResult::into_result).expect("memcached runs there");
     }
 }
 
