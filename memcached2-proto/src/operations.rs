@@ -278,7 +278,8 @@ macro_rules! __method {
         /// [`Error`](memcached2_proto::Error) lists what can go wrong, and
         /// [`Error::landed`](memcached2_proto::Error::landed) says whether the request may have taken effect.
         pub $($async)* fn $name (&self $(, $argument: $type)*) -> Result<$output, $crate::Error> {
-            self.run($crate::__named!($name $operation))$($await)*
+            let begun = std::time::Instant::now();
+            self.run_since(begun, $crate::__named!($name $operation))$($await)*
         }
     };
 }

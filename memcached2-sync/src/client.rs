@@ -16,7 +16,8 @@ use crate::stream::Deadline;
 /// one, and gives it back in step.
 ///
 /// A process that forks must not use a client in the child that was used in the parent: both would write to the same
-/// connections and read each other's replies. Make the client behind the fork, in each process its own.
+/// connections and read each other's replies. Make the client after the fork, in each process its own. A connection that has been
+/// idle for longer than [`Options::pool_trusted`] is recognised as the parent's and left to it.
 #[derive(Debug, Clone)]
 pub struct Client {
     shared: Arc<Shared>,
@@ -121,11 +122,16 @@ impl Client {
     /// What the operation makes of the failures of its parts.
     #[inline]
     pub fn run<O: Operation>(&self, operation: O) -> Result<O::Output, Error> {
+        self.run_since(Instant::now(), operation)
+    }
+
+    /// Runs an operation that was begun then.
+    #[inline]
+    fn run_since<O: Operation>(&self, begun: Instant, operation: O) -> Result<O::Output, Error> {
         let shared = &*self.shared;
-        let started = Instant::now();
-        let now = Now::new(started, SystemTime::now);
-        let mut deadline = Deadline::of_call(started, self.timeout);
+        let now = Now::new(begun, SystemTime::now);
         let mut call = Call::new(operation, &shared.router, now);
+        let mut deadline = Deadline::of_call(call.counts_from(begun, Instant::now), self.timeout);
         loop {
             if let Some(batch) = call.batch(0) {
                 shared.round(&mut call, batch, now, &mut deadline);
@@ -166,5 +172,31 @@ impl Shared {
     #[inline]
     fn server_pool(&self, id: ServerId) -> Result<&ServerPool, Error> {
         self.server_pools.get(id.index()).ok_or_else(Error::no_servers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+    use std::time::Duration;
+
+    use memcached2_proto::{Expiry, Options};
+    use memcached2_testkit::EmbeddedServer;
+
+    use super::Client;
+
+    #[test]
+    fn after_a_fork_the_connections_of_the_parent_are_left_to_it() {
+        let server = EmbeddedServer::start();
+        let options = Options::default().pool_trusted(Duration::ZERO);
+        let client = Client::with_options([server.address()], options).unwrap();
+        let opened = || client.stats().unwrap().into_result().unwrap()[0].number("total_connections").unwrap();
+        client.set("a", "x", Expiry::Never).unwrap();
+        let before = opened();
+        assert_eq!(opened(), before);
+        // As in a child: the connections were made by another process.
+        client.shared.server_pools[0].process.store(0, Ordering::Relaxed);
+        assert!(opened() > before);
+        assert_eq!(client.get("a").unwrap().unwrap(), "x");
     }
 }

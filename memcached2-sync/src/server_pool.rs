@@ -1,5 +1,6 @@
 //! The connections to one server: a pool, and one caller at a time on each.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
@@ -21,6 +22,8 @@ pub(crate) struct ServerPool {
     /// What its connections have found out of the protocol that it speaks.
     pub(crate) known: KnownProtocol,
     pub(crate) lookup: Arc<Lookup>,
+    /// The process that has made the idle connections.
+    pub(crate) process: AtomicU32,
 }
 
 impl ServerPool {
@@ -33,6 +36,7 @@ impl ServerPool {
             options,
             known: KnownProtocol::for_server(place),
             lookup: Arc::default(),
+            process: AtomicU32::new(std::process::id()),
         }
     }
 
@@ -139,12 +143,25 @@ impl ServerPool {
     #[cold]
     fn look<'s>(&'s self, pool: Guard<'s>, link: Box<Link>, was_idle: bool) -> Result<PooledConnection<'s>, Guard<'s>> {
         let pooled = PooledConnection { server_pool: self, link: Some(link), was_idle };
+        let pool = self.leave_to_parent(pool);
+        let is_ours = pool.is_some();
         drop(pool);
-        if pooled.link.as_ref().is_some_and(|link| link.stream.is_quiet()) {
+        if is_ours && pooled.link.as_ref().is_some_and(|link| link.stream.is_quiet()) {
             return Ok(pooled);
         }
         drop(pooled);
         Err(self.lock())
+    }
+
+    /// After a fork the idle connections are those of the parent, which goes on with them: they are closed in this process alone,
+    /// and others are opened. `None` if that is so.
+    fn leave_to_parent<'s>(&self, mut pool: Guard<'s>) -> Option<Guard<'s>> {
+        let process = std::process::id();
+        if self.process.swap(process, Ordering::Relaxed) == process {
+            return Some(pool);
+        }
+        pool.clear();
+        None
     }
 
     /// Where the server takes no further connection, a caller waits for one of those that there are. memcached before 1.6.7

@@ -112,16 +112,22 @@ impl Client {
 
     /// Runs any operation; every other method is a name for one call of this.
     ///
-    /// Nothing happens until the future is polled. When it is dropped before it is ready, a request that was already
-    /// encoded is still sent, and its reply is thrown away.
+    /// Nothing happens until the future is polled. When it is dropped before it is ready, a request of which nothing was
+    /// written is taken back; else its reply is read and thrown away.
     ///
     /// # Errors
     ///
     /// What the operation makes of the failures of its parts.
     pub async fn run<O: Operation>(&self, operation: O) -> Result<O::Output, Error> {
+        self.run_since(Instant::now(), operation).await
+    }
+
+    /// Runs an operation that was begun then.
+    async fn run_since<O: Operation>(&self, begun: Instant, operation: O) -> Result<O::Output, Error> {
         let shared = &*self.shared;
-        let now = Now::new(Instant::now(), SystemTime::now);
+        let now = Now::new(begun, SystemTime::now);
         let mut call = Call::new(operation, shared.router(), now);
+        let now = Now::new(call.counts_from(begun, Instant::now), SystemTime::now);
         loop {
             let connect = |server, want| self.connection(server, want, now);
             exchange(&mut call, now, self.timeout, connect).await;

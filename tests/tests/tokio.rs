@@ -8,7 +8,7 @@ mod shared;
 /// What the cases are run through: a client with a blocking face.
 mod subject {
     use std::sync::LazyLock;
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use memcached2_proto::{Error, Operation, Options};
     pub(crate) use memcached2_tokio::{
@@ -34,6 +34,10 @@ mod subject {
 
         pub(crate) fn run<O: Operation>(&self, operation: O) -> Result<O::Output, Error> {
             RUNTIME.block_on(self.0.run(operation))
+        }
+
+        fn run_since<O: Operation>(&self, _: Instant, operation: O) -> Result<O::Output, Error> {
+            self.run(operation)
         }
 
         pub(crate) fn with_timeout(&self, timeout: Duration) -> Self {
