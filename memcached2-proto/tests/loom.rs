@@ -150,9 +150,15 @@ fn get(mux: &Arc<Mux>, key: &str, deadline: Instant) -> &'static str {
 fn get_by(mux: &Arc<Mux>, key: &str, deadline: Instant, waker: impl Fn(&Waker) -> Waker) -> &'static str {
     let router = Router::parse(["server"]).unwrap();
     let mut call = Call::new(Told(Get::new(key).unwrap()), &router, now());
-    let mut conversation = exchange(&mut call, begun(deadline), None, |_, _| Ok(Arc::clone(mux)));
-    block_on(poll_fn(|cx| Pin::new(&mut conversation).poll(&mut Context::from_waker(&waker(cx.waker())))));
-    drop(conversation);
+    loop {
+        // A call that is sent again finds no other connection here.
+        let mut round = exchange(&mut call, begun(deadline), None, |_, _| Ok(Arc::clone(mux)));
+        block_on(poll_fn(|cx| Pin::new(&mut round).poll(&mut Context::from_waker(&waker(cx.waker())))));
+        drop(round);
+        if !call.end_round(|| now().monotonic) {
+            break;
+        }
+    }
     match call.finish() {
         Ok(Some(value)) if value == key => "value",
         Err(error) if error.is_timeout() => "timeout",
