@@ -187,6 +187,23 @@ mod tests {
     }
 
     #[test]
+    fn an_error_names_the_type_and_the_flags() {
+        for (error, text) in [
+            (
+                value(b"x").parse::<u64>().unwrap_err(),
+                "1 bytes with flags 0 cannot be read as u64: invalid digit found in string",
+            ),
+            (
+                String::from_value(Value::new(Bytes::from_static(b"\xff"), 16)).unwrap_err(),
+                "1 bytes with flags 16 cannot be read as String: invalid utf-8 sequence of 1 bytes from index 0; a client that \
+                 sets flags may have compressed or serialized it",
+            ),
+        ] {
+            assert_eq!(error.to_string(), format!("cannot convert the value: {text}"));
+        }
+    }
+
+    #[test]
     fn each_type_is_read_from_its_bytes() {
         assert_eq!(read::<Value>(b"x"), Some(value(b"x")));
         assert_eq!(read::<Bytes>(b"x"), Some(Bytes::from_static(b"x")));

@@ -67,7 +67,7 @@ type Reserve = fn(&mut Vec<u8>, usize) -> Result<(), TryReserveError>;
 #[derive(Debug)]
 enum State {
     /// At the beginning of a line.
-    ReplyLine,
+    Line,
     /// Inside an item whose data fits the buffer.
     Small(Item),
     /// Inside an item whose data goes into a buffer of its own, which has so many bytes of it.
@@ -113,7 +113,7 @@ impl Decoder {
             start: 0,
             end: 0,
             searched: 0,
-            state: State::ReplyLine,
+            state: State::Line,
             expected: Expected::new(ReplyKind::Ok, Opaque::from_ticket(0)),
             block: BytesMut::new(),
             lines: Vec::new(),
@@ -170,7 +170,7 @@ impl Decoder {
     /// Whether no byte waits to be decoded and no reply is half done.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let is_between = matches!(self.state, State::ReplyLine) && !self.ended && self.refused.is_none();
+        let is_between = matches!(self.state, State::Line) && !self.ended && self.refused.is_none();
         self.start == self.end && self.lines.is_empty() && is_between
     }
 
@@ -181,7 +181,7 @@ impl Decoder {
             State::Large(item, _, have) => (item.length + DATA_END.len()).saturating_sub(*have),
             State::Skip(_, left) => *left,
             State::Small(item) => item.length.saturating_sub(self.end - self.start),
-            State::ReplyLine | State::End(_) | State::Fence(_) | State::Refused => 0,
+            State::Line | State::End(_) | State::Fence(_) | State::Refused => 0,
         }
     }
 
@@ -218,7 +218,7 @@ impl Decoder {
         let Expected { shape, opaque, .. } = self.expected;
         loop {
             match &mut self.state {
-                State::ReplyLine => {
+                State::Line => {
                     let there = &self.buffer[self.start..self.end];
                     let ahead = match shape {
                         // The beginning of a line was looked at before.
@@ -307,11 +307,11 @@ impl Decoder {
                         return Ok(None);
                     };
                     self.in_doubt = !grammar::fence(&self.buffer[line], opaque)?;
-                    (self.start, self.state) = (next, State::ReplyLine);
+                    (self.start, self.state) = (next, State::Line);
                     return Ok(reply.map(|reply| (reply, true)));
                 }
                 State::Refused => {
-                    self.state = State::ReplyLine;
+                    self.state = State::Line;
                     return Ok(Some((self.end_of_several(Reply::End), true)));
                 }
                 State::End(found) => {
@@ -320,7 +320,7 @@ impl Decoder {
                         self.state = State::End(found);
                         return Ok(None);
                     }
-                    self.state = State::ReplyLine;
+                    self.state = State::Line;
                     return Ok(found.map(|(item, data)| (hit(item, data), true)));
                 }
                 State::Small(_) | State::Large(..) | State::Skip(..) => {
@@ -331,7 +331,7 @@ impl Decoder {
                         ReplyKind::FencedValues if item.is_meta => {
                             self.has_ended()?;
                             let last = self.refused.is_none();
-                            (self.ended, self.state) = (false, if last { State::ReplyLine } else { State::Refused });
+                            (self.ended, self.state) = (false, if last { State::Line } else { State::Refused });
                             return Ok(Some((hit(item, data), last)));
                         }
                         _ => return Ok(Some((hit(item, data), item.is_meta))),

@@ -27,6 +27,7 @@ impl Decoder {
         } else if !keep {
             State::Skip(item, item.length)
         } else {
+            // Room that the system zeroes as it is used: there is no way to ask for it that can fail.
             let mut data = vec![0; (item.length + BEHIND).min(FIRST)];
             data[..there].copy_from_slice(&self.buffer[self.start..self.end]);
             (self.start, self.end) = (0, 0);
@@ -48,7 +49,7 @@ impl Decoder {
                 }
                 let data = copy(&mut self.block, data, shape);
                 self.start += item.length + DATA_END.len();
-                self.state = State::ReplyLine;
+                self.state = State::Line;
                 Ok(Some((item, data)))
             }
             State::Large(item, data, have) => {
@@ -67,7 +68,7 @@ impl Decoder {
                 self.buffer[..self.end].copy_from_slice(&data[next..have]);
                 let mut data = std::mem::take(data);
                 data.truncate(item.length);
-                self.state = State::ReplyLine;
+                self.state = State::Line;
                 Ok(Some((item, data.into())))
             }
             State::Skip(item, left) => {
@@ -79,17 +80,17 @@ impl Decoder {
                     return Ok(None);
                 }
                 self.start += DATA_END.len();
-                self.state = State::ReplyLine;
+                self.state = State::Line;
                 Ok(Some((item, Bytes::new())))
             }
-            State::ReplyLine | State::End(_) | State::Fence(_) | State::Refused => Ok(None),
+            State::Line | State::End(_) | State::Fence(_) | State::Refused => Ok(None),
         }
     }
 
     /// Throws away what has come of a large value, for which there is no memory, and lets the rest pass by.
     #[cold]
     fn lose(&mut self) {
-        let State::Large(item, data, have) = std::mem::replace(&mut self.state, State::ReplyLine) else { return };
+        let State::Large(item, data, have) = std::mem::replace(&mut self.state, State::Line) else { return };
         let of_value = have.min(item.length);
         let behind = &data[of_value..have];
         // The buffer is empty: all of it went into `data` when the value began.
