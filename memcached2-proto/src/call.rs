@@ -2,9 +2,11 @@
 
 mod batch;
 mod fault;
+mod operation;
 mod plan;
 mod probes;
 mod round;
+mod slot_result;
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -12,14 +14,14 @@ use std::time::{Duration, Instant};
 pub use self::batch::ServerBatch;
 pub use self::fault::Fault;
 use self::fault::ServerFault;
+pub use self::operation::{Operation, Progress};
 use self::plan::State;
 pub use self::plan::{Plan, SubRequest};
+pub(crate) use self::slot_result::{Failure, SlotResult};
 use crate::command::Command;
 use crate::error::{Error, Landed};
 use crate::few::Few;
-use crate::mux::{Failure, SlotResult};
 use crate::observer::{Attempt, Event, RequestOutcome};
-use crate::operation::{Operation, Progress};
 use crate::reply::Reply;
 use crate::router::{Router, ServerId};
 use crate::time::Now;
@@ -270,7 +272,8 @@ fn earlier(begun: Instant, now: Instant) -> Instant {
 /// The error with what the caller is to know: which request has failed, and that one which only reads has had no effect.
 #[cold]
 fn name_request(error: Error, command: &impl Command, server: Option<&Server>) -> Error {
-    let error = error.of_request(command.name(), command.only_key(), server.map(Server::shared_name));
+    let error =
+        error.of_request(command.name(), command.only_key().map(|key| key.as_bytes()), server.map(Server::shared_name));
     match command.repeatable() && error.landed() == Landed::Unknown {
         true => error.with_landed(Landed::NotSent),
         false => error,

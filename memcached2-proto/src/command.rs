@@ -19,7 +19,7 @@ pub use self::store::Store;
 
 use crate::error::Error;
 use crate::key::Key;
-use crate::reply::{Reply, ReplyKind};
+use crate::reply::{Reply, ReplyKind, error_line};
 use crate::request_buffer::RequestBuffer;
 use crate::time::Now;
 
@@ -107,7 +107,7 @@ pub trait Keyed: Command {
 #[inline]
 fn accepted(reply: Reply) -> Result<Reply, Error> {
     match reply {
-        Reply::Refused(line) => Err(Error::refused(&line)),
+        Reply::Refused(line) => Err(error_line::refusal(&line)),
         reply => Ok(reply),
     }
 }

@@ -3,6 +3,7 @@
 mod cause;
 mod facts;
 mod make;
+mod problem;
 mod request;
 
 use std::fmt;
@@ -10,9 +11,8 @@ use std::io;
 use std::sync::Arc;
 
 pub use self::cause::Cause;
+pub use self::problem::{KeyProblem, UriProblem};
 pub use self::request::FailedRequest;
-use crate::key::KeyProblem;
-use crate::uri::UriProblem;
 
 /// Why a call failed.
 ///

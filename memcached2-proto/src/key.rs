@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::error::Error;
+use crate::error::{Error, KeyProblem};
 
 /// A key that any memcached accepts: 1 to 250 bytes, none of them a blank, a control character or DEL.
 ///
@@ -70,33 +70,6 @@ impl fmt::Debug for Key<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Key({:?})", self.0.escape_ascii().to_string())
     }
-}
-
-/// Why some bytes are no key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum KeyProblem {
-    /// There is no byte in it.
-    #[error("it is empty")]
-    Empty,
-    /// It is longer than [`Key::MAX`].
-    #[error("it has {length} bytes and 250 are allowed; hash the longer part of it")]
-    TooLong {
-        /// How many bytes it has.
-        length: usize,
-    },
-    /// It holds a blank, a control character or DEL.
-    #[error("byte 0x{byte:02x} at position {position} is not allowed; encode keys that may hold blanks or line ends")]
-    Forbidden {
-        /// The byte.
-        byte: u8,
-        /// Where it stands, counted from 0.
-        position: usize,
-    },
-    /// It is `noreply`, and is to be fetched with a classic command, where a server may take it for the option. Only there
-    /// it is none.
-    #[error("a `get` cannot ask for it, since it may be taken for the option; use another key, or a prefix")]
-    Option,
 }
 
 /// Whether any byte is forbidden: eight at a time, for this is done for every key.

@@ -108,15 +108,15 @@ pub use bytes::Bytes;
 
 pub use self::attempts::ConnectAttempts;
 pub use self::builder::Builder;
-pub use self::call::{Call, Fault, Plan, ServerBatch, SubRequest};
+pub use self::call::{Call, Fault, Operation, Plan, Progress, ServerBatch, SubRequest};
 pub use self::command::{
     Answer, Arith, CacheDump, Command, Delete, Detach, FlushAll, Get, GetPart, Gets, Keyed, NoReply, Protocol, Stats,
     StatsDetail, StatsReset, Store, Touch, Verbosity, Version, VersionText,
 };
 pub use self::connection::{Abandoned, Connection, KnownProtocol, Pending, TypedConnection};
 pub use self::data::{Data, ToValue};
-pub use self::error::{CasProblem, Cause, Error, FailedRequest, Landed};
-pub use self::key::{Key, KeyProblem};
+pub use self::error::{CasProblem, Cause, Error, FailedRequest, KeyProblem, Landed, UriProblem};
+pub use self::key::Key;
 pub use self::limits::Limits;
 pub use self::lookup::{Addresses, Lookup};
 #[cfg(feature = "metrics")]
@@ -124,7 +124,7 @@ pub use self::observer::Metrics;
 #[cfg(feature = "tracing")]
 pub use self::observer::Tracing;
 pub use self::observer::{Attempt, Event, Observer, RequestOutcome, ServerEvent};
-pub use self::operation::{AllServers, BatchResult, DeleteMany, GetMany, Operation, Progress, RoutedBy, SetMany};
+pub use self::operation::{AllServers, BatchResult, DeleteMany, GetMany, RoutedBy, SetMany};
 pub use self::options::Options;
 pub use self::pool::{Checkout, Pool, PoolLimits};
 pub use self::reply::{Decoder, Expected, ExpectedKeys, Opaque, Reply, ReplyKind};
@@ -135,6 +135,6 @@ pub use self::router::{
     Selection, Selector, ServerId, UnknownSelection, UpperCrc, Zero,
 };
 pub use self::time::{Expiry, Now};
-pub use self::uri::{Address, Server, UriProblem};
+pub use self::uri::{Address, Server};
 pub use self::value::{FromValue, Value};
 pub use self::wrappers::{Fetched, OrMiss};

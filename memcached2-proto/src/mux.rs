@@ -28,13 +28,11 @@ pub use self::exchange::{Exchange, Freshness, exchange};
 use self::load::Load;
 pub use self::shared_connections::{SharedConnections, Target};
 use self::slots::Slots;
-use crate::call::Fault;
+use crate::call::{Failure, SlotResult};
 use crate::command::{Command, Protocol};
 use crate::connection::Connection;
 use crate::error::{Error, Landed};
-use crate::few::Few;
 use crate::options::Options;
-use crate::reply::Reply;
 use crate::request_buffer::RequestBuffer;
 use crate::time::Now;
 
@@ -89,13 +87,6 @@ enum Phase {
     Ended,
 }
 
-/// What a caller gets: the replies so far, and how they end.
-#[derive(Debug)]
-pub(crate) struct SlotResult {
-    pub(crate) replies: Few<Reply>,
-    pub(crate) end: Result<(), Failure>,
-}
-
 /// What became of a request that was to be encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Encoded {
@@ -114,13 +105,6 @@ pub(crate) enum Turn {
     Encode,
     /// Take the answer.
     Done(SlotResult),
-}
-
-/// Why a request failed, and what that speaks against.
-#[derive(Debug)]
-pub(crate) struct Failure {
-    pub(crate) error: Error,
-    pub(crate) fault: Fault,
 }
 
 /// Why a request was not submitted.
@@ -376,18 +360,5 @@ impl Inner {
     #[cold]
     fn not_submitted(&self) -> NotSubmitted {
         NotSubmitted::Ended(self.error.clone().unwrap_or_else(Error::closed).with_landed(Landed::NotSent))
-    }
-}
-
-impl SlotResult {
-    /// Whether the deadline has passed before the answer came.
-    pub(crate) fn is_late(&self) -> bool {
-        matches!(&self.end, Err(failure) if matches!(failure.error, Error::Timeout { .. }))
-    }
-}
-
-impl Failure {
-    fn new(error: &Error, landed: Landed, fault: Fault) -> Self {
-        Self { error: error.clone().with_landed(landed), fault }
     }
 }

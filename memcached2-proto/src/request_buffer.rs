@@ -7,8 +7,9 @@ use bytes::Bytes;
 
 use crate::command::{Command, Protocol};
 use crate::data::Data;
+use crate::error::KeyProblem;
 use crate::error::{Error, Landed};
-use crate::key::{Key, KeyProblem};
+use crate::key::Key;
 use crate::options::Options;
 use crate::reply::{ExpectedKeys, Opaque, ReplyKind};
 use crate::time::Now;

@@ -17,11 +17,12 @@ pub use self::health::{CustomReconnect, ReconnectPolicy};
 pub use self::ring::BuildSelector;
 pub use self::select::Selector;
 pub use self::selection::{Selection, UnknownSelection};
+use crate::error::UriProblem;
 use crate::error::{Error, FailedRequest, Landed};
 use crate::key::Key;
 use crate::observer::{Observer, ServerEvent, Watch};
 use crate::options::Options;
-use crate::uri::{Server, UriProblem};
+use crate::uri::Server;
 
 /// The place of a server in the list that the client was made with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

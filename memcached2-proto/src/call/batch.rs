@@ -1,9 +1,8 @@
 //! What is asked of one server on one connection.
 
-use super::{Call, Fault};
+use super::{Call, Fault, Operation};
 use crate::connection::Connection;
 use crate::error::{Error, Landed};
-use crate::operation::Operation;
 use crate::router::ServerId;
 use crate::time::Now;
 

@@ -42,6 +42,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::reply::error_line;
 
     #[test]
     fn a_request_that_was_not_sent_in_time_says_nothing_about_its_server() {
@@ -52,7 +53,7 @@ mod tests {
             (Error::connect(&ErrorKind::TimedOut.into()), Fault::Server),
             (Error::connect(&ErrorKind::ResourceBusy.into()), Fault::Nobody),
             (Error::protocol("nonsense"), Fault::Server),
-            (Error::refused(&Arc::from("ERROR")), Fault::Nobody),
+            (error_line::refusal(&Arc::from("ERROR")), Fault::Nobody),
             (Error::overloaded(), Fault::Nobody),
             (Error::not_stored(), Fault::Nobody),
         ] {

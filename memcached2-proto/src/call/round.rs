@@ -3,9 +3,8 @@
 use std::time::Instant;
 
 use super::plan::State;
-use super::{Call, Plan};
+use super::{Call, Operation, Plan, Progress as _};
 use crate::error::Landed;
-use crate::operation::{Operation, Progress};
 
 impl<O: Operation> Call<'_, O> {
     /// Ends a round; `true` asks for another one: something is to be sent again, on another connection or to another server.

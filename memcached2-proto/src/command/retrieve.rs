@@ -286,7 +286,7 @@ impl<'k> GetPart<'k> {
     }
 
     fn of_key(&self, at: usize, error: Error) -> Error {
-        error.of_request(self.name(), self.keys.get(at).copied(), None)
+        error.of_request(self.name(), self.keys.get(at).map(|key| key.as_bytes()), None)
     }
 
     /// The keys, each with its place among all keys.

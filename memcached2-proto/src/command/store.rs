@@ -117,10 +117,10 @@ impl<'k, 'v> Store<'k, 'v> {
     #[inline]
     fn new(verb: Verb, key: &'k [u8], data: Result<Data<'v>, Error>) -> Result<Self, Error> {
         let key = Key::new(key)?;
-        let data = data.map_err(|error| error.of_key(key))?;
+        let data = data.map_err(|error| error.of_key(key.as_bytes()))?;
         let length = data.as_bytes().len();
         if length > Data::MAX {
-            return Err(Error::too_large(length, Data::MAX).of_key(key));
+            return Err(Error::too_large(length, Data::MAX).of_key(key.as_bytes()));
         }
         Ok(Self { verb, key, data, expiry: Expiry::Never })
     }

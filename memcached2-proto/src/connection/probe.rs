@@ -3,7 +3,7 @@
 use super::{Connection, Kind, Mode};
 use crate::command::{Command, Protocol};
 use crate::error::Error;
-use crate::reply::{Reply, ReplyKind};
+use crate::reply::{Reply, ReplyKind, error_line};
 use crate::request_buffer::RequestBuffer;
 use crate::time::Now;
 
@@ -91,7 +91,7 @@ impl Connection {
         let Mode::Probing(probe) = self.mode else { return Ok(()) };
         self.mode = match (probe, reply) {
             (Probe::Asked, Reply::Refused(line)) if line.starts_with("CLIENT_ERROR unauthenticated") => {
-                return Err(self.fail(Error::refused(line)));
+                return Err(self.fail(error_line::refusal(line)));
             }
             // Whoever says SERVER_ERROR has read the command, and asked another server that is down.
             (Probe::Asked, Reply::Refused(line)) => Mode::Probing(Probe::Answered(line.starts_with("SERVER_ERROR"))),

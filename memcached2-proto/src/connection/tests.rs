@@ -5,8 +5,9 @@ use std::time::{Instant, SystemTime};
 
 use super::*;
 use crate::call::Call;
+use crate::call::Operation;
 use crate::command::Get;
-use crate::operation::{GetMany, Operation};
+use crate::operation::GetMany;
 use crate::router::Router;
 
 /// More than is made room for before it comes.

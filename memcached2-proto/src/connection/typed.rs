@@ -8,7 +8,6 @@ use smallvec::SmallVec;
 use super::Connection;
 use crate::command::{Answer, Detach};
 use crate::error::{Error, Landed};
-use crate::key::Key;
 use crate::reply::Reply;
 use crate::time::Now;
 
@@ -112,7 +111,7 @@ impl<R> Pending<R> {
     /// The error with what the caller is to know: which request has failed, and that one which only reads has had no effect.
     #[cold]
     fn name(&self, error: Error) -> Error {
-        let error = error.of_request(self.slot.command, Key::new(&self.slot.key[..]).ok(), None);
+        let error = error.of_request(self.slot.command, Some(&self.slot.key[..]).filter(|key| !key.is_empty()), None);
         match self.slot.repeatable && error.landed() == Landed::Unknown {
             true => error.with_landed(Landed::NotSent),
             false => error,

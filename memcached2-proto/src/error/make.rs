@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::{fmt, io};
 
-use super::{CasProblem, Cause, Error, FailedRequest, Landed};
-use crate::key::{Key, KeyProblem};
-use crate::reply::error_line;
+use super::{CasProblem, Cause, Error, FailedRequest, KeyProblem, Landed};
 
 impl Error {
     /// A value that cannot be converted: for the [`ToValue`](crate::ToValue) and [`FromValue`](crate::FromValue) of types
@@ -118,13 +116,13 @@ impl Error {
     }
 
     #[cold]
-    pub(crate) fn refused(line: &Arc<str>) -> Self {
-        let request = FailedRequest::default();
-        if &**line == error_line::NON_NUMERIC {
-            return Self::NonNumeric { request };
-        }
-        let landed = if error_line::proves_refusal(line) { Landed::Refused } else { Landed::Unknown };
-        Self::Refused { request, landed, line: Arc::clone(line) }
+    pub(crate) fn non_numeric() -> Self {
+        Self::NonNumeric { request: FailedRequest::default() }
+    }
+
+    #[cold]
+    pub(crate) fn refused(line: &Arc<str>, landed: Landed) -> Self {
+        Self::Refused { request: FailedRequest::default(), landed, line: Arc::clone(line) }
     }
 
     /// The same failure for one request among many on the connection.
@@ -144,7 +142,7 @@ impl Error {
     /// The same error with what is known of its request and does not stand in it yet.
     #[must_use]
     #[cold]
-    pub(crate) fn of_request(mut self, command: &'static str, key: Option<Key<'_>>, server: Option<&Arc<str>>) -> Self {
+    pub(crate) fn of_request(mut self, command: &'static str, key: Option<&[u8]>, server: Option<&Arc<str>>) -> Self {
         if let Some(request) = self.request_mut() {
             request.note(Some(command), key, server);
         }
@@ -156,13 +154,13 @@ impl Error {
     #[must_use]
     #[cold]
     pub fn of_method(self, method: &'static str, key: Option<&[u8]>) -> Self {
-        self.of_request(method, key.and_then(|key| Key::new(key).ok()), None)
+        self.of_request(method, key, None)
     }
 
     /// The same error with the key of its request.
     #[must_use]
     #[cold]
-    pub(crate) fn of_key(mut self, key: Key<'_>) -> Self {
+    pub(crate) fn of_key(mut self, key: &[u8]) -> Self {
         if let Some(request) = self.request_mut() {
             request.note(None, Some(key), None);
         }

@@ -3,8 +3,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::key::Key;
-
 /// The request that has failed: its command, key and server, as far as they are known where it fails.
 ///
 /// It stands in every error of a call, and at the beginning of its text: `get "user:42": cache1:11211 did not answer in time`.
@@ -48,14 +46,14 @@ impl FailedRequest {
     }
 
     /// Notes what is not known yet.
-    pub(super) fn note(&mut self, command: Option<&'static str>, key: Option<Key<'_>>, server: Option<&Arc<str>>) {
+    pub(super) fn note(&mut self, command: Option<&'static str>, key: Option<&[u8]>, server: Option<&Arc<str>>) {
         if command.is_none() && key.is_none() && server.is_none() {
             return;
         }
         let parts = self.0.get_or_insert_default();
         parts.command = parts.command.or(command);
         if parts.key.is_none() {
-            parts.key = key.map(|key| shown(key.as_bytes()).into());
+            parts.key = key.map(|key| shown(key).into());
         }
         if parts.server.is_none() {
             parts.server = server.cloned();
@@ -97,7 +95,7 @@ mod tests {
             (Some("set"), Some(&long[..]), format!("set \"{}...\": ", "k".repeat(64))),
         ] {
             let mut request = FailedRequest::default();
-            request.note(command, key.map(|key| Key::new(key).unwrap()), None);
+            request.note(command, key, None);
             assert_eq!(request.to_string(), expected);
         }
     }
@@ -105,8 +103,8 @@ mod tests {
     #[test]
     fn what_was_noted_first_stays() {
         let mut request = FailedRequest::default();
-        request.note(None, Some(Key::new("a").unwrap()), Some(&Arc::from("cache1")));
-        request.note(Some("get"), Some(Key::new("b").unwrap()), Some(&Arc::from("cache2")));
+        request.note(None, Some(b"a"), Some(&Arc::from("cache1")));
+        request.note(Some("get"), Some(b"b"), Some(&Arc::from("cache2")));
         assert_eq!((request.command(), request.key(), request.server()), (Some("get"), Some("a"), Some("cache1")));
     }
 }

@@ -1,7 +1,7 @@
 use std::error::Error as _;
 
 use super::*;
-use crate::key::Key;
+use crate::reply::error_line;
 
 #[test]
 fn an_error_line_says_whether_the_request_may_have_landed() {
@@ -15,13 +15,13 @@ fn an_error_line_says_whether_the_request_may_have_landed() {
         ("SERVER_ERROR timeout", Landed::Unknown),
         ("SERVER_ERROR", Landed::Unknown),
     ] {
-        assert_eq!(Error::refused(&Arc::from(line)).landed(), landed, "{line}");
+        assert_eq!(error_line::refusal(&Arc::from(line)).landed(), landed, "{line}");
     }
 }
 
 #[test]
 fn an_error_of_many_items_tells_how_many_and_why() {
-    let refused = || Err(Error::refused(&Arc::from("SERVER_ERROR object too large for cache")));
+    let refused = || Err(error_line::refusal(&Arc::from("SERVER_ERROR object too large for cache")));
     for (results, landed, failed) in [
         (vec![Err(Error::closed()), Err(Error::no_servers())], Landed::NotSent, 2),
         (vec![refused(), Err(Error::closed())], Landed::Refused, 2),
@@ -65,7 +65,7 @@ fn the_text_of_an_error_names_the_request_and_its_server() {
                 not answer in time)",
         ),
     ] {
-        let error = error.of_request("add", Key::new("k").ok(), Some(&"a:11211".into()));
+        let error = error.of_request("add", Some(b"k"), Some(&"a:11211".into()));
         assert_eq!(error.to_string(), text);
         assert_eq!((error.command(), error.key(), error.server()), (Some("add"), Some("k"), Some("a:11211")));
     }
@@ -90,9 +90,9 @@ fn what_may_have_landed_or_will_fail_again_is_not_safe_to_retry() {
         (Error::timeout(Landed::Unknown), false),
         (Error::connect(&io::ErrorKind::TimedOut.into()), true),
         (Error::overloaded(), true),
-        (Error::refused(&"SERVER_ERROR out of memory storing object".into()), true),
-        (Error::refused(&"SERVER_ERROR backend failure".into()), false),
-        (Error::refused(&"CLIENT_ERROR bad data chunk".into()), false),
+        (error_line::refusal(&"SERVER_ERROR out of memory storing object".into()), true),
+        (error_line::refusal(&"SERVER_ERROR backend failure".into()), false),
+        (error_line::refusal(&"CLIENT_ERROR bad data chunk".into()), false),
         (Error::not_stored(), false),
         (Error::closed(), false),
     ] {

@@ -8,9 +8,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::{Encoded, Mux, NotSubmitted, Turn};
-use crate::call::{Call, Fault, SubRequest};
+use crate::call::{Call, Fault, Operation, SubRequest};
 use crate::error::{Error, Landed};
-use crate::operation::Operation;
 use crate::router::ServerId;
 use crate::time::Now;
 

@@ -1,7 +1,7 @@
 //! The same question to every server.
 
-use super::{BatchResult, Operation, Progress};
-use crate::call::Plan;
+use super::BatchResult;
+use crate::call::{Operation, Plan, Progress};
 use crate::command::Command;
 use crate::error::Error;
 

@@ -1,7 +1,7 @@
 //! Several items, each with a request of its own.
 
-use super::{BatchResult, Operation, Progress};
-use crate::call::Plan;
+use super::BatchResult;
+use crate::call::{Operation, Plan, Progress};
 use crate::command::{Command, Delete, Keyed, Store};
 use crate::data::ToValue;
 use crate::error::Error;

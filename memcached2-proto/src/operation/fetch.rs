@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::{BatchResult, Operation, Progress};
-use crate::call::Plan;
+use super::BatchResult;
+use crate::call::{Operation, Plan, Progress};
 use crate::command::{Fetch, GetPart};
 use crate::error::Error;
 use crate::key::Key;
@@ -191,7 +191,7 @@ impl<'k> Progress for Fetching<'k> {
         };
         for (place, key) in self.requests[index].keys_in_place() {
             if let Some(result @ Ok(None)) = self.results.get_mut(place) {
-                *result = Err(error.clone().of_key(key));
+                *result = Err(error.clone().of_key(key.as_bytes()));
             }
         }
     }

@@ -1,7 +1,6 @@
 //! A single request.
 
-use super::{Operation, Progress};
-use crate::call::Plan;
+use crate::call::{Operation, Plan, Progress};
 use crate::command::{Command, Keyed};
 use crate::error::Error;
 

@@ -1,7 +1,6 @@
 //! A routing key apart from the key of the item.
 
-use super::{Operation, Progress};
-use crate::call::Plan;
+use crate::call::{Operation, Plan, Progress};
 use crate::command::{Command, Keyed};
 use crate::error::Error;
 use crate::key::Key;

@@ -3,6 +3,20 @@
 //! The table was read off the sources of memcached 1.4.39, 1.5.22, 1.6.18 and 1.6.45 with its proxy, and off
 //! twemproxy 0.5, and each line that they can be made to say was seen.
 
+use std::sync::Arc;
+
+use crate::error::{Error, Landed};
+
+/// The error that an error line is to the caller.
+#[cold]
+pub(crate) fn refusal(line: &Arc<str>) -> Error {
+    match &**line {
+        NON_NUMERIC => Error::non_numeric(),
+        text if proves_refusal(text) => Error::refused(line, Landed::Refused),
+        _ => Error::refused(line, Landed::Unknown),
+    }
+}
+
 /// An error line and what it means. A line that is not in the table means what [`fallback`] says.
 struct ErrorLine {
     text: &'static str,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use url::Url;
 
-use super::UriProblem;
+use crate::error::UriProblem;
 
 /// How one server is used, where that differs from the others.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

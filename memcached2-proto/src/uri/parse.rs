@@ -6,7 +6,8 @@ use percent_encoding::percent_decode_str;
 use url::{Host, Url};
 
 use super::options::ServerOptions;
-use super::{Address, Server, UriProblem};
+use super::{Address, Server};
+use crate::error::UriProblem;
 
 const TCP: &str = "memcached";
 pub(super) const UNIX: &str = "memcached+unix";

@@ -1,0 +1,53 @@
+//! What a caller asks for, split into requests and merged again.
+
+use super::Plan;
+use crate::command::Command;
+use crate::error::Error;
+use crate::reply::Reply;
+
+/// What a caller asks for. It is split into requests, each a command to one server, whose answers are merged.
+///
+/// A keyed command is an operation by itself.
+pub trait Operation: Sized {
+    /// What the caller gets.
+    type Output;
+    /// The operation under way.
+    type Progress: Progress<Output = Self::Output>;
+
+    /// Splits the operation into requests, and gives each of them to the plan.
+    fn start(self, plan: &mut Plan<'_>) -> Self::Progress;
+}
+
+/// An operation under way: it has the command of each request, and takes its result.
+pub trait Progress {
+    /// What is sent to a server.
+    type Command: Command;
+    /// What the caller gets.
+    type Output;
+
+    /// The command of the request with a number, one of those that were given to the [`Plan`].
+    fn command(&self, index: usize) -> &Self::Command;
+
+    /// Takes a reply to a request that is not the last one: a value among many. Nothing happens to it unless implemented.
+    #[inline]
+    fn take_reply(&mut self, index: usize, reply: Reply) {
+        let _ = (index, reply);
+    }
+
+    /// Takes the result of a request; once for each.
+    fn end(&mut self, index: usize, result: Result<<Self::Command as Command>::Response, Error>);
+
+    /// Plans a request anew that was not sent, since its server is down; `false` if no other server can be asked, as none can
+    /// unless implemented.
+    fn replan(&mut self, index: usize, plan: &mut Plan<'_>) -> bool {
+        let _ = (index, plan);
+        false
+    }
+
+    /// The output, once all requests have ended.
+    ///
+    /// # Errors
+    ///
+    /// When the operation as a whole has failed.
+    fn finish(self) -> Result<Self::Output, Error>;
+}

@@ -1,0 +1,33 @@
+//! What came of one request.
+
+use super::Fault;
+use crate::error::{Error, Landed};
+use crate::few::Few;
+use crate::reply::Reply;
+
+/// What a caller on a shared connection gets: the replies so far, and how they end.
+#[derive(Debug)]
+pub(crate) struct SlotResult {
+    pub(crate) replies: Few<Reply>,
+    pub(crate) end: Result<(), Failure>,
+}
+
+/// Why a request failed, and what that speaks against.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) error: Error,
+    pub(crate) fault: Fault,
+}
+
+impl SlotResult {
+    /// Whether the deadline has passed before the answer came.
+    pub(crate) fn is_late(&self) -> bool {
+        matches!(&self.end, Err(failure) if matches!(failure.error, Error::Timeout { .. }))
+    }
+}
+
+impl Failure {
+    pub(crate) fn new(error: &Error, landed: Landed, fault: Fault) -> Self {
+        Self { error: error.clone().with_landed(landed), fault }
+    }
+}

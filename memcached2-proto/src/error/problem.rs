@@ -1,0 +1,94 @@
+//! What can be wrong with a key and with the text of a server.
+
+/// Why some bytes are no key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyProblem {
+    /// There is no byte in it.
+    #[error("it is empty")]
+    Empty,
+    /// It is longer than [`Key::MAX`](crate::Key::MAX).
+    #[error("it has {length} bytes and 250 are allowed; hash the longer part of it")]
+    TooLong {
+        /// How many bytes it has.
+        length: usize,
+    },
+    /// It holds a blank, a control character or DEL.
+    #[error("byte 0x{byte:02x} at position {position} is not allowed; encode keys that may hold blanks or line ends")]
+    Forbidden {
+        /// The byte.
+        byte: u8,
+        /// Where it stands, counted from 0.
+        position: usize,
+    },
+    /// It is `noreply`, and is to be fetched with a classic command, where a server may take it for the option. Only there
+    /// it is none.
+    #[error("a `get` cannot ask for it, since it may be taken for the option; use another key, or a prefix")]
+    Option,
+}
+
+/// Why some text names no server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UriProblem {
+    /// The scheme is not one of ours.
+    #[error("unknown scheme; use memcached://host:port, memcached+unix:///path, or a bare host:port")]
+    Scheme,
+    /// There is no host.
+    #[error("it has no host; write memcached://host:port")]
+    NoHost,
+    /// The host is no name and no IP address.
+    #[error("the host is neither a name nor an IP address")]
+    Host,
+    /// There is a blank or a control character in it.
+    #[error("a blank or a control character stands in it; in the path of a Unix socket write %20 for a blank")]
+    Blank,
+    /// It was given before.
+    #[error("the same server was given before; give it a weight instead, cache1:11211?weight=2, or another name")]
+    Repeated,
+    /// There are several servers in one text.
+    #[error("it names several servers; give them one by one")]
+    List,
+    /// There is a number behind the port.
+    #[error("nothing may follow the port but options; a weight is written cache1:11211?weight=2")]
+    BehindPort,
+    /// An IPv6 address stands without brackets.
+    #[error("an IPv6 address needs brackets: [::1] or [::1]:11211")]
+    Brackets,
+    /// The port is not a number from 1 to 65535.
+    #[error("the port must be a number from 1 to 65535")]
+    Port,
+    /// The URI of a Unix socket has no path, or has a host.
+    #[error("a Unix socket needs an absolute path: memcached+unix:///run/memcached.sock")]
+    SocketPath,
+    /// There is a path behind the host.
+    #[error("nothing may follow host and port; a Unix socket is memcached+unix:///path")]
+    Path,
+    /// There is a user or a password.
+    #[error("user and password are not supported in a server's URI")]
+    Credentials,
+    /// There is an option of another name.
+    #[error("unknown option behind the `?`; known are weight, name, timeout, connect_timeout and connections")]
+    Option,
+    /// An option stands there twice.
+    #[error("an option stands there twice")]
+    Twice,
+    /// The weight is no number, or no sensible one.
+    #[error("the weight must be a whole number from 1 to 1000")]
+    Weight,
+    /// A timeout is no time, or no sensible one.
+    #[error("a timeout must be a whole number of ms or s, like 250ms or 2s, more than 0 and at most 3600s")]
+    Timeout,
+    /// The number of connections is none, or no sensible one.
+    #[error("the connections must be a whole number from 1 to 65535")]
+    Connections,
+    /// The name is empty, or holds something else than letters, digits and the like.
+    #[error("the name must be made of visible ASCII characters")]
+    Name,
+    /// There is a fragment.
+    #[error("nothing may follow a `#`")]
+    Fragment,
+    /// It is malformed in another way.
+    #[error("it is not a valid URI; use memcached://host:port")]
+    Malformed,
+}

@@ -1,0 +1,86 @@
+//! The modules of the core import downwards: each only what stands below it in this list.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is the failure of the test")]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// The modules from the bottom up. What stands above the line may be left out by those who parse replies or drive one connection.
+const MODULES: [&str; 26] = [
+    "few",
+    "error",
+    "key",
+    "value",
+    "data",
+    "limits",
+    "time",
+    "uri",
+    "report",
+    "reply",
+    "request_buffer",
+    "command",
+    "connection",
+    // ----
+    "attempts",
+    "lookup",
+    "pool",
+    "observer",
+    "router",
+    "options",
+    "call",
+    "operation",
+    "mux",
+    "builder",
+    "wrappers",
+    "operations",
+    "guide",
+];
+
+/// Imports that point up, and are to go: options are read where parts are made, and a request is encoded where its buffer is.
+const UPWARDS: [(&str, &str); 5] = [
+    ("request_buffer", "command"),
+    ("request_buffer", "options"),
+    ("connection", "options"),
+    ("router", "options"),
+    ("options", "builder"),
+];
+
+fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => sources(&path, into),
+            false if path.extension().is_some_and(|extension| extension == "rs") => into.push(path),
+            false => {}
+        }
+    }
+}
+
+/// What a source imports of the crate, but for its tests and comments.
+fn imports(text: &str) -> BTreeSet<String> {
+    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let modules = lines.flat_map(|line| line.split("crate::").skip(1));
+    let name =
+        |rest: &str| rest.split(|letter: char| !letter.is_alphanumeric() && letter != '_').next().map(str::to_owned);
+    modules.filter_map(name).filter(|name| name.starts_with(char::is_lowercase)).collect()
+}
+
+#[test]
+fn modules_import_only_what_stands_below_them() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let (mut files, mut upwards) = (Vec::new(), BTreeSet::new());
+    sources(&source, &mut files);
+    let place = |module: &str| MODULES.iter().position(|known| *known == module);
+    for file in files.iter().filter(|file| !file.ends_with("lib.rs") && !file.ends_with("tests.rs")) {
+        let inside = file.strip_prefix(&source).unwrap();
+        let module = inside.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs");
+        let own = place(module).unwrap_or_else(|| panic!("{module} is not in the list"));
+        for import in imports(&std::fs::read_to_string(file).unwrap()) {
+            if place(&import).is_some_and(|other| other > own) {
+                upwards.insert((module.to_owned(), import));
+            }
+        }
+    }
+    let known = UPWARDS.map(|(from, to)| (from.to_owned(), to.to_owned()));
+    assert_eq!(upwards, BTreeSet::from(known));
+}
