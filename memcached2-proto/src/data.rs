@@ -125,13 +125,14 @@ impl From<String> for Data<'_> {
     }
 }
 
-/// What can be stored: bytes, text, whole numbers, `bool`, and types of your own.
+/// What can be stored: bytes, text, numbers, `bool`, and types of your own.
 ///
 /// | type | stored as | flags |
 /// |---|---|---|
 /// | `[u8]`, `Vec<u8>`, [`Bytes`] | the bytes | 0 |
 /// | `str`, `String` | UTF-8 | 0 |
 /// | integers up to 64 bits | decimal digits, which `incr` and `decr` count | 0 |
+/// | `f32`, `f64` | the shortest decimal text that is read as the same number; also `inf` and `NaN` | 0 |
 /// | `bool` | `true` or `false` | 0 |
 /// | [`Value`], [`Data`] | the bytes | its own |
 ///
@@ -165,6 +166,11 @@ impl From<String> for Data<'_> {
 /// assert_eq!(Point::from_value(Value::new(data.into_bytes(), 7))?, stored);
 /// # Ok::<(), Error>(())
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be stored",
+    label = "no bytes, text, number or bool",
+    note = "implement `ToValue` for it, or store its bytes or text"
+)]
 pub trait ToValue {
     /// The bytes and the flags to be stored.
     ///
@@ -254,6 +260,18 @@ macro_rules! numbers {
 
 numbers!(u8 u16 u32 u64 usize i8 i16 i32 i64 isize);
 
+macro_rules! floats {
+    ($($number:ty)*) => {
+        $(impl ToValue for $number {
+            fn to_value(&self) -> Result<Data<'_>, Error> {
+                Ok(self.to_string().into())
+            }
+        })*
+    };
+}
+
+floats!(f32 f64);
+
 macro_rules! pointers {
     ($($pointer:ty)*) => {
         $(impl<T: ToValue + ?Sized> ToValue for $pointer {
@@ -298,6 +316,9 @@ mod tests {
         assert_stored(&u64::MAX, b"18446744073709551615", 0);
         assert_stored(&i64::MIN, b"-9223372036854775808", 0);
         assert_stored(&-5_i16, b"-5", 0);
+        assert_stored(&0.1_f32, b"0.1", 0);
+        assert_stored(&-2.5e300_f64, (-2.5e300_f64).to_string().as_bytes(), 0);
+        assert_stored(&f64::INFINITY, b"inf", 0);
         assert_stored(&true, b"true", 0);
         assert_stored(&false, b"false", 0);
         assert_stored(&Value::new(Bytes::from_static(b"v"), 9), b"v", 9);

@@ -87,6 +87,12 @@ impl From<Duration> for Expiry {
     }
 }
 
+impl From<SystemTime> for Expiry {
+    fn from(at: SystemTime) -> Self {
+        Self::At(at)
+    }
+}
+
 /// Longer than this, and the server takes the number for a moment in Unix time.
 const RELATIVE_MAX: u64 = 60 * 60 * 24 * 30;
 

@@ -76,10 +76,15 @@ impl Value {
     }
 }
 
-/// What a stored item can be read as: bytes, text, whole numbers, `bool`, and types of your own.
+/// What a stored item can be read as: bytes, text, numbers, `bool`, and types of your own.
 ///
 /// `get` returns a [`Value`] and `get_as` any of these; [`ToValue`](crate::ToValue) is the way back, and shows a type of
 /// one's own.
+#[diagnostic::on_unimplemented(
+    message = "a stored value cannot be read as `{Self}`",
+    label = "no bytes, text, number or bool",
+    note = "implement `FromValue` for it, or read the `Value` itself"
+)]
 pub trait FromValue: Sized {
     /// Reads the item.
     ///
@@ -138,7 +143,7 @@ macro_rules! numbers {
     };
 }
 
-numbers!(u8 u16 u32 u64 usize i8 i16 i32 i64 isize);
+numbers!(u8 u16 u32 u64 usize i8 i16 i32 i64 isize f32 f64);
 
 impl AsRef<[u8]> for Value {
     fn as_ref(&self) -> &[u8] {
@@ -210,6 +215,10 @@ mod tests {
         assert_eq!(read::<Vec<u8>>(b"\xff"), Some(vec![0xff]));
         assert_eq!(read::<String>(b"caf\xc3\xa9"), Some("caf\u{e9}".to_owned()));
         assert_eq!(read::<String>(b"\xff"), None);
+        for number in [0.1, -2.5e300, f64::MIN_POSITIVE, f64::INFINITY] {
+            assert_eq!(Value::new(number.to_string().into(), 0).parse(), Ok(number));
+        }
+        assert_eq!(read::<f32>(b"x"), None);
         for (bytes, expected) in [(&b"true"[..], Some(true)), (b"1", Some(true)), (b"0", Some(false)), (b"yes", None)] {
             assert_eq!(read::<bool>(bytes), expected);
         }
