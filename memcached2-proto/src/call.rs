@@ -175,7 +175,10 @@ impl<'r, O: Operation> Call<'r, O> {
         let sub_request = self.plan.sub_requests[at];
         self.on_request(&sub_request, RequestOutcome::Failed(error), 0);
         let fault = self.excuse(sub_request.server, error, fault);
-        let faults = &mut self.plan.rare().faults;
+        let rare = self.plan.rare();
+        // What had come of its answer counts no more if it is sent again.
+        rare.tallies.remove(&sub_request.index);
+        let faults = &mut rare.faults;
         if fault == Fault::Server && faults.last().is_none_or(|last| last.server != sub_request.server) {
             faults.push(ServerFault { server: sub_request.server, error: error.clone() });
         }

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use memcached2_proto::{
-    Call, Delete, Error, Fault, Get, Metrics, Now, Observer, Operation, Options, ReconnectPolicy, Reply, Router,
-    Tracing, Value,
+    Call, Delete, Error, Event, Fault, Get, GetMany, Landed, Metrics, Now, Observer, Operation, Options,
+    ReconnectPolicy, Reply, RequestOutcome, Router, Tracing, Value,
 };
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use tracing::field::{Field, Visit};
@@ -150,4 +150,32 @@ fn requests_are_told_as_events() {
             ),
         ]
     );
+}
+
+/// Writes down how many hits and misses each request had.
+#[derive(Debug, Default)]
+struct Hits(Mutex<Vec<(usize, usize)>>);
+
+impl Observer for Hits {
+    fn on_request(&self, event: &Event<'_>) {
+        if let RequestOutcome::Read { hits, misses } = event.outcome {
+            self.0.lock().unwrap().push((hits, misses));
+        }
+    }
+}
+
+#[test]
+fn values_of_an_answer_that_was_cut_off_are_not_counted_when_it_is_sent_again() {
+    let observer = Arc::new(Hits::default());
+    let options = Options::default().observer(Arc::<Hits>::clone(&observer));
+    let router = Router::with_options(["cache1"], &options).unwrap().for_client(0, start);
+    let mut call = Call::new(GetMany::new(&["a", "b"]).unwrap(), &router, Now::new(start(), SystemTime::now));
+    call.answer(0, Reply::Value(0, Value::new("x".into(), 0)), false);
+    let lost = Error::lost(&std::io::ErrorKind::ConnectionReset.into(), Landed::NotSent);
+    call.fail(0, &lost, Fault::Connection);
+    assert!(call.end_round(start));
+    call.answer(0, Reply::Value(0, Value::new("x".into(), 0)), false);
+    call.answer(0, Reply::End, true);
+    assert!(!call.end_round(start));
+    assert_eq!(observer.0.lock().unwrap()[..], [(1, 1)]);
 }
