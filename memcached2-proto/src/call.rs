@@ -72,15 +72,21 @@ impl<'r, O: Operation> Call<'r, O> {
         }
     }
 
-    /// The moment from which the time of a call counts that was `begun` then. What a large call is merged in takes as long as it took
-    /// to plan it and some more: it is counted from earlier by that, so that all of the call ends by its deadline.
+    /// Keeps time of a large call back for merging it, so that it ends by its deadline as a whole: twice what it took to plan it,
+    /// for a request that has failed costs about that. Call it once, before the first round; `now` is read for a large call alone.
+    #[inline]
+    pub fn keep_time_to_merge(&mut self, now: impl FnOnce() -> Instant) {
+        if self.plan.sub_requests.len() >= LARGE {
+            let planning = now().saturating_duration_since(self.plan.now);
+            self.plan.rare().time_to_merge = planning * 2;
+        }
+    }
+
+    /// How much of its time a large call keeps back to be merged in.
     #[must_use]
     #[inline]
-    pub fn counts_from(&self, begun: Instant, now: impl FnOnce() -> Instant) -> Instant {
-        match self.plan.sub_requests.len() {
-            0..LARGE => begun,
-            _ => earlier(begun, now()),
-        }
+    pub fn time_to_merge(&self) -> Duration {
+        self.plan.rare.as_ref().map_or(Duration::ZERO, |rare| rare.time_to_merge)
     }
 
     /// When this round has begun.
@@ -215,14 +221,14 @@ impl<'r, O: Operation> Call<'r, O> {
     #[cold]
     fn observe_reply(&mut self, at: usize, reply: &Reply, last: bool) {
         let sub_request = self.plan.sub_requests[at];
-        let tallies = &mut self.plan.rare().tallies;
-        let mut tally = tallies.remove(&sub_request.index).unwrap_or_default();
+        let before = self.plan.rare.as_mut().and_then(|rare| rare.tallies.remove(&sub_request.index));
+        let mut tally = before.unwrap_or_default();
         tally.add(reply);
         if last {
             let keys = self.progress.command(sub_request.index as usize).keys();
             self.on_request(&sub_request, tally.outcome(keys), tally.received);
         } else {
-            tallies.insert(sub_request.index, tally);
+            self.plan.rare().tallies.insert(sub_request.index, tally);
         }
     }
 
@@ -264,13 +270,6 @@ impl<'r, O: Operation> Call<'r, O> {
 
 /// A call of this many requests is large: to merge it takes a millisecond.
 const LARGE: usize = 4096;
-
-/// `begun`, earlier by twice what has passed since: a request that has failed costs about twice what it costs to plan
-/// it (a million sets with a deadline of a second: 1.2 s without this).
-#[cold]
-fn earlier(begun: Instant, now: Instant) -> Instant {
-    begun.checked_sub(now.saturating_duration_since(begun) * 2).unwrap_or(begun)
-}
 
 /// The error with what the caller is to know: which request has failed, and that one which only reads has had no effect.
 #[cold]

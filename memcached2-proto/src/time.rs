@@ -87,6 +87,19 @@ impl From<Duration> for Expiry {
     }
 }
 
+/// How much of its `timeout` a call may wait for servers that keeps time back [to be merged in](crate::Call::time_to_merge): at least
+/// half.
+#[must_use]
+#[inline]
+pub fn time_to_wait(timeout: Duration, to_merge: Duration) -> Duration {
+    if to_merge.is_zero() { timeout } else { less(timeout, to_merge) }
+}
+
+#[cold]
+fn less(timeout: Duration, to_merge: Duration) -> Duration {
+    timeout - to_merge.min(timeout / 2)
+}
+
 impl From<SystemTime> for Expiry {
     fn from(at: SystemTime) -> Self {
         Self::At(at)

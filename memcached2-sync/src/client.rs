@@ -131,7 +131,8 @@ impl Client {
         let shared = &*self.shared;
         let now = Now::new(begun, SystemTime::now);
         let mut call = Call::new(operation, &shared.router, now);
-        let mut deadline = Deadline::of_call(call.counts_from(begun, Instant::now), self.timeout);
+        call.keep_time_to_merge(Instant::now);
+        let mut deadline = Deadline::of_call(begun, self.timeout, call.time_to_merge());
         loop {
             if let Some(batch) = call.batch(0) {
                 shared.round(&mut call, batch, now, &mut deadline);

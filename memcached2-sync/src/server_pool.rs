@@ -143,25 +143,22 @@ impl ServerPool {
     #[cold]
     fn look<'s>(&'s self, pool: Guard<'s>, link: Box<Link>, was_idle: bool) -> Result<PooledConnection<'s>, Guard<'s>> {
         let pooled = PooledConnection { server_pool: self, link: Some(link), was_idle };
-        let pool = self.leave_to_parent(pool);
-        let is_ours = pool.is_some();
-        drop(pool);
-        if is_ours && pooled.link.as_ref().is_some_and(|link| link.stream.is_quiet()) {
+        if self.is_of_this_process(pool) && pooled.link.as_ref().is_some_and(|link| link.stream.is_quiet()) {
             return Ok(pooled);
         }
         drop(pooled);
         Err(self.lock())
     }
 
-    /// After a fork the idle connections are those of the parent, which goes on with them: they are closed in this process alone,
-    /// and others are opened. `None` if that is so.
-    fn leave_to_parent<'s>(&self, mut pool: Guard<'s>) -> Option<Guard<'s>> {
+    /// Whether the idle connections were made by this process. After a fork they are those of the parent, which goes on with them:
+    /// they are closed in this process alone, and others are opened.
+    fn is_of_this_process(&self, mut pool: Guard<'_>) -> bool {
         let process = std::process::id();
-        if self.process.swap(process, Ordering::Relaxed) == process {
-            return Some(pool);
+        let is_same = self.process.swap(process, Ordering::Relaxed) == process;
+        if !is_same {
+            pool.clear();
         }
-        pool.clear();
-        None
+        is_same
     }
 
     /// Where the server takes no further connection, a caller waits for one of those that there are. memcached before 1.6.7

@@ -12,7 +12,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use memcached2_proto::{Address, Error, Landed, Lookup, Options};
+use memcached2_proto::{Address, Error, Landed, Lookup, Options, time_to_wait};
 use socket2::{SockRef, TcpKeepalive};
 
 pub(crate) use self::connecting::Connecting;
@@ -22,6 +22,8 @@ pub(crate) use self::connecting::Connecting;
 pub(crate) struct Deadline {
     started: Instant,
     timeout: Duration,
+    /// How much of that is kept back to merge the call in.
+    to_merge: Duration,
     /// Whether the caller has set it, so that servers do not.
     is_fixed: bool,
     /// Whether anything so far can have taken time. Until then the socket's own timeouts, set to the whole of it once,
@@ -40,15 +42,16 @@ const SMALL: usize = 4 * 1024;
 
 impl Deadline {
     pub(crate) fn new(started: Instant, timeout: Duration) -> Self {
-        Self { started, timeout, is_fixed: false, spent: false, waited: 0 }
+        Self { started, timeout, to_merge: Duration::ZERO, is_fixed: false, spent: false, waited: 0 }
     }
 
     /// The time of a call: what its servers give it, unless the caller does.
     #[inline(always)]
-    pub(crate) fn of_call(started: Instant, timeout: Option<Duration>) -> Self {
+    pub(crate) fn of_call(started: Instant, timeout: Option<Duration>, to_merge: Duration) -> Self {
         // The timeout of the sockets is another one, then.
         let is_fixed = timeout.is_some();
-        Self { is_fixed, spent: is_fixed, ..Self::new(started, timeout.unwrap_or_default()) }
+        let spent = is_fixed || !to_merge.is_zero();
+        Self { is_fixed, spent, to_merge, ..Self::new(started, timeout.unwrap_or_default()) }
     }
 
     /// As much time as is left, but no more than `within`.
@@ -92,7 +95,7 @@ impl Deadline {
     /// How much is left, which is never zero.
     pub(crate) fn left(&mut self) -> Result<Duration, Error> {
         self.spent = true;
-        match self.timeout.saturating_sub(self.started.elapsed()) {
+        match time_to_wait(self.timeout, self.to_merge).saturating_sub(self.started.elapsed()) {
             // What was sent by then, the connection knows.
             Duration::ZERO => Err(Error::timeout(Landed::NotSent)),
             left => Ok(left),

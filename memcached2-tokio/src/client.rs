@@ -127,7 +127,7 @@ impl Client {
         let shared = &*self.shared;
         let now = Now::new(begun, SystemTime::now);
         let mut call = Call::new(operation, shared.router(), now);
-        let now = Now::new(call.counts_from(begun, Instant::now), SystemTime::now);
+        call.keep_time_to_merge(Instant::now);
         loop {
             let connect = |server, want| self.connection(server, want, now);
             exchange(&mut call, now, self.timeout, connect).await;

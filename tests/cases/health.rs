@@ -59,6 +59,15 @@ pub(super) fn the_keys_of_a_server_that_is_down_go_to_others_until_its_retry_is_
     assert!(client.get_many(&staying).unwrap().into_result().unwrap().iter().all(Option::is_some));
 }
 
+/// What is submitted when the connection has failed already moves on as what was submitted before.
+pub(super) fn a_large_batch_moves_from_a_server_that_cannot_be_connected_to(on: Kind) {
+    let (mut servers, addresses) = on.servers(3);
+    servers[1].stop();
+    let client = watching(&addresses, LONG);
+    let items: Vec<_> = (0..6000).map(|at| (format!("key{at}"), "x")).collect();
+    assert_eq!(client.set_many(&items, Expiry::Never).unwrap().all_stored(), Ok(()));
+}
+
 pub(super) fn without_failover_the_keys_of_a_server_that_is_down_fail_and_go_nowhere(on: Kind) {
     let (mut servers, addresses) = on.servers(3);
     let (moving, staying) = keys(&addresses);

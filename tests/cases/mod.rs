@@ -187,6 +187,7 @@ mod run {
             ]
             health: [
                 the_keys_of_a_server_that_is_down_go_to_others_until_its_retry_is_due,
+                a_large_batch_moves_from_a_server_that_cannot_be_connected_to,
                 without_failover_the_keys_of_a_server_that_is_down_fail_and_go_nowhere,
                 a_server_that_stands_still_costs_one_deadline,
                 a_server_that_reads_nothing_fails_its_own_items_alone,

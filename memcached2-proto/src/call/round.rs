@@ -52,7 +52,10 @@ impl<O: Operation> Call<'_, O> {
 
     /// Plans those requests anew that were not sent since their server is down; `true` if one has another server now.
     fn fail_over(&mut self) -> bool {
-        let faults = std::mem::take(&mut self.plan.rare().faults);
+        let faults = self.plan.rare.as_mut().map_or_else(Vec::new, |rare| std::mem::take(&mut rare.faults));
+        if faults.is_empty() {
+            return false;
+        }
         let planned = self.plan.sub_requests.len();
         for at in 0..planned {
             let sub_request = self.plan.sub_requests[at];

@@ -72,7 +72,12 @@ impl Error {
     /// The client itself sends a read again, once, when its connection turns out dead.
     #[must_use]
     pub fn is_safe_to_retry(&self) -> bool {
-        let may_pass = match self {
+        self.is_of_the_cache() && self.landed() != Landed::Unknown
+    }
+
+    /// Whether the cache has failed, or the way to it.
+    fn is_of_the_cache(&self) -> bool {
+        match self {
             Self::Connect { .. }
             | Self::Down { .. }
             | Self::AllDown { .. }
@@ -83,8 +88,7 @@ impl Error {
             | Self::NoMemory { .. } => true,
             Self::Refused { line, .. } => line.starts_with("SERVER_ERROR"),
             _ => false,
-        };
-        may_pass && self.landed() != Landed::Unknown
+        }
     }
 
     /// Whether time ran out: the deadline of the call, or of connecting.
@@ -122,17 +126,8 @@ impl Error {
             Self::NotStored { request } | Self::Exists { request } | Self::NotFound { request } => {
                 request.command() == Some("set")
             }
-            Self::NoServers { .. }
-            | Self::Connect { .. }
-            | Self::Down { .. }
-            | Self::AllDown { .. }
-            | Self::Overloaded { .. }
-            | Self::Disconnected { .. }
-            | Self::Timeout { .. }
-            | Self::Protocol { .. }
-            | Self::NoMemory { .. } => true,
-            Self::Refused { line, .. } => line.starts_with("SERVER_ERROR"),
-            _ => false,
+            Self::NoServers { .. } => true,
+            error => error.is_of_the_cache(),
         }
     }
 

@@ -11,7 +11,7 @@ use super::{Encoded, Mux, NotSubmitted, Turn};
 use crate::call::{Call, Fault, Operation, SubRequest};
 use crate::error::{Error, Landed};
 use crate::router::ServerId;
-use crate::time::Now;
+use crate::time::{Now, time_to_wait};
 
 /// Sends all requests of a call that are open, and waits for their answers: one round, without I/O.
 ///
@@ -329,6 +329,7 @@ fn submit<O: Operation>(
     /// A connection can end between being found and being used; this many in a row do not.
     const TRIES: usize = 3;
     let begun = call.begun();
+    let to_merge = call.time_to_merge();
     let (sub_request, command) = call.request(at);
     let mut last = None;
     for tried in 0..TRIES {
@@ -339,7 +340,7 @@ fn submit<O: Operation>(
             (false, _) => Freshness::Live,
         };
         let mux = connect(sub_request.server(), want).map_err(|error| (error, Fault::Nobody))?;
-        match mux.queue(command, now, now.later(timeout.unwrap_or(mux.timeout)), is_behind) {
+        match mux.queue(command, now, now.later(time_to_wait(timeout.unwrap_or(mux.timeout), to_merge)), is_behind) {
             Ok((slot, length)) => {
                 sub_request.encoded(length);
                 return Ok((mux, slot, length));
