@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use async_std::future::timeout;
-use memcached2_proto::mux::{Freshness, Mux, SharedConnections, exchange};
+use memcached2_proto::shared::{Freshness, SharedConnection, SharedConnections, exchange};
 use memcached2_proto::{Builder, Call, Error, Now, Operation, Options, Router, ServerId};
 
 use crate::stream::drive;
@@ -122,7 +122,7 @@ impl Client {
         let mut call = Call::new(operation, shared.router(), now);
         call.keep_time_to_merge(Instant::now);
         loop {
-            let connect = |server, want| self.connection(server, want, now);
+            let connect = |server, freshness| self.connection(server, freshness, now);
             exchange(&mut call, now, self.timeout, connect).await;
             if !call.end_round(Instant::now) {
                 return call.finish();
@@ -135,8 +135,8 @@ impl Client {
 
     /// A connection to a server, driven by the one runtime there is.
     #[inline]
-    fn connection(&self, server: ServerId, want: Freshness, now: Now) -> Result<Arc<Mux>, Error> {
-        self.shared.connection(server, (), want, now, |target, driver| {
+    fn connection(&self, server: ServerId, freshness: Freshness, now: Now) -> Result<Arc<SharedConnection>, Error> {
+        self.shared.connection(server, (), freshness, now, |target, driver| {
             drop(async_std::task::spawn(drive(target, driver)));
         })
     }

@@ -15,7 +15,7 @@ use async_std::net::TcpStream;
 use async_std::os::unix::net::UnixStream;
 use async_std::task::sleep;
 use futures_io::{AsyncRead, AsyncWrite};
-use memcached2_proto::mux::{AsyncStream, AsyncTimer, Driver, Target};
+use memcached2_proto::shared::{AsyncStream, AsyncTimer, Driver, Target};
 use memcached2_proto::{Address, ConnectAttempts, Lookup};
 use socket2::{SockRef, TcpKeepalive};
 

@@ -31,7 +31,7 @@ use crate::uri::Server;
 ///
 /// A transport drives it in rounds. It sends each [batch](Call::batch) of requests to its server, gives the replies or the
 /// failure back, and calls [`Call::end_round`], which decides whether something is sent again, and where. Then
-/// [`Call::finish`] returns the output. On shared connections [`exchange`](crate::mux::exchange) does a whole round.
+/// [`Call::finish`] returns the output. On shared connections [`exchange`](crate::shared::exchange) does a whole round.
 ///
 /// A call that is dropped half-way reports nothing about the servers it has asked. If it was to find out whether a server is up
 /// again, the next call does.

@@ -17,7 +17,7 @@
 //! | [`Command`]: [`Get`], [`Store`], [`Delete`], [`Arith`], [`Touch`], [`Version`], [`Stats`] and more, [`NoReply`] | a request and the type of its answer |
 //! | [`Connection`] | the state machine: bytes out, bytes in, and who is waiting for which reply |
 //! | [`TypedConnection`], [`Pending`] | the same with a handle for each request, which becomes its typed response |
-//! | [`Pool`], [`mux`] | idle connections for callers that take turns; one connection for callers that share |
+//! | [`Pool`], [`shared`] | idle connections for callers that take turns; one connection for callers that share |
 //! | [`Report`] | what a server tells about itself |
 //! | [`Options`], [`Builder`] | how a client behaves |
 //! | [`Router`], [`Selection`] | which server has a key, and by whose rule |
@@ -89,7 +89,6 @@ pub mod guide;
 mod key;
 mod limits;
 mod lookup;
-pub mod mux;
 mod observer;
 mod operation;
 mod operations;
@@ -99,6 +98,7 @@ mod reply;
 mod report;
 mod request_buffer;
 mod router;
+pub mod shared;
 mod time;
 mod uri;
 mod value;

@@ -28,7 +28,7 @@ const MODULES: [&str; 26] = [
     "options",
     "call",
     "operation",
-    "mux",
+    "shared",
     "builder",
     "wrappers",
     "operations",

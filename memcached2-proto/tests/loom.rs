@@ -1,4 +1,4 @@
-//! Every order in which callers and a driver can come to the lock of a [`Mux`], tried one after the other.
+//! Every order in which callers and a driver can come to the lock of a [`SharedConnection`], tried one after the other.
 //!
 //! A lost wake-up and a lock taken twice are both reported by loom as a deadlock.
 // How to run: RUSTFLAGS="--cfg loom" cargo test --release -p memcached2-proto --test loom
@@ -18,7 +18,7 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use loom::future::block_on;
 use loom::thread::{self, JoinHandle};
-use memcached2_proto::mux::{AsyncTimer, Driver, Mux, Next, NotSubmitted, exchange};
+use memcached2_proto::shared::{AsyncTimer, Driver, Next, NotSubmitted, SharedConnection, exchange};
 use memcached2_proto::{
     Call, Command, Error, Get, Key, Keyed, Landed, Now, Options, Protocol, Reply, ReplyKind, RequestBuffer, Router,
     Value,
@@ -44,22 +44,22 @@ fn outcomes(model: impl Fn() -> String + Send + Sync + 'static) -> BTreeSet<Stri
     seen
 }
 
-/// A waker that comes back to the mux whenever it is woken or dropped, as a task does whose drop forgets a request.
+/// A waker that comes back to the shared connection whenever it is woken or dropped, as a task does whose drop forgets a request.
 #[derive(Debug)]
 struct Nosy {
     waker: Waker,
-    mux: Arc<Mux>,
+    shared: Arc<SharedConnection>,
     /// Whether one of them has asked: each would wake the driver, which drops the next.
     asked: Arc<AtomicBool>,
 }
 
 impl Nosy {
     fn come_back(&self) {
-        if self.mux.has_ended() || self.asked.swap(true, Ordering::Relaxed) {
+        if self.shared.has_ended() || self.asked.swap(true, Ordering::Relaxed) {
             return;
         }
-        if let Ok(slot) = self.mux.submit(&Get::new("nosy").unwrap(), now(), later()) {
-            self.mux.forget(slot);
+        if let Ok(slot) = self.shared.submit(&Get::new("nosy").unwrap(), now(), later()) {
+            self.shared.forget(slot);
         }
     }
 }
@@ -91,12 +91,12 @@ fn later() -> Instant {
     now().monotonic + Duration::from_secs(3600)
 }
 
-fn connect() -> (Driver, Arc<Mux>) {
+fn connect() -> (Driver, Arc<SharedConnection>) {
     Driver::new(&Options::default().protocol(Protocol::Classic), &Arc::default(), now())
 }
 
 /// A connection whose server is asked for its protocol first.
-fn connect_probing() -> (Driver, Arc<Mux>) {
+fn connect_probing() -> (Driver, Arc<SharedConnection>) {
     Driver::new(&Options::default(), &Arc::default(), now())
 }
 
@@ -143,16 +143,21 @@ impl Command for Told<'_> {
 }
 
 /// A whole call, and how it ended.
-fn get(mux: &Arc<Mux>, key: &str, deadline: Instant) -> &'static str {
-    get_by(mux, key, deadline, Waker::clone)
+fn get(shared: &Arc<SharedConnection>, key: &str, deadline: Instant) -> &'static str {
+    get_by(shared, key, deadline, Waker::clone)
 }
 
-fn get_by(mux: &Arc<Mux>, key: &str, deadline: Instant, waker: impl Fn(&Waker) -> Waker) -> &'static str {
+fn get_by(
+    shared: &Arc<SharedConnection>,
+    key: &str,
+    deadline: Instant,
+    waker: impl Fn(&Waker) -> Waker,
+) -> &'static str {
     let router = Router::parse(["server"]).unwrap();
     let mut call = Call::new(Told(Get::new(key).unwrap()), &router, now());
     loop {
         // A call that is sent again finds no other connection here.
-        let mut round = exchange(&mut call, begun(deadline), None, |_, _| Ok(Arc::clone(mux)));
+        let mut round = exchange(&mut call, begun(deadline), None, |_, _| Ok(Arc::clone(shared)));
         block_on(poll_fn(|cx| Pin::new(&mut round).poll(&mut Context::from_waker(&waker(cx.waker())))));
         drop(round);
         if !call.end_round(|| now().monotonic) {
@@ -169,35 +174,38 @@ fn get_by(mux: &Arc<Mux>, key: &str, deadline: Instant, waker: impl Fn(&Waker) -
 }
 
 /// A call that is cancelled after it has asked.
-fn cancel(mux: &Arc<Mux>, key: &str, waker: Waker) {
+fn cancel(shared: &Arc<SharedConnection>, key: &str, waker: Waker) {
     let router = Router::parse(["server"]).unwrap();
     let mut call = Call::new(Told(Get::new(key).unwrap()), &router, now());
-    let mut conversation = exchange(&mut call, begun(later()), None, |_, _| Ok(Arc::clone(mux)));
+    let mut conversation = exchange(&mut call, begun(later()), None, |_, _| Ok(Arc::clone(shared)));
     let _ = Pin::new(&mut conversation).poll(&mut Context::from_waker(&waker));
-    // What the mux keeps of it is then the last.
+    // What the shared connection keeps of it is then the last.
     drop(waker);
     drop(conversation);
 }
 
 /// Runs `caller` beside this thread.
-fn beside<T: 'static>(mux: &Arc<Mux>, caller: impl FnOnce(&Arc<Mux>) -> T + 'static) -> JoinHandle<T> {
-    let mux = Arc::clone(mux);
-    thread::spawn(move || caller(&mux))
+fn beside<T: 'static>(
+    shared: &Arc<SharedConnection>,
+    caller: impl FnOnce(&Arc<SharedConnection>) -> T + 'static,
+) -> JoinHandle<T> {
+    let shared = Arc::clone(shared);
+    thread::spawn(move || caller(&shared))
 }
 
-fn submit(mux: &Mux, key: &str) -> Result<u32, NotSubmitted> {
-    mux.submit(&Get::new(key).unwrap(), now(), later())
+fn submit(shared: &SharedConnection, key: &str) -> Result<u32, NotSubmitted> {
+    shared.submit(&Get::new(key).unwrap(), now(), later())
 }
 
 #[test]
 fn each_caller_gets_his_own_answer_and_sleeps_through_no_wake() {
     let seen = outcomes(|| {
-        let (driver, mux) = connect();
+        let (driver, shared) = connect();
         let driver = drive(driver, Server::new(), Never);
-        let one = beside(&mux, |mux| get(mux, "one", later()));
-        let other = get(&mux, "other", later());
+        let one = beside(&shared, |shared| get(shared, "one", later()));
+        let other = get(&shared, "other", later());
         let one = one.join().unwrap();
-        mux.close();
+        shared.close();
         driver.join().unwrap();
         format!("{one}, {other}")
     });
@@ -207,10 +215,10 @@ fn each_caller_gets_his_own_answer_and_sleeps_through_no_wake() {
 #[test]
 fn a_caller_is_woken_by_the_waker_he_left_last() {
     let seen = outcomes(|| {
-        let (driver, mux) = connect();
+        let (driver, shared) = connect();
         let driver = drive(driver, Server::new(), Never);
         let moved = AtomicBool::new(false);
-        let outcome = get_by(&mux, "one", later(), |waker| match moved.swap(true, Ordering::Relaxed) {
+        let outcome = get_by(&shared, "one", later(), |waker| match moved.swap(true, Ordering::Relaxed) {
             true => waker.clone(),
             false => {
                 // He is polled again at once, by another task.
@@ -218,7 +226,7 @@ fn a_caller_is_woken_by_the_waker_he_left_last() {
                 Waker::noop().clone()
             }
         });
-        mux.close();
+        shared.close();
         driver.join().unwrap();
         outcome.to_owned()
     });
@@ -228,12 +236,12 @@ fn a_caller_is_woken_by_the_waker_he_left_last() {
 #[test]
 fn a_caller_who_leaves_takes_nobodys_answer() {
     let seen = outcomes(|| {
-        let (driver, mux) = connect();
+        let (driver, shared) = connect();
         let driver = drive(driver, Server::slow(), Never);
-        let gone = beside(&mux, |mux| cancel(mux, "gone", Waker::noop().clone()));
-        let other = get(&mux, "other", later());
+        let gone = beside(&shared, |shared| cancel(shared, "gone", Waker::noop().clone()));
+        let other = get(&shared, "other", later());
         gone.join().unwrap();
-        mux.close();
+        shared.close();
         driver.join().unwrap();
         other.to_owned()
     });
@@ -243,14 +251,14 @@ fn a_caller_who_leaves_takes_nobodys_answer() {
 #[test]
 fn the_slot_of_a_caller_who_has_left_is_free_once_when_his_answer_has_passed_by() {
     let seen = outcomes(|| {
-        let (driver, mux) = connect();
+        let (driver, shared) = connect();
         let driver = drive(driver, Server::slow(), Never);
-        cancel(&mux, "gone", Waker::noop().clone());
+        cancel(&shared, "gone", Waker::noop().clone());
         // Replies come in order: this one comes behind that to the caller who has gone.
-        let next = get(&mux, "next", later());
-        let mut slots = [submit(&mux, "x").unwrap(), submit(&mux, "y").unwrap()];
-        slots.iter().for_each(|slot| mux.forget(*slot));
-        mux.close();
+        let next = get(&shared, "next", later());
+        let mut slots = [submit(&shared, "x").unwrap(), submit(&shared, "y").unwrap()];
+        slots.iter().for_each(|slot| shared.forget(*slot));
+        shared.close();
         driver.join().unwrap();
         slots.sort_unstable();
         format!("{next}, {slots:?}")
@@ -259,11 +267,11 @@ fn the_slot_of_a_caller_who_has_left_is_free_once_when_his_answer_has_passed_by(
 }
 
 /// What two callers were told fits what the server has heard, and nobody can submit any more.
-fn after_the_end(mux: &Arc<Mux>, server: &Server, callers: [(&str, &str); 2]) -> String {
+fn after_the_end(shared: &Arc<SharedConnection>, server: &Server, callers: [(&str, &str); 2]) -> String {
     for (key, outcome) in callers {
         assert_eq!(server.was_asked(key), outcome != "not sent", "{key} ended as {outcome}");
     }
-    assert!(matches!(submit(mux, "late"), Err(NotSubmitted::Ended(_))));
+    assert!(matches!(submit(shared, "late"), Err(NotSubmitted::Ended(_))));
     let mut outcomes = callers.map(|(_, outcome)| outcome);
     outcomes.sort_unstable();
     outcomes.join(", ")
@@ -272,7 +280,7 @@ fn after_the_end(mux: &Arc<Mux>, server: &Server, callers: [(&str, &str); 2]) ->
 #[test]
 fn everybody_gets_an_answer_when_the_driver_is_dropped() {
     let seen = outcomes(|| {
-        let (mut driver, mux) = connect();
+        let (mut driver, shared) = connect();
         let server = Server::new();
         let mut socket = server.clone();
         let driver = thread::spawn(move || {
@@ -281,11 +289,11 @@ fn everybody_gets_an_answer_when_the_driver_is_dropped() {
                 assert!(driver.poll(&mut cx, &mut socket, &mut Never).is_pending());
             }
         });
-        let one = beside(&mux, |mux| get(mux, "one", later()));
-        let other = get(&mux, "other", later());
+        let one = beside(&shared, |shared| get(shared, "one", later()));
+        let other = get(&shared, "other", later());
         let one = one.join().unwrap();
         driver.join().unwrap();
-        after_the_end(&mux, &server, [("one", one), ("other", other)])
+        after_the_end(&shared, &server, [("one", one), ("other", other)])
     });
     let possible =
         ["lost, lost", "lost, not sent", "lost, value", "not sent, not sent", "not sent, value", "value, value"];
@@ -295,14 +303,14 @@ fn everybody_gets_an_answer_when_the_driver_is_dropped() {
 #[test]
 fn everybody_gets_an_answer_when_the_stream_ends() {
     let seen = outcomes(|| {
-        let (driver, mux) = connect();
+        let (driver, shared) = connect();
         let server = Server::closing_after(1);
         let driver = drive(driver, server.clone(), Never);
-        let one = beside(&mux, |mux| get(mux, "one", later()));
-        let other = get(&mux, "other", later());
+        let one = beside(&shared, |shared| get(shared, "one", later()));
+        let other = get(&shared, "other", later());
         let one = one.join().unwrap();
         driver.join().unwrap();
-        after_the_end(&mux, &server, [("one", one), ("other", other)])
+        after_the_end(&shared, &server, [("one", one), ("other", other)])
     });
     let possible = ["lost, value", "not sent, value"];
     assert_eq!(seen, BTreeSet::from(possible.map(str::to_owned)));
@@ -311,15 +319,15 @@ fn everybody_gets_an_answer_when_the_stream_ends() {
 #[test]
 fn a_client_that_closes_waits_for_those_who_have_asked() {
     let seen = outcomes(|| {
-        let (driver, mux) = connect();
+        let (driver, shared) = connect();
         let server = Server::new();
         let driver = drive(driver, server.clone(), Never);
-        let one = beside(&mux, |mux| get(mux, "one", later()));
-        mux.close();
-        let other = get(&mux, "other", later());
+        let one = beside(&shared, |shared| get(shared, "one", later()));
+        shared.close();
+        let other = get(&shared, "other", later());
         let one = one.join().unwrap();
         driver.join().unwrap();
-        after_the_end(&mux, &server, [("one", one), ("other", other)])
+        after_the_end(&shared, &server, [("one", one), ("other", other)])
     });
     assert_eq!(seen, BTreeSet::from(["not sent, not sent", "not sent, value"].map(str::to_owned)));
 }
@@ -327,14 +335,14 @@ fn a_client_that_closes_waits_for_those_who_have_asked() {
 #[test]
 fn an_answer_that_comes_at_the_deadline_is_given_once_or_to_nobody() {
     let seen = outcomes(|| {
-        let (driver, mux) = connect();
+        let (driver, shared) = connect();
         let clock = Clock::new(now().monotonic);
         let driver = drive(driver, Server::slow(), clock.clone());
-        let hasty = beside(&mux, |mux| get(mux, "hasty", soon()));
+        let hasty = beside(&shared, |shared| get(shared, "hasty", soon()));
         clock.turn_to(soon());
-        let patient = get(&mux, "patient", later());
+        let patient = get(&shared, "patient", later());
         let hasty = hasty.join().unwrap();
-        mux.close();
+        shared.close();
         driver.join().unwrap();
         format!("{hasty}, {patient}")
     });
@@ -345,14 +353,14 @@ fn an_answer_that_comes_at_the_deadline_is_given_once_or_to_nobody() {
 #[test]
 fn the_slot_of_a_caller_who_was_told_of_his_deadline_is_not_free_before_the_answer_has_passed_by() {
     let seen = outcomes(|| {
-        let (driver, mux) = connect();
+        let (driver, shared) = connect();
         let clock = Clock::new(now().monotonic);
         let driver = drive(driver, Server::slow(), clock.clone());
         let turner = thread::spawn(move || clock.turn_to(soon()));
-        let hasty = get(&mux, "hasty", soon());
-        let next = get(&mux, "next", later());
+        let hasty = get(&shared, "hasty", soon());
+        let next = get(&shared, "next", later());
         turner.join().unwrap();
-        mux.close();
+        shared.close();
         driver.join().unwrap();
         format!("{hasty}, {next}")
     });
@@ -363,10 +371,10 @@ fn the_slot_of_a_caller_who_was_told_of_his_deadline_is_not_free_before_the_answ
 #[test]
 fn a_caller_waits_until_the_protocol_is_known() {
     let seen = outcomes(|| {
-        let (driver, mux) = connect_probing();
+        let (driver, shared) = connect_probing();
         let driver = drive(driver, Server::slow(), Never);
-        let one = get(&mux, "one", later());
-        mux.close();
+        let one = get(&shared, "one", later());
+        shared.close();
         driver.join().unwrap();
         one.to_owned()
     });
@@ -376,12 +384,12 @@ fn a_caller_waits_until_the_protocol_is_known() {
 #[test]
 fn a_caller_who_is_cancelled_before_the_protocol_is_known_keeps_nobody() {
     let seen = outcomes(|| {
-        let (driver, mux) = connect_probing();
+        let (driver, shared) = connect_probing();
         let driver = drive(driver, Server::new(), Never);
-        let other = beside(&mux, |mux| get(mux, "other", later()));
-        cancel(&mux, "gone", Waker::noop().clone());
+        let other = beside(&shared, |shared| get(shared, "other", later()));
+        cancel(&shared, "gone", Waker::noop().clone());
         let other = other.join().unwrap();
-        mux.close();
+        shared.close();
         driver.join().unwrap();
         other.to_owned()
     });
@@ -391,10 +399,10 @@ fn a_caller_who_is_cancelled_before_the_protocol_is_known_keeps_nobody() {
 #[test]
 fn a_server_that_closes_on_the_question_for_its_protocol_costs_nobody_anything() {
     let seen = outcomes(|| {
-        let (driver, mux) = connect_probing();
+        let (driver, shared) = connect_probing();
         let driver = drive_over(driver, vec![Server::closing_after(0), Server::new()], Never);
-        let one = get(&mux, "one", later());
-        mux.close();
+        let one = get(&shared, "one", later());
+        shared.close();
         driver.join().unwrap();
         one.to_owned()
     });
@@ -404,14 +412,14 @@ fn a_server_that_closes_on_the_question_for_its_protocol_costs_nobody_anything()
 #[test]
 fn a_deadline_may_pass_before_the_protocol_is_known() {
     let seen = outcomes(|| {
-        let (driver, mux) = connect_probing();
+        let (driver, shared) = connect_probing();
         let clock = Clock::new(now().monotonic);
         // That it is silent may be taken for an answer, and then it is connected to once more.
         let driver = drive_over(driver, vec![Server::slow(), Server::slow()], clock.clone());
         let turner = thread::spawn(move || clock.turn_to(soon()));
-        let hasty = get(&mux, "hasty", soon());
+        let hasty = get(&shared, "hasty", soon());
         turner.join().unwrap();
-        mux.close();
+        shared.close();
         driver.join().unwrap();
         hasty.to_owned()
     });
@@ -422,30 +430,30 @@ fn a_deadline_may_pass_before_the_protocol_is_known() {
 fn a_waker_that_comes_back_to_the_mux_finds_it_unlocked() {
     for (closes, expected) in [(false, &["timeout", "value"][..]), (true, &["not sent"])] {
         let seen = outcomes(move || {
-            let (mut driver, mux) = connect();
+            let (mut driver, shared) = connect();
             let clock = Clock::new(now().monotonic);
             let asked = Arc::new(AtomicBool::new(false));
-            let nosy = move |waker: &Waker, mux: &Arc<Mux>| {
-                let (waker, mux, asked) = (waker.clone(), Arc::clone(mux), Arc::clone(&asked));
-                Waker::from(Arc::new(Nosy { waker, mux, asked }))
+            let nosy = move |waker: &Waker, shared: &Arc<SharedConnection>| {
+                let (waker, shared, asked) = (waker.clone(), Arc::clone(shared), Arc::clone(&asked));
+                Waker::from(Arc::new(Nosy { waker, shared, asked }))
             };
-            cancel(&mux, "gone", nosy(Waker::noop(), &mux));
-            let caller = beside(&mux, {
+            cancel(&shared, "gone", nosy(Waker::noop(), &shared));
+            let caller = beside(&shared, {
                 let nosy = nosy.clone();
-                move |mux| get_by(mux, "one", soon(), |waker| nosy(waker, mux))
+                move |shared| get_by(shared, "one", soon(), |waker| nosy(waker, shared))
             });
-            let driver = beside(&mux, {
+            let driver = beside(&shared, {
                 let mut server = if closes { Server::closing_after(0) } else { Server::slow() };
                 let mut alarm = clock.clone();
-                move |mux| {
+                move |shared| {
                     block_on(poll_fn(|cx| {
-                        driver.poll(&mut Context::from_waker(&nosy(cx.waker(), mux)), &mut server, &mut alarm)
+                        driver.poll(&mut Context::from_waker(&nosy(cx.waker(), shared)), &mut server, &mut alarm)
                     }));
                 }
             });
             clock.turn_to(soon());
             let outcome = caller.join().unwrap();
-            mux.close();
+            shared.close();
             driver.join().unwrap();
             outcome.to_owned()
         });

@@ -4,7 +4,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use memcached2_proto::mux::{Freshness, Mux, SharedConnections, exchange};
+use memcached2_proto::shared::{Freshness, SharedConnection, SharedConnections, exchange};
 use memcached2_proto::{Builder, Call, Error, Now, Operation, Options, Router, ServerId};
 use tokio::runtime::{Handle, Id};
 
@@ -129,7 +129,7 @@ impl Client {
         let mut call = Call::new(operation, shared.router(), now);
         call.keep_time_to_merge(Instant::now);
         loop {
-            let connect = |server, want| self.connection(server, want, now);
+            let connect = |server, freshness| self.connection(server, freshness, now);
             exchange(&mut call, now, self.timeout, connect).await;
             if !call.end_round(Instant::now) {
                 return call.finish();
@@ -142,9 +142,9 @@ impl Client {
 
     /// A connection to a server, driven by the runtime that the caller runs in.
     #[inline]
-    fn connection(&self, server: ServerId, want: Freshness, now: Now) -> Result<Arc<Mux>, Error> {
+    fn connection(&self, server: ServerId, freshness: Freshness, now: Now) -> Result<Arc<SharedConnection>, Error> {
         let runtime = Handle::try_current().map_err(|_| Error::no_runtime())?;
-        self.shared.connection(server, runtime.id(), want, now, |target, driver| {
+        self.shared.connection(server, runtime.id(), freshness, now, |target, driver| {
             drop(runtime.spawn(drive(target, driver)));
         })
     }

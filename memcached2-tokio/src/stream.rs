@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use memcached2_proto::mux::{AsyncStream, AsyncTimer, Driver, Target};
+use memcached2_proto::shared::{AsyncStream, AsyncTimer, Driver, Target};
 use memcached2_proto::{Address, ConnectAttempts, Lookup, Now};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use futures::future::join_all;
-use memcached2_proto::mux::{AsyncStream, AsyncTimer, Driver};
+use memcached2_proto::shared::{AsyncStream, AsyncTimer, Driver};
 use memcached2_proto::{Error, Expiry, Now, Options, Protocol, Store};
 use memcached2_testkit::Memcached;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
@@ -111,15 +111,15 @@ impl AsyncTimer for Never {
 fn given_up() {
     let options = Options::default().protocol(Protocol::Meta).unsent_limit(1 << 40);
     let now = Now::new(Instant::now(), SystemTime::now);
-    let (mut driver, mux) = Driver::new(&options, &Arc::default(), now);
+    let (mut driver, shared) = Driver::new(&options, &Arc::default(), now);
     let (mut socket, mut cx) = (Full(MIB), Context::from_waker(Waker::noop()));
     let store = Store::set("key", &VALUE).expect("a key");
     let (before, mut most) = (in_use(), 0);
     for _ in 0..100 {
-        let submit = || mux.submit(&store, now, now.later(Duration::from_secs(60))).expect("an open connection");
+        let submit = || shared.submit(&store, now, now.later(Duration::from_secs(60))).expect("an open connection");
         let slots: Vec<_> = (0..50).map(|_| submit()).collect();
         assert!(driver.poll(&mut cx, &mut socket, &mut Never).is_pending());
-        slots.into_iter().for_each(|slot| mux.forget(slot));
+        slots.into_iter().for_each(|slot| shared.forget(slot));
         assert!(driver.poll(&mut cx, &mut socket, &mut Never).is_pending());
         most = most.max(in_use().saturating_sub(before));
     }

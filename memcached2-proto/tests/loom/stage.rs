@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use loom::sync::Mutex;
-use memcached2_proto::mux::{AsyncStream, AsyncTimer};
+use memcached2_proto::shared::{AsyncStream, AsyncTimer};
 
 /// An honest server in memory: it answers `get KEY` and `mg KEY` by the key.
 #[derive(Debug, Clone)]

@@ -7,7 +7,7 @@ use super::Driver;
 use crate::call::Fault;
 use crate::connection::KnownProtocol;
 use crate::error::{Error, Landed};
-use crate::mux::{Failure, Phase};
+use crate::shared::{Failure, Phase};
 use crate::time::later;
 
 /// So much later than its deadline a caller may be told.
@@ -35,7 +35,7 @@ impl Driver {
         let mut dead = self.connected && self.connection.draining() > self.options.limits.drain_bytes;
         let mut silent = false;
         let mut due = Vec::new();
-        let mut guard = self.mux.lock();
+        let mut guard = self.shared.lock();
         let inner = &mut *guard;
         for (at, slot) in inner.slots.pending().filter(|(_, slot)| slot.deadline <= now) {
             let is_asked = slot.is_encoded() || self.opening.is_some();
@@ -112,14 +112,14 @@ impl Driver {
         // Nothing can be submitted from here on. What was not taken over before was never written, and must not count
         // as unknown.
         {
-            let mut inner = self.mux.lock();
+            let mut inner = self.shared.lock();
             inner.phase = Phase::Ended;
             inner.error = Some(error.clone());
         }
         self.take_over(None);
-        let mut guard = self.mux.lock();
+        let mut guard = self.shared.lock();
         let inner = &mut *guard;
-        let mut told = false;
+        let mut reported = false;
         for abandoned in self.connection.fail_pending() {
             let failure = match now {
                 Some(now) if inner.slots.is_due(abandoned.tag, now) => {
@@ -130,7 +130,7 @@ impl Driver {
             };
             let speaks = failure.fault == Fault::Server;
             let woken = inner.slots.fail(abandoned.tag, failure);
-            told |= speaks && woken.is_some();
+            reported |= speaks && woken.is_some();
             self.wakers.extend(woken);
         }
         // A connection that was there and did not fall silent: another one may do.
@@ -146,12 +146,12 @@ impl Driver {
             };
             let speaks = failure.fault == Fault::Server;
             let woken = inner.slots.fail(at, failure);
-            told |= speaks && woken.is_some();
+            reported |= speaks && woken.is_some();
             self.wakers.extend(woken);
         }
         // That it has closed a connection which nobody used says nothing of a server.
         let is_dead = now.is_some() || matches!(error, Error::Connect { .. });
-        inner.unheard = !told && is_dead && fault == Fault::Server;
+        inner.unreported_outage = !reported && is_dead && fault == Fault::Server;
         // It would keep its task alive, and the task this driver.
         let sleeper = inner.driver.take();
         self.wakers.append(&mut inner.close_waiters);

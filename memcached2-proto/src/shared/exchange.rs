@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::{Encoded, Mux, NotSubmitted, Turn};
+use super::{Encoded, NotSubmitted, SharedConnection, Turn};
 use crate::call::{Call, Fault, Operation, SubRequest};
 use crate::error::{Error, Landed};
 use crate::router::ServerId;
@@ -28,7 +28,7 @@ pub fn exchange<'c, 'r, O, F>(
 ) -> Exchange<'c, 'r, O, F>
 where
     O: Operation,
-    F: FnMut(ServerId, Freshness) -> Result<Arc<Mux>, Error>,
+    F: FnMut(ServerId, Freshness) -> Result<Arc<SharedConnection>, Error>,
 {
     Exchange { call, now, connect, timeout, only: None, lanes: Vec::new(), gave_way: false }
 }
@@ -54,7 +54,7 @@ pub struct Exchange<'c, 'r, O: Operation, F> {
     /// How long the call may take, in place of what the options say.
     timeout: Option<Duration>,
     /// The only request, while it is under way, and whether it is encoded: most calls have one, and need no lanes.
-    only: Option<(Arc<Mux>, u32, bool)>,
+    only: Option<(Arc<SharedConnection>, u32, bool)>,
     lanes: Vec<Lane>,
     /// Whether it has made room for other tasks.
     gave_way: bool,
@@ -79,7 +79,7 @@ struct Lane {
 /// A request whose answer is yet to come.
 #[derive(Debug)]
 struct UnderWay {
-    mux: Arc<Mux>,
+    shared: Arc<SharedConnection>,
     slot: u32,
     /// Its place among the requests of the call.
     at: usize,
@@ -110,7 +110,7 @@ impl<O: Operation, F> Unpin for Exchange<'_, '_, O, F> {}
 impl<O, F> Future for Exchange<'_, '_, O, F>
 where
     O: Operation,
-    F: FnMut(ServerId, Freshness) -> Result<Arc<Mux>, Error>,
+    F: FnMut(ServerId, Freshness) -> Result<Arc<SharedConnection>, Error>,
 {
     type Output = ();
 
@@ -126,7 +126,7 @@ where
 impl<O, F> Exchange<'_, '_, O, F>
 where
     O: Operation,
-    F: FnMut(ServerId, Freshness) -> Result<Arc<Mux>, Error>,
+    F: FnMut(ServerId, Freshness) -> Result<Arc<SharedConnection>, Error>,
 {
     #[inline]
     fn poll_only(&mut self, cx: &Context<'_>) -> Poll<()> {
@@ -136,16 +136,16 @@ where
                 return self.give_way(cx);
             }
             match submit(call, 0, (*now, *timeout), false, connect) {
-                Ok((mux, slot, length)) => *only = Some((mux, slot, length > 0)),
+                Ok((shared, slot, length)) => *only = Some((shared, slot, length > 0)),
                 Err((error, fault)) => {
                     call.fail(0, &error, fault);
                     return Poll::Ready(());
                 }
             }
         }
-        if let Some((mux, slot, is_encoded)) = only {
+        if let Some((shared, slot, is_encoded)) = only {
             if !*is_encoded {
-                match encode(call, mux, *slot, *now, cx) {
+                match encode(call, shared, *slot, *now, cx) {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(is_under_way) if is_under_way => *is_encoded = true,
                     Poll::Ready(_) => {
@@ -154,7 +154,7 @@ where
                     }
                 }
             }
-            match mux.poll(*slot, cx) {
+            match shared.poll(*slot, cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(outcome) => call.conclude(0, outcome),
             }
@@ -200,13 +200,13 @@ impl Lane {
 
     /// Takes the answers that have come; `Ready` when all have, and whether there is more to be asked.
     fn hear<O: Operation>(&mut self, call: &mut Call<'_, O>, now: Now, cx: &Context<'_>) -> Poll<bool> {
-        while let Some(UnderWay { mux, slot, at, length }) = self.under_way.get(self.heard) {
+        while let Some(UnderWay { shared, slot, at, length }) = self.under_way.get(self.heard) {
             // One that could not be encoded has no slot any more.
             if call.sub_requests()[*at].is_open() {
                 let is_encoded = self.heard < self.encoded;
                 let turn = match is_encoded {
-                    true => mux.poll(*slot, cx).map(Turn::Done),
-                    false => mux.poll_unencoded(*slot, cx),
+                    true => shared.poll(*slot, cx).map(Turn::Done),
+                    false => shared.poll_unencoded(*slot, cx),
                 };
                 match turn {
                     Poll::Pending => return Poll::Pending,
@@ -234,12 +234,12 @@ impl Lane {
     #[cold]
     fn encode<O: Operation>(&mut self, call: &mut Call<'_, O>, now: Now) {
         self.encoded = self.encoded.max(self.heard);
-        while let Some(UnderWay { mux, slot, at, length }) = self.under_way.get_mut(self.encoded) {
+        while let Some(UnderWay { shared, slot, at, length }) = self.under_way.get_mut(self.encoded) {
             if self.bytes > WINDOW_BYTES && self.encoded > self.heard {
                 return;
             }
             let (sub_request, command) = call.request(*at);
-            match mux.encode(*slot, command, now) {
+            match shared.encode(*slot, command, now) {
                 Ok(Encoded::Now(encoded)) => {
                     sub_request.encoded(encoded);
                     *length = encoded;
@@ -259,7 +259,7 @@ impl Lane {
         &mut self,
         call: &mut Call<'_, O>,
         times: Times,
-        connect: &mut impl FnMut(ServerId, Freshness) -> Result<Arc<Mux>, Error>,
+        connect: &mut impl FnMut(ServerId, Freshness) -> Result<Arc<SharedConnection>, Error>,
     ) {
         self.under_way.clear();
         (self.heard, self.encoded, self.bytes) = (0, 0, 0);
@@ -273,10 +273,10 @@ impl Lane {
             };
             match submitted {
                 Err((error, fault)) => call.fail(at, &error, fault),
-                Ok((mux, slot, length)) => {
+                Ok((shared, slot, length)) => {
                     let is_next = length > 0 && self.encoded == self.under_way.len();
                     self.encoded += usize::from(is_next);
-                    self.under_way.push(UnderWay { mux, slot, at, length });
+                    self.under_way.push(UnderWay { shared, slot, at, length });
                     self.bytes += length;
                     if self.under_way.len() == WINDOW || self.bytes > WINDOW_BYTES {
                         return;
@@ -289,15 +289,21 @@ impl Lane {
 
 /// Encodes the only request once that may be; whether it is under way then, or has come to an end already.
 #[cold]
-fn encode<O: Operation>(call: &mut Call<'_, O>, mux: &Mux, slot: u32, now: Now, cx: &Context<'_>) -> Poll<bool> {
+fn encode<O: Operation>(
+    call: &mut Call<'_, O>,
+    shared: &SharedConnection,
+    slot: u32,
+    now: Now,
+    cx: &Context<'_>,
+) -> Poll<bool> {
     loop {
-        match mux.poll_unencoded(slot, cx) {
+        match shared.poll_unencoded(slot, cx) {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Turn::Done(outcome)) => {
                 call.conclude(0, outcome);
                 return Poll::Ready(false);
             }
-            Poll::Ready(Turn::Encode) => match mux.encode(slot, call.command(0), now) {
+            Poll::Ready(Turn::Encode) => match shared.encode(slot, call.command(0), now) {
                 Ok(Encoded::Now(length)) => {
                     call.request(0).0.encoded(length);
                     return Poll::Ready(true);
@@ -324,8 +330,8 @@ fn submit<O: Operation>(
     at: usize,
     (now, timeout): Times,
     is_behind: bool,
-    connect: &mut impl FnMut(ServerId, Freshness) -> Result<Arc<Mux>, Error>,
-) -> Result<(Arc<Mux>, u32, u64), (Error, Fault)> {
+    connect: &mut impl FnMut(ServerId, Freshness) -> Result<Arc<SharedConnection>, Error>,
+) -> Result<(Arc<SharedConnection>, u32, u64), (Error, Fault)> {
     /// A connection can end between being found and being used; this many in a row do not.
     const TRIES: usize = 3;
     let begun = call.begun();
@@ -334,20 +340,27 @@ fn submit<O: Operation>(
     let mut last = None;
     for tried in 0..TRIES {
         // There is no connection to be had here, which says nothing of the server.
-        let want = match (sub_request.is_retry(), tried) {
+        let freshness = match (sub_request.is_retry(), tried) {
             (true, _) => Freshness::Fresh(begun),
             (false, 0) => Freshness::Any,
             (false, _) => Freshness::Live,
         };
-        let mux = connect(sub_request.server(), want).map_err(|error| (error, Fault::Nobody))?;
-        match mux.queue(command, now, now.later(time_to_wait(timeout.unwrap_or(mux.timeout), to_merge)), is_behind) {
+        let shared = connect(sub_request.server(), freshness).map_err(|error| (error, Fault::Nobody))?;
+        match shared.queue(
+            command,
+            now,
+            now.later(time_to_wait(timeout.unwrap_or(shared.timeout), to_merge)),
+            is_behind,
+        ) {
             Ok((slot, length)) => {
                 sub_request.encoded(length);
-                return Ok((mux, slot, length));
+                return Ok((shared, slot, length));
             }
             Err(NotSubmitted::Invalid(error)) => return Err((error, Fault::Nobody)),
             // It was made for this call: so does the server answer now.
-            Err(NotSubmitted::Ended(error @ (Error::Refused { .. } | Error::Connect { .. }))) if mux.begun >= begun => {
+            Err(NotSubmitted::Ended(error @ (Error::Refused { .. } | Error::Connect { .. })))
+                if shared.begun >= begun =>
+            {
                 let fault = Fault::of(&error);
                 return Err((error, fault));
             }
@@ -362,13 +375,13 @@ fn submit<O: Operation>(
 
 impl<O: Operation, F> Drop for Exchange<'_, '_, O, F> {
     fn drop(&mut self) {
-        if let Some((mux, slot, _)) = &self.only {
-            mux.forget(*slot);
+        if let Some((shared, slot, _)) = &self.only {
+            shared.forget(*slot);
         }
         for lane in &self.lanes {
-            for UnderWay { mux, slot, at, .. } in &lane.under_way[lane.heard..] {
+            for UnderWay { shared, slot, at, .. } in &lane.under_way[lane.heard..] {
                 if self.call.sub_requests()[*at].is_open() {
-                    mux.forget(*slot);
+                    shared.forget(*slot);
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! Many callers on one connection: what they and its driver share.
 //!
-//! Any number of callers [submit](Mux::submit) requests to a [`Mux`] and wait, each in a slot of its own. One
+//! Any number of callers [submit](SharedConnection::submit) requests to a [`SharedConnection`] and wait, each in a slot of its own. One
 //! [`Driver`], run by the transport in a task beside the socket, takes what they have encoded, writes and reads, and
 //! puts the replies into their slots. A caller that waits, or stops waiting, cannot hold up another one, since no
 //! caller touches the socket.
@@ -40,7 +40,7 @@ use crate::time::Now;
 ///
 /// No waker is woken or dropped while its lock is held: dropping one can drop a task whose drop comes back here.
 #[derive(Debug)]
-pub struct Mux {
+pub struct SharedConnection {
     inner: Mutex<Inner>,
     /// How long a call may take that asks the server.
     timeout: Duration,
@@ -53,7 +53,7 @@ pub struct Mux {
 #[derive(Debug)]
 struct Inner {
     /// What callers have encoded and the driver has not taken over; boxed, since the two swap theirs.
-    outbox: Box<RequestBuffer>,
+    buffer: Box<RequestBuffer>,
     slots: Slots,
     load: Load,
     /// The slots and tickets of requests whose callers have gone since the driver last looked.
@@ -69,7 +69,7 @@ struct Inner {
     error: Option<Error>,
     /// Whether the driver has ended because the server does not answer, or cannot be connected to, and nobody was there to
     /// hear of it.
-    unheard: bool,
+    unreported_outage: bool,
     /// Those who wait for the end.
     close_waiters: Vec<Waker>,
 }
@@ -116,11 +116,11 @@ pub enum NotSubmitted {
     Invalid(Error),
 }
 
-impl Mux {
+impl SharedConnection {
     /// What the callers of a connection share that speaks `protocol`, if that is known.
     pub(crate) fn new(options: &Options, protocol: Option<Protocol>, begun: Instant) -> Self {
         let inner = Inner {
-            outbox: Box::new(RequestBuffer::with_options(options)),
+            buffer: Box::new(RequestBuffer::with_options(options)),
             slots: Slots::default(),
             load: Load::new(&options.limits),
             forgotten: Vec::new(),
@@ -129,7 +129,7 @@ impl Mux {
             driver: None,
             phase: Phase::Open,
             error: None,
-            unheard: false,
+            unreported_outage: false,
             close_waiters: Vec::new(),
         };
         Self { inner: Mutex::new(inner), timeout: options.timeout, waits_at_limit: options.wait_at_limit, begun }
@@ -154,7 +154,7 @@ impl Mux {
     }
 
     /// Encodes a request; its slot and its length. That is 0 while the protocol is not known or there is no room: then the caller
-    /// is told by [`Mux::poll_unencoded`] to [encode](Mux::encode) it; as he is if `is_behind` says that an earlier request of his is not encoded
+    /// is told by [`SharedConnection::poll_unencoded`] to [encode](SharedConnection::encode) it; as he is if `is_behind` says that an earlier request of his is not encoded
     /// yet, so that they stay in their order.
     #[inline]
     fn queue<C: Command + ?Sized>(
@@ -171,11 +171,11 @@ impl Mux {
         }
         let (slot, length) = match inner.protocol {
             Some(protocol) if !is_behind && !inner.load.is_full() => {
-                let ticket = inner.outbox.ticket;
-                let mut request = inner.outbox.request(command, protocol, now, 0).map_err(NotSubmitted::Invalid)?;
+                let ticket = inner.buffer.ticket;
+                let mut request = inner.buffer.request(command, protocol, now, 0).map_err(NotSubmitted::Invalid)?;
                 request.tag = inner.slots.open(ticket, deadline);
-                inner.outbox.requests.push(request);
-                inner.load.add(request.length, inner.outbox.requests.len());
+                inner.buffer.requests.push(request);
+                inner.load.add(request.length, inner.buffer.requests.len());
                 (request.tag, request.length)
             }
             known => (inner.queue_unencoded(deadline, known.is_some(), is_behind, self.waits_at_limit)?, 0),
@@ -212,12 +212,12 @@ impl Mux {
             inner.load.wait_first(slot);
             return Ok(Encoded::NotYet);
         }
-        let ticket = inner.outbox.ticket;
-        let encoded = inner.outbox.request(command, inner.protocol.unwrap_or_default(), now, slot);
+        let ticket = inner.buffer.ticket;
+        let encoded = inner.buffer.request(command, inner.protocol.unwrap_or_default(), now, slot);
         inner.slots.encoded(slot, encoded.is_ok().then_some(ticket));
         if let Ok(request) = &encoded {
-            inner.outbox.requests.push(*request);
-            inner.load.add(request.length, inner.outbox.requests.len());
+            inner.buffer.requests.push(*request);
+            inner.load.add(request.length, inner.buffer.requests.len());
         }
         // It may have waited for this one alone to end.
         let driver = inner.driver.take();
@@ -281,8 +281,8 @@ impl Mux {
 
     /// Whether the connection has ended because the server does not answer, which nobody has heard yet: all who had asked
     /// had gone by then. It is told once.
-    fn take_unheard(&self) -> bool {
-        std::mem::take(&mut self.lock().unheard)
+    fn take_unreported_outage(&self) -> bool {
+        std::mem::take(&mut self.lock().unreported_outage)
     }
 
     /// Ends the connection as soon as everybody who waits has an answer; nothing can be submitted any more.
@@ -318,7 +318,7 @@ impl Mux {
         if inner.phase == Phase::Ended {
             return Poll::Ready(());
         }
-        if !inner.close_waiters.iter().any(|mourner| mourner.will_wake(cx.waker())) {
+        if !inner.close_waiters.iter().any(|waiter| waiter.will_wake(cx.waker())) {
             inner.close_waiters.push(cx.waker().clone());
         }
         Poll::Pending
@@ -352,7 +352,7 @@ impl Inner {
     #[cold]
     fn let_in(&mut self, connection: &Connection, wakers: &mut Vec<Waker>) {
         if self.load.is_full() {
-            self.load.take_over(connection, self.outbox.requests.len());
+            self.load.take_over(connection, self.buffer.requests.len());
             self.load.let_in(&mut self.slots, wakers);
         }
     }

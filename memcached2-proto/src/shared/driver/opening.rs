@@ -16,7 +16,7 @@ impl Driver {
         self.connected = true;
         self.probed_by = self.opening.flatten().map(|within| later(now, within));
         self.retired_at = self.known.age(&self.options).map(|age| later(now, age));
-        let mut inner = self.mux.lock();
+        let mut inner = self.shared.lock();
         inner.deadline = inner.deadline.into_iter().chain(self.probed_by).chain(self.retired_at).min();
     }
 
@@ -45,9 +45,9 @@ impl Driver {
             return Poll::Ready(Next::Over);
         }
         if self.retired_at.is_some_and(|at| at <= now) {
-            self.mux.close();
+            self.shared.close();
         }
-        if self.mux.has_ended() {
+        if self.shared.has_ended() {
             // There may be nobody left to wait for.
             cx.waker().wake_by_ref();
         }
@@ -72,9 +72,9 @@ impl Driver {
     #[cold]
     pub(super) fn open(&mut self) {
         (self.opening, self.probed_by) = (None, None);
-        let mut inner = self.mux.lock();
+        let mut inner = self.shared.lock();
         inner.protocol = Some(self.connection.protocol());
-        inner.outbox.ticket = self.connection.next_ticket();
+        inner.buffer.ticket = self.connection.next_ticket();
         let callers = inner.slots.let_encode();
         drop(inner);
         callers.into_iter().for_each(Waker::wake);

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use super::{Driver, Freshness, Mux};
+use super::{Driver, Freshness, SharedConnection};
 use crate::connection::KnownProtocol;
 use crate::error::Error;
 use crate::lookup::Lookup;
@@ -41,7 +41,7 @@ pub struct Target {
 /// The connections to one server.
 #[derive(Debug)]
 struct ServerConnections<R> {
-    connections: Vec<SharedConnection<R>>,
+    connections: Vec<OpenConnection<R>>,
     known: Arc<KnownProtocol>,
     lookup: Arc<Lookup>,
     /// Whose turn it is.
@@ -51,9 +51,9 @@ struct ServerConnections<R> {
 
 /// A connection, and when it was begun.
 #[derive(Debug)]
-struct SharedConnection<R> {
+struct OpenConnection<R> {
     runtime: R,
-    mux: Arc<Mux>,
+    shared: Arc<SharedConnection>,
     begun: Instant,
 }
 
@@ -92,30 +92,30 @@ impl<R: Copy + Eq> SharedConnections<R> {
         &self,
         id: ServerId,
         runtime: R,
-        want: Freshness,
+        freshness: Freshness,
         now: Now,
         spawn: impl FnOnce(Target, Driver),
-    ) -> Result<Arc<Mux>, Error> {
+    ) -> Result<Arc<SharedConnection>, Error> {
         let (options, server_connections) = self.servers.get(id.index()).ok_or_else(Error::no_servers)?;
         let mut server_connections = server_connections.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(mux) = server_connections.pick_at_once(runtime, want, options.shared_connections) {
-            return Ok(mux);
+        if let Some(shared) = server_connections.pick_at_once(runtime, freshness, options.shared_connections) {
+            return Ok(shared);
         }
-        let (picked, unheard) =
-            server_connections.pick(runtime, want, now.monotonic, options.shared_connections.max(1));
-        if unheard {
+        let (picked, unreported_outage) =
+            server_connections.pick(runtime, freshness, now.monotonic, options.shared_connections.max(1));
+        if unreported_outage {
             self.router.report_silence(id, now.monotonic);
         }
-        if let Some(mux) = picked {
-            return Ok(mux);
+        if let Some(shared) = picked {
+            return Ok(shared);
         }
         if server_connections.closed {
             return Err(Error::closed());
         }
         let server = self.router.server(id).ok_or_else(Error::no_servers)?;
-        let (driver, mux) = Driver::new(options, &server_connections.known, now);
-        let begun = if let Freshness::Fresh(moment) = want { moment } else { now.monotonic };
-        server_connections.connections.push(SharedConnection { runtime, mux: Arc::clone(&mux), begun });
+        let (driver, shared) = Driver::new(options, &server_connections.known, now);
+        let begun = if let Freshness::Fresh(moment) = freshness { moment } else { now.monotonic };
+        server_connections.connections.push(OpenConnection { runtime, shared: Arc::clone(&shared), begun });
         let target = Target {
             address: server.address().clone(),
             lookup: Arc::clone(&server_connections.lookup),
@@ -124,7 +124,7 @@ impl<R: Copy + Eq> SharedConnections<R> {
         };
         drop(server_connections);
         spawn(target, driver);
-        Ok(mux)
+        Ok(shared)
     }
 }
 
@@ -133,10 +133,10 @@ impl<R> SharedConnections<R> {
     pub async fn close(&self) {
         let mut left = self.each(|server_connections| {
             server_connections.closed = true;
-            server_connections.connections.iter().for_each(|line| line.mux.quit());
+            server_connections.connections.iter().for_each(|open| open.shared.quit());
         });
         poll_fn(|cx| {
-            left.retain(|mux| mux.poll_ended(cx).is_pending());
+            left.retain(|shared| shared.poll_ended(cx).is_pending());
             if left.is_empty() { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
@@ -144,16 +144,16 @@ impl<R> SharedConnections<R> {
 
     /// Closes all connections now: calls under way learn what became of their requests.
     pub fn abort(&self) {
-        self.each(|server_connections| server_connections.connections.iter().for_each(|line| line.mux.abort()));
+        self.each(|server_connections| server_connections.connections.iter().for_each(|open| open.shared.abort()));
     }
 
     /// Does something to the connections of each server, and returns all connections.
-    fn each(&self, mut act: impl FnMut(&mut ServerConnections<R>)) -> Vec<Arc<Mux>> {
+    fn each(&self, mut act: impl FnMut(&mut ServerConnections<R>)) -> Vec<Arc<SharedConnection>> {
         let mut all = Vec::new();
         for (_, server_connections) in &self.servers {
             let mut server_connections = server_connections.lock().unwrap_or_else(PoisonError::into_inner);
             act(&mut server_connections);
-            all.extend(server_connections.connections.iter().map(|line| Arc::clone(&line.mux)));
+            all.extend(server_connections.connections.iter().map(|open| Arc::clone(&open.shared)));
         }
         all
     }
@@ -164,7 +164,7 @@ impl<R> Drop for SharedConnections<R> {
     fn drop(&mut self) {
         for (_, server_connections) in &mut self.servers {
             let server_connections = server_connections.get_mut().unwrap_or_else(PoisonError::into_inner);
-            server_connections.connections.iter().for_each(|line| line.mux.close());
+            server_connections.connections.iter().for_each(|open| open.shared.close());
         }
     }
 }
@@ -172,39 +172,47 @@ impl<R> Drop for SharedConnections<R> {
 impl<R: Copy + Eq> ServerConnections<R> {
     /// The only connection, where there is to be no other: what most calls take.
     #[inline]
-    fn pick_at_once(&self, runtime: R, want: Freshness, wanted: usize) -> Option<Arc<Mux>> {
+    fn pick_at_once(&self, runtime: R, freshness: Freshness, wanted: usize) -> Option<Arc<SharedConnection>> {
         match &self.connections[..] {
-            [line] if wanted <= 1 && line.runtime == runtime && want == Freshness::Any => Some(Arc::clone(&line.mux)),
+            [open] if wanted <= 1 && open.runtime == runtime && freshness == Freshness::Any => {
+                Some(Arc::clone(&open.shared))
+            }
             _ => None,
         }
     }
 
     /// The connection whose turn it is; none, if there should be one more. And whether one has ended because the server
     /// does not answer, and nobody knows of it yet. `asked` is when the call began.
-    fn pick(&mut self, runtime: R, want: Freshness, asked: Instant, wanted: usize) -> (Option<Arc<Mux>>, bool) {
-        let mut unheard = false;
-        self.connections.retain(|line| {
-            let ended = line.mux.has_ended();
-            unheard |= ended && line.mux.take_unheard();
+    fn pick(
+        &mut self,
+        runtime: R,
+        freshness: Freshness,
+        asked: Instant,
+        wanted: usize,
+    ) -> (Option<Arc<SharedConnection>>, bool) {
+        let mut unreported_outage = false;
+        self.connections.retain(|open| {
+            let ended = open.shared.has_ended();
+            unreported_outage |= ended && open.shared.take_unreported_outage();
             !ended
         });
-        let mut mine = self.connections.iter().filter(|line| line.runtime == runtime);
+        let mut mine = self.connections.iter().filter(|open| open.runtime == runtime);
         let count = mine.clone().count();
-        let picked = match want {
-            Freshness::Fresh(_) => mine.find(|line| line.begun >= asked),
+        let picked = match freshness {
+            Freshness::Fresh(_) => mine.find(|open| open.begun >= asked),
             Freshness::Any | Freshness::Live if count < wanted => None,
             Freshness::Any | Freshness::Live => {
                 self.next = (self.next + 1) % count;
                 mine.nth(self.next)
             }
         };
-        let picked = picked.map(|line| Arc::clone(&line.mux));
+        let picked = picked.map(|open| Arc::clone(&open.shared));
         if picked.is_none() && count >= wanted {
             // The one that comes takes the place of the oldest, which ends as soon as nobody waits.
-            if let Some(oldest) = self.connections.iter().position(|line| line.runtime == runtime) {
-                self.connections.remove(oldest).mux.close();
+            if let Some(oldest) = self.connections.iter().position(|open| open.runtime == runtime) {
+                self.connections.remove(oldest).shared.close();
             }
         }
-        (picked, unheard)
+        (picked, unreported_outage)
     }
 }

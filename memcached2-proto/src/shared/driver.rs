@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use super::{Mux, Phase};
+use super::{Phase, SharedConnection};
 use crate::call::Fault;
 use crate::connection::{Connection, KnownProtocol};
 use crate::error::{Error, Landed};
@@ -67,7 +67,7 @@ pub trait AsyncTimer {
 /// driver is dropped, everybody who waits gets an answer, and the next caller opens another connection.
 #[derive(Debug)]
 pub struct Driver {
-    mux: Arc<Mux>,
+    shared: Arc<SharedConnection>,
     connection: Connection,
     options: Options,
     /// What other connections to the server have found out.
@@ -76,7 +76,7 @@ pub struct Driver {
     opening: Option<Option<Duration>>,
     /// When it must have said something.
     probed_by: Option<Instant>,
-    /// Swapped with the outbox that callers encode into.
+    /// Swapped with the buffer that callers encode into.
     taken: Box<RequestBuffer>,
     /// Kept for their memory.
     arrived: Vec<(u32, Reply, bool)>,
@@ -97,12 +97,13 @@ pub struct Driver {
 impl Driver {
     /// The driver of a connection that is yet to be made, and what its callers share. They can submit from now on.
     #[must_use]
-    pub fn new(options: &Options, known: &Arc<KnownProtocol>, now: Now) -> (Self, Arc<Mux>) {
+    pub fn new(options: &Options, known: &Arc<KnownProtocol>, now: Now) -> (Self, Arc<SharedConnection>) {
         let (connection, within) = known.begin(options, now);
         let opening = connection.is_probing().then_some(within);
-        let mux = Arc::new(Mux::new(options, opening.is_none().then(|| connection.protocol()), now.monotonic));
+        let shared =
+            Arc::new(SharedConnection::new(options, opening.is_none().then(|| connection.protocol()), now.monotonic));
         let driver = Self {
-            mux: Arc::clone(&mux),
+            shared: Arc::clone(&shared),
             connection,
             options: options.clone(),
             known: Arc::clone(known),
@@ -119,7 +120,7 @@ impl Driver {
             connected: false,
             ended: false,
         };
-        (driver, mux)
+        (driver, shared)
     }
 
     /// Connects, then serves the callers until the connection ends: all that a driver's task does. It connects a second
@@ -299,9 +300,9 @@ impl Driver {
     /// Takes over what callers have encoded since the last time; if that is nothing, leaves `sleeper` to be woken.
     #[inline]
     fn take_over(&mut self, sleeper: Option<&Waker>) -> More {
-        let mut guard = self.mux.lock();
+        let mut guard = self.shared.lock();
         let inner = &mut *guard;
-        let taken = !inner.outbox.is_empty();
+        let taken = !inner.buffer.is_empty();
         let more = match inner.phase {
             Phase::Open if taken => More::Taken,
             Phase::Open => More::Nothing,
@@ -311,9 +312,9 @@ impl Driver {
         };
         let is_quiet = inner.forgotten.is_empty() && !inner.load.is_full();
         if taken {
-            inner.load.take_over(&self.connection, inner.outbox.requests.len());
-            self.taken.ticket = inner.outbox.ticket;
-            std::mem::swap(&mut inner.outbox, &mut self.taken);
+            inner.load.take_over(&self.connection, inner.buffer.requests.len());
+            self.taken.ticket = inner.buffer.ticket;
+            std::mem::swap(&mut inner.buffer, &mut self.taken);
         }
         self.deadline = inner.deadline;
         let mut old = None;
@@ -335,7 +336,7 @@ impl Driver {
     /// who have waited for room.
     #[cold]
     fn attend(&mut self) {
-        let mut gone = std::mem::take(&mut self.mux.lock().forgotten);
+        let mut gone = std::mem::take(&mut self.shared.lock().forgotten);
         gone.retain(|(_, ticket)| {
             let is_taken_back = self.connection.withdraw(*ticket);
             if !is_taken_back {
@@ -344,7 +345,7 @@ impl Driver {
             is_taken_back
         });
         self.connection.reclaim();
-        let mut guard = self.mux.lock();
+        let mut guard = self.shared.lock();
         let inner = &mut *guard;
         gone.iter().for_each(|(slot, _)| inner.slots.drained(*slot));
         inner.let_in(&self.connection, &mut self.wakers);
@@ -368,7 +369,7 @@ impl Driver {
             self.open();
         }
         if !self.arrived.is_empty() {
-            let mut guard = self.mux.lock();
+            let mut guard = self.shared.lock();
             let inner = &mut *guard;
             for (slot, reply, last) in self.arrived.drain(..) {
                 self.wakers.extend(inner.slots.deliver(slot, reply, last));
@@ -377,7 +378,7 @@ impl Driver {
         let answered = self.wakers.len();
         // Before a caller is woken, who would ask on it again.
         if self.connection.is_leaving() {
-            self.mux.close();
+            self.shared.close();
         }
         self.wakers.drain(..).for_each(Waker::wake);
         match failure {
