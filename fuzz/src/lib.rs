@@ -9,7 +9,7 @@ use memcached2_proto::{
     Opaque, Protocol, Reply, ReplyKind, Stats, Store, Touch, Version,
 };
 
-const SHAPES: [ReplyKind; 20] = [
+const KINDS: [ReplyKind; 20] = [
     ReplyKind::Stored,
     ReplyKind::Deleted,
     ReplyKind::Number,
@@ -42,13 +42,13 @@ fn limits() -> Limits {
     limits
 }
 
-/// Decodes `data` as replies of one shape: in one piece and in small ones it must be the same replies.
+/// Decodes `data` as replies of one kind: in one piece and in small ones it must be the same replies.
 ///
-/// The first byte chooses the shape and whether there is a fence, the second one the size of the pieces.
+/// The first byte chooses the kind of reply and whether there is a fence, the second one the size of the pieces.
 pub fn decoder(data: &[u8]) {
-    let [shape, piece, stream @ ..] = data else { return };
-    let mut expected = Expected::new(SHAPES[usize::from(*shape & 0x7f) % SHAPES.len()], Opaque::from_ticket(7));
-    expected.is_fenced = *shape & 0x80 != 0;
+    let [kind, piece, stream @ ..] = data else { return };
+    let mut expected = Expected::new(KINDS[usize::from(*kind & 0x7f) % KINDS.len()], Opaque::from_ticket(7));
+    expected.is_fenced = *kind & 0x80 != 0;
     let whole = decode(stream, expected, usize::MAX);
     let pieces = decode(stream, expected, usize::from(*piece) + 1);
     assert_eq!(whole, pieces, "replies depend on how the bytes were cut");
@@ -113,19 +113,13 @@ pub fn connection(data: &[u8]) {
             }
             3 => write(&mut connection, usize::from(argument) * 4),
             4 => write(&mut connection, usize::MAX),
-            5 => {
-                let forgotten = open.keys().copied().min_by_key(|tag| (tag ^ u32::from(argument)) & 7);
-                if let Some(ticket) = forgotten.and_then(|tag| open.get(&tag)) {
-                    connection.forget(*ticket);
-                }
-            }
-            8 => {
-                let withdrawn = open
+            5 | 8 => {
+                let cancelled = open
                     .iter()
                     .map(|(tag, ticket)| (*tag, *ticket))
                     .min_by_key(|(tag, _)| (tag ^ u32::from(argument)) & 7);
-                if let Some((tag, ticket)) = withdrawn {
-                    if connection.withdraw(ticket) {
+                if let Some((tag, ticket)) = cancelled {
+                    if connection.cancel(ticket) {
                         open.remove(&tag);
                     }
                 }
@@ -146,7 +140,7 @@ pub fn connection(data: &[u8]) {
                 feed(&mut connection, &bytes);
             }
         }
-        failed |= hear(&mut connection, &mut open, failed);
+        failed |= take_replies(&mut connection, &mut open, failed);
         // A refusal that was to be proven is proven by the end of the stream, too.
         assert!(!ended || open.is_empty(), "the server left before it had answered");
     }
@@ -194,7 +188,7 @@ fn feed(connection: &mut Connection, mut bytes: &[u8]) {
 }
 
 /// Takes all replies; whether the connection has failed.
-fn hear(connection: &mut Connection, open: &mut HashMap<u32, u64>, failed: bool) -> bool {
+fn take_replies(connection: &mut Connection, open: &mut HashMap<u32, u64>, failed: bool) -> bool {
     loop {
         match connection.next_reply() {
             Err(_) => return true,

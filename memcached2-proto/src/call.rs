@@ -123,7 +123,7 @@ impl<'r, O: Operation> Call<'r, O> {
         }
         sub_request.state = State::Answered;
         if let Reply::Refused(line) = &reply {
-            self.plan.router.hear_refusal(server, line, self.plan.now);
+            self.plan.router.on_error_line(server, line, self.plan.now);
         }
         let command = self.progress.command(index);
         let result = command.answer(reply);

@@ -112,7 +112,7 @@ fn accepted(reply: Reply) -> Result<Reply, Error> {
     }
 }
 
-/// A reply of the right shape that makes no sense as an answer to this command.
+/// A reply of the right kind that makes no sense as an answer to this command.
 #[cold]
 fn senseless(reply: &Reply) -> Error {
     Error::protocol(format!("{reply:?} is no answer to this request"))

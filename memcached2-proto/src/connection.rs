@@ -49,15 +49,15 @@ use crate::time::Now;
 #[derive(Debug)]
 pub struct Connection {
     sending: SendWindow,
-    waits: VecDeque<InFlight>,
-    /// The ticket of the front wait; one of the connection's own has that of the request behind it.
+    in_flight: VecDeque<InFlight>,
+    /// The ticket of the front request; one of the connection's own has that of the request behind it.
     first: u64,
-    /// How many of the waits have left whole.
-    in_flight_count: usize,
+    /// How many of the requests were written whole.
+    written_count: usize,
     decoder: Decoder,
     /// How many bytes have come, and other signs of life.
     bytes_in: u64,
-    /// How many had come when the front wait became the front one: its own reply begins there.
+    /// How many had come when the front request became the front one: its own reply begins there.
     front_from: u64,
     protocol: Protocol,
     mode: Mode,
@@ -91,9 +91,9 @@ impl Connection {
     pub fn new(limits: Limits) -> Self {
         Self {
             sending: SendWindow::default(),
-            waits: VecDeque::new(),
+            in_flight: VecDeque::new(),
             first: 0,
-            in_flight_count: 0,
+            written_count: 0,
             decoder: Decoder::new(limits),
             bytes_in: 0,
             front_from: 0,
@@ -114,7 +114,7 @@ impl Connection {
     pub fn with_options(options: &Options) -> Self {
         let mut connection = Self::new(options.limits);
         connection.protocol = options.protocol.unwrap_or_default();
-        *connection.sending.outbox() = RequestBuffer::with_options(options);
+        *connection.sending.buffer() = RequestBuffer::with_options(options);
         connection
     }
 
@@ -145,9 +145,9 @@ impl Connection {
         if self.ended || self.quitting || self.failed.is_some() {
             return Err(self.unusable());
         }
-        let request = self.sending.outbox().request(command, self.protocol, now, tag)?;
+        let request = self.sending.buffer().request(command, self.protocol, now, tag)?;
         let length = request.length;
-        self.wait(request, kind);
+        self.enqueue(request, kind);
         Ok(length)
     }
 
@@ -166,34 +166,42 @@ impl Connection {
     pub fn quit(&mut self) {
         const QUIT: &[u8] = b"quit\r\n";
         if !self.ended && !self.quitting && self.failed.is_none() {
-            self.sending.outbox().put(QUIT);
-            self.wait(
-                Request { tag: 0, shape: ReplyKind::Ok, keys: 0, fence: 0, length: QUIT.len() as u64 },
+            self.sending.buffer().put(QUIT);
+            self.enqueue(
+                Request { tag: 0, reply_kind: ReplyKind::Ok, keys: 0, fence: 0, length: QUIT.len() as u64 },
                 Kind::Quit,
             );
             self.quitting = true;
         }
     }
 
-    /// Takes over the requests that others have encoded and leaves `outbox` empty. The ticket of the first of them is
+    /// Takes over the requests that others have encoded and leaves `buffer` empty. The ticket of the first of them is
     /// [`Connection::next_ticket`], and each next one has the next number.
     #[inline]
-    pub fn append_from(&mut self, outbox: &mut RequestBuffer) {
-        self.sending.append_from(outbox);
-        outbox.requests.drain(..).for_each(|request| self.wait(request, Kind::Asked));
+    pub fn append_from(&mut self, buffer: &mut RequestBuffer) {
+        self.sending.append_from(buffer);
+        buffer.requests.drain(..).for_each(|request| self.enqueue(request, Kind::Asked));
     }
 
     #[inline]
-    fn wait(&mut self, request: Request, kind: Kind) {
-        let Request { tag, shape, keys, fence, length } = request;
-        if self.waits.is_empty() {
+    fn enqueue(&mut self, request: Request, kind: Kind) {
+        let Request { tag, reply_kind, keys, fence, length } = request;
+        if self.in_flight.is_empty() {
             self.sending.keys().open(keys as usize);
             self.front_from = self.bytes_in;
-            self.decoder.expect(Expected { shape, opaque: Opaque::from_ticket(self.first), is_fenced: fence > 0 });
+            self.decoder.expect(Expected { reply_kind, opaque: Opaque::from_ticket(self.first), is_fenced: fence > 0 });
         }
         let end = self.sending.queued(length);
         let carried_out = end - u64::from(fence);
-        self.waits.push_back(InFlight { tag, shape, keys, kind, end, carried_out, bytes_in_before: self.bytes_in });
+        self.in_flight.push_back(InFlight {
+            tag,
+            reply_kind,
+            keys,
+            kind,
+            end,
+            carried_out,
+            bytes_in_before: self.bytes_in,
+        });
     }
 
     /// Fills `slices` with what to write next and returns how many were filled.
@@ -208,8 +216,8 @@ impl Connection {
         }
         self.reclaim();
         match self.mode {
-            Mode::Open => self.sending.grant(&self.waits),
-            Mode::Probing(probe) => self.sending.grant_until(&self.waits, probe.unanswered()),
+            Mode::Open => self.sending.grant(&self.in_flight),
+            Mode::Probing(probe) => self.sending.grant_until(&self.in_flight, probe.unanswered()),
             Mode::Leaving => return 0,
         }
         self.sending.slices(slices)
@@ -220,19 +228,19 @@ impl Connection {
     pub fn advance_written(&mut self, n: usize) {
         self.sending.advance_written(n);
         let written = self.sending.written();
-        for wait in self.waits.range_mut(self.in_flight_count..) {
-            if wait.end > written {
+        for request in self.in_flight.range_mut(self.written_count..) {
+            if request.end > written {
                 break;
             }
-            wait.bytes_in_before = self.bytes_in;
-            self.in_flight_count += 1;
+            request.bytes_in_before = self.bytes_in;
+            self.written_count += 1;
         }
     }
 
     /// Says that the socket has taken bytes again after it had been full: so the server takes what is sent to it, and
     /// is not silent, even if it says nothing before it has all of a long request.
     #[cold]
-    pub fn took(&mut self) {
+    pub fn note_write_progress(&mut self) {
         // A sign of life, and no part of a reply.
         self.bytes_in += 1;
         self.front_from += 1;
@@ -271,8 +279,8 @@ impl Connection {
     fn end(&mut self) -> Result<(), Error> {
         self.ended = true;
         let is_in_step = self.failed.is_none() && self.is_flushed() && self.decoder.is_empty();
-        match self.waits.front() {
-            Some(wait) if wait.kind == Kind::Quit && is_in_step => {
+        match self.in_flight.front() {
+            Some(request) if request.kind == Kind::Quit && is_in_step => {
                 self.confirm(None);
                 Ok(())
             }
@@ -296,10 +304,10 @@ impl Connection {
             return Err(error.clone());
         }
         loop {
-            if self.mode == Mode::Leaving && self.in_flight_count == 0 {
+            if self.mode == Mode::Leaving && self.written_count == 0 {
                 return Err(self.give_up(CLOSED_SOON));
             }
-            let Some(wait) = self.waits.front() else {
+            let Some(request) = self.in_flight.front() else {
                 // No reply is half done where none is expected.
                 return match self.decoder.pending().is_empty() || self.may_be_full() {
                     true if self.held.is_some() => Ok(self.ask_for_proof()),
@@ -307,20 +315,20 @@ impl Connection {
                     false => Err(self.unasked()),
                 };
             };
-            let (tag, kind) = (wait.tag, wait.kind);
-            if matches!(kind, Kind::Withdrawn | Kind::Quit) {
+            let (tag, kind) = (request.tag, request.kind);
+            if matches!(kind, Kind::Removed | Kind::Quit) {
                 match self.skip(kind) {
                     Ok(true) => continue,
                     end => return end.map(|_| None),
                 }
             }
-            match self.decoder.decode(self.sending.keys(), kind != Kind::Forgotten) {
+            match self.decoder.decode(self.sending.keys(), kind != Kind::Cancelled) {
                 Ok(None) => return Ok(None),
                 Err(error) => return Err(self.fail(error)),
                 Ok(Some((reply, last))) => {
                     let is_sure = match &reply {
                         Reply::Refused(line) => self.on_error_line(line)?,
-                        _ if self.in_flight_count == 0 => self.check_begun(last)?,
+                        _ if self.written_count == 0 => self.check_begun(last)?,
                         _ => !self.decoder.is_in_doubt(),
                     };
                     if !is_sure {
@@ -338,8 +346,8 @@ impl Connection {
                     }
                     match kind {
                         Kind::Asked => return Ok(Some((tag, reply, last))),
-                        Kind::Forgotten if last => return Ok(Some((tag, Reply::Forgotten, true))),
-                        Kind::Forgotten | Kind::Withdrawn | Kind::Quit | Kind::Proof => self.check()?,
+                        Kind::Cancelled if last => return Ok(Some((tag, Reply::Cancelled, true))),
+                        Kind::Cancelled | Kind::Removed | Kind::Quit | Kind::Proof => self.check()?,
                         Kind::Probe => self.on_probe(&reply)?,
                     }
                 }
@@ -353,16 +361,16 @@ impl Connection {
         self.failed.clone().map_or(Ok(()), Err)
     }
 
-    /// Ends the front wait, whose reply is complete.
+    /// Ends the front request, whose reply is complete.
     #[inline(always)]
     fn pop(&mut self) {
         self.sending.keys().close();
-        if let Some(done) = self.waits.pop_front() {
+        if let Some(done) = self.in_flight.pop_front() {
             self.first += 1;
-            self.in_flight_count = self.in_flight_count.saturating_sub(1);
+            self.written_count = self.written_count.saturating_sub(1);
             self.sending.answered(&done);
         }
-        if let Some(next) = self.waits.front() {
+        if let Some(next) = self.in_flight.front() {
             self.sending.keys().open(next.keys as usize);
             self.decoder.expect(next.expected(self.first));
             // What is in the buffer already belongs to the next reply.
@@ -370,7 +378,7 @@ impl Connection {
         }
     }
 
-    /// Ends the front wait, whose reply proves those before it. An `mn` of the connection's own comes behind one of them, and
+    /// Ends the front request, whose reply proves those before it. An `mn` of the connection's own comes behind one of them, and
     /// has no ticket.
     #[cold]
     fn pop_proof(&mut self, kind: Kind) {
@@ -380,7 +388,7 @@ impl Connection {
         self.pop();
     }
 
-    /// Ends the front wait if it was withdrawn; nothing may come behind a `quit`.
+    /// Ends the front request if it was cancelled unwritten; nothing may come behind a `quit`.
     #[cold]
     fn skip(&mut self, kind: Kind) -> Result<bool, Error> {
         match kind {
@@ -415,7 +423,7 @@ impl Connection {
     #[inline]
     pub fn is_idle(&self) -> bool {
         let is_open = self.failed.is_none() && !self.ended && self.mode == Mode::Open;
-        self.waits.is_empty() && is_open && self.is_flushed() && self.decoder.pending().is_empty()
+        self.in_flight.is_empty() && is_open && self.is_flushed() && self.decoder.pending().is_empty()
     }
 
     /// Whether something that has come unasked could be taken for the reply to the next request: no request is under way, and
@@ -436,7 +444,7 @@ impl Connection {
     /// Whether a request is under way, or a reply has to be drained.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        self.held.is_some() || self.waits.iter().any(InFlight::is_owed)
+        self.held.is_some() || self.in_flight.iter().any(InFlight::is_owed)
     }
 }
 

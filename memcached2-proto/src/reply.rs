@@ -53,8 +53,8 @@ pub enum Reply {
     /// `ERROR`, `CLIENT_ERROR` or `SERVER_ERROR`: the whole line without its line end. To a request about a whole server also a
     /// line in other words, as a proxy or another server may answer.
     Refused(Arc<str>),
-    /// The whole reply to a request that was [forgotten](crate::Connection::forget) has passed by.
-    Forgotten,
+    /// The whole reply to a request that was [cancelled](crate::Connection::cancel) has been read and discarded.
+    Cancelled,
 }
 
 /// What may answer a request, and so where its reply ends.
@@ -143,7 +143,7 @@ impl ReplyKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Expected {
     /// What may answer it.
-    pub shape: ReplyKind,
+    pub reply_kind: ReplyKind,
     /// Its number, which a checked reply repeats.
     pub opaque: Opaque,
     /// Whether the request ends in a [fence](crate::RequestBuffer::put_fence), so that the reply ends in the answer to it.
@@ -151,15 +151,15 @@ pub struct Expected {
 }
 
 impl Expected {
-    /// A reply of this `shape` to the request with this number, which has no fence.
+    /// A reply of this `reply_kind` to the request with this number, which has no fence.
     #[must_use]
-    pub fn new(shape: ReplyKind, opaque: Opaque) -> Self {
-        Self { shape, opaque, is_fenced: false }
+    pub fn new(reply_kind: ReplyKind, opaque: Opaque) -> Self {
+        Self { reply_kind, opaque, is_fenced: false }
     }
 
     /// Whether any reply but an error line shows that it is the one to this request.
     pub(crate) fn is_checked(self) -> bool {
-        self.is_fenced || self.shape.is_checked() || self.shape == ReplyKind::ProbeEnd
+        self.is_fenced || self.reply_kind.is_checked() || self.reply_kind == ReplyKind::ProbeEnd
     }
 }
 

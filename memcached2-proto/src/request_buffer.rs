@@ -40,7 +40,7 @@ pub struct RequestBuffer {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Request {
     pub(crate) tag: u32,
-    pub(crate) shape: ReplyKind,
+    pub(crate) reply_kind: ReplyKind,
     /// The size of its part of the asked keys.
     pub(crate) keys: u32,
     /// How many bytes at its end belong to its fence: without them the server carries the request out, too.
@@ -56,7 +56,7 @@ impl Default for RequestBuffer {
 }
 
 impl RequestBuffer {
-    /// An empty outbox, which writes the prefix of `options` before every key and takes no value that is too long for
+    /// An empty buffer, which writes the prefix of `options` before every key and takes no value that is too long for
     /// them.
     #[must_use]
     pub fn with_options(options: &Options) -> Self {
@@ -223,25 +223,25 @@ impl RequestBuffer {
         now: Now,
         tag: u32,
     ) -> Result<Request, Error> {
-        let mark = Mark { bytes: self.bytes.len(), shared: self.shared.len(), keys: self.keys.size(), outbox: self };
-        let shape = command.encode(protocol, now, mark.outbox)?;
-        if mark.outbox.fault.is_some() {
-            return Err(mark.outbox.take_fault());
+        let mark = Mark { bytes: self.bytes.len(), shared: self.shared.len(), keys: self.keys.size(), buffer: self };
+        let reply_kind = command.encode(protocol, now, mark.buffer)?;
+        if mark.buffer.fault.is_some() {
+            return Err(mark.buffer.take_fault());
         }
-        let Mark { bytes, shared, keys, ref outbox } = mark;
-        let mut length = outbox.bytes.len() - bytes;
-        if outbox.shared.len() > shared {
-            length += outbox.shared.range(shared..).map(|(_, value)| value.len()).sum::<usize>();
+        let Mark { bytes, shared, keys, ref buffer } = mark;
+        let mut length = buffer.bytes.len() - bytes;
+        if buffer.shared.len() > shared {
+            length += buffer.shared.range(shared..).map(|(_, value)| value.len()).sum::<usize>();
         }
         if length == 0 {
             return Err(Error::protocol("a request of no bytes, which nobody can answer").with_landed(Landed::NotSent));
         }
         // A request's keys fit: a line of them is far below 4 GiB.
-        let keys = u32::try_from(outbox.keys.size() - keys).unwrap_or(u32::MAX);
+        let keys = u32::try_from(buffer.keys.size() - keys).unwrap_or(u32::MAX);
         std::mem::forget(mark);
         self.ticket += 1;
         let fence = std::mem::take(&mut self.fence);
-        Ok(Request { tag, shape, keys, fence, length: length as u64 })
+        Ok(Request { tag, reply_kind, keys, fence, length: length as u64 })
     }
 
     #[cold]
@@ -261,10 +261,10 @@ impl RequestBuffer {
     }
 }
 
-/// How far the outbox was filled before a request. What was encoded since is taken back when it is dropped: an error,
+/// How far the buffer was filled before a request. What was encoded since is taken back when it is dropped: an error,
 /// or a panic in the `encode` of somebody's own command, must not leave half a request behind.
 struct Mark<'o> {
-    outbox: &'o mut RequestBuffer,
+    buffer: &'o mut RequestBuffer,
     bytes: usize,
     shared: usize,
     keys: usize,
@@ -272,10 +272,10 @@ struct Mark<'o> {
 
 impl Drop for Mark<'_> {
     fn drop(&mut self) {
-        (self.outbox.fault, self.outbox.fence) = (None, 0);
-        self.outbox.bytes.truncate(self.bytes);
-        self.outbox.shared.truncate(self.shared);
-        self.outbox.keys.truncate(self.keys);
+        (self.buffer.fault, self.buffer.fence) = (None, 0);
+        self.buffer.bytes.truncate(self.bytes);
+        self.buffer.shared.truncate(self.shared);
+        self.buffer.keys.truncate(self.keys);
     }
 }
 
@@ -310,11 +310,11 @@ mod tests {
     fn a_request_that_is_not_encoded_whole_leaves_nothing_behind() {
         let now = Now::new(Instant::now(), SystemTime::now);
         for give_up in [|| Error::expiry(), || panic!("a bug in somebody's command")] {
-            let mut outbox = RequestBuffer::default();
-            outbox.put(b"before");
-            let result = catch_unwind(AssertUnwindSafe(|| outbox.request(&Half(give_up), Protocol::Classic, now, 0)));
+            let mut buffer = RequestBuffer::default();
+            buffer.put(b"before");
+            let result = catch_unwind(AssertUnwindSafe(|| buffer.request(&Half(give_up), Protocol::Classic, now, 0)));
             assert!(!matches!(result, Ok(Ok(_))), "half a request was taken");
-            assert_eq!((&outbox.bytes[..], outbox.len(), outbox.keys.size()), (&b"before"[..], 6, 0));
+            assert_eq!((&buffer.bytes[..], buffer.len(), buffer.keys.size()), (&b"before"[..], 6, 0));
         }
     }
 }

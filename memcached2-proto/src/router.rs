@@ -258,8 +258,8 @@ impl Router {
 
     /// Hears an error line of a server.
     #[cold]
-    pub(crate) fn hear_refusal(&self, id: ServerId, line: &str, now: Instant) {
-        self.closers.hear(id.index(), line, now);
+    pub(crate) fn on_error_line(&self, id: ServerId, line: &str, now: Instant) {
+        self.closers.on_error_line(id.index(), line, now);
     }
 
     /// Whether no server has ever closed connections after errors.

@@ -57,7 +57,7 @@ struct Inner {
     slots: Slots,
     load: Load,
     /// The slots and tickets of requests whose callers have gone since the driver last looked.
-    forgotten: Vec<(u32, u64)>,
+    cancelled: Vec<(u32, u64)>,
     /// What requests are encoded in; `None` until the server has been asked, so that callers wait with it.
     protocol: Option<Protocol>,
     /// The earliest deadline of all slots, or an earlier moment.
@@ -123,7 +123,7 @@ impl SharedConnection {
             buffer: Box::new(RequestBuffer::with_options(options)),
             slots: Slots::default(),
             load: Load::new(&options.limits),
-            forgotten: Vec::new(),
+            cancelled: Vec::new(),
             protocol,
             deadline: None,
             driver: None,
@@ -259,11 +259,11 @@ impl SharedConnection {
     /// Stops waiting for the answer in a slot. The request is taken back if nothing of it was written; else the answer is
     /// read and thrown away when it comes.
     #[doc(hidden)]
-    pub fn forget(&self, slot: u32) {
+    pub fn cancel(&self, slot: u32) {
         let mut guard = self.lock();
         let inner = &mut *guard;
-        let (forgotten, deferred_drop) = inner.slots.leave(slot);
-        inner.forgotten.extend(forgotten.map(|ticket| (slot, ticket)));
+        let (cancelled, deferred_drop) = inner.slots.leave(slot);
+        inner.cancelled.extend(cancelled.map(|ticket| (slot, ticket)));
         // It takes back what it has not written, lets another caller in, or has waited for this one alone to end.
         let driver = inner.driver.take();
         drop(guard);

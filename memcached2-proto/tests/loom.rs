@@ -44,7 +44,7 @@ fn outcomes(model: impl Fn() -> String + Send + Sync + 'static) -> BTreeSet<Stri
     seen
 }
 
-/// A waker that comes back to the shared connection whenever it is woken or dropped, as a task does whose drop forgets a request.
+/// A waker that comes back to the shared connection whenever it is woken or dropped, as a task does whose drop cancels a request.
 #[derive(Debug)]
 struct Nosy {
     waker: Waker,
@@ -59,7 +59,7 @@ impl Nosy {
             return;
         }
         if let Ok(slot) = self.shared.submit(&Get::new("nosy").unwrap(), now(), later()) {
-            self.shared.forget(slot);
+            self.shared.cancel(slot);
         }
     }
 }
@@ -257,7 +257,7 @@ fn the_slot_of_a_caller_who_has_left_is_free_once_when_his_answer_has_passed_by(
         // Replies come in order: this one comes behind that to the caller who has gone.
         let next = get(&shared, "next", later());
         let mut slots = [submit(&shared, "x").unwrap(), submit(&shared, "y").unwrap()];
-        slots.iter().for_each(|slot| shared.forget(*slot));
+        slots.iter().for_each(|slot| shared.cancel(*slot));
         shared.close();
         driver.join().unwrap();
         slots.sort_unstable();

@@ -1,4 +1,4 @@
-//! Several servers in one call: they are connected to, asked and heard at the same time.
+//! Several servers in one call: they are connected to, asked and read at the same time.
 
 use std::time::{Duration, Instant};
 
@@ -157,7 +157,7 @@ impl<'f, 'r, O: Operation> FanOut<'f, 'r, O> {
             };
         }
         if exchange.is_probing() {
-            return self.hear_probe(exchange, ready);
+            return self.read_probe(exchange, ready);
         }
         match exchange.exchange(self.call, ready, self.now) {
             Ok(false) => Some(exchange),
@@ -187,14 +187,14 @@ impl<'f, 'r, O: Operation> FanOut<'f, 'r, O> {
     }
 
     /// Hears which protocol a server speaks.
-    fn hear_probe<'s>(&mut self, mut exchange: Exchange<'s>, ready: Ready) -> Option<Exchange<'s>> {
-        let heard = match ready.to_read {
-            true => exchange.pooled.link().hear_probe(&mut exchange.deadline),
+    fn read_probe<'s>(&mut self, mut exchange: Exchange<'s>, ready: Ready) -> Option<Exchange<'s>> {
+        let read = match ready.to_read {
+            true => exchange.pooled.link().read_probe(&mut exchange.deadline),
             false if exchange.left().is_zero() => Err(Error::timeout(Landed::NotSent)),
             false if ready.to_write => return self.write_probe(exchange),
             false => Ok(false),
         };
-        match heard {
+        match read {
             Ok(false) => Some(exchange),
             Ok(true) => {
                 exchange.pooled.opened();
@@ -266,7 +266,7 @@ impl Exchange<'_> {
     }
 }
 
-/// Where there is no poll(2) the connections are heard one after the other.
+/// Where there is no poll(2) the connections are read one after the other.
 #[cfg(not(unix))]
 fn ready(exchanges: &mut [Exchange<'_>]) -> Result<Vec<Ready>, Error> {
     Ok(exchanges.iter().map(|_| Ready { to_read: true, to_write: false }).collect())

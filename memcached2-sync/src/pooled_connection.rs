@@ -37,7 +37,7 @@ impl Link {
                 Some(n) => {
                     self.connection.advance_written(n);
                     if std::mem::take(&mut self.is_stuck) {
-                        self.connection.took();
+                        self.connection.note_write_progress();
                     }
                 }
                 None => {
@@ -80,12 +80,12 @@ impl Link {
             None => deadline.clone(),
         };
         self.write(&mut own)?;
-        while !self.hear_probe(&mut own)? {}
+        while !self.read_probe(&mut own)? {}
         Ok(())
     }
 
     /// Reads once; `true` when the server has said which protocol it speaks.
-    pub(crate) fn hear_probe(&mut self, deadline: &mut Deadline) -> Result<bool, Error> {
+    pub(crate) fn read_probe(&mut self, deadline: &mut Deadline) -> Result<bool, Error> {
         let n = self.stream.read(self.connection.read_buf(), deadline)?;
         let end = self.connection.advance_read(n);
         // There is no other reply than the one to the probe.
@@ -135,7 +135,7 @@ impl Link {
     ) -> Result<bool, Error> {
         let n = self.stream.read(self.connection.read_buf(), deadline)?;
         let end = self.connection.advance_read(n);
-        let is_done = call.hear(batch, &mut self.connection)?;
+        let is_done = call.take_replies(batch, &mut self.connection)?;
         if !is_done {
             end?;
             call.submit(batch, &mut self.connection, now);

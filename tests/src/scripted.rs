@@ -202,7 +202,7 @@ fn accept(listener: TcpListener, sessions: Vec<Session>, patience: Duration, sha
             thread::spawn(move || host(index, &session, stream, patience, &shared));
         } else {
             let number = shared.lock().connections;
-            let failure = format!("connection {number} came, the script has {count}");
+            let failure = format!("connection {number} was opened, the script has {count}");
             shared.change(|state| state.troubles.push(failure));
         }
     }

@@ -280,7 +280,7 @@ fn error_lines_without_end_are_no_answer() {
 #[test]
 fn a_value_that_nobody_waits_for_takes_no_memory() {
     let mut talk = Talk::said(b"get a\r\nget b\r\n");
-    talk.connection.forget(0);
+    talk.connection.cancel(0);
     talk.read(format!("VALUE a 0 {}\r\n", 100 * MIB).as_bytes());
     assert_eq!(talk.connection.draining(), 0, "the second request is waited for");
     let piece = [b'v'; 16 * KIB];
@@ -289,7 +289,7 @@ fn a_value_that_nobody_waits_for_takes_no_memory() {
         assert!(talk.connection.read_buf().len() <= Decoder::BUFFER);
     }
     talk.read(b"\r\nEND\r\nEND\r\n");
-    assert_eq!(talk.finish(), ["forgotten", "miss", "in step"]);
+    assert_eq!(talk.finish(), ["cancelled", "miss", "in step"]);
 }
 
 #[test]

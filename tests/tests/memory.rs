@@ -119,7 +119,7 @@ fn given_up() {
         let submit = || shared.submit(&store, now, now.later(Duration::from_secs(60))).expect("an open connection");
         let slots: Vec<_> = (0..50).map(|_| submit()).collect();
         assert!(driver.poll(&mut cx, &mut socket, &mut Never).is_pending());
-        slots.into_iter().for_each(|slot| shared.forget(slot));
+        slots.into_iter().for_each(|slot| shared.cancel(slot));
         assert!(driver.poll(&mut cx, &mut socket, &mut Never).is_pending());
         most = most.max(in_use().saturating_sub(before));
     }

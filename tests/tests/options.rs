@@ -51,7 +51,7 @@ fn a_prefix_stands_before_every_key_and_callers_never_see_it() {
     assert_eq!(value, "1");
     assert_eq!(connection.next_reply(), Ok(Some((1, Reply::Stored, true))));
     read(&mut connection, b"VALUE shop:d 0 1\r\n4\r\nEND\r\n");
-    assert_eq!(call.hear(&mut batch, &mut connection), Ok(true));
+    assert_eq!(call.take_replies(&mut batch, &mut connection), Ok(true));
     let found = call.finish().unwrap().into_result().unwrap();
     assert_eq!(found.into_iter().map(|hit| hit.map(|hit| hit.data)).collect::<Vec<_>>(), [None, Some("4".into())]);
 }

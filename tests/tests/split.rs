@@ -51,8 +51,8 @@ fn places(transcript: &Transcript) -> impl Iterator<Item = usize> + use<> {
 }
 
 /// Plays a transcript and returns all results and the state at the end.
-fn play(transcript: &Transcript, pieces: Pieces, most_written: usize, prepare: impl Fn(&mut Talk)) -> Vec<String> {
-    play_on(Talk::default(), transcript, pieces, most_written, prepare)
+fn play(transcript: &Transcript, pieces: Pieces, most_written: usize, once_written: impl Fn(&mut Talk)) -> Vec<String> {
+    play_on(Talk::default(), transcript, pieces, most_written, once_written)
 }
 
 fn play_on(
@@ -60,13 +60,13 @@ fn play_on(
     transcript: &Transcript,
     pieces: Pieces,
     most_written: usize,
-    prepare: impl Fn(&mut Talk),
+    once_written: impl Fn(&mut Talk),
 ) -> Vec<String> {
     let mut begun = 0;
     for turn in &transcript.turns {
         talk.submit(&turn.client);
-        prepare(&mut talk);
         let written = talk.write(most_written);
+        once_written(&mut talk);
         let title = &transcript.title;
         assert_eq!(written.escape_ascii().to_string(), turn.client.escape_ascii().to_string(), "{title}");
         let bytes = &turn.server[..];
@@ -206,13 +206,15 @@ fn a_stream_that_ends_early_tells_nothing_but_what_came_whole() {
 }
 
 #[test]
-fn a_forgotten_reply_passes_by_and_leaves_the_connection_in_the_same_state() {
-    let forget = |talk: &mut Talk| (0..talk.connection.next_ticket()).for_each(|ticket| talk.connection.forget(ticket));
+fn the_reply_to_a_cancelled_request_is_discarded_and_leaves_the_connection_in_the_same_state() {
+    let cancel = |talk: &mut Talk| {
+        (0..talk.connection.next_ticket()).for_each(|ticket| assert!(!talk.connection.cancel(ticket)));
+    };
     let mut failures = String::new();
     for transcript in transcripts() {
         let whole = play(&transcript, Pieces::Whole, usize::MAX, |_| {});
         for pieces in places(&transcript).map(Pieces::Two).chain([Pieces::Whole, Pieces::Bytes]) {
-            let told = play(&transcript, pieces, usize::MAX, forget);
+            let told = play(&transcript, pieces, usize::MAX, cancel);
             let gives_data = told.iter().any(|result| result.starts_with("hit"));
             if gives_data || told.last() != whole.last() || told.len() != whole.len() {
                 failures += &format!("{} ({pieces:?})\n    told:  {told:?}\n    whole: {whole:?}\n", transcript.title);
@@ -323,7 +325,7 @@ fn assert_asked_in_lines(keys: &[String], many: GetMany<'_>, begin: &str, longes
         for piece in replies.as_bytes().chunks(1000) {
             talk.connection.read_buf()[..piece.len()].copy_from_slice(piece);
             talk.connection.advance_read(piece.len()).expect("the stream goes on");
-            call.hear(&mut batch, &mut talk.connection).expect("replies");
+            call.take_replies(&mut batch, &mut talk.connection).expect("replies");
         }
         assert!(talk.connection.is_idle());
     }

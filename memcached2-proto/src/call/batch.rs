@@ -75,7 +75,7 @@ impl<O: Operation> Call<'_, O> {
     }
 
     /// Submits requests that were not yet, as many as are to be in memory at once; one that cannot be encoded fails alone. Call it
-    /// again after [`Call::hear`].
+    /// again after [`Call::take_replies`].
     #[inline(always)]
     pub fn submit(&mut self, batch: &mut ServerBatch, connection: &mut Connection, now: Now) {
         while batch.next < batch.end {
@@ -106,7 +106,7 @@ impl<O: Operation> Call<'_, O> {
     ///
     /// When the connection has failed: see [`Call::fail_on`].
     #[inline(always)]
-    pub fn hear(&mut self, batch: &mut ServerBatch, connection: &mut Connection) -> Result<bool, Error> {
+    pub fn take_replies(&mut self, batch: &mut ServerBatch, connection: &mut Connection) -> Result<bool, Error> {
         while batch.open > 0 {
             let Some((tag, reply, last)) = connection.next_reply()? else { return Ok(false) };
             self.answer(tag as usize, reply, last);

@@ -11,7 +11,7 @@ use crate::time::Now;
 #[derive(Debug)]
 pub struct Stats<R> {
     request: &'static str,
-    shape: ReplyKind,
+    reply_kind: ReplyKind,
     read: fn(&str) -> R,
 }
 
@@ -27,13 +27,13 @@ impl Stats<Report> {
     /// The counters of the server: `stats`.
     #[must_use]
     pub fn general() -> Self {
-        Self { request: "stats\r\n", shape: ReplyKind::Stats, read: Report::read }
+        Self { request: "stats\r\n", reply_kind: ReplyKind::Stats, read: Report::read }
     }
 
     /// What the server was started with: `stats settings`.
     #[must_use]
     pub fn settings() -> Self {
-        Self { request: "stats settings\r\n", shape: ReplyKind::Stats, read: Report::read }
+        Self { request: "stats settings\r\n", reply_kind: ReplyKind::Stats, read: Report::read }
     }
 }
 
@@ -41,19 +41,19 @@ impl Stats<GroupedReport> {
     /// The items of each slab class: `stats items`.
     #[must_use]
     pub fn items() -> Self {
-        Self { request: "stats items\r\n", shape: ReplyKind::Stats, read: GroupedReport::read }
+        Self { request: "stats items\r\n", reply_kind: ReplyKind::Stats, read: GroupedReport::read }
     }
 
     /// The memory of each slab class: `stats slabs`.
     #[must_use]
     pub fn slabs() -> Self {
-        Self { request: "stats slabs\r\n", shape: ReplyKind::Stats, read: GroupedReport::read }
+        Self { request: "stats slabs\r\n", reply_kind: ReplyKind::Stats, read: GroupedReport::read }
     }
 
     /// The connections of the server: `stats conns`; needs memcached 1.4.18.
     #[must_use]
     pub fn conns() -> Self {
-        Self { request: "stats conns\r\n", shape: ReplyKind::Stats, read: GroupedReport::read }
+        Self { request: "stats conns\r\n", reply_kind: ReplyKind::Stats, read: GroupedReport::read }
     }
 }
 
@@ -62,20 +62,20 @@ impl Stats<SizeReport> {
     /// was started with `-o track_sizes`.
     #[must_use]
     pub fn sizes() -> Self {
-        Self { request: "stats sizes\r\n", shape: ReplyKind::Stats, read: SizeReport::read }
+        Self { request: "stats sizes\r\n", reply_kind: ReplyKind::Stats, read: SizeReport::read }
     }
 
     /// Lets a server count the sizes from now on: `stats sizes_enable`, which memcached 1.4.27 to 1.6.24 has. A server under load
     /// can crash of it; start it with `-o track_sizes` instead.
     #[must_use]
     pub fn enable_sizes() -> Self {
-        Self { request: "stats sizes_enable\r\n", shape: ReplyKind::Stat, read: SizeReport::read }
+        Self { request: "stats sizes_enable\r\n", reply_kind: ReplyKind::Stat, read: SizeReport::read }
     }
 
     /// Stops counting the sizes: `stats sizes_disable`, which memcached 1.4.27 to 1.6.24 has.
     #[must_use]
     pub fn disable_sizes() -> Self {
-        Self { request: "stats sizes_disable\r\n", shape: ReplyKind::Stat, read: SizeReport::read }
+        Self { request: "stats sizes_disable\r\n", reply_kind: ReplyKind::Stat, read: SizeReport::read }
     }
 }
 
@@ -83,7 +83,7 @@ impl Stats<Vec<PrefixCount>> {
     /// What was asked for by the prefixes of keys, once it is counted: `stats detail dump`.
     #[must_use]
     pub fn detail() -> Self {
-        Self { request: "stats detail dump\r\n", shape: ReplyKind::Prefixes, read: PrefixCount::read }
+        Self { request: "stats detail dump\r\n", reply_kind: ReplyKind::Prefixes, read: PrefixCount::read }
     }
 }
 
@@ -97,7 +97,7 @@ impl<R> Command for Stats<R> {
     fn encode(&self, protocol: Protocol, _: Now, out: &mut RequestBuffer) -> Result<ReplyKind, Error> {
         out.put(self.request.as_bytes());
         admin::put_fence(protocol, out);
-        Ok(self.shape)
+        Ok(self.reply_kind)
     }
 
     fn answer(&self, reply: Reply) -> Result<R, Error> {

@@ -25,11 +25,11 @@ impl Connection {
     /// Keeps an error line that seems to answer the front request, and ends that.
     #[cold]
     pub(super) fn hold(&mut self, line: Reply) {
-        if let Some(wait) = self.waits.front().copied() {
+        if let Some(request) = self.in_flight.front().copied() {
             self.served = true;
-            self.decoder.forget_doubt();
+            self.decoder.clear_doubt();
             self.pop();
-            self.held.get_or_insert_default().lines.push((wait, line));
+            self.held.get_or_insert_default().lines.push((request, line));
         }
     }
 
@@ -38,8 +38,8 @@ impl Connection {
     #[cold]
     pub(super) fn confirm(&mut self, reported: Option<(u32, Reply, bool)>) {
         let Some(held) = &mut self.held else { return };
-        for (wait, line) in held.lines.drain(..) {
-            held.sure.extend(wait.kind.report(wait.tag, line, true));
+        for (request, line) in held.lines.drain(..) {
+            held.sure.extend(request.kind.report(request.tag, line, true));
         }
         held.sure.extend(reported);
     }
@@ -50,9 +50,10 @@ impl Connection {
         const PROOF: &[u8] = b"mn\r\n";
         let is_wanted = self.held.as_ref().is_some_and(|held| !held.lines.is_empty());
         if is_wanted && !self.ended && !self.quitting {
-            self.sending.outbox().put(PROOF);
-            let request = Request { tag: 0, shape: ReplyKind::ProbeEnd, keys: 0, fence: 0, length: PROOF.len() as u64 };
-            self.wait(request, Kind::Proof);
+            self.sending.buffer().put(PROOF);
+            let request =
+                Request { tag: 0, reply_kind: ReplyKind::ProbeEnd, keys: 0, fence: 0, length: PROOF.len() as u64 };
+            self.enqueue(request, Kind::Proof);
         }
         None
     }
@@ -82,7 +83,7 @@ impl Connection {
 
     /// The requests whose error lines were never reported.
     pub(super) fn take_held(&mut self) -> impl Iterator<Item = InFlight> + use<> {
-        self.held.take().into_iter().flat_map(|held| held.lines).map(|(wait, _)| wait)
+        self.held.take().into_iter().flat_map(|held| held.lines).map(|(request, _)| request)
     }
 }
 
@@ -92,8 +93,8 @@ impl Kind {
     pub(super) fn report(self, tag: u32, reply: Reply, last: bool) -> Option<(u32, Reply, bool)> {
         match self {
             Self::Asked => Some((tag, reply, last)),
-            Self::Forgotten if last => Some((tag, Reply::Forgotten, true)),
-            Self::Forgotten | Self::Withdrawn | Self::Quit | Self::Probe | Self::Proof => None,
+            Self::Cancelled if last => Some((tag, Reply::Cancelled, true)),
+            Self::Cancelled | Self::Removed | Self::Quit | Self::Probe | Self::Proof => None,
         }
     }
 }

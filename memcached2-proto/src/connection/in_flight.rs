@@ -6,7 +6,7 @@ use crate::reply::{Expected, Opaque, ReplyKind};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct InFlight {
     pub(super) tag: u32,
-    pub(super) shape: ReplyKind,
+    pub(super) reply_kind: ReplyKind,
     pub(super) keys: u32,
     pub(super) kind: Kind,
     /// Where it ends in the stream of bytes out.
@@ -21,13 +21,17 @@ impl InFlight {
     /// What answers it, if it has this ticket.
     #[inline]
     pub(super) fn expected(&self, ticket: u64) -> Expected {
-        Expected { shape: self.shape, opaque: Opaque::from_ticket(ticket), is_fenced: self.carried_out < self.end }
+        Expected {
+            reply_kind: self.reply_kind,
+            opaque: Opaque::from_ticket(ticket),
+            is_fenced: self.carried_out < self.end,
+        }
     }
 
     /// Whether its submitter is yet to hear of it.
     #[inline]
     pub(super) fn is_owed(&self) -> bool {
-        matches!(self.kind, Kind::Asked | Kind::Forgotten)
+        matches!(self.kind, Kind::Asked | Kind::Cancelled)
     }
 }
 
@@ -35,10 +39,10 @@ impl InFlight {
 pub(super) enum Kind {
     /// Somebody waits for it.
     Asked,
-    /// Nobody waits any more: its reply is read and thrown away.
-    Forgotten,
-    /// It was taken back before a byte of it was written: no reply will come.
-    Withdrawn,
+    /// It was cancelled after a byte of it was written: its reply is read and discarded.
+    Cancelled,
+    /// It was cancelled before a byte of it was written: no reply will come.
+    Removed,
     /// The connection's own question whether the server speaks meta.
     Probe,
     /// The connection's own `mn` behind error lines, whose answer shows that they are those of their requests.

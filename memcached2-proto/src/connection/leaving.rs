@@ -19,67 +19,68 @@ pub struct Abandoned {
 }
 
 impl Connection {
-    /// The number that the next request will have: what [`Connection::forget`] knows it by.
+    /// The number that the next request will have: what [`Connection::cancel`] knows it by.
     #[must_use]
     pub fn next_ticket(&self) -> u64 {
-        self.first + (self.waits.len() - self.unnumbered()) as u64
+        self.first + (self.in_flight.len() - self.unnumbered()) as u64
     }
 
-    /// Stops caring for a request: its reply will be read and thrown away, and then be reported as
-    /// [`Reply::Forgotten`](crate::Reply::Forgotten). Nobody else on the connection notices.
-    pub fn forget(&mut self, ticket: u64) {
-        if let Some(wait) = self.find(ticket).and_then(|at| self.waits.get_mut(at)) {
-            wait.kind = match wait.kind {
-                Kind::Asked => Kind::Forgotten,
-                kind => kind,
-            };
+    /// Cancels a request. The other requests keep their tickets and their replies.
+    ///
+    /// `true`: no byte of the request was written, and none will be. `false`: it was written, at least in part. Its reply will
+    /// be read and discarded, and then reported as [`Reply::Cancelled`](crate::Reply::Cancelled). If the connection has
+    /// failed, [`Connection::fail_pending`] still reports the request.
+    pub fn cancel(&mut self, ticket: u64) -> bool {
+        let Some(at) = self.find(ticket) else { return false };
+        if self.failed.is_none() && self.remove(at) {
+            return true;
         }
+        if let Some(request) = self.in_flight.get_mut(at).filter(|request| request.kind == Kind::Asked) {
+            request.kind = Kind::Cancelled;
+        }
+        false
     }
 
     fn find(&self, ticket: u64) -> Option<usize> {
         let at = self.unnumbered() + usize::try_from(ticket.checked_sub(self.first)?).ok()?;
-        Some(at).filter(|at| *at < self.waits.len())
+        Some(at).filter(|at| *at < self.in_flight.len())
     }
 
     /// How many of the requests under way have no ticket: one that is the connection's own is in front, or there is none.
     fn unnumbered(&self) -> usize {
-        usize::from(self.waits.front().is_some_and(|wait| wait.kind == Kind::Proof))
+        usize::from(self.in_flight.front().is_some_and(|request| request.kind == Kind::Proof))
     }
 
     /// Whether no byte has come since this request was written, or submitted if it has not left yet, nor has the server
-    /// [taken](Connection::took) any: it may have stopped altogether.
+    /// [taken](Connection::note_write_progress) any: it may have stopped altogether.
     #[must_use]
     pub fn is_silent_since(&self, ticket: u64) -> bool {
-        self.find(ticket).and_then(|at| self.waits.get(at)).is_some_and(|wait| wait.bytes_in_before == self.bytes_in)
+        self.find(ticket)
+            .and_then(|at| self.in_flight.get(at))
+            .is_some_and(|request| request.bytes_in_before == self.bytes_in)
     }
 
-    /// Takes a request back of which no byte was written; `false` if it is too late for that, as it is once the connection
-    /// has failed: what became of the request is then told by [`Connection::fail_pending`].
-    ///
-    /// Those behind it keep their tickets.
-    pub fn withdraw(&mut self, ticket: u64) -> bool {
-        if self.failed.is_some() {
-            return false;
-        }
-        let Some(at) = self.find(ticket) else { return false };
-        let start = at.checked_sub(1).map_or_else(|| self.sending.answered_until(), |before| self.waits[before].end);
-        let length = self.waits[at].end - start;
-        if start < self.sending.written() || !self.waits[at].is_owed() {
+    /// Removes a request from what is to be written, unless a byte of it was written.
+    fn remove(&mut self, at: usize) -> bool {
+        let start =
+            at.checked_sub(1).map_or_else(|| self.sending.answered_until(), |before| self.in_flight[before].end);
+        let length = self.in_flight[at].end - start;
+        if start < self.sending.written() || !self.in_flight[at].is_owed() {
             return false;
         }
         self.sending.kill(start, length);
-        self.waits[at].kind = Kind::Withdrawn;
-        while self.waits.front().is_some_and(|wait| wait.kind == Kind::Withdrawn) {
+        self.in_flight[at].kind = Kind::Removed;
+        while self.in_flight.front().is_some_and(|request| request.kind == Kind::Removed) {
             self.pop();
         }
         true
     }
 
-    /// Gives back the memory of requests that were [withdrawn](Connection::withdraw), if that is much. [`Connection::write_slices`]
+    /// Gives back the memory of requests that were [cancelled](Connection::cancel) unwritten, if that is much. [`Connection::write_slices`]
     /// does the same.
     pub fn reclaim(&mut self) {
         if self.sending.is_wasteful() {
-            self.sending.reclaim(&mut self.waits);
+            self.sending.reclaim(&mut self.in_flight);
         }
     }
 
@@ -93,7 +94,7 @@ impl Connection {
     #[must_use]
     #[inline]
     pub fn in_flight(&self) -> usize {
-        self.waits.len()
+        self.in_flight.len()
     }
 
     /// How many bytes of requests are yet to be written.
@@ -105,7 +106,7 @@ impl Connection {
     /// How many bytes of a value that nobody waits for are still to come, when nobody waits for what follows either.
     #[must_use]
     pub fn draining(&self) -> usize {
-        match self.waits.iter().all(|wait| wait.kind != Kind::Asked) {
+        match self.in_flight.iter().all(|request| request.kind != Kind::Asked) {
             true => self.decoder.announced(),
             false => 0,
         }
@@ -121,13 +122,14 @@ impl Connection {
         let touched = self.bytes_in > self.front_from;
         let (served, given_up, bytes_in) = (self.served, self.given_up, self.bytes_in);
         // Those whose error lines were never reported come first; nothing more will come for them.
-        let held = self.take_held().map(|wait| (false, wait));
-        let waits = (0..).zip(std::mem::take(&mut self.waits)).map(move |(at, wait)| (at == 0 && touched, wait));
-        held.chain(waits).filter(|(_, wait)| wait.is_owed()).map(move |(is_touched, wait)| Abandoned {
-            tag: wait.tag,
-            landed: if wait.carried_out <= written { Landed::Unknown } else { Landed::NotSent },
+        let held = self.take_held().map(|request| (false, request));
+        let in_flight =
+            (0..).zip(std::mem::take(&mut self.in_flight)).map(move |(at, request)| (at == 0 && touched, request));
+        held.chain(in_flight).filter(|(_, request)| request.is_owed()).map(move |(is_touched, request)| Abandoned {
+            tag: request.tag,
+            landed: if request.carried_out <= written { Landed::Unknown } else { Landed::NotSent },
             stale: given_up || (served && !is_touched),
-            silent: wait.bytes_in_before == bytes_in,
+            silent: request.bytes_in_before == bytes_in,
         })
     }
 }

@@ -68,7 +68,7 @@ impl Connection {
     ///
     /// A server may close the connection, or say nothing: [`KnownProtocol`](super::KnownProtocol) tells what to do then.
     pub fn probe(&mut self, now: Now) {
-        if self.waits.is_empty() && self.first == 0 {
+        if self.in_flight.is_empty() && self.first == 0 {
             // Neither can fail to encode, but a connection that has ended takes no request.
             let asked =
                 self.queue(&ProbeKey, now, 0, Kind::Probe).and_then(|_| self.queue(&ProbeEnd, now, 0, Kind::Probe));

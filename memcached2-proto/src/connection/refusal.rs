@@ -14,7 +14,7 @@ impl Connection {
     /// reply has to show whose it is.
     #[cold]
     pub(super) fn on_error_line(&mut self, line: &str) -> Result<bool, Error> {
-        let Some(&InFlight { shape, kind, end, .. }) = self.waits.front() else { return Ok(true) };
+        let Some(&InFlight { reply_kind, kind, end, .. }) = self.in_flight.front() else { return Ok(true) };
         let expected = self.decoder.expected();
         if is_of_a_full_server(line.as_bytes()) && !self.served {
             // The server has read nothing.
@@ -22,10 +22,10 @@ impl Connection {
             return Err(self.fail(full()));
         }
         if !self.sending.has_begun() {
-            return Err(self.premature());
+            return Err(self.answered_early());
         }
         let is_shut_out = error_line::is_said_to_all(line);
-        if error_line::is_about_a_number(line) && !shape.is_number() {
+        if error_line::is_about_a_number(line) && !reply_kind.is_number() {
             return Err(self.give_up("given up, since the error line of an incr or decr bytes_in for another request"));
         }
         if kind == Kind::Probe {
@@ -46,7 +46,7 @@ impl Connection {
             return Err(self.give_up("given up, since an error line may have replaced the replies to several requests"));
         }
         let is_written = end <= self.sending.written();
-        let after = if is_shut_out { After::OutOfStep } else { after_error_line(line, shape, is_written) };
+        let after = if is_shut_out { After::OutOfStep } else { after_error_line(line, reply_kind, is_written) };
         match after {
             After::InStep => return Ok(!expected.is_checked()),
             After::Closes => self.mode = Mode::Leaving,
@@ -89,15 +89,15 @@ impl Connection {
     /// in a line before the last one. Nothing else is sure then.
     #[cold]
     pub(super) fn check_begun(&mut self, last: bool) -> Result<bool, Error> {
-        let carried_out = self.waits.front().map_or(0, |wait| wait.carried_out);
+        let carried_out = self.in_flight.front().map_or(0, |request| request.carried_out);
         if last || self.sending.written() < carried_out {
-            return Err(self.premature());
+            return Err(self.answered_early());
         }
         Ok(true)
     }
 
     #[cold]
-    pub(super) fn premature(&mut self) -> Error {
+    pub(super) fn answered_early(&mut self) -> Error {
         self.fail(Error::protocol("got an answer before the request was sent"))
     }
 }
@@ -112,15 +112,15 @@ enum After {
     OutOfStep,
 }
 
-/// What follows an error line to a request of this `shape`, of which all has been written or not.
-fn after_error_line(line: &str, shape: ReplyKind, is_written: bool) -> After {
-    let is_in_step = match shape {
+/// What follows an error line to a request that expects a reply of this kind, and was written whole or not.
+fn after_error_line(line: &str, reply_kind: ReplyKind, is_written: bool) -> After {
+    let is_in_step = match reply_kind {
         ReplyKind::Values if error_line::announces_close(line) => return After::Closes,
         // Servers disagree on whether END follows, unless one key was asked. Where one of several keys has failed, the
         // decoder has read on to END.
         ReplyKind::Values => error_line::is_inline(line),
         // The block that was sent with the request must have been swallowed, not read as commands.
-        _ if shape.has_data() => error_line::swallows_data(line),
+        _ if reply_kind.has_data() => error_line::swallows_data(line),
         _ => is_written,
     };
     if is_in_step { After::InStep } else { After::OutOfStep }

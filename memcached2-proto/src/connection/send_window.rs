@@ -19,7 +19,7 @@ const LINES: usize = 256;
 #[derive(Debug, Default)]
 pub(super) struct SendWindow {
     /// Encoded requests, of which `at` bytes are written; of the first shared value it holds the rest.
-    outbox: RequestBuffer,
+    buffer: RequestBuffer,
     at: usize,
     end: u64,
     written: u64,
@@ -57,13 +57,13 @@ impl SendWindow {
     /// The keys of the requests that are not answered.
     #[inline]
     pub(super) fn keys(&mut self) -> &mut ExpectedKeys {
-        &mut self.outbox.keys
+        &mut self.buffer.keys
     }
 
     /// Where to encode one request; [`SendWindow::queued`] tells where it ends.
     #[inline]
-    pub(super) fn outbox(&mut self) -> &mut RequestBuffer {
-        &mut self.outbox
+    pub(super) fn buffer(&mut self) -> &mut RequestBuffer {
+        &mut self.buffer
     }
 
     /// The next request has so many bytes; where it ends.
@@ -76,71 +76,71 @@ impl SendWindow {
     /// Takes over what others have encoded, except for the list of their requests.
     #[inline]
     pub(super) fn append_from(&mut self, others: &mut RequestBuffer) {
-        self.outbox.keys.append_from(&mut others.keys);
-        let base = self.outbox.bytes.len();
+        self.buffer.keys.append_from(&mut others.keys);
+        let base = self.buffer.bytes.len();
         if base == 0 {
-            std::mem::swap(&mut self.outbox.bytes, &mut others.bytes);
+            std::mem::swap(&mut self.buffer.bytes, &mut others.bytes);
         } else {
-            self.outbox.bytes.extend_from_slice(&others.bytes);
+            self.buffer.bytes.extend_from_slice(&others.bytes);
         }
         if !others.shared.is_empty() {
-            self.outbox.shared.extend(others.shared.drain(..).map(|(at, value)| (base + at, value)));
+            self.buffer.shared.extend(others.shared.drain(..).map(|(at, value)| (base + at, value)));
         }
         RequestBuffer::recycle(&mut others.bytes);
     }
 
     /// Grants as many of the requests under way as may be written.
     #[inline]
-    pub(super) fn grant(&mut self, waits: &VecDeque<InFlight>) {
+    pub(super) fn grant(&mut self, in_flight: &VecDeque<InFlight>) {
         if self.granted == self.end {
             return;
         }
-        if let (1, Some(wait)) = (waits.len(), waits.front()) {
-            self.grant_one(wait);
+        if let (1, Some(request)) = (in_flight.len(), in_flight.front()) {
+            self.grant_one(request);
         } else {
-            self.grant_some(waits);
+            self.grant_some(in_flight);
         }
     }
 
     /// Grants the first `count` of the requests under way, and no other.
     #[cold]
-    pub(super) fn grant_until(&mut self, waits: &VecDeque<InFlight>, count: usize) {
-        for wait in waits.iter().take(count).skip(self.open) {
-            self.grant_one(wait);
+    pub(super) fn grant_until(&mut self, in_flight: &VecDeque<InFlight>, count: usize) {
+        for request in in_flight.iter().take(count).skip(self.open) {
+            self.grant_one(request);
         }
     }
 
     #[inline]
-    fn grant_one(&mut self, wait: &InFlight) {
-        self.granted = wait.end;
+    fn grant_one(&mut self, request: &InFlight) {
+        self.granted = request.end;
         self.open += 1;
-        self.open_large += usize::from(!wait.shape.is_line());
+        self.open_large += usize::from(!request.reply_kind.is_line());
     }
 
-    fn grant_some(&mut self, waits: &VecDeque<InFlight>) {
+    fn grant_some(&mut self, in_flight: &VecDeque<InFlight>) {
         // Half a window at least, so that each reply does not let a few bytes trickle out in a write of their own.
         let half_open = self.granted - self.answered > WINDOW / 2 && (self.open_large > 0 || self.open > LINES / 2);
         if half_open {
             return;
         }
-        for wait in waits.range(self.open..) {
-            let fits = wait.end - self.answered <= WINDOW;
+        for request in in_flight.range(self.open..) {
+            let fits = request.end - self.answered <= WINDOW;
             let only_lines_before = self.open_large == 0 && self.open < LINES;
             if !(fits || only_lines_before) {
                 break;
             }
-            self.grant_one(wait);
+            self.grant_one(request);
         }
     }
 
     /// The oldest request was answered, or is known to get no answer.
     #[inline]
-    pub(super) fn answered(&mut self, wait: &InFlight) {
-        self.answered = wait.end;
-        // One that was withdrawn may never have been granted.
+    pub(super) fn answered(&mut self, request: &InFlight) {
+        self.answered = request.end;
+        // One that was cancelled may never have been granted.
         if self.open > 0 {
             self.open -= 1;
-            self.open_large -= usize::from(!wait.shape.is_line());
+            self.open_large -= usize::from(!request.reply_kind.is_line());
         }
     }
 
@@ -149,8 +149,8 @@ impl SendWindow {
     pub(super) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let until = if self.dead.is_empty() { self.granted } else { self.granted.min(self.next_dead()) };
         let mut left = usize::try_from(until - self.written).unwrap_or(usize::MAX);
-        if self.outbox.shared.is_empty() {
-            let piece = &self.outbox.bytes[self.at..self.outbox.bytes.len().min(self.at.saturating_add(left))];
+        if self.buffer.shared.is_empty() {
+            let piece = &self.buffer.bytes[self.at..self.buffer.bytes.len().min(self.at.saturating_add(left))];
             return match slices.first_mut() {
                 Some(slice) if !piece.is_empty() => {
                     *slice = IoSlice::new(piece);
@@ -160,7 +160,7 @@ impl SendWindow {
             };
         }
         let mut at = self.at;
-        let mut shared = self.outbox.shared.iter().peekable();
+        let mut shared = self.buffer.shared.iter().peekable();
         let mut count = 0;
         for slice in slices {
             let piece = match shared.peek() {
@@ -169,8 +169,8 @@ impl SendWindow {
                     value
                 }
                 next => {
-                    let to = next.map_or(self.outbox.bytes.len(), |(place, _)| *place);
-                    &self.outbox.bytes[std::mem::replace(&mut at, to)..to]
+                    let to = next.map_or(self.buffer.bytes.len(), |(place, _)| *place);
+                    &self.buffer.bytes[std::mem::replace(&mut at, to)..to]
                 }
             };
             let piece = &piece[..piece.len().min(left)];
@@ -186,9 +186,9 @@ impl SendWindow {
 
     /// The first `length` bytes of what is offered: all in one slice. A shared value is not copied.
     pub(super) fn next_bytes(&self, length: usize) -> Bytes {
-        match self.outbox.shared.front() {
+        match self.buffer.shared.front() {
             Some((place, value)) if *place == self.at => value.slice(..length),
-            _ => Bytes::copy_from_slice(&self.outbox.bytes[self.at..self.at + length]),
+            _ => Bytes::copy_from_slice(&self.buffer.bytes[self.at..self.at + length]),
         }
     }
 
@@ -196,7 +196,7 @@ impl SendWindow {
     #[inline(always)]
     pub(super) fn advance_written(&mut self, n: usize) {
         self.written = self.granted.min(self.written + n as u64);
-        if self.outbox.shared.is_empty() {
+        if self.buffer.shared.is_empty() {
             self.at += n;
         } else {
             self.wrote_shared(n);
@@ -205,28 +205,28 @@ impl SendWindow {
             self.skip_dead();
         }
         if self.written == self.end {
-            RequestBuffer::recycle(&mut self.outbox.bytes);
+            RequestBuffer::recycle(&mut self.buffer.bytes);
             self.at = 0;
-        } else if self.at > self.outbox.bytes.len() / 2 && self.at as u64 > WINDOW {
-            self.outbox.bytes.drain(..self.at);
-            self.outbox.shared.iter_mut().for_each(|(place, _)| *place -= self.at);
+        } else if self.at > self.buffer.bytes.len() / 2 && self.at as u64 > WINDOW {
+            self.buffer.bytes.drain(..self.at);
+            self.buffer.shared.iter_mut().for_each(|(place, _)| *place -= self.at);
             self.at = 0;
         }
     }
 
     fn wrote_shared(&mut self, mut n: usize) {
         while n > 0 {
-            match self.outbox.shared.front_mut() {
+            match self.buffer.shared.front_mut() {
                 Some((place, value)) if *place == self.at => {
                     let gone = n.min(value.len());
                     value.advance(gone);
                     n -= gone;
                     if value.is_empty() {
-                        self.outbox.shared.pop_front();
+                        self.buffer.shared.pop_front();
                     }
                 }
                 next => {
-                    let to = next.map_or(self.outbox.bytes.len(), |(place, _)| *place);
+                    let to = next.map_or(self.buffer.bytes.len(), |(place, _)| *place);
                     let gone = n.min(to - self.at);
                     if gone == 0 {
                         return;
@@ -258,7 +258,7 @@ impl SendWindow {
         self.dead_bytes += length;
         self.skip_dead();
         if self.written == self.end {
-            RequestBuffer::recycle(&mut self.outbox.bytes);
+            RequestBuffer::recycle(&mut self.buffer.bytes);
             self.at = 0;
         }
     }
@@ -288,29 +288,29 @@ impl SendWindow {
         self.dead_bytes > WINDOW && self.dead_bytes > self.unsent()
     }
 
-    /// Gives back the memory of dead requests, and takes them out of the stream: moves the ends of `waits` accordingly.
+    /// Gives back the memory of dead requests, and takes them out of the stream: moves the ends of the requests accordingly.
     #[cold]
-    pub(super) fn reclaim(&mut self, waits: &mut VecDeque<InFlight>) {
+    pub(super) fn reclaim(&mut self, in_flight: &mut VecDeque<InFlight>) {
         let dead = std::mem::take(&mut self.dead);
-        let (bytes, shared) = (std::mem::take(&mut self.outbox.bytes), std::mem::take(&mut self.outbox.shared));
+        let (bytes, shared) = (std::mem::take(&mut self.buffer.bytes), std::mem::take(&mut self.buffer.shared));
         let mut left = Rest { bytes, at: self.at, shared };
         let mut position = self.written;
         for (start, length) in &dead {
-            left.take(start - position, Some(&mut self.outbox));
+            left.take(start - position, Some(&mut self.buffer));
             left.take(*length, None);
             position = start + length;
         }
-        left.take(self.end - position, Some(&mut self.outbox));
+        left.take(self.end - position, Some(&mut self.buffer));
         self.at = 0;
         self.granted -= dead.range(..self.granted).map(|(_, length)| length).sum::<u64>();
         let mut gone = 0;
         let mut dead = dead.into_iter().peekable();
-        for wait in waits.iter_mut() {
+        for request in in_flight.iter_mut() {
             // Those that are dead end where they would begin.
-            while let Some((_, length)) = dead.next_if(|(start, length)| start + length <= wait.end) {
+            while let Some((_, length)) = dead.next_if(|(start, length)| start + length <= request.end) {
                 gone += length;
             }
-            (wait.end, wait.carried_out) = (wait.end - gone, wait.carried_out.saturating_sub(gone));
+            (request.end, request.carried_out) = (request.end - gone, request.carried_out.saturating_sub(gone));
         }
         self.end -= gone;
         self.dead_bytes = 0;

@@ -31,14 +31,14 @@ fn write(connection: &mut Connection) {
     connection.advance_written(written);
 }
 
-fn read(connection: &mut Connection, mut bytes: &[u8], mut hear: impl FnMut(&mut Connection)) {
+fn read(connection: &mut Connection, mut bytes: &[u8], mut take: impl FnMut(&mut Connection)) {
     while !bytes.is_empty() {
         let space = connection.read_buf();
         let n = space.len().min(bytes.len());
         space[..n].copy_from_slice(&bytes[..n]);
         connection.advance_read(n).unwrap();
         bytes = &bytes[n..];
-        hear(connection);
+        take(connection);
     }
 }
 
@@ -50,7 +50,7 @@ fn answered<O: Operation>(operation: O, bytes: &[u8]) -> Result<O::Output, Error
     call.submit(&mut batch, &mut connection, now());
     write(&mut connection);
     read(&mut connection, bytes, |connection| {
-        call.hear(&mut batch, connection).unwrap();
+        call.take_replies(&mut batch, connection).unwrap();
     });
     assert!(batch.is_done() && connection.is_idle());
     call.end_round(Instant::now);

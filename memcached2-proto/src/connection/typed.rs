@@ -133,7 +133,7 @@ impl TypedConnection {
     }
 
     /// The connection, to write, read and [quit](Connection::quit). What else takes tags or tickets is not for the user of
-    /// handles: [`Connection::submit`], [`Connection::next_reply`], [`Connection::forget`] and the like.
+    /// handles: [`Connection::submit`], [`Connection::next_reply`], [`Connection::cancel`] and the like.
     pub fn connection_mut(&mut self) -> &mut Connection {
         &mut self.connection
     }
@@ -168,7 +168,7 @@ impl TypedConnection {
     /// request; close the socket.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<(), Error> {
         let Self { connection, requests, first } = self;
-        let result = connection.feed(bytes, |tag, reply, is_last| hear(requests, first, tag, reply, is_last));
+        let result = connection.feed(bytes, |tag, reply, is_last| complete(requests, first, tag, reply, is_last));
         self.check(result)
     }
 
@@ -179,7 +179,7 @@ impl TypedConnection {
     /// Those of [`Connection::next_reply`]; then all handles get the error as from [`TypedConnection::feed`].
     pub fn take_replies(&mut self) -> Result<(), Error> {
         let Self { connection, requests, first } = self;
-        let result = connection.drain(&mut |tag, reply, is_last| hear(requests, first, tag, reply, is_last));
+        let result = connection.drain(&mut |tag, reply, is_last| complete(requests, first, tag, reply, is_last));
         self.check(result)
     }
 
@@ -210,14 +210,12 @@ impl TypedConnection {
             Some(request) if Arc::ptr_eq(&request.slot, &slot) => request.ticket,
             _ => return false,
         };
-        let is_withdrawn = self.connection.withdraw(ticket);
-        if is_withdrawn {
+        let is_unwritten = self.connection.cancel(ticket);
+        if is_unwritten {
             *place = None;
             close(&mut self.requests, &mut self.first);
-        } else {
-            self.connection.forget(ticket);
         }
-        is_withdrawn
+        is_unwritten
     }
 }
 
@@ -231,7 +229,7 @@ impl Drop for TypedConnection {
 }
 
 /// Takes a reply to one of the requests, and ends that with the last one.
-fn hear(requests: &mut VecDeque<Option<Request>>, first: &mut u32, tag: u32, reply: Reply, is_last: bool) {
+fn complete(requests: &mut VecDeque<Option<Request>>, first: &mut u32, tag: u32, reply: Reply, is_last: bool) {
     let Some(place) = requests.get_mut(tag.wrapping_sub(*first) as usize) else { return };
     let Some(request) = place else { return };
     if !is_last {

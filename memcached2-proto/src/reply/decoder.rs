@@ -193,7 +193,7 @@ impl Decoder {
     }
 
     /// Says that the next reply is another one.
-    pub(crate) fn forget_doubt(&mut self) {
+    pub(crate) fn clear_doubt(&mut self) {
         self.in_doubt = false;
     }
 
@@ -215,12 +215,12 @@ impl Decoder {
     /// Nothing behind that point can be understood.
     #[inline]
     pub fn decode(&mut self, keys: &mut ExpectedKeys, keep: bool) -> Result<Option<(Reply, bool)>, Error> {
-        let Expected { shape, opaque, .. } = self.expected;
+        let Expected { reply_kind, opaque, .. } = self.expected;
         loop {
             match &mut self.state {
                 State::Line => {
                     let there = &self.buffer[self.start..self.end];
-                    let ahead = match shape {
+                    let ahead = match reply_kind {
                         // The beginning of a line was looked at before.
                         _ if self.searched > 0 => None,
                         ReplyKind::MetaValue => grammar::meta_ahead(there, opaque),
@@ -231,7 +231,7 @@ impl Decoder {
                     };
                     if let Some((item, length)) = ahead {
                         self.start += length;
-                        if let Some(whole) = self.at_once(item, shape) {
+                        if let Some(whole) = self.at_once(item, reply_kind) {
                             return Ok(Some(whole));
                         }
                         self.begin(item, keep)?;
@@ -239,7 +239,7 @@ impl Decoder {
                     }
                     let Some((line, next)) = self.line()? else { return Ok(None) };
                     let line = &self.buffer[line];
-                    let found = match shape {
+                    let found = match reply_kind {
                         ReplyKind::Value | ReplyKind::Values => grammar::value(line, keys)?,
                         ReplyKind::FencedValues => grammar::fenced_value(line, keys, opaque)?,
                         ReplyKind::MetaValue => grammar::meta_value(line, opaque)?,
@@ -264,7 +264,7 @@ impl Decoder {
                         ReplyLine::Item(item) => self.begin(item, keep)?,
                         ReplyLine::Stat(name) => {
                             self.stat(begun + name..next)?;
-                            if shape == ReplyKind::Stat {
+                            if reply_kind == ReplyKind::Stat {
                                 let stats = self.stats();
                                 if let Some(whole) = self.before_fence(stats) {
                                     return Ok(Some(whole));
@@ -273,17 +273,17 @@ impl Decoder {
                         }
                         ReplyLine::Unchecked(reply) => {
                             self.in_doubt = true;
-                            let reply = match shape {
+                            let reply = match reply_kind {
                                 ReplyKind::FencedValues => self.end_of_fenced()?,
                                 _ => reply,
                             };
                             return Ok(Some((reply, true)));
                         }
                         ReplyLine::Reply(reply) => {
-                            let reply = match (shape, reply) {
+                            let reply = match (reply_kind, reply) {
                                 (ReplyKind::Value, Reply::End) => Reply::Miss,
                                 (ReplyKind::Values | ReplyKind::FencedValues, reply) => {
-                                    match self.of_several(shape, reply, keys)? {
+                                    match self.of_several(reply_kind, reply, keys)? {
                                         None => continue,
                                         Some(reply) => reply,
                                     }
@@ -324,8 +324,8 @@ impl Decoder {
                     return Ok(found.map(|(item, data)| (hit(item, data), true)));
                 }
                 State::Small(_) | State::Large(..) | State::Skip(..) => {
-                    let Some((item, data)) = self.item(shape)? else { return Ok(None) };
-                    match shape {
+                    let Some((item, data)) = self.item(reply_kind)? else { return Ok(None) };
+                    match reply_kind {
                         ReplyKind::Value => self.state = State::End(Some((item, data))),
                         ReplyKind::MetaNumber => return Ok(Some((grammar::counted(&data)?, true))),
                         ReplyKind::FencedValues if item.is_meta => {
@@ -345,7 +345,7 @@ impl Decoder {
     #[inline]
     fn before_fence(&mut self, reply: Reply) -> Option<(Reply, bool)> {
         let is_fence_next = match &reply {
-            _ if !self.expected.is_fenced || self.expected.shape == ReplyKind::FencedValues => false,
+            _ if !self.expected.is_fenced || self.expected.reply_kind == ReplyKind::FencedValues => false,
             Reply::Refused(line) => !error_line::is_said_to_all(line),
             _ => true,
         };
@@ -404,10 +404,10 @@ impl Decoder {
 
     /// The whole reply, if all of it is there: the data of `item` begins here.
     #[inline(always)]
-    fn at_once(&mut self, item: Item, shape: ReplyKind) -> Option<(Reply, bool)> {
+    fn at_once(&mut self, item: Item, reply_kind: ReplyKind) -> Option<(Reply, bool)> {
         let there = &self.buffer[self.start..self.end];
         let (data, behind) = there.split_at_checked(item.length)?;
-        let rest = match shape {
+        let rest = match reply_kind {
             ReplyKind::Value => behind.strip_prefix(ONLY_END)?,
             _ => behind.strip_prefix(DATA_END)?,
         };
@@ -415,9 +415,9 @@ impl Decoder {
             return None;
         }
         let left = rest.len();
-        let data = copy(&mut self.block, data, shape);
+        let data = copy(&mut self.block, data, reply_kind);
         self.start = self.end - left;
-        Some((hit(item, data), shape == ReplyKind::Value || item.is_meta))
+        Some((hit(item, data), reply_kind == ReplyKind::Value || item.is_meta))
     }
 
     /// Whether the `END` behind the only item of a reply is there.

@@ -39,7 +39,7 @@ impl Closers {
     }
 
     /// Hears an error line.
-    pub(super) fn hear(&self, place: usize, line: &str, now: Instant) {
+    pub(super) fn on_error_line(&self, place: usize, line: &str, now: Instant) {
         if error_line::announces_close(line) {
             if let Some(mut until) = self.lock(place) {
                 *until = Some(later(now, REMEMBERED));
@@ -63,12 +63,12 @@ mod tests {
     fn a_server_that_closes_after_errors_is_remembered_for_a_minute() {
         let (closers, now) = (Closers::new(2), Instant::now());
         for line in ["ERROR", "SERVER_ERROR out of memory", "SERVER_ERROR backend failure"] {
-            closers.hear(1, line, now);
+            closers.on_error_line(1, line, now);
         }
         assert!(closers.is_empty() && !closers.holds(1, now));
-        closers.hear(1, "SERVER_ERROR Connection refused", now);
+        closers.on_error_line(1, "SERVER_ERROR Connection refused", now);
         assert!(!closers.is_empty() && closers.holds(1, now) && !closers.holds(0, now) && !closers.holds(2, now));
-        closers.hear(1, "SERVER_ERROR Connection timed out", now + REMEMBERED / 2);
+        closers.on_error_line(1, "SERVER_ERROR Connection timed out", now + REMEMBERED / 2);
         assert!(closers.holds(1, now + REMEMBERED));
         assert!(!closers.holds(1, now + REMEMBERED * 2));
     }

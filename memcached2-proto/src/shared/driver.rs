@@ -271,7 +271,7 @@ impl Driver {
                 Poll::Ready(Ok(n)) => {
                     self.connection.advance_written(n);
                     if std::mem::take(&mut self.is_stuck) {
-                        self.connection.took();
+                        self.connection.note_write_progress();
                     }
                 }
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -293,7 +293,7 @@ impl Driver {
         // What else it says, the next write or read hears.
         if let Ok(n @ 1..) = socket.write_at_once(&slices[..count]) {
             self.connection.advance_written(n);
-            self.connection.took();
+            self.connection.note_write_progress();
         }
     }
 
@@ -310,7 +310,7 @@ impl Driver {
             phase if phase != Phase::Aborting && !taken && inner.slots.has_unencoded() => More::Nothing,
             phase => More::at_the_end(phase, taken),
         };
-        let is_quiet = inner.forgotten.is_empty() && !inner.load.is_full();
+        let is_quiet = inner.cancelled.is_empty() && !inner.load.is_full();
         if taken {
             inner.load.take_over(&self.connection, inner.buffer.requests.len());
             self.taken.ticket = inner.buffer.ticket;
@@ -336,18 +336,12 @@ impl Driver {
     /// who have waited for room.
     #[cold]
     fn attend(&mut self) {
-        let mut gone = std::mem::take(&mut self.shared.lock().forgotten);
-        gone.retain(|(_, ticket)| {
-            let is_taken_back = self.connection.withdraw(*ticket);
-            if !is_taken_back {
-                self.connection.forget(*ticket);
-            }
-            is_taken_back
-        });
+        let mut unwritten = std::mem::take(&mut self.shared.lock().cancelled);
+        unwritten.retain(|(_, ticket)| self.connection.cancel(*ticket));
         self.connection.reclaim();
         let mut guard = self.shared.lock();
         let inner = &mut *guard;
-        gone.iter().for_each(|(slot, _)| inner.slots.drained(*slot));
+        unwritten.iter().for_each(|(slot, _)| inner.slots.drained(*slot));
         inner.let_in(&self.connection, &mut self.wakers);
         self.is_full = inner.load.is_full();
         drop(guard);

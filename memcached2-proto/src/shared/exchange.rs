@@ -18,7 +18,7 @@ use crate::time::{Now, time_to_wait};
 /// `connect` gives the connection to use for a server, one that will do; it must not wait, since the connection's driver
 /// connects. With `timeout` the call may take that long, in place of what the [options](crate::Options::timeout) of the
 /// client and its servers say.
-/// Nothing happens until the future is polled. When it is dropped, what was asked is forgotten: the replies are read
+/// Nothing happens until the future is polled. When it is dropped, what was asked is cancelled: the replies are read
 /// and thrown away, and nobody else on the connections notices.
 pub fn exchange<'c, 'r, O, F>(
     call: &'c mut Call<'r, O>,
@@ -67,7 +67,7 @@ struct Lane {
     next: Range<usize>,
     under_way: Vec<UnderWay>,
     /// How many of those have been answered.
-    heard: usize,
+    answered: usize,
     /// Before which all have been encoded: all, unless the protocol was not known when they were submitted.
     encoded: usize,
     /// How many bytes those have that were not answered.
@@ -99,7 +99,7 @@ fn cut(sub_requests: &[SubRequest]) -> Vec<Lane> {
     let lane = |run: &[SubRequest]| {
         let next = begun..begun + run.len();
         begun = next.end;
-        Lane { next, under_way: Vec::new(), heard: 0, encoded: 0, bytes: 0, late: false }
+        Lane { next, under_way: Vec::new(), answered: 0, encoded: 0, bytes: 0, late: false }
     };
     sub_requests.chunk_by(|one, next| one.server() == next.server()).map(lane).collect()
 }
@@ -173,7 +173,7 @@ where
         }
         let mut pending = false;
         for lane in lanes {
-            while lane.hear(call, *now, cx) == Poll::Ready(true) {
+            while lane.take_answers(call, *now, cx) == Poll::Ready(true) {
                 lane.submit(call, (*now, *timeout), connect);
             }
             pending |= lane.is_under_way();
@@ -195,15 +195,15 @@ where
 
 impl Lane {
     fn is_under_way(&self) -> bool {
-        self.heard < self.under_way.len()
+        self.answered < self.under_way.len()
     }
 
     /// Takes the answers that have come; `Ready` when all have, and whether there is more to be asked.
-    fn hear<O: Operation>(&mut self, call: &mut Call<'_, O>, now: Now, cx: &Context<'_>) -> Poll<bool> {
-        while let Some(UnderWay { shared, slot, at, length }) = self.under_way.get(self.heard) {
+    fn take_answers<O: Operation>(&mut self, call: &mut Call<'_, O>, now: Now, cx: &Context<'_>) -> Poll<bool> {
+        while let Some(UnderWay { shared, slot, at, length }) = self.under_way.get(self.answered) {
             // One that could not be encoded has no slot any more.
             if call.sub_requests()[*at].is_open() {
-                let is_encoded = self.heard < self.encoded;
+                let is_encoded = self.answered < self.encoded;
                 let turn = match is_encoded {
                     true => shared.poll(*slot, cx).map(Turn::Done),
                     false => shared.poll_unencoded(*slot, cx),
@@ -215,14 +215,14 @@ impl Lane {
                         call.conclude(*at, outcome);
                     }
                     Poll::Ready(Turn::Encode) => {
-                        self.encoded = self.heard;
+                        self.encoded = self.answered;
                         self.encode(call, now);
                         continue;
                     }
                 }
             }
             self.bytes -= length;
-            self.heard += 1;
+            self.answered += 1;
             if self.encoded < self.under_way.len() {
                 self.encode(call, now);
             }
@@ -233,9 +233,9 @@ impl Lane {
     /// Encodes requests that were submitted before the protocol was known, as many as a window holds.
     #[cold]
     fn encode<O: Operation>(&mut self, call: &mut Call<'_, O>, now: Now) {
-        self.encoded = self.encoded.max(self.heard);
+        self.encoded = self.encoded.max(self.answered);
         while let Some(UnderWay { shared, slot, at, length }) = self.under_way.get_mut(self.encoded) {
-            if self.bytes > WINDOW_BYTES && self.encoded > self.heard {
+            if self.bytes > WINDOW_BYTES && self.encoded > self.answered {
                 return;
             }
             let (sub_request, command) = call.request(*at);
@@ -262,7 +262,7 @@ impl Lane {
         connect: &mut impl FnMut(ServerId, Freshness) -> Result<Arc<SharedConnection>, Error>,
     ) {
         self.under_way.clear();
-        (self.heard, self.encoded, self.bytes) = (0, 0, 0);
+        (self.answered, self.encoded, self.bytes) = (0, 0, 0);
         for at in self.next.by_ref() {
             if !call.sub_requests()[at].is_open() {
                 continue;
@@ -376,12 +376,12 @@ fn submit<O: Operation>(
 impl<O: Operation, F> Drop for Exchange<'_, '_, O, F> {
     fn drop(&mut self) {
         if let Some((shared, slot, _)) = &self.only {
-            shared.forget(*slot);
+            shared.cancel(*slot);
         }
         for lane in &self.lanes {
-            for UnderWay { shared, slot, at, .. } in &lane.under_way[lane.heard..] {
+            for UnderWay { shared, slot, at, .. } in &lane.under_way[lane.answered..] {
                 if self.call.sub_requests()[*at].is_open() {
-                    shared.forget(*slot);
+                    shared.cancel(*slot);
                 }
             }
         }

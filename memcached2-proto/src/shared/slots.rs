@@ -198,7 +198,7 @@ impl Slots {
     pub(super) fn leave(&mut self, at: u32) -> (Option<u64>, (Option<Waker>, Few<Reply>)) {
         let slot = &mut self.slots[at as usize];
         let deferred_drop = (slot.waker.take(), std::mem::take(&mut slot.replies));
-        let forgotten = match slot.state {
+        let cancelled = match slot.state {
             State::Open => {
                 slot.state = State::Gone { draining: false };
                 Some(slot.ticket)
@@ -217,7 +217,7 @@ impl Slots {
             }
             State::Gone { .. } | State::Free => None,
         };
-        (forgotten, deferred_drop)
+        (cancelled, deferred_drop)
     }
 
     /// Puts a reply into its slot; the waker of the caller comes back if that was the last one.

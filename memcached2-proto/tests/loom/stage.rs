@@ -11,7 +11,7 @@ use memcached2_proto::shared::{AsyncStream, AsyncTimer};
 /// An honest server in memory: it answers `get KEY` and `mg KEY` by the key.
 #[derive(Debug, Clone)]
 pub(crate) struct Server {
-    heard: Vec<u8>,
+    received: Vec<u8>,
     said: Vec<u8>,
     /// The keys that it was asked for.
     asked: Arc<std::sync::Mutex<Vec<String>>>,
@@ -24,8 +24,8 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn new() -> Self {
-        let (heard, said, asked) = (Vec::new(), Vec::new(), Arc::default());
-        Self { heard, said, asked, piece: usize::MAX, paused: false, answers: usize::MAX }
+        let (received, said, asked) = (Vec::new(), Vec::new(), Arc::default());
+        Self { received, said, asked, piece: usize::MAX, paused: false, answers: usize::MAX }
     }
 
     /// One whose answers come in two pieces.
@@ -43,8 +43,8 @@ impl Server {
     }
 
     fn answer(&mut self) {
-        while let Some(end) = self.heard.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = self.heard.drain(..=end).collect();
+        while let Some(end) = self.received.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = self.received.drain(..=end).collect();
             let words: Vec<_> = std::str::from_utf8(&line).unwrap().split_whitespace().collect();
             let answer = match words[..] {
                 ["get", key] => format!("VALUE {key} 0 {}\r\n{key}\r\nEND\r\n", key.len()),
@@ -78,7 +78,7 @@ impl AsyncStream for Server {
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        slices.iter().for_each(|slice| self.heard.extend_from_slice(slice));
+        slices.iter().for_each(|slice| self.received.extend_from_slice(slice));
         self.paused = false;
         self.answer();
         if !self.said.is_empty() || self.answers == 0 {

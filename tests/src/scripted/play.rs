@@ -94,9 +94,9 @@ impl Peer<'_> {
                 let why = "then the peer closed the connection";
                 return Err(missing(&expected[..matched], expected, why));
             }
-            let came = &buffer[..size];
-            if !rest.starts_with(came) {
-                return Err(mismatch(expected, &[&expected[..matched], came].concat()));
+            let got = &buffer[..size];
+            if !rest.starts_with(got) {
+                return Err(mismatch(expected, &[&expected[..matched], got].concat()));
             }
             matched += size;
         }
@@ -140,7 +140,7 @@ impl Peer<'_> {
         match self.read(&mut buffer, self.deadline()) {
             Ok(0) => Ok(()),
             Ok(size) => {
-                Err(format!("expected nothing but the close of the connection, came {}", shown(&buffer[..size])))
+                Err(format!("expected nothing but the close of the connection, got {}", shown(&buffer[..size])))
             }
             Err(error) if is_timeout(&error) => {
                 Err(format!("the peer has kept the connection open for {:?}; was the client dropped?", self.patience))
@@ -237,24 +237,24 @@ fn is_close(error: &io::Error) -> bool {
     )
 }
 
-fn missing(came: &[u8], expected: &[u8], why: &str) -> String {
-    format!("expected {}, came {}, {why}", shown(expected), shown(came))
+fn missing(got: &[u8], expected: &[u8], why: &str) -> String {
+    format!("expected {}, got {}, {why}", shown(expected), shown(got))
 }
 
-fn mismatch(expected: &[u8], came: &[u8]) -> String {
-    let at = expected.iter().zip(came).take_while(|(expected, came)| expected == came).count();
+fn mismatch(expected: &[u8], got: &[u8]) -> String {
+    let at = expected.iter().zip(got).take_while(|(expected, got)| expected == got).count();
     let around = |bytes: &[u8]| {
         let end = bytes.len().min(at + 32);
         shown(&bytes[at.saturating_sub(16)..end])
     };
-    let mut text = format!("expected {}, came {}", shown(expected), shown(came));
+    let mut text = format!("expected {}, got {}", shown(expected), shown(got));
     if expected.len() > SHOWN_WHOLE {
         // Writing to a string does not fail.
         let _ = write!(
             text,
-            ", they differ from byte {at} on (around it: expected {}, came {})",
+            ", they differ from byte {at} on (around it: expected {}, got {})",
             around(expected),
-            around(came)
+            around(got)
         );
     }
     text
@@ -282,11 +282,11 @@ mod tests {
     #[test]
     fn a_long_mismatch_shows_where_it_is() {
         let expected = vec![b'x'; 1000];
-        let mut came = expected.clone();
-        came[500] = b'y';
-        let text = mismatch(&expected, &came);
+        let mut got = expected.clone();
+        got[500] = b'y';
+        let text = mismatch(&expected, &got);
         assert!(text.contains("differ from byte 500 on"), "{text}");
-        assert!(text.contains("came \"xxxxxxxxxxxxxxxxyxxx"), "{text}");
+        assert!(text.contains("got \"xxxxxxxxxxxxxxxxyxxx"), "{text}");
         assert!(text.len() < 1200, "{text}");
     }
 }

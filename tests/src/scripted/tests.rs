@@ -18,13 +18,13 @@ fn say(stream: &mut TcpStream, bytes: &str) {
     stream.write_all(bytes.as_bytes()).expect("the server reads");
 }
 
-fn hear(stream: &mut TcpStream) -> String {
+fn read_reply(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).expect("the server closes");
     String::from_utf8(bytes).expect("the scripts send text")
 }
 
-fn hear_exactly(stream: &mut TcpStream, size: usize) -> String {
+fn read_exactly(stream: &mut TcpStream, size: usize) -> String {
     let mut bytes = vec![0; size];
     stream.read_exact(&mut bytes).expect("the server sends");
     String::from_utf8(bytes).expect("the scripts send text")
@@ -60,9 +60,9 @@ fn sessions_are_played_in_the_order_of_acceptance() {
     let mut first = connect(&server);
     let mut second = connect(&server);
     say(&mut second, "get b\r\n");
-    assert_eq!(hear_exactly(&mut second, 9), "NOT END\r\n");
+    assert_eq!(read_exactly(&mut second, 9), "NOT END\r\n");
     say(&mut first, "get a\r\n");
-    assert_eq!(hear(&mut first), "END\r\n");
+    assert_eq!(read_reply(&mut first), "END\r\n");
     assert_eq!(server.connections(), 2);
     drop(second);
     server.finish();
@@ -75,7 +75,7 @@ fn a_command_may_come_in_pieces() {
     for piece in ["g", "et ", "a\r", "\n"] {
         say(&mut client, piece);
     }
-    assert_eq!(hear(&mut client), "END\r\n");
+    assert_eq!(read_reply(&mut client), "END\r\n");
     server.finish();
 }
 
@@ -84,13 +84,13 @@ fn a_wrong_command_fails_the_script_and_closes_the_connection() {
     let server = ScriptedServer::start([Session::new().expect("get a\r\n"), Session::new().expect("get c\r\n")]);
     let mut client = connect(&server);
     say(&mut client, "get b\r\n");
-    assert_eq!(hear(&mut client), "");
+    assert_eq!(read_reply(&mut client), "");
     let address = server.address();
     assert_eq!(
         complaint(server),
         format!(
             "the script of {address} was not followed:\n  session 1, step 1 of 1 (`expect`): \
-             expected \"get a\\r\\n\", came \"get b\\r\\n\""
+             expected \"get a\\r\\n\", got \"get b\\r\\n\""
         )
     );
 }
@@ -100,16 +100,16 @@ fn a_command_cut_short_fails_the_script() {
     let server = ScriptedServer::start([Session::new().expect("get a\r\n")]);
     say(&mut connect(&server), "get");
     let what = complaint(server);
-    assert!(what.ends_with("expected \"get a\\r\\n\", came \"get\", then the peer closed the connection"), "{what}");
+    assert!(what.ends_with("expected \"get a\\r\\n\", got \"get\", then the peer closed the connection"), "{what}");
 }
 
 #[test]
 fn a_command_that_does_not_come_fails_the_script() {
     let server = ScriptedServer::patient([Session::new().expect("get a\r\n")], SHORT);
     let mut client = connect(&server);
-    assert_eq!(hear(&mut client), "");
+    assert_eq!(read_reply(&mut client), "");
     let what = complaint(server);
-    assert!(what.ends_with("came \"\", then nothing happened for 200ms"), "{what}");
+    assert!(what.ends_with("got \"\", then nothing happened for 200ms"), "{what}");
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn bytes_nobody_scripted_fail_the_end_a_stall_and_an_expected_close() {
         let server = ScriptedServer::start([session]);
         say(&mut connect(&server), "quit\r\n");
         let what = complaint(server);
-        assert!(what.ends_with("nothing but the close of the connection, came \"quit\\r\\n\""), "{what}");
+        assert!(what.ends_with("nothing but the close of the connection, got \"quit\\r\\n\""), "{what}");
     }
 }
 
@@ -143,9 +143,9 @@ fn a_session_that_never_begins_fails_the_script() {
 fn a_connection_too_many_is_closed_and_fails_the_script() {
     let server = ScriptedServer::start([]);
     let mut client = connect(&server);
-    assert_eq!(hear(&mut client), "");
+    assert_eq!(read_reply(&mut client), "");
     let what = complaint(server);
-    assert!(what.ends_with("connection 1 came, the script has 0"), "{what}");
+    assert!(what.ends_with("connection 1 was opened, the script has 0"), "{what}");
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn a_connection_too_many_is_seen_even_if_it_came_just_now() {
         drop(connect(&server));
         let late = connect(&server);
         let what = complaint(server);
-        assert!(what.ends_with("connection 2 came, the script has 1"), "{what}");
+        assert!(what.ends_with("connection 2 was opened, the script has 1"), "{what}");
         drop(late);
     }
 }
@@ -181,7 +181,7 @@ fn a_drop_checks_the_script_unless_it_is_panicking() {
 fn a_line_without_end_stops_when_the_peer_closes() {
     let server = ScriptedServer::start([Session::new().send_repeated("0123456789", usize::MAX)]);
     let mut client = connect(&server);
-    assert_eq!(hear_exactly(&mut client, 12), "012345678901");
+    assert_eq!(read_exactly(&mut client, 12), "012345678901");
     drop(client);
     server.finish();
 }
@@ -190,7 +190,7 @@ fn a_line_without_end_stops_when_the_peer_closes() {
 fn repeated_bytes_come_as_often_as_they_should() {
     let times = 100_000;
     let server = ScriptedServer::start([Session::new().send_repeated("abc", times).close()]);
-    assert_eq!(hear(&mut connect(&server)), "abc".repeat(times));
+    assert_eq!(read_reply(&mut connect(&server)), "abc".repeat(times));
     server.finish();
 }
 
@@ -201,7 +201,7 @@ fn an_orderly_close_is_no_reset_even_with_bytes_unread() {
     let mut client = connect(&server);
     say(&mut client, "get a\r\nget b\r\n");
     sent.open();
-    assert_eq!(hear(&mut client), "BYE\r\n");
+    assert_eq!(read_reply(&mut client), "BYE\r\n");
     server.finish();
 }
 
@@ -244,7 +244,7 @@ fn gates_hold_the_server_and_tell_where_it_is() {
     assert_eq!(error.kind(), ErrorKind::WouldBlock);
     client.set_nonblocking(false).expect("a socket can do this");
     go_on.open();
-    assert_eq!(hear_exactly(&mut client, 5), "END\r\n");
+    assert_eq!(read_exactly(&mut client, 5), "END\r\n");
     assert!(!gone.is_open());
     drop(client);
     gone.wait();
@@ -256,7 +256,7 @@ fn a_closed_gate_fails_the_script() {
     let gate = Gate::new("pigs fly");
     let server = ScriptedServer::patient([Session::new().wait(&gate)], SHORT);
     let mut client = connect(&server);
-    assert_eq!(hear(&mut client), "");
+    assert_eq!(read_reply(&mut client), "");
     let what = complaint(server);
     assert!(what.ends_with("step 1 of 1 (`wait`): nobody opened the gate \"pigs fly\" within 200ms"), "{what}");
 }

@@ -124,7 +124,7 @@ impl Talk {
     fn feed(&mut self, bytes: &[u8]) {
         let mut replies = Vec::new();
         let result = self.connection.feed(bytes, |tag, reply, last| replies.push((tag, reply, last)));
-        replies.into_iter().for_each(|(tag, reply, last)| self.hear(tag, reply, last));
+        replies.into_iter().for_each(|(tag, reply, last)| self.on_reply(tag, reply, last));
         match result {
             Ok(()) => self.left = bytes.is_empty(),
             Err(error) => self.failed = Some((error, bytes.is_empty())),
@@ -140,18 +140,18 @@ impl Talk {
                     self.failed = Some((error, false));
                     return;
                 }
-                Ok(Some((tag, reply, last))) => self.hear(tag, reply, last),
+                Ok(Some((tag, reply, last))) => self.on_reply(tag, reply, last),
             }
         }
     }
 
-    fn hear(&mut self, tag: u32, reply: Reply, last: bool) {
+    fn on_reply(&mut self, tag: u32, reply: Reply, last: bool) {
         assert_eq!(tag as usize, self.results.len(), "{reply:?} is for another request");
         self.replies.push(reply);
         if last {
             let replies = std::mem::take(&mut self.replies);
             self.results.push(match replies.as_slice() {
-                [Reply::Forgotten] => "forgotten".to_owned(),
+                [Reply::Cancelled] => "cancelled".to_owned(),
                 _ => self.asked[tag as usize].result(replies, Ok(())),
             });
         }

@@ -38,7 +38,7 @@ impl Decoder {
 
     /// The data of the item, once it is there with its line end.
     #[inline]
-    pub(super) fn item(&mut self, shape: ReplyKind) -> Result<Option<(Item, Bytes)>, Error> {
+    pub(super) fn item(&mut self, reply_kind: ReplyKind) -> Result<Option<(Item, Bytes)>, Error> {
         match &mut self.state {
             State::Small(item) => {
                 let item = *item;
@@ -47,7 +47,7 @@ impl Decoder {
                 if !ends(behind)? {
                     return Ok(None);
                 }
-                let data = copy(&mut self.block, data, shape);
+                let data = copy(&mut self.block, data, reply_kind);
                 self.start += item.length + DATA_END.len();
                 self.state = State::Line;
                 Ok(Some((item, data)))
@@ -57,7 +57,7 @@ impl Decoder {
                 let next = item.length + DATA_END.len();
                 if have == data.len() && have < next && !grow(data, item.length + BEHIND, self.reserve) {
                     self.lose();
-                    return self.item(shape);
+                    return self.item(reply_kind);
                 }
                 if have < item.length || !ends(&data[item.length..have])? {
                     return Ok(None);
@@ -131,8 +131,8 @@ pub(super) fn hit(item: Item, data: Bytes) -> Reply {
 
 /// Copies data out of the buffer: small values of one reply into a common block.
 #[inline(always)]
-pub(super) fn copy(block: &mut BytesMut, data: &[u8], shape: ReplyKind) -> Bytes {
-    match shape {
+pub(super) fn copy(block: &mut BytesMut, data: &[u8], reply_kind: ReplyKind) -> Bytes {
+    match reply_kind {
         ReplyKind::Values | ReplyKind::FencedValues if data.len() <= Decoder::SHARED_MAX => copy_to_block(block, data),
         _ => Bytes::copy_from_slice(data),
     }
@@ -152,12 +152,12 @@ mod tests {
     use crate::limits::Limits;
     use crate::reply::{Expected, ExpectedKeys, Opaque};
 
-    /// The replies of this shape in a stream, which comes in pieces of at most `piece` bytes, if there is no memory.
-    fn decode(shape: ReplyKind, mut stream: &[u8], piece: usize) -> Vec<(Reply, bool)> {
+    /// The replies of this kind in a stream, which comes in pieces of at most `piece` bytes, if there is no memory.
+    fn decode(reply_kind: ReplyKind, mut stream: &[u8], piece: usize) -> Vec<(Reply, bool)> {
         let (mut decoder, mut keys, mut replies) =
             (Decoder::new(Limits::default()), ExpectedKeys::default(), Vec::new());
         decoder.run_out_of_memory();
-        decoder.expect(Expected::new(shape, Opaque::from_ticket(7)));
+        decoder.expect(Expected::new(reply_kind, Opaque::from_ticket(7)));
         for key in [b"a", b"b", b"c"] {
             keys.push(key);
         }

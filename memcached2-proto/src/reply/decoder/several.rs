@@ -8,11 +8,11 @@ impl Decoder {
     /// A line of the reply to several keys that is no item; the reply that it completes.
     pub(super) fn of_several(
         &mut self,
-        shape: ReplyKind,
+        reply_kind: ReplyKind,
         reply: Reply,
         keys: &ExpectedKeys,
     ) -> Result<Option<Reply>, Error> {
-        let is_fenced = shape == ReplyKind::FencedValues;
+        let is_fenced = reply_kind == ReplyKind::FencedValues;
         match reply {
             Reply::End if is_fenced && !std::mem::replace(&mut self.ended, true) => Ok(None),
             Reply::End if is_fenced => Err(Error::protocol("got END twice in the reply to one request")),

@@ -53,12 +53,11 @@ impl Driver {
         // Never now: this would be called again and again.
         let drained_by = later(now, self.options.limits.drain.max(Duration::from_millis(1)));
         for (at, ticket) in due {
-            let woken = match ticket.filter(|ticket| !self.connection.withdraw(*ticket)) {
+            let woken = match ticket.filter(|ticket| !self.connection.cancel(*ticket)) {
                 None => {
                     inner.slots.fail(at, Failure::new(&Error::timeout(Landed::NotSent), Landed::NotSent, Fault::Nobody))
                 }
-                Some(ticket) => {
-                    self.connection.forget(ticket);
+                Some(_) => {
                     // Something has come since: a server that is slow is not down.
                     let failure = Failure::new(&Error::timeout(Landed::Unknown), Landed::Unknown, Fault::Nobody);
                     inner.slots.expire(at, failure, drained_by)

@@ -110,7 +110,7 @@ fn assert_the_others_are_answered(submit: fn(&mut Connection) -> Vec<Exchange>) 
                 let begun = end < out.len();
                 end += bytes.len();
                 let taken_back = which & 1 << at != 0 && {
-                    assert_eq!(connection.withdraw(at), !begun, "request {at} of {which:06b} after {written} bytes");
+                    assert_eq!(connection.cancel(at), !begun, "request {at} of {which:06b} after {written} bytes");
                     if at % 2 == 1 {
                         connection.reclaim();
                     }
@@ -118,7 +118,7 @@ fn assert_the_others_are_answered(submit: fn(&mut Connection) -> Vec<Exchange>) 
                 };
                 if !taken_back {
                     expected.0.extend_from_slice(bytes);
-                    expected.1.push(at as u32);
+                    expected.1.push((at as u32, which & 1 << at != 0));
                     expected.2.push_str(reply);
                 }
             }
@@ -130,8 +130,8 @@ fn assert_the_others_are_answered(submit: fn(&mut Connection) -> Vec<Exchange>) 
                 connection.advance_read(1).expect("an open stream");
                 reply = &reply[1..];
                 while let Some((tag, reply, _)) = connection.next_reply().expect("the right replies") {
-                    assert!(!matches!(reply, Reply::Refused(_) | Reply::Forgotten), "{reply:?}");
-                    answered.push(tag);
+                    assert!(!matches!(reply, Reply::Refused(_)), "{reply:?}");
+                    answered.push((tag, matches!(reply, Reply::Cancelled)));
                 }
                 // What did not fit the window goes now.
                 write(&mut connection, usize::MAX, &mut out);
@@ -157,7 +157,7 @@ fn of_many_requests_that_are_taken_back_nothing_stays_in_memory() {
     assert_eq!(connection.unsent(), length - 1);
     // From the middle outwards, and all but the first, which has begun to be written.
     let outwards = (1..MANY / 2).rev().zip(MANY / 2..MANY).flat_map(|(before, behind)| [before, behind]);
-    assert!(outwards.chain([MANY - 1]).filter(|ticket| connection.withdraw(*ticket)).count() as u64 == MANY - 1);
+    assert!(outwards.chain([MANY - 1]).filter(|ticket| connection.cancel(*ticket)).count() as u64 == MANY - 1);
     connection.reclaim();
     assert_eq!(connection.unsent(), length / MANY - 1);
     let mut out = Vec::new();
@@ -184,7 +184,7 @@ fn a_request_may_have_landed_as_soon_as_all_of_it_but_its_fence_was_written() {
             submitted.expect("a request");
             let mut out = Vec::new();
             write(&mut connection, written, &mut out);
-            assert_eq!((out.len(), connection.withdraw(0)), (written, written == 0));
+            assert_eq!((out.len(), connection.cancel(0)), (written, written == 0));
             let landed: Vec<_> = connection.fail_pending().map(|abandoned| abandoned.landed).collect();
             let expected = match written {
                 0 => vec![],
