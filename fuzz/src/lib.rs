@@ -5,7 +5,7 @@ use std::io::IoSlice;
 use std::time::{Instant, SystemTime};
 
 use memcached2_proto::{
-    Arith, Connection, Decoder, Delete, Error, Expected, ExpectedKeys, Expiry, FlushAll, Get, Limits, NoReply, Now,
+    Connection, Decoder, Delete, Error, Expected, ExpectedKeys, Expiry, FlushAll, Get, Incr, Limits, NoReply, Now,
     Opaque, Protocol, Reply, ReplyKind, Stats, Store, Touch, Version,
 };
 
@@ -156,7 +156,7 @@ fn submit(connection: &mut Connection, choice: u8, now: Now, tag: u32) -> Result
         0..=63 => connection.submit(&Get::new(&[b'a' + choice % 3])?, now, tag),
         64..=79 => connection.submit(&Store::set("a", &b"value"[..])?, now, tag),
         80..=95 => connection.submit(&Delete::new("a")?, now, tag),
-        96..=103 => connection.submit(&Arith::incr("a", 1)?, now, tag),
+        96..=103 => connection.submit(&Incr::new("a", 1)?, now, tag),
         104..=107 => connection.submit(&Stats::general(), now, tag),
         108..=111 => connection.submit(&NoReply(Delete::new("a")?), now, tag),
         112..=115 => connection.submit(&NoReply(Store::set("a", "version\r\n")?), now, tag),

@@ -13,7 +13,7 @@ use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant, SystemTime};
 
-use memcached2_proto::{Arith, Command, Connection, Error, Expiry, Get, Landed, Limits, Now, Reply, Store, Value};
+use memcached2_proto::{Command, Connection, Error, Expiry, Get, Incr, Landed, Limits, Now, Reply, Store, Value};
 use memcached2_testkit::Memcached;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -43,7 +43,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         connection.submit(&Store::set(key, "0")?.expiry(Expiry::After(Duration::from_secs(60))), now, STORED)?;
     }
     for key in keys.iter().step_by(2) {
-        connection.submit(&Arith::incr(key, 1)?, now, COUNTED)?;
+        connection.submit(&Incr::new(key, 1)?, now, COUNTED)?;
     }
     let gets = keys.iter().map(Get::new).collect::<Result<Vec<_>, _>>()?;
     for (tag, get) in (FETCHED..).zip(&gets) {

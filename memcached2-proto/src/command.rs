@@ -2,6 +2,7 @@
 
 mod admin;
 mod change;
+mod counter;
 mod detach;
 mod noreply;
 mod retrieve;
@@ -9,7 +10,8 @@ mod stats;
 mod store;
 
 pub use self::admin::{FlushAll, Verbosity, Version, VersionText};
-pub use self::change::{Arith, Delete, Touch};
+pub use self::change::{Delete, Touch};
+pub use self::counter::{Decr, Incr};
 pub use self::detach::{Answer, Detach};
 pub use self::noreply::NoReply;
 pub(crate) use self::retrieve::Fetch;

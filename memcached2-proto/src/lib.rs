@@ -14,7 +14,7 @@
 //! | [`Key`], [`Value`], [`Data`], [`Expiry`], [`Server`], [`Error`] | the words everything is said in; a [`Key`] is checked when it is made |
 //! | [`ToValue`], [`FromValue`] | what can be stored and read: bytes, text, numbers, and types of one's own |
 //! | [`Reply`], [`Decoder`] | the grammar of one reply, and the incremental decoder that finds its end |
-//! | [`Command`]: [`Get`], [`Store`], [`Delete`], [`Arith`], [`Touch`], [`Version`], [`Stats`] and more, [`NoReply`] | a request and the type of its answer |
+//! | [`Command`]: [`Get`], [`Store`], [`Delete`], [`Incr`], [`Decr`], [`Touch`], [`Version`], [`Stats`] and more, [`NoReply`] | a request and the type of its answer |
 //! | [`Connection`] | the state machine: bytes out, bytes in, and who is waiting for which reply |
 //! | [`TypedConnection`], [`Pending`] | the same with a handle for each request, which becomes its typed response |
 //! | [`Pool`], [`shared`] | idle connections for callers that take turns; one connection for callers that share |
@@ -110,8 +110,8 @@ pub use self::attempts::ConnectAttempts;
 pub use self::builder::Builder;
 pub use self::call::{Call, Fault, Operation, Plan, Progress, ServerBatch, SubRequest};
 pub use self::command::{
-    Answer, Arith, CacheDump, Command, Delete, Detach, FlushAll, Get, GetPart, Gets, Keyed, NoReply, Protocol, Stats,
-    StatsDetail, StatsReset, Store, Touch, Verbosity, Version, VersionText,
+    Answer, CacheDump, Command, Decr, Delete, Detach, FlushAll, Get, GetPart, Gets, Incr, Keyed, NoReply, Protocol,
+    Stats, StatsDetail, StatsReset, Store, Touch, Verbosity, Version, VersionText,
 };
 pub use self::connection::{Abandoned, Connection, KnownProtocol, Pending, TypedConnection};
 pub use self::data::{Data, ToValue};

@@ -116,13 +116,13 @@ macro_rules! operations {
             /// item. Sums wrap at 64 bits (`doc/protocol.txt` of memcached 1.6.45, "Increment/Decrement").
             ///
             /// A stored text that is no number is [`Error::NonNumeric`](memcached2_proto::Error::NonNumeric).
-            fn incr(key: impl AsRef<[u8]>, by: u64) -> Option<u64> = $crate::Arith::incr(&key, by)?;
+            fn incr(key: impl AsRef<[u8]>, by: u64) -> Option<u64> = $crate::Incr::new(&key, by)?;
 
             /// Takes `by` from a number that is stored as decimal text, and returns the difference, which is never below
             /// 0; `None` says that there was no item.
             ///
             /// A stored text that is no number is [`Error::NonNumeric`](memcached2_proto::Error::NonNumeric).
-            fn decr(key: impl AsRef<[u8]>, by: u64) -> Option<u64> = $crate::Arith::decr(&key, by)?;
+            fn decr(key: impl AsRef<[u8]>, by: u64) -> Option<u64> = $crate::Decr::new(&key, by)?;
 
             /// Expires every item on every server; the results come in the order of the servers.
             ///

@@ -1,7 +1,7 @@
 //! Requests that are not answered.
 
 use memcached2_proto::{
-    AllServers, Arith, Delete, Error, Expiry, FlushAll, Landed, NoReply, Protocol, Store, Touch, Verbosity,
+    AllServers, Decr, Delete, Error, Expiry, FlushAll, Incr, Landed, NoReply, Protocol, Store, Touch, Verbosity,
 };
 use memcached2_testkit::{ScriptedServer, Session};
 
@@ -25,8 +25,8 @@ pub(super) fn a_request_without_an_answer_has_its_effect(on: Kind) {
         client.run(NoReply(Store::prepend("a", "a").unwrap())).unwrap();
         assert_eq!(value("a").as_deref(), Some("abc"));
         client.run(NoReply(Store::replace("a", "5").unwrap())).unwrap();
-        client.run(NoReply(Arith::incr("a", 3).unwrap())).unwrap();
-        client.run(NoReply(Arith::decr("a", 1).unwrap())).unwrap();
+        client.run(NoReply(Incr::new("a", 3).unwrap())).unwrap();
+        client.run(NoReply(Decr::new("a", 1).unwrap())).unwrap();
         assert_eq!(value("a").as_deref(), Some("7"));
         client.run(NoReply(Touch::new("a", HOUR).unwrap())).unwrap();
         assert_hours_left(&server, "a", 1);
@@ -51,8 +51,8 @@ pub(super) fn a_request_without_an_answer_leaves_the_connection_in_step_when_it_
         let server = on.start();
         let client = speaking(protocol, &server);
         client.set("word", "x", Expiry::Never).unwrap();
-        client.run(NoReply(Arith::incr("word", 1).unwrap())).unwrap();
-        client.run(NoReply(Arith::incr("nothing", 1).unwrap())).unwrap();
+        client.run(NoReply(Incr::new("word", 1).unwrap())).unwrap();
+        client.run(NoReply(Incr::new("nothing", 1).unwrap())).unwrap();
         client.run(NoReply(Delete::new("nothing").unwrap())).unwrap();
         client.run(NoReply(Store::append("nothing", "x").unwrap())).unwrap();
         // A value that is a command is none, however large.

@@ -7,7 +7,8 @@ use memcached2_testkit::assert_matches;
 use std::path::Path;
 
 use memcached2_proto::{
-    Arith, Command, Connection, Delete, Error, Expiry, FlushAll, Get, GetMany, Limits, Protocol, Router, Store, Touch,
+    Command, Connection, Decr, Delete, Error, Expiry, FlushAll, Get, GetMany, Incr, Limits, Protocol, Router, Store,
+    Touch,
 };
 use memcached2_testkit::{Transcript, load};
 
@@ -247,8 +248,8 @@ fn what_cannot_be_said_leaves_no_byte() {
             Store::prepend(key, b"x").map(drop).expect_err("no key"),
             Store::cas(key, b"x", 1).map(drop).expect_err("no key"),
             Delete::new(key).map(drop).expect_err("no key"),
-            Arith::incr(key, 1).map(drop).expect_err("no key"),
-            Arith::decr(key, 1).map(drop).expect_err("no key"),
+            Incr::new(key, 1).map(drop).expect_err("no key"),
+            Decr::new(key, 1).map(drop).expect_err("no key"),
             Touch::new(key, Expiry::Never).map(drop).expect_err("no key"),
             GetMany::new(&[b"a".as_slice(), b"b", key, b"d", b"e"]).map(drop).expect_err("no key"),
         ] {

@@ -1,4 +1,4 @@
-//! Changing what is stored: `delete`, `incr`, `decr`, `touch`.
+//! Changing what is stored: `delete`, `touch`.
 
 use super::{Command, Keyed, Protocol, accepted, senseless};
 use crate::error::Error;
@@ -65,86 +65,6 @@ pub(super) fn deleted(reply: Reply) -> Result<bool, Error> {
     match accepted(reply)? {
         Reply::Deleted => Ok(true),
         Reply::NotFound => Ok(false),
-        other => Err(senseless(&other)),
-    }
-}
-
-/// Adds to a number that is stored as decimal text, or takes from it.
-///
-/// Sums wrap at 64 bits; differences stop at 0 (`doc/protocol.txt` of memcached 1.6.45, "Increment/Decrement"). A
-/// stored text that is no number is [`Error::NonNumeric`].
-#[derive(Debug, Clone, Copy)]
-pub struct Arith<'k> {
-    verb: &'static str,
-    key: Key<'k>,
-    by: u64,
-}
-
-impl<'k> Arith<'k> {
-    /// Adds `by` to the number of `key`.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Key`] when `key` is none.
-    pub fn incr<K: AsRef<[u8]> + ?Sized>(key: &'k K, by: u64) -> Result<Self, Error> {
-        Ok(Self { verb: "incr", key: Key::new(key)?, by })
-    }
-
-    /// Takes `by` from the number of `key`.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Key`] when `key` is none.
-    pub fn decr<K: AsRef<[u8]> + ?Sized>(key: &'k K, by: u64) -> Result<Self, Error> {
-        Ok(Self { verb: "decr", key: Key::new(key)?, by })
-    }
-}
-
-impl Keyed for Arith<'_> {
-    fn key(&self) -> Key<'_> {
-        self.key
-    }
-}
-
-impl Command for Arith<'_> {
-    type Response = Option<u64>;
-
-    fn only_key(&self) -> Option<Key<'_>> {
-        Some(self.key)
-    }
-
-    fn name(&self) -> &'static str {
-        self.verb
-    }
-
-    fn encode(&self, protocol: Protocol, _: Now, out: &mut RequestBuffer) -> Result<ReplyKind, Error> {
-        if protocol == Protocol::Meta {
-            out.put(b"ma ");
-            out.put_key(self.key);
-            out.put(if self.verb == "decr" { b" MD D" } else { b" MI D" });
-            out.put_number(self.by);
-            out.put(b" v");
-            out.end_with_opaque();
-            return Ok(ReplyKind::MetaNumber);
-        }
-        out.put(self.verb.as_bytes());
-        out.put(b" ");
-        out.put_key(self.key);
-        out.put(b" ");
-        out.put_number(self.by);
-        out.put(b"\r\n");
-        Ok(ReplyKind::Number)
-    }
-
-    fn answer(&self, reply: Reply) -> Result<Option<u64>, Error> {
-        counted(reply)
-    }
-}
-
-pub(super) fn counted(reply: Reply) -> Result<Option<u64>, Error> {
-    match accepted(reply)? {
-        Reply::Number(number) => Ok(Some(number)),
-        Reply::NotFound => Ok(None),
         other => Err(senseless(&other)),
     }
 }

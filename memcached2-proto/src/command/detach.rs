@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{
-    Arith, CacheDump, Command, Delete, FlushAll, Get, Gets, NoReply, Stats, StatsDetail, StatsReset, Store, Touch,
+    CacheDump, Command, Decr, Delete, FlushAll, Get, Gets, Incr, NoReply, Stats, StatsDetail, StatsReset, Store, Touch,
     Verbosity, Version,
 };
 use crate::error::Error;
@@ -81,9 +81,15 @@ impl Detach for Delete<'_> {
     }
 }
 
-impl Detach for Arith<'_> {
+impl Detach for Incr<'_> {
     fn detach(&self) -> Answer<Option<u64>> {
-        Answer::new(super::change::counted)
+        Answer::new(super::counter::number)
+    }
+}
+
+impl Detach for Decr<'_> {
+    fn detach(&self) -> Answer<Option<u64>> {
+        Answer::new(super::counter::number)
     }
 }
 

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::words::{counted, dumped, found, grouped, kind, prefixes, report, sizes, version, word};
 use memcached2_proto::{
-    Arith, CacheDump, Call, Command, Connection, Delete, DumpedItem, Error, Expiry, Fault, FlushAll, Get, GetMany,
-    Gets, GroupedReport, Landed, Now, Opaque, PrefixCount, Protocol, Reply, Report, Router, SizeReport, Statistic,
+    CacheDump, Call, Command, Connection, Decr, Delete, DumpedItem, Error, Expiry, Fault, FlushAll, Get, GetMany, Gets,
+    GroupedReport, Incr, Landed, Now, Opaque, PrefixCount, Protocol, Reply, Report, Router, SizeReport, Statistic,
     Stats, StatsDetail, StatsReset, Store, Touch, Value, Verbosity, Version, VersionText,
 };
 
@@ -272,8 +272,8 @@ impl Request {
                 connection.submit(&verb.of(key, data)?.flags(*flags).expiry(*expiry), now(), tag)
             }
             Self::Delete(key) => connection.submit(&Delete::new(key)?, now(), tag),
-            Self::Incr(key, by) => connection.submit(&Arith::incr(key, *by)?, now(), tag),
-            Self::Decr(key, by) => connection.submit(&Arith::decr(key, *by)?, now(), tag),
+            Self::Incr(key, by) => connection.submit(&Incr::new(key, *by)?, now(), tag),
+            Self::Decr(key, by) => connection.submit(&Decr::new(key, *by)?, now(), tag),
             Self::Touch(key, expiry) => connection.submit(&Touch::new(key, *expiry)?, now(), tag),
             Self::FlushAll(None) => connection.submit(&FlushAll::now(), now(), tag),
             Self::FlushAll(Some(when)) => connection.submit(&FlushAll::at(*when), now(), tag),
@@ -319,8 +319,8 @@ impl Request {
             Self::Delete(key) => Delete::new(key)
                 .and_then(|delete| delete.answer(reply))
                 .map(|deleted| if deleted { "deleted" } else { "not found" }.to_owned()),
-            Self::Incr(key, by) => Arith::incr(key, *by).and_then(|incr| incr.answer(reply)).map(counted),
-            Self::Decr(key, by) => Arith::decr(key, *by).and_then(|decr| decr.answer(reply)).map(counted),
+            Self::Incr(key, by) => Incr::new(key, *by).and_then(|incr| incr.answer(reply)).map(counted),
+            Self::Decr(key, by) => Decr::new(key, *by).and_then(|decr| decr.answer(reply)).map(counted),
             Self::Touch(key, expiry) => Touch::new(key, *expiry)
                 .and_then(|touch| touch.answer(reply))
                 .map(|touched| if touched { "touched" } else { "not found" }.to_owned()),

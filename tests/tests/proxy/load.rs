@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use futures::future::join_all;
-use memcached2_proto::{Arith, Error, Get, GetMany, Landed, Store};
+use memcached2_proto::{Error, Get, GetMany, Incr, Landed, Store};
 
 use super::subject::Subject;
 
@@ -109,7 +109,7 @@ pub(crate) async fn set<S: Subject>(client: &S, place: &Place, tally: &Tally) {
 }
 
 pub(crate) async fn incr<S: Subject>(client: &S, place: &Place, tally: &Tally) {
-    let counted = client.ask(Arith::incr(&place.key, 1).unwrap()).await;
+    let counted = client.ask(Incr::new(&place.key, 1).unwrap()).await;
     tally.note("incr", place, counted.map(|counted| assert!(counted.is_some_and(|counted| counted > 0))));
 }
 

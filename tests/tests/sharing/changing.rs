@@ -1,6 +1,6 @@
 //! What a caller changes of his own items, and what he makes of each reply.
 
-use memcached2_proto::{Arith, Delete, DeleteMany, Error, Get, NoReply, SetMany, Store, Touch};
+use memcached2_proto::{Decr, Delete, DeleteMany, Error, Get, Incr, NoReply, SetMany, Store, Touch};
 
 use super::caller::{Asked, Caller, SOON};
 use super::model::Change;
@@ -140,11 +140,10 @@ impl Caller {
     pub(super) async fn count<S: Subject>(&mut self, to: (&S, &Tally)) {
         let key = self.counter.key.clone();
         let by = 1 + self.rng.below(1000) as u64;
-        let (arith, change) = match self.rng.below(3) {
-            0 => (Arith::decr(&key, by), Change::Decr(by)),
-            _ => (Arith::incr(&key, by), Change::Incr(by)),
+        let (change, fate) = match self.rng.below(3) {
+            0 => (Change::Decr(by), self.ask(to, Decr::new(&key, by).expect("a good key")).await),
+            _ => (Change::Incr(by), self.ask(to, Incr::new(&key, by).expect("a good key")).await),
         };
-        let fate = self.ask(to, arith.expect("a good key")).await;
         let counter = &mut self.counter;
         match fate {
             Fate::Answered(Some(number)) => to.1.judge(counter.was_counted(&change, number)),
@@ -161,7 +160,7 @@ impl Caller {
     /// A text is no number.
     pub(super) async fn count_text<S: Subject>(&mut self, to: (&S, &Tally), at: usize) {
         let key = self.texts[at].key.clone();
-        let fate = self.ask(to, Arith::incr(&key, 1).expect("a good key")).await;
+        let fate = self.ask(to, Incr::new(&key, 1).expect("a good key")).await;
         let item = &mut self.texts[at];
         to.1.judge(match fate {
             Fate::Answered(Some(number)) => Err(format!("the text {key} was counted to {number}")),
@@ -183,7 +182,7 @@ impl Caller {
                 (fate, &mut self.texts[at], Change::Delete)
             }
             1 => {
-                let fate = self.ask(to, NoReply(Arith::incr(&counter, 7).expect("a good key"))).await;
+                let fate = self.ask(to, NoReply(Incr::new(&counter, 7).expect("a good key"))).await;
                 (fate, &mut self.counter, Change::Incr(7))
             }
             2 => {

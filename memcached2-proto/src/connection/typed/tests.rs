@@ -6,7 +6,7 @@ use memcached2_testkit::embedded::Core;
 
 use super::*;
 use crate::command::{
-    Arith, CacheDump, Delete, FlushAll, Get, NoReply, Protocol, Stats, StatsDetail, StatsReset, Store, Touch,
+    CacheDump, Decr, Delete, FlushAll, Get, Incr, NoReply, Protocol, Stats, StatsDetail, StatsReset, Store, Touch,
     Verbosity, Version,
 };
 use crate::data::Data;
@@ -81,8 +81,8 @@ fn each_command_has_its_response_when_it_is_gone() {
         run!(Store::set("large", &shared).unwrap()).unwrap();
         assert_eq!(run!(Get::new("large").unwrap()).unwrap().unwrap(), large[..]);
         assert_eq!(run!(Get::new("missing").unwrap()).unwrap(), None);
-        assert_eq!(run!(Arith::incr("local", 1).unwrap()), Ok(Some(10)));
-        assert_eq!(run!(Arith::decr("missing", 1).unwrap()), Ok(None));
+        assert_eq!(run!(Incr::new("local", 1).unwrap()), Ok(Some(10)));
+        assert_eq!(run!(Decr::new("missing", 1).unwrap()), Ok(None));
         assert_eq!(run!(Touch::new("local", Expiry::Never).unwrap()), Ok(true));
         let value = run!(Get::new("local").unwrap().with_cas()).unwrap().unwrap();
         let cas = value.cas.unwrap();
@@ -91,8 +91,8 @@ fn each_command_has_its_response_when_it_is_gone() {
         let error = run!(Store::cas("local", "12", cas).unwrap()).unwrap_err();
         assert_eq!((error.command(), error.key(), error.landed()), (Some("cas"), Some("local"), Landed::Refused));
         assert!(matches!(run!(Store::add("local", "1").unwrap()), Err(Error::NotStored { .. })));
-        assert!(matches!(run!(Arith::incr("large", 1).unwrap()), Err(Error::NonNumeric { .. })));
-        run!(NoReply(Arith::incr("large", 1).unwrap())).unwrap();
+        assert!(matches!(run!(Incr::new("large", 1).unwrap()), Err(Error::NonNumeric { .. })));
+        run!(NoReply(Incr::new("large", 1).unwrap())).unwrap();
         assert_eq!((run!(Delete::new("large").unwrap()), run!(Delete::new("large").unwrap())), (Ok(true), Ok(false)));
         assert_eq!(run!(Version).unwrap().as_str(), "1.6.18");
         assert!(run!(Stats::general()).is_ok() && run!(Stats::slabs()).is_ok());
