@@ -3,6 +3,7 @@
 mod closers;
 mod hash;
 mod health;
+mod reconnect;
 mod ring;
 mod select;
 mod selection;
@@ -13,7 +14,7 @@ use std::time::Instant;
 use self::closers::Closers;
 pub use self::hash::{CMemcache, Crc, KetamaMd5, KeyHasher, OneAtATime, UpperCrc, Zero};
 use self::health::Health;
-pub use self::health::{CustomReconnect, ReconnectPolicy};
+pub use self::reconnect::{CustomReconnect, ReconnectPolicy};
 pub use self::ring::BuildSelector;
 pub use self::select::Selector;
 pub use self::selection::{Selection, UnknownSelection};
@@ -202,7 +203,7 @@ impl Router {
         now: Instant,
         is_mine: &dyn Fn(usize) -> bool,
     ) -> Result<ServerId, Error> {
-        match self.route_among(key, &|place| is_mine(place) || self.health.is_open(place, now)) {
+        match self.route_among(key, &|place| is_mine(place) || self.health.may_try(place, now)) {
             Err(Error::NoServers { .. }) => Err(self.all_down(key)),
             routed => routed,
         }
@@ -234,9 +235,9 @@ impl Router {
         self.health.claim(id.index(), now)
     }
 
-    /// Gives the trial of a server back, of which nothing was learnt.
-    pub(crate) fn release(&self, id: ServerId, trial: u64) {
-        self.health.release(id.index(), trial);
+    /// Gives the probe of a server back, of which nothing was learnt.
+    pub(crate) fn release(&self, id: ServerId, probe: u64) {
+        self.health.release(id.index(), probe);
     }
 
     /// Hears that a server has answered.
@@ -245,9 +246,9 @@ impl Router {
     }
 
     /// Hears that a server has failed, from when to when it was asked, and whether that was to try it.
-    pub(crate) fn report_failure(&self, id: ServerId, error: &Error, trial: Option<u64>, time: (Instant, Instant)) {
+    pub(crate) fn report_failure(&self, id: ServerId, error: &Error, probe: Option<u64>, time: (Instant, Instant)) {
         let error = self.at(id, error.clone());
-        self.tell(id, self.health.failed(id.index(), error, trial, time));
+        self.tell(id, self.health.failed(id.index(), error, probe, time));
     }
 
     /// Hears that a server has fallen silent while nobody waited for it any more.

@@ -252,9 +252,9 @@ impl Decoder {
                         ReplyKind::Ok => grammar::ok(line)?,
                         ReplyKind::Number => grammar::number(line)?,
                         ReplyKind::Version => grammar::version(line)?,
-                        ReplyKind::Stats | ReplyKind::Stat => grammar::told(line, b"STAT", self.may_be_words())?,
-                        ReplyKind::Prefixes => grammar::told(line, b"PREFIX", self.may_be_words())?,
-                        ReplyKind::Items => grammar::told(line, b"ITEM", self.may_be_words())?,
+                        ReplyKind::Stats | ReplyKind::Stat => grammar::stat_line(line, b"STAT", self.may_be_words())?,
+                        ReplyKind::Prefixes => grammar::stat_line(line, b"PREFIX", self.may_be_words())?,
+                        ReplyKind::Items => grammar::stat_line(line, b"ITEM", self.may_be_words())?,
                         ReplyKind::Reset => grammar::reset(line)?,
                         ReplyKind::ProbeKey => grammar::probe_key(line, opaque)?,
                         ReplyKind::ProbeEnd => grammar::probe_end(line)?,
@@ -327,7 +327,7 @@ impl Decoder {
                     let Some((item, data)) = self.item(reply_kind)? else { return Ok(None) };
                     match reply_kind {
                         ReplyKind::Value => self.state = State::End(Some((item, data))),
-                        ReplyKind::MetaNumber => return Ok(Some((grammar::counted(&data)?, true))),
+                        ReplyKind::MetaNumber => return Ok(Some((grammar::number_value(&data)?, true))),
                         ReplyKind::FencedValues if item.is_meta => {
                             self.has_ended()?;
                             let last = self.refused.is_none();
