@@ -130,8 +130,22 @@ impl Client {
         }
     }
 
-    memcached2_proto::operations!([async] [.await]);
-    memcached2_proto::compositions!([async] [.await] AsyncFnOnce);
+    // All other methods: the lists are in `memcached2-proto/src/operations/`.
+    memcached2_proto::operations! { [async] [.await] AsyncFnOnce [
+        "async "
+        ".await"
+        "```
+# use std::time::Duration;
+# use memcached2_async_std::{Client, Error, Expiry};
+# fn main() -> Result<(), Error> {
+# async_std::task::block_on(async {
+# let server = memcached2_testkit::EmbeddedServer::start();
+# let client = Client::new([server.address()])?;"
+        "# Ok(())
+# })
+# }
+```"
+    ] }
 
     /// A connection to a server, driven by the one runtime there is.
     #[inline]

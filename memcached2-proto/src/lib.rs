@@ -25,7 +25,7 @@
 //! | [`Call`] | an operation under way: what is asked again, what moves to another server, what a failure means for each part |
 //! | [`Observer`] | who hears of every request |
 //!
-//! Every client gets its methods from the lists in `operations.rs`, and its other shapes from `wrappers/`.
+//! Every client gets its methods from the lists in `operations/`, and its other shapes from `wrappers/`.
 //!
 //! # The loop
 //!

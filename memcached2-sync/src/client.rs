@@ -143,8 +143,20 @@ impl Client {
         }
     }
 
-    memcached2_proto::operations!([] []);
-    memcached2_proto::compositions!([] [] FnOnce);
+    // All other methods: the lists are in `memcached2-proto/src/operations/`.
+    memcached2_proto::operations! { [] [] FnOnce [
+        ""
+        ""
+        "```
+# use std::time::Duration;
+# use memcached2_sync::{Client, Error, Expiry};
+# fn main() -> Result<(), Error> {
+# let server = memcached2_testkit::EmbeddedServer::start();
+# let client = Client::new([server.address()])?;"
+        "# Ok(())
+# }
+```"
+    ] }
 }
 
 impl Shared {

@@ -137,8 +137,21 @@ impl Client {
         }
     }
 
-    memcached2_proto::operations!([async] [.await]);
-    memcached2_proto::compositions!([async] [.await] AsyncFnOnce);
+    // All other methods: the lists are in `memcached2-proto/src/operations/`.
+    memcached2_proto::operations! { [async] [.await] AsyncFnOnce [
+        "async "
+        ".await"
+        "```
+# use std::time::Duration;
+# use memcached2_tokio::{Client, Error, Expiry};
+# #[tokio::main(flavor = \"current_thread\")]
+# async fn main() -> Result<(), Error> {
+# let server = memcached2_testkit::EmbeddedServer::start();
+# let client = Client::new([server.address()])?;"
+        "# Ok(())
+# }
+```"
+    ] }
 
     /// A connection to a server, driven by the runtime that the caller runs in.
     #[inline]

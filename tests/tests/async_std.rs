@@ -44,8 +44,7 @@ mod subject {
             task::block_on(self.0.close(within))
         }
 
-        memcached2_proto::operations!([] []);
-        memcached2_proto::compositions!([] [] FnOnce);
+        memcached2_proto::operations!([] [] FnOnce);
     }
 
     memcached2_proto::item!([] []);

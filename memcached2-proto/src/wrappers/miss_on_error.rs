@@ -87,7 +87,7 @@ impl OrMiss for Result<BatchResult<()>, Error> {
     }
 }
 
-/// Expands the type `MissOnError` for the `Client` of a transport; the parameters are those of `compositions!`, and an example.
+/// Expands the type `MissOnError` for the `Client` of a transport; the parameters are those of `operations!`, and an example.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! miss_on_error {

@@ -1,0 +1,77 @@
+//! The list of the methods that ask every server.
+
+/// Expands the methods that ask every server.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __administer {
+    ([$($async:tt)*] [$($await:tt)*]) => {
+        $crate::__methods! { [$($async)*] [$($await)*]
+            /// Expires every item on every server; the results come in the order of the servers.
+            ///
+            /// Later: `client.run(AllServers(FlushAll::at(expiry)))`.
+            ///
+            /// # Errors
+            ///
+            /// * [`Error::NoServers`](memcached2_proto::Error::NoServers) if the client has none. All other errors are in the
+            ///   results.
+            fn flush_all() -> $crate::BatchResult<()> = $crate::AllServers($crate::FlushAll::now());
+
+            /// Asks every server for its version; the results come in the order of the servers.
+            ///
+            /// # Errors
+            ///
+            /// * Those of `flush_all`.
+            fn version() -> $crate::BatchResult<$crate::VersionText> = $crate::AllServers($crate::Version);
+
+            /// Asks every server for its counters; the results come in the order of the servers.
+            ///
+            /// # Errors
+            ///
+            /// * Those of `flush_all`.
+            fn stats() -> $crate::BatchResult<$crate::Report> = $crate::AllServers($crate::Stats::general());
+
+            /// Asks every server for its settings; the results come in the order of the servers.
+            ///
+            /// # Errors
+            ///
+            /// * Those of `flush_all`.
+            fn stats_settings() -> $crate::BatchResult<$crate::Report> = $crate::AllServers($crate::Stats::settings());
+
+            /// Asks every server for the items of each slab class; the results come in the order of the servers.
+            ///
+            /// # Errors
+            ///
+            /// * Those of `flush_all`.
+            fn stats_items() -> $crate::BatchResult<$crate::GroupedReport> = $crate::AllServers($crate::Stats::items());
+
+            /// Asks every server for the memory of each slab class; the results come in the order of the servers.
+            ///
+            /// # Errors
+            ///
+            /// * Those of `flush_all`.
+            fn stats_slabs() -> $crate::BatchResult<$crate::GroupedReport> = $crate::AllServers($crate::Stats::slabs());
+
+            /// Asks every server how many items it has of each size, which it counts if it was started with
+            /// `-o track_sizes`; the results come in the order of the servers.
+            ///
+            /// # Errors
+            ///
+            /// * Those of `flush_all`.
+            fn stats_sizes() -> $crate::BatchResult<$crate::SizeReport> = $crate::AllServers($crate::Stats::sizes());
+
+            /// Resets the counters of every server; the results come in the order of the servers.
+            ///
+            /// # Errors
+            ///
+            /// * Those of `flush_all`.
+            fn stats_reset() -> $crate::BatchResult<()> = $crate::AllServers($crate::StatsReset);
+
+            /// Sets how much every server writes to its log; the results come in the order of the servers.
+            ///
+            /// # Errors
+            ///
+            /// * Those of `flush_all`.
+            fn verbosity(level: u32) -> $crate::BatchResult<()> = $crate::AllServers($crate::Verbosity(level));
+        }
+    };
+}
