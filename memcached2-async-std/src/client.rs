@@ -2,13 +2,13 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use async_std::future::timeout;
 use memcached2_proto::shared::{Freshness, SharedConnection, SharedConnections, exchange};
-use memcached2_proto::{Builder, Call, Error, Now, Operation, Options, Router, ServerId};
+use memcached2_proto::{Builder, Call, Error, Instant, Now, Operation, Options, Router, ServerId};
 
-use crate::stream::drive;
+use crate::stream::{drive, now};
 
 /// A client whose calls are futures.
 ///
@@ -61,7 +61,7 @@ impl Client {
     }
 
     fn make(router: Router, options: &Options) -> Self {
-        let router = router.for_client(RandomState::new().hash_one(()), Instant::now);
+        let router = router.for_client(RandomState::new().hash_one(()), Self::now);
         Self { shared: Arc::new(SharedConnections::new(router, options)), timeout: None }
     }
 
@@ -112,7 +112,7 @@ impl Client {
     ///
     /// What the operation makes of the failures of its parts.
     pub async fn run<O: Operation>(&self, operation: O) -> Result<O::Output, Error> {
-        self.run_since(Instant::now(), operation).await
+        self.run_since(Self::now(), operation).await
     }
 
     /// Runs an operation that was begun then.
@@ -120,14 +120,20 @@ impl Client {
         let shared = &*self.shared;
         let now = Now::new(begun, SystemTime::now);
         let mut call = Call::new(operation, shared.router(), now);
-        call.keep_time_to_merge(Instant::now);
+        call.keep_time_to_merge(Self::now);
         loop {
             let connect = |server, freshness| self.connection(server, freshness, now);
             exchange(&mut call, now, self.timeout, connect).await;
-            if !call.end_round(Instant::now) {
+            if !call.end_round(Self::now) {
                 return call.finish();
             }
         }
+    }
+
+    /// The moment on the clock of the system.
+    #[inline]
+    fn now() -> Instant {
+        now()
     }
 
     // All other methods: the lists are in `memcached2-proto/src/operations/`.

@@ -8,7 +8,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::thread;
-use std::time::Instant;
 
 use async_std::net::TcpStream;
 #[cfg(unix)]
@@ -16,8 +15,14 @@ use async_std::os::unix::net::UnixStream;
 use async_std::task::sleep;
 use futures_io::{AsyncRead, AsyncWrite};
 use memcached2_proto::shared::{AsyncStream, AsyncTimer, Driver, Target};
-use memcached2_proto::{Address, ConnectAttempts, Lookup};
+use memcached2_proto::{Address, ConnectAttempts, Instant, Lookup};
 use socket2::{SockRef, TcpKeepalive};
+
+/// The moment on the clock of the system.
+#[inline]
+pub(crate) fn now() -> Instant {
+    std::time::Instant::now().into()
+}
 
 /// Connects, then serves the callers until the connection ends.
 pub(crate) async fn drive(target: Target, driver: Driver) {
@@ -52,11 +57,11 @@ async fn connect(target: &Target) -> io::Result<Socket> {
 }
 
 async fn connect_tcp(host: &str, port: u16, target: &Target) -> io::Result<TcpStream> {
-    let started = Instant::now();
+    let started = now();
     let addresses = target.lookup.addresses(host, port, || begin_lookup(host, port, &target.lookup)).await?;
     let mut attempts = ConnectAttempts::new(addresses, started, target.connect_timeout);
     loop {
-        let (address, left) = attempts.next_address(Instant::now())?;
+        let (address, left) = attempts.next_address(now())?;
         match async_std::io::timeout(left, TcpStream::connect(address)).await {
             Ok(stream) => return Ok(stream),
             Err(error) => attempts.failed(error),
@@ -120,19 +125,19 @@ type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl AsyncTimer for Timer {
     fn now(&self) -> Instant {
-        Instant::now()
+        now()
     }
 
     fn poll_until(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<Instant> {
         if self.set.as_ref().is_none_or(|(set, _)| *set != deadline) {
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = deadline.saturating_duration_since(now());
             self.set = Some((deadline, Box::pin(sleep(left))));
         }
         match self.set.as_mut().map(|(_, timer)| timer.as_mut().poll(cx)) {
             Some(Poll::Pending) => Poll::Pending,
             Some(Poll::Ready(())) | None => {
                 self.set = None;
-                Poll::Ready(Instant::now())
+                Poll::Ready(now())
             }
         }
     }

@@ -9,7 +9,7 @@ mod round;
 mod slot_result;
 
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub use self::batch::ServerBatch;
 pub use self::fault::Fault;
@@ -24,7 +24,7 @@ use crate::few::Few;
 use crate::observer::{Attempt, Event, RequestOutcome};
 use crate::reply::Reply;
 use crate::router::{Router, ServerId};
-use crate::time::Now;
+use crate::time::{Instant, Now};
 use crate::uri::Server;
 
 /// An operation under way.

@@ -134,7 +134,7 @@ pub use self::router::{
     BuildSelector, CMemcache, Crc, CustomReconnect, KetamaMd5, KeyHasher, OneAtATime, ReconnectPolicy, Router,
     Selection, Selector, ServerId, UnknownSelection, UpperCrc, Zero,
 };
-pub use self::time::{Expiry, Now, time_to_wait};
+pub use self::time::{Expiry, Instant, Now, time_to_wait};
 pub use self::uri::{Address, Server};
 pub use self::value::{FromValue, Value};
 pub use self::wrappers::{Fetched, OrMiss};

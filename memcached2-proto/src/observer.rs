@@ -7,7 +7,7 @@ mod tracing;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 #[cfg(feature = "metrics")]
 pub use self::metrics::Metrics;
@@ -15,6 +15,7 @@ pub use self::metrics::Metrics;
 pub use self::tracing::Tracing;
 use crate::error::Error;
 use crate::reply::Reply;
+use crate::time::Instant;
 use crate::uri::Server;
 
 /// Hears of every request of a client: [`Options::observer`](crate::Options::observer).

@@ -70,7 +70,7 @@ macro_rules! __method {
         ///   [`Error::Timeout`](memcached2_proto::Error::Timeout). [`Error::landed`](memcached2_proto::Error::landed) says
         ///   whether the request may have taken effect.
         pub $($async)* fn $name (&self $(, $argument: $type)*) -> Result<$output, $crate::Error> {
-            let begun = std::time::Instant::now();
+            let begun = Self::now();
             self.run_since(begun, $crate::__named!($name $operation))$($await)*
         }
     };

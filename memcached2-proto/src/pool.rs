@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 use std::task::Waker;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::time::later;
+use crate::time::Instant;
 
 /// How many connections there may be to a server, and how long they are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,7 +152,7 @@ impl<S> Pool<S> {
             self.idle.remove(0);
             self.open -= 1;
         }
-        self.idle.push(Idle { connection, since: now, trusted: later(now, self.limits.trusted) });
+        self.idle.push(Idle { connection, since: now, trusted: now + self.limits.trusted });
         if self.queue.is_empty() { None } else { self.first() }
     }
 
@@ -220,18 +220,13 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    #[expect(clippy::disallowed_methods, reason = "any moment does")]
-    fn start() -> Instant {
-        Instant::now()
-    }
-
     fn pool(connections: usize) -> Pool<u32> {
         Pool::new(PoolLimits { connections, ..PoolLimits::default() })
     }
 
     #[test]
     fn the_connection_used_last_is_used_first() {
-        let (mut pool, now) = (pool(9), start());
+        let (mut pool, now) = (pool(9), Instant::ZERO);
         assert_eq!(pool.checkout(now), Checkout::Open);
         assert_eq!(pool.checkout(now), Checkout::Open);
         pool.checkin(1, now);
@@ -243,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_connection_grows_old() {
-        let (mut pool, now) = (pool(9), start());
+        let (mut pool, now) = (pool(9), Instant::ZERO);
         let _ = pool.checkout(now);
         pool.checkin(1, now);
         assert_eq!(pool.checkout(now + SECOND), Checkout::Reuse(1));
@@ -256,7 +251,7 @@ mod tests {
 
     #[test]
     fn an_old_connection_at_the_bottom_is_closed_when_another_comes_back() {
-        let (mut pool, now) = (pool(9), start());
+        let (mut pool, now) = (pool(9), Instant::ZERO);
         let _ = (pool.checkout(now), pool.checkout(now));
         pool.checkin(1, now);
         pool.checkin(2, now + SECOND * 61);
@@ -266,7 +261,7 @@ mod tests {
 
     #[test]
     fn connections_as_old_as_a_dead_one_are_closed_with_it() {
-        let (mut pool, now) = (pool(9), start());
+        let (mut pool, now) = (pool(9), Instant::ZERO);
         let _ = (pool.checkout(now), pool.checkout(now), pool.checkout(now));
         pool.checkin(1, now);
         pool.checkin(2, now);
@@ -280,7 +275,7 @@ mod tests {
 
     #[test]
     fn a_closed_pool_gives_no_connection_and_keeps_none() {
-        let (mut pool, now) = (pool(9), start());
+        let (mut pool, now) = (pool(9), Instant::ZERO);
         let _ = (pool.checkout(now), pool.checkout(now));
         pool.checkin(1, now);
         let woken = pool.wait(Waker::noop().clone());
@@ -294,7 +289,7 @@ mod tests {
 
     #[test]
     fn callers_wait_when_all_connections_are_in_use_and_are_served_in_their_turn() {
-        let (mut pool, now) = (pool(1), start());
+        let (mut pool, now) = (pool(1), Instant::ZERO);
         assert_eq!((pool.checkout(now), pool.checkout(now)), (Checkout::Open, Checkout::Wait));
         let numbers = [(); 4].map(|()| pool.wait(Waker::noop().clone()));
         assert!(pool.next().is_none() && pool.checkin(1, now).is_some() && pool.next().is_some());

@@ -9,7 +9,6 @@ mod select;
 mod selection;
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use self::closers::Closers;
 pub use self::hash::{CMemcache, Crc, KetamaMd5, KeyHasher, OneAtATime, UpperCrc, Zero};
@@ -23,6 +22,7 @@ use crate::error::{Error, FailedRequest, Landed};
 use crate::key::Key;
 use crate::observer::{Observer, ServerEvent, Watch};
 use crate::options::Options;
+use crate::time::Instant;
 use crate::uri::Server;
 
 /// The place of a server in the list that the client was made with.

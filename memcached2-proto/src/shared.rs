@@ -17,7 +17,7 @@ use std::sync::PoisonError;
 #[cfg(not(loom))]
 use std::sync::{Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 // `tests/loom.rs` tries the orders in which threads can come to the lock, which only a lock of loom's own tells it.
 #[cfg(loom)]
@@ -34,7 +34,7 @@ use crate::connection::Connection;
 use crate::error::{Error, Landed};
 use crate::options::Options;
 use crate::request_buffer::RequestBuffer;
-use crate::time::Now;
+use crate::time::{Instant, Now};
 
 /// What callers and the driver of one shared connection have in common.
 ///

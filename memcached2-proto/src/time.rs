@@ -1,7 +1,10 @@
 //! Time as an argument: the moment a caller passes in, and when an item expires.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+mod instant;
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+pub use self::instant::Instant;
 use crate::error::Error;
 
 /// The moment of a call, passed in by the transport.
@@ -21,24 +24,25 @@ enum Wall {
 }
 
 impl Now {
-    /// The moment `monotonic`, with a wall clock to read when a request needs one: `SystemTime::now`.
+    /// The moment `monotonic`, also one of [`std::time::Instant`], with a wall clock to read when a request needs one:
+    /// `SystemTime::now`.
     #[must_use]
     #[inline]
-    pub fn new(monotonic: Instant, wall: fn() -> SystemTime) -> Self {
-        Self { monotonic, wall: Wall::Clock(wall) }
+    pub fn new(monotonic: impl Into<Instant>, wall: fn() -> SystemTime) -> Self {
+        Self { monotonic: monotonic.into(), wall: Wall::Clock(wall) }
     }
 
     /// The moment `monotonic` which is `wall` for people: time that a test moves by hand.
     #[must_use]
-    pub fn fixed(monotonic: Instant, wall: SystemTime) -> Self {
-        Self { monotonic, wall: Wall::Fixed(wall) }
+    pub fn fixed(monotonic: impl Into<Instant>, wall: SystemTime) -> Self {
+        Self { monotonic: monotonic.into(), wall: Wall::Fixed(wall) }
     }
 
-    /// The moment `by` later; a span that no clock can add ends in some thirty years.
+    /// The moment `by` later, or the last one there is.
     #[must_use]
     #[inline]
     pub fn later(&self, by: Duration) -> Instant {
-        later(self.monotonic, by)
+        self.monotonic + by
     }
 
     /// The time of day.
@@ -49,13 +53,6 @@ impl Now {
             Wall::Fixed(at) => at,
         }
     }
-}
-
-#[inline]
-pub(crate) fn later(moment: Instant, by: Duration) -> Instant {
-    /// A billion seconds.
-    const LONG: Duration = Duration::from_secs(1_000_000_000);
-    moment + by.min(LONG)
 }
 
 /// When an item expires: what memcached calls `exptime`.
@@ -157,9 +154,8 @@ fn whole_seconds(duration: Duration) -> u64 {
 mod tests {
     use super::*;
 
-    #[expect(clippy::disallowed_methods, reason = "any moment does")]
     fn now(unix: u64) -> Now {
-        Now::fixed(Instant::now(), UNIX_EPOCH + Duration::from_secs(unix))
+        Now::fixed(Instant::ZERO, UNIX_EPOCH + Duration::from_secs(unix))
     }
 
     #[test]

@@ -4,11 +4,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 
 use memcached2_proto::{
-    Call, Delete, Error, Event, Fault, Get, GetMany, Landed, Metrics, Now, Observer, Operation, Options,
+    Call, Delete, Error, Event, Fault, Get, GetMany, Instant, Landed, Metrics, Now, Observer, Operation, Options,
     ReconnectPolicy, Reply, RequestOutcome, Router, Tracing, Value,
 };
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
@@ -33,8 +33,7 @@ fn calls(observer: Arc<dyn Observer>) {
 
 /// The moment at which all calls begin.
 fn start() -> Instant {
-    static START: OnceLock<Instant> = OnceLock::new();
-    *START.get_or_init(Instant::now)
+    Instant::ZERO
 }
 
 fn end<O: Operation>(operation: O, router: &Router, start: Instant, outcome: &Result<Reply, Error>) {

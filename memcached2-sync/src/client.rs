@@ -2,13 +2,13 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
-use memcached2_proto::{Builder, Call, Error, Now, Operation, Options, Router, Server, ServerBatch, ServerId};
+use memcached2_proto::{Builder, Call, Error, Instant, Now, Operation, Options, Router, Server, ServerBatch, ServerId};
 
 use crate::fan_out::FanOut;
 use crate::server_pool::ServerPool;
-use crate::stream::Deadline;
+use crate::stream::{Deadline, now};
 
 /// A client whose calls block the calling thread.
 ///
@@ -71,7 +71,7 @@ impl Client {
     }
 
     fn make(router: Router, options: &Options) -> Self {
-        let router = router.for_client(RandomState::new().hash_one(()), Instant::now);
+        let router = router.for_client(RandomState::new().hash_one(()), Self::now);
         let server_pool = |(place, server): (usize, &Server)| {
             ServerPool::new(place, server.address().clone(), options.towards(server))
         };
@@ -110,7 +110,7 @@ impl Client {
     /// What is still under way then ends by its own deadline, and closes its connection. A client that is dropped is
     /// used by nobody, so its connections close at once.
     pub fn close(&self, within: Duration) -> bool {
-        let mut deadline = Deadline::new(Instant::now(), within);
+        let mut deadline = Deadline::new(Self::now(), within);
         self.shared.server_pools.iter().for_each(ServerPool::close);
         self.shared.server_pools.iter().all(|server_pool| server_pool.wait_until_empty(&mut deadline))
     }
@@ -122,7 +122,7 @@ impl Client {
     /// What the operation makes of the failures of its parts.
     #[inline]
     pub fn run<O: Operation>(&self, operation: O) -> Result<O::Output, Error> {
-        self.run_since(Instant::now(), operation)
+        self.run_since(Self::now(), operation)
     }
 
     /// Runs an operation that was begun then.
@@ -131,16 +131,22 @@ impl Client {
         let shared = &*self.shared;
         let now = Now::new(begun, SystemTime::now);
         let mut call = Call::new(operation, &shared.router, now);
-        call.keep_time_to_merge(Instant::now);
+        call.keep_time_to_merge(Self::now);
         let mut deadline = Deadline::of_call(begun, self.timeout, call.time_to_merge());
         loop {
             if let Some(batch) = call.batch(0) {
                 shared.round(&mut call, batch, now, &mut deadline);
             }
-            if !call.end_round(Instant::now) {
+            if !call.end_round(Self::now) {
                 return call.finish();
             }
         }
+    }
+
+    /// The moment on the clock of the system.
+    #[inline]
+    fn now() -> Instant {
+        now()
     }
 
     // All other methods: the lists are in `memcached2-proto/src/operations/`.

@@ -1,12 +1,12 @@
 //! Several servers in one call: they are connected to, asked and read at the same time.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use memcached2_proto::{Call, Error, Landed, Now, Operation, ServerBatch, ServerId};
+use memcached2_proto::{Call, Error, Instant, Landed, Now, Operation, ServerBatch, ServerId};
 
 use crate::pooled_connection::PooledConnection;
 use crate::server_pool::ServerPool;
-use crate::stream::{Connecting, Deadline};
+use crate::stream::{Connecting, Deadline, now};
 
 /// A call to several servers.
 pub(crate) struct FanOut<'f, 'r, O: Operation> {
@@ -38,7 +38,7 @@ impl Exchange<'_> {
         let left = self.deadline.left().unwrap_or_default();
         match (&self.connecting, self.probed_by) {
             (Some(connecting), _) => left.min(connecting.left()),
-            (None, Some(by)) if self.is_probing() => left.min(by.saturating_duration_since(Instant::now())),
+            (None, Some(by)) if self.is_probing() => left.min(by.saturating_duration_since(now())),
             (None, _) => left,
         }
     }
@@ -214,7 +214,7 @@ impl<'f, 'r, O: Operation> FanOut<'f, 'r, O> {
 
     /// Asks a server whose connection is open.
     fn opened<'s>(&mut self, exchange: Exchange<'s>) -> Option<Exchange<'s>> {
-        self.call.waited(exchange.batch.server(), self.call.begun().elapsed());
+        self.call.waited(exchange.batch.server(), now() - self.call.begun());
         self.ask(exchange)
     }
 

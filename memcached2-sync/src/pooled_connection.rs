@@ -1,11 +1,11 @@
 //! A connection in use, and the conversation on it.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
-use memcached2_proto::{Call, Connection, Error, KnownProtocol, Landed, Now, Operation, ServerBatch};
+use memcached2_proto::{Call, Connection, Error, Instant, KnownProtocol, Landed, Now, Operation, ServerBatch};
 
 use crate::server_pool::ServerPool;
-use crate::stream::{Connecting, Deadline, Stream};
+use crate::stream::{self, Connecting, Deadline, Stream};
 
 /// A socket and the state of the conversation on it.
 #[derive(Debug)]
@@ -99,12 +99,12 @@ impl Link {
     /// Takes leave of the server; whether it hears that makes no difference.
     pub(crate) fn quit(mut self: Box<Self>) {
         self.connection.quit();
-        let _ = self.write(&mut Deadline::new(Instant::now(), Duration::from_millis(100)));
+        let _ = self.write(&mut Deadline::new(stream::now(), Duration::from_millis(100)));
     }
 
     /// Until when the server has to say which protocol it speaks, if it is asked and has to.
     pub(crate) fn probed_by(&self) -> Option<Instant> {
-        self.within.and_then(|within| Instant::now().checked_add(within))
+        self.within.map(|within| stream::now() + within)
     }
 
     /// Sends a batch, and reads until all its replies are there.
@@ -163,7 +163,7 @@ impl PooledConnection<'_> {
     /// Opens the connection.
     #[cold]
     pub(crate) fn connect(&mut self, deadline: &mut Deadline) -> Result<(), Error> {
-        let begun = Instant::now();
+        let begun = stream::now();
         loop {
             let stream = Stream::connect(
                 &self.server_pool.address,
@@ -213,7 +213,7 @@ impl PooledConnection<'_> {
 
     /// Begins the conversation.
     fn begin(&mut self, stream: Stream) {
-        let now = Now::new(Instant::now(), SystemTime::now);
+        let now = Now::new(stream::now(), SystemTime::now);
         let (connection, within) = self.server_pool.known.begin(&self.server_pool.options, now);
         let (begun, age) = (now.monotonic, self.server_pool.known.age(&self.server_pool.options));
         self.link = Some(Box::new(Link {
@@ -238,7 +238,7 @@ impl PooledConnection<'_> {
         self.link = None;
         match error {
             Error::Timeout { .. } | Error::Disconnected { .. } | Error::Protocol { .. }
-                if deadline.left().is_ok() && self.server_pool.known.retries_classic(Instant::now()) =>
+                if deadline.left().is_ok() && self.server_pool.known.retries_classic(stream::now()) =>
             {
                 Ok(())
             }
@@ -259,7 +259,7 @@ impl PooledConnection<'_> {
     ) {
         let Some(mut link) = self.link.take() else { return call.fail_batch(batch, error) };
         let ServerPool { known, options, .. } = self.server_pool;
-        let spares_server = self.was_idle || known.asks(options, Instant::now());
+        let spares_server = self.was_idle || known.asks(options, stream::now());
         if call.fail_on(batch, &mut link.connection, error, spares_server) {
             known.doubt();
             self.server_pool.lock().discard_idle_since(now.monotonic);

@@ -10,12 +10,18 @@ use std::os::fd::{AsFd, BorrowedFd};
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use memcached2_proto::{Address, Error, Landed, Lookup, Options, time_to_wait};
+use memcached2_proto::{Address, Error, Instant, Landed, Lookup, Options, time_to_wait};
 use socket2::{SockRef, TcpKeepalive};
 
 pub(crate) use self::connecting::Connecting;
+
+/// The moment on the clock of the system.
+#[inline]
+pub(crate) fn now() -> Instant {
+    std::time::Instant::now().into()
+}
 
 /// How long a call may still take.
 #[derive(Debug, Clone)]
@@ -57,7 +63,7 @@ impl Deadline {
     /// As much time as is left, but no more than `within`.
     pub(crate) fn at_most(&mut self, within: Duration) -> Result<Self, Error> {
         let left = self.left()?;
-        Ok(Self { spent: true, ..Self::new(Instant::now(), left.min(within)) })
+        Ok(Self { spent: true, ..Self::new(now(), left.min(within)) })
     }
 
     /// Sets how long the whole of it may take: some servers are given more time than others.
@@ -75,7 +81,7 @@ impl Deadline {
 
     /// Notes that a connection was waited for.
     pub(crate) fn waited_since(&mut self, begun: Instant) {
-        let waited = u32::try_from(begun.elapsed().as_micros()).unwrap_or(u32::MAX);
+        let waited = u32::try_from((now() - begun).as_micros()).unwrap_or(u32::MAX);
         self.waited = self.waited.saturating_add(waited);
     }
 
@@ -95,7 +101,7 @@ impl Deadline {
     /// How much is left, which is never zero.
     pub(crate) fn left(&mut self) -> Result<Duration, Error> {
         self.spent = true;
-        match time_to_wait(self.timeout, self.to_merge).saturating_sub(self.started.elapsed()) {
+        match time_to_wait(self.timeout, self.to_merge).saturating_sub(now() - self.started) {
             // What was sent by then, the connection knows.
             Duration::ZERO => Err(Error::timeout(Landed::NotSent)),
             left => Ok(left),

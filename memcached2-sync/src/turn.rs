@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::task::{Wake, Waker};
 use std::thread::{self, Thread};
-use std::time::Instant;
 
 use memcached2_proto::Error;
 
 use crate::server_pool::{Guard, ServerPool};
-use crate::stream::Deadline;
+use crate::stream::{Deadline, now};
 
 /// A caller who waits in the queue of a pool, which he leaves when this is dropped.
 pub(crate) struct Turn<'s> {
@@ -39,7 +38,7 @@ impl<'s> Turn<'s> {
 
     /// Waits to be woken, or for no reason.
     pub(crate) fn wait(&mut self, deadline: &mut Deadline) -> Result<(), Error> {
-        let (left, begun) = (deadline.left()?, Instant::now());
+        let (left, begun) = (deadline.left()?, now());
         self.pool = None;
         thread::park_timeout(left);
         deadline.waited_since(begun);

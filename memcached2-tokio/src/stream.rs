@@ -8,10 +8,10 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 use memcached2_proto::shared::{AsyncStream, AsyncTimer, Driver, Target};
-use memcached2_proto::{Address, ConnectAttempts, Lookup, Now};
+use memcached2_proto::{Address, ConnectAttempts, Instant, Lookup};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -19,6 +19,12 @@ use tokio::net::TcpStream;
 use tokio::net::UnixStream;
 use tokio::task::unconstrained;
 use tokio::time::{Sleep, sleep_until};
+
+/// The moment on the clock of the system.
+#[inline]
+pub(crate) fn now() -> Instant {
+    std::time::Instant::now().into()
+}
 
 /// Connects, then serves the callers until the connection ends.
 pub(crate) async fn drive(target: Target, driver: Driver) {
@@ -53,11 +59,11 @@ async fn connect(target: &Target) -> io::Result<Socket> {
 }
 
 async fn connect_tcp(host: &str, port: u16, target: &Target) -> io::Result<TcpStream> {
-    let started = Instant::now();
+    let started = now();
     let addresses = target.lookup.addresses(host, port, || begin_lookup(host, port, &target.lookup)).await?;
     let mut attempts = ConnectAttempts::new(addresses, started, target.connect_timeout);
     loop {
-        let (address, left) = attempts.next_address(Instant::now())?;
+        let (address, left) = attempts.next_address(now())?;
         match within(left, TcpStream::connect(address)).await {
             Ok(stream) => return Ok(stream),
             Err(error) => attempts.failed(error),
@@ -129,7 +135,7 @@ struct Timer {
 
 impl AsyncTimer for Timer {
     fn now(&self) -> Instant {
-        Instant::now()
+        now()
     }
 
     #[inline]
@@ -138,14 +144,15 @@ impl AsyncTimer for Timer {
             return Poll::Pending;
         }
         if self.set != Some(deadline) {
-            self.sleep.as_mut().reset(deadline.into());
+            let at = deadline.to_std().unwrap_or_else(std::time::Instant::now);
+            self.sleep.as_mut().reset(at.into());
             self.set = Some(deadline);
         }
         if self.poll_sleep(cx).is_pending() {
             return Poll::Pending;
         }
         self.set = None;
-        let now = Instant::now();
+        let now = now();
         if now < deadline {
             self.look_again(cx, deadline - now);
             return Poll::Pending;
@@ -156,7 +163,7 @@ impl AsyncTimer for Timer {
 
 impl Timer {
     fn new() -> Self {
-        Self { sleep: Box::pin(sleep_until(Instant::now().into())), set: None }
+        Self { sleep: Box::pin(sleep_until(std::time::Instant::now().into())), set: None }
     }
 
     /// A timer put off for the sake of fairness would not know whom to wake.
@@ -181,7 +188,7 @@ impl Timer {
 pub(crate) async fn within<T>(time: Duration, future: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     let mut future = pin!(future);
     let mut timer = Timer::new();
-    let deadline = Now::new(Instant::now(), SystemTime::now).later(time);
+    let deadline = now() + time;
     poll_fn(|cx| match future.as_mut().poll(cx) {
         Poll::Pending => timer.poll_until(cx, deadline).map(|_| Err(io::ErrorKind::TimedOut.into())),
         ready => ready,

@@ -2,9 +2,11 @@
 #![expect(clippy::expect_used, reason = "in a test a panic is the failure")]
 
 use std::io::IoSlice;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
-use memcached2_proto::{Connection, Data, Delete, Expiry, Get, Landed, Limits, Now, Protocol, Reply, Store, Touch};
+use memcached2_proto::{
+    Connection, Data, Delete, Expiry, Get, Instant, Landed, Limits, Now, Protocol, Reply, Store, Touch,
+};
 
 /// The bytes of a request, and its reply.
 type Exchange = (Vec<u8>, &'static str);
@@ -25,7 +27,7 @@ fn submit_copied(connection: &mut Connection) -> Vec<Exchange> {
 }
 
 fn submit_stores(connection: &mut Connection, shared: &Data<'_>) -> Vec<Exchange> {
-    let now = Now::new(Instant::now(), SystemTime::now);
+    let now = Now::new(Instant::ZERO, SystemTime::now);
     let large = large();
     let set = |key: &str, data: &[u8]| [format!("set {key} 0 0 {}\r\n", data.len()).as_bytes(), data, b"\r\n"].concat();
     let taken = "a request";
@@ -47,7 +49,7 @@ fn submit_stores(connection: &mut Connection, shared: &Data<'_>) -> Vec<Exchange
 
 /// The same in the meta protocol, where some have a fence.
 fn submit_meta(connection: &mut Connection) -> Vec<Exchange> {
-    let now = Now::new(Instant::now(), SystemTime::now);
+    let now = Now::new(Instant::ZERO, SystemTime::now);
     let large = large();
     let shared = Data::from(large.clone());
     let request = |line: &str, end: &str| [line.as_bytes(), &large, end.as_bytes()].concat();
@@ -149,7 +151,7 @@ fn assert_the_others_are_answered(submit: fn(&mut Connection) -> Vec<Exchange>) 
 #[test]
 fn of_many_requests_that_are_taken_back_nothing_stays_in_memory() {
     const MANY: u64 = 20_000;
-    let now = Now::new(Instant::now(), SystemTime::now);
+    let now = Now::new(Instant::ZERO, SystemTime::now);
     let mut connection = Connection::new(Limits::default());
     let store = Store::set("key", &[b'x'; 1000][..]).expect("a key");
     let length: u64 = (0..MANY).map(|_| connection.submit(&store, now, 0).expect("a request")).sum();
@@ -170,7 +172,7 @@ fn of_many_requests_that_are_taken_back_nothing_stays_in_memory() {
 /// A server carries a request out once it has all of it but the fence, which only shows that it has.
 #[test]
 fn a_request_may_have_landed_as_soon_as_all_of_it_but_its_fence_was_written() {
-    let now = Now::new(Instant::now(), SystemTime::now);
+    let now = Now::new(Instant::ZERO, SystemTime::now);
     let store = Store::append("key", "value").expect("a key");
     let touch = Touch::new("key", Expiry::Never).expect("a key");
     for (with_data, carried_out) in [(true, "append key 0 0 5\r\nvalue\r\n"), (false, "touch key 0\r\n")] {

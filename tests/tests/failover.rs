@@ -2,11 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is the failure of the test")]
 
 use std::io::ErrorKind;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use memcached2_proto::{
-    AllServers, BatchResult, Call, Delete, Error, Expiry, Fault, Get, GetMany, Key, Landed, Now, Operation, Options,
-    ReconnectPolicy, Reply, RoutedBy, Router, Selection, ServerId, SetMany, Version,
+    AllServers, BatchResult, Call, Delete, Error, Expiry, Fault, Get, GetMany, Instant, Key, Landed, Now, Operation,
+    Options, ReconnectPolicy, Reply, RoutedBy, Router, Selection, ServerId, SetMany, Version,
 };
 use memcached2_testkit::assert_matches;
 
@@ -60,7 +60,7 @@ fn asked<O: Operation>(call: &Call<'_, O>) -> Vec<usize> {
 
 #[test]
 fn what_was_not_sent_moves_to_the_next_server_within_the_call() {
-    let (router, now) = (router(), Instant::now());
+    let (router, now) = (router(), Instant::ZERO);
     let (key, second) = moving(&router);
     let mut call = Call::new(Get::new(&key).unwrap(), &router, at(now));
     assert!(round(&mut call, now, &[0], &Reply::Miss));
@@ -79,7 +79,7 @@ fn what_was_not_sent_moves_to_the_next_server_within_the_call() {
 
 #[test]
 fn what_may_have_landed_goes_nowhere_else() {
-    let (router, now) = (router(), Instant::now());
+    let (router, now) = (router(), Instant::ZERO);
     let (key, second) = moving(&router);
     let mut call = Call::new(Delete::new(&key).unwrap(), &router, at(now));
     let lost = Error::lost(&ErrorKind::ConnectionReset.into(), Landed::Unknown);
@@ -92,7 +92,7 @@ fn what_may_have_landed_goes_nowhere_else() {
 
 #[test]
 fn what_speaks_against_no_server_leaves_it_up() {
-    let (router, now) = (router(), Instant::now());
+    let (router, now) = (router(), Instant::ZERO);
     let (key, _) = moving(&router);
     for fault in [Fault::Nobody, Fault::Connection] {
         let mut call = Call::new(Delete::new(&key).unwrap(), &router, at(now));
@@ -105,7 +105,7 @@ fn what_speaks_against_no_server_leaves_it_up() {
 
 #[test]
 fn the_keys_of_a_batch_are_spread_over_the_servers_that_are_up() {
-    let (router, now) = (router(), Instant::now());
+    let (router, now) = (router(), Instant::ZERO);
     let keys: Vec<_> = (0..60).map(|at| format!("key{at}")).collect();
     let items: Vec<_> = keys.iter().map(|key| (key, "x")).collect();
     let mut call = Call::new(GetMany::new(&keys).unwrap(), &router, at(now));
@@ -128,7 +128,7 @@ fn the_keys_of_a_batch_are_spread_over_the_servers_that_are_up() {
 
 #[test]
 fn a_question_to_every_server_is_put_to_no_other() {
-    let (router, now) = (router(), Instant::now());
+    let (router, now) = (router(), Instant::ZERO);
     for expected in [vec![0, 1, 2], vec![1, 2]] {
         let mut call = Call::new(AllServers(Version), &router, at(now));
         assert_eq!(asked(&call), expected);
@@ -140,7 +140,7 @@ fn a_question_to_every_server_is_put_to_no_other() {
 
 #[test]
 fn the_first_failure_is_told_when_no_server_is_left() {
-    let (router, now) = (router(), Instant::now());
+    let (router, now) = (router(), Instant::ZERO);
     let (key, _) = moving(&router);
     let mut call = Call::new(Get::new(&key).unwrap(), &router, at(now));
     let rounds = (1..).take_while(|_| round(&mut call, now, &[0, 1, 2], &Reply::Miss)).count();
@@ -162,7 +162,7 @@ fn the_first_failure_is_told_when_no_server_is_left() {
 
 #[test]
 fn where_servers_never_count_as_down_a_failure_is_one() {
-    let (router, now) = (watched(ReconnectPolicy::Immediately), Instant::now());
+    let (router, now) = (watched(ReconnectPolicy::Immediately), Instant::ZERO);
     let (key, _) = moving(&router);
     for _ in 0..2 {
         let mut call = Call::new(Get::new(&key).unwrap(), &router, at(now));
@@ -174,7 +174,7 @@ fn where_servers_never_count_as_down_a_failure_is_one() {
 
 #[test]
 fn servers_that_may_be_asked_again_at_once_do_not_keep_a_call_for_ever() {
-    let (router, now) = (watched(ReconnectPolicy::After(Duration::ZERO)), Instant::now());
+    let (router, now) = (watched(ReconnectPolicy::After(Duration::ZERO)), Instant::ZERO);
     let (key, _) = moving(&router);
     let mut call = Call::new(Get::new(&key).unwrap(), &router, at(now));
     let mut moment = now;
@@ -189,7 +189,7 @@ fn servers_that_may_be_asked_again_at_once_do_not_keep_a_call_for_ever() {
 
 #[test]
 fn one_call_tries_a_server_and_gives_that_back_when_it_is_dropped() {
-    let (router, now) = (router(), Instant::now());
+    let (router, now) = (router(), Instant::ZERO);
     let (key, second) = moving(&router);
     let get = || Get::new(&key).unwrap();
     round(&mut Call::new(get(), &router, at(now)), now, &[0], &Reply::Miss);
@@ -211,7 +211,7 @@ fn one_call_tries_a_server_and_gives_that_back_when_it_is_dropped() {
 
 #[test]
 fn all_requests_of_a_call_try_a_server_together() {
-    let (router, now) = (router(), Instant::now());
+    let (router, now) = (router(), Instant::ZERO);
     let keys: Vec<_> = (0..60).map(|at| format!("key{at}")).collect();
     let items: Vec<_> = keys.iter().map(|key| (key, "x")).collect();
     let set = || SetMany::new(&items, Expiry::Never).unwrap();
@@ -229,7 +229,7 @@ fn all_requests_of_a_call_try_a_server_together() {
 #[test]
 fn a_rule_that_names_no_other_server_leaves_the_failure_as_it_is() {
     let options = Options::default().selection(Selection::First).reconnect(ReconnectPolicy::After(SECOND));
-    let (router, now) = (Router::with_options(SERVERS, &options).unwrap(), Instant::now());
+    let (router, now) = (Router::with_options(SERVERS, &options).unwrap(), Instant::ZERO);
     let keys = ["k", "l"];
     let mut call = Call::new(GetMany::new(&keys).unwrap(), &router, at(now));
     assert!(!round(&mut call, now, &[0], &Reply::End));

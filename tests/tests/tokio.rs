@@ -8,9 +8,9 @@ mod shared;
 /// What the cases are run through: a client with a blocking face.
 mod subject {
     use std::sync::LazyLock;
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
-    use memcached2_proto::{Error, Operation, Options};
+    use memcached2_proto::{Error, Instant, Operation, Options};
     pub(crate) use memcached2_tokio::{
         Client as AsyncClient, Mapping as AsyncMapping, MissOnError as AsyncMissOnError,
     };
@@ -34,6 +34,10 @@ mod subject {
 
         pub(crate) fn run<O: Operation>(&self, operation: O) -> Result<O::Output, Error> {
             RUNTIME.block_on(self.0.run(operation))
+        }
+
+        fn now() -> Instant {
+            Instant::ZERO
         }
 
         fn run_since<O: Operation>(&self, _: Instant, operation: O) -> Result<O::Output, Error> {

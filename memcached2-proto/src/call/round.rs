@@ -1,10 +1,9 @@
 //! The end of a round: what servers have done is reported, and what may be sent again is.
 
-use std::time::Instant;
-
 use super::plan::State;
 use super::{Call, Operation, Plan, Progress as _};
 use crate::error::Landed;
+use crate::time::Instant;
 
 impl<O: Operation> Call<'_, O> {
     /// Ends a round; `true` asks for another one: something is to be sent again, on another connection or to another server.

@@ -89,19 +89,18 @@ impl Connection {
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "any moment does")]
 mod tests {
-    use std::time::{Instant, SystemTime};
+    use std::time::SystemTime;
 
     use super::*;
     use crate::command::{Get, Store};
     use crate::data::Data;
     use crate::error::Landed;
     use crate::limits::Limits;
-    use crate::time::Now;
+    use crate::time::{Instant, Now};
 
     fn now() -> Now {
-        Now::new(Instant::now(), SystemTime::now)
+        Now::fixed(Instant::ZERO, SystemTime::UNIX_EPOCH)
     }
 
     #[test]

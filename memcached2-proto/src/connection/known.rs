@@ -3,13 +3,13 @@
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Connection;
 use crate::command::Protocol;
 use crate::error::Error;
 use crate::options::Options;
-use crate::time::{Now, later};
+use crate::time::{Instant, Now};
 
 /// What the connections to one server have found out of the protocol that it speaks.
 ///
@@ -137,11 +137,11 @@ impl KnownProtocol {
         let mut known = self.lock();
         match *known {
             Known::Nothing => {
-                *known = Known::ClosesOnProbe(later(now, FORGET));
+                *known = Known::ClosesOnProbe(now + FORGET);
                 true
             }
             Known::ClosesOnProbe(until) if until <= now => {
-                *known = Known::ClosesOnProbe(later(now, FORGET));
+                *known = Known::ClosesOnProbe(now + FORGET);
                 true
             }
             // Another connection has found out just now.
@@ -171,9 +171,8 @@ mod tests {
     use super::*;
 
     #[test]
-    #[expect(clippy::disallowed_methods, reason = "any moment does")]
     fn a_server_that_closes_on_a_probe_is_spoken_to_in_the_classic_protocol_for_a_minute() {
-        let (known, options, now) = (KnownProtocol::default(), Options::default(), Instant::now());
+        let (known, options, now) = (KnownProtocol::default(), Options::default(), Instant::ZERO);
         let probe = |within: Option<u64>| Opening::Probe(within.map(Duration::from_millis));
         assert_eq!(known.opening(&options, now), probe(Some(250)));
         assert!(known.retries_classic(now));

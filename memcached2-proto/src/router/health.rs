@@ -2,12 +2,12 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{ReconnectPolicy, ServerId};
 use crate::error::{Cause, Error};
 use crate::observer::ServerEvent;
-use crate::time::later;
+use crate::time::Instant;
 
 /// So long a call that tries a server keeps others from doing the same, unless it ends before: one that its caller holds
 /// and does not go on with says nothing any more.
@@ -92,7 +92,7 @@ impl Health {
             return None;
         }
         outage.probes += 1;
-        outage.probe = Some(later(now, PROBE_LIMIT));
+        outage.probe = Some(now + PROBE_LIMIT);
         Some(Some(outage.probes))
     }
 
@@ -157,7 +157,7 @@ impl Health {
         let in_a_row = failures - (self.down_after - 1);
         // Never none: the call that has failed is to look for another server.
         let wait = self.policy.wait(id(place), in_a_row, self.chance(place, in_a_row)).max(Duration::from_nanos(1));
-        outage.retry = later(now, wait);
+        outage.retry = now + wait;
         Some(ServerEvent::Down { failures: in_a_row, wait })
     }
 

@@ -8,7 +8,7 @@ use std::io::{self, IoSlice};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{Phase, SharedConnection};
 use crate::call::Fault;
@@ -17,7 +17,7 @@ use crate::error::{Error, Landed};
 use crate::options::Options;
 use crate::reply::Reply;
 use crate::request_buffer::RequestBuffer;
-use crate::time::Now;
+use crate::time::{Instant, Now};
 
 /// A socket that a [`Driver`] can read and write: what every asynchronous stream has.
 pub trait AsyncStream {

@@ -5,13 +5,13 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{Encoded, NotSubmitted, SharedConnection, Turn};
 use crate::call::{Call, Fault, Operation, SubRequest};
 use crate::error::{Error, Landed};
 use crate::router::ServerId;
-use crate::time::{Now, time_to_wait};
+use crate::time::{Instant, Now, time_to_wait};
 
 /// Sends all requests of a call that are open, and waits for their answers: one round, without I/O.
 ///

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{Driver, Freshness, SharedConnection};
 use crate::connection::KnownProtocol;
@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::lookup::Lookup;
 use crate::options::Options;
 use crate::router::{Router, ServerId};
-use crate::time::Now;
+use crate::time::{Instant, Now};
 use crate::uri::Address;
 
 /// The connections that the tasks of an asynchronous client share.

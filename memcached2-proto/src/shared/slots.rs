@@ -1,11 +1,11 @@
 //! Where each caller's answer is put.
 
 use std::task::Waker;
-use std::time::Instant;
 
 use super::{Failure, SlotResult};
 use crate::few::Few;
 use crate::reply::Reply;
+use crate::time::Instant;
 
 /// So many slots stay when the last one becomes free; more were a moment's rush.
 const KEPT: usize = 4096;

@@ -3,9 +3,9 @@
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
 
 use loom::sync::Mutex;
+use memcached2_proto::Instant;
 use memcached2_proto::shared::{AsyncStream, AsyncTimer};
 
 /// An honest server in memory: it answers `get KEY` and `mg KEY` by the key.

@@ -6,14 +6,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Wake, Waker};
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use loom::future::block_on;
 use loom::thread::{self, JoinHandle};
 use memcached2_proto::shared::{AsyncTimer, Driver, Next, NotSubmitted, SharedConnection, exchange};
 use memcached2_proto::{
-    Call, Command, Error, Get, Key, Keyed, Landed, Now, Options, Protocol, Reply, ReplyKind, RequestBuffer, Router,
-    Value,
+    Call, Command, Error, Get, Instant, Key, Keyed, Landed, Now, Options, Protocol, Reply, ReplyKind, RequestBuffer,
+    Router, Value,
 };
 
 use super::stage::Server;
@@ -70,9 +70,7 @@ impl Drop for Nosy {
 }
 
 pub(crate) fn now() -> Now {
-    #[expect(clippy::disallowed_methods, reason = "any moment does")]
-    static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
-    Now::fixed(*START, UNIX_EPOCH)
+    Now::fixed(Instant::ZERO + Duration::from_secs(60), UNIX_EPOCH)
 }
 
 pub(crate) fn soon() -> Instant {

@@ -9,18 +9,19 @@ use std::path::Path;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use memcached2_proto::{ConnectAttempts, Lookup};
 
+use super::now;
 use crate::turn::Unpark;
 
 pub(super) fn tcp(host: &str, port: u16, lookup: &Arc<Lookup>, within: Duration) -> io::Result<TcpStream> {
-    let started = Instant::now();
+    let started = now();
     let addresses = resolve(host, port, lookup, within)?;
     let mut attempts = ConnectAttempts::new(addresses, started, within);
     loop {
-        let (address, left) = attempts.next_address(Instant::now())?;
+        let (address, left) = attempts.next_address(now())?;
         match TcpStream::connect_timeout(&address, left) {
             Ok(stream) => return stream.set_nodelay(true).map(|()| stream),
             Err(error) => attempts.failed(error),
@@ -52,13 +53,13 @@ fn look_up(
         }
     });
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let (mut joined, begun) = (None, Instant::now());
+    let (mut joined, begun) = (None, now());
     loop {
         let begin = || begin.take().into_iter().for_each(|begin| begin());
         if let Poll::Ready(found) = lookup.poll(&mut joined, &Context::from_waker(&waker), begin) {
             return found.map_err(|error| io::Error::new(error.kind(), error));
         }
-        let left = within.saturating_sub(begun.elapsed());
+        let left = within.saturating_sub(now() - begun);
         if left.is_zero() {
             return Err(io::Error::new(ErrorKind::TimedOut, "the name was not looked up in time"));
         }

@@ -39,12 +39,13 @@ impl Connecting {
 mod unix {
     use std::io::{self, ErrorKind};
     use std::os::fd::{AsFd, BorrowedFd};
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
+    use memcached2_proto::Instant;
     use socket2::{Domain, Protocol, Type};
 
-    use super::super::Socket;
     use super::super::connect::resolve;
+    use super::super::{Socket, now};
     use super::{Address, Arc, ConnectAttempts, Deadline, Error, Lookup, Options, Stream};
 
     /// A socket that is being connected.
@@ -66,7 +67,7 @@ mod unix {
         ) -> Result<Option<Self>, Error> {
             let Address::Tcp { host, port } = address else { return Ok(None) };
             let within = deadline.left()?.min(options.connect_timeout);
-            let started = Instant::now();
+            let started = now();
             let begun = resolve(host, *port, lookup, within)
                 .and_then(|addresses| Self::first(ConnectAttempts::new(addresses, started, within)));
             begun.map(Some).map_err(|error| Error::connect(&error))
@@ -79,7 +80,7 @@ mod unix {
 
         /// How long there is nothing to be done unless the socket gets ready.
         pub(crate) fn left(&self) -> Duration {
-            self.until.saturating_duration_since(Instant::now())
+            self.until.saturating_duration_since(now())
         }
 
         /// Goes on, with the next address if this one cannot be connected to; `true` when it is connected.
@@ -109,8 +110,8 @@ mod unix {
     /// Begins to connect to the next address, and says until when that may take.
     fn attempt(attempts: &mut ConnectAttempts) -> io::Result<(socket2::Socket, Instant)> {
         loop {
-            let now = Instant::now();
-            let (address, left) = attempts.next_address(now)?;
+            let started = now();
+            let (address, left) = attempts.next_address(started)?;
             let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP));
             let begun = socket.and_then(|socket| {
                 socket.set_nonblocking(true)?;
@@ -120,7 +121,7 @@ mod unix {
                 }
             });
             match begun {
-                Ok(socket) => return Ok((socket, now + left)),
+                Ok(socket) => return Ok((socket, started + left)),
                 Err(error) => attempts.failed(error),
             }
         }
@@ -146,7 +147,7 @@ mod unix {
         use super::*;
 
         fn connect(addresses: Vec<SocketAddr>, within: Duration) -> Result<Stream, Error> {
-            let attempts = ConnectAttempts::new(addresses.into(), Instant::now(), within);
+            let attempts = ConnectAttempts::new(addresses.into(), now(), within);
             let mut connecting = Connecting::first(attempts).map_err(|error| Error::connect(&error))?;
             loop {
                 let mut sockets = [PollFd::new(&connecting, PollFlags::OUT)];

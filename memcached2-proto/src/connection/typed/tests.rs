@@ -1,6 +1,4 @@
-#![expect(clippy::disallowed_methods, reason = "any moment does")]
-
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use memcached2_testkit::embedded::Core;
 
@@ -11,13 +9,13 @@ use crate::command::{
 };
 use crate::data::Data;
 use crate::limits::Limits;
-use crate::time::Expiry;
+use crate::time::{Expiry, Instant};
 use crate::value::Value;
 
 const UNIX: u64 = 1_800_000_000;
 
 fn now() -> Now {
-    Now::new(Instant::now(), SystemTime::now)
+    Now::fixed(Instant::ZERO, SystemTime::UNIX_EPOCH)
 }
 
 fn typed(protocol: Protocol) -> TypedConnection {

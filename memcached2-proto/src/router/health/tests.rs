@@ -5,11 +5,6 @@ use crate::router::CustomReconnect;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-#[expect(clippy::disallowed_methods, reason = "any moment does")]
-fn start() -> Instant {
-    Instant::now()
-}
-
 fn gone() -> Error {
     Error::disconnected("gone")
 }
@@ -20,7 +15,7 @@ fn health(policy: &ReconnectPolicy) -> Health {
 
 #[test]
 fn a_server_that_has_failed_is_left_alone_until_one_call_tries_it() {
-    let (health, now) = (health(&ReconnectPolicy::After(30 * SECOND)), start());
+    let (health, now) = (health(&ReconnectPolicy::After(30 * SECOND)), Instant::ZERO);
     assert!(health.all_up() && health.claim(0, now) == Some(None));
     health.failed(0, gone(), None, (now, now));
     assert!(!health.all_up() && !health.may_try(0, now));
@@ -38,7 +33,7 @@ fn a_server_that_has_failed_is_left_alone_until_one_call_tries_it() {
 
 #[test]
 fn a_trial_of_which_nothing_came_is_anybody_elses() {
-    let (health, now) = (health(&ReconnectPolicy::After(SECOND)), start());
+    let (health, now) = (health(&ReconnectPolicy::After(SECOND)), Instant::ZERO);
     health.failed(0, gone(), None, (now, now));
     let due = now + SECOND;
     let first = health.claim(0, due).expect("due").expect("a probe");
@@ -54,7 +49,7 @@ fn a_trial_of_which_nothing_came_is_anybody_elses() {
 #[test]
 fn trials_that_outlast_each_other_are_one_failure() {
     let backoff = ReconnectPolicy::Backoff { min_delay: SECOND, max_delay: 60 * SECOND };
-    let (health, now) = (health(&backoff), start());
+    let (health, now) = (health(&backoff), Instant::ZERO);
     health.failed(0, gone(), None, (now, now));
     let probe = |after| health.claim(0, now + after * SECOND).expect("open").expect("a probe");
     let probes = [probe(1), probe(2), probe(3)];
@@ -67,7 +62,7 @@ fn trials_that_outlast_each_other_are_one_failure() {
 #[test]
 fn calls_that_fail_together_are_one_failure() {
     let backoff = ReconnectPolicy::Backoff { min_delay: SECOND, max_delay: 60 * SECOND };
-    let (health, now) = (health(&backoff), start());
+    let (health, now) = (health(&backoff), Instant::ZERO);
     let changes: Vec<_> = (0..64).filter_map(|_| health.failed(0, gone(), None, (now, now))).collect();
     assert!(matches!(changes[..], [ServerEvent::Down { failures: 1, wait }] if wait <= SECOND), "{changes:?}");
     assert!(health.may_try(0, now + SECOND));
@@ -78,7 +73,7 @@ fn calls_that_fail_together_are_one_failure() {
 
 #[test]
 fn a_server_may_never_count_as_down() {
-    let (health, now) = (health(&ReconnectPolicy::Immediately), start());
+    let (health, now) = (health(&ReconnectPolicy::Immediately), Instant::ZERO);
     health.failed(0, gone(), None, (now, now));
     assert!(health.all_up_unobserved() && health.all_up() && health.claim(0, now) == Some(None));
     assert!(!health.for_client(0, true).all_up_unobserved());
@@ -86,7 +81,7 @@ fn a_server_may_never_count_as_down() {
 
 #[test]
 fn a_server_may_have_to_fail_several_times() {
-    let (health, begun) = (Health::new(&ReconnectPolicy::After(SECOND), 3, 2), start());
+    let (health, begun) = (Health::new(&ReconnectPolicy::After(SECOND), 3, 2), Instant::ZERO);
     let is_up = |now| health.may_try(0, now) && health.claim(0, now) == Some(None);
     let fail = |begun, now| health.failed(0, gone(), None, (begun, now));
     // What began before the last failure is the same one.
@@ -111,7 +106,7 @@ fn a_server_may_have_to_fail_several_times() {
 fn clients_do_not_come_back_at_once() {
     let policy = ReconnectPolicy::Backoff { min_delay: SECOND, max_delay: SECOND };
     let due = |seed| {
-        let (health, now) = (health(&policy).for_client(seed, false), start());
+        let (health, now) = (health(&policy).for_client(seed, false), Instant::ZERO);
         health.failed(1, gone(), None, (now, now));
         (500..=1000).find(|millis| health.may_try(1, now + Duration::from_millis(*millis))).expect("in time")
     };
@@ -139,7 +134,7 @@ impl CustomReconnect for Linear {
 #[test]
 fn a_rule_may_be_ones_own() {
     let policy = Arc::new(Linear::default());
-    let (health, mut now) = (health(&ReconnectPolicy::Custom(Arc::<Linear>::clone(&policy))), start());
+    let (health, mut now) = (health(&ReconnectPolicy::Custom(Arc::<Linear>::clone(&policy))), Instant::ZERO);
     for failures in 1..5 {
         let probe = health.claim(1, now).expect("due");
         health.failed(1, gone(), probe, (now, now));

@@ -1,14 +1,14 @@
 //! Deadlines, and the end of a connection.
 
 use std::task::{Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Driver;
 use crate::call::Fault;
 use crate::connection::KnownProtocol;
 use crate::error::{Error, Landed};
 use crate::shared::{Failure, Phase};
-use crate::time::later;
+use crate::time::Instant;
 
 /// So much later than its deadline a caller may be told.
 const COALESCED: Duration = Duration::from_millis(1);
@@ -51,7 +51,7 @@ impl Driver {
             return Poll::Ready(());
         }
         // Never now: this would be called again and again.
-        let drained_by = later(now, self.options.limits.drain.max(Duration::from_millis(1)));
+        let drained_by = now + self.options.limits.drain.max(Duration::from_millis(1));
         for (at, ticket) in due {
             let woken = match ticket.filter(|ticket| !self.connection.cancel(*ticket)) {
                 None => {
@@ -68,7 +68,7 @@ impl Driver {
         let pending = inner.slots.pending().map(|(_, slot)| slot.deadline).min();
         let is_idle = pending.is_none() && self.opening.is_none() && !self.connection.is_busy();
         if is_idle
-            && is_idle_for_long(&mut self.idle, self.connection.bytes_in(), later(now, self.options.pool.idle), now)
+            && is_idle_for_long(&mut self.idle, self.connection.bytes_in(), now + self.options.pool.idle, now)
             && inner.phase == Phase::Open
         {
             inner.phase = Phase::Quitting;
@@ -77,7 +77,7 @@ impl Driver {
         let idle = self.idle.filter(|_| is_idle).map(|(_, until)| until);
         let next = pending.into_iter().chain(self.probed_by).chain(retired_at).chain(idle).min();
         // Each look goes through all slots: those whose deadlines come closely one after the other are told together.
-        inner.deadline = next.map(|next| next.max(later(now, COALESCED)));
+        inner.deadline = next.map(|next| next.max(now + COALESCED));
         self.deadline = inner.deadline;
         inner.let_in(&self.connection, &mut self.wakers);
         drop(guard);
