@@ -8,7 +8,16 @@ use memcached2_proto::{AllServers, Expiry, FlushAll};
 use super::servers::{Kind, Server};
 use super::setting::{HOUR, PATIENT, client};
 
-pub(super) fn a_flush_empties_every_server(on: Kind) {
+super::cases! {
+    served {
+        a_flush_empties_every_server,
+        a_flush_may_come_later,
+        a_verbosity_reaches_every_server,
+    }
+    scripted {}
+}
+
+fn a_flush_empties_every_server(on: Kind) {
     for count in [1, 3] {
         let (_servers, addresses) = on.servers(count);
         let client = client(&addresses);
@@ -23,7 +32,7 @@ pub(super) fn a_flush_empties_every_server(on: Kind) {
     on.on_each_socket(|client| assert_eq!(client.flush_all().unwrap().into_result(), Ok(vec![()])));
 }
 
-pub(super) fn a_flush_may_come_later(on: Kind) {
+fn a_flush_may_come_later(on: Kind) {
     let (_servers, addresses) = on.servers(3);
     let client = client(&addresses);
     let keys: Vec<_> = (0..20).map(|at| format!("key{at}")).collect();
@@ -40,7 +49,7 @@ pub(super) fn a_flush_may_come_later(on: Kind) {
     }
 }
 
-pub(super) fn a_verbosity_reaches_every_server(on: Kind) {
+fn a_verbosity_reaches_every_server(on: Kind) {
     let (servers, addresses) = on.servers(3);
     let client = client(&addresses);
     for level in [1, 0] {

@@ -6,6 +6,16 @@ use super::servers::{Kind, Server};
 use super::setting::PATIENT;
 use crate::subject::Client;
 
+super::cases! {
+    served {
+        a_hundred_thousand_sets_in_one_call_do_not_deadlock,
+        ten_thousand_large_values_in_one_call_arrive,
+        more_keys_than_any_buffer_holds_do_not_deadlock,
+        many_large_values_in_one_call_are_stored,
+    }
+    scripted {}
+}
+
 fn large(on: Kind) -> (Server, Client) {
     let server = on.start_large();
     let options = Options::default().timeout(PATIENT);
@@ -13,7 +23,7 @@ fn large(on: Kind) -> (Server, Client) {
     (server, client)
 }
 
-pub(super) fn a_hundred_thousand_sets_in_one_call_do_not_deadlock(on: Kind) {
+fn a_hundred_thousand_sets_in_one_call_do_not_deadlock(on: Kind) {
     let (_server, client) = large(on);
     let items: Vec<_> = (0..100_000).map(|at| (format!("key{at}"), at.to_string())).collect();
     let stored = client.set_many(&items, Expiry::Never).unwrap();
@@ -26,7 +36,7 @@ pub(super) fn a_hundred_thousand_sets_in_one_call_do_not_deadlock(on: Kind) {
     }
 }
 
-pub(super) fn ten_thousand_large_values_in_one_call_arrive(on: Kind) {
+fn ten_thousand_large_values_in_one_call_arrive(on: Kind) {
     const LENGTH: usize = 10 * 1024;
     let (_server, client) = large(on);
     let keys: Vec<_> = (0..10_000).map(|at| format!("key{at}")).collect();
@@ -46,7 +56,7 @@ pub(super) fn ten_thousand_large_values_in_one_call_arrive(on: Kind) {
     }
 }
 
-pub(super) fn more_keys_than_any_buffer_holds_do_not_deadlock(on: Kind) {
+fn more_keys_than_any_buffer_holds_do_not_deadlock(on: Kind) {
     // 15 MB out and 75 MB back: whoever writes all before he reads waits for a server that waits for him.
     let (_server, client) = large(on);
     let (key, value) = ("k".repeat(250), vec![b'x'; 1000]);
@@ -56,7 +66,7 @@ pub(super) fn more_keys_than_any_buffer_holds_do_not_deadlock(on: Kind) {
     assert!(hits.into_iter().all(|hit| hit.is_some_and(|hit| hit == value[..])));
 }
 
-pub(super) fn many_large_values_in_one_call_are_stored(on: Kind) {
+fn many_large_values_in_one_call_are_stored(on: Kind) {
     let (_server, client) = large(on);
     let items: Vec<_> = (0..64_u8).map(|at| (format!("key{at}"), vec![at; 1_000_000])).collect();
     client.set_many(&items, Expiry::Never).unwrap().into_result().unwrap();

@@ -9,7 +9,17 @@ use memcached2_testkit::{ScriptedServer, Session};
 use super::servers::Kind;
 use super::setting::{PATIENT, client, text_client};
 
-pub(super) fn a_closed_client_asks_nobody_any_more(on: Kind) {
+super::cases! {
+    served {
+        a_closed_client_asks_nobody_any_more,
+        a_client_that_was_never_used_closes_at_once,
+    }
+    scripted {
+        closing_takes_leave_of_the_server,
+    }
+}
+
+fn a_closed_client_asks_nobody_any_more(on: Kind) {
     let (_servers, addresses) = on.servers(3);
     let client = client(&addresses);
     let clone = client.clone();
@@ -27,12 +37,12 @@ pub(super) fn a_closed_client_asks_nobody_any_more(on: Kind) {
     assert!(client.close(Duration::ZERO), "there is nothing left to be closed");
 }
 
-pub(super) fn a_client_that_was_never_used_closes_at_once(on: Kind) {
+fn a_client_that_was_never_used_closes_at_once(on: Kind) {
     let server = on.start();
     assert!(client(&[server.address()]).close(Duration::ZERO));
 }
 
-pub(super) fn closing_takes_leave_of_the_server() {
+fn closing_takes_leave_of_the_server() {
     let server = ScriptedServer::start([Session::new().expect("get a\r\n").send("END\r\n").expect("quit\r\n")]);
     let client = text_client(&[&server], PATIENT);
     assert_eq!(client.get("a"), Ok(None));

@@ -8,7 +8,23 @@ use memcached2_proto::{Error, Expiry, Landed, Store};
 use super::servers::{Kind, assert_hours_left};
 use super::setting::{HOUR, client};
 
-pub(super) fn an_add_stores_only_what_is_missing(on: Kind) {
+super::cases! {
+    served {
+        an_add_stores_only_what_is_missing,
+        a_replace_stores_only_over_what_is_there,
+        an_add_and_a_replace_have_an_expiry,
+        data_is_put_behind_and_before_a_value,
+        nothing_is_put_behind_or_before_what_is_missing,
+        what_is_put_behind_or_before_keeps_flags_and_expiry,
+        a_value_that_would_become_too_large_stays_as_it_is,
+        a_cas_stores_over_the_version_that_was_fetched,
+        a_cas_fails_when_the_item_has_changed_or_is_gone,
+        a_cas_has_an_expiry,
+    }
+    scripted {}
+}
+
+fn an_add_stores_only_what_is_missing(on: Kind) {
     on.on_each_socket(|client| {
         assert_eq!(client.add("key", "first", Expiry::Never), Ok(()));
         let error = client.add("key", "second", Expiry::Never).unwrap_err();
@@ -21,7 +37,7 @@ pub(super) fn an_add_stores_only_what_is_missing(on: Kind) {
     });
 }
 
-pub(super) fn a_replace_stores_only_over_what_is_there(on: Kind) {
+fn a_replace_stores_only_over_what_is_there(on: Kind) {
     on.on_each_socket(|client| {
         let error = client.replace("key", "first", Expiry::Never).unwrap_err();
         assert_matches!((&error, error.landed()), (Error::NotStored { .. }, Landed::Refused));
@@ -33,7 +49,7 @@ pub(super) fn a_replace_stores_only_over_what_is_there(on: Kind) {
     });
 }
 
-pub(super) fn an_add_and_a_replace_have_an_expiry(on: Kind) {
+fn an_add_and_a_replace_have_an_expiry(on: Kind) {
     let (servers, addresses) = on.servers(1);
     let client = client(&addresses);
     client.add("key", "value", HOUR).unwrap();
@@ -44,7 +60,7 @@ pub(super) fn an_add_and_a_replace_have_an_expiry(on: Kind) {
     assert_eq!(servers[0].seconds_left("key"), None);
 }
 
-pub(super) fn data_is_put_behind_and_before_a_value(on: Kind) {
+fn data_is_put_behind_and_before_a_value(on: Kind) {
     on.on_each_socket(|client| {
         client.set("key", "b", Expiry::Never).unwrap();
         for (before, behind) in [("a", "c"), ("", ""), ("\r\n", "END\r\n")] {
@@ -55,7 +71,7 @@ pub(super) fn data_is_put_behind_and_before_a_value(on: Kind) {
     });
 }
 
-pub(super) fn nothing_is_put_behind_or_before_what_is_missing(on: Kind) {
+fn nothing_is_put_behind_or_before_what_is_missing(on: Kind) {
     on.on_each_socket(|client| {
         for result in [client.append("key", "x"), client.prepend("key", "x")] {
             assert_matches!(result, Err(Error::NotStored { .. }));
@@ -64,7 +80,7 @@ pub(super) fn nothing_is_put_behind_or_before_what_is_missing(on: Kind) {
     });
 }
 
-pub(super) fn what_is_put_behind_or_before_keeps_flags_and_expiry(on: Kind) {
+fn what_is_put_behind_or_before_keeps_flags_and_expiry(on: Kind) {
     let (servers, addresses) = on.servers(1);
     let client = client(&addresses);
     client.run(Store::set("key", "b").unwrap().flags(7).expiry(HOUR)).unwrap();
@@ -78,7 +94,7 @@ pub(super) fn what_is_put_behind_or_before_keeps_flags_and_expiry(on: Kind) {
     assert_hours_left(&servers[0], "key", 1);
 }
 
-pub(super) fn a_value_that_would_become_too_large_stays_as_it_is(on: Kind) {
+fn a_value_that_would_become_too_large_stays_as_it_is(on: Kind) {
     on.on_each_socket(|client| {
         let value = vec![b'v'; 900_000];
         client.set("key", &value, Expiry::Never).unwrap();
@@ -89,7 +105,7 @@ pub(super) fn a_value_that_would_become_too_large_stays_as_it_is(on: Kind) {
     });
 }
 
-pub(super) fn a_cas_stores_over_the_version_that_was_fetched(on: Kind) {
+fn a_cas_stores_over_the_version_that_was_fetched(on: Kind) {
     on.on_each_socket(|client| {
         client.run(Store::set("key", "first").unwrap().flags(7)).unwrap();
         let fetched = client.gets("key").unwrap().expect("a hit").cas.expect("a cas");
@@ -102,7 +118,7 @@ pub(super) fn a_cas_stores_over_the_version_that_was_fetched(on: Kind) {
     });
 }
 
-pub(super) fn a_cas_fails_when_the_item_has_changed_or_is_gone(on: Kind) {
+fn a_cas_fails_when_the_item_has_changed_or_is_gone(on: Kind) {
     on.on_each_socket(|client| {
         client.set("key", "first", Expiry::Never).unwrap();
         let fetched = client.gets("key").unwrap().expect("a hit").cas.expect("a cas");
@@ -119,7 +135,7 @@ pub(super) fn a_cas_fails_when_the_item_has_changed_or_is_gone(on: Kind) {
     });
 }
 
-pub(super) fn a_cas_has_an_expiry(on: Kind) {
+fn a_cas_has_an_expiry(on: Kind) {
     let (servers, addresses) = on.servers(1);
     let client = client(&addresses);
     client.set("key", "value", Expiry::Never).unwrap();

@@ -8,12 +8,20 @@ use super::servers::Kind;
 use super::setting::PATIENT;
 use crate::subject::Client;
 
+super::cases! {
+    served {
+        another_connection_takes_the_place_of_one_that_is_too_old,
+        a_connection_is_kept_alive_unless_it_is_not_to_be,
+    }
+    scripted {}
+}
+
 fn total(client: &Client) -> u64 {
     let reports = client.stats().unwrap().into_result().unwrap();
     reports[0].number("total_connections").expect("it is counted")
 }
 
-pub(super) fn another_connection_takes_the_place_of_one_that_is_too_old(on: Kind) {
+fn another_connection_takes_the_place_of_one_that_is_too_old(on: Kind) {
     let server = on.start();
     let options = Options::default().timeout(Duration::from_millis(500)).connect_timeout(PATIENT);
     let client = Client::with_options([server.address()], options.max_age(Duration::from_millis(1))).unwrap();
@@ -37,7 +45,7 @@ fn timers(address: &str) -> Vec<String> {
 }
 
 #[cfg(target_os = "linux")]
-pub(super) fn a_connection_is_kept_alive_unless_it_is_not_to_be(on: Kind) {
+fn a_connection_is_kept_alive_unless_it_is_not_to_be(on: Kind) {
     let server = on.start();
     for (options, expected) in [(Options::default(), "02"), (Options::default().keepalive(None), "00")] {
         let client = Client::with_options([server.address()], options.timeout(PATIENT)).unwrap();
@@ -52,4 +60,4 @@ pub(super) fn a_connection_is_kept_alive_unless_it_is_not_to_be(on: Kind) {
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn a_connection_is_kept_alive_unless_it_is_not_to_be(_: Kind) {}
+fn a_connection_is_kept_alive_unless_it_is_not_to_be(_: Kind) {}

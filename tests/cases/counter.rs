@@ -5,7 +5,20 @@ use memcached2_testkit::assert_matches;
 
 use super::servers::Kind;
 
-pub(super) fn an_incr_returns_the_sum(on: Kind) {
+super::cases! {
+    served {
+        an_incr_returns_the_sum,
+        an_incr_of_a_missing_key_is_none,
+        a_sum_wraps_at_64_bits,
+        what_is_no_number_cannot_be_counted,
+        a_decr_returns_the_difference_and_stops_at_zero,
+        blanks_behind_a_stored_number_are_no_part_of_it,
+        a_decr_of_a_missing_key_is_none,
+    }
+    scripted {}
+}
+
+fn an_incr_returns_the_sum(on: Kind) {
     on.on_each_socket(|client| {
         client.set("n", "5", Expiry::Never).unwrap();
         for (by, sum) in [(0, 5), (1, 6), (100, 106), (u64::from(u32::MAX), 4_294_967_401)] {
@@ -15,14 +28,14 @@ pub(super) fn an_incr_returns_the_sum(on: Kind) {
     });
 }
 
-pub(super) fn an_incr_of_a_missing_key_is_none(on: Kind) {
+fn an_incr_of_a_missing_key_is_none(on: Kind) {
     on.on_each_socket(|client| {
         assert_eq!(client.incr("n", 1), Ok(None));
         assert_eq!(client.get("n"), Ok(None));
     });
 }
 
-pub(super) fn a_sum_wraps_at_64_bits(on: Kind) {
+fn a_sum_wraps_at_64_bits(on: Kind) {
     on.on_each_socket(|client| {
         for (from, by, sum) in [(u64::MAX, 1, 0), (u64::MAX - 1, 1, u64::MAX), (u64::MAX, u64::MAX, u64::MAX - 1)] {
             client.set("n", from.to_string(), Expiry::Never).unwrap();
@@ -31,7 +44,7 @@ pub(super) fn a_sum_wraps_at_64_bits(on: Kind) {
     });
 }
 
-pub(super) fn what_is_no_number_cannot_be_counted(on: Kind) {
+fn what_is_no_number_cannot_be_counted(on: Kind) {
     on.on_each_socket(|client| {
         for value in ["word", "-1", "1.5", "18446744073709551616"] {
             client.set("n", value, Expiry::Never).unwrap();
@@ -43,7 +56,7 @@ pub(super) fn what_is_no_number_cannot_be_counted(on: Kind) {
     });
 }
 
-pub(super) fn a_decr_returns_the_difference_and_stops_at_zero(on: Kind) {
+fn a_decr_returns_the_difference_and_stops_at_zero(on: Kind) {
     on.on_each_socket(|client| {
         client.set("n", "100", Expiry::Never).unwrap();
         for (by, difference) in [(0, 100), (1, 99), (90, 9), (10, 0), (1, 0), (u64::MAX, 0)] {
@@ -55,7 +68,7 @@ pub(super) fn a_decr_returns_the_difference_and_stops_at_zero(on: Kind) {
     });
 }
 
-pub(super) fn blanks_behind_a_stored_number_are_no_part_of_it(on: Kind) {
+fn blanks_behind_a_stored_number_are_no_part_of_it(on: Kind) {
     on.on_each_socket(|client| {
         client.set("n", "100", Expiry::Never).unwrap();
         for (by, difference) in [(1, 99), (90, 9), (9, 0)] {
@@ -73,7 +86,7 @@ pub(super) fn blanks_behind_a_stored_number_are_no_part_of_it(on: Kind) {
     });
 }
 
-pub(super) fn a_decr_of_a_missing_key_is_none(on: Kind) {
+fn a_decr_of_a_missing_key_is_none(on: Kind) {
     on.on_each_socket(|client| {
         assert_eq!(client.decr("n", 1), Ok(None));
         assert_eq!(client.get("n"), Ok(None));

@@ -11,7 +11,23 @@ use super::servers::Kind;
 use super::setting::{BRIEF, PATIENT, client, forgetful, kind, text_client};
 use crate::subject::Client;
 
-pub(super) fn a_server_that_is_down_cannot_be_connected_to(on: Kind) {
+super::cases! {
+    served {
+        a_server_that_is_down_cannot_be_connected_to,
+        a_client_is_made_while_its_servers_are_down,
+        each_address_of_a_name_is_tried,
+        what_other_servers_hold_survives_a_failure,
+    }
+    scripted {
+        a_stalled_server_costs_one_deadline,
+        a_deadline_counts_from_the_call_and_not_from_the_last_byte,
+        a_set_without_an_answer_may_have_landed,
+        a_client_without_servers_says_so,
+        a_call_may_have_more_or_less_time_than_others,
+    }
+}
+
+fn a_server_that_is_down_cannot_be_connected_to(on: Kind) {
     for mut server in [on.start(), on.start_on_unix_socket()] {
         server.stop();
         let client = client(&[server.address()]);
@@ -31,7 +47,7 @@ pub(super) fn a_server_that_is_down_cannot_be_connected_to(on: Kind) {
     }
 }
 
-pub(super) fn a_client_is_made_while_its_servers_are_down(on: Kind) {
+fn a_client_is_made_while_its_servers_are_down(on: Kind) {
     let mut server = on.start();
     server.stop();
     let client = client(&[server.address()]);
@@ -41,7 +57,7 @@ pub(super) fn a_client_is_made_while_its_servers_are_down(on: Kind) {
     assert_eq!(client.get("a").unwrap().expect("a hit"), "x");
 }
 
-pub(super) fn each_address_of_a_name_is_tried(on: Kind) {
+fn each_address_of_a_name_is_tried(on: Kind) {
     let (_servers, addresses) = on.servers(3);
     // The servers listen on 127.0.0.1 alone; `localhost` may be ::1, too, and that first.
     let names: Vec<_> = addresses.iter().map(|address| address.replace("127.0.0.1", "localhost")).collect();
@@ -52,7 +68,7 @@ pub(super) fn each_address_of_a_name_is_tried(on: Kind) {
     assert_eq!(client.version().unwrap().into_result().unwrap().len(), 3);
 }
 
-pub(super) fn a_stalled_server_costs_one_deadline() {
+fn a_stalled_server_costs_one_deadline() {
     let served = Session::new().expect("get b\r\n").send("END\r\n");
     // A connection that has served before is no reason to ask a stalled server again.
     for (begin, calls_before) in [(Session::new(), 0), (served, 1)] {
@@ -78,7 +94,7 @@ fn healthy() -> Session {
     Session::new().expect("get a\r\n").send("VALUE a 0 3\r\none\r\nEND\r\n")
 }
 
-pub(super) fn a_deadline_counts_from_the_call_and_not_from_the_last_byte() {
+fn a_deadline_counts_from_the_call_and_not_from_the_last_byte() {
     // Bytes come all the time, one by one, and would for minutes: no read of the socket ever waits for long.
     let dripping =
         Session::new().expect("get a\r\n").send("VALUE a 0 100000000\r\n").send_repeated("x", 100_000_000).ignore();
@@ -95,7 +111,7 @@ pub(super) fn a_deadline_counts_from_the_call_and_not_from_the_last_byte() {
     server.finish();
 }
 
-pub(super) fn a_set_without_an_answer_may_have_landed() {
+fn a_set_without_an_answer_may_have_landed() {
     let server = ScriptedServer::start([Session::new().expect("set a 0 0 1\r\nx\r\n").stall(), healthy()]);
     let client = text_client(&[&server], BRIEF);
     let error = client.set("a", "x", Expiry::Never).unwrap_err();
@@ -106,7 +122,7 @@ pub(super) fn a_set_without_an_answer_may_have_landed() {
     server.finish();
 }
 
-pub(super) fn what_other_servers_hold_survives_a_failure(on: Kind) {
+fn what_other_servers_hold_survives_a_failure(on: Kind) {
     let (mut servers, addresses) = on.servers(3);
     let router = Router::parse(&addresses).unwrap();
     // The one in the middle is gone, or stands still, so that it can be connected to and never answers.
@@ -145,7 +161,7 @@ pub(super) fn what_other_servers_hold_survives_a_failure(on: Kind) {
     }
 }
 
-pub(super) fn a_client_without_servers_says_so() {
+fn a_client_without_servers_says_so() {
     let client = client(&[] as &[&str]);
     for error in [
         client.get("a").unwrap_err(),
@@ -159,7 +175,7 @@ pub(super) fn a_client_without_servers_says_so() {
     assert!(matches!(Client::with_options(["no such server:port"], Options::default()), Err(Error::Uri { .. })));
 }
 
-pub(super) fn a_call_may_have_more_or_less_time_than_others() {
+fn a_call_may_have_more_or_less_time_than_others() {
     let late = Gate::new("the others have given up");
     let session = Session::new().expect("get a\r\n").wait(&late).send("END\r\n");
     let server = ScriptedServer::start([session, Session::new().expect("get b\r\n").expect_close()]);

@@ -9,7 +9,25 @@ use memcached2_testkit::ScriptedServer;
 use super::servers::{Kind, ask};
 use super::setting::{PATIENT, client, text_client};
 
-pub(super) fn a_hit_returns_the_value_and_its_flags(on: Kind) {
+super::cases! {
+    served {
+        a_hit_returns_the_value_and_its_flags,
+        a_miss_is_none,
+        an_empty_value_is_a_hit,
+        a_value_may_contain_anything,
+        a_value_of_almost_a_megabyte_comes_back,
+        a_key_may_hold_every_byte_from_0x80_up,
+        a_key_may_have_250_bytes,
+        a_key_may_be_a_word_of_the_protocol,
+        every_server_tells_its_version,
+        what_is_missing_is_computed_once_and_kept,
+    }
+    scripted {
+        an_invalid_key_fails_before_anything_is_sent,
+    }
+}
+
+fn a_hit_returns_the_value_and_its_flags(on: Kind) {
     on.on_each_socket(|client| {
         for flags in [0, 7, 65_536, u32::MAX] {
             client.run(Store::set("key", "value").unwrap().flags(flags)).unwrap();
@@ -19,7 +37,7 @@ pub(super) fn a_hit_returns_the_value_and_its_flags(on: Kind) {
     });
 }
 
-pub(super) fn a_miss_is_none(on: Kind) {
+fn a_miss_is_none(on: Kind) {
     on.on_each_socket(|client| {
         for _ in 0..3 {
             assert_eq!(client.get("nobody stored this".replace(' ', "-")), Ok(None));
@@ -27,7 +45,7 @@ pub(super) fn a_miss_is_none(on: Kind) {
     });
 }
 
-pub(super) fn an_empty_value_is_a_hit(on: Kind) {
+fn an_empty_value_is_a_hit(on: Kind) {
     on.on_each_socket(|client| {
         client.set("empty", "", Expiry::Never).unwrap();
         assert_eq!(client.get("empty").unwrap().expect("a hit"), "");
@@ -35,7 +53,7 @@ pub(super) fn an_empty_value_is_a_hit(on: Kind) {
     });
 }
 
-pub(super) fn a_value_may_contain_anything(on: Kind) {
+fn a_value_may_contain_anything(on: Kind) {
     let every_byte: Vec<u8> = (0..=u8::MAX).collect();
     on.on_each_socket(|client| {
         let values: [&[u8]; 8] = [
@@ -59,7 +77,7 @@ pub(super) fn a_value_may_contain_anything(on: Kind) {
     });
 }
 
-pub(super) fn a_value_of_almost_a_megabyte_comes_back(on: Kind) {
+fn a_value_of_almost_a_megabyte_comes_back(on: Kind) {
     // The limit of 1 MiB holds for the item, of which the value is a part.
     let value: Vec<u8> = (0..1_048_000_u32).map(|at| (at % 251) as u8).collect();
     on.on_each_socket(|client| {
@@ -72,7 +90,7 @@ pub(super) fn a_value_of_almost_a_megabyte_comes_back(on: Kind) {
     });
 }
 
-pub(super) fn a_key_may_hold_every_byte_from_0x80_up(on: Kind) {
+fn a_key_may_hold_every_byte_from_0x80_up(on: Kind) {
     let key: Vec<u8> = (0x80..=u8::MAX).collect();
     on.on_each_socket(|client| {
         client.set(&key, "binary", Expiry::Never).unwrap();
@@ -86,7 +104,7 @@ pub(super) fn a_key_may_hold_every_byte_from_0x80_up(on: Kind) {
     });
 }
 
-pub(super) fn a_key_may_have_250_bytes(on: Kind) {
+fn a_key_may_have_250_bytes(on: Kind) {
     let key = "k".repeat(250);
     on.on_each_socket(|client| {
         client.set(&key, "5", Expiry::Never).unwrap();
@@ -96,7 +114,7 @@ pub(super) fn a_key_may_have_250_bytes(on: Kind) {
     });
 }
 
-pub(super) fn a_key_may_be_a_word_of_the_protocol(on: Kind) {
+fn a_key_may_be_a_word_of_the_protocol(on: Kind) {
     on.on_each_socket(|client| {
         for key in ["END", "VALUE", "get", "0", "ERROR", "version", "-1", "k", "\u{e9}"] {
             client.set(key, key, Expiry::Never).unwrap();
@@ -105,7 +123,7 @@ pub(super) fn a_key_may_be_a_word_of_the_protocol(on: Kind) {
     });
 }
 
-pub(super) fn an_invalid_key_fails_before_anything_is_sent() {
+fn an_invalid_key_fails_before_anything_is_sent() {
     let server = ScriptedServer::start([]);
     let client = text_client(&[&server], PATIENT);
     let long = "k".repeat(251);
@@ -127,7 +145,7 @@ pub(super) fn an_invalid_key_fails_before_anything_is_sent() {
     server.finish();
 }
 
-pub(super) fn every_server_tells_its_version(on: Kind) {
+fn every_server_tells_its_version(on: Kind) {
     let (servers, addresses) = on.servers(3);
     let versions = client(&addresses).version().unwrap().into_result().unwrap();
     assert_eq!(versions.len(), 3);
@@ -137,7 +155,7 @@ pub(super) fn every_server_tells_its_version(on: Kind) {
     on.on_each_socket(|client| assert_eq!(client.version().unwrap().into_result().unwrap().len(), 1));
 }
 
-pub(super) fn what_is_missing_is_computed_once_and_kept(on: Kind) {
+fn what_is_missing_is_computed_once_and_kept(on: Kind) {
     on.on_each_socket(|client| {
         let computed = std::cell::Cell::new(0);
         let compute = || {

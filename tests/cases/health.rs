@@ -11,6 +11,25 @@ use super::servers::Kind;
 use super::setting::{BRIEF, PATIENT};
 use crate::subject::Client;
 
+super::cases! {
+    served {
+        the_keys_of_a_server_that_is_down_go_to_others_until_its_retry_is_due,
+        a_large_batch_moves_from_a_server_that_cannot_be_connected_to,
+        without_failover_the_keys_of_a_server_that_is_down_fail_and_go_nowhere,
+        a_server_that_stands_still_costs_one_deadline,
+        a_server_that_reads_nothing_fails_its_own_items_alone,
+        a_server_that_is_down_is_told_by_name_where_every_server_is_asked,
+        a_client_whose_only_server_is_down_fails_at_once,
+        a_server_may_have_less_time_than_the_others,
+    }
+    scripted {
+        a_server_that_is_slow_is_not_down,
+        a_server_that_has_closed_an_old_connection_is_not_down,
+        a_proxy_that_closes_after_errors_is_asked_for_one_key_at_a_time,
+        a_proxy_that_closes_after_errors_is_not_down,
+    }
+}
+
 /// Longer than the case takes.
 const LONG: Duration = Duration::from_secs(600);
 
@@ -26,7 +45,7 @@ fn keys(addresses: &[String]) -> (Vec<String>, Vec<String>) {
     (0..60).map(|at| format!("key{at}")).partition(is_middle)
 }
 
-pub(super) fn the_keys_of_a_server_that_is_down_go_to_others_until_its_retry_is_due(on: Kind) {
+fn the_keys_of_a_server_that_is_down_go_to_others_until_its_retry_is_due(on: Kind) {
     let (mut servers, addresses) = on.servers(3);
     let (moving, staying) = keys(&addresses);
     watching(&addresses, LONG).set(&moving[0], "old", Expiry::Never).unwrap();
@@ -60,7 +79,7 @@ pub(super) fn the_keys_of_a_server_that_is_down_go_to_others_until_its_retry_is_
 }
 
 /// What is submitted when the connection has failed already moves on as what was submitted before.
-pub(super) fn a_large_batch_moves_from_a_server_that_cannot_be_connected_to(on: Kind) {
+fn a_large_batch_moves_from_a_server_that_cannot_be_connected_to(on: Kind) {
     let (mut servers, addresses) = on.servers(3);
     servers[1].stop();
     let client = watching(&addresses, LONG);
@@ -68,7 +87,7 @@ pub(super) fn a_large_batch_moves_from_a_server_that_cannot_be_connected_to(on: 
     assert_eq!(client.set_many(&items, Expiry::Never).unwrap().all_stored(), Ok(()));
 }
 
-pub(super) fn without_failover_the_keys_of_a_server_that_is_down_fail_and_go_nowhere(on: Kind) {
+fn without_failover_the_keys_of_a_server_that_is_down_fail_and_go_nowhere(on: Kind) {
     let (mut servers, addresses) = on.servers(3);
     let (moving, staying) = keys(&addresses);
     let options = Options::default().timeout(PATIENT).reconnect(ReconnectPolicy::After(LONG)).failover(false);
@@ -92,7 +111,7 @@ pub(super) fn without_failover_the_keys_of_a_server_that_is_down_fail_and_go_now
     assert!(staying.iter().all(|key| client.get(key).unwrap().is_some()));
 }
 
-pub(super) fn a_server_that_stands_still_costs_one_deadline(on: Kind) {
+fn a_server_that_stands_still_costs_one_deadline(on: Kind) {
     let (servers, addresses) = on.servers(3);
     let (moving, _) = keys(&addresses);
     let options = Options::default().timeout(BRIEF).reconnect(ReconnectPolicy::After(LONG));
@@ -108,7 +127,7 @@ pub(super) fn a_server_that_stands_still_costs_one_deadline(on: Kind) {
     }
 }
 
-pub(super) fn a_server_that_reads_nothing_fails_its_own_items_alone(on: Kind) {
+fn a_server_that_reads_nothing_fails_its_own_items_alone(on: Kind) {
     let (servers, addresses) = on.servers(3);
     let router = Router::parse(&addresses).unwrap();
     let options = Options::default().timeout(Duration::from_secs(2)).connect_timeout(PATIENT);
@@ -128,7 +147,7 @@ pub(super) fn a_server_that_reads_nothing_fails_its_own_items_alone(on: Kind) {
     }
 }
 
-pub(super) fn a_server_that_is_down_is_told_by_name_where_every_server_is_asked(on: Kind) {
+fn a_server_that_is_down_is_told_by_name_where_every_server_is_asked(on: Kind) {
     let (mut servers, addresses) = on.servers(3);
     let client = watching(&addresses, LONG);
     servers[1].stop();
@@ -146,7 +165,7 @@ pub(super) fn a_server_that_is_down_is_told_by_name_where_every_server_is_asked(
     assert_eq!(places, [true, false, true]);
 }
 
-pub(super) fn a_client_whose_only_server_is_down_fails_at_once(on: Kind) {
+fn a_client_whose_only_server_is_down_fails_at_once(on: Kind) {
     let mut server = on.start();
     let client = watching(&[server.address()], LONG);
     server.stop();
@@ -161,7 +180,7 @@ pub(super) fn a_client_whose_only_server_is_down_fails_at_once(on: Kind) {
     assert_eq!(patient.get("a"), Ok(None));
 }
 
-pub(super) fn a_server_may_have_less_time_than_the_others(on: Kind) {
+fn a_server_may_have_less_time_than_the_others(on: Kind) {
     let (servers, addresses) = on.servers(3);
     let (of_hasty, _) = keys(&addresses);
     let hasty = format!("{}?timeout=1s&connect_timeout=900ms&connections=1", addresses[1]);
@@ -188,7 +207,7 @@ fn watching_text(server: &ScriptedServer, timeout: Duration) -> Client {
     Client::with_options([server.address()], options).expect("the address is right")
 }
 
-pub(super) fn a_server_that_is_slow_is_not_down() {
+fn a_server_that_is_slow_is_not_down() {
     // It has begun to answer.
     let slow = Session::new().expect("get a\r\n").send("VALUE a 0 3\r\no").ignore();
     let server = ScriptedServer::start([slow, hit()]);
@@ -205,7 +224,7 @@ pub(super) fn a_server_that_is_slow_is_not_down() {
     server.finish();
 }
 
-pub(super) fn a_server_that_has_closed_an_old_connection_is_not_down() {
+fn a_server_that_has_closed_an_old_connection_is_not_down() {
     let server = ScriptedServer::start([hit().expect("delete a\r\n").close(), hit()]);
     let client = watching_text(&server, PATIENT);
     assert_eq!(client.get("a").unwrap().expect("a hit"), "one");
@@ -229,7 +248,7 @@ fn of_proxy(sessions: impl IntoIterator<Item = Session>) -> (ScriptedServer, Cli
     (server, client)
 }
 
-pub(super) fn a_proxy_that_closes_after_errors_is_asked_for_one_key_at_a_time() {
+fn a_proxy_that_closes_after_errors_is_asked_for_one_key_at_a_time() {
     let asked = Session::new().expect("get a\r\nget b\r\n").send(format!("VALUE a 0 1\r\nx\r\nEND\r\n{BEHIND}"));
     let (server, client) = of_proxy([asked.expect("get c\r\nget d\r\n").send("END\r\nEND\r\n")]);
     let found: Vec<_> = client.get_many(&["a", "b"]).unwrap().into_iter().collect();
@@ -240,7 +259,7 @@ pub(super) fn a_proxy_that_closes_after_errors_is_asked_for_one_key_at_a_time() 
     server.finish();
 }
 
-pub(super) fn a_proxy_that_closes_after_errors_is_not_down() {
+fn a_proxy_that_closes_after_errors_is_not_down() {
     let closed = |asked: &str| Session::new().expect(asked).close();
     let set = "set a 0 0 1\r\nx\r\n";
     let answered = Session::new().expect("get a\r\n").send("END\r\n");

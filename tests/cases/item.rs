@@ -7,7 +7,19 @@ use memcached2_testkit::{ScriptedServer, Session};
 use super::servers::{Kind, ask, assert_hours_left};
 use super::setting::{HOUR, PATIENT, client, text_client};
 
-pub(super) fn an_item_changes_its_item(on: Kind) {
+super::cases! {
+    served {
+        an_item_changes_its_item,
+        an_item_is_deleted_on_every_server,
+        an_item_with_its_version_is_stored_over_once,
+        an_item_with_its_version_takes_no_change_that_would_not_look_at_it,
+    }
+    scripted {
+        a_refresh_finds_out_that_somebody_else_has_stored,
+    }
+}
+
+fn an_item_changes_its_item(on: Kind) {
     let server = on.start();
     let client = client(&[server.address()]);
     assert!(client.item("foo").unwrap().is_none());
@@ -33,7 +45,7 @@ pub(super) fn an_item_changes_its_item(on: Kind) {
     assert_hours_left(&server, "foo", 1);
 }
 
-pub(super) fn an_item_is_deleted_on_every_server(on: Kind) {
+fn an_item_is_deleted_on_every_server(on: Kind) {
     let (_servers, addresses) = on.servers(2);
     let client = client(&addresses);
     client.set("foo", "bar", Expiry::Never).unwrap();
@@ -43,7 +55,7 @@ pub(super) fn an_item_is_deleted_on_every_server(on: Kind) {
     }
 }
 
-pub(super) fn an_item_with_its_version_is_stored_over_once(on: Kind) {
+fn an_item_with_its_version_is_stored_over_once(on: Kind) {
     let server = on.start();
     let client = client(&[server.address()]);
     client.set("foo", "testing", Expiry::Never).unwrap();
@@ -70,7 +82,7 @@ pub(super) fn an_item_with_its_version_is_stored_over_once(on: Kind) {
     assert_matches!(item.refresh(), Err(Error::CasRefresh { .. }));
 }
 
-pub(super) fn an_item_with_its_version_takes_no_change_that_would_not_look_at_it(on: Kind) {
+fn an_item_with_its_version_takes_no_change_that_would_not_look_at_it(on: Kind) {
     let server = on.start();
     let client = client(&[server.address()]);
     client.set("foo", "1", Expiry::Never).unwrap();
@@ -89,7 +101,7 @@ pub(super) fn an_item_with_its_version_takes_no_change_that_would_not_look_at_it
     assert_eq!(client.get("foo").unwrap().expect("a hit"), "1");
 }
 
-pub(super) fn a_refresh_finds_out_that_somebody_else_has_stored() {
+fn a_refresh_finds_out_that_somebody_else_has_stored() {
     let session = Session::new()
         .expect("set foo 0 0 7\r\ntesting\r\n")
         .send("STORED\r\n")

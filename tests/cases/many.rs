@@ -8,12 +8,32 @@ use super::servers::{Kind, assert_hours_left};
 use super::setting::{HOUR, PATIENT, client, text_client};
 use crate::subject::Client;
 
+super::cases! {
+    served {
+        results_come_in_the_order_of_the_keys,
+        many_values_are_stored_on_their_servers,
+        each_of_many_values_has_options_of_its_own,
+        no_keys_are_no_results,
+        a_refused_item_of_a_batch_fails_alone,
+        more_keys_than_fit_a_line_are_fetched,
+        many_versions_are_those_of_the_items,
+        many_items_are_fetched_and_get_an_expiry since (1, 5, 3),
+        items_can_be_kept_together_by_another_key,
+        many_items_are_deleted_on_their_servers,
+        an_item_is_deleted_on_every_server,
+        a_rule_of_another_client_decides_where_items_lie,
+    }
+    scripted {
+        a_bad_key_in_a_batch_stops_it_before_anything_is_sent,
+    }
+}
+
 /// Values as text, misses as they are.
 fn texts(values: Vec<Option<Value>>) -> Vec<Option<String>> {
     values.into_iter().map(|value| value.map(|value| String::from_utf8(value.data.to_vec()).unwrap())).collect()
 }
 
-pub(super) fn results_come_in_the_order_of_the_keys(on: Kind) {
+fn results_come_in_the_order_of_the_keys(on: Kind) {
     for count in [1, 3] {
         let (_servers, addresses) = on.servers(count);
         let client = client(&addresses);
@@ -29,7 +49,7 @@ pub(super) fn results_come_in_the_order_of_the_keys(on: Kind) {
     }
 }
 
-pub(super) fn many_values_are_stored_on_their_servers(on: Kind) {
+fn many_values_are_stored_on_their_servers(on: Kind) {
     for count in [1, 3] {
         let (servers, addresses) = on.servers(count);
         let client = client(&addresses);
@@ -45,7 +65,7 @@ pub(super) fn many_values_are_stored_on_their_servers(on: Kind) {
     }
 }
 
-pub(super) fn each_of_many_values_has_options_of_its_own(on: Kind) {
+fn each_of_many_values_has_options_of_its_own(on: Kind) {
     let server = on.start();
     let client = client(&[server.address()]);
     client.set("versioned", "old", Expiry::Never).unwrap();
@@ -73,7 +93,7 @@ pub(super) fn each_of_many_values_has_options_of_its_own(on: Kind) {
     }
 }
 
-pub(super) fn no_keys_are_no_results(on: Kind) {
+fn no_keys_are_no_results(on: Kind) {
     let (_servers, addresses) = on.servers(1);
     let client = client(&addresses);
     assert!(client.get_many(&[] as &[&str]).unwrap().is_empty());
@@ -81,7 +101,7 @@ pub(super) fn no_keys_are_no_results(on: Kind) {
     assert_eq!(client.get("key"), Ok(None));
 }
 
-pub(super) fn a_bad_key_in_a_batch_stops_it_before_anything_is_sent() {
+fn a_bad_key_in_a_batch_stops_it_before_anything_is_sent() {
     let servers = [ScriptedServer::start([]), ScriptedServer::start([]), ScriptedServer::start([])];
     let client = text_client(&servers.each_ref(), PATIENT);
     let bad = |error: Error| match error {
@@ -99,7 +119,7 @@ pub(super) fn a_bad_key_in_a_batch_stops_it_before_anything_is_sent() {
     }
 }
 
-pub(super) fn a_refused_item_of_a_batch_fails_alone(on: Kind) {
+fn a_refused_item_of_a_batch_fails_alone(on: Kind) {
     for count in [1, 3] {
         let (_servers, addresses) = on.servers(count);
         let client = client(&addresses);
@@ -118,7 +138,7 @@ pub(super) fn a_refused_item_of_a_batch_fails_alone(on: Kind) {
     }
 }
 
-pub(super) fn more_keys_than_fit_a_line_are_fetched(on: Kind) {
+fn more_keys_than_fit_a_line_are_fetched(on: Kind) {
     for count in [1, 3] {
         let (_servers, addresses) = on.servers(count);
         let client = client(&addresses);
@@ -130,7 +150,7 @@ pub(super) fn more_keys_than_fit_a_line_are_fetched(on: Kind) {
     }
 }
 
-pub(super) fn many_versions_are_those_of_the_items(on: Kind) {
+fn many_versions_are_those_of_the_items(on: Kind) {
     for count in [1, 3] {
         let (_servers, addresses) = on.servers(count);
         let client = client(&addresses);
@@ -147,7 +167,7 @@ pub(super) fn many_versions_are_those_of_the_items(on: Kind) {
     }
 }
 
-pub(super) fn many_items_are_fetched_and_get_an_expiry(on: Kind) {
+fn many_items_are_fetched_and_get_an_expiry(on: Kind) {
     for count in [1, 3] {
         let (servers, addresses) = on.servers(count);
         let client = client(&addresses);
@@ -172,7 +192,7 @@ pub(super) fn many_items_are_fetched_and_get_an_expiry(on: Kind) {
     }
 }
 
-pub(super) fn items_can_be_kept_together_by_another_key(on: Kind) {
+fn items_can_be_kept_together_by_another_key(on: Kind) {
     let (servers, addresses) = on.servers(3);
     let client = client(&addresses);
     let keys: Vec<_> = (0..20).map(|at| format!("cart:42:{at}")).collect();
@@ -185,7 +205,7 @@ pub(super) fn items_can_be_kept_together_by_another_key(on: Kind) {
     assert_eq!(holders.count(), 1);
 }
 
-pub(super) fn a_rule_of_another_client_decides_where_items_lie(on: Kind) {
+fn a_rule_of_another_client_decides_where_items_lie(on: Kind) {
     let (servers, addresses) = on.servers(3);
     for selection in [Selection::Ketama, Selection::Jump, Selection::Rendezvous] {
         let router = Router::with_options(&addresses, &Options::default().selection(selection.clone())).unwrap();
@@ -204,7 +224,7 @@ pub(super) fn a_rule_of_another_client_decides_where_items_lie(on: Kind) {
     }
 }
 
-pub(super) fn many_items_are_deleted_on_their_servers(on: Kind) {
+fn many_items_are_deleted_on_their_servers(on: Kind) {
     for count in [1, 3] {
         let (_servers, addresses) = on.servers(count);
         let client = client(&addresses);
@@ -222,7 +242,7 @@ pub(super) fn many_items_are_deleted_on_their_servers(on: Kind) {
     }
 }
 
-pub(super) fn an_item_is_deleted_on_every_server(on: Kind) {
+fn an_item_is_deleted_on_every_server(on: Kind) {
     let (servers, addresses) = on.servers(3);
     let everywhere = client(&addresses);
     for server in &servers[..2] {

@@ -9,6 +9,23 @@ use super::servers::Kind;
 use super::setting::{PATIENT, client, text_client};
 use crate::subject::{Mapping, MissOnError};
 
+super::cases! {
+    served {
+        what_a_client_finds_is_what_was_stored,
+        a_cache_that_is_down_is_one_in_which_nothing_is_found,
+        a_mapping_holds_what_was_inserted,
+        a_mapping_counts_what_the_servers_that_are_up_hold,
+    }
+    scripted {
+        a_server_that_closes_at_once_is_a_cache_in_which_nothing_is_found,
+        a_set_that_fails_is_none,
+        a_get_that_fails_is_a_miss,
+        a_delete_that_fails_has_deleted_nothing,
+        a_batch_tells_of_each_item_what_became_of_it,
+        a_mapping_of_a_server_that_misbehaves_is_empty,
+    }
+}
+
 fn miss_on_error(server: &ScriptedServer) -> MissOnError {
     text_client(&[server], PATIENT).miss_on_error()
 }
@@ -21,7 +38,7 @@ fn misbehaviours(request: &str, replies: &[&str]) -> Vec<Session> {
 
 const SET: &str = "set foo 0 0 3\r\nbar\r\n";
 
-pub(super) fn what_a_client_finds_is_what_was_stored(on: Kind) {
+fn what_a_client_finds_is_what_was_stored(on: Kind) {
     let server = on.start();
     let cache = MissOnError::new(client(&[server.address()]));
     assert_eq!(cache.get("foo"), Ok(None));
@@ -43,7 +60,7 @@ pub(super) fn what_a_client_finds_is_what_was_stored(on: Kind) {
     assert_matches!(cache.get_as::<u64>("a"), Err(Error::Value { .. }));
 }
 
-pub(super) fn a_cache_that_is_down_is_one_in_which_nothing_is_found(on: Kind) {
+fn a_cache_that_is_down_is_one_in_which_nothing_is_found(on: Kind) {
     let mut server = on.start();
     let cache = MissOnError::new(client(&[server.address()]));
     server.stop();
@@ -71,7 +88,7 @@ pub(super) fn a_cache_that_is_down_is_one_in_which_nothing_is_found(on: Kind) {
     }
 }
 
-pub(super) fn a_server_that_closes_at_once_is_a_cache_in_which_nothing_is_found() {
+fn a_server_that_closes_at_once_is_a_cache_in_which_nothing_is_found() {
     let (_closing, client) = Closing::start();
     let (cache, mapping) = (client.miss_on_error(), Mapping::new(client));
     for _ in 0..2 {
@@ -82,7 +99,7 @@ pub(super) fn a_server_that_closes_at_once_is_a_cache_in_which_nothing_is_found(
     }
 }
 
-pub(super) fn a_set_that_fails_is_none() {
+fn a_set_that_fails_is_none() {
     let replies = ["NOT_STORED\r\n", "EXISTS\r\n", "NOT_FOUND\r\n", "NOT FOUND\r\n", "SERVER_ERROR out of memory\r\n"];
     for session in misbehaviours(SET, &replies) {
         let server = ScriptedServer::start([session]);
@@ -96,7 +113,7 @@ pub(super) fn a_set_that_fails_is_none() {
     server.finish();
 }
 
-pub(super) fn a_get_that_fails_is_a_miss() {
+fn a_get_that_fails_is_a_miss() {
     for session in misbehaviours("get foo\r\n", &["END\r\n", "SERVER_ERROR out of memory\r\n", "nonsense\r\n"]) {
         let server = ScriptedServer::start([session]);
         assert_eq!(miss_on_error(&server).get("foo"), Ok(None));
@@ -104,7 +121,7 @@ pub(super) fn a_get_that_fails_is_a_miss() {
     }
 }
 
-pub(super) fn a_delete_that_fails_has_deleted_nothing() {
+fn a_delete_that_fails_has_deleted_nothing() {
     for session in misbehaviours("delete foo\r\n", &["NOT_FOUND\r\n", "SERVER_ERROR out of memory\r\n"]) {
         let server = ScriptedServer::start([session]);
         assert_eq!(miss_on_error(&server).delete("foo"), Ok(false));
@@ -130,7 +147,7 @@ fn told(results: impl IntoIterator<Item = Result<(), Error>>) -> String {
     results.into_iter().map(letter).collect()
 }
 
-pub(super) fn a_batch_tells_of_each_item_what_became_of_it() {
+fn a_batch_tells_of_each_item_what_became_of_it() {
     let (items, request) = ten();
     let nine = "STORED\r\n".repeat(9);
     let five = format!("{}CLIENT_ERROR Failed\r\n", "STORED\r\n".repeat(5));
@@ -158,7 +175,7 @@ pub(super) fn a_batch_tells_of_each_item_what_became_of_it() {
     assert!(!told(client.set_many(&items, Expiry::Never).unwrap()).contains(['s', 'r']));
 }
 
-pub(super) fn a_mapping_holds_what_was_inserted(on: Kind) {
+fn a_mapping_holds_what_was_inserted(on: Kind) {
     let (_servers, addresses) = on.servers(2);
     let mapping = Mapping::new(client(&addresses));
     assert_eq!((mapping.get("foo"), mapping.contains_key("foo")), (Ok(None), Ok(false)));
@@ -176,7 +193,7 @@ pub(super) fn a_mapping_holds_what_was_inserted(on: Kind) {
     assert_eq!(mapping.get("key1"), Ok(None));
 }
 
-pub(super) fn a_mapping_counts_what_the_servers_that_are_up_hold(on: Kind) {
+fn a_mapping_counts_what_the_servers_that_are_up_hold(on: Kind) {
     let (mut servers, addresses) = on.servers(2);
     let mapping = Mapping::new(client(&addresses));
     (0..20).for_each(|at| mapping.insert(format!("key{at}"), at).unwrap());
@@ -187,7 +204,7 @@ pub(super) fn a_mapping_counts_what_the_servers_that_are_up_hold(on: Kind) {
     assert_eq!((mapping.len(), mapping.contains_key("key1"), mapping.insert("a", "x")), (Ok(0), Ok(false), Ok(())));
 }
 
-pub(super) fn a_mapping_of_a_server_that_misbehaves_is_empty() {
+fn a_mapping_of_a_server_that_misbehaves_is_empty() {
     let mapping = |server: &ScriptedServer| Mapping::new(text_client(&[server], PATIENT));
     let replies = ["NOT_STORED\r\n", "EXISTS\r\n", "NOT_FOUND\r\n", "NOT FOUND\r\n"];
     for session in misbehaviours(SET, &replies) {

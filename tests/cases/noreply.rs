@@ -9,12 +9,23 @@ use super::servers::{Kind, Server, assert_hours_left};
 use super::setting::{HOUR, PATIENT, forgetful};
 use crate::subject::Client;
 
+super::cases! {
+    served {
+        a_request_without_an_answer_has_its_effect,
+        a_request_without_an_answer_leaves_the_connection_in_step_when_it_fails,
+    }
+    scripted {
+        an_error_line_is_told_of_the_request_that_it_answers,
+        a_server_that_closes_before_the_answer_leaves_it_unknown,
+    }
+}
+
 fn speaking(protocol: Protocol, server: &Server) -> Client {
     let options = forgetful(PATIENT).protocol(protocol);
     Client::with_options([server.address()], options).expect("the address is right")
 }
 
-pub(super) fn a_request_without_an_answer_has_its_effect(on: Kind) {
+fn a_request_without_an_answer_has_its_effect(on: Kind) {
     for &protocol in on.protocols() {
         let server = on.start();
         let client = speaking(protocol, &server);
@@ -46,7 +57,7 @@ pub(super) fn a_request_without_an_answer_has_its_effect(on: Kind) {
     }
 }
 
-pub(super) fn a_request_without_an_answer_leaves_the_connection_in_step_when_it_fails(on: Kind) {
+fn a_request_without_an_answer_leaves_the_connection_in_step_when_it_fails(on: Kind) {
     for &protocol in on.protocols() {
         let server = on.start();
         let client = speaking(protocol, &server);
@@ -64,7 +75,7 @@ pub(super) fn a_request_without_an_answer_leaves_the_connection_in_step_when_it_
     }
 }
 
-pub(super) fn an_error_line_is_told_of_the_request_that_it_answers() {
+fn an_error_line_is_told_of_the_request_that_it_answers() {
     let session = Session::new()
         .expect("delete a\r\n")
         .send("SERVER_ERROR backend failure\r\n")
@@ -80,7 +91,7 @@ pub(super) fn an_error_line_is_told_of_the_request_that_it_answers() {
     server.finish();
 }
 
-pub(super) fn a_server_that_closes_before_the_answer_leaves_it_unknown() {
+fn a_server_that_closes_before_the_answer_leaves_it_unknown() {
     let server = ScriptedServer::start([Session::new().expect("delete a\r\n").close()]);
     let client = super::setting::text_client(&[&server], PATIENT);
     let error = client.run(NoReply(Delete::new("a").unwrap())).unwrap_err();

@@ -12,6 +12,16 @@ use super::servers::Kind;
 use super::setting::{PATIENT, forgetful};
 use crate::subject::Client;
 
+super::cases! {
+    served {
+        an_observer_hears_of_every_request,
+        an_observer_hears_of_each_server,
+    }
+    scripted {
+        an_observer_hears_of_a_read_that_is_repeated,
+    }
+}
+
 /// Writes down what it hears, a line each.
 #[derive(Debug, Default)]
 struct Log(Mutex<Vec<String>>);
@@ -53,7 +63,7 @@ fn observed(servers: &[String], options: Options) -> (Client, Arc<Log>) {
     (Client::with_options(servers, options.observer(observer)).expect("the addresses are right"), log)
 }
 
-pub(super) fn an_observer_hears_of_every_request(on: Kind) {
+fn an_observer_hears_of_every_request(on: Kind) {
     let server = on.start();
     let address = server.address();
     let (client, log) = observed(std::slice::from_ref(&address), forgetful(PATIENT).protocol(Protocol::Classic));
@@ -80,7 +90,7 @@ pub(super) fn an_observer_hears_of_every_request(on: Kind) {
     assert_eq!(log.take(), expected);
 }
 
-pub(super) fn an_observer_hears_of_each_server(on: Kind) {
+fn an_observer_hears_of_each_server(on: Kind) {
     let (mut servers, addresses) = on.servers(2);
     let router = Router::parse(&addresses).unwrap();
     let key_of = |place| {
@@ -123,7 +133,7 @@ pub(super) fn an_observer_hears_of_each_server(on: Kind) {
     assert_eq!(log.take(), ["get of nobody: failed, 0 bytes sent, 0 received"]);
 }
 
-pub(super) fn an_observer_hears_of_a_read_that_is_repeated() {
+fn an_observer_hears_of_a_read_that_is_repeated() {
     let hit = || Session::new().expect("get a\r\n").send("VALUE a 0 3\r\none\r\nEND\r\n");
     let server = ScriptedServer::start([hit().expect("get a\r\n").close(), hit()]);
     let (client, log) = observed(&[server.address()], forgetful(PATIENT).protocol(Protocol::Classic));

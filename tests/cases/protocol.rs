@@ -7,6 +7,26 @@ use memcached2_testkit::{Gate, ScriptedServer, Session};
 use super::setting::{BRIEF, PATIENT, forgetful, kind, text_client};
 use crate::subject::Client;
 
+super::cases! {
+    served {}
+    scripted {
+        a_server_that_speaks_tls_or_binary_is_told_as_such,
+        a_server_that_answers_in_meta_is_asked_in_meta,
+        a_server_that_refuses_meta_is_asked_in_the_classic_protocol,
+        a_server_that_closes_when_it_is_asked_for_its_protocol_is_not_asked_again,
+        a_server_that_is_silent_when_it_is_asked_for_its_protocol_is_asked_in_the_classic_one,
+        a_server_that_wants_credentials_says_so_to_every_caller,
+        a_server_that_is_full_says_so_when_it_is_asked_for_its_protocol,
+        a_server_that_misses_one_deadline_is_not_down,
+        a_server_that_refused_meta_and_stands_still_is_sent_nothing,
+        a_value_is_not_sent_in_meta_before_the_server_has_spoken_it,
+        what_arrives_while_nothing_is_asked_is_no_answer_in_the_classic_protocol,
+        a_late_reply_is_not_taken_for_another_one_in_meta,
+        a_key_named_noreply_is_not_fetched_in_the_classic_protocol,
+        flags_of_64_bits_are_read,
+    }
+}
+
 /// The question for the protocol.
 const PROBE: &str = "md AA== b C18446744073709551615 O0000\r\nmn\r\n";
 const HIT: &str = "VALUE a 0 3\r\none\r\nEND\r\n";
@@ -29,7 +49,7 @@ fn client_with(server: &ScriptedServer, options: Options) -> Client {
     Client::with_options([server.address()], options).expect("the address is right")
 }
 
-pub(super) fn a_server_that_speaks_tls_or_binary_is_told_as_such() {
+fn a_server_that_speaks_tls_or_binary_is_told_as_such() {
     for (bytes, told) in [
         (&b"\x15\x03\x03\x00\x02\x02\x46"[..], "TLS"),
         (b"\x15\x03\x01\x00\x02\x02\n", "TLS"),
@@ -47,7 +67,7 @@ fn probed_with(answer: &[u8]) -> Session {
     Session::new().expect(PROBE).send(answer)
 }
 
-pub(super) fn a_server_that_answers_in_meta_is_asked_in_meta() {
+fn a_server_that_answers_in_meta_is_asked_in_meta() {
     for answer in
         ["NF O0000\r\nMN\r\n", "NF  O0000\r\nMN\r\n", "EX O0000\r\nMN\r\n", "SERVER_ERROR backend failure\r\nMN\r\n"]
     {
@@ -84,7 +104,7 @@ pub(super) fn a_server_that_answers_in_meta_is_asked_in_meta() {
     }
 }
 
-pub(super) fn a_server_that_refuses_meta_is_asked_in_the_classic_protocol() {
+fn a_server_that_refuses_meta_is_asked_in_the_classic_protocol() {
     // memcached 1.4, 1.5.22 with its first draft, 1.6.9, and a server that refuses one flag.
     for answer in [
         "ERROR\r\nERROR\r\n",
@@ -103,7 +123,7 @@ pub(super) fn a_server_that_refuses_meta_is_asked_in_the_classic_protocol() {
 }
 
 /// twemproxy closes the connection on a command that it does not know; others may answer nonsense.
-pub(super) fn a_server_that_closes_when_it_is_asked_for_its_protocol_is_not_asked_again() {
+fn a_server_that_closes_when_it_is_asked_for_its_protocol_is_not_asked_again() {
     let asked = || Session::new().expect(PROBE);
     for first in [asked().close(), asked().reset(), asked().send("what?\r\n")] {
         let classic =
@@ -120,7 +140,7 @@ pub(super) fn a_server_that_closes_when_it_is_asked_for_its_protocol_is_not_aske
     }
 }
 
-pub(super) fn a_server_that_is_silent_when_it_is_asked_for_its_protocol_is_asked_in_the_classic_one() {
+fn a_server_that_is_silent_when_it_is_asked_for_its_protocol_is_asked_in_the_classic_one() {
     let silent = Session::new().expect(PROBE).expect_close();
     let server = ScriptedServer::start([silent, Session::new().expect("get a\r\n").send(HIT)]);
     let client = client_with(&server, forgetful(PATIENT));
@@ -129,7 +149,7 @@ pub(super) fn a_server_that_is_silent_when_it_is_asked_for_its_protocol_is_asked
     server.finish();
 }
 
-pub(super) fn a_server_that_wants_credentials_says_so_to_every_caller() {
+fn a_server_that_wants_credentials_says_so_to_every_caller() {
     let line = "CLIENT_ERROR unauthenticated";
     let refusing = || probed(&format!("{line}\r\n"));
     let server = ScriptedServer::start([refusing(), refusing(), refusing()]);
@@ -147,7 +167,7 @@ pub(super) fn a_server_that_wants_credentials_says_so_to_every_caller() {
     server.finish();
 }
 
-pub(super) fn a_server_that_is_full_says_so_when_it_is_asked_for_its_protocol() {
+fn a_server_that_is_full_says_so_when_it_is_asked_for_its_protocol() {
     let full = Session::new().expect(PROBE).send("ERROR Too many open connections\r\n").close();
     let server = ScriptedServer::start([full, meta().expect("mg a f v O0002\r\n").send("EN O0002\r\n")]);
     let client = client(&server);
@@ -159,7 +179,7 @@ pub(super) fn a_server_that_is_full_says_so_when_it_is_asked_for_its_protocol() 
 }
 
 /// One answer that is late costs its caller, and not those who ask next.
-pub(super) fn a_server_that_misses_one_deadline_is_not_down() {
+fn a_server_that_misses_one_deadline_is_not_down() {
     let late = || meta().expect("mg a f v O0002\r\n").ignore();
     let well =
         meta().expect("mg a f v O0002\r\n").send("EN O0002\r\n").expect("mg a f v O0003\r\n").send("EN O0003\r\n");
@@ -175,7 +195,7 @@ pub(super) fn a_server_that_misses_one_deadline_is_not_down() {
 }
 
 /// An old server would read the value as a command.
-pub(super) fn a_server_that_refused_meta_and_stands_still_is_sent_nothing() {
+fn a_server_that_refused_meta_and_stands_still_is_sent_nothing() {
     let late = probed("ERROR\r\nERROR\r\n").expect("get a\r\n").ignore();
     let server = ScriptedServer::start([late, Session::new().expect(PROBE).expect_close()]);
     let client = client_with(&server, Options::default().timeout(BRIEF).connect_timeout(PATIENT));
@@ -187,7 +207,7 @@ pub(super) fn a_server_that_refused_meta_and_stands_still_is_sent_nothing() {
     server.finish();
 }
 
-pub(super) fn a_value_is_not_sent_in_meta_before_the_server_has_spoken_it() {
+fn a_value_is_not_sent_in_meta_before_the_server_has_spoken_it() {
     let new = meta().expect("ms a 9 O0002\r\nflush_all\r\n").send("HD O0002\r\n").close();
     let old = probed("ERROR\r\nERROR\r\n").expect("set a 0 0 9\r\nflush_all\r\n").send("STORED\r\n");
     let server = ScriptedServer::start([new, old]);
@@ -216,7 +236,7 @@ struct Late {
 
 /// In the classic protocol no reply says which request it answers: what arrives between two calls must not be read by
 /// the second one.
-pub(super) fn what_arrives_while_nothing_is_asked_is_no_answer_in_the_classic_protocol() {
+fn what_arrives_while_nothing_is_asked_is_no_answer_in_the_classic_protocol() {
     for Late { request, answer, late, then, call } in [
         Late {
             request: "incr a 1\r\n",
@@ -267,7 +287,7 @@ pub(super) fn what_arrives_while_nothing_is_asked_is_no_answer_in_the_classic_pr
     }
 }
 
-pub(super) fn a_late_reply_is_not_taken_for_another_one_in_meta() {
+fn a_late_reply_is_not_taken_for_another_one_in_meta() {
     let (answered, sent) = (Gate::new("the client has its answer"), Gate::new("the late bytes are out"));
     let incr = |ticket: u32| format!("ma a MI D1 v O000{ticket}\r\n");
     let number = |ticket: u32, number: u32| format!("VA 1 O000{ticket}\r\n{number}\r\n");
@@ -287,7 +307,7 @@ pub(super) fn a_late_reply_is_not_taken_for_another_one_in_meta() {
     server.finish();
 }
 
-pub(super) fn a_key_named_noreply_is_not_fetched_in_the_classic_protocol() {
+fn a_key_named_noreply_is_not_fetched_in_the_classic_protocol() {
     let server = ScriptedServer::start([Session::new().expect("get a\r\nget b\r\n").send("END\r\nEND\r\n")]);
     let client = text_client(&[&server], PATIENT);
     for error in [client.get("noreply").unwrap_err(), client.gets("noreply").unwrap_err()] {
@@ -300,7 +320,7 @@ pub(super) fn a_key_named_noreply_is_not_fetched_in_the_classic_protocol() {
     assert!(Key::new("noreply").is_ok());
 }
 
-pub(super) fn flags_of_64_bits_are_read() {
+fn flags_of_64_bits_are_read() {
     let session = Session::new().expect("get a\r\n").send("VALUE a 18446744073709551615 1\r\nx\r\nEND\r\n");
     let server = ScriptedServer::start([session]);
     let client = text_client(&[&server], PATIENT);

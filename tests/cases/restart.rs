@@ -8,7 +8,16 @@ use memcached2_proto::{Expiry, Landed};
 use super::servers::Kind;
 use super::setting::client;
 
-pub(super) fn a_read_survives_a_restart(on: Kind) {
+super::cases! {
+    served {
+        a_read_survives_a_restart,
+        a_write_after_a_restart_is_stored_or_says_that_nobody_knows,
+        a_write_finds_out_before_it_is_sent_when_the_connection_was_idle,
+    }
+    scripted {}
+}
+
+fn a_read_survives_a_restart(on: Kind) {
     for mut server in [on.start(), on.start_on_unix_socket()] {
         let client = client(&[server.address()]);
         for _ in 0..3 {
@@ -24,7 +33,7 @@ pub(super) fn a_read_survives_a_restart(on: Kind) {
     }
 }
 
-pub(super) fn a_write_after_a_restart_is_stored_or_says_that_nobody_knows(on: Kind) {
+fn a_write_after_a_restart_is_stored_or_says_that_nobody_knows(on: Kind) {
     let mut server = on.start();
     let client = client(&[server.address()]);
     for _ in 0..5 {
@@ -45,7 +54,7 @@ pub(super) fn a_write_after_a_restart_is_stored_or_says_that_nobody_knows(on: Ki
     }
 }
 
-pub(super) fn a_write_finds_out_before_it_is_sent_when_the_connection_was_idle(on: Kind) {
+fn a_write_finds_out_before_it_is_sent_when_the_connection_was_idle(on: Kind) {
     let mut server = on.start();
     let client = client(&[server.address()]);
     client.set("a", "x", Expiry::Never).unwrap();

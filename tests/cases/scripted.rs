@@ -10,6 +10,24 @@ use super::closing::Closing;
 use super::setting::{PATIENT, kind, text_client};
 use crate::subject::Client;
 
+super::cases! {
+    served {}
+    scripted {
+        a_reply_may_come_in_any_pieces,
+        an_error_line_is_refused_and_the_connection_lives,
+        an_unknown_line_to_an_admin_command_is_refused_and_the_connection_lives,
+        an_error_line_to_a_store_closes_the_connection,
+        a_server_that_closes_is_told_as_such,
+        a_server_out_of_step_is_not_trusted_any_more,
+        a_line_nobody_asked_for_reaches_nobody,
+        a_late_line_is_given_to_nobody_else,
+        what_came_before_a_failure_is_kept,
+        a_write_is_not_repeated_and_a_read_is_repeated_once,
+        a_read_that_changes_the_expiry_is_not_repeated,
+        a_server_that_is_full_has_taken_nothing,
+    }
+}
+
 const HIT: &str = "VALUE a 0 3\r\none\r\nEND\r\n";
 
 /// A connection that serves one more `get`.
@@ -17,7 +35,7 @@ fn healthy() -> Session {
     Session::new().expect("get a\r\n").send(HIT)
 }
 
-pub(super) fn a_reply_may_come_in_any_pieces() {
+fn a_reply_may_come_in_any_pieces() {
     let reply = "VALUE a 7 10\r\nEND\r\none\r\n\r\nEND\r\n";
     let mut session = Session::new().expect("get a\r\n").send_byte_by_byte(reply);
     for at in 0..=reply.len() {
@@ -42,7 +60,7 @@ pub(super) fn a_reply_may_come_in_any_pieces() {
     server.finish();
 }
 
-pub(super) fn an_error_line_is_refused_and_the_connection_lives() {
+fn an_error_line_is_refused_and_the_connection_lives() {
     let lines = ["ERROR", "SERVER_ERROR out of memory", "CLIENT_ERROR bad command line format", "SERVER_ERROR"];
     let session = lines.iter().fold(Session::new(), |session, line| {
         session.expect("get a\r\n").send(format!("{line}\r\n")).expect("delete a\r\n").send(format!("{line}\r\n"))
@@ -65,7 +83,7 @@ pub(super) fn an_error_line_is_refused_and_the_connection_lives() {
 }
 
 /// As a proxy does, or another server.
-pub(super) fn an_unknown_line_to_an_admin_command_is_refused_and_the_connection_lives() {
+fn an_unknown_line_to_an_admin_command_is_refused_and_the_connection_lives() {
     const LINE: &str = "NOT SUPPORTED";
     const FENCE: &str = "md AA== b C18446744073709551615 O";
     for protocol in [Protocol::Classic, Protocol::Meta] {
@@ -103,7 +121,7 @@ pub(super) fn an_unknown_line_to_an_admin_command_is_refused_and_the_connection_
 }
 
 /// Older servers execute the data block of a `set` that they refuse.
-pub(super) fn an_error_line_to_a_store_closes_the_connection() {
+fn an_error_line_to_a_store_closes_the_connection() {
     for (line, landed) in [
         ("ERROR", Landed::Refused),
         ("CLIENT_ERROR bad data chunk", Landed::Refused),
@@ -122,7 +140,7 @@ pub(super) fn an_error_line_to_a_store_closes_the_connection() {
     }
 }
 
-pub(super) fn a_server_out_of_step_is_not_trusted_any_more() {
+fn a_server_out_of_step_is_not_trusted_any_more() {
     for (reply, closes, expected) in [
         // Another key than the one that was asked, also one that begins alike.
         ("VALUE b 0 3\r\none\r\nEND\r\n", false, "protocol"),
@@ -157,7 +175,7 @@ pub(super) fn a_server_out_of_step_is_not_trusted_any_more() {
     }
 }
 
-pub(super) fn a_line_nobody_asked_for_reaches_nobody() {
+fn a_line_nobody_asked_for_reaches_nobody() {
     for rest in ["END\r\n", "VALUE a 0 3\r\ntwo\r\nEND\r\n", "STORED\r\n", "x"] {
         // In the same write as the answer.
         let talking = Session::new().expect("get a\r\n").send(format!("{HIT}{rest}"));
@@ -173,7 +191,7 @@ pub(super) fn a_line_nobody_asked_for_reaches_nobody() {
 
 /// What arrives late on an idle connection is no answer to what is asked later. A client that has not noticed it yet may
 /// fail one call for it.
-pub(super) fn a_late_line_is_given_to_nobody_else() {
+fn a_late_line_is_given_to_nobody_else() {
     for late in ["VALUE a 0 3\r\ntwo\r\nEND\r\n", "VALUE bb 0 3\r\ntwo\r\nEND\r\n", "STORED\r\n"] {
         let (answered, sent) = (Gate::new("the client has its answer"), Gate::new("the late bytes are out"));
         let talking = Session::new().expect("get a\r\n").send(HIT).wait(&answered).send(late).open(&sent).ignore();
@@ -192,7 +210,7 @@ pub(super) fn a_late_line_is_given_to_nobody_else() {
     }
 }
 
-pub(super) fn a_server_that_closes_is_told_as_such() {
+fn a_server_that_closes_is_told_as_such() {
     const SET: &str = "set foo 0 0 3\r\nbar\r\n";
     let stored = || Session::new().expect(SET).send("STORED\r\n");
     let (_closing, client) = Closing::start();
@@ -231,7 +249,7 @@ pub(super) fn a_server_that_closes_is_told_as_such() {
     server.finish();
 }
 
-pub(super) fn what_came_before_a_failure_is_kept() {
+fn what_came_before_a_failure_is_kept() {
     for (reply, closes, expected) in [
         ("VALUE a 0 3\r\none\r\nVALUE b 0 3\r\ntw", true, "disconnected"),
         ("VALUE a 0 3\r\none\r\n", true, "disconnected"),
@@ -255,7 +273,7 @@ pub(super) fn what_came_before_a_failure_is_kept() {
     }
 }
 
-pub(super) fn a_write_is_not_repeated_and_a_read_is_repeated_once() {
+fn a_write_is_not_repeated_and_a_read_is_repeated_once() {
     // The connection dies under the second request, before a byte of its answer.
     let dying = |request: &str| healthy().expect(request).close();
 
@@ -286,7 +304,7 @@ pub(super) fn a_write_is_not_repeated_and_a_read_is_repeated_once() {
     server.finish();
 }
 
-pub(super) fn a_read_that_changes_the_expiry_is_not_repeated() {
+fn a_read_that_changes_the_expiry_is_not_repeated() {
     let server = ScriptedServer::start([healthy().expect("gat 60 a\r\n").close(), healthy()]);
     let client = text_client(&[&server], PATIENT);
     assert_eq!(client.get("a").unwrap().expect("a hit"), "one");
@@ -310,7 +328,7 @@ pub(super) fn a_read_that_changes_the_expiry_is_not_repeated() {
     server.finish();
 }
 
-pub(super) fn a_server_that_is_full_has_taken_nothing() {
+fn a_server_that_is_full_has_taken_nothing() {
     let full = || Session::new().expect("set a 0 0 1\r\nx\r\n").send("ERROR Too many open connections\r\n").close();
     let server = ScriptedServer::start([full(), healthy()]);
     let client = text_client(&[&server], PATIENT);

@@ -6,7 +6,20 @@ use super::servers::{Kind, Server, ask};
 use super::setting::{PATIENT, client, forgetful};
 use crate::subject::Client;
 
-pub(super) fn every_server_tells_its_counters(on: Kind) {
+super::cases! {
+    served {
+        every_server_tells_its_counters,
+        a_server_tells_its_settings,
+        items_and_slabs_are_told_class_by_class,
+        sizes_are_told_once_a_server_counts_them until (1, 6, 24),
+        sizes_are_told_by_a_server_started_to_count_them,
+        counters_begin_anew,
+        what_is_asked_for_by_a_prefix_is_counted,
+    }
+    scripted {}
+}
+
+fn every_server_tells_its_counters(on: Kind) {
     let (servers, addresses) = on.servers(3);
     let client = client(&addresses);
     let items: Vec<_> = (0..60).map(|at| (format!("key{at}"), at)).collect();
@@ -34,7 +47,7 @@ fn number(server: &Server, request: &str, name: &str) -> Option<u64> {
     lines.iter().find_map(|line| line.strip_prefix(&start)).and_then(|text| text.parse().ok())
 }
 
-pub(super) fn a_server_tells_its_settings(on: Kind) {
+fn a_server_tells_its_settings(on: Kind) {
     let server = on.start();
     let settings = client(&[server.address()]).stats_settings().unwrap().into_result().unwrap().remove(0);
     for (name, expected) in [
@@ -52,7 +65,7 @@ pub(super) fn a_server_tells_its_settings(on: Kind) {
     assert!(matches!(settings.get("slab_automove"), Some(Statistic::Number(0 | 1))));
 }
 
-pub(super) fn items_and_slabs_are_told_class_by_class(on: Kind) {
+fn items_and_slabs_are_told_class_by_class(on: Kind) {
     let server = on.start();
     let client = client(&[server.address()]);
     assert!(client.stats_items().unwrap().into_result().unwrap()[0].groups.is_empty());
@@ -69,7 +82,7 @@ pub(super) fn items_and_slabs_are_told_class_by_class(on: Kind) {
     assert_eq!((used, slabs.totals.number("active_slabs")), (11, Some(2)));
 }
 
-pub(super) fn sizes_are_told_once_a_server_counts_them(on: Kind) {
+fn sizes_are_told_once_a_server_counts_them(on: Kind) {
     let server = on.start();
     let client = client(&[server.address()]);
     let sizes = || client.stats_sizes().unwrap().into_result().unwrap().remove(0);
@@ -80,7 +93,7 @@ pub(super) fn sizes_are_told_once_a_server_counts_them(on: Kind) {
     assert!(!sizes().is_disabled());
 }
 
-pub(super) fn sizes_are_told_by_a_server_started_to_count_them(on: Kind) {
+fn sizes_are_told_by_a_server_started_to_count_them(on: Kind) {
     let server = on.start_counting_sizes();
     let client = client(&[server.address()]);
     let sizes = || client.stats_sizes().unwrap().into_result().unwrap().remove(0);
@@ -89,7 +102,7 @@ pub(super) fn sizes_are_told_by_a_server_started_to_count_them(on: Kind) {
     assert_eq!(sizes().sizes.iter().map(|(_, count)| count).sum::<u64>(), 1);
 }
 
-pub(super) fn counters_begin_anew(on: Kind) {
+fn counters_begin_anew(on: Kind) {
     let server = on.start();
     let client = client(&[server.address()]);
     assert_eq!(client.get("key"), Ok(None));
@@ -100,7 +113,7 @@ pub(super) fn counters_begin_anew(on: Kind) {
 }
 
 /// memcached counts classic commands only.
-pub(super) fn what_is_asked_for_by_a_prefix_is_counted(on: Kind) {
+fn what_is_asked_for_by_a_prefix_is_counted(on: Kind) {
     let server = on.start();
     let options = forgetful(PATIENT).protocol(Protocol::Classic);
     let client = Client::with_options([server.address()], options).expect("the address is right");

@@ -9,7 +9,23 @@ use memcached2_testkit::{ScriptedServer, Session};
 use super::servers::{Kind, ask, assert_seconds_left};
 use super::setting::{BRIEF, client, text_client};
 
-pub(super) fn a_set_replaces_value_and_flags(on: Kind) {
+super::cases! {
+    served {
+        a_set_replaces_value_and_flags,
+        an_expiry_reaches_the_server,
+        what_has_expired_is_a_miss,
+        a_value_too_large_is_refused_and_the_client_goes_on,
+        shared_and_borrowed_values_of_any_length_arrive_whole,
+        a_delete_tells_whether_there_was_an_item,
+        a_key_named_noreply_is_deleted,
+        a_key_named_noreply_is_fetched since (1, 6, 10),
+    }
+    scripted {
+        an_expiry_beyond_the_protocol_fails_before_anything_is_sent,
+    }
+}
+
+fn a_set_replaces_value_and_flags(on: Kind) {
     on.on_each_socket(|client| {
         client.run(Store::set("key", "a longer first value").unwrap().flags(7)).unwrap();
         client.set("key", "second", Expiry::Never).unwrap();
@@ -18,7 +34,7 @@ pub(super) fn a_set_replaces_value_and_flags(on: Kind) {
     });
 }
 
-pub(super) fn an_expiry_reaches_the_server(on: Kind) {
+fn an_expiry_reaches_the_server(on: Kind) {
     const HOUR: u64 = 3600;
     const DAY: u64 = 24 * HOUR;
     let (servers, addresses) = on.servers(1);
@@ -39,7 +55,7 @@ pub(super) fn an_expiry_reaches_the_server(on: Kind) {
     assert_eq!(servers[0].seconds_left("key"), None);
 }
 
-pub(super) fn what_has_expired_is_a_miss(on: Kind) {
+fn what_has_expired_is_a_miss(on: Kind) {
     on.on_each_socket(|client| {
         let past = SystemTime::now() - Duration::from_secs(100);
         for expiry in [Expiry::After(Duration::ZERO), Expiry::At(past), Expiry::At(UNIX_EPOCH)] {
@@ -50,7 +66,7 @@ pub(super) fn what_has_expired_is_a_miss(on: Kind) {
     });
 }
 
-pub(super) fn an_expiry_beyond_the_protocol_fails_before_anything_is_sent() {
+fn an_expiry_beyond_the_protocol_fails_before_anything_is_sent() {
     let server = ScriptedServer::start([Session::new().expect("get key\r\n").send("END\r\n")]);
     let client = text_client(&[&server], BRIEF);
     let beyond = Expiry::After(Duration::from_secs(100 * 365 * 24 * 3600));
@@ -64,7 +80,7 @@ pub(super) fn an_expiry_beyond_the_protocol_fails_before_anything_is_sent() {
     server.finish();
 }
 
-pub(super) fn a_value_too_large_is_refused_and_the_client_goes_on(on: Kind) {
+fn a_value_too_large_is_refused_and_the_client_goes_on(on: Kind) {
     on.on_each_socket(|client| {
         client.set("small", "s", Expiry::Never).unwrap();
         for length in [1024 * 1024 + 1, 5_000_000] {
@@ -78,7 +94,7 @@ pub(super) fn a_value_too_large_is_refused_and_the_client_goes_on(on: Kind) {
     });
 }
 
-pub(super) fn shared_and_borrowed_values_of_any_length_arrive_whole(on: Kind) {
+fn shared_and_borrowed_values_of_any_length_arrive_whole(on: Kind) {
     on.on_each_socket(|client| {
         for length in [0, 1, 2, 1023, 1024, 4095, 16_383, 16_384, 16_385, 65_535, 65_536, 65_537, 300_000] {
             let value: Vec<u8> = (0..length).map(|at: usize| (at % 253) as u8).collect();
@@ -95,7 +111,7 @@ pub(super) fn shared_and_borrowed_values_of_any_length_arrive_whole(on: Kind) {
     });
 }
 
-pub(super) fn a_delete_tells_whether_there_was_an_item(on: Kind) {
+fn a_delete_tells_whether_there_was_an_item(on: Kind) {
     on.on_each_socket(|client| {
         assert_eq!(client.delete("key"), Ok(false));
         client.set("key", "value", Expiry::Never).unwrap();
@@ -105,7 +121,7 @@ pub(super) fn a_delete_tells_whether_there_was_an_item(on: Kind) {
     });
 }
 
-pub(super) fn a_key_named_noreply_is_deleted(on: Kind) {
+fn a_key_named_noreply_is_deleted(on: Kind) {
     on.on_each_socket(|client| {
         client.set("noreply", "value", Expiry::Never).unwrap();
         assert_eq!(client.delete("noreply"), Ok(true));
@@ -113,7 +129,7 @@ pub(super) fn a_key_named_noreply_is_deleted(on: Kind) {
     });
 }
 
-pub(super) fn a_key_named_noreply_is_fetched(on: Kind) {
+fn a_key_named_noreply_is_fetched(on: Kind) {
     on.on_each_socket(|client| {
         client.set("noreply", "value", Expiry::Never).unwrap();
         assert_eq!(client.get("noreply").unwrap().expect("a hit"), "value");

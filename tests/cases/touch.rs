@@ -8,6 +8,17 @@ use super::servers::{Kind, Server, ask, assert_hours_left};
 use super::setting::{HOUR, PATIENT, client};
 use crate::subject::Client;
 
+super::cases! {
+    served {
+        a_gets_returns_the_version_of_the_item,
+        a_gat_returns_the_value_and_changes_its_expiry since (1, 5, 3),
+        a_gats_returns_the_version_and_changes_the_expiry since (1, 5, 3),
+        a_gat_with_an_expiry_that_has_passed_is_the_last_hit since (1, 5, 3),
+        a_touch_tells_whether_there_is_an_item_and_changes_its_expiry,
+    }
+    scripted {}
+}
+
 /// Runs a case in each protocol that the server speaks, each with a server of its own.
 fn in_each_protocol(on: Kind, case: impl Fn(&Client, &Server)) {
     for &protocol in on.protocols() {
@@ -17,7 +28,7 @@ fn in_each_protocol(on: Kind, case: impl Fn(&Client, &Server)) {
     }
 }
 
-pub(super) fn a_gets_returns_the_version_of_the_item(on: Kind) {
+fn a_gets_returns_the_version_of_the_item(on: Kind) {
     on.on_each_socket(|client| assert_eq!(client.gets("key"), Ok(None)));
     in_each_protocol(on, |client, server| {
         assert_eq!(client.gets("key"), Ok(None));
@@ -31,7 +42,7 @@ pub(super) fn a_gets_returns_the_version_of_the_item(on: Kind) {
     });
 }
 
-pub(super) fn a_gat_returns_the_value_and_changes_its_expiry(on: Kind) {
+fn a_gat_returns_the_value_and_changes_its_expiry(on: Kind) {
     on.on_each_socket(|client| assert_eq!(client.gat("key", HOUR), Ok(None)));
     in_each_protocol(on, |client, server| {
         assert_eq!(client.gat("key", HOUR), Ok(None));
@@ -47,7 +58,7 @@ pub(super) fn a_gat_returns_the_value_and_changes_its_expiry(on: Kind) {
     });
 }
 
-pub(super) fn a_gats_returns_the_version_and_changes_the_expiry(on: Kind) {
+fn a_gats_returns_the_version_and_changes_the_expiry(on: Kind) {
     on.on_each_socket(|client| assert_eq!(client.gats("key", HOUR), Ok(None)));
     in_each_protocol(on, |client, server| {
         assert_eq!(client.gats("key", HOUR), Ok(None));
@@ -62,7 +73,7 @@ pub(super) fn a_gats_returns_the_version_and_changes_the_expiry(on: Kind) {
     });
 }
 
-pub(super) fn a_gat_with_an_expiry_that_has_passed_is_the_last_hit(on: Kind) {
+fn a_gat_with_an_expiry_that_has_passed_is_the_last_hit(on: Kind) {
     in_each_protocol(on, |client, _| {
         client.set("key", "value", Expiry::Never).unwrap();
         assert_eq!(client.gat("key", Duration::ZERO).unwrap().expect("a hit"), "value");
@@ -70,7 +81,7 @@ pub(super) fn a_gat_with_an_expiry_that_has_passed_is_the_last_hit(on: Kind) {
     });
 }
 
-pub(super) fn a_touch_tells_whether_there_is_an_item_and_changes_its_expiry(on: Kind) {
+fn a_touch_tells_whether_there_is_an_item_and_changes_its_expiry(on: Kind) {
     on.on_each_socket(|client| {
         assert_eq!(client.touch("key", HOUR), Ok(false));
         client.set("key", "value", Expiry::Never).unwrap();

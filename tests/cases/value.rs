@@ -7,6 +7,18 @@ use super::servers::Kind;
 use super::setting::PATIENT;
 use crate::subject::Client;
 
+super::cases! {
+    served {
+        each_type_comes_back_as_it_was_stored,
+        what_cannot_be_converted_says_so,
+        a_value_keeps_its_flags_when_it_is_stored_again,
+        a_version_is_fetched_anew_only_of_the_same_value,
+        a_prefix_parts_what_several_clients_store,
+        several_items_that_were_not_all_stored_are_told_one_by_one,
+    }
+    scripted {}
+}
+
 /// A type of a user.
 #[derive(Debug, Clone, PartialEq)]
 struct Point(i32, i32);
@@ -27,7 +39,7 @@ impl FromValue for Point {
     }
 }
 
-pub(super) fn each_type_comes_back_as_it_was_stored(on: Kind) {
+fn each_type_comes_back_as_it_was_stored(on: Kind) {
     fn assert_kept<T: ToValue + FromValue + PartialEq + std::fmt::Debug>(client: &Client, value: T) {
         client.set("key", &value, Expiry::Never).unwrap();
         assert_eq!(client.get_as::<T>("key"), Ok(Some(value)));
@@ -45,7 +57,7 @@ pub(super) fn each_type_comes_back_as_it_was_stored(on: Kind) {
     });
 }
 
-pub(super) fn what_cannot_be_converted_says_so(on: Kind) {
+fn what_cannot_be_converted_says_so(on: Kind) {
     on.on_each_socket(|client| {
         client.set("word", "word", Expiry::Never).unwrap();
         client.set("bytes", b"\xff", Expiry::Never).unwrap();
@@ -64,7 +76,7 @@ pub(super) fn what_cannot_be_converted_says_so(on: Kind) {
     });
 }
 
-pub(super) fn a_value_keeps_its_flags_when_it_is_stored_again(on: Kind) {
+fn a_value_keeps_its_flags_when_it_is_stored_again(on: Kind) {
     on.on_each_socket(|client| {
         client.run(Store::set("a", "x").unwrap().flags(9)).unwrap();
         let value = client.get("a").unwrap().expect("a hit");
@@ -81,7 +93,7 @@ fn unreachable<T>() -> T {
     panic!("it is there already")
 }
 
-pub(super) fn a_version_is_fetched_anew_only_of_the_same_value(on: Kind) {
+fn a_version_is_fetched_anew_only_of_the_same_value(on: Kind) {
     on.on_each_socket(|client| {
         client.set("a", "x", Expiry::Never).unwrap();
         let value = client.get("a").unwrap().expect("a hit");
@@ -93,7 +105,7 @@ pub(super) fn a_version_is_fetched_anew_only_of_the_same_value(on: Kind) {
     });
 }
 
-pub(super) fn a_prefix_parts_what_several_clients_store(on: Kind) {
+fn a_prefix_parts_what_several_clients_store(on: Kind) {
     let (_servers, addresses) = on.servers(3);
     let client = |options: Options| Client::with_options(&addresses, options.timeout(PATIENT)).expect("right");
     let plain = client(Options::default());
@@ -128,7 +140,7 @@ pub(super) fn a_prefix_parts_what_several_clients_store(on: Kind) {
     assert!(matches!(refused.map(drop), Err(Error::Key { .. })));
 }
 
-pub(super) fn several_items_that_were_not_all_stored_are_told_one_by_one(on: Kind) {
+fn several_items_that_were_not_all_stored_are_told_one_by_one(on: Kind) {
     let server = on.start();
     let client = super::setting::client(&[server.address()]);
     let (small, large) = ("x".to_owned(), "x".repeat(2 << 20));
