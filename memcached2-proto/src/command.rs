@@ -9,14 +9,14 @@ mod retrieve;
 mod stats;
 mod store;
 
-pub use self::admin::{FlushAll, Verbosity, Version, VersionText};
+pub use self::admin::*;
 pub use self::change::{Delete, Touch};
 pub use self::counter::{Decr, Incr};
 pub use self::detach::{Answer, Detach};
 pub use self::noreply::NoReply;
 pub(crate) use self::retrieve::Fetch;
 pub use self::retrieve::{Get, GetPart, Gets};
-pub use self::stats::{CacheDump, Stats, StatsDetail, StatsReset};
+pub use self::stats::*;
 pub use self::store::Store;
 
 use crate::error::Error;

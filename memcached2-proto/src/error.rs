@@ -50,7 +50,7 @@ pub use self::request::FailedRequest;
 /// | `cache` | those of `get` and `set`, and what the closure returns |
 /// | `incr`, `decr` | [`NonNumeric`](Self::NonNumeric); a missing item is `Ok(None)` |
 /// | `delete`, `delete_many`, `touch` | none: a missing item is `Ok(false)` |
-/// | `flush_all`, `version`, `verbosity`, `stats` and its siblings, `delete_all` | none |
+/// | those that ask every server: `flush_all`, `version`, `stats`, `delete_all` and the others | none |
 /// | [`BatchResult::all_stored`](crate::BatchResult::all_stored) | [`MultiStorage`](Self::MultiStorage) |
 ///
 /// # For those who know python-memcached2

@@ -109,10 +109,7 @@ pub use bytes::Bytes;
 pub use self::attempts::ConnectAttempts;
 pub use self::builder::Builder;
 pub use self::call::{Call, Fault, Operation, Plan, Progress, ServerBatch, SubRequest};
-pub use self::command::{
-    Answer, CacheDump, Command, Decr, Delete, Detach, FlushAll, Get, GetPart, Gets, Incr, Keyed, NoReply, Protocol,
-    Stats, StatsDetail, StatsReset, Store, Touch, Verbosity, Version, VersionText,
-};
+pub use self::command::*;
 pub use self::connection::{Abandoned, Connection, KnownProtocol, Pending, TypedConnection};
 pub use self::data::{Data, ToValue};
 pub use self::error::{CasProblem, Cause, Error, FailedRequest, KeyProblem, Landed, UriProblem};

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::detach::borrow_nothing;
 use super::{Command, Protocol, accepted, senseless};
 use crate::error::Error;
 use crate::reply::{Reply, ReplyKind};
@@ -109,6 +110,8 @@ impl Command for Verbosity {
         ok(reply)
     }
 }
+
+borrow_nothing!(FlushAll Verbosity Version);
 
 /// Ends a request about a whole server, whose reply carries no check of its own.
 pub(super) fn put_fence(protocol: Protocol, out: &mut RequestBuffer) {

@@ -2,10 +2,7 @@
 
 use std::fmt;
 
-use super::{
-    CacheDump, Command, Decr, Delete, FlushAll, Get, Gets, Incr, NoReply, Stats, StatsDetail, StatsReset, Store, Touch,
-    Verbosity, Version,
-};
+use super::{Command, Decr, Delete, Get, Gets, Incr, NoReply, Stats, Store, Touch};
 use crate::error::Error;
 use crate::reply::Reply;
 
@@ -111,14 +108,14 @@ impl<R: 'static> Detach for Stats<R> {
     }
 }
 
+/// Implements [`Detach`] for commands that borrow nothing.
 macro_rules! borrow_nothing {
     ($($command:ty)*) => {
-        $(impl Detach for $command {
-            fn detach(&self) -> Answer<Self::Response> {
-                Answer::of(*self)
+        $(impl $crate::command::Detach for $command {
+            fn detach(&self) -> $crate::command::Answer<Self::Response> {
+                $crate::command::Answer::of(*self)
             }
         })*
     };
 }
-
-borrow_nothing!(CacheDump FlushAll StatsDetail StatsReset Verbosity Version);
+pub(super) use borrow_nothing;

@@ -1,5 +1,6 @@
 //! What a server tells about itself: `stats`.
 
+use super::detach::borrow_nothing;
 use super::{Command, Protocol, accepted, admin, senseless};
 use crate::error::Error;
 use crate::reply::{Reply, ReplyKind};
@@ -198,3 +199,5 @@ impl Command for CacheDump {
         true
     }
 }
+
+borrow_nothing!(CacheDump StatsDetail StatsReset);

@@ -1,5 +1,7 @@
 //! Typed requests, made from the bytes of a transcript, and their results in the words of its `R:` lines.
 
+use std::fmt;
+use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::words::{counted, dumped, found, grouped, kind, prefixes, report, sizes, version, word};
@@ -39,25 +41,26 @@ pub(crate) enum Request {
     Incr(Vec<u8>, u64),
     Decr(Vec<u8>, u64),
     Touch(Vec<u8>, Expiry),
-    FlushAll(Option<Expiry>),
-    Verbosity(u32),
-    Version,
-    Stats(Topic),
-    StatsReset,
-    StatsDetail(bool),
-    CacheDump(CacheDump),
+    Keyless(Rc<dyn Keyless>),
     /// A request in the meta protocol, or with a fence.
     Meta(Box<Self>),
     Quit,
 }
 
-/// What a server is asked to tell about itself.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Topic {
-    Report(Stats<Report>),
-    Grouped(Stats<GroupedReport>),
-    Sizes(Stats<SizeReport>),
-    Prefixes(Stats<Vec<PrefixCount>>),
+/// A request about a whole server: its command, and the words for its answer.
+pub(crate) trait Keyless: fmt::Debug {
+    fn submit(&self, connection: &mut Connection, tag: u32) -> Result<u64, Error>;
+    fn answer(&self, reply: Reply) -> Result<String, Error>;
+}
+
+impl<C: Command + fmt::Debug> Keyless for (C, fn(C::Response) -> String) {
+    fn submit(&self, connection: &mut Connection, tag: u32) -> Result<u64, Error> {
+        connection.submit(&self.0, now(), tag)
+    }
+
+    fn answer(&self, reply: Reply) -> Result<String, Error> {
+        self.0.answer(reply).map(self.1)
+    }
 }
 
 /// What is fetched besides values and flags, and the expiry that is given.
@@ -123,6 +126,10 @@ impl Verb {
 }
 
 impl Request {
+    fn keyless<C: Command + fmt::Debug + 'static>(command: C, words: fn(C::Response) -> String) -> Self {
+        Self::Keyless(Rc::new((command, words)))
+    }
+
     /// Reads requests from the bytes that a client sends, the first of which has this number.
     #[track_caller]
     pub(crate) fn parse(mut bytes: &[u8], first: usize) -> Vec<Self> {
@@ -189,24 +196,24 @@ impl Request {
                 [b"incr", _, by] => Self::Incr(key(1), number(by)),
                 [b"decr", _, by] => Self::Decr(key(1), number(by)),
                 [b"touch", _, exptime] => Self::Touch(key(1), expiry_of(exptime)),
-                [b"flush_all"] => Self::FlushAll(None),
-                [b"flush_all", exptime] => Self::FlushAll(Some(expiry_of(exptime))),
-                [b"verbosity", level] => Self::Verbosity(small(level)),
-                [b"version"] => Self::Version,
-                [b"stats"] => Self::Stats(Topic::Report(Stats::general())),
-                [b"stats", b"settings"] => Self::Stats(Topic::Report(Stats::settings())),
-                [b"stats", b"items"] => Self::Stats(Topic::Grouped(Stats::items())),
-                [b"stats", b"slabs"] => Self::Stats(Topic::Grouped(Stats::slabs())),
-                [b"stats", b"conns"] => Self::Stats(Topic::Grouped(Stats::conns())),
-                [b"stats", b"sizes"] => Self::Stats(Topic::Sizes(Stats::sizes())),
-                [b"stats", b"sizes_enable"] => Self::Stats(Topic::Sizes(Stats::enable_sizes())),
-                [b"stats", b"sizes_disable"] => Self::Stats(Topic::Sizes(Stats::disable_sizes())),
-                [b"stats", b"detail", b"dump"] => Self::Stats(Topic::Prefixes(Stats::detail())),
-                [b"stats", b"detail", word] => Self::StatsDetail(word == b"on"),
+                [b"flush_all"] => Self::keyless(FlushAll::now(), ok),
+                [b"flush_all", exptime] => Self::keyless(FlushAll::at(expiry_of(exptime)), ok),
+                [b"verbosity", level] => Self::keyless(Verbosity(small(level)), ok),
+                [b"version"] => Self::keyless(Version, |text| version(&text)),
+                [b"stats"] => Self::keyless(Stats::general(), |told| report(&told)),
+                [b"stats", b"settings"] => Self::keyless(Stats::settings(), |told| report(&told)),
+                [b"stats", b"items"] => Self::keyless(Stats::items(), |told| grouped(&told)),
+                [b"stats", b"slabs"] => Self::keyless(Stats::slabs(), |told| grouped(&told)),
+                [b"stats", b"conns"] => Self::keyless(Stats::conns(), |told| grouped(&told)),
+                [b"stats", b"sizes"] => Self::keyless(Stats::sizes(), |told| sizes(&told)),
+                [b"stats", b"sizes_enable"] => Self::keyless(Stats::enable_sizes(), |told| sizes(&told)),
+                [b"stats", b"sizes_disable"] => Self::keyless(Stats::disable_sizes(), |told| sizes(&told)),
+                [b"stats", b"detail", b"dump"] => Self::keyless(Stats::detail(), |told| prefixes(&told)),
+                [b"stats", b"detail", word] => Self::keyless(StatsDetail(word == b"on"), ok),
                 [b"stats", b"cachedump", class, limit] => {
-                    Self::CacheDump(CacheDump { class: small(class), limit: small(limit) })
+                    Self::keyless(CacheDump { class: small(class), limit: small(limit) }, |told| dumped(&told))
                 }
-                [b"stats", b"reset"] => Self::StatsReset,
+                [b"stats", b"reset"] => Self::keyless(StatsReset, |()| "reset".to_owned()),
                 [b"quit"] => Self::Quit,
                 _ => panic!("no request that the tests know: {}", line.escape_ascii()),
             };
@@ -275,17 +282,7 @@ impl Request {
             Self::Incr(key, by) => connection.submit(&Incr::new(key, *by)?, now(), tag),
             Self::Decr(key, by) => connection.submit(&Decr::new(key, *by)?, now(), tag),
             Self::Touch(key, expiry) => connection.submit(&Touch::new(key, *expiry)?, now(), tag),
-            Self::FlushAll(None) => connection.submit(&FlushAll::now(), now(), tag),
-            Self::FlushAll(Some(when)) => connection.submit(&FlushAll::at(*when), now(), tag),
-            Self::Verbosity(level) => connection.submit(&Verbosity(*level), now(), tag),
-            Self::Version => connection.submit(&Version, now(), tag),
-            Self::Stats(Topic::Report(stats)) => connection.submit(stats, now(), tag),
-            Self::Stats(Topic::Grouped(stats)) => connection.submit(stats, now(), tag),
-            Self::Stats(Topic::Sizes(stats)) => connection.submit(stats, now(), tag),
-            Self::Stats(Topic::Prefixes(stats)) => connection.submit(stats, now(), tag),
-            Self::StatsReset => connection.submit(&StatsReset, now(), tag),
-            Self::StatsDetail(on) => connection.submit(&StatsDetail(*on), now(), tag),
-            Self::CacheDump(dump) => connection.submit(dump, now(), tag),
+            Self::Keyless(request) => request.submit(connection, tag),
             Self::Meta(_) => panic!("a request is in the meta protocol once"),
             Self::Quit => {
                 connection.quit();
@@ -324,16 +321,7 @@ impl Request {
             Self::Touch(key, expiry) => Touch::new(key, *expiry)
                 .and_then(|touch| touch.answer(reply))
                 .map(|touched| if touched { "touched" } else { "not found" }.to_owned()),
-            Self::FlushAll(_) => FlushAll::now().answer(reply).map(|()| "ok".to_owned()),
-            Self::Verbosity(level) => Verbosity(*level).answer(reply).map(|()| "ok".to_owned()),
-            Self::Version => Version.answer(reply).map(|text| version(&text)),
-            Self::Stats(Topic::Report(stats)) => stats.answer(reply).map(|told| report(&told)),
-            Self::Stats(Topic::Grouped(stats)) => stats.answer(reply).map(|told| grouped(&told)),
-            Self::Stats(Topic::Sizes(stats)) => stats.answer(reply).map(|told| sizes(&told)),
-            Self::Stats(Topic::Prefixes(stats)) => stats.answer(reply).map(|told| prefixes(&told)),
-            Self::StatsDetail(on) => StatsDetail(*on).answer(reply).map(|()| "ok".to_owned()),
-            Self::CacheDump(dump) => dump.answer(reply).map(|told| dumped(&told)),
-            Self::StatsReset => StatsReset.answer(reply).map(|()| "reset".to_owned()),
+            Self::Keyless(request) => request.answer(reply),
             Self::GetMany(..) | Self::Meta(_) | Self::Quit => panic!("nobody waits for an answer to this"),
         };
         answer.unwrap_or_else(|error| match &error {
@@ -341,6 +329,10 @@ impl Request {
             error => kind(error),
         })
     }
+}
+
+fn ok((): ()) -> String {
+    "ok".to_owned()
 }
 
 /// The opaque of a request as a flag.
