@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use memcached2_proto::{AllServers, Expiry, FlushAll};
+use memcached2_proto::{AllServers, Error, Expiry, FlushAll, Landed};
 
 use super::servers::{Kind, Server};
 use super::setting::{HOUR, PATIENT, client};
@@ -13,6 +13,7 @@ super::cases! {
         a_flush_empties_every_server,
         a_flush_may_come_later,
         a_verbosity_reaches_every_server,
+        a_memory_limit_reaches_every_server,
     }
     scripted {}
 }
@@ -59,6 +60,24 @@ fn a_verbosity_reaches_every_server(on: Kind) {
         }
     }
     on.on_each_socket(|client| assert_eq!(client.verbosity(0).unwrap().into_result(), Ok(vec![()])));
+}
+
+fn a_memory_limit_reaches_every_server(on: Kind) {
+    let (servers, addresses) = on.servers(3);
+    let client = client(&addresses);
+    for mebibytes in [128, 64] {
+        assert_eq!(client.cache_memlimit(mebibytes).unwrap().into_result(), Ok(vec![(); 3]));
+        for server in &servers {
+            assert_eq!(setting(server, "maxbytes"), (mebibytes << 20).to_string());
+        }
+    }
+    for refused in [7, 2_000_000_000] {
+        let results = client.cache_memlimit(refused).unwrap();
+        assert!(
+            results.iter().all(|result| matches!(result, Err(Error::Refused { landed: Landed::Refused, .. }))),
+            "{results:?}"
+        );
+    }
 }
 
 /// A setting of a server, as it tells it.

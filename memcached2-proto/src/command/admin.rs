@@ -87,6 +87,32 @@ impl Command for FlushAll {
     }
 }
 
+/// Sets how much memory a server uses for items, in MiB: at least 8.
+///
+/// The limit lasts until the server restarts. A server that was started with all its memory (`-L`) refuses it.
+#[derive(Debug, Clone, Copy)]
+pub struct CacheMemlimit(pub u32);
+
+impl Command for CacheMemlimit {
+    type Response = ();
+
+    fn name(&self) -> &'static str {
+        "cache_memlimit"
+    }
+
+    fn encode(&self, protocol: Protocol, _: Now, out: &mut RequestBuffer) -> Result<ReplyKind, Error> {
+        out.put(b"cache_memlimit ");
+        out.put_number(u64::from(self.0));
+        out.put(b"\r\n");
+        put_fence(protocol, out);
+        Ok(ReplyKind::Ok)
+    }
+
+    fn answer(&self, reply: Reply) -> Result<(), Error> {
+        ok(reply)
+    }
+}
+
 /// Sets how much a server writes to its log.
 #[derive(Debug, Clone, Copy)]
 pub struct Verbosity(pub u32);
@@ -111,7 +137,7 @@ impl Command for Verbosity {
     }
 }
 
-borrow_nothing!(FlushAll Verbosity Version);
+borrow_nothing!(CacheMemlimit FlushAll Verbosity Version);
 
 /// Ends a request about a whole server, whose reply carries no check of its own.
 pub(super) fn put_fence(protocol: Protocol, out: &mut RequestBuffer) {

@@ -66,6 +66,13 @@ macro_rules! __administer {
             /// * Those of `flush_all`.
             fn stats_reset() -> $crate::BatchResult<()> = $crate::AllServers($crate::StatsReset);
 
+            /// Sets how much memory every server uses for items, in MiB; the results come in the order of the servers.
+            ///
+            /// # Errors
+            ///
+            /// * Those of `flush_all`; [`Error::Refused`](memcached2_proto::Error::Refused) if it is less than 8 MiB, for one.
+            fn cache_memlimit(mebibytes: u32) -> $crate::BatchResult<()> = $crate::AllServers($crate::CacheMemlimit(mebibytes));
+
             /// Sets how much every server writes to its log; the results come in the order of the servers.
             ///
             /// # Errors

@@ -40,7 +40,7 @@ const TO_ALL: u8 = 1 << 5;
 /// The stored text is no number.
 pub(crate) const NON_NUMERIC: &str = "CLIENT_ERROR cannot increment or decrement non-numeric value";
 
-const TABLE: [ErrorLine; 18] = [
+const TABLE: [ErrorLine; 21] = [
     // A `get` that finds no memory for its reply frees all replies that were not sent yet: `process_get_command` of
     // 1.6.18, `process_get_command_err` of 1.6.45. One with a key that is too long does the same, and says
     // "CLIENT_ERROR bad command line format"; no request here has such a key. 1.6.45 copies the line without its end, so
@@ -61,6 +61,10 @@ const TABLE: [ErrorLine; 18] = [
     // 1.4 and 1.5 send each reply before they read the next request.
     line("SERVER_ERROR out of memory preparing response", REFUSED),
     line("SERVER_ERROR out of memory making CAS suffix", REFUSED),
+    // `cache_memlimit` of 1.6.18, which changes nothing then (`process_memlimit_command`).
+    line("MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m", REFUSED),
+    line("MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes", REFUSED),
+    line("MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust", REFUSED),
     // memcached's proxy, about the server behind it, which may have done what was asked.
     line("SERVER_ERROR backend failure", SWALLOWED | INLINE),
     // twemproxy likewise: the error number of the system in words (`rsp_make_error`). It reads a request whole before

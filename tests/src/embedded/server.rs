@@ -23,7 +23,7 @@ use super::setup::EmbeddedSetup;
 /// * A counter from 2^63 on always counts. To memcached it is no number when there is a minus sign somewhere behind it
 ///   in memory.
 /// * The time since the last access (`l` and `la`) starts anew with every fetch but the first.
-/// * `lru`, `lru_crawler`, `slabs`, `extstore`, `cache_memlimit`, `refresh_certs` and `watch` are answered `ERROR`,
+/// * `lru`, `lru_crawler`, `slabs`, `extstore`, `refresh_certs` and `watch` are answered `ERROR`,
 ///   `stats conns` is empty, and the binary protocol is hung up on.
 #[derive(Debug)]
 pub struct EmbeddedServer {

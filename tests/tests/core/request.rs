@@ -6,9 +6,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::words::{counted, dumped, found, grouped, kind, prefixes, report, sizes, version, word};
 use memcached2_proto::{
-    CacheDump, Call, Command, Connection, Decr, Delete, DumpedItem, Error, Expiry, Fault, FlushAll, Get, GetMany, Gets,
-    GroupedReport, Incr, Instant, Landed, Now, Opaque, PrefixCount, Protocol, Reply, Report, Router, SizeReport,
-    Statistic, Stats, StatsDetail, StatsReset, Store, Touch, Value, Verbosity, Version, VersionText,
+    CacheDump, CacheMemlimit, Call, Command, Connection, Decr, Delete, DumpedItem, Error, Expiry, Fault, FlushAll, Get,
+    GetMany, Gets, GroupedReport, Incr, Instant, Landed, Now, Opaque, PrefixCount, Protocol, Reply, Report, Router,
+    SizeReport, Statistic, Stats, StatsDetail, StatsReset, Store, Touch, Value, Verbosity, Version, VersionText,
 };
 
 /// A moment, the same in every test.
@@ -199,6 +199,7 @@ impl Request {
                 [b"flush_all"] => Self::keyless(FlushAll::now(), ok),
                 [b"flush_all", exptime] => Self::keyless(FlushAll::at(expiry_of(exptime)), ok),
                 [b"verbosity", level] => Self::keyless(Verbosity(small(level)), ok),
+                [b"cache_memlimit", megabytes] => Self::keyless(CacheMemlimit(small(megabytes)), ok),
                 [b"version"] => Self::keyless(Version, |text| version(&text)),
                 [b"stats"] => Self::keyless(Stats::general(), |told| report(&told)),
                 [b"stats", b"settings"] => Self::keyless(Stats::settings(), |told| report(&told)),

@@ -353,7 +353,7 @@ const ODD: [&str; 13] = [
     "M",
 ];
 /// Commands without a key.
-const PLAIN: [&str; 17] = [
+const PLAIN: [&str; 18] = [
     "mn",
     "mn now",
     "version",
@@ -364,6 +364,7 @@ const PLAIN: [&str; 17] = [
     "flush_all 0",
     "flush_all -5",
     "flush_all noreply",
+    "cache_memlimit 64",
     "stats",
     "stats sizes",
     "stats detail on",
@@ -372,7 +373,7 @@ const PLAIN: [&str; 17] = [
     "stats reset",
     "stats reset noreply",
 ];
-const WRONG: [&str; 44] = [
+const WRONG: [&str; 49] = [
     "",
     " ",
     "a",
@@ -403,6 +404,11 @@ const WRONG: [&str; 44] = [
     "verbosity",
     "verbosity x",
     "verbosity x noreply",
+    "cache_memlimit",
+    "cache_memlimit 7",
+    "cache_memlimit x",
+    "cache_memlimit x noreply",
+    "cache_memlimit 4294967295",
     "stats nothing",
     "stats detail",
     "stats detail x",

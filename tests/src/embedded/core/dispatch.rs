@@ -106,6 +106,7 @@ impl Core {
             b"flush_all" if matches!(count, 1..=3) => text::flush_all(self, &line, now),
             b"version" => Answer::line(&format!("VERSION {}", self.config.version)),
             b"verbosity" if matches!(count, 2 | 3) => self.verbosity(&line),
+            b"cache_memlimit" if matches!(count, 2 | 3) => self.cache_memlimit(&line),
             b"quit" => return Next::Quit,
             b"stats" => stats(self, &line, now),
             b"shutdown" => Answer::line("ERROR: shutdown not enabled"),
@@ -121,6 +122,19 @@ impl Core {
         };
         self.verbosity = level.min(i32::MAX as u32 - 1);
         Answer::line_unless(line.noreply(), "OK")
+    }
+
+    fn cache_memlimit(&mut self, line: &Line<'_>) -> Answer {
+        let answer = match u32_of(line.words[1]) {
+            None => "ERROR",
+            Some(..8) => "MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m",
+            Some(1_000_000_001..) => "MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes",
+            Some(megabytes) => {
+                self.store.memory_limit = (megabytes as usize) << 20;
+                "OK"
+            }
+        };
+        Answer::line_unless(line.noreply(), answer)
     }
 
     /// Stores the value of an upload; it comes with the two bytes that should be a CRLF.

@@ -134,7 +134,7 @@ fn general(core: &Core, now: Moment) -> Answer {
         ("auth_errors", 0),
         ("bytes_read", counts.bytes_read),
         ("bytes_written", counts.bytes_written),
-        ("limit_maxbytes", core.config.memory_limit as u64),
+        ("limit_maxbytes", core.store.memory_limit as u64),
         ("accepting_conns", 1),
         ("listen_disabled_num", 0),
         ("time_in_listen_disabled_us", 0),
@@ -201,7 +201,7 @@ fn settings(core: &Core) -> Answer {
     let mut lines = Lines::default();
     for (name, value) in SETTINGS {
         match *name {
-            "maxbytes" => lines.add(name, core.config.memory_limit),
+            "maxbytes" => lines.add(name, core.store.memory_limit),
             "item_size_max" => lines.add(name, core.config.item_size_max),
             "tcpport" => lines.add(name, core.config.port),
             "inter" if core.config.socket.is_none() => lines.add(name, &core.config.host),

@@ -108,7 +108,7 @@ pub(super) struct Store {
     /// The unix time of moment zero.
     epoch: u64,
     pub(super) bytes: usize,
-    memory_limit: usize,
+    pub(super) memory_limit: usize,
     item_size_max: usize,
     /// The chunk sizes of the slab classes, from class 1 on.
     classes: Vec<usize>,
