@@ -13,7 +13,7 @@ use crate::stream::{drive, now};
 /// A client whose calls are futures.
 ///
 /// It is cheap to clone and can be shared by any number of tasks: they share a connection to each server, on which
-/// every caller gets his own answers, whatever becomes of the other callers' futures.
+/// every caller gets the replies to its own requests, whatever happens to the futures of other callers.
 #[derive(Debug, Clone)]
 pub struct Client {
     shared: Arc<SharedConnections<()>>,
@@ -22,7 +22,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client in the making: its servers, and how it behaves.
+    /// Returns a builder: servers and options.
     ///
     /// ```no_run
     /// use std::time::Duration;
@@ -40,21 +40,21 @@ impl Client {
         Builder::new(Self::make)
     }
 
-    /// A client of `servers`, with the default [`Options`]. Nothing is connected yet: it works as soon as they do.
+    /// A client of `servers`, with the default [`Options`]. It connects when it is used, so servers may be down now.
     ///
     /// # Errors
     ///
-    /// [`Error::Uri`] when one of the texts names no server; [`proto::Server`](memcached2_proto::Server) says how they
-    /// are written.
+    /// [`Error::Uri`] if one of the texts is no address of a server: see [`proto::Server`](memcached2_proto::Server).
     pub fn new(servers: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Self, Error> {
         Self::with_options(servers, Options::default())
     }
 
-    /// A client of `servers` that behaves as `options` say.
+    /// A client of `servers` with these options.
     ///
     /// # Errors
     ///
-    /// The same as of [`Client::new`], and [`Error::Key`] when the prefix cannot stand before a key.
+    /// Those of [`Client::new`], and [`Error::Key`] if the prefix is longer than 250 bytes or contains a blank or
+    /// control byte.
     pub fn with_options(servers: impl IntoIterator<Item = impl AsRef<str>>, options: Options) -> Result<Self, Error> {
         let servers = servers.into_iter().map(|server| server.as_ref().to_owned());
         Self::builder().servers(servers).options(options).build()
@@ -65,9 +65,9 @@ impl Client {
         Self { shared: Arc::new(SharedConnections::new(router, options)), timeout: None }
     }
 
-    /// The same client, on the same connections, whose calls may take as long as `timeout`, in place of what
-    /// [`Options::timeout`] and the servers' URIs say: a cheap view, for a call that needs more time than others, or may
-    /// take less. How long connecting may take stays as it is.
+    /// The same client, on the same connections, with another timeout for its calls, which replaces
+    /// [`Options::timeout`] and the `timeout` of a server's URI. It is cheap, so it can be made for a single call. The
+    /// connect timeout does not change.
     ///
     /// ```no_run
     /// use std::time::Duration;
@@ -84,14 +84,14 @@ impl Client {
         Self { timeout: Some(timeout), ..self.clone() }
     }
 
-    /// The servers, in the order given, and which of them has a key.
+    /// The router: the servers, in the order given, and which of them has a key.
     #[must_use]
     pub fn router(&self) -> &Router {
         self.shared.router()
     }
 
-    /// Closes the client, and all its clones: refuses new calls, with [`Error::Closed`], lets those under way end, says
-    /// `quit` on each connection and closes it. Returns whether that was all done `within` so much time.
+    /// Closes the client, and all its clones: refuses new calls with [`Error::Closed`], waits for the calls under way,
+    /// sends `quit` on each connection and closes it. Returns whether all of that was done in time (`within`).
     ///
     /// What is still under way then ends at once, with an error that says whether it may have landed. When
     /// the last clone of a client is dropped instead, its connections close as soon as what was sent has been answered.
@@ -105,17 +105,17 @@ impl Client {
 
     /// Runs any operation; every other method is a name for one call of this.
     ///
-    /// Nothing happens until the future is polled. When it is dropped before it is ready, a request of which nothing was
-    /// written is taken back; else its reply is read and thrown away.
+    /// Nothing happens until the future is polled. Dropping it cancels the call: a request that was not written is
+    /// removed, else its reply is read and discarded.
     ///
     /// # Errors
     ///
-    /// What the operation makes of the failures of its parts.
+    /// The errors of the operation.
     pub async fn run<O: Operation>(&self, operation: O) -> Result<O::Output, Error> {
         self.run_since(Self::now(), operation).await
     }
 
-    /// Runs an operation that was begun then.
+    /// Runs an operation that began at this moment.
     async fn run_since<O: Operation>(&self, begun: Instant, operation: O) -> Result<O::Output, Error> {
         let shared = &*self.shared;
         let now = Now::new(begun, SystemTime::now);

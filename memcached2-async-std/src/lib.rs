@@ -16,7 +16,8 @@
 //!
 //! * A [`Client`] is made without a connection, so it is made while servers are down. It is cheap to clone, and any number
 //!   of tasks can use it: they share a connection to each server, and their requests leave together.
-//! * A future can be dropped or left unpolled at any point. Its reply is read and thrown away; nobody else waits for it.
+//! * A future can be dropped, which cancels the call, or left unpolled at any point. Its reply is read and discarded,
+//!   and no other call waits for it.
 //! * Every call ends by its deadline, 1 second unless [`Options::timeout`] says otherwise, connecting included.
 //! * A miss is `Ok(None)`. An [`Error`] is something else, and [`Error::landed`] says whether the request may have taken
 //!   effect.
@@ -24,8 +25,8 @@
 //! async-std itself is discontinued (RUSTSEC-2025-0052). This crate serves the programs that still run on it.
 //!
 //! * A server that has failed is left alone for a while ([`Options::reconnect`]), and its keys go to the others.
-//! * [`Item`], [`MissOnError`] and [`Mapping`] are other shapes of a client. An [`Observer`] hears of every request; the
-//!   features `tracing` and `metrics` come with one each.
+//! * [`Item`], [`MissOnError`] and [`Mapping`] wrap a client. An [`Observer`] is called for every request; the features
+//!   `tracing` and `metrics` come with one each.
 //!
 //! The methods of [`Client`] are names for the most common operations; [`Client::run`] takes any [`Operation`], such as
 //! [`proto::Store`] with flags. [A guide](proto::guide::choosing_a_client#the-calls) lists them.

@@ -4,9 +4,9 @@ use crate::error::Error;
 use crate::options::Options;
 use crate::router::Router;
 
-/// A client in the making: its servers, and how it behaves.
+/// A builder of a client: its servers and options.
 ///
-/// A transport's `Client::builder()` makes one; each method says the default of what it sets.
+/// `Client::builder()` of a transport returns one. Each method states its default.
 #[derive(Debug, Clone)]
 pub struct Builder<C> {
     servers: Vec<String>,
@@ -15,13 +15,13 @@ pub struct Builder<C> {
 }
 
 impl<C> Builder<C> {
-    /// A builder of what `make` makes: for a transport's `Client::builder()`.
+    /// A builder that calls `make` with the router and the options: for `Client::builder()` of a transport.
     #[must_use]
     pub fn new(make: fn(Router, &Options) -> C) -> Self {
         Self { servers: Vec::new(), options: Options::default(), make }
     }
 
-    /// Adds a server; [`Server`](crate::Server) says how one is written. Without any every call fails with
+    /// Adds a server; [`Server`](crate::Server) says how one is written. Without a server, every call fails with
     /// [`Error::NoServers`].
     #[must_use]
     pub fn server(mut self, server: impl Into<String>) -> Self {
@@ -29,8 +29,7 @@ impl<C> Builder<C> {
         self
     }
 
-    /// Adds servers, in the order that decides where keys go: the same list in the same order is the same for all
-    /// clients.
+    /// Adds servers. The order may decide where keys go: give all clients the same list in the same order.
     #[must_use]
     pub fn servers(mut self, servers: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.servers.extend(servers.into_iter().map(Into::into));
@@ -44,11 +43,12 @@ impl<C> Builder<C> {
         self
     }
 
-    /// Makes the client. Nothing is connected yet: it works as soon as its servers do.
+    /// Makes the client. It connects when it is used, so its servers may be down now.
     ///
     /// # Errors
     ///
-    /// [`Error::Uri`] for the first server that is none, [`Error::Key`] when the prefix cannot stand before a key.
+    /// [`Error::Uri`] for the first text that is no address of a server. [`Error::Key`] if the prefix is longer than
+    /// 250 bytes or contains a blank or control byte.
     pub fn build(self) -> Result<C, Error> {
         Ok((self.make)(Router::with_options(&self.servers, &self.options)?, &self.options))
     }

@@ -1,4 +1,4 @@
-//! What can go wrong, and whether the request may have taken effect all the same.
+//! What can go wrong, and whether the request may have taken effect.
 
 mod cause;
 mod facts;
@@ -16,9 +16,9 @@ pub use self::request::FailedRequest;
 
 /// Why a call failed.
 ///
-/// A miss is not among them: it is `Ok(None)`. [`Error::landed`] says whether the request may have taken effect, and
-/// [`Error::command`], [`Error::key`] and [`Error::server`] say which request it was. The text names all of them, so that one
-/// line of a log is enough.
+/// A miss is no error: it is `Ok(None)`. [`Error::landed`] says whether the request may have taken effect, and
+/// [`Error::command`], [`Error::key`] and [`Error::server`] say which request it was. Its text names all of these, so
+/// that one line of a log is enough.
 ///
 /// ```
 /// use memcached2_proto::Error;
@@ -53,7 +53,7 @@ pub use self::request::FailedRequest;
 /// | those that ask every server: `flush_all`, `version`, `stats`, `delete_all` and the others | none |
 /// | [`BatchResult::all_stored`](crate::BatchResult::all_stored) | [`MultiStorage`](Self::MultiStorage) |
 ///
-/// # For those who know python-memcached2
+/// # The exceptions of python-memcached2
 ///
 /// | exception | error |
 /// |---|---|
@@ -70,18 +70,18 @@ pub use self::request::FailedRequest;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The bytes given are no key; nothing was sent.
+    /// The key is empty, longer than 250 bytes, or contains a blank or control byte; nothing was sent.
     #[error("{request}invalid key \"{key}\": {problem}")]
     #[non_exhaustive]
     Key {
         /// The request.
         request: FailedRequest,
-        /// The bytes, at most 250 of them, with escapes for those that do not print.
+        /// The key, at most 250 bytes of it, with escapes for bytes that do not print.
         key: Arc<str>,
-        /// What is wrong with them.
+        /// What is wrong with it.
         problem: KeyProblem,
     },
-    /// The text given names no server.
+    /// The text is no address of a server.
     #[error("invalid server \"{uri}\": {problem}")]
     #[non_exhaustive]
     Uri {
@@ -90,7 +90,7 @@ pub enum Error {
         /// What is wrong with it.
         problem: UriProblem,
     },
-    /// The moment of expiry lies beyond what the protocol can say; nothing was sent.
+    /// The moment of expiry is after 2038-01-19, which is the latest that memcached can store; nothing was sent.
     #[error(
         "{request}invalid expiry: it must be a moment up to 2038-01-19 03:14:07 UTC, as far as memcached keeps time"
     )]
@@ -99,7 +99,7 @@ pub enum Error {
         /// The request.
         request: FailedRequest,
     },
-    /// The value is longer than the protocol can say; nothing was sent.
+    /// The value is longer than [`Options::sent_value_limit`](crate::Options::sent_value_limit); nothing was sent.
     #[error("{request}value of {length} bytes is too large: at most {limit} can be sent; split it or compress it")]
     #[non_exhaustive]
     TooLarge {
@@ -110,7 +110,7 @@ pub enum Error {
         /// The most that can be sent.
         limit: usize,
     },
-    /// The value is not what it should be read as, or cannot be said in bytes.
+    /// The value cannot be read as the type, or the type cannot be converted to bytes.
     #[error("{request}cannot convert the value: {reason}")]
     #[non_exhaustive]
     Value {
@@ -120,7 +120,7 @@ pub enum Error {
         reason: Arc<str>,
     },
     /// The client was made without a server.
-    #[error("{request}no server to ask: name at least one when the client is made")]
+    #[error("{request}the client has no servers: name at least one when it is made")]
     #[non_exhaustive]
     NoServers {
         /// The request.
@@ -147,8 +147,8 @@ pub enum Error {
         /// The request.
         request: FailedRequest,
     },
-    /// The item has another value than the one whose version was to be fetched anew, or is gone.
-    #[error("{request}the stored value is not the one expected any more: fetch it, and decide again")]
+    /// The item has another value than expected, so its version was not returned; or the item is gone.
+    #[error("{request}the stored value has changed or is gone: fetch it again")]
     #[non_exhaustive]
     CasRefresh {
         /// The request.
@@ -163,12 +163,12 @@ pub enum Error {
         /// Why not.
         problem: CasProblem,
     },
-    /// Of several items some were not stored. Those that were stay stored.
+    /// Some items of a batch were not stored. The others are stored.
     #[error("{} of {} items were not stored; the first error: {}", failures(results).count(), results.len(),
         failures(results).next().map_or_else(String::new, ToString::to_string))]
     #[non_exhaustive]
     MultiStorage {
-        /// What became of each item, in the order given.
+        /// The result of each item, in the order given.
         results: Arc<[Result<(), Self>]>,
     },
     /// The stored value is not a decimal number of at most 20 digits, so it cannot be counted up or down.
@@ -178,8 +178,8 @@ pub enum Error {
         /// The request.
         request: FailedRequest,
     },
-    /// The server answered the request with an error line; a request about a whole server also with a line in words of its own,
-    /// which leaves open whether it took effect.
+    /// The server answered with an error line. A proxy or another server may refuse a request about a whole server in a
+    /// line of its own wording; whether such a request took effect is unknown.
     #[error("{request}{} refused the request: {line}", request.server_or_default())]
     #[non_exhaustive]
     Refused {
@@ -200,8 +200,9 @@ pub enum Error {
         #[source]
         cause: Cause<io::Error>,
     },
-    /// The server has failed and is left alone until its retry is due, and no other server may have the key; nothing was sent.
-    #[error("{request}{} is down and left alone until its retry is due{}", request.server_or_default(), last(cause.as_ref(), false))]
+    /// The server is down: it has failed, and its retry is not due yet. No other server may have the key; nothing was
+    /// sent.
+    #[error("{request}{} is down, and its retry is not due yet{}", request.server_or_default(), last(cause.as_ref(), false))]
     #[non_exhaustive]
     Down {
         /// The request.
@@ -210,8 +211,9 @@ pub enum Error {
         #[source]
         cause: Option<Cause<Self>>,
     },
-    /// All servers that may have the key have failed and are left alone until their retries are due; nothing was sent.
-    #[error("{request}all {servers} servers are down and left alone until their retries are due{}", last(cause.as_ref(), true))]
+    /// All servers that may have the key are down: they have failed, and their retries are not due yet; nothing was
+    /// sent.
+    #[error("{request}all {servers} servers are down, and their retries are not due yet{}", last(cause.as_ref(), true))]
     #[non_exhaustive]
     AllDown {
         /// The request.
@@ -222,9 +224,9 @@ pub enum Error {
         #[source]
         cause: Option<Cause<Self>>,
     },
-    /// As much is on its way to the server as may be, and the client is not to [wait](crate::Options::wait_at_limit); nothing was
-    /// sent.
-    #[error("{request}too much is on its way to {}: its limits of requests in flight and of unsent bytes are reached; try \
+    /// The limit of requests in flight or of unsent bytes is reached, and the client does not
+    /// [wait](crate::Options::wait_at_limit); nothing was sent.
+    #[error("{request}too many requests to {}: the limit of requests in flight or of unsent bytes is reached; try \
         again later, or raise them", request.server_or_default())]
     #[non_exhaustive]
     Overloaded {
@@ -252,19 +254,19 @@ pub enum Error {
         /// Whether the request may have taken effect.
         landed: Landed,
     },
-    /// The server answered outside the protocol, so nothing that follows on the connection can be trusted.
-    #[error("{request}{} broke the protocol: {what} ({landed}); is it a memcached?", request.server_or_default())]
+    /// The server broke the protocol, so the connection was closed.
+    #[error("{request}{} broke the protocol: {what} ({landed}); is it memcached?", request.server_or_default())]
     #[non_exhaustive]
     Protocol {
         /// The request.
         request: FailedRequest,
         /// Whether the request may have taken effect.
         landed: Landed,
-        /// What came and what was expected.
+        /// What was received, and what was expected.
         what: Arc<str>,
     },
-    /// There is no memory for a value that has come: it was read and thrown away, and the connection goes on. Fetch fewer values
-    /// at once, or lower [`Options::value_limit`](crate::Options::value_limit).
+    /// There is no memory for a received value. It was read and discarded, and the connection goes on. Fetch fewer
+    /// values at once, or lower [`Options::value_limit`](crate::Options::value_limit).
     #[error("{request}there is no memory for a value of {length} bytes ({landed})")]
     #[non_exhaustive]
     NoMemory {
@@ -277,14 +279,14 @@ pub enum Error {
     },
     /// A client for Tokio was used outside of a Tokio runtime; nothing was sent.
     #[error(
-        "{request}there is no Tokio runtime here: call it from within one, made with enable_all, or use the blocking client"
+        "{request}no Tokio runtime: call it within a runtime that was made with enable_all, or use the blocking client"
     )]
     #[non_exhaustive]
     NoRuntime {
         /// The request.
         request: FailedRequest,
     },
-    /// The client is gone, or was closed, so nothing can be asked any more.
+    /// The client was closed.
     #[error("{request}the client was closed")]
     #[non_exhaustive]
     Closed {
@@ -300,25 +302,25 @@ pub enum CasProblem {
     /// A store has used it already.
     #[error("its version was used by the store before; refresh it, or fetch the item again")]
     Spent,
-    /// It is 0, which is that of no item: a server that was started with `-C` numbers none, tells 0 of each, and refuses every
-    /// `cas`.
+    /// It is 0, which is no version. A server that was started with `-C` has no versions: it returns 0 for each item,
+    /// and refuses every `cas`.
     #[error("0 is the version of no item: the server numbers none (it runs with -C) and refuses every cas; use set")]
     Disabled,
     /// The change would not look at the version.
-    #[error("it was fetched with its version, which only a set compares; fetch it without")]
+    #[error("it was fetched with its version, which only a set compares; fetch it without one")]
     Unsupported,
 }
 
 /// Whether a request that failed may have taken effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Landed {
-    /// It did not reach the server whole, or only read something, so it had no effect: it is safe to repeat. A `get` that failed
-    /// is always this.
+    /// The request was not sent whole, or only reads, so it had no effect: it is safe to repeat. A `get` that failed is
+    /// always `NotSent`.
     NotSent,
-    /// The server answered no: what was asked was not done. A `set` that memcached refuses as too large, or for lack of
-    /// memory, removes the old value all the same.
+    /// The server refused the request and did nothing. But a `set` that memcached refuses, as too large or for lack of
+    /// memory, removes the old value.
     Refused,
-    /// It was sent and not answered: it may have had its effect, or not.
+    /// The request was sent and not answered: it may have taken effect, or not.
     Unknown,
 }
 

@@ -1,9 +1,9 @@
 //! The memcached protocol without its sockets: commands become bytes, bytes fed in pieces become typed responses.
 //!
 //! Programs use one of the transports, `memcached2-sync`, `memcached2-tokio` or `memcached2-async-std`, which are thin:
-//! they connect, read, write, wait, and keep deadlines. Everything else is here, as values and state machines that touch
-//! no socket, read no clock and start no thread, so that it can be tested at every cut of every conversation, and be
-//! driven by any event loop.
+//! they connect, read, write, wait, and keep deadlines. Everything else is here, as values and state machines without
+//! sockets, clocks and threads. So it can be tested with every conversation cut at every byte, and any event loop can
+//! drive it.
 //!
 //! The [guides](guide) explain how to choose a client, failover, timeouts, sharing, testing and embedding.
 //!
@@ -11,26 +11,26 @@
 //!
 //! | piece | what it is |
 //! |---|---|
-//! | [`Key`], [`Value`], [`Data`], [`Expiry`], [`Server`], [`Error`] | the words everything is said in; a [`Key`] is checked when it is made |
-//! | [`ToValue`], [`FromValue`] | what can be stored and read: bytes, text, numbers, and types of one's own |
+//! | [`Key`], [`Value`], [`Data`], [`Expiry`], [`Server`], [`Error`] | the basic types; a [`Key`] is checked when it is made |
+//! | [`ToValue`], [`FromValue`] | what can be stored and read: bytes, text, numbers, and your own types |
 //! | [`Reply`], [`Decoder`] | the grammar of one reply, and the incremental decoder that finds its end |
 //! | [`Command`]: [`Get`], [`Store`], [`Delete`], [`Incr`], [`Decr`], [`Touch`], [`Version`], [`Stats`] and more, [`NoReply`] | a request and the type of its answer |
 //! | [`Connection`] | the state machine: bytes out, bytes in, and who is waiting for which reply |
 //! | [`TypedConnection`], [`Pending`] | the same with a handle for each request, which becomes its typed response |
 //! | [`Pool`], [`shared`] | idle connections for callers that take turns; one connection for callers that share |
-//! | [`Report`] | what a server tells about itself |
+//! | [`Report`] | the statistics of a server |
 //! | [`Options`], [`Builder`] | how a client behaves |
-//! | [`Router`], [`Selection`] | which server has a key, and by whose rule |
+//! | [`Router`], [`Selection`] | which server has a key, and the rule that decides it |
 //! | [`Operation`]: any keyed command, [`GetMany`], [`SetMany`], [`DeleteMany`], [`AllServers`], [`RoutedBy`] | a request over any number of servers |
-//! | [`Call`] | an operation under way: what is asked again, what moves to another server, what a failure means for each part |
-//! | [`Observer`] | who hears of every request |
+//! | [`Call`] | an operation under way: retry, failover, and the error of each part |
+//! | [`Observer`] | is called for every request: logs, traces, metrics |
 //!
 //! Every client gets its methods from the lists in `operations/`, and its other shapes from `wrappers/`.
 //!
 //! # The loop
 //!
 //! A transport around a [`Connection`] repeats four steps: write what it offers, read into the space it gives, take the
-//! replies, and after a failure ask it what became of each request. Here a script takes the place of the socket:
+//! replies, and after a failure ask which requests may have taken effect. Here a script takes the place of the socket:
 //!
 //! ```
 //! use std::io::IoSlice;
@@ -62,18 +62,18 @@
 //!
 //! # The promises
 //!
-//! * **Never out of step.** Replies are matched to requests by their order. Where the server speaks meta each reply about a
-//!   key also carries the number of its request ([`Opaque`]), or is followed by an answer that does; a key that comes back
-//!   must have been asked for; and a byte that nobody asked for ends the connection. A connection is used again only while
-//!   every byte read is accounted for.
-//! * **Every failure says whether the request may have landed**: [`Error::landed`]. What may have is not sent again, to the
-//!   same server or to another.
-//! * **A server that is down costs nobody a deadline**: it is left alone until its [retry](ReconnectPolicy) is due, and then one
-//!   call tries it.
+//! * **Never out of step.** Replies are matched to requests by their order. Where the server speaks meta, each reply
+//!   about a key also carries the number of its request ([`Opaque`]), or is followed by a reply that does. A returned
+//!   key must be one that was requested. A byte that no request expects ends the connection. A connection is used again
+//!   only while every byte read belongs to a request.
+//! * **Every failure says whether the request may have landed**: [`Error::landed`]. A request that may have is not sent
+//!   again, to the same server or to another.
+//! * **No call waits for a server that is down**: it is not tried until its [retry](ReconnectPolicy) is due, and then
+//!   by one call only.
 //! * **Linear and bounded.** The decoder remembers where it stopped, the announced length of a value sizes its buffer
 //!   once, and [`Limits`] bound what a hostile server can do.
-//! * **A batch cannot deadlock.** [`Connection::write_slices`] offers no more than what a server can take in without being
-//!   read.
+//! * **A batch cannot deadlock.** [`Connection::write_slices`] offers no more bytes than a server accepts while its
+//!   replies are not read.
 //! * **Injection is impossible.** Keys, lengths and expiries are checked before a byte of a request is written.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

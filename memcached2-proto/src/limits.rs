@@ -1,4 +1,4 @@
-//! How much of anything a connection takes before it gives up.
+//! The limits of a connection.
 
 use std::time::Duration;
 
@@ -24,11 +24,11 @@ pub struct Limits {
     /// How many bytes of statistics are accepted in one answer; 16 MiB unless changed. memcached sends a few kilobytes,
     /// and some 300 bytes for each connection in `stats conns`.
     pub stats: usize,
-    /// How long a reply that nobody waits for any more may go on after its caller's deadline, before its connection is
+    /// How long the reply to a cancelled or timed-out request may go on after the deadline, before the connection is
     /// closed; 1 second unless changed.
     pub drain: Duration,
-    /// How many announced bytes of such a reply may be outstanding at that moment, when nobody waits for what follows;
-    /// 8 MiB unless changed.
+    /// How many bytes of such a reply may still be missing at the deadline, if no later request is waiting either; 8
+    /// MiB unless changed.
     pub drain_bytes: usize,
     /// How many requests may be in flight on a shared connection; 65,536 unless changed.
     pub in_flight: usize,

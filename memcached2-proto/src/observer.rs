@@ -18,10 +18,10 @@ use crate::reply::Reply;
 use crate::time::Instant;
 use crate::uri::Server;
 
-/// Hears of every request of a client: [`Options::observer`](crate::Options::observer).
+/// Is called for every request of a client: see [`Options::observer`](crate::Options::observer).
 ///
 /// It is called in the thread or the task of the caller, after the answers and before the call returns, so it must not
-/// wait. A request whose caller is gone, since its future was dropped, is not told.
+/// wait. It is not called for a request that was cancelled because its future was dropped.
 ///
 /// ```
 /// use std::sync::atomic::{AtomicU64, Ordering};
@@ -47,16 +47,16 @@ pub trait Observer: fmt::Debug + Send + Sync {
     fn on_server_event(&self, _server: &Server, _event: ServerEvent) {}
 }
 
-/// What has become of a server; never told where servers do not count as down
-/// ([`ReconnectPolicy::Immediately`](crate::ReconnectPolicy)).
+/// A change of a server. There is none with [`ReconnectPolicy::Immediately`](crate::ReconnectPolicy), where servers
+/// never count as down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ServerEvent {
     /// It has failed.
     Down {
-        /// So many times in a row.
+        /// How many times in a row it has failed.
         failures: u32,
-        /// So long it is left alone.
+        /// How long it is not tried.
         wait: Duration,
     },
     /// It has answered, after it had failed.
@@ -113,7 +113,7 @@ pub enum RequestOutcome<'e> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Attempt {
-    /// Somebody has called.
+    /// An observer was called.
     First,
     /// The connection before was dead.
     Retry,
@@ -196,7 +196,7 @@ impl Tally {
     }
 }
 
-/// An observer, and the clock that tells how long things take.
+/// An observer, and the clock for its durations.
 #[derive(Debug, Clone)]
 pub(crate) struct Watch {
     pub(crate) observer: Arc<dyn Observer>,

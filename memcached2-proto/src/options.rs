@@ -1,4 +1,4 @@
-//! How a client behaves, whichever its transport.
+//! The options of a client, the same for all transports.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::uri::Server;
 
 /// How a client behaves. Every option has a default that suits production; change what you must.
 ///
-/// A client's `builder()` has the same methods; an `Options` is for those who keep one for several clients.
+/// A client's `builder()` has the same methods. An `Options` is for programs that make several clients in the same way.
 ///
 /// ```
 /// use std::time::Duration;
@@ -83,7 +83,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// How the client behaves towards one server, whose URI may say otherwise; see [`Server`].
+    /// The options for one server, whose URI may set some of them; see [`Server`].
     #[must_use]
     pub fn towards(&self, server: &Server) -> Self {
         let (mut options, of_server) = (self.clone(), server.options());
@@ -124,69 +124,74 @@ macro_rules! options {
 
 options! {
     /// Sets how long a whole call may take, connecting and a retry included; 1 second unless set. A call that takes
-    /// longer fails: with [`Error::Timeout`](crate::Error::Timeout), with [`Error::Connect`](crate::Error::Connect) if
-    /// there was no connection yet, or with [`Error::Disconnected`](crate::Error::Disconnected) if the connection was
-    /// given up because another caller had waited in vain.
+    /// longer fails with [`Error::Timeout`](crate::Error::Timeout). The error is
+    /// [`Error::Connect`](crate::Error::Connect) if there was no connection yet, and
+    /// [`Error::Disconnected`](crate::Error::Disconnected) if the connection was closed because of another caller's
+    /// timeout.
     fn timeout(self, timeout: Duration) {
         self.timeout = timeout;
     }
 
-    /// Sets how long connecting to one server may take; 500 milliseconds unless set. The deadline of the call holds
-    /// besides.
+    /// Sets how long connecting to one server may take; 500 milliseconds unless set. It ends at the deadline of the
+    /// call at the latest.
     fn connect_timeout(self, timeout: Duration) {
         self.connect_timeout = timeout;
     }
 
     /// Sets what is written before every key, so that several programs can share servers; nothing unless set.
     ///
-    /// It counts among the 250 bytes of a key, and must be made of bytes that a key may hold: else making the client
-    /// fails, with [`Error::Key`](crate::Error::Key). Callers never see it; `flush_all` and `stats` know nothing of it.
+    /// It is part of the 250 bytes of a key, and may contain no blank or control byte: else the client cannot be made,
+    /// and the error is [`Error::Key`](crate::Error::Key). Callers never see it. `flush_all` and `stats` are about all
+    /// keys, with and without the prefix.
     fn prefix(self, prefix: impl AsRef<[u8]>) {
         self.prefix = Some(Arc::from(prefix.as_ref())).filter(|prefix: &Arc<[u8]>| !prefix.is_empty());
     }
 
-    /// Sets whether the prefix has a say in which server has a key; it has unless set to `false`.
+    /// Sets whether the prefix decides, with the key, which server has a key; `true` unless set.
     ///
-    /// With `true` a key is where a client without a prefix finds it by its whole name; with `false` the same key lies
-    /// on the same server whatever the prefix (as by default in libmemcached, `MEMCACHED_BEHAVIOR_HASH_WITH_PREFIX_KEY`).
+    /// With `true`, a client without a prefix finds the key on the same server by its whole name. With `false`, the
+    /// same key is on the same server whatever the prefix is: that is the default of libmemcached
+    /// (`MEMCACHED_BEHAVIOR_HASH_WITH_PREFIX_KEY`).
     fn route_by_prefix(self, routed: bool) {
         self.route_by_prefix = routed;
     }
 
-    /// Sets the rule by which keys find their servers; that of python-memcached2 unless set.
+    /// Sets the rule that decides which server has a key; that of python-memcached2 unless set.
     fn selection(self, selection: Selection) {
         self.selection = selection;
     }
 
-    /// Sets when a server that is down is asked again; unless set after 1 second, then every 1.5 seconds, each by chance up to
-    /// half of it less. Until then it costs callers nothing, and its keys go to other servers where the selection says so.
+    /// Sets when a server that is down is tried again: unless set after 1 second, then every 1.5 seconds, each
+    /// shortened by a random part of at most a half. Until then no call waits for it, and its keys go to other servers
+    /// if the selection names some.
     fn reconnect(self, reconnect: ReconnectPolicy) {
         self.reconnect = reconnect;
     }
 
-    /// Sets how many times in a row a server must fail before it counts as down; once unless set, and at least once. What
-    /// fails together, since it waited for the same connection, is one failure, and any answer begins anew.
+    /// Sets how many times in a row a server must fail before it counts as down; 1 unless set. Requests that fail
+    /// together, because they waited for the same connection, are one failure. Any answer resets the count.
     ///
-    /// Once is enough, since only what leaves no doubt is a failure (see [`ReconnectPolicy`](crate::ReconnectPolicy)): no slow answer, no refusal, no
-    /// connection that was lost. A call that was not sent asks the same server again until it counts as down, so a higher
-    /// number makes the first calls pay more for a server that is.
+    /// Once is enough, because only what leaves no doubt is a failure (see
+    /// [`ReconnectPolicy`](crate::ReconnectPolicy)): a slow answer, a refusal or a lost connection is none. With a
+    /// higher number, the first calls wait longer for a server that is down: a request that was not sent is retried on
+    /// the same server until the server counts as down.
     fn failures(self, failures: u32) {
         self.failures = failures.max(1);
     }
 
-    /// Sets whether the keys of a server that is down go to other servers, as the selection names them; they do unless set to
-    /// `false`. Then they fail at once, with [`Error::Down`](crate::Error::Down), until the server is back.
+    /// Sets failover: whether the keys of a server that is down go to other servers, which the selection names; `true`
+    /// unless set. With `false`, they fail at once with [`Error::Down`](crate::Error::Down) until the server is back.
     ///
-    /// With failover a server that comes back still has what it had when it went, and what was stored or deleted elsewhere
-    /// meanwhile is not known to it: a `get` finds the old value of a key that was deleted during the outage, until it
-    /// expires. The copies on the other servers likewise stay, and are found again in the next outage. Who must not read an
-    /// old value sets `false`, lets values expire soon, or flushes a server before it comes back.
+    /// With failover, a server that comes back still has its old items. It does not know what was stored or deleted on
+    /// other servers meanwhile. So a `get` can return the old value of a key that was deleted during the outage, until
+    /// the item expires. The copies on the other servers also stay, and are found again in the next outage. If your
+    /// program must not read an old value, set `false`, let values expire soon, or flush a server before it comes back.
     fn failover(self, failover: bool) {
         self.failover = failover;
     }
 
-    /// Sets who hears of every request and of what came of it; nobody unless set. The features `tracing` and `metrics` each
-    /// have one.
+    /// Sets an observer, which is called for every request and its outcome, for logs, traces and metrics; none unless
+    /// set. The features `tracing` and `metrics` each have one.
     fn observer(self, observer: Arc<dyn Observer>) {
         self.observer = Some(observer);
     }
@@ -197,29 +202,29 @@ options! {
         self.shared_connections = connections.max(1);
     }
 
-    /// Sets how many requests may be in flight on a shared connection, from being encoded until they are answered; 65,536 unless
-    /// set. Each takes some 200 bytes of memory.
+    /// Sets how many requests may be in flight on a shared connection; 65,536 unless set. A request is in flight from
+    /// when it is encoded until it is answered, and takes about 200 bytes of memory.
     fn in_flight_limit(self, requests: usize) {
         self.limits.in_flight = requests.max(1);
     }
 
-    /// Sets how many bytes of requests may wait on a shared connection for the server to take them, but for the last request;
-    /// 16 MiB unless set. So a server that reads slowly, or not at all, cannot make memory grow.
+    /// Sets how many bytes of requests may wait to be written on a shared connection, without those of the last
+    /// request; 16 MiB unless set. So a server that reads slowly, or not at all, cannot make memory grow.
     fn unsent_limit(self, bytes: u64) {
         self.limits.unsent = bytes;
     }
 
-    /// Sets what becomes of a call when one of these two limits is reached: with `true`, which is the default, it waits in its turn,
-    /// until its deadline, with `false` it fails at once with [`Error::Overloaded`](crate::Error::Overloaded).
+    /// Sets what a call does when one of these two limits is reached. With `true`, the default, it waits in turn, until
+    /// its deadline. With `false`, it fails at once with [`Error::Overloaded`](crate::Error::Overloaded).
     fn wait_at_limit(self, wait: bool) {
         self.wait_at_limit = wait;
     }
 
-    /// Sets the protocol that is spoken on every connection, and asks no server. Unless set, each connection begins with the
-    /// question whether the server speaks meta, which takes a round trip: see [`KnownProtocol`](crate::KnownProtocol).
+    /// Sets the protocol of every connection, so that no server is asked for it. Unless set, each connection begins
+    /// with a probe, whether the server speaks meta, which takes a round trip: see
+    /// [`KnownProtocol`](crate::KnownProtocol).
     ///
-    /// With [`Protocol::Meta`] a server that does not speak it reads values as commands: set it only for servers that are
-    /// sure to.
+    /// Set [`Protocol::Meta`] only for servers that surely speak it: another server reads values as commands.
     fn protocol(self, protocol: Protocol) {
         self.protocol = Some(protocol);
     }
@@ -230,31 +235,32 @@ options! {
         self.pool.connections = connections;
     }
 
-    /// Sets how long a connection may be idle before it is closed; 60 seconds unless set. The blocking client looks when it
-    /// needs a connection; an asynchronous one closes it by itself, at most twice as late and once the deadline of the last
-    /// call has passed.
+    /// Sets how long a connection may be idle before it is closed; 60 seconds unless set. The blocking client checks
+    /// when it needs a connection. An asynchronous client closes the connection without a call, after at most twice
+    /// this time, and not before the deadline of the last call.
     fn pool_idle(self, idle: Duration) {
         self.pool.idle = idle;
     }
 
-    /// Sets after how much time without a packet the operating system asks whether the other end of a TCP connection is still
-    /// there (TCP keepalive), so that a firewall does not forget the connection, and one that is dead is found; 60 seconds
-    /// unless set, in steps of whole seconds. `None` leaves it off.
+    /// Sets TCP keepalive: after this time without a packet, the operating system asks whether the other end is still
+    /// there. So a firewall keeps the connection, and a dead connection is found. 60 seconds unless set, in whole
+    /// seconds; `None` turns it off.
     fn keepalive(self, idle: impl Into<Option<Duration>>) {
         self.keepalive = idle.into();
     }
 
-    /// Sets how old a connection may become before another one takes its place, which looks the server's name up anew: so a
-    /// server whose address has moved is followed, and so is one that learns another protocol. `None`, as long as it lasts,
-    /// unless set. Each connection becomes 90 to 100 % as old, so that those which were made together are not replaced
-    /// together. Requests under way are answered on the old one; an asynchronous client may keep it for up to the timeout of a
-    /// call longer.
+    /// Sets the maximum age of a connection; `None`, no maximum, unless set. A new connection then takes its place,
+    /// which looks up the server's name again and asks for the protocol again: so a client follows a server whose
+    /// address has changed. Each connection has a limit of 90 to 100 % of this age, so that they are not all replaced
+    /// at once. Requests in flight are answered on the old connection. An asynchronous client may keep it longer, by up
+    /// to the timeout of a call.
     fn max_age(self, age: impl Into<Option<Duration>>) {
         self.max_age = age.into();
     }
 
-    /// Sets how long a connection of the blocking client may be idle before it is looked at when it is used again; 1
-    /// second unless set. A server that restarted, or closes idle connections, has closed it by then.
+    /// Sets how long a connection of the blocking client may be idle before it is checked when it is used again; 1
+    /// second unless set. The check finds connections that the server has closed, because it restarted or closes idle
+    /// connections.
     fn pool_trusted(self, trusted: Duration) {
         self.pool.trusted = trusted;
     }
@@ -264,32 +270,35 @@ options! {
         self.limits.line = bytes;
     }
 
-    /// Sets the longest value in bytes that is accepted from a server; 128 MiB unless set. Memory is taken as it
-    /// comes, not as it is announced; if there is none for more of it, that call alone fails.
+    /// Sets the longest value in bytes that is accepted from a server; 128 MiB unless set. A value gets memory as its
+    /// bytes come, not as its length is announced. If there is no memory for it, only that call fails, with
+    /// [`Error::NoMemory`](crate::Error::NoMemory).
     fn value_limit(self, bytes: usize) {
         self.limits.value = bytes;
     }
 
-    /// Sets the longest value in bytes that is sent; as long as the protocol can say unless set. A longer one fails with
-    /// [`Error::TooLarge`](crate::Error::TooLarge) before a byte is sent, where the server, whose own limit is 1 MiB
-    /// unless it was started with another `-I`, would take all of it and refuse it then. The server removes the value that was
-    /// there before when it refuses a `set`; here it stays, and is still served: delete it if it must not be.
+    /// Sets the longest value in bytes that is sent; [`Data::MAX`](crate::Data::MAX) unless set. A longer one fails
+    /// with [`Error::TooLarge`](crate::Error::TooLarge) before a byte is sent. Without this limit, the server would
+    /// read all of it and then refuse it: its own limit is 1 MiB, unless it was started with another `-I`. A server
+    /// that refuses a `set` removes the old value. With this limit the old value stays, and is still served: delete it
+    /// if it must not be.
     fn sent_value_limit(self, bytes: usize) {
         self.limits.sent_value = bytes;
     }
 
-    /// Sets how many bytes of statistics are accepted in one answer; 16 MiB unless set.
+    /// Sets how many bytes of statistics are accepted in one reply; 16 MiB unless set.
     fn stats_limit(self, bytes: usize) {
         self.limits.stats = bytes;
     }
 
-    /// Sets how long a reply that nobody waits for any more may go on after its caller's deadline, before its connection
+    /// Sets how long the reply to a cancelled or timed-out request may go on after the deadline, before the connection
     /// is closed; 1 second unless set.
     fn drain_limit(self, time: Duration) {
         self.limits.drain = time;
     }
 
-    /// Sets how many announced bytes of such a reply may be outstanding at that moment; 8 MiB unless set.
+    /// Sets how many bytes of such a reply may still be missing at the deadline; 8 MiB unless set. If there are more,
+    /// the connection is closed at once.
     fn drain_bytes_limit(self, bytes: usize) {
         self.limits.drain_bytes = bytes;
     }

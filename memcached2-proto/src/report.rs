@@ -1,4 +1,4 @@
-//! What servers tell in `stats`: names and values, typed where the name is known.
+//! Statistics of servers (`stats`): names and values, typed where the name is known.
 
 mod known;
 mod listed;
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use self::known::Kind;
 pub use self::listed::{DumpedItem, PrefixCount};
 
-/// The statistics of a server, in the order in which it told them.
+/// The statistics of a server, in its order.
 ///
 /// Nothing that a server says is an error here: a name that is not known, or a value that is not of the type known for
 /// its name, is kept as text.
@@ -54,7 +54,7 @@ impl Report {
         self.text(name).map(|text| typed(name, text))
     }
 
-    /// The statistic of this name as it was told.
+    /// The statistic of this name, as the server sent it.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, text)| text.as_str())
@@ -85,7 +85,7 @@ impl Report {
         self.0.len()
     }
 
-    /// Whether there is none.
+    /// Whether it is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -98,8 +98,8 @@ impl Report {
     }
 }
 
-/// Statistics that a server tells group by group: of slab classes (`stats items`, `stats slabs`), of connections by their
-/// file descriptors (`stats conns`).
+/// Statistics in groups: by slab class (`stats items`, `stats slabs`), or by the file descriptor of a connection
+/// (`stats conns`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GroupedReport {
@@ -135,7 +135,7 @@ impl GroupedReport {
 pub struct SizeReport {
     /// Sizes in bytes, rounded up to the next 32, each with how many items there are of it.
     pub sizes: Vec<(u64, u64)>,
-    /// All else that was told, such as `sizes_status` and `sizes_error`.
+    /// The other statistics, such as `sizes_status` and `sizes_error`.
     pub status: Report,
 }
 

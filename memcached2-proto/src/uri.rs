@@ -23,7 +23,7 @@ use crate::error::Error;
 /// | `memcached://cache1:11211/` | the same as a URI |
 /// | `memcached+unix:///run/memcached.sock` | a Unix socket |
 ///
-/// Options stand behind a `?`, parted by `&`:
+/// Options follow a `?`, separated by `&`:
 ///
 /// | option | meaning |
 /// |---|---|
@@ -53,7 +53,7 @@ pub struct Server {
 /// Where a server listens.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Address {
-    /// TCP. The host is a name, looked up anew at each connect, or an IP address without brackets.
+    /// TCP. The host is a name, which is looked up at each connect, or an IP address without brackets.
     Tcp {
         /// Name or IP address.
         host: String,
@@ -65,7 +65,7 @@ pub enum Address {
 }
 
 impl Server {
-    /// The port that memcached listens on unless told otherwise.
+    /// The default port of memcached.
     pub const PORT: u16 = 11211;
 
     /// Its name in errors and reports: `host:port`, or the path of its socket.
@@ -84,13 +84,13 @@ impl Server {
         self.options.weight
     }
 
-    /// What stands behind its address.
+    /// The options after its address.
     pub(crate) fn options(&self) -> &ServerOptions {
         &self.options
     }
 
-    /// What its points on a ring are named by: its name, if it was given one, or else its address, without the port of
-    /// memcached if that is to be left out.
+    /// The name of its points on a ring: its name, if it has one, else its address, without the default port if that is
+    /// to be left out.
     pub(crate) fn point_name(&self, omit_port: bool) -> String {
         match &self.address {
             Address::Tcp { host, port: Self::PORT } if omit_port && !self.is_named => host.clone(),

@@ -38,8 +38,8 @@ impl Value {
 
     /// Reads the value as text that spells a `T`, such as a number.
     ///
-    /// Blanks behind it are passed over: memcached leaves them when a number that it counts down gets shorter
-    /// (`doc/protocol.txt` of memcached 1.6.45, "Increment/Decrement").
+    /// Blanks after it are ignored: memcached leaves them when a `decr` makes a number shorter (`doc/protocol.txt` of
+    /// memcached 1.6.45, "Increment/Decrement").
     ///
     /// ```
     /// use memcached2_proto::{Bytes, Value};
@@ -78,8 +78,8 @@ impl Value {
 
 /// What a stored item can be read as: bytes, text, numbers, `bool`, and types of your own.
 ///
-/// `get` returns a [`Value`] and `get_as` any of these; [`ToValue`](crate::ToValue) is the way back, and shows a type of
-/// one's own.
+/// `get` returns a [`Value`], `get_as` any of these types. [`ToValue`](crate::ToValue) is the other direction, and
+/// shows how to add your own type.
 #[diagnostic::on_unimplemented(
     message = "a stored value cannot be read as `{Self}`",
     label = "no bytes, text, number or bool",

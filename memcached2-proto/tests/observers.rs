@@ -145,7 +145,7 @@ fn requests_are_told_as_events() {
             ),
             format!("WARN memcached2 message=server down {named} failures=1 wait_us=1000000"),
             format!(
-                "DEBUG memcached2 message=nobody to ask command=\"get\" outcome=\"failed\" {answered} error=cache1:11211 is down and left alone until its retry is due (cannot connect to it: connection refused)"
+                "DEBUG memcached2 message=nobody to ask command=\"get\" outcome=\"failed\" {answered} error=cache1:11211 is down, and its retry is not due yet (cannot connect to it: connection refused)"
             ),
         ]
     );

@@ -32,7 +32,7 @@ struct Shared {
 }
 
 impl Client {
-    /// A client in the making: its servers, and how it behaves.
+    /// Returns a builder: servers and options.
     ///
     /// ```no_run
     /// use std::time::Duration;
@@ -50,21 +50,21 @@ impl Client {
         Builder::new(Self::make)
     }
 
-    /// A client of `servers`, with the default [`Options`]. Nothing is connected yet: it works as soon as they do.
+    /// A client of `servers`, with the default [`Options`]. It connects when it is used, so servers may be down now.
     ///
     /// # Errors
     ///
-    /// [`Error::Uri`] when one of the texts names no server; [`proto::Server`](memcached2_proto::Server) says how they
-    /// are written.
+    /// [`Error::Uri`] if one of the texts is no address of a server: see [`proto::Server`](memcached2_proto::Server).
     pub fn new(servers: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Self, Error> {
         Self::with_options(servers, Options::default())
     }
 
-    /// A client of `servers` that behaves as `options` say.
+    /// A client of `servers` with these options.
     ///
     /// # Errors
     ///
-    /// The same as of [`Client::new`], and [`Error::Key`] when the prefix cannot stand before a key.
+    /// Those of [`Client::new`], and [`Error::Key`] if the prefix is longer than 250 bytes or contains a blank or
+    /// control byte.
     pub fn with_options(servers: impl IntoIterator<Item = impl AsRef<str>>, options: Options) -> Result<Self, Error> {
         let servers = servers.into_iter().map(|server| server.as_ref().to_owned());
         Self::builder().servers(servers).options(options).build()
@@ -79,9 +79,9 @@ impl Client {
         Self { shared: Arc::new(Shared { router, server_pools }), timeout: None }
     }
 
-    /// The same client, on the same connections, whose calls may take as long as `timeout`, in place of what
-    /// [`Options::timeout`] and the servers' URIs say: a cheap view, for a call that needs more time than others, or may
-    /// take less. How long connecting may take stays as it is.
+    /// The same client, on the same connections, with another timeout for its calls, which replaces
+    /// [`Options::timeout`] and the `timeout` of a server's URI. It is cheap, so it can be made for a single call. The
+    /// connect timeout does not change.
     ///
     /// ```no_run
     /// use std::time::Duration;
@@ -98,17 +98,17 @@ impl Client {
         Self { timeout: Some(timeout), ..self.clone() }
     }
 
-    /// The servers, in the order given, and which of them has a key.
+    /// The router: the servers, in the order given, and which of them has a key.
     #[must_use]
     pub fn router(&self) -> &Router {
         &self.shared.router
     }
 
-    /// Closes the client, and all its clones: refuses new calls, with [`Error::Closed`], lets those under way end, says
-    /// `quit` on each connection and closes it. Returns whether that was all done `within` so much time.
+    /// Closes the client, and all its clones: refuses new calls with [`Error::Closed`], waits for the calls under way,
+    /// sends `quit` on each connection and closes it. Returns whether all of that was done in time (`within`).
     ///
-    /// What is still under way then ends by its own deadline, and closes its connection. A client that is dropped is
-    /// used by nobody, so its connections close at once.
+    /// A call that is still under way then ends by its own deadline, and closes its connection. The connections of a
+    /// dropped client close at once.
     pub fn close(&self, within: Duration) -> bool {
         let mut deadline = Deadline::new(Self::now(), within);
         self.shared.server_pools.iter().for_each(ServerPool::close);
@@ -119,13 +119,13 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// What the operation makes of the failures of its parts.
+    /// The errors of the operation.
     #[inline]
     pub fn run<O: Operation>(&self, operation: O) -> Result<O::Output, Error> {
         self.run_since(Self::now(), operation)
     }
 
-    /// Runs an operation that was begun then.
+    /// Runs an operation that began at this moment.
     #[inline]
     fn run_since<O: Operation>(&self, begun: Instant, operation: O) -> Result<O::Output, Error> {
         let shared = &*self.shared;
@@ -166,7 +166,7 @@ impl Client {
 }
 
 impl Shared {
-    /// Asks one server and hears it, or all of several at the same time.
+    /// Does a round with one server, or with several at the same time.
     #[inline]
     fn round<O: Operation>(&self, call: &mut Call<'_, O>, mut batch: ServerBatch, now: Now, deadline: &mut Deadline) {
         if call.batch(batch.end()).is_some() {

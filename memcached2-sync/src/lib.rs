@@ -18,8 +18,8 @@
 //! * A miss is `Ok(None)`. An [`Error`] is something else, and [`Error::landed`] says whether the request may have taken
 //!   effect.
 //! * A server that has failed is left alone for a while ([`Options::reconnect`]), and its keys go to the others.
-//! * [`Item`], [`MissOnError`] and [`Mapping`] are other shapes of a client. An [`Observer`] hears of every request; the
-//!   features `tracing` and `metrics` come with one each.
+//! * [`Item`], [`MissOnError`] and [`Mapping`] wrap a client. An [`Observer`] is called for every request; the features
+//!   `tracing` and `metrics` come with one each.
 //!
 //! The methods of [`Client`] are names for the most common operations; [`Client::run`] takes any [`Operation`], such as
 //! [`proto::Store`] with flags. [A guide](proto::guide::choosing_a_client#the-calls) lists them.

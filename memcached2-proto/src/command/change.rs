@@ -18,7 +18,7 @@ impl<'k> Delete<'k> {
     ///
     /// # Errors
     ///
-    /// [`Error::Key`] when `key` is none.
+    /// [`Error::Key`] if the key is empty, longer than 250 bytes or contains a blank or control byte.
     pub fn new<K: AsRef<[u8]> + ?Sized>(key: &'k K) -> Result<Self, Error> {
         Ok(Self { key: Key::new(key)? })
     }
@@ -81,7 +81,7 @@ impl<'k> Touch<'k> {
     ///
     /// # Errors
     ///
-    /// [`Error::Key`] when `key` is none.
+    /// [`Error::Key`] if the key is empty, longer than 250 bytes or contains a blank or control byte.
     pub fn new<K: AsRef<[u8]> + ?Sized>(key: &'k K, expiry: impl Into<Expiry>) -> Result<Self, Error> {
         Ok(Self { key: Key::new(key)?, expiry: expiry.into() })
     }

@@ -19,7 +19,7 @@ impl<'k> Get<'k> {
     ///
     /// # Errors
     ///
-    /// [`Error::Key`] when `key` is none.
+    /// [`Error::Key`] if the key is empty, longer than 250 bytes or contains a blank or control byte.
     #[inline]
     pub fn new<K: AsRef<[u8]> + ?Sized>(key: &'k K) -> Result<Self, Error> {
         Ok(Self { key: Key::new(key)? })

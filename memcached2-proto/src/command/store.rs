@@ -35,8 +35,8 @@ impl<'k, 'v> Store<'k, 'v> {
     ///
     /// # Errors
     ///
-    /// [`Error::Key`] when `key` is none, [`Error::TooLarge`] when the value is longer than [`Data::MAX`], and the error of
-    /// its [`ToValue`], if it has one.
+    /// [`Error::Key`] if the key is empty, longer than 250 bytes or contains a blank or control byte.
+    /// [`Error::TooLarge`] if the value is longer than [`Data::MAX`]. The error of its [`ToValue`], if there is one.
     #[inline]
     pub fn set<K, V>(key: &'k K, value: &'v V) -> Result<Self, Error>
     where

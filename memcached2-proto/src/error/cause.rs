@@ -1,4 +1,4 @@
-//! What an error has come of, shared by all whom it concerns.
+//! The cause of an error, shared by all calls that it fails.
 
 use std::fmt;
 use std::io;

@@ -51,7 +51,7 @@ impl Error {
         Self::NoRuntime { request: FailedRequest::default() }
     }
 
-    /// The item has another value than the one whose version was to be fetched anew.
+    /// The item has another value than expected, so its version is not returned.
     #[must_use]
     pub fn cas_refresh() -> Self {
         Self::CasRefresh { request: FailedRequest::default() }
@@ -69,7 +69,7 @@ impl Error {
         Self::Exists { request: FailedRequest::default() }
     }
 
-    /// The item whose version is to be compared is gone.
+    /// The item of a `cas` is gone.
     #[must_use]
     pub fn not_found() -> Self {
         Self::NotFound { request: FailedRequest::default() }

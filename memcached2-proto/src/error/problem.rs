@@ -21,8 +21,8 @@ pub enum KeyProblem {
         /// Where it stands, counted from 0.
         position: usize,
     },
-    /// It is `noreply`, and is to be fetched with a classic command, where a server may take it for the option. Only there
-    /// it is none.
+    /// It is `noreply`, in a classic command that fetches it: there a server may read it as the option. Other commands
+    /// accept it.
     #[error("a `get` cannot ask for it, since it may be taken for the option; use another key, or a prefix")]
     Option,
 }
@@ -49,7 +49,7 @@ pub enum UriProblem {
     /// There are several servers in one text.
     #[error("it names several servers; give them one by one")]
     List,
-    /// There is a number behind the port.
+    /// There is a number after the port.
     #[error("nothing may follow the port but options; a weight is written cache1:11211?weight=2")]
     BehindPort,
     /// An IPv6 address stands without brackets.
@@ -61,7 +61,7 @@ pub enum UriProblem {
     /// The URI of a Unix socket has no path, or has a host.
     #[error("a Unix socket needs an absolute path: memcached+unix:///run/memcached.sock")]
     SocketPath,
-    /// There is a path behind the host.
+    /// There is a path after the host.
     #[error("nothing may follow host and port; a Unix socket is memcached+unix:///path")]
     Path,
     /// There is a user or a password.
@@ -79,7 +79,7 @@ pub enum UriProblem {
     /// A timeout is no time, or no sensible one.
     #[error("a timeout must be a whole number of ms or s, like 250ms or 2s, more than 0 and at most 3600s")]
     Timeout,
-    /// The number of connections is none, or no sensible one.
+    /// The number of connections is no number, or out of range.
     #[error("the connections must be a whole number from 1 to 65535")]
     Connections,
     /// The name is empty, or holds something else than letters, digits and the like.

@@ -56,12 +56,12 @@ fn the_text_of_an_error_names_the_request_and_its_server() {
         ),
         (
             down(Error::connect(&refused()).at(&"a:11211".into())),
-            "add \"k\": a:11211 is down and left alone until its retry is due (cannot connect \
+            "add \"k\": a:11211 is down, and its retry is not due yet (cannot connect \
                 to it: connection refused)",
         ),
         (
             all_down(),
-            "add \"k\": all 3 servers are down and left alone until their retries are due (b:11211: it did \
+            "add \"k\": all 3 servers are down, and their retries are not due yet (b:11211: it did \
                 not answer in time)",
         ),
     ] {

@@ -4,11 +4,11 @@ use super::{Attempt, Event, Observer, RequestOutcome, ServerEvent};
 use crate::error::Error;
 use crate::uri::Server;
 
-/// Tells each request as an event of the `tracing` crate: with the target `memcached2`, at the level `DEBUG`, or at
-/// `WARN` when a server has refused it or failed.
+/// Logs each request as an event of the `tracing` crate, with the target `memcached2`. The level is `DEBUG`, or `WARN`
+/// if a server has refused the request or failed.
 ///
-/// A server that goes down is told at `WARN`, with `failures` in a row and the `wait_us` until its retry; one that comes
-/// back at `INFO`.
+/// A server that goes down is logged at `WARN`, with the `failures` in a row and the `wait_us` until its retry; a
+/// server that is back at `INFO`.
 ///
 /// The fields of a request are `command`, `server`, `outcome`, `attempt` (where it is not the first), `sent`, `received`, `time_us`,
 /// `wait_us`, and `error`. Keys and values are not among them.

@@ -1,8 +1,8 @@
-//! What became of several items.
+//! The results of several items.
 
 use crate::error::Error;
 
-/// What became of each item of a batch, in the order asked: an item that failed does not hide the others.
+/// The result of each item of a batch, in the order given. An item that failed does not hide the others.
 ///
 /// ```
 /// use memcached2_proto::{Error, BatchResult};
@@ -65,7 +65,7 @@ impl<T> BatchResult<T> {
         self.0.is_empty()
     }
 
-    /// What became of each item.
+    /// The result of each item.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Result<&T, &Error>> {
         self.0.iter().map(Result::as_ref)
     }
@@ -76,7 +76,7 @@ impl BatchResult<()> {
     ///
     /// # Errors
     ///
-    /// [`Error::MultiStorage`] with what became of each item, if one of them was not.
+    /// [`Error::MultiStorage`] with the result of each item, if one was not stored.
     pub fn all_stored(self) -> Result<(), Error> {
         match self.0.iter().all(Result::is_ok) {
             true => Ok(()),

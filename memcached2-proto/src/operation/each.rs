@@ -1,4 +1,4 @@
-//! Several items, each with a request of its own.
+//! Several items, each with its own request.
 
 use super::BatchResult;
 use crate::call::{Operation, Plan, Progress};
@@ -30,7 +30,7 @@ impl<'k, 'v> SetMany<'k, 'v> {
         Ok(Self { items: stores })
     }
 
-    /// Stores `items`, each with flags and expiry of its own.
+    /// Stores `items`, each with its own flags and expiry.
     #[must_use]
     pub fn from_stores(items: Vec<Store<'k, 'v>>) -> Self {
         Self { items }
@@ -48,7 +48,7 @@ impl<'k> DeleteMany<'k> {
     ///
     /// # Errors
     ///
-    /// [`Error::Key`] for the first of them that is none; nothing is deleted then.
+    /// [`Error::Key`] for the first wrong key; nothing is deleted then.
     pub fn new<K: AsRef<[u8]>>(keys: &'k [K]) -> Result<Self, Error> {
         Ok(Self { items: keys.iter().map(Delete::new).collect::<Result<_, _>>()? })
     }

@@ -31,7 +31,7 @@ impl<'k> GetMany<'k> {
     ///
     /// # Errors
     ///
-    /// [`Error::Key`] for the first of them that is none; nothing is asked then.
+    /// [`Error::Key`] for the first wrong key; nothing is sent then.
     pub fn new<K: AsRef<[u8]>>(keys: &'k [K]) -> Result<Self, Error> {
         Ok(Self { keys: keys.iter().map(Key::new).collect::<Result<_, _>>()?, fetch: Fetch::default() })
     }
@@ -60,7 +60,7 @@ impl Fetch {
 
 /// Splits keys into runs that fit a line each, with the prefix that is written before every key; of at least one key.
 ///
-/// A key that may be `noreply` has a line of its own: memcached's proxy looks for another key where it is one of several.
+/// A key that ends with `noreply` has its own line: memcached's proxy reads another key if it is one of several.
 fn lines(keys: &[Key<'_>], (length, prefix): (usize, usize)) -> impl Iterator<Item = Range<usize>> {
     let is_option = |key: &Key<'_>| key.as_bytes().ends_with(b"noreply");
     let mut begun = 0;
@@ -130,7 +130,8 @@ impl<'k> Fetching<'k> {
         self.requests.push(request);
     }
 
-    /// Plans requests for keys, each with its place, as many in a line as fit; those that no server can be asked for come back.
+    /// Plans requests for keys, each with its place, as many in a line as fit. Returns the keys for which there is no
+    /// server.
     fn spread(
         &mut self,
         keys: impl Iterator<Item = (usize, Key<'k>)>,
@@ -183,7 +184,8 @@ impl<'k> Progress for Fetching<'k> {
         }
     }
 
-    /// What came before a failure is kept; all else of the request has failed, since nobody knows of a miss.
+    /// Values that came before a failure are kept. The other keys of the request have failed: whether they are misses
+    /// is unknown.
     fn end(&mut self, index: usize, result: Result<Reply, Error>) {
         let error = match result {
             Ok(reply) => return self.take_reply(index, reply),

@@ -33,7 +33,7 @@ impl<'k, C: Keyed> RoutedBy<'k, C> {
     ///
     /// # Errors
     ///
-    /// [`Error::Key`] when `key` is none.
+    /// [`Error::Key`] if the key is empty, longer than 250 bytes or contains a blank or control byte.
     pub fn new<K: AsRef<[u8]> + ?Sized>(key: &'k K, command: C) -> Result<Self, Error> {
         Ok(Self { key: Key::new(key)?, command })
     }

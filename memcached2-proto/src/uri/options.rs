@@ -1,4 +1,4 @@
-//! What stands behind a server's address.
+//! The options after the address of a server.
 
 use std::fmt;
 use std::sync::Arc;

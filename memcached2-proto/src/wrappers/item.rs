@@ -81,9 +81,9 @@ macro_rules! item {
     ([$($async:tt)*] [$($await:tt)*] $(#[$example:meta])*) => {
         /// A fetched item that remembers its key, its value, its client, and its version if that was fetched too.
         ///
-        /// With a version, [`set`](Item::set) stores only if nobody else has changed the item since. That uses the version
-        /// up: call [`refresh`](Item::refresh) before the next `set`. The other changes do not compare versions, so they
-        /// fail with [`Error::Cas`](memcached2_proto::Error::Cas) if the item has one.
+        /// With a version, [`set`](Item::set) stores only if the item has not changed since. After that the version is
+        /// used up: call [`refresh`](Item::refresh) before the next `set`. The other changes do not compare versions,
+        /// so they fail with [`Error::Cas`](memcached2_proto::Error::Cas) if the item has one.
         ///
         $(#[$example])*
         #[derive(Debug, Clone)]
@@ -103,7 +103,7 @@ macro_rules! item {
                 Ok(value.map(|value| Item { client: self.clone(), fetched: $crate::Fetched::new(key.as_ref(), value) }))
             }
 
-            /// Fetches an item with its version, to store over it only if nobody else has changed it; `None` is a miss.
+            /// Fetches an item with its version, to store over it only if it has not changed; `None` is a miss.
             ///
             /// # Errors
             ///
@@ -127,7 +127,7 @@ macro_rules! item {
                 self.fetched.value()
             }
 
-            /// Stores another value; with a version, only if nobody else has changed the item.
+            /// Stores another value; with a version, only if the item has not changed.
             ///
             /// # Errors
             ///
@@ -163,7 +163,7 @@ macro_rules! item {
             }
 
             $crate::__changes! { [$($async)*] [$($await)*]
-                /// Puts data behind the stored value; [`value`](Item::value) stays as it is.
+                /// Appends data to the stored value; [`value`](Item::value) stays as it is.
                 fn append(value: impl $crate::ToValue) -> ();
 
                 /// Puts data before the stored value; [`value`](Item::value) stays as it is.

@@ -5,7 +5,7 @@
 #[macro_export]
 macro_rules! mapping {
     ([$($async:tt)*] [$($await:tt)*]) => {
-        /// A cache as a dictionary, in which nothing is found if the cache fails.
+        /// A cache as a dictionary: if the cache fails, nothing is found.
         ///
         /// A server that is down, slow or full is no error: see [`MissOnError`]. What is wrong with the call itself is one,
         /// such as an invalid key. It has no iterator, since memcached has no command that lists its keys.

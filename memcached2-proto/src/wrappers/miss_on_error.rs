@@ -32,7 +32,7 @@ pub trait OrMiss {
     ///
     /// # Errors
     ///
-    /// Those for which [`Error::counts_as_miss`] is false.
+    /// The errors for which [`Error::counts_as_miss`] is false.
     #[must_use = "what is wrong with the call is still an error"]
     fn or_miss(self) -> Self;
 }
@@ -107,8 +107,8 @@ macro_rules! miss_on_error {
         /// ([`Error::counts_as_miss`](memcached2_proto::Error::counts_as_miss)): in every method a closed client and a
         /// request that the server does not understand, and what the method names.
         ///
-        /// All other methods are those of [`client()`](Self::client), with their errors: whoever calls `add`, `incr` or
-        /// `set_many` needs to know the outcome. [`OrMiss`](memcached2_proto::OrMiss) does the same for a single call.
+        /// All other methods are those of [`client()`](Self::client), with their errors, because the outcome of `add`,
+        /// `incr` or `set_many` matters. [`OrMiss`](memcached2_proto::OrMiss) does the same for a single call.
         ///
         $(#[$example])*
         #[derive(Debug, Clone)]
@@ -207,7 +207,7 @@ macro_rules! miss_on_error {
     };
 }
 
-/// Expands methods that call the client's method of the same name, each with the errors of its own.
+/// Expands methods that call the client's method of the same name, each with its own errors.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __misses {
