@@ -35,16 +35,17 @@ pub enum Protocol {
     /// request, so that each is checked. memcached before 1.6.35 gathers the replies to many `mg` into one packet, and
     /// sends one for each `get`: many callers on one connection are served several times as fast.
     ///
-    /// Set it only for servers that are sure to speak it: one before 1.6 answers an `ms` with `ERROR`, and reads the value as
-    /// commands. Behind a proxy most of what concerns a whole server (`stats`, `flush_all`, `verbosity`) is refused, and some
+    /// Set it only for servers that surely speak it: one before 1.6 answers an `ms` with `ERROR`, and reads the value
+    /// as commands. A proxy refuses most requests about a whole server (`stats`, `flush_all`, `verbosity`), and some
     /// proxies close the connection for it, in either protocol.
     ///
     /// What a caller gets is the same in both. What else differs:
     ///
-    /// * A `get`, `gets`, `gat` or `gats` of one key, or of the last of several, is an `mg`. If another client has marked
-    ///   the item as stale (`md` or `ms` with flag `I`), the first `mg` takes the win, which tells that client's kin to
-    ///   compute it anew (`doc/protocol.txt` of memcached 1.6.45, "Meta Get", flag `W`); a classic `get` leaves it. There is
-    ///   no flag to leave it, so where clients of that kind read the same items, set [`Protocol::Classic`].
+    /// * A `get`, `gets`, `gat` or `gats` of one key, or of the last of several, is an `mg`. If another client has
+    ///   marked the item as stale (`md` or `ms` with flag `I`), the first `mg` takes the win: it uses up the sign that
+    ///   tells such a client to compute the item again (`doc/protocol.txt` of memcached 1.6.45, "Meta Get", flag `W`).
+    ///   A classic `get` does not, and `mg` has no flag to prevent it. If such clients read the same items, set
+    ///   [`Protocol::Classic`].
     /// * `add`, `replace`, `append`, `prepend`, `cas`, `touch`, `flush_all`, `verbosity`, `version` and `stats` are classic
     ///   commands followed by a fence, an `md` that deletes nothing: an `ms` under a condition removes the old value if there is no room for the
     ///   new one, and an `mg` with `T` takes the win. Each counts as a miss in the server's `delete_misses`, and so does
@@ -56,7 +57,7 @@ pub enum Protocol {
     Meta,
 }
 
-/// A request, and how its answer is read.
+/// A request, and the type of its answer.
 ///
 /// It is immutable, so that a retry just encodes it again, and borrows key and value: encoding copies them once.
 pub trait Command {
@@ -67,7 +68,7 @@ pub trait Command {
     ///
     /// # Errors
     ///
-    /// When the request cannot be said in the protocol; what was appended by then is taken back.
+    /// If the request cannot be encoded; what was appended before is removed.
     fn encode(&self, protocol: Protocol, now: Now, out: &mut RequestBuffer) -> Result<ReplyKind, Error>;
 
     /// Reads the response from the last reply to the request. Of a request for several keys the replies before the last one go to
@@ -78,7 +79,7 @@ pub trait Command {
     /// The refusal of the server, or [`Error::Protocol`] for a reply of the wrong kind.
     fn answer(&self, reply: Reply) -> Result<Self::Response, Error>;
 
-    /// The name of the command, whatever the protocol says: what an [`Observer`](crate::Observer) is told.
+    /// The name of the command in both protocols, for errors and an [`Observer`](crate::Observer).
     fn name(&self) -> &'static str {
         "command"
     }

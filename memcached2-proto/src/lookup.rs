@@ -1,4 +1,4 @@
-//! Looking a name up once for all who want its addresses.
+//! Looks a name up once for all callers that need its addresses.
 
 use std::future::poll_fn;
 use std::io;
@@ -6,11 +6,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-/// The addresses of a name, or why there are none: an error of the operating system, which can be told to several callers.
+/// The addresses of a name, or an error of the operating system, which can be cloned for several callers.
 pub type Addresses = Result<Arc<[SocketAddr]>, Arc<io::Error>>;
 
-/// Looks the name of one server up, once at a time: the operating system takes as long as it likes for that, and whoever asks
-/// meanwhile waits for the same answer. So a resolver that hangs holds one thread, however many connections are made.
+/// Looks up the name of one server, once at a time. A lookup has no time limit, and callers that come meanwhile wait
+/// for the same answer. So a resolver that hangs holds one thread, however many connections are made.
 #[derive(Debug, Default)]
 pub struct Lookup(Mutex<State>);
 
@@ -46,8 +46,9 @@ impl Lookup {
         host.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, port))
     }
 
-    /// Waits for the addresses. If no look-up is under way, `begin` is called, which must see to it that [`Lookup::finish`] is:
-    /// in a thread of its own, say. `joined` is `None` at first, and is kept from one poll to the next.
+    /// Waits for the addresses. If no lookup is under way, it calls `begin`, which must make sure that
+    /// [`Lookup::finish`] is called, from a thread for example. `joined` is `None` at first, and is kept from one poll
+    /// to the next.
     pub fn poll(&self, joined: &mut Option<u64>, cx: &Context<'_>, begin: impl FnOnce()) -> Poll<Addresses> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let begins = joined.is_none() && !state.is_under_way;
@@ -69,7 +70,7 @@ impl Lookup {
         Poll::Pending
     }
 
-    /// Tells all who wait what has come of the look-up.
+    /// Ends the lookup with this result, for all waiting callers.
     pub fn finish(&self, addresses: io::Result<Vec<SocketAddr>>) {
         let addresses = match addresses {
             Ok(found) if found.is_empty() => Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address")),
@@ -104,7 +105,7 @@ mod tests {
         }
         assert_eq!(begun, 1);
         lookup.finish(Ok(vec![address(1)]));
-        // Whoever asks now wants to know it anew.
+        // Later callers look the name up again.
         let mut late = None;
         assert!(lookup.poll(&mut late, &cx, || begun += 1).is_pending());
         for joined in &mut waiting {

@@ -14,8 +14,8 @@ pub struct PoolLimits {
     pub connections: usize,
     /// A connection that was idle for longer than this is closed; 60 seconds unless changed.
     pub idle: Duration,
-    /// A connection that was idle for longer than this is looked at before it is used: a server that restarted or
-    /// that closes idle connections has closed it by then. 1 second unless changed.
+    /// A connection that was idle for longer than this is checked before it is used, because a server that restarted or
+    /// closes idle connections may have closed it. 1 second unless changed.
     pub trusted: Duration,
 }
 
@@ -33,7 +33,7 @@ pub struct Pool<S> {
     idle: Vec<Idle<S>>,
     /// How many connections there are, idle or in use.
     open: usize,
-    /// Callers who wait, in their order, each with his number.
+    /// Waiting callers, in their order, each with its number.
     queue: VecDeque<(u64, Waker)>,
     /// The number of the next one.
     next: u64,
@@ -72,7 +72,7 @@ impl<S> Pool<S> {
         Self { idle: Vec::new(), open: 0, queue: VecDeque::new(), next: 0, closed: false, limits }
     }
 
-    /// What to do to get a connection: whoever comes waits behind those who wait already.
+    /// What to do to get a connection. A new caller waits after those that wait already.
     #[inline(always)]
     pub fn checkout(&mut self, now: Instant) -> Checkout<S> {
         match self.queue.is_empty() || self.closed {
@@ -81,7 +81,7 @@ impl<S> Pool<S> {
         }
     }
 
-    /// The same for a caller who waits under this number: it is his turn, or it is not.
+    /// The same for a waiting caller with this number, whose turn it may be.
     #[cold]
     pub fn checkout_in_turn(&mut self, number: u64, now: Instant) -> Checkout<S> {
         if !self.closed && self.queue.front().is_some_and(|(first, _)| *first != number) {
@@ -94,7 +94,7 @@ impl<S> Pool<S> {
         checkout
     }
 
-    /// The same for a caller whose turn it was already: what he got was of no use.
+    /// The same for a caller whose turn it was already, and whose connection was of no use.
     #[inline(always)]
     pub fn checkout_again(&mut self, now: Instant) -> Checkout<S> {
         if let Some(checkout) = self.checkout_idle(now) {
@@ -110,7 +110,7 @@ impl<S> Pool<S> {
         Checkout::Wait
     }
 
-    /// An idle connection, if there is one: for a caller who has found out that the server takes no further one.
+    /// An idle connection, if there is one: for a caller that found that the server accepts no further connection.
     #[inline(always)]
     pub fn checkout_idle(&mut self, now: Instant) -> Option<Checkout<S>> {
         let Idle { connection, since, trusted } = self.idle.pop()?;
@@ -140,7 +140,7 @@ impl<S> Pool<S> {
         self.open -= before - self.idle.len();
     }
 
-    /// Takes a connection back that is in step; who is to be woken, if anybody waits.
+    /// Takes back a connection that is in step. Returns the waker of the next waiting caller, if there is one.
     #[inline(always)]
     pub fn checkin(&mut self, connection: S, now: Instant) -> Option<Waker> {
         if self.closed {
@@ -156,14 +156,15 @@ impl<S> Pool<S> {
         if self.queue.is_empty() { None } else { self.first() }
     }
 
-    /// Hears that a connection in use was closed, or none could be opened; who is to be woken, if anybody waits.
+    /// A connection in use was closed, or none could be opened. Returns the waker of the next waiting caller, if there
+    /// is one.
     pub fn closed(&mut self) -> Option<Waker> {
         self.open -= 1;
         self.first()
     }
 
-    /// Closes the pool and hands out the idle connections, and who is to be woken; the connections in use are closed when they
-    /// come back.
+    /// Closes the pool, and returns its idle connections and the wakers of all waiting callers. Connections in use are
+    /// closed when they come back.
     pub fn close(&mut self) -> (Vec<S>, Vec<Waker>) {
         self.closed = true;
         self.open -= self.idle.len();
@@ -177,14 +178,14 @@ impl<S> Pool<S> {
         self.closed
     }
 
-    /// Lets a caller wait behind the others; the number that he waits under.
+    /// Lets a caller wait after the others. Returns its number.
     pub fn wait(&mut self, waker: Waker) -> u64 {
         self.next += 1;
         self.queue.push_back((self.next, waker));
         self.next
     }
 
-    /// Hears that a caller waits no more.
+    /// A caller stops waiting.
     pub fn leave(&mut self, number: u64) {
         self.queue.retain(|(waiting, _)| *waiting != number);
     }
@@ -195,7 +196,8 @@ impl<S> Pool<S> {
         self.queue.front().is_none_or(|(first, _)| *first == number)
     }
 
-    /// Who is to be woken, if there is a connection for him, or may be one: whoever stops waiting, served or not, sees to it.
+    /// The waker of the next waiting caller, if there is or may be a connection for it. It is called whenever a caller
+    /// stops waiting, served or not.
     #[must_use]
     pub fn next(&self) -> Option<Waker> {
         let is_free = !self.idle.is_empty() || self.open < self.limits.connections.max(1);
@@ -293,11 +295,11 @@ mod tests {
         assert_eq!((pool.checkout(now), pool.checkout(now)), (Checkout::Open, Checkout::Wait));
         let numbers = [(); 4].map(|()| pool.wait(Waker::noop().clone()));
         assert!(pool.next().is_none() && pool.checkin(1, now).is_some() && pool.next().is_some());
-        // Nobody gets ahead, neither who waits nor who comes.
+        // No caller overtakes another one.
         assert_eq!((pool.checkout(now), pool.checkout_in_turn(numbers[1], now)), (Checkout::Wait, Checkout::Wait));
         assert_eq!(pool.checkout_in_turn(numbers[0], now), Checkout::Reuse(1));
         assert!(pool.next().is_none() && pool.is_first(numbers[1]) && !pool.is_first(numbers[2]));
-        // One has no more time; for the next one there was a connection, but it was dead.
+        // The deadline of one has passed; the next one got a dead connection.
         pool.leave(numbers[1]);
         assert!(pool.closed().is_some());
         assert_eq!(pool.checkout_in_turn(numbers[3], now), Checkout::Wait);

@@ -40,15 +40,16 @@ pub enum Reply {
     Version(Arc<str>),
     /// `VALUE`, `VA`: an item, and the place of its key among the keys of the request, counted from 0.
     Value(u32, Value),
-    /// An item for which this program had no memory: the place of its key, and the length of its data, which has passed by.
+    /// An item for which this program had no memory: the place of its key, and the length of its data, which was
+    /// discarded.
     NoMemory(u32, usize),
     /// A lone `END`, `EN`: there is no such item.
     Miss,
     /// `END` after the items of a multi-key `get`.
     End,
-    /// `STAT`, `PREFIX` or `ITEM` lines before their `END`: what stands behind that word on each, with the line ends.
+    /// `STAT`, `PREFIX` or `ITEM` lines before their `END`: what follows that word on each line, with the line ends.
     Stats(Arc<[u8]>),
-    /// `RESET`: the counters of the server begin anew.
+    /// `RESET`: the counters of the server were reset.
     Reset,
     /// `ERROR`, `CLIENT_ERROR` or `SERVER_ERROR`: the whole line without its line end. To a request about a whole server also a
     /// line in other words, as a proxy or another server may answer.
@@ -59,8 +60,8 @@ pub enum Reply {
 
 /// What may answer a request, and so where its reply ends.
 ///
-/// Any request can also be answered by an error line; one whose answer is `OK`, `RESET` or a version, or statistics with a
-/// fence behind them, also by a short line of text that is no reply of memcached.
+/// Any request can also be answered by an error line. A request answered by `OK`, `RESET`, a version, or statistics
+/// with a fence after them can also be refused by a short line of text that is no reply of memcached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ReplyKind {

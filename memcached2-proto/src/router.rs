@@ -38,7 +38,7 @@ impl ServerId {
     }
 }
 
-/// The servers, and the rule that gives each key to one of them.
+/// The servers, and the rule that decides which of them has a key.
 #[derive(Debug, Clone)]
 pub struct Router {
     servers: Arc<[Server]>,
@@ -51,7 +51,7 @@ pub struct Router {
     /// Which servers close connections after errors.
     closers: Arc<Closers>,
     observer: Option<Arc<dyn Observer>>,
-    /// Whoever observes, once there is a clock.
+    /// The observer, and its clock.
     watch: Option<Watch>,
 }
 
@@ -59,7 +59,7 @@ pub struct Router {
 #[derive(Debug, Clone)]
 struct Prefix {
     bytes: Arc<[u8]>,
-    /// Whether it has a say in which server has a key.
+    /// Whether it decides, with the key, which server has a key.
     is_routed: bool,
 }
 
@@ -135,13 +135,13 @@ impl Router {
         self
     }
 
-    /// Whoever observes.
+    /// The observer.
     #[inline]
     pub(crate) fn watch(&self) -> Option<&Watch> {
         self.watch.as_ref()
     }
 
-    /// Whether every server counts as up and nobody observes, so that nothing has to be looked up or told.
+    /// Whether all servers are up and there is no observer, so that nothing has to be looked up or reported.
     #[inline(always)]
     pub(crate) fn all_up_unobserved(&self) -> bool {
         self.health.all_up_unobserved()
@@ -156,7 +156,7 @@ impl Router {
     ///
     /// # Errors
     ///
-    /// [`Error::NoServers`] when there is none, [`Error::Key`] when the key is too long with the client's prefix.
+    /// [`Error::NoServers`] if the client has none. [`Error::Key`] if the key is too long with the client's prefix.
     #[inline(always)]
     pub fn route(&self, key: Key<'_>) -> Result<ServerId, Error> {
         match &self.prefix {
@@ -229,35 +229,35 @@ impl Router {
         self.at(id, Error::Down { request: FailedRequest::default(), cause })
     }
 
-    /// Asks for a server: `None` when it must be left alone; a number when it counts as down, and whoever asked is the
-    /// one that tries it.
+    /// Whether a call may use a server: `None` if not. `Some(None)` if it is up. A number if it is down and this call
+    /// is the one that probes it.
     pub(crate) fn claim(&self, id: ServerId, now: Instant) -> Option<Option<u64>> {
         self.health.claim(id.index(), now)
     }
 
-    /// Gives the probe of a server back, of which nothing was learnt.
+    /// Gives back the probe of a server that had no result.
     pub(crate) fn release(&self, id: ServerId, probe: u64) {
         self.health.release(id.index(), probe);
     }
 
-    /// Hears that a server has answered.
+    /// Reports that a server has answered.
     pub(crate) fn report_answer(&self, id: ServerId) {
         self.tell(id, self.health.succeeded(id.index()));
     }
 
-    /// Hears that a server has failed, from when to when it was asked, and whether that was to try it.
+    /// Reports that a server has failed: when the request began and ended, and the number of the probe if it was one.
     pub(crate) fn report_failure(&self, id: ServerId, error: &Error, probe: Option<u64>, time: (Instant, Instant)) {
         let error = self.at(id, error.clone());
         self.tell(id, self.health.failed(id.index(), error, probe, time));
     }
 
-    /// Hears that a server has fallen silent while nobody waited for it any more.
+    /// Reports that a server was silent until a deadline, and all its callers were gone.
     pub(crate) fn report_silence(&self, id: ServerId, now: Instant) {
         let error = self.at(id, Error::timeout(Landed::NotSent));
         self.tell(id, self.health.fell_silent(id.index(), error, now));
     }
 
-    /// Hears an error line of a server.
+    /// Reports an error line of a server.
     #[cold]
     pub(crate) fn on_error_line(&self, id: ServerId, line: &str, now: Instant) {
         self.closers.on_error_line(id.index(), line, now);
@@ -274,7 +274,7 @@ impl Router {
         self.closers.holds(id.index(), now)
     }
 
-    /// Tells whoever observes what has become of a server.
+    /// Tells the observer that a server went down or came back.
     fn tell(&self, id: ServerId, change: Option<ServerEvent>) {
         if let (Some(change), Some(watch), Some(server)) = (change, &self.watch, self.server(id)) {
             watch.observer.on_server_event(server, change);

@@ -1,4 +1,4 @@
-//! What concerns a whole server: `version`, `flush_all`, `verbosity`.
+//! Commands about a whole server: `version`, `flush_all`, `verbosity`, `cache_memlimit`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -52,8 +52,8 @@ impl FlushAll {
         Self::default()
     }
 
-    /// Expires every item later: also those that are stored until then. [`Expiry::Never`] is no such moment: running it
-    /// gives [`Error::Expiry`].
+    /// Expires every item at this moment, also those that are stored before it. With [`Expiry::Never`] the error is
+    /// [`Error::Expiry`].
     #[must_use]
     pub fn at(when: impl Into<Expiry>) -> Self {
         Self { delay: Some(when.into()) }
@@ -74,7 +74,7 @@ impl Command for FlushAll {
                 return Err(Error::expiry());
             }
             out.put(b" ");
-            // What has expired already is now; memcached takes a negative number for that, too.
+            // A moment in the past means now; memcached reads a negative number in the same way.
             out.put_signed(delay.exptime(now)?.max(0));
         }
         out.put(b"\r\n");
@@ -139,7 +139,7 @@ impl Command for Verbosity {
 
 borrow_nothing!(CacheMemlimit FlushAll Verbosity Version);
 
-/// Ends a request about a whole server, whose reply carries no check of its own.
+/// Ends a request about a whole server with a fence, because its reply carries no check.
 pub(super) fn put_fence(protocol: Protocol, out: &mut RequestBuffer) {
     if protocol == Protocol::Meta {
         out.put_server_fence();
@@ -153,7 +153,7 @@ pub(super) fn ok(reply: Reply) -> Result<(), Error> {
     }
 }
 
-/// The version of a server as it words it: `1.6.18`, `1.4.5_4_gaa7839e`, or anything another server says.
+/// The version of a server, as it sent it: `1.6.18`, `1.4.5_4_gaa7839e`, or the text of another server.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct VersionText(pub(crate) Arc<str>);
 
@@ -164,7 +164,7 @@ impl VersionText {
         &self.0
     }
 
-    /// Major, minor and patch, if the text begins with three numbers; a leading `v` is passed over.
+    /// Major, minor and patch, if the text begins with three numbers; a leading `v` is ignored.
     #[must_use]
     pub fn numbers(&self) -> Option<(u32, u32, u32)> {
         let mut parts = self.0.strip_prefix('v').unwrap_or(&self.0).splitn(3, '.');

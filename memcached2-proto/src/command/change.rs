@@ -50,8 +50,8 @@ impl Command for Delete<'_> {
         }
         out.put(b"delete ");
         out.put_key(self.key);
-        // memcached from 1.6.40 on takes a last word `noreply` for the option even where it is the key, and stays
-        // silent; a historic zero behind it is accepted by every version.
+        // memcached from 1.6.40 on reads a last word `noreply` as the option even if it is the key, and sends no reply.
+        // Every version accepts a 0 after the key, for historical reasons.
         out.put(if self.key.as_bytes() == b"noreply" { b" 0\r\n" } else { b"\r\n" });
         Ok(ReplyKind::Deleted)
     }
@@ -77,7 +77,7 @@ pub struct Touch<'k> {
 }
 
 impl<'k> Touch<'k> {
-    /// Lets the item of `key` expire at `expiry`.
+    /// Gives the item of `key` this expiry.
     ///
     /// # Errors
     ///
@@ -104,8 +104,8 @@ impl Command for Touch<'_> {
         "touch"
     }
 
-    /// Also where meta is spoken: an `mg` with `T` takes the win of a stale item away from the client that is to compute it
-    /// anew, which a `touch` does not.
+    /// A `touch` also in the meta protocol: an `mg` with `T` would take the win of a stale item from the client that
+    /// shall compute it again.
     fn encode(&self, protocol: Protocol, now: Now, out: &mut RequestBuffer) -> Result<ReplyKind, Error> {
         let exptime = self.expiry.exptime(now)?;
         out.put(b"touch ");

@@ -1,4 +1,4 @@
-//! Reading an answer when the command is gone.
+//! Reads an answer after the command was dropped.
 
 use std::fmt;
 
@@ -8,9 +8,9 @@ use crate::reply::Reply;
 
 /// A command whose answer can be read when the command is gone, and with it the key and the value that it borrows.
 ///
-/// So a request can outlive its key: [`TypedConnection`](crate::TypedConnection) makes use of it. All commands of this crate
-/// for one server and at most one key are such commands. A command of your own that borrows nothing returns
-/// [`Answer::of`] itself.
+/// So a request can outlive its key: [`TypedConnection`](crate::TypedConnection) needs that. All commands of this crate
+/// for one server and at most one key implement it. Your own command that borrows nothing returns [`Answer::of`]
+/// itself.
 pub trait Detach: Command {
     /// What reads the answer as [`Command::answer`] does.
     fn detach(&self) -> Answer<Self::Response>;

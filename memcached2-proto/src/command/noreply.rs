@@ -1,4 +1,4 @@
-//! Requests whose outcome nobody wants to hear: what `noreply` is for.
+//! Requests whose outcome is not reported, in place of `noreply`.
 
 use super::{Command, Keyed, Protocol, accepted};
 use crate::error::Error;
@@ -7,12 +7,12 @@ use crate::reply::{Reply, ReplyKind};
 use crate::request_buffer::RequestBuffer;
 use crate::time::Now;
 
-/// A request whose outcome is not reported: `Ok` says that the server has read it, and no more.
+/// A request whose outcome is not reported: `Ok` only means that the server has read it.
 ///
-/// The word `noreply` is not sent. A client that stays in step needs an answer behind every request to know that the
-/// server has read it, and the reply to the request itself is the shortest one: `incr hits 1` takes 13 bytes and is
-/// answered in 3, where `noreply` takes 8 bytes more, and the question behind it another 9 and 16. It is also the safer
-/// one: servers before 1.6 read the value of a store with `noreply` as commands if they refuse it.
+/// The word `noreply` is not sent. To stay in step, a client needs a reply to every request, and the reply to the
+/// request itself is the shortest one: `incr hits 1` takes 13 bytes and its reply 3. With `noreply` it would take 8
+/// bytes more, and a `version` after it another 9 bytes and 16 for its reply. It is also safer: servers before 1.6 read
+/// the value of a store with `noreply` as commands if they refuse it.
 ///
 /// A condition that is not met, a missing item and a value that is no number are `Ok`, as with `noreply`. Any other error
 /// line is [`Error::Refused`].

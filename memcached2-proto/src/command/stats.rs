@@ -1,4 +1,4 @@
-//! What a server tells about itself: `stats`.
+//! Statistics of a server: `stats`.
 
 use super::detach::borrow_nothing;
 use super::{Command, Protocol, accepted, admin, senseless};
@@ -114,7 +114,7 @@ impl<R> Command for Stats<R> {
     }
 }
 
-/// Lets the counters of a server begin anew: `stats reset`.
+/// Resets the counters of a server: `stats reset`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct StatsReset;
 
@@ -139,7 +139,7 @@ impl Command for StatsReset {
     }
 }
 
-/// Counts what is asked for by the prefixes of keys, or counts it no more: `stats detail on`, `stats detail off`.
+/// Starts or stops counting requests by the prefixes of their keys: `stats detail on`, `stats detail off`.
 #[derive(Debug, Clone, Copy)]
 pub struct StatsDetail(pub bool);
 
@@ -161,7 +161,7 @@ impl Command for StatsDetail {
     }
 }
 
-/// Lists some items of a slab class, of those that were not used lately: `stats cachedump`. For looking around, not for
+/// Lists some items of a slab class that were not used lately: `stats cachedump`. It is for inspection, not for
 /// programs: it shows 2 MB at most.
 #[derive(Debug, Clone, Copy)]
 pub struct CacheDump {

@@ -72,7 +72,7 @@ impl<'k, 'v> Store<'k, 'v> {
         Self::new(Verb::Replace, key.as_ref(), value.to_value())
     }
 
-    /// Puts `value` behind the one of `key`; [`Error::NotStored`] if there is none, or if it would become too large.
+    /// Appends `value` to the one of `key`; [`Error::NotStored`] if there is none, or if it would become too large.
     /// Flags and expiry stay as they are.
     ///
     /// # Errors
@@ -250,9 +250,9 @@ impl Verb {
     pub(super) fn stored(self, reply: Reply) -> Result<(), Error> {
         match accepted(reply)? {
             Reply::Stored => Ok(()),
-            // No memcached says any of these to a `set`; proxies may.
+            // memcached does not send these replies to a `set`; proxies may.
             Reply::NotStored => Err(Error::not_stored()),
-            // No item has it but those of a server that numbers none.
+            // Only items of a server without versions have it.
             Reply::Exists if matches!(self, Self::Cas(0)) => Err(Error::cas(CasProblem::Disabled)),
             Reply::Exists => Err(Error::exists()),
             Reply::NotFound => Err(Error::not_found()),

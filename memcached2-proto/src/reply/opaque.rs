@@ -12,7 +12,7 @@ impl Opaque {
     #[must_use]
     #[inline]
     pub fn from_ticket(ticket: u64) -> Self {
-        // 64 characters in a row, none of which is a blank, from `0` on.
+        // The 64 characters from `0` on, without a blank among them.
         let digit = |place: u32| b'0' + (ticket >> (6 * place) & 63) as u8;
         Self([b' ', b'O', digit(3), digit(2), digit(1), digit(0), b'\r', b'\n'])
     }

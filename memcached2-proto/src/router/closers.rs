@@ -7,11 +7,11 @@ use std::time::Duration;
 use crate::reply::error_line;
 use crate::time::Instant;
 
-/// Which servers have said lately that a server behind them does not answer, in the words of one that closes the
-/// connection when that meets a `get` of several keys: twemproxy.
+/// Which servers are proxies that close the connection when a `get` of several keys fails, as twemproxy does. They are
+/// recognised by the error line that they send when a server behind them does not answer.
 ///
-/// With the connection it loses requests that have nothing to do with that `get`. So such a server is asked for one key at a
-/// time, which loses nothing but the keys of the server behind it that is down.
+/// A closed connection would also fail other requests on it. So such a proxy is asked for one key at a time, and only
+/// the keys of the server that is down fail.
 #[derive(Debug)]
 pub(super) struct Closers {
     /// Until when each of them is remembered.
@@ -20,7 +20,7 @@ pub(super) struct Closers {
     any: AtomicBool,
 }
 
-/// So long after such an error line. Every further one begins it anew.
+/// How long a proxy is remembered after such an error line. Each further one starts this time again.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
 impl Closers {
@@ -38,7 +38,7 @@ impl Closers {
         !self.is_empty() && self.lock(place).is_some_and(|until| until.is_some_and(|until| now < until))
     }
 
-    /// Hears an error line.
+    /// Notes an error line.
     pub(super) fn on_error_line(&self, place: usize, line: &str, now: Instant) {
         if error_line::announces_close(line) {
             if let Some(mut until) = self.lock(place) {

@@ -128,8 +128,7 @@ pub(super) fn murmur3<'t>(pieces: impl IntoIterator<Item = &'t [u8]>) -> u32 {
     hash ^ (hash >> 16)
 }
 
-/// Does something with a key that a number is written before or behind, without an allocation unless the key is longer
-/// than any.
+/// Calls a function with a key and a number before or after it, without an allocation unless the key is too long.
 pub(super) fn numbered<T>(key: &[u8], number: u64, behind: bool, act: impl FnOnce(&[u8]) -> T) -> T {
     const ROOM: usize = 320;
     let mut digits = itoa::Buffer::new();

@@ -9,22 +9,22 @@ use crate::error::{Cause, Error};
 use crate::observer::ServerEvent;
 use crate::time::Instant;
 
-/// So long a call that tries a server keeps others from doing the same, unless it ends before: one that its caller holds
-/// and does not go on with says nothing any more.
+/// How long a probe keeps other calls from probing the same server. It is limited, because a probing future may be held
+/// without being polled.
 const PROBE_LIMIT: Duration = Duration::from_secs(1);
 
-/// What is known of all servers.
+/// The health of all servers.
 #[derive(Debug)]
 pub(super) struct Health {
     policy: ReconnectPolicy,
     /// After how many failures in a row a server counts as down.
     down_after: u32,
-    /// What chance is drawn from.
+    /// The random seed of this client.
     seed: u64,
     servers: Box<[Mutex<Option<Outage>>]>,
-    /// How many servers are down, besides those who observe: while that is none, nothing has to be looked up.
+    /// How many servers have failed, plus the number of observers: while it is 0, nothing has to be looked up.
     attention: AtomicUsize,
-    /// How many observe: one at the most.
+    /// The number of observers: 0 or 1.
     observers: usize,
 }
 
@@ -35,11 +35,11 @@ struct Outage {
     failures: u32,
     /// When it has failed last.
     failed: Instant,
-    /// When it may be asked again.
+    /// When it may be tried again.
     retry: Instant,
     /// How many probes there were: the last one has this number.
     probes: u64,
-    /// While the last one is under way, until when nobody else may try.
+    /// While the last one is under way: until when no other call may probe.
     probe: Option<Instant>,
     /// How many probes there had been when the server failed for the last time: what comes of those is no further failure.
     settled: u64,
@@ -48,13 +48,13 @@ struct Outage {
 }
 
 impl Health {
-    /// All of so many servers are up.
+    /// The health of `servers` servers, all up.
     pub(super) fn new(policy: &ReconnectPolicy, down_after: u32, servers: usize) -> Self {
         let servers = (0..servers).map(|_| Mutex::new(None)).collect();
         Self { policy: policy.clone(), down_after, seed: 0, servers, attention: AtomicUsize::new(0), observers: 0 }
     }
 
-    /// All servers are up; chance is drawn from another number, and somebody may observe.
+    /// The same with all servers up, another random seed, and an observer or none.
     pub(super) fn for_client(&self, seed: u64, is_observed: bool) -> Self {
         let observers = usize::from(is_observed);
         let attention = AtomicUsize::new(observers);
@@ -66,7 +66,7 @@ impl Health {
         !matches!(self.policy, ReconnectPolicy::Immediately)
     }
 
-    /// Whether all servers are up, and nobody observes.
+    /// Whether all servers are up, and there is no observer.
     #[inline]
     pub(super) fn all_up_unobserved(&self) -> bool {
         self.attention.load(Ordering::Acquire) == 0
@@ -83,8 +83,8 @@ impl Health {
             .is_none_or(|outage| outage.as_ref().is_none_or(|outage| !self.is_down(outage) || outage.may_try(now)))
     }
 
-    /// Asks for a server: `None` when it is down, and somebody else tries it or nobody may yet; the number of a probe
-    /// when whoever asked is the one that tries it.
+    /// Whether a call may use a server: `None` if it is down and may not be probed now. The number of a probe if this
+    /// call is the one that probes it.
     pub(super) fn claim(&self, place: usize, now: Instant) -> Option<Option<u64>> {
         let mut outage = self.lock(place)?;
         let Some(outage) = outage.as_mut().filter(|outage| self.is_down(outage)) else { return Some(None) };
@@ -96,7 +96,7 @@ impl Health {
         Some(Some(outage.probes))
     }
 
-    /// Nothing came of a probe.
+    /// A probe ended without a result.
     pub(super) fn release(&self, place: usize, probe: u64) {
         if let Some(Some(outage)) = self.lock(place).as_deref_mut() {
             if outage.probes == probe {
@@ -126,8 +126,8 @@ impl Health {
         self.lock(place)?.as_ref().map(|outage| outage.cause.clone())
     }
 
-    /// A call that had `begun` then had no answer from a server; what that changes. `probe` is its number if the call was to
-    /// try it.
+    /// A call that began at `begun` had no answer from a server; returns what that changes. `probe` is its number if it
+    /// was a probe.
     pub(super) fn failed(
         &self,
         place: usize,
@@ -155,7 +155,7 @@ impl Health {
             return None;
         }
         let in_a_row = failures - (self.down_after - 1);
-        // Never none: the call that has failed is to look for another server.
+        // Never zero: else the failed call would choose the same server again.
         let wait = self.policy.wait(id(place), in_a_row, self.chance(place, in_a_row)).max(Duration::from_nanos(1));
         outage.retry = now + wait;
         Some(ServerEvent::Down { failures: in_a_row, wait })
@@ -170,14 +170,14 @@ impl Health {
         mixed ^ (mixed >> 31)
     }
 
-    /// A server has fallen silent while nobody waited for it any more: no call can say that it was to try it.
+    /// A server was silent until a deadline, and its callers are gone, so that no call can report it.
     pub(super) fn fell_silent(&self, place: usize, error: Error, now: Instant) -> Option<ServerEvent> {
         let due = |outage: &Outage| (outage.retry <= now).then_some(outage.probes);
         let probe = self.lock(place).and_then(|outage| outage.as_ref().and_then(due));
         self.failed(place, error, probe, (now, now))
     }
 
-    /// Whether so many failures make a server count as down.
+    /// Whether there are enough failures for the server to count as down.
     fn is_down(&self, outage: &Outage) -> bool {
         outage.failures >= self.down_after
     }
@@ -188,7 +188,7 @@ impl Health {
     }
 }
 
-/// There are no more servers than 32 bits can count.
+/// There are fewer than 2^32 servers.
 fn id(place: usize) -> ServerId {
     ServerId(u32::try_from(place).unwrap_or(u32::MAX))
 }

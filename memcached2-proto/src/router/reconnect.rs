@@ -1,4 +1,4 @@
-//! When a server that has failed is asked again.
+//! When a server that is down is tried again.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,34 +6,37 @@ use std::time::Duration;
 
 use super::ServerId;
 
-/// When a server that has failed is asked again.
+/// When a server that is down is tried again.
 ///
-/// Until then it costs callers nothing: their keys go to the servers that the [rule](crate::Selection) names next, or
-/// fail at once with [`Error::Down`](crate::Error::Down) when there is none. Then one call tries it, and the others do not wait for what becomes of that one.
+/// Until then no call waits for it: its keys go to the servers that the [selection](crate::Selection) names next, or
+/// fail at once with [`Error::Down`](crate::Error::Down) if there is none. Then one call probes it, and the others do
+/// not wait for that one.
 ///
-/// A server has failed when it cannot be connected to, takes a connection and does not answer the question for its protocol
-/// ([`KnownProtocol`](crate::KnownProtocol)), closes a fresh connection before it has answered, or breaks the protocol. One
-/// that was silent until a deadline has answered before: its connection is closed, and the question at the beginning of the
-/// next one, which has half of [`Options::connect_timeout`](crate::Options::connect_timeout), shows whether it still does.
-/// Only where nothing is asked, since the client was told the protocol, the silence itself is a failure. A server that
-/// closes a connection which has served before may have been restarted meanwhile, and one that has as many connections as
-/// it may have is full, not down: neither counts.
+/// A server has failed if it cannot be connected to, does not answer the probe of a new connection
+/// ([`KnownProtocol`](crate::KnownProtocol)), closes a new connection before it has answered, or breaks the protocol. A
+/// missed deadline is no failure by itself: the connection is closed, and the probe of the next connection, which has
+/// half of [`Options::connect_timeout`](crate::Options::connect_timeout), shows whether the server still answers. Only
+/// with [`Options::protocol`](crate::Options::protocol), where there is no probe, is a missed deadline a failure. A
+/// server that closes a used connection may have been restarted, and a server that refuses a connection because it has
+/// too many is full, not down: neither counts.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum ReconnectPolicy {
-    /// With the next call, whatever that costs: servers never count as down. python-memcached2's `ReconnectorSimple`.
+    /// With the next call: servers never count as down, so each call to a dead server waits for it. python-memcached2's
+    /// `ReconnectorSimple`.
     Immediately,
     /// After a fixed time: python-memcached2's `ReconnectorTime`, whose default is [`ReconnectPolicy::TIME`].
     After(Duration),
-    /// After a time that doubles with each failure in a row, up to a longest one; by chance up to half of it less, so
-    /// that not all clients come back at once. The default, from [`ReconnectPolicy::MIN_DELAY`] to [`ReconnectPolicy::MAX_DELAY`].
+    /// After a time that doubles with each failure in a row, up to a maximum. A random part of at most a half is
+    /// subtracted, so that not all clients come back at once. The default, from [`ReconnectPolicy::MIN_DELAY`] to
+    /// [`ReconnectPolicy::MAX_DELAY`].
     Backoff {
         /// The time after the first failure.
         min_delay: Duration,
         /// The longest time.
         max_delay: Duration,
     },
-    /// By a rule of one's own.
+    /// By your own rule.
     Custom(Arc<dyn CustomReconnect>),
 }
 
@@ -43,27 +46,27 @@ impl Default for ReconnectPolicy {
     }
 }
 
-/// A rule by which servers that have failed are asked again. It is called in the middle of a call, so it must not wait,
-/// nor use the client.
+/// Your own rule for when a server that is down is tried again. It is called within a call, so it must not wait or use
+/// the client.
 pub trait CustomReconnect: fmt::Debug + Send + Sync {
-    /// How long a server is left alone that has failed so many times in a row, counted from 1. It is asked once for each
-    /// failure. `chance` is any number, another one for each failure and each client, to spread clients over time.
+    /// How long a server is not tried after this number of failures in a row, counted from 1. It is called once for
+    /// each failure. `chance` is a random number, to spread clients over time.
     fn wait(&self, server: ServerId, failures: u32, chance: u64) -> Duration;
 
-    /// Hears that a server has answered which had failed before. Nothing has to be done about it: its failures are counted
-    /// from 1 again.
+    /// Called when a server that had failed has answered. Its failures are counted from 1 again; nothing has to be
+    /// done.
     fn recovered(&self, _server: ServerId) {}
 }
 
 impl ReconnectPolicy {
-    /// How long python-memcached2 leaves a server alone.
+    /// How long python-memcached2 does not try a server.
     pub const TIME: Duration = Duration::from_secs(30);
 
-    /// How long a server is left alone after its first failure, unless set: short, since most failures are.
+    /// The delay after the first failure, unless set: short, because most failures are.
     pub const MIN_DELAY: Duration = Duration::from_secs(1);
 
-    /// How long a server is left alone at most, unless set: one that is back is used within 2 seconds, and one that stays
-    /// away costs a single call in a second what connecting may take.
+    /// The maximum delay, unless set. So a server that is back is used within 2 seconds, and a server that stays down
+    /// delays one call a second, by at most the connect timeout.
     pub const MAX_DELAY: Duration = Duration::from_millis(1500);
 
     pub(super) fn wait(&self, server: ServerId, failures: u32, chance: u64) -> Duration {

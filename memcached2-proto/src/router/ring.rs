@@ -21,18 +21,18 @@ impl<N: Ord + Copy> Points<N> {
         Self(points)
     }
 
-    /// The servers from the point at `index` on, all around the ring; an index behind the last is the first.
+    /// The servers from the point at `index` on, all around the ring; an index after the last is the first.
     fn from(&self, index: usize) -> impl Iterator<Item = usize> {
         let (before, behind) = self.0.split_at(index.min(self.0.len()));
         behind.iter().chain(before).map(|(_, server)| *server as usize)
     }
 
-    /// The server of the first point at `hash` or behind it that is up.
+    /// The server of the first point at or after `hash` that is up.
     fn ceiling(&self, hash: N, is_up: &dyn Fn(usize) -> bool) -> Option<usize> {
         self.from(self.0.partition_point(|(at, _)| *at < hash)).find(|server| is_up(*server))
     }
 
-    /// The server of the first point behind `hash` that is up.
+    /// The server of the first point after `hash` that is up.
     fn above(&self, hash: N, is_up: &dyn Fn(usize) -> bool) -> Option<usize> {
         self.from(self.0.partition_point(|(at, _)| *at <= hash)).find(|server| is_up(*server))
     }
@@ -61,12 +61,12 @@ fn ketama_strings(weight: u32, total: u64, servers: usize) -> u32 {
     (share * 160.0 / 4.0 * servers as f32 + 0.000_000_000_1).floor() as u32
 }
 
-/// A ring of 32 bits, on which the server of a key has the first point at its hash or behind it.
+/// A ring of 32 bits, on which a key belongs to the first point at or after its hash.
 #[derive(Debug)]
 pub(super) struct Ring {
     points: Points<u32>,
     hasher: Arc<dyn KeyHasher>,
-    /// Whether a key whose server is down is hashed anew, as spymemcached does it; else the next point is taken.
+    /// Whether a key whose server is down is hashed again, as spymemcached does; else the next point is taken.
     rehashes: bool,
 }
 
@@ -96,8 +96,8 @@ impl Ring {
         Self { points: Points::new(points.collect()), hasher, rehashes: false }
     }
 
-    /// So many points, dealt out to the servers in turn and placed by the hash of their numbers: python-memcached2, with
-    /// the key on the next point.
+    /// The number of points, which belong to the servers in turn and are placed by the hash of their numbers:
+    /// python-memcached2, with the key on the next point.
     pub(super) fn buckets(servers: usize, total: usize, hasher: Arc<dyn KeyHasher>) -> Self {
         let points = (0..total as u64).map(|number| {
             let place = u32::try_from(number % servers.max(1) as u64).unwrap_or(u32::MAX);
@@ -121,7 +121,7 @@ fn ketama(servers: &[Server], name: impl Fn(&Server) -> String) -> Points<u32> {
 
 impl Selector for Ring {
     fn select(&self, key: &[u8], is_up: &dyn Fn(usize) -> bool) -> Option<usize> {
-        /// So many times spymemcached looks for a server that is up.
+        /// How many times spymemcached looks for a server that is up.
         const TRIES: u64 = 7;
         let mut hash = self.hasher.hash(key);
         if !self.rehashes {
@@ -154,7 +154,7 @@ impl Dalli {
 
 impl Selector for Dalli {
     fn select(&self, key: &[u8], is_up: &dyn Fn(usize) -> bool) -> Option<usize> {
-        /// So many times dalli looks for a server that is up.
+        /// How many times dalli looks for a server that is up.
         const TRIES: u64 = 20;
         let mut hash = Crc.hash(key);
         (0..TRIES).find_map(|number| {

@@ -10,9 +10,9 @@ use super::hash::{KeyHasher, numbered, xxh3};
 /// A rule is made for a list of servers, and knows them by their places in it. It is asked for every key of every call,
 /// so it should neither allocate nor take longer than the logarithm of the number of servers.
 pub trait Selector: fmt::Debug + Send + Sync {
-    /// The place of the server of `key`, among those of which `is_up` is true.
+    /// The place of the server of `key`, among those for which `is_up` is true.
     ///
-    /// `None` when there is none, or when the rule looks no further: the key has no server for now.
+    /// `None` if no server is up, or the rule names no further one: the key has no server for now.
     fn select(&self, key: &[u8], is_up: &dyn Fn(usize) -> bool) -> Option<usize>;
 }
 
@@ -21,7 +21,7 @@ fn if_up(place: usize, is_up: &dyn Fn(usize) -> bool) -> Option<usize> {
     is_up(place).then_some(place)
 }
 
-/// The place of a number among so many servers; 0 of none.
+/// The place of a number among `count` servers; 0 if there are none.
 fn place(hash: u32, servers: usize) -> usize {
     hash as usize % servers.max(1)
 }
@@ -41,9 +41,9 @@ impl Selector for First {
 pub(super) enum Otherwise {
     /// The key has no server.
     GiveUp,
-    /// So many times the key is hashed with the number of the try behind it: python-memcached2.
+    /// The number of tries, in which the key is hashed followed by the number of the try: python-memcached2.
     Rehash(u32),
-    /// So many times in all the decimal hash is hashed with the number of the try behind it: python-memcached.
+    /// The number of tries, in which the decimal hash is hashed followed by the number of the try: python-memcached.
     HashTheHash(u32),
 }
 
@@ -92,18 +92,18 @@ pub(super) struct Fractal {
     pub(super) servers: usize,
 }
 
-/// So many servers that are down are passed over evenly; after that the next one in the list is taken.
+/// How many servers that are down are skipped evenly; after that the next one in the list is taken.
 const DEPTH: usize = 32;
 
 impl Selector for Fractal {
     fn select(&self, key: &[u8], is_up: &dyn Fn(usize) -> bool) -> Option<usize> {
-        // The servers tried in vain, in order.
+        // The servers tried that are down, in order.
         let mut tried = [0; DEPTH];
         let mut last = 0;
         for depth in 0..DEPTH.min(self.servers) {
             let hash = match depth {
                 0 => self.hasher.hash(key),
-                // A hash of its own at each depth: the rest of a division says something about the rest of the next one.
+                // Another hash at each depth: the remainder of a division is related to the remainder of the next one.
                 _ => numbered(key, depth as u64, true, |key| self.hasher.hash(key)),
             };
             let mut server = place(hash, self.servers - depth);

@@ -20,7 +20,7 @@ pub enum Selection {
     /// The first server has every key (python-memcached2's `SelectorFirst`).
     First,
     /// The hash modulo the number of servers; when that server is down the key is hashed again, up to `retries` times,
-    /// with the number of the try behind it (python-memcached2's `SelectorRehashDownServers`, 10 retries).
+    /// followed by the number of the try (python-memcached2's `SelectorRehashDownServers`, 10 retries).
     Rehash {
         /// How keys are hashed.
         hasher: Arc<dyn KeyHasher>,
@@ -65,7 +65,7 @@ pub enum Selection {
     Jump,
     /// gomemcache: the CRC-32 modulo the number of servers.
     Gomemcache,
-    /// A rule of one's own.
+    /// Your own rule.
     Custom(Arc<dyn BuildSelector>),
 }
 
@@ -75,7 +75,7 @@ pub enum Selection {
 pub struct UnknownSelection(String);
 
 impl Selection {
-    /// How many times [`Selection::Rehash`] hashes a key again unless told otherwise.
+    /// How many times [`Selection::Rehash`] hashes a key again by default.
     pub const RETRIES: u32 = 10;
 
     /// The names of all rules that have one.
@@ -170,7 +170,7 @@ impl FromStr for Selection {
     }
 }
 
-/// The name; a rule of one's own is `own`.
+/// The name; your own rule is `own`.
 impl fmt::Display for Selection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
