@@ -49,7 +49,7 @@ impl<O: Operation> fmt::Debug for Call<'_, O> {
 }
 
 impl<'r, O: Operation> Call<'r, O> {
-    /// Plans the operation: what is asked of which server.
+    /// Plans the operation: which request goes to which server.
     #[inline(always)]
     pub fn new(operation: O, router: &'r Router, now: Now) -> Self {
         let mut plan = Plan::new(router, now.monotonic);
@@ -89,14 +89,14 @@ impl<'r, O: Operation> Call<'r, O> {
         self.plan.rare.as_ref().map_or(Duration::ZERO, |rare| rare.time_to_merge)
     }
 
-    /// When this round has begun.
+    /// When this round began.
     #[must_use]
     #[inline]
     pub fn begun(&self) -> Instant {
         self.plan.now
     }
 
-    /// All requests, sorted by server; those that are [open](SubRequest::is_open) are to be sent in this round.
+    /// All requests, sorted by server; the [open](SubRequest::is_open) ones are sent in this round.
     #[must_use]
     #[inline]
     pub fn sub_requests(&self) -> &[SubRequest] {
@@ -182,7 +182,7 @@ impl<'r, O: Operation> Call<'r, O> {
         self.on_request(&sub_request, RequestOutcome::Failed(error), 0);
         let fault = self.excuse(sub_request.server, error, fault);
         let rare = self.plan.rare();
-        // What had come of its answer counts no more if it is sent again.
+        // The values that came before the failure are not counted if it is sent again.
         rare.tallies.remove(&sub_request.index);
         let faults = &mut rare.faults;
         if fault == Fault::Server && faults.last().is_none_or(|last| last.server != sub_request.server) {

@@ -1,9 +1,9 @@
-//! Many callers on one connection: what they and its driver share.
+//! Many callers on one connection, and its driver.
 //!
-//! Any number of callers [submit](SharedConnection::submit) requests to a [`SharedConnection`] and wait, each in a slot of its own. One
-//! [`Driver`], run by the transport in a task beside the socket, takes what they have encoded, writes and reads, and
-//! puts the replies into their slots. A caller that waits, or stops waiting, cannot hold up another one, since no
-//! caller touches the socket.
+//! Any number of callers [submit](SharedConnection::submit) requests to a [`SharedConnection`] and wait, each with its
+//! own slot. One [`Driver`], which the transport runs in a task, takes what they have encoded, writes, reads, and puts
+//! the replies into their slots. No caller touches the socket, so a caller that waits, or is cancelled, does not delay
+//! another one.
 //!
 //! [`exchange`] is the callers' side of a whole [`Call`](crate::Call).
 
@@ -19,7 +19,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-// `tests/loom.rs` tries the orders in which threads can come to the lock, which only a lock of loom's own tells it.
+// `tests/loom.rs` tries the orders in which threads can take the lock, which needs loom's own lock.
 #[cfg(loom)]
 use loom::sync::{Mutex, MutexGuard};
 
@@ -36,15 +36,16 @@ use crate::options::Options;
 use crate::request_buffer::RequestBuffer;
 use crate::time::{Instant, Now};
 
-/// What callers and the driver of one shared connection have in common.
+/// What the callers and the driver of one connection share.
 ///
-/// No waker is woken or dropped while its lock is held: dropping one can drop a task whose drop comes back here.
+/// No waker is woken or dropped while its lock is held: dropping a waker can drop a task, whose drop cancels a request
+/// here.
 #[derive(Debug)]
 pub struct SharedConnection {
     inner: Mutex<Inner>,
-    /// How long a call may take that asks the server.
+    /// The timeout of calls to this server.
     timeout: Duration,
-    /// Whether callers wait where there is no room.
+    /// Whether callers wait when a limit is reached.
     waits_at_limit: bool,
     /// When it was made.
     begun: Instant,
@@ -52,53 +53,53 @@ pub struct SharedConnection {
 
 #[derive(Debug)]
 struct Inner {
-    /// What callers have encoded and the driver has not taken over; boxed, since the two swap theirs.
+    /// What callers have encoded and the driver has not taken over; boxed, because the driver swaps it with its own.
     buffer: Box<RequestBuffer>,
     slots: Slots,
     load: Load,
-    /// The slots and tickets of requests whose callers have gone since the driver last looked.
+    /// The slots and tickets of requests that were cancelled since the driver last checked.
     cancelled: Vec<(u32, u64)>,
-    /// What requests are encoded in; `None` until the server has been asked, so that callers wait with it.
+    /// The protocol of requests; `None` until the server has answered the probe.
     protocol: Option<Protocol>,
     /// The earliest deadline of all slots, or an earlier moment.
     deadline: Option<Instant>,
     /// The driver, while it sleeps.
     driver: Option<Waker>,
     phase: Phase,
-    /// What the driver has ended with.
+    /// The error that the driver has ended with.
     error: Option<Error>,
-    /// Whether the driver has ended because the server does not answer, or cannot be connected to, and nobody was there to
-    /// hear of it.
+    /// Whether the driver has ended because the server does not answer, or cannot be connected to, and no caller was
+    /// left to report that.
     unreported_outage: bool,
-    /// Those who wait for the end.
+    /// Wakers of those who wait for the end.
     close_waiters: Vec<Waker>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
     Open,
-    /// The client is gone: the driver ends as soon as nobody waits.
+    /// The client was dropped: the driver ends when no caller waits any more.
     Closing,
-    /// The same, and the driver takes leave of the server.
+    /// The same, and the driver sends `quit`.
     Quitting,
-    /// The driver is to end now, whoever waits.
+    /// The driver ends now, and waiting calls fail.
     Aborting,
     /// The driver has ended: nothing can be submitted any more.
     Ended,
 }
 
-/// What became of a request that was to be encoded.
+/// Whether a request was encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Encoded {
-    /// It has so many bytes.
+    /// It was; its length in bytes.
     Now(u64),
     /// The protocol is not known yet.
     NotYet,
-    /// It has come to an end: the answer is there, or is about to be.
+    /// It has ended already: the answer is there, or will be soon.
     NoLonger,
 }
 
-/// What a caller does next.
+/// What the caller does next.
 #[derive(Debug)]
 pub(crate) enum Turn {
     /// Encode the request.
@@ -135,15 +136,15 @@ impl SharedConnection {
         Self { inner: Mutex::new(inner), timeout: options.timeout, waits_at_limit: options.wait_at_limit, begun }
     }
 
-    /// A panic while the lock was held cannot have left it half changed: nothing in there calls foreign code but
-    /// `encode`, and what that had encoded is taken back.
+    /// A panic while the lock was held cannot have left it half changed: only `encode` calls foreign code, and what it
+    /// had encoded is removed.
     #[inline]
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Encodes a request and returns the slot that its answer will be in. It never waits: whatever the connection
-    /// does, the driver answers by `deadline`.
+    /// Encodes a request and returns the slot that its answer will be in. It never waits. Whatever the connection does,
+    /// the driver answers at the `deadline` at the latest.
     ///
     /// # Errors
     ///
@@ -153,9 +154,10 @@ impl SharedConnection {
         self.queue(command, now, deadline, false).map(|(slot, _)| slot)
     }
 
-    /// Encodes a request; its slot and its length. That is 0 while the protocol is not known or there is no room: then the caller
-    /// is told by [`SharedConnection::poll_unencoded`] to [encode](SharedConnection::encode) it; as he is if `is_behind` says that an earlier request of his is not encoded
-    /// yet, so that they stay in their order.
+    /// Encodes a request; returns its slot and its length. The length is 0 if it was not encoded, because the protocol
+    /// is not known yet, a limit is reached, or an earlier request of the same caller is not encoded yet (`is_behind`),
+    /// so that they stay in order. Then [`SharedConnection::poll_unencoded`] tells the caller when to
+    /// [encode](SharedConnection::encode) it.
     #[inline]
     fn queue<C: Command + ?Sized>(
         &self,
@@ -191,7 +193,7 @@ impl SharedConnection {
         Ok((slot, length))
     }
 
-    /// Encodes the request of a slot that was given to its caller before the protocol was known.
+    /// Encodes the request of a slot that was opened before the protocol was known.
     ///
     /// # Errors
     ///
@@ -200,7 +202,7 @@ impl SharedConnection {
     pub(crate) fn encode<C: Command + ?Sized>(&self, slot: u32, command: &C, now: Now) -> Result<Encoded, Error> {
         let mut guard = self.lock();
         let inner = &mut *guard;
-        // What is encoded once the connection has ended, the driver does not take over any more.
+        // The driver takes over nothing after the connection has ended.
         if inner.phase == Phase::Ended {
             return Ok(Encoded::NoLonger);
         }
@@ -219,7 +221,7 @@ impl SharedConnection {
             inner.buffer.requests.push(*request);
             inner.load.add(request.length, inner.buffer.requests.len());
         }
-        // It may have waited for this one alone to end.
+        // It may have waited only for this one to end.
         let driver = inner.driver.take();
         drop(guard);
         if let Some(driver) = driver {
@@ -243,7 +245,7 @@ impl SharedConnection {
         }
     }
 
-    /// What the caller in a slot does next that had no request in it at first.
+    /// What the caller of a slot without a request does next.
     #[cold]
     pub(crate) fn poll_unencoded(&self, slot: u32, cx: &Context<'_>) -> Poll<Turn> {
         if self.lock().slots.is_ready(slot) {
@@ -256,15 +258,15 @@ impl SharedConnection {
         }
     }
 
-    /// Stops waiting for the answer in a slot. The request is taken back if nothing of it was written; else the answer is
-    /// read and thrown away when it comes.
+    /// Cancels the call of a slot. The request is removed if nothing of it was written; else its reply is read and
+    /// discarded.
     #[doc(hidden)]
     pub fn cancel(&self, slot: u32) {
         let mut guard = self.lock();
         let inner = &mut *guard;
         let (cancelled, deferred_drop) = inner.slots.leave(slot);
         inner.cancelled.extend(cancelled.map(|ticket| (slot, ticket)));
-        // It takes back what it has not written, lets another caller in, or has waited for this one alone to end.
+        // It removes the request, lets another caller in, or has waited only for this one to end.
         let driver = inner.driver.take();
         drop(guard);
         drop(deferred_drop);
@@ -279,13 +281,13 @@ impl SharedConnection {
         self.lock().phase != Phase::Open
     }
 
-    /// Whether the connection has ended because the server does not answer, which nobody has heard yet: all who had asked
-    /// had gone by then. It is told once.
+    /// Whether the connection has ended because the server does not answer, and that was not reported, because all
+    /// callers were cancelled before. It is `true` once.
     fn take_unreported_outage(&self) -> bool {
         std::mem::take(&mut self.lock().unreported_outage)
     }
 
-    /// Ends the connection as soon as everybody who waits has an answer; nothing can be submitted any more.
+    /// Ends the connection when all waiting calls have an answer; nothing can be submitted any more.
     pub fn close(&self) {
         self.turn(Phase::Closing);
     }
@@ -295,7 +297,7 @@ impl SharedConnection {
         self.turn(Phase::Quitting);
     }
 
-    /// Ends the connection now: everybody who waits learns what became of his request.
+    /// Ends the connection now. Waiting calls fail with an error that says whether the request may have taken effect.
     pub fn abort(&self) {
         self.turn(Phase::Aborting);
     }
@@ -348,7 +350,7 @@ impl Inner {
         Ok(slot)
     }
 
-    /// Lets callers in who have waited for room, if there is some; their wakers are put with the others.
+    /// Lets waiting callers in, if there is room; their wakers are added to `wakers`.
     #[cold]
     fn let_in(&mut self, connection: &Connection, wakers: &mut Vec<Waker>) {
         if self.load.is_full() {

@@ -74,8 +74,8 @@ impl<O: Operation> Call<'_, O> {
         }
     }
 
-    /// Submits requests that were not yet, as many as are to be in memory at once; one that cannot be encoded fails alone. Call it
-    /// again after [`Call::take_replies`].
+    /// Submits further requests, as many as may be in memory at once. A request that cannot be encoded fails alone.
+    /// Call it again after [`Call::take_replies`].
     #[inline(always)]
     pub fn submit(&mut self, batch: &mut ServerBatch, connection: &mut Connection, now: Now) {
         while batch.next < batch.end {
@@ -115,12 +115,11 @@ impl<O: Operation> Call<'_, O> {
         Ok(true)
     }
 
-    /// Ends a batch with an error: no connection could be had, so nothing was sent.
+    /// Ends a batch with an error: there was no connection, so nothing was sent.
     #[cold]
     pub fn fail_batch(&mut self, batch: &mut ServerBatch, error: &Error) {
         let fault = match error {
-            // It was made, and lost before the server had said which protocol it speaks: it may have been the last that
-            // another server has answered.
+            // It was made, and lost before the server answered the probe.
             Error::Disconnected { .. } | Error::Protocol { .. } => Fault::Connection,
             error => Fault::of(error),
         };
@@ -137,9 +136,9 @@ impl<O: Operation> Call<'_, O> {
         batch.open = 0;
     }
 
-    /// Ends a batch with an error of its connection, which knows what became of each request. Its silence speaks against the
-    /// server, or with `spares_server` against nobody: where it had been idle for so long that it may have died unnoticed,
-    /// and where the next connection shows at once whether the server is there.
+    /// Ends a batch with an error of its connection, which knows which requests may have taken effect. If the
+    /// connection was silent, that is a failure of the server. With `spares_server` it is not: set it if the connection
+    /// may have died while it was idle, or if the next connection will show at once whether the server answers.
     ///
     /// Returns whether the connection was most likely dead before it was used: then others that have been idle for as long
     /// are, too.

@@ -25,7 +25,7 @@ pub trait Progress {
     /// What the caller gets.
     type Output;
 
-    /// The command of the request with a number, one of those that were given to the [`Plan`].
+    /// The command of the request with this number, which was given to the [`Plan`].
     fn command(&self, index: usize) -> &Self::Command;
 
     /// Takes a reply to a request that is not the last one: a value among many. Nothing happens to it unless implemented.
@@ -37,8 +37,8 @@ pub trait Progress {
     /// Takes the result of a request; once for each.
     fn end(&mut self, index: usize, result: Result<<Self::Command as Command>::Response, Error>);
 
-    /// Plans a request anew that was not sent, since its server is down; `false` if no other server can be asked, as none can
-    /// unless implemented.
+    /// Plans a request again that was not sent because its server is down. `false`, the default, if there is no other
+    /// server.
     fn replan(&mut self, index: usize, plan: &mut Plan<'_>) -> bool {
         let _ = (index, plan);
         false

@@ -1,4 +1,4 @@
-//! What is asked of which server.
+//! Which request goes to which server.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::time::Instant;
 #[derive(Debug)]
 pub struct Plan<'r> {
     pub(super) router: &'r Router,
-    /// When the round has begun.
+    /// When the round began.
     pub(super) now: Instant,
     /// Sorted by server once they are planned.
     pub(super) sub_requests: SmallVec<[SubRequest; 1]>,
@@ -33,7 +33,7 @@ pub struct Plan<'r> {
 pub(super) struct Rare<'r> {
     /// The requests that no server can be asked for.
     pub(super) unplanned: Vec<(u32, ServerId, Error)>,
-    /// The servers that are down and that this call is to ask all the same.
+    /// The servers that are down and that this call probes.
     pub(super) probes: Option<Probes<'r>>,
     /// The servers that have failed in this round.
     pub(super) faults: Vec<ServerFault>,
@@ -63,11 +63,11 @@ pub struct SubRequest {
 pub(super) enum State {
     /// To be sent in this round.
     Open,
-    /// The server has answered; the router is yet to hear of it.
+    /// The server has answered; that is not reported to the router yet.
     Answered,
-    /// It is to be sent again on another connection.
+    /// It will be sent again on another connection.
     Retry,
-    /// It is to be sent to another server, if there is one.
+    /// It will be sent to another server, if there is one.
     Move,
     Ended,
 }
@@ -95,7 +95,7 @@ impl SubRequest {
         self.index as usize
     }
 
-    /// Whether it is to be sent in this round, and has no answer yet.
+    /// Whether it is sent in this round, and has no answer yet.
     #[must_use]
     #[inline]
     pub fn is_open(&self) -> bool {
@@ -143,7 +143,7 @@ impl<'r> Plan<'r> {
         self.router
     }
 
-    /// When the round has begun.
+    /// When the round began.
     pub(crate) fn now(&self) -> Instant {
         self.now
     }
@@ -155,8 +155,8 @@ impl<'r> Plan<'r> {
         }
     }
 
-    /// Plans the request with a number: it goes to the server of `key`, of those that are up or may be tried. If there is none,
-    /// it ends with the error that says so.
+    /// Plans the request with this number for the server of `key`, among those that are up or may be probed. If there
+    /// is none, the request ends with an error.
     #[inline(always)]
     pub fn add(&mut self, index: usize, key: Key<'_>) {
         match self.assign(key) {
@@ -165,7 +165,7 @@ impl<'r> Plan<'r> {
         }
     }
 
-    /// Plans a request anew whose server is down; `false` if no other server may have `key`.
+    /// Plans a request again whose server is down; `false` if no other server may have `key`.
     pub fn add_elsewhere(&mut self, index: usize, key: Key<'_>) -> bool {
         self.assign(key).map(|server| self.push(server, index)).is_ok()
     }
@@ -190,7 +190,7 @@ impl<'r> Plan<'r> {
         self.sub_requests.push(SubRequest { moves: self.moves, ..SubRequest::new(server, short(index)) });
     }
 
-    /// The server to ask for a key: of those that are up, or may be tried.
+    /// The server of a key, among those that are up or may be probed.
     #[inline]
     pub(crate) fn assign(&mut self, key: Key<'_>) -> Result<ServerId, Error> {
         match self.router.all_up_unobserved() {

@@ -1,9 +1,9 @@
-//! The servers that are down and that a call is to ask all the same.
+//! The servers that are down and that a call probes.
 
 use crate::router::{Router, ServerId};
 
-/// What a call is to find out: whether servers that are down have come back. What it has not reported by its end it gives back,
-/// for it may have been dropped half-way; then the next call does it.
+/// The probes that a call has claimed, to find out whether servers that are down have come back. When it is dropped it
+/// gives back those without a result, so that the next call can probe.
 #[derive(Debug)]
 pub(super) struct Probes<'r> {
     router: &'r Router,
@@ -20,7 +20,7 @@ impl<'r> Probes<'r> {
         self.claimed.push((server, probe));
     }
 
-    /// Whether this call asks the server at a place.
+    /// Whether this call probes the server at this place.
     pub(super) fn holds(&self, place: usize) -> bool {
         self.claimed.iter().any(|(server, _)| server.index() == place)
     }

@@ -6,15 +6,16 @@ use crate::error::Landed;
 use crate::time::Instant;
 
 impl<O: Operation> Call<'_, O> {
-    /// Ends a round; `true` asks for another one: something is to be sent again, on another connection or to another server.
+    /// Ends a round. `true` asks for another one, because a request must be sent again, on another connection or to
+    /// another server.
     ///
-    /// `now` is read only when something has failed, a server counts as down, or somebody observes.
+    /// `now` is called only if a request has failed, a server is down, or there is an observer.
     #[inline]
     pub fn end_round(&mut self, now: impl FnOnce() -> Instant) -> bool {
         (self.has_failed || !self.plan.router.all_up_unobserved()) && self.report(now())
     }
 
-    /// After a round in which not all went well, or while a server may come back.
+    /// After a round with a failure, or while a server is down.
     #[cold]
     fn report(&mut self, now: Instant) -> bool {
         let begun = std::mem::replace(&mut self.plan.now, now);
@@ -49,7 +50,7 @@ impl<O: Operation> Call<'_, O> {
         }
     }
 
-    /// Plans those requests anew that were not sent since their server is down; `true` if one has another server now.
+    /// Plans requests again that were not sent because their server is down; `true` if one has another server now.
     fn fail_over(&mut self) -> bool {
         let faults = self.plan.rare.as_mut().map_or_else(Vec::new, |rare| std::mem::take(&mut rare.faults));
         if faults.is_empty() {

@@ -1,4 +1,4 @@
-//! The side of a shared connection that owns the socket.
+//! The driver of a shared connection, which owns the socket.
 
 mod ending;
 mod opening;
@@ -35,9 +35,9 @@ pub trait AsyncStream {
     /// What the operating system says.
     fn poll_write(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>>;
 
-    /// Writes some of `slices` if the operating system takes them now, whatever the runtime has noticed: a socket is told to be
-    /// writable only once much of it is free. That finds out whether a slow server takes anything at all; without it, it
-    /// counts as silent sooner.
+    /// Writes some of `slices` if the operating system takes them now, without asking the runtime, which reports a
+    /// socket as writable only when much of its buffer is free. It finds out whether a slow server takes anything at
+    /// all; without it, the server counts as silent sooner.
     ///
     /// # Errors
     ///
@@ -52,7 +52,7 @@ pub trait AsyncStream {
     fn has_unread(&self) -> bool;
 }
 
-/// The clock of a [`Driver`]: a timer that is set anew when an earlier deadline comes up.
+/// The clock of a [`Driver`]: a timer that can be set to another deadline.
 pub trait AsyncTimer {
     /// The present moment.
     fn now(&self) -> Instant;
@@ -63,39 +63,40 @@ pub trait AsyncTimer {
 
 /// Drives one shared connection: it takes what callers have encoded, writes, reads, and hands out the replies.
 ///
-/// The transport runs it in a task of its own: [`Driver::run`] is all of it, for those who do not poll by hand. When the
-/// driver is dropped, everybody who waits gets an answer, and the next caller opens another connection.
+/// The transport runs it in a task: [`Driver::run`] is the whole of it, unless you poll by hand. When the driver is
+/// dropped, all waiting calls fail, and the next call opens another connection.
 #[derive(Debug)]
 pub struct Driver {
     shared: Arc<SharedConnection>,
     connection: Connection,
     options: Options,
-    /// What other connections to the server have found out.
+    /// What other connections to the server have found out about its protocol.
     known: Arc<KnownProtocol>,
-    /// While the server is being asked for its protocol; with how long it may say nothing.
+    /// While the server is probed: how long it may be silent.
     opening: Option<Option<Duration>>,
-    /// When it must have said something.
+    /// When the server must have answered the probe.
     probed_by: Option<Instant>,
     /// Swapped with the buffer that callers encode into.
     taken: Box<RequestBuffer>,
-    /// Kept for their memory.
+    /// Kept to reuse their memory.
     arrived: Vec<(u32, Reply, bool)>,
     wakers: Vec<Waker>,
     deadline: Option<Instant>,
-    /// When it was made; with `max_age`, when another one takes its place.
+    /// With `max_age`: when another connection takes its place.
     retired_at: Option<Instant>,
-    /// While nothing is in flight: how much had come when that was seen, and when the connection is closed if nothing more has.
+    /// While nothing is in flight: how many bytes had come when that was seen, and when the idle connection is closed
+    /// if no more come.
     idle: Option<(u64, Instant)>,
-    /// Whether the socket was full when it was written to last.
+    /// Whether the socket was full at the last write.
     is_stuck: bool,
-    /// Whether callers have had to wait for room when the driver looked last.
+    /// Whether callers waited for room when the driver last checked.
     is_full: bool,
     connected: bool,
     ended: bool,
 }
 
 impl Driver {
-    /// The driver of a connection that is yet to be made, and what its callers share. They can submit from now on.
+    /// A driver whose connection is not made yet, and what its callers share. They can submit from now on.
     #[must_use]
     pub fn new(options: &Options, known: &Arc<KnownProtocol>, now: Now) -> (Self, Arc<SharedConnection>) {
         let (connection, within) = known.begin(options, now);
@@ -124,7 +125,7 @@ impl Driver {
     }
 
     /// Connects, then serves the callers until the connection ends: all that a driver's task does. It connects a second
-    /// time if the server takes it amiss to be asked for its protocol.
+    /// time if the server closes the connection, or is silent, because of the probe.
     pub async fn run<S: AsyncStream, C>(mut self, mut connect: impl FnMut() -> C, mut alarm: impl AsyncTimer)
     where
         C: Future<Output = io::Result<S>>,
@@ -146,8 +147,8 @@ impl Driver {
         }
     }
 
-    /// Keeps the callers' deadlines while the connection is being made. `Ready` when the client is gone and nobody waits:
-    /// the driver has ended then.
+    /// Keeps the callers' deadlines while the connection is being made. `Ready` if the client was dropped and no call
+    /// waits: then the driver has ended.
     pub fn poll_connecting(&mut self, cx: &mut Context<'_>, alarm: &mut impl AsyncTimer) -> Poll<()> {
         loop {
             match self.take_over(Some(cx.waker())) {
@@ -165,8 +166,8 @@ impl Driver {
         }
     }
 
-    /// Reads and writes as far as the socket lets it. `Ready` when the connection has ended, and everybody was told; or when
-    /// another one is to be made.
+    /// Reads and writes as far as the socket allows. `Ready` when the connection has ended and all calls have their
+    /// results, or when another connection must be made.
     #[inline]
     pub fn poll(
         &mut self,
@@ -183,7 +184,7 @@ impl Driver {
         }
     }
 
-    /// Tells those whose deadline has passed, and waits for the next deadline.
+    /// Ends the calls whose deadline has passed, and waits for the next deadline.
     #[inline]
     fn watch(
         &mut self,
@@ -205,7 +206,7 @@ impl Driver {
 
     #[inline]
     fn turn(&mut self, cx: &mut Context<'_>, socket: &mut impl AsyncStream) -> Poll<Error> {
-        /// So many reads in a row, and it is the turn of writes, deadlines, and the executor's other tasks.
+        /// How many reads there are in a row, before writes, deadlines and other tasks have their turn.
         const READS: usize = 32;
         for reads in 1.. {
             match socket.poll_read(cx, self.connection.read_buf()) {
@@ -213,7 +214,7 @@ impl Driver {
                     let end = self.connection.advance_read(n);
                     match self.hand_out().and_then(|answered| end.map(|()| answered)) {
                         Err(error) => return Poll::Ready(error),
-                        // The callers just woken will most likely ask again: their requests are to leave together.
+                        // The callers just woken will most likely send again: their requests shall leave together.
                         Ok(answered) if answered > 1 => {
                             cx.waker().wake_by_ref();
                             return Poll::Pending;
@@ -290,14 +291,14 @@ impl Driver {
     fn nudge(&mut self, socket: &dyn AsyncStream) {
         let mut slices = [IoSlice::new(&[]); 4];
         let count = self.connection.write_slices(&mut slices);
-        // What else it says, the next write or read hears.
+        // The next write or read gets its other errors.
         if let Ok(n @ 1..) = socket.write_at_once(&slices[..count]) {
             self.connection.advance_written(n);
             self.connection.note_write_progress();
         }
     }
 
-    /// Takes over what callers have encoded since the last time; if that is nothing, leaves `sleeper` to be woken.
+    /// Takes over what callers have encoded since the last time; if that is nothing, stores `sleeper` to be woken.
     #[inline]
     fn take_over(&mut self, sleeper: Option<&Waker>) -> More {
         let mut guard = self.shared.lock();
@@ -306,7 +307,7 @@ impl Driver {
         let more = match inner.phase {
             Phase::Open if taken => More::Taken,
             Phase::Open => More::Nothing,
-            // They were there before the end.
+            // They were submitted before the end.
             phase if phase != Phase::Aborting && !taken && inner.slots.has_unencoded() => More::Nothing,
             phase => More::at_the_end(phase, taken),
         };
@@ -332,8 +333,7 @@ impl Driver {
         more
     }
 
-    /// Takes requests back whose callers have gone, or lets their replies be thrown away when they come; and lets callers in
-    /// who have waited for room.
+    /// Cancels the requests whose callers are gone, and lets callers in that wait for room.
     #[cold]
     fn attend(&mut self) {
         let mut unwritten = std::mem::take(&mut self.shared.lock().cancelled);
@@ -348,7 +348,7 @@ impl Driver {
         self.wakers.drain(..).for_each(Waker::wake);
     }
 
-    /// Puts the replies that are complete into their slots, and returns how many callers got their answer.
+    /// Puts complete replies into their slots, and returns how many callers got their answer.
     #[inline]
     fn hand_out(&mut self) -> Result<usize, Error> {
         let failure = loop {
@@ -370,7 +370,7 @@ impl Driver {
             }
         }
         let answered = self.wakers.len();
-        // Before a caller is woken, who would ask on it again.
+        // Before a caller is woken, which would use it again.
         if self.connection.is_leaving() {
             self.shared.close();
         }
@@ -385,20 +385,20 @@ impl Driver {
 /// What a driver's task does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
-    /// End: the connection is over, and everybody was told.
+    /// End: the connection is closed, and all calls have their results.
     Over,
     /// Connect once more, and go on with the new socket.
     Connect,
 }
 
-/// What callers have left for the driver.
+/// What callers have left for the driver to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum More {
     Taken,
     Nothing,
     /// Nothing, and nothing will come any more.
     Closed,
-    /// The same, and the server is to hear of it.
+    /// The same, and `quit` is sent.
     Quit,
     /// The end.
     Aborted,

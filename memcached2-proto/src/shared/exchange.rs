@@ -1,4 +1,4 @@
-//! The callers' side: a whole call over shared connections.
+//! The callers' side: one round of a call over shared connections.
 
 use std::fmt;
 use std::ops::Range;
@@ -13,13 +13,11 @@ use crate::error::{Error, Landed};
 use crate::router::ServerId;
 use crate::time::{Instant, Now, time_to_wait};
 
-/// Sends all requests of a call that are open, and waits for their answers: one round, without I/O.
+/// Submits all open requests of a call, and waits for their answers: one round, without I/O.
 ///
-/// `connect` gives the connection to use for a server, one that will do; it must not wait, since the connection's driver
-/// connects. With `timeout` the call may take that long, in place of what the [options](crate::Options::timeout) of the
-/// client and its servers say.
-/// Nothing happens until the future is polled. When it is dropped, what was asked is cancelled: the replies are read
-/// and thrown away, and nobody else on the connections notices.
+/// `connect` returns a connection to a server, with the given freshness. It must not wait: the driver of the connection
+/// connects. `timeout` replaces the one of the [options](crate::Options::timeout). Nothing happens until the future is
+/// polled. Dropping it cancels its requests; other calls on the connections are not affected.
 pub fn exchange<'c, 'r, O, F>(
     call: &'c mut Call<'r, O>,
     now: Now,
@@ -33,15 +31,15 @@ where
     Exchange { call, now, connect, timeout, only: None, lanes: Vec::new(), gave_way: false }
 }
 
-/// Which connection will do.
+/// Which connection is fresh enough for a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Freshness {
     /// Any that is there.
     Any,
-    /// One that has not ended: the one before had.
+    /// One that has not ended: the previous one had.
     Live,
-    /// One that was begun after the call: what was there before may have been as dead as the one that was tried. With
-    /// the present moment.
+    /// One that was made after the call began, for a retry: older ones may be as dead as the one before. With the
+    /// present moment.
     Fresh(Instant),
 }
 
@@ -51,7 +49,7 @@ pub struct Exchange<'c, 'r, O: Operation, F> {
     call: &'c mut Call<'r, O>,
     now: Now,
     connect: F,
-    /// How long the call may take, in place of what the options say.
+    /// The timeout of the call, which replaces that of the options.
     timeout: Option<Duration>,
     /// The only request, while it is under way, and whether it is encoded: most calls have one, and need no lanes.
     only: Option<(Arc<SharedConnection>, u32, bool)>,
@@ -63,7 +61,7 @@ pub struct Exchange<'c, 'r, O: Operation, F> {
 /// The requests that go to one server. A server that is slow holds up its own lane only.
 #[derive(Debug)]
 struct Lane {
-    /// The places of those that were not submitted yet.
+    /// The places of requests that were not submitted yet.
     next: Range<usize>,
     under_way: Vec<UnderWay>,
     /// How many of those have been answered.
@@ -72,11 +70,11 @@ struct Lane {
     encoded: usize,
     /// How many bytes those have that were not answered.
     bytes: u64,
-    /// Whether the deadline has passed: what was not submitted by then never is.
+    /// Whether the deadline has passed: requests that were not submitted before never are.
     late: bool,
 }
 
-/// A request whose answer is yet to come.
+/// A request without an answer yet.
 #[derive(Debug)]
 struct UnderWay {
     shared: Arc<SharedConnection>,
@@ -90,7 +88,7 @@ struct UnderWay {
 /// A lane of more requests than this waits for their answers before it asks more: memory stays in bounds, and a window
 /// this wide costs hardly any speed.
 const WINDOW: usize = 1024;
-/// A lane with more encoded bytes than this waits likewise.
+/// A lane with more encoded bytes than this also waits.
 const WINDOW_BYTES: u64 = 1024 * 1024;
 
 /// Cuts requests that are sorted by server into lanes.
@@ -181,8 +179,8 @@ where
         if pending { Poll::Pending } else { Poll::Ready(()) }
     }
 
-    /// A call of which nothing can be asked ends without waiting for anything. A task that makes one after the other must
-    /// not keep the others from running, such as the drivers that would find the servers again.
+    /// A call without open requests ends at once. A task that makes one after the other must not starve other tasks,
+    /// such as the drivers that would reconnect.
     #[cold]
     fn give_way(&mut self, cx: &Context<'_>) -> Poll<()> {
         if std::mem::replace(&mut self.gave_way, true) {
@@ -332,14 +330,14 @@ fn submit<O: Operation>(
     is_behind: bool,
     connect: &mut impl FnMut(ServerId, Freshness) -> Result<Arc<SharedConnection>, Error>,
 ) -> Result<(Arc<SharedConnection>, u32, u64), (Error, Fault)> {
-    /// A connection can end between being found and being used; this many in a row do not.
+    /// A connection can end before it is used; this many in a row do not.
     const TRIES: usize = 3;
     let begun = call.begun();
     let to_merge = call.time_to_merge();
     let (sub_request, command) = call.request(at);
     let mut last = None;
     for tried in 0..TRIES {
-        // There is no connection to be had here, which says nothing of the server.
+        // No connection could be made here, which is no failure of the server.
         let freshness = match (sub_request.is_retry(), tried) {
             (true, _) => Freshness::Fresh(begun),
             (false, 0) => Freshness::Any,
@@ -357,14 +355,14 @@ fn submit<O: Operation>(
                 return Ok((shared, slot, length));
             }
             Err(NotSubmitted::Invalid(error)) => return Err((error, Fault::Nobody)),
-            // It was made for this call: so does the server answer now.
+            // It was made for this call, so this is how the server answers now.
             Err(NotSubmitted::Ended(error @ (Error::Refused { .. } | Error::Connect { .. })))
                 if shared.begun >= begun =>
             {
                 let fault = Fault::of(&error);
                 return Err((error, fault));
             }
-            // It was to end anyway, which is no reason.
+            // It was closed on purpose.
             Err(NotSubmitted::Ended(Error::Closed { .. })) => {}
             Err(NotSubmitted::Ended(error)) => last = Some(error),
         }

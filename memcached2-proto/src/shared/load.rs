@@ -1,4 +1,4 @@
-//! How much is on its way on a shared connection, and who waits until there is room for more.
+//! How much is in flight on a shared connection, and which callers wait for room.
 
 use std::collections::VecDeque;
 use std::task::Waker;
@@ -7,11 +7,11 @@ use super::slots::Slots;
 use crate::connection::Connection;
 use crate::limits::Limits;
 
-/// So many callers are let in at once at most. Each of them encodes his request when he is polled, if there still is
-/// room; so a caller who is not polled holds up nobody, unless there are as many of his kind.
+/// How many callers are let in at once at most. Each encodes its request when it is polled, if there still is room. So
+/// a caller that is not polled delays no other one, unless there are this many of them.
 const AT_ONCE: usize = 64;
 
-/// What is on its way, and its limits.
+/// What is in flight, and its limits.
 #[derive(Debug)]
 pub(super) struct Load {
     /// How many bytes are encoded and not written, as far as the driver has said.
@@ -20,7 +20,7 @@ pub(super) struct Load {
     taken: u64,
     in_flight: usize,
     limits: (u64, usize),
-    /// Whether there is no room, or somebody waits for it.
+    /// Whether a limit is reached, or callers wait for room.
     is_full: bool,
     /// The slots of callers who wait, in their order; some of them may have gone.
     waiting: VecDeque<u32>,
@@ -44,7 +44,7 @@ impl Load {
         self.unsent > self.limits.0 || self.in_flight >= self.limits.1
     }
 
-    /// A request of so many bytes was encoded; with it there are so many that the driver has not taken over.
+    /// A request of this many bytes was encoded; `encoded` requests are not taken over by the driver yet.
     #[inline]
     pub(super) fn add(&mut self, bytes: u64, encoded: usize) {
         self.unsent += bytes;
@@ -61,13 +61,13 @@ impl Load {
         self.in_flight = connection.in_flight() + requests;
     }
 
-    /// A caller waits, behind all others.
+    /// A caller waits, after all others.
     pub(super) fn wait_last(&mut self, slot: u32) {
         self.is_full = true;
         self.waiting.push_back(slot);
     }
 
-    /// A caller waits whose turn it was.
+    /// A caller whose turn it was waits again.
     pub(super) fn wait_first(&mut self, slot: u32) {
         self.is_full = true;
         self.waiting.push_front(slot);

@@ -1,4 +1,4 @@
-//! The shared connections of a client: which one a call takes, and when another one is opened.
+//! The shared connections of a client: which one a call gets, and when another one is opened.
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,8 +16,8 @@ use crate::uri::Address;
 
 /// The connections that the tasks of an asynchronous client share.
 ///
-/// They are told apart by the runtime `R` that drives them, since a driver stands still when its runtime does: a caller
-/// gets a connection of the runtime he runs in.
+/// Each belongs to the runtime `R` that drives it, because a driver stops with its runtime. A caller gets a connection
+/// of its own runtime.
 #[derive(Debug)]
 pub struct SharedConnections<R> {
     router: Router,
@@ -25,7 +25,7 @@ pub struct SharedConnections<R> {
     servers: Vec<(Options, Mutex<ServerConnections<R>>)>,
 }
 
-/// Whom a transport connects to.
+/// What a transport connects to.
 #[derive(Debug, Clone)]
 pub struct Target {
     /// The address of the server.
@@ -44,12 +44,12 @@ struct ServerConnections<R> {
     connections: Vec<OpenConnection<R>>,
     known: Arc<KnownProtocol>,
     lookup: Arc<Lookup>,
-    /// Whose turn it is.
+    /// Which connection is next.
     next: usize,
     closed: bool,
 }
 
-/// A connection, and when it was begun.
+/// A connection, its runtime, and when it was opened.
 #[derive(Debug)]
 struct OpenConnection<R> {
     runtime: R,
@@ -58,7 +58,7 @@ struct OpenConnection<R> {
 }
 
 impl<R: Copy + Eq> SharedConnections<R> {
-    /// No connections yet, to the servers of `router`.
+    /// The shared connections to the servers of `router`, none of them open yet.
     #[must_use]
     pub fn new(router: Router, options: &Options) -> Self {
         let server_connections = |place| ServerConnections {
@@ -80,9 +80,9 @@ impl<R: Copy + Eq> SharedConnections<R> {
         &self.router
     }
 
-    /// A connection to a server, driven by `runtime`. If there has to be a new one, `spawn` is given what its task
-    /// needs: whom to connect to, and the driver. Callers can use it at once. It can have ended meanwhile:
-    /// then ask again for one that is [live](Freshness::Live).
+    /// A connection to a server, driven by `runtime`. If a new one is needed, `spawn` gets what its task needs: the
+    /// target and the driver. Callers can use it at once. If it has ended meanwhile, ask for one that is
+    /// [live](Freshness::Live).
     ///
     /// # Errors
     ///
@@ -142,7 +142,8 @@ impl<R> SharedConnections<R> {
         .await;
     }
 
-    /// Closes all connections now: calls under way learn what became of their requests.
+    /// Closes all connections now. Calls under way fail with an error that says whether the request may have taken
+    /// effect.
     pub fn abort(&self) {
         self.each(|server_connections| server_connections.connections.iter().for_each(|open| open.shared.abort()));
     }
@@ -159,7 +160,7 @@ impl<R> SharedConnections<R> {
     }
 }
 
-/// The drivers end as soon as everybody who waits has an answer.
+/// The drivers end when all waiting calls have an answer.
 impl<R> Drop for SharedConnections<R> {
     fn drop(&mut self) {
         for (_, server_connections) in &mut self.servers {
@@ -170,7 +171,7 @@ impl<R> Drop for SharedConnections<R> {
 }
 
 impl<R: Copy + Eq> ServerConnections<R> {
-    /// The only connection, where there is to be no other: what most calls take.
+    /// The only connection, if there is to be one: the path of most calls.
     #[inline]
     fn pick_at_once(&self, runtime: R, freshness: Freshness, wanted: usize) -> Option<Arc<SharedConnection>> {
         match &self.connections[..] {
@@ -181,8 +182,8 @@ impl<R: Copy + Eq> ServerConnections<R> {
         }
     }
 
-    /// The connection whose turn it is; none, if there should be one more. And whether one has ended because the server
-    /// does not answer, and nobody knows of it yet. `asked` is when the call began.
+    /// The next connection in turn; `None` if one more is needed. Also whether one has ended because the server does
+    /// not answer, which was not reported yet. `asked` is when the call began.
     fn pick(
         &mut self,
         runtime: R,
@@ -208,7 +209,7 @@ impl<R: Copy + Eq> ServerConnections<R> {
         };
         let picked = picked.map(|open| Arc::clone(&open.shared));
         if picked.is_none() && count >= wanted {
-            // The one that comes takes the place of the oldest, which ends as soon as nobody waits.
+            // The new one takes the place of the oldest, which ends when no call waits for it.
             if let Some(oldest) = self.connections.iter().position(|open| open.runtime == runtime) {
                 self.connections.remove(oldest).shared.close();
             }

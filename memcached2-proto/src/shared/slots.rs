@@ -1,4 +1,4 @@
-//! Where each caller's answer is put.
+//! The slots that callers wait in for their replies.
 
 use std::task::Waker;
 
@@ -7,7 +7,7 @@ use crate::few::Few;
 use crate::reply::Reply;
 use crate::time::Instant;
 
-/// So many slots stay when the last one becomes free; more were a moment's rush.
+/// How many slots are kept when all are free; more were a short peak.
 const KEPT: usize = 4096;
 
 /// A slab of slots; the number of a slot is the tag of its request.
@@ -30,22 +30,23 @@ pub(super) struct Slot {
     replies: Few<Reply>,
 }
 
-/// A slot is freed once: by its owner, or when its reply has been drained.
+/// A slot is freed once: by its caller, or when its reply was drained.
 #[derive(Debug)]
 pub(super) enum State {
-    /// Nobody's.
+    /// Not in use.
     Free,
-    /// A caller waits until he may encode his request: the protocol of the connection is known, and there is room.
+    /// A caller waits to encode its request, until the protocol is known and there is room.
     Waiting,
-    /// The caller is to encode his request.
+    /// The caller may encode its request.
     Ready,
-    /// A caller waits and the reply is yet to come.
+    /// A caller waits for the reply.
     Open,
     /// The reply is there for the caller.
     Done(Result<(), Failure>),
-    /// The deadline has passed: the caller is yet to be told, the reply is yet to come.
+    /// The deadline has passed: neither has the caller been polled, nor has the reply come.
     Late(Failure),
-    /// The caller has gone and the reply is yet to come; by the deadline, or after that by the one for draining it.
+    /// The caller is gone and the reply has not come: it is due by the deadline, or after that by the deadline for
+    /// draining it.
     Gone { draining: bool },
 }
 
@@ -68,8 +69,8 @@ impl Slots {
         self.place(Slot { state: State::Open, ticket, deadline, waker: None, replies: Few::None })
     }
 
-    /// A slot for a request that is yet to be encoded, if it `is_ready` at once. It counts as the first one on the
-    /// connection, which asks for the protocol.
+    /// A slot for a request that is not encoded yet; it may be at once if `is_ready`. Until then it has the ticket of
+    /// the first request, the probe.
     #[cold]
     pub(super) fn open_unencoded(&mut self, deadline: Instant, is_ready: bool) -> u32 {
         self.unencoded += 1;
@@ -82,7 +83,7 @@ impl Slots {
         self.unencoded > 0
     }
 
-    /// Lets all callers encode that wait for it; their wakers come back.
+    /// Lets all waiting callers encode; returns their wakers.
     #[cold]
     pub(super) fn let_encode(&mut self) -> Vec<Waker> {
         let waiting = self.slots.iter_mut().filter(|slot| matches!(slot.state, State::Waiting));
@@ -100,7 +101,7 @@ impl Slots {
         (0..).zip(&self.slots).filter(|(_, slot)| is_unencoded(slot)).map(|(at, _)| at).collect()
     }
 
-    /// Lets the caller in a slot encode his request, if he still waits for that; his waker comes back.
+    /// Lets the caller of a slot encode its request, if it still waits for that; returns its waker.
     pub(super) fn let_in(&mut self, at: u32) -> Option<Waker> {
         let slot = &mut self.slots[at as usize];
         if !matches!(slot.state, State::Waiting) {
@@ -110,17 +111,17 @@ impl Slots {
         slot.waker.take()
     }
 
-    /// There is no room for the request of a slot after all.
+    /// There is no room for the request of this slot yet.
     pub(super) fn put_off(&mut self, at: u32) {
         self.slots[at as usize].state = State::Waiting;
     }
 
-    /// Whether the caller in a slot is to encode his request.
+    /// Whether the caller of a slot may encode its request.
     pub(super) fn is_ready(&self, at: u32) -> bool {
         matches!(self.slots[at as usize].state, State::Ready)
     }
 
-    /// Whether the caller in a slot waits until he can encode his request.
+    /// Whether the caller of a slot waits to encode its request.
     pub(super) fn is_waiting(&self, at: u32) -> bool {
         matches!(self.slots[at as usize].state, State::Waiting)
     }
@@ -183,7 +184,7 @@ impl Slots {
         }
     }
 
-    /// Leaves the waker of the caller who waits; the one before comes back, to be dropped without the lock.
+    /// Stores the waker of the waiting caller; returns the one before, which must be dropped without the lock.
     #[inline]
     pub(super) fn park(&mut self, at: u32, waker: &Waker) -> Option<Waker> {
         let slot = &mut self.slots[at as usize];
@@ -193,8 +194,8 @@ impl Slots {
         }
     }
 
-    /// The caller goes: the ticket of the request if its reply is yet to come, and what is to be dropped without the
-    /// lock.
+    /// The caller is gone. Returns the ticket of its request if the reply has not come, and what must be dropped
+    /// without the lock.
     pub(super) fn leave(&mut self, at: u32) -> (Option<u64>, (Option<Waker>, Few<Reply>)) {
         let slot = &mut self.slots[at as usize];
         let deferred_drop = (slot.waker.take(), std::mem::take(&mut slot.replies));
@@ -220,7 +221,7 @@ impl Slots {
         (cancelled, deferred_drop)
     }
 
-    /// Puts a reply into its slot; the waker of the caller comes back if that was the last one.
+    /// Puts a reply into its slot; returns the waker of the caller if it was the last one.
     #[inline]
     pub(super) fn deliver(&mut self, at: u32, reply: Reply, last: bool) -> Option<Waker> {
         let slot = self.slots.get_mut(at as usize)?;
@@ -241,17 +242,17 @@ impl Slots {
         }
     }
 
-    /// The reply that nobody waited for any more has passed by, or will never come.
+    /// The reply of a cancelled or late request has come, or will never come.
     pub(super) fn drained(&mut self, at: u32) {
         let slot = &mut self.slots[at as usize];
         match std::mem::replace(&mut slot.state, State::Free) {
-            // Its caller is yet to be told, and has been woken for it.
+            // Its caller was woken, and gets the failure when it is polled.
             State::Late(failure) => slot.state = State::Done(Err(failure)),
             _ => self.free.push(at),
         }
     }
 
-    /// Ends a slot whose request failed; the waker of the caller comes back.
+    /// Ends a slot whose request failed; returns the waker of the caller.
     pub(super) fn fail(&mut self, at: u32, failure: Failure) -> Option<Waker> {
         let slot = self.slots.get_mut(at as usize)?;
         match slot.state {
@@ -273,7 +274,7 @@ impl Slots {
         self.slots.get(at as usize).is_some_and(|slot| slot.deadline <= now)
     }
 
-    /// Tells the caller who waits in a slot that time is up, and leaves the reply until `drained_by`; the waker comes back.
+    /// Ends the call of a slot with a timeout; its reply may come until `drained_by`. Returns the waker.
     pub(super) fn expire(&mut self, at: u32, failure: Failure, drained_by: Instant) -> Option<Waker> {
         let slot = self.slots.get_mut(at as usize)?;
         slot.deadline = drained_by;
@@ -290,7 +291,7 @@ impl Slots {
         }
     }
 
-    /// The slots whose reply is yet to come, with their numbers.
+    /// The slots whose reply has not come, with their numbers.
     pub(super) fn pending(&self) -> impl Iterator<Item = (u32, &Slot)> {
         let is_pending = |state: &State| !matches!(state, State::Free | State::Done(_));
         (0..).zip(&self.slots).filter(move |(_, slot)| is_pending(&slot.state))

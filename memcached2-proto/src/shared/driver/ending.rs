@@ -10,11 +10,11 @@ use crate::error::{Error, Landed};
 use crate::shared::{Failure, Phase};
 use crate::time::Instant;
 
-/// So much later than its deadline a caller may be told.
+/// How much later than its deadline a call may end.
 const COALESCED: Duration = Duration::from_millis(1);
 
-/// Whether a connection has been idle for as long as it may: nothing has come since it was `seen` idle, when so much had come.
-/// Else it is seen idle now.
+/// Whether a connection has been idle for too long: no byte has come since it was `seen` idle. Else notes that it is
+/// idle now.
 fn is_idle_for_long(seen: &mut Option<(u64, Instant)>, come: u64, until: Instant, now: Instant) -> bool {
     match *seen {
         Some((before, until)) if before == come => until <= now,
@@ -26,9 +26,8 @@ fn is_idle_for_long(seen: &mut Option<(u64, Instant)>, come: u64, until: Instant
 }
 
 impl Driver {
-    /// Tells those whose deadline has passed. `Ready` when the connection has ended with that: not a byte has come since
-    /// one of their requests was written, so the server may have stopped altogether; or a reply that nobody waits for
-    /// does not end.
+    /// Ends the calls whose deadline has passed. `Ready` if the connection has ended: no byte has come since one of
+    /// their requests was written, so the server may have stopped; or the reply to a cancelled request takes too long.
     #[cold]
     pub(super) fn expire(&mut self, now: Instant) -> Poll<()> {
         self.take_over(None);
@@ -50,7 +49,7 @@ impl Driver {
             self.end_at(&error, fault, Some(now));
             return Poll::Ready(());
         }
-        // Never now: this would be called again and again.
+        // Never now, or this would be called in a loop.
         let drained_by = now + self.options.limits.drain.max(Duration::from_millis(1));
         for (at, ticket) in due {
             let woken = match ticket.filter(|ticket| !self.connection.cancel(*ticket)) {
@@ -58,7 +57,7 @@ impl Driver {
                     inner.slots.fail(at, Failure::new(&Error::timeout(Landed::NotSent), Landed::NotSent, Fault::Nobody))
                 }
                 Some(_) => {
-                    // Something has come since: a server that is slow is not down.
+                    // Bytes have come since: a slow server is not down.
                     let failure = Failure::new(&Error::timeout(Landed::Unknown), Landed::Unknown, Fault::Nobody);
                     inner.slots.expire(at, failure, drained_by)
                 }
@@ -76,7 +75,7 @@ impl Driver {
         let retired_at = self.retired_at.filter(|at| *at > now);
         let idle = self.idle.filter(|_| is_idle).map(|(_, until)| until);
         let next = pending.into_iter().chain(self.probed_by).chain(retired_at).chain(idle).min();
-        // Each look goes through all slots: those whose deadlines come closely one after the other are told together.
+        // Each check goes through all slots, so deadlines that are close together are handled together.
         inner.deadline = next.map(|next| next.max(now + COALESCED));
         self.deadline = inner.deadline;
         inner.let_in(&self.connection, &mut self.wakers);
@@ -86,8 +85,8 @@ impl Driver {
         Poll::Pending
     }
 
-    /// What it speaks against that a caller has waited in vain. A server that is slow is not down; one that has been silent
-    /// since has answered before, and the question at the beginning of the next connection shows whether it still does.
+    /// What a missed deadline is a failure of. A slow server is not down. A server that has been silent since the
+    /// request was written has answered before, and the probe of the next connection shows whether it still answers.
     fn fault_of_silence(&self, silent: bool, now: Instant) -> Fault {
         match silent {
             true if self.opening.is_none() && self.known.asks(&self.options, now) => {
@@ -99,7 +98,7 @@ impl Driver {
         }
     }
 
-    /// Ends the connection: everybody who waits learns what became of his request.
+    /// Ends the connection. Waiting calls fail with an error that says whether the request may have taken effect.
     pub fn end(&mut self, error: &Error) {
         self.end_at(error, Fault::of(error), None);
     }
@@ -108,8 +107,8 @@ impl Driver {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
-        // Nothing can be submitted from here on. What was not taken over before was never written, and must not count
-        // as unknown.
+        // Nothing can be submitted from here on. Requests that were not taken over were never written, so they must not
+        // count as unknown.
         {
             let mut inner = self.shared.lock();
             inner.phase = Phase::Ended;
@@ -132,7 +131,7 @@ impl Driver {
             reported |= speaks && woken.is_some();
             self.wakers.extend(woken);
         }
-        // A connection that was there and did not fall silent: another one may do.
+        // The connection was made and was not silent: another connection may work.
         let is_lost = matches!(error, Error::Disconnected { .. } | Error::Protocol { .. });
         let is_silent = now.is_some() && fault == Fault::Server;
         let unencoded = if is_lost && self.connected && !is_silent { Fault::Connection } else { fault };
@@ -148,10 +147,10 @@ impl Driver {
             reported |= speaks && woken.is_some();
             self.wakers.extend(woken);
         }
-        // That it has closed a connection which nobody used says nothing of a server.
+        // A server that closes an unused connection has not failed.
         let is_dead = now.is_some() || matches!(error, Error::Connect { .. });
         inner.unreported_outage = !reported && is_dead && fault == Fault::Server;
-        // It would keep its task alive, and the task this driver.
+        // It would keep its task alive, and with it this driver.
         let sleeper = inner.driver.take();
         self.wakers.append(&mut inner.close_waiters);
         drop(guard);

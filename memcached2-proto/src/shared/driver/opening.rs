@@ -1,5 +1,5 @@
-//! What a driver does when its connection is lost or a deadline passes, also before the server has said which protocol it
-//! speaks.
+//! What a driver does when its connection is made or lost, or a deadline passes, also before the server has answered
+//! the probe.
 
 use std::task::{Context, Poll, Waker};
 
@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::time::Instant;
 
 impl Driver {
-    /// The connection was made: the server has to say something soon, if it is asked for its protocol and has to.
+    /// The connection was made: the server must answer the probe in time, if there is one.
     #[cold]
     pub(super) fn on_connected(&mut self, now: Instant) {
         self.connected = true;
@@ -47,14 +47,14 @@ impl Driver {
             self.shared.close();
         }
         if self.shared.has_ended() {
-            // There may be nobody left to wait for.
+            // There may be no call left to wait for.
             cx.waker().wake_by_ref();
         }
         Poll::Pending
     }
 
-    /// The connection was lost, or is silent, before the server has said which protocol it speaks: whether another one is to
-    /// be made on which it is not asked.
+    /// The connection was lost, or is silent, before the server answered the probe. Returns whether another connection
+    /// must be made, without a probe.
     #[cold]
     fn speaks_classic_instead(&mut self, now: Instant) -> bool {
         self.probed_by = None;
@@ -67,7 +67,7 @@ impl Driver {
         true
     }
 
-    /// Lets the callers encode what they ask: the protocol is known.
+    /// Lets the callers encode their requests, because the protocol is known.
     #[cold]
     pub(super) fn open(&mut self) {
         (self.opening, self.probed_by) = (None, None);
