@@ -295,6 +295,30 @@ impl Connection {
     /// When the server breaks the protocol; the connection is of no use from then on.
     #[inline]
     pub fn next_reply(&mut self) -> Result<Option<(u32, Reply, bool)>, Error> {
+        match self.next_ahead() {
+            Some(reply) => Ok(Some(reply)),
+            None => self.next_in_order(),
+        }
+    }
+
+    /// The next reply, if it is one of the most common and nothing out of the ordinary is under way.
+    #[inline]
+    fn next_ahead(&mut self) -> Option<(u32, Reply, bool)> {
+        let front = self.in_flight.front()?;
+        if front.kind != Kind::Asked || self.written_count == 0 || self.held.is_some() || self.failed.is_some() {
+            return None;
+        }
+        let tag = front.tag;
+        let (reply, last) = self.decoder.decode_ahead(self.sending.keys())?;
+        if last {
+            self.served = true;
+            self.pop();
+        }
+        Some((tag, reply, last))
+    }
+
+    /// The next reply, whatever it is.
+    fn next_in_order(&mut self) -> Result<Option<(u32, Reply, bool)>, Error> {
         if self.held.is_some() {
             if let Some(sure) = self.next_sure() {
                 return Ok(Some(sure));
@@ -322,7 +346,7 @@ impl Connection {
                     end => return end.map(|_| None),
                 }
             }
-            match self.decoder.decode(self.sending.keys(), kind != Kind::Cancelled) {
+            match self.decoder.decode_by_line(self.sending.keys(), kind != Kind::Cancelled) {
                 Ok(None) => return Ok(None),
                 Err(error) => return Err(self.fail(error)),
                 Ok(Some((reply, last))) => {
@@ -374,7 +398,7 @@ impl Connection {
             self.sending.keys().open(next.keys as usize);
             self.decoder.expect(next.expected(self.first));
             // What is in the buffer already belongs to the next reply.
-            self.front_from = self.bytes_in - self.decoder.pending().len() as u64;
+            self.front_from = self.bytes_in - self.decoder.unread() as u64;
         }
     }
 

@@ -6,7 +6,7 @@ pub(crate) enum Few<T> {
     #[default]
     None,
     One(T),
-    BatchResult(Vec<T>),
+    Many(Vec<T>),
 }
 
 impl<T> Few<T> {
@@ -15,7 +15,7 @@ impl<T> Few<T> {
     pub(crate) fn push(&mut self, element: T) {
         match self {
             Self::None => *self = Self::One(element),
-            Self::BatchResult(many) => many.push(element),
+            Self::Many(many) => many.push(element),
             Self::One(_) => self.push_second(element),
         }
     }
@@ -27,7 +27,7 @@ impl<T> Few<T> {
             let mut many = Vec::with_capacity(8);
             many.push(first);
             many.push(element);
-            *self = Self::BatchResult(many);
+            *self = Self::Many(many);
         }
     }
 
@@ -36,7 +36,7 @@ impl<T> Few<T> {
         match self {
             Self::None => Vec::new(),
             Self::One(one) => vec![one],
-            Self::BatchResult(many) => many,
+            Self::Many(many) => many,
         }
     }
 }

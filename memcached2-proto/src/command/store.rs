@@ -114,15 +114,23 @@ impl<'k, 'v> Store<'k, 'v> {
         Self::new(Verb::Cas(cas), key.as_ref(), value.to_value())
     }
 
-    #[inline]
     fn new(verb: Verb, key: &'k [u8], data: Result<Data<'v>, Error>) -> Result<Self, Error> {
         let key = Key::new(key)?;
-        let data = data.map_err(|error| error.of_key(key.as_bytes()))?;
-        let length = data.as_bytes().len();
-        if length > Data::MAX {
-            return Err(Error::too_large(length, Data::MAX).of_key(key.as_bytes()));
-        }
-        Ok(Self { verb, key, data, expiry: Expiry::Never })
+        Ok(Self { verb, key, data: checked(key, data)?, expiry: Expiry::Never })
+    }
+
+    /// Appends a `set` to `stores`.
+    #[inline]
+    pub(crate) fn push_set<V: ToValue + ?Sized>(
+        stores: &mut Vec<Self>,
+        key: &'k [u8],
+        value: &'v V,
+        expiry: Expiry,
+    ) -> Result<(), Error> {
+        let key = Key::new(key)?;
+        let data = checked(key, value.to_value())?;
+        stores.push(Self { verb: Verb::Set, key, data, expiry });
+        Ok(())
     }
 
     /// Sets when the item expires; never unless set.
@@ -140,6 +148,17 @@ impl<'k, 'v> Store<'k, 'v> {
         self.data = self.data.with_flags(flags);
         self
     }
+}
+
+/// The data of a value, if it can be sent.
+#[inline]
+fn checked<'v>(key: Key<'_>, data: Result<Data<'v>, Error>) -> Result<Data<'v>, Error> {
+    let data = data.map_err(|error| error.of_key(key.as_bytes()))?;
+    let length = data.as_bytes().len();
+    if length > Data::MAX {
+        return Err(Error::too_large(length, Data::MAX).of_key(key.as_bytes()));
+    }
+    Ok(data)
 }
 
 impl Keyed for Store<'_, '_> {
@@ -248,6 +267,14 @@ impl Command for Store<'_, '_> {
 impl Verb {
     #[inline]
     pub(super) fn stored(self, reply: Reply) -> Result<(), Error> {
+        match reply {
+            Reply::Stored => Ok(()),
+            reply => self.not_stored(reply),
+        }
+    }
+
+    #[cold]
+    fn not_stored(self, reply: Reply) -> Result<(), Error> {
         match accepted(reply)? {
             Reply::Stored => Ok(()),
             // memcached does not send these replies to a `set`; proxies may.

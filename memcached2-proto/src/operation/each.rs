@@ -25,7 +25,7 @@ impl<'k, 'v> SetMany<'k, 'v> {
     {
         let mut stores = Vec::with_capacity(items.len());
         for (key, value) in items {
-            stores.push(Store::set(key, value)?.expiry(expiry));
+            Store::push_set(&mut stores, key.as_ref(), value, expiry)?;
         }
         Ok(Self { items: stores })
     }

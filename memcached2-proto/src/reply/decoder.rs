@@ -1,5 +1,6 @@
 //! The incremental decoder: bytes in pieces of any size in, complete replies out.
 
+mod ahead;
 mod item;
 mod several;
 
@@ -8,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use self::item::{copy, hit};
+use self::item::hit;
 use super::grammar::{self, Item, ReplyLine, unexpected};
 use super::{Expected, ExpectedKeys, Opaque, Reply, ReplyKind, error_line};
 use crate::data::Data;
@@ -144,7 +145,7 @@ impl Decoder {
     }
 
     /// Where to put the bytes that come next; never empty.
-    #[inline(always)]
+    #[inline]
     pub fn read_buf(&mut self) -> &mut [u8] {
         if let State::Large(_, data, have) = &mut self.state {
             return &mut data[*have..];
@@ -203,6 +204,12 @@ impl Decoder {
         &self.buffer[self.start..self.end]
     }
 
+    /// How many bytes wait to be decoded.
+    #[inline]
+    pub(crate) fn unread(&self) -> usize {
+        self.end - self.start
+    }
+
     /// The next reply, which must be one that is expected, and whether it is the last one to its request; `None` until
     /// enough bytes are there. `keys` are those that it may name.
     ///
@@ -215,28 +222,22 @@ impl Decoder {
     /// Nothing behind that point can be understood.
     #[inline]
     pub fn decode(&mut self, keys: &mut ExpectedKeys, keep: bool) -> Result<Option<(Reply, bool)>, Error> {
+        match self.decode_ahead(keys) {
+            Some(reply) => Ok(Some(reply)),
+            None => self.decode_by_line(keys, keep),
+        }
+    }
+
+    /// Any reply, as far as it has come.
+    pub(crate) fn decode_by_line(
+        &mut self,
+        keys: &mut ExpectedKeys,
+        keep: bool,
+    ) -> Result<Option<(Reply, bool)>, Error> {
         let Expected { reply_kind, opaque, .. } = self.expected;
         loop {
             match &mut self.state {
                 State::Line => {
-                    let there = &self.buffer[self.start..self.end];
-                    let ahead = match reply_kind {
-                        // The beginning of a line was looked at before.
-                        _ if self.searched > 0 => None,
-                        ReplyKind::MetaValue => grammar::meta_ahead(there, opaque),
-                        ReplyKind::Value | ReplyKind::Values | ReplyKind::FencedValues => {
-                            grammar::value_ahead(there, keys)
-                        }
-                        _ => None,
-                    };
-                    if let Some((item, length)) = ahead {
-                        self.start += length;
-                        if let Some(whole) = self.at_once(item, reply_kind) {
-                            return Ok(Some(whole));
-                        }
-                        self.begin(item, keep)?;
-                        continue;
-                    }
                     let Some((line, next)) = self.line()? else { return Ok(None) };
                     let line = &self.buffer[line];
                     let found = match reply_kind {
@@ -400,24 +401,6 @@ impl Decoder {
     #[cold]
     fn too_long(&self) -> Error {
         unexpected(self.pending(), &format!("a line of at most {} bytes", self.limits.line))
-    }
-
-    /// The whole reply, if all of it is there: the data of `item` begins here.
-    #[inline(always)]
-    fn at_once(&mut self, item: Item, reply_kind: ReplyKind) -> Option<(Reply, bool)> {
-        let there = &self.buffer[self.start..self.end];
-        let (data, behind) = there.split_at_checked(item.length)?;
-        let rest = match reply_kind {
-            ReplyKind::Value => behind.strip_prefix(ONLY_END)?,
-            _ => behind.strip_prefix(DATA_END)?,
-        };
-        if item.length > self.limits.value {
-            return None;
-        }
-        let left = rest.len();
-        let data = copy(&mut self.block, data, reply_kind);
-        self.start = self.end - left;
-        Some((hit(item, data), reply_kind == ReplyKind::Value || item.is_meta))
     }
 
     /// Whether the `END` behind the only item of a reply is there.

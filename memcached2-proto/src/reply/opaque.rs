@@ -12,9 +12,10 @@ impl Opaque {
     #[must_use]
     #[inline]
     pub fn from_ticket(ticket: u64) -> Self {
-        // The 64 characters from `0` on, without a blank among them.
-        let digit = |place: u32| b'0' + (ticket >> (6 * place) & 63) as u8;
-        Self([b' ', b'O', digit(3), digit(2), digit(1), digit(0), b'\r', b'\n'])
+        // The 64 characters from `0` on, without a blank among them; the eight bytes as one number, the first byte highest.
+        let digit = |place: u32| (ticket >> (6 * place) & 63) << (8 * (place + 2));
+        let digits = digit(3) | digit(2) | digit(1) | digit(0);
+        Self((u64::from_be_bytes(*b" O0000\r\n") + digits).to_be_bytes())
     }
 
     /// The flag with a blank before it, and the end of the line.

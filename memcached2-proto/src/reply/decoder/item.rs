@@ -130,7 +130,7 @@ pub(super) fn hit(item: Item, data: Bytes) -> Reply {
 }
 
 /// Copies data out of the buffer: small values of one reply into a common block.
-#[inline(always)]
+#[inline]
 pub(super) fn copy(block: &mut BytesMut, data: &[u8], reply_kind: ReplyKind) -> Bytes {
     match reply_kind {
         ReplyKind::Values | ReplyKind::FencedValues if data.len() <= Decoder::SHARED_MAX => copy_to_block(block, data),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{Item, ReplyLine, digits, flags, foreign, refusal, unexpected, whole};
 use crate::error::Error;
+use crate::reply::expected_keys::Next;
 use crate::reply::{ExpectedKeys, Reply};
 
 /// The same, where the reply is one line whatever it says: a proxy or another server may also refuse the request in words of
@@ -121,18 +122,18 @@ pub(in crate::reply) fn version(line: &[u8]) -> Result<ReplyLine, Error> {
     }
 }
 
-/// The most common beginning of a reply, `VALUE` with the next key asked, and how many bytes it takes with its line end.
+/// The most common beginning of a reply, `VALUE` with the next key asked, and what follows its line. [`ExpectedKeys::take_next`]
+/// takes the key.
 ///
 /// `None` says nothing: the line is another one, or it has not arrived whole.
 #[inline]
-pub(in crate::reply) fn value_ahead(bytes: &[u8], keys: &mut ExpectedKeys) -> Option<(Item, usize)> {
+pub(in crate::reply) fn value_ahead<'b>(bytes: &'b [u8], keys: &ExpectedKeys) -> Option<(Item, Next, &'b [u8])> {
     let (next, rest) = keys.skip_next(bytes.strip_prefix(b"VALUE ")?)?;
     let (flags, rest) = digits(rest.strip_prefix(b" ")?)?;
     let (length, rest) = digits(rest.strip_prefix(b" ")?)?;
     let rest = rest.strip_prefix(b"\r\n")?;
     let length = usize::try_from(length).ok()?;
-    let index = keys.take_next(next);
-    Some((Item { index, flags, cas: None, length, is_meta: false, is_lost: false }, bytes.len() - rest.len()))
+    Some((Item { index: 0, flags, cas: None, length, is_meta: false, is_lost: false }, next, rest))
 }
 
 /// `VALUE <key> <flags> <bytes>[ <cas>]`, or `END`.

@@ -9,16 +9,16 @@ use super::{Item, ReplyLine, digits, flags, refusal, unexpected, whole};
 use crate::error::Error;
 use crate::reply::{ExpectedKeys, Opaque, Reply, error_line};
 
-/// The most common beginning of a meta reply: `VA` with the flags in the order asked.
+/// The most common beginning of a meta reply: `VA` with the flags in the order asked, and what follows its line.
 ///
-/// `None` says nothing, as above.
+/// `None` says nothing: the line is another one, or it has not arrived whole.
 #[inline]
-pub(in crate::reply) fn meta_ahead(bytes: &[u8], opaque: Opaque) -> Option<(Item, usize)> {
+pub(in crate::reply) fn meta_ahead(bytes: &[u8], opaque: Opaque) -> Option<(Item, &[u8])> {
     let (length, rest) = digits(bytes.strip_prefix(b"VA ")?)?;
     let (flags, rest) = digits(rest.strip_prefix(b" f")?)?;
     let rest = rest.strip_prefix(opaque.as_line_end())?;
     let length = usize::try_from(length).ok()?;
-    Some((Item { index: 0, flags, cas: None, length, is_meta: true, is_lost: false }, bytes.len() - rest.len()))
+    Some((Item { index: 0, flags, cas: None, length, is_meta: true, is_lost: false }, rest))
 }
 
 /// What a reply with the opaque of another request is told to be instead of.
