@@ -72,6 +72,8 @@ pub struct Connection {
     held: Option<Box<Held>>,
     /// Whether it was given up in spite of a server that answers: that says nothing against the server.
     given_up: bool,
+    /// Whether the socket took nothing when it was written to last.
+    is_write_blocked: bool,
 }
 
 /// What may be written.
@@ -86,6 +88,9 @@ enum Mode {
 }
 
 impl Connection {
+    /// How many slices are written at once: a request and the large values in it.
+    const SLICES: usize = 4;
+
     /// A connection that refuses what exceeds `limits` and speaks the classic protocol.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
@@ -105,6 +110,7 @@ impl Connection {
             failed: None,
             held: None,
             given_up: false,
+            is_write_blocked: false,
         }
     }
 
@@ -140,7 +146,7 @@ impl Connection {
         self.queue(command, now, tag, Kind::Asked)
     }
 
-    #[inline(always)]
+    #[inline]
     fn queue<C: Command + ?Sized>(&mut self, command: &C, now: Now, tag: u32, kind: Kind) -> Result<u64, Error> {
         if self.ended || self.quitting || self.failed.is_some() {
             return Err(self.unusable());
@@ -208,7 +214,7 @@ impl Connection {
     ///
     /// None also while replies must be read first: a server stops reading when nobody reads its replies, so a batch
     /// that is written without a pause could wait for ever.
-    #[inline(always)]
+    #[inline]
     pub fn write_slices<'a>(&'a mut self, slices: &mut [IoSlice<'a>]) -> usize {
         if self.failed.is_some() {
             // The rest of a request that was refused half-way could be read as commands.
@@ -224,23 +230,55 @@ impl Connection {
     }
 
     /// Says that `n` bytes of what [`Connection::write_slices`] offered were written.
-    #[inline(always)]
+    #[inline]
     pub fn advance_written(&mut self, n: usize) {
         self.sending.advance_written(n);
         let written = self.sending.written();
-        for request in self.in_flight.range_mut(self.written_count..) {
-            if request.end > written {
-                break;
-            }
+        while let Some(request) = self.in_flight.get_mut(self.written_count).filter(|next| next.end <= written) {
             request.bytes_in_before = self.bytes_in;
             self.written_count += 1;
         }
+        if std::mem::take(&mut self.is_write_blocked) {
+            self.note_write_progress();
+        }
     }
 
-    /// Says that the socket has taken bytes again after it had been full: so the server takes what is sent to it, and
-    /// is not silent, even if it says nothing before it has all of a long request.
+    /// Writes what may go with `write`, which returns how many bytes of the slices it has taken. Returns `false` if that was none,
+    /// since the socket is full.
+    ///
+    /// # Errors
+    ///
+    /// Those of `write`.
+    #[inline]
+    pub fn write_with<E>(&mut self, mut write: impl FnMut(&[IoSlice<'_>]) -> Result<usize, E>) -> Result<bool, E> {
+        while !self.is_flushed() {
+            let mut slices = [IoSlice::new(&[]); Self::SLICES];
+            let count = self.write_slices(&mut slices);
+            if count == 0 {
+                break;
+            }
+            match write(&slices[..count])? {
+                0 => {
+                    self.is_write_blocked = true;
+                    return Ok(false);
+                }
+                n => self.advance_written(n),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether the socket took nothing when it was [written to](Connection::write_with) last.
+    #[must_use]
+    #[inline]
+    pub fn is_write_blocked(&self) -> bool {
+        self.is_write_blocked
+    }
+
+    /// The socket has taken bytes again after it had been full: so the server takes what is sent to it, and is not silent, even
+    /// if it says nothing before it has all of a long request.
     #[cold]
-    pub fn note_write_progress(&mut self) {
+    fn note_write_progress(&mut self) {
         // A sign of life, and no part of a reply.
         self.bytes_in += 1;
         self.front_from += 1;
@@ -386,7 +424,7 @@ impl Connection {
     }
 
     /// Ends the front request, whose reply is complete.
-    #[inline(always)]
+    #[inline]
     fn pop(&mut self) {
         self.sending.keys().close();
         if let Some(done) = self.in_flight.pop_front() {

@@ -22,8 +22,6 @@ struct Exchange<'s> {
     connecting: Option<Connecting>,
     /// Until when the server has to say which protocol it speaks, if it has to.
     probed_by: Option<Instant>,
-    /// Whether the socket takes no more for now, though there is more to be written.
-    is_stuck: bool,
     deadline: Deadline,
 }
 
@@ -54,8 +52,8 @@ impl Exchange<'_> {
             false => self.deadline.left().map(|_| self.batch.is_done())?,
         };
         // A reply may make room in the window.
-        if !is_done && (ready.to_write || (ready.to_read && !self.is_stuck)) {
-            self.is_stuck = !link.write_at_once(&mut self.deadline)?;
+        if !is_done && (ready.to_write || (ready.to_read && !link.connection.is_write_blocked())) {
+            link.write_at_once(&mut self.deadline)?;
         }
         Ok(is_done)
     }
@@ -117,7 +115,7 @@ impl<'f, 'r, O: Operation> FanOut<'f, 'r, O> {
         pooled: PooledConnection<'s>,
         deadline: Deadline,
     ) -> Option<Exchange<'s>> {
-        let mut exchange = Exchange { batch, pooled, connecting: None, probed_by: None, is_stuck: false, deadline };
+        let mut exchange = Exchange { batch, pooled, connecting: None, probed_by: None, deadline };
         if exchange.pooled.link.is_some() {
             return self.ask(exchange);
         }
@@ -139,7 +137,7 @@ impl<'f, 'r, O: Operation> FanOut<'f, 'r, O> {
     /// Writes as much as the socket takes at once.
     fn write<'s>(&mut self, mut exchange: Exchange<'s>) -> Option<Exchange<'s>> {
         match exchange.pooled.link().write_at_once(&mut exchange.deadline) {
-            Ok(is_written) => Some(Exchange { is_stuck: !is_written, ..exchange }),
+            Ok(_) => Some(exchange),
             Err(error) => self.fail(exchange, &error),
         }
     }
@@ -181,7 +179,7 @@ impl<'f, 'r, O: Operation> FanOut<'f, 'r, O> {
     /// Writes the question which protocol the server speaks, as much as the socket takes at once.
     fn write_probe<'s>(&mut self, mut exchange: Exchange<'s>) -> Option<Exchange<'s>> {
         match exchange.pooled.link().write_at_once(&mut exchange.deadline) {
-            Ok(is_written) => Some(Exchange { is_stuck: !is_written, ..exchange }),
+            Ok(_) => Some(exchange),
             Err(error) => self.reopen(exchange, error),
         }
     }
@@ -258,7 +256,8 @@ impl Exchange<'_> {
         match (&self.connecting, &self.pooled.link) {
             (Some(connecting), _) => Some(PollFd::from_borrowed_fd(connecting.as_fd(), PollFlags::OUT)),
             (None, Some(link)) => {
-                let events = if self.is_stuck { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
+                let events =
+                    if link.connection.is_write_blocked() { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
                 Some(PollFd::from_borrowed_fd(link.stream.as_fd(), events))
             }
             (None, None) => None,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use memcached2_proto::{Call, Connection, Error, Instant, KnownProtocol, Landed, Now, Operation, ServerBatch};
+use memcached2_proto::{Call, Connection, Error, Instant, KnownProtocol, Now, Operation, ServerBatch};
 
 use crate::server_pool::ServerPool;
 use crate::stream::{self, Connecting, Deadline, Stream};
@@ -17,9 +17,6 @@ pub(crate) struct Link {
     begun: Instant,
     /// How old it may become.
     age: Option<Duration>,
-    /// Whether the socket was full when it was written to last.
-    #[cfg(unix)]
-    is_stuck: bool,
 }
 
 impl Link {
@@ -27,26 +24,8 @@ impl Link {
     #[cfg(unix)]
     pub(crate) fn write_at_once(&mut self, deadline: &mut Deadline) -> Result<bool, Error> {
         deadline.left()?;
-        while !self.connection.is_flushed() {
-            let mut slices = [std::io::IoSlice::new(&[]); 4];
-            let count = self.connection.write_slices(&mut slices);
-            if count == 0 {
-                break;
-            }
-            match self.stream.write_at_once(&slices[..count])? {
-                Some(n) => {
-                    self.connection.advance_written(n);
-                    if std::mem::take(&mut self.is_stuck) {
-                        self.connection.note_write_progress();
-                    }
-                }
-                None => {
-                    self.is_stuck = true;
-                    return Ok(false);
-                }
-            }
-        }
-        Ok(true)
+        let Self { connection, stream, .. } = self;
+        connection.write_with(|slices| stream.write_at_once(slices))
     }
 
     /// Writes all that may go before replies are read: where there is no poll(2), nobody waits for several sockets.
@@ -56,21 +35,10 @@ impl Link {
     }
 
     /// Writes all that may go before replies are read.
-    #[inline(always)]
+    #[inline]
     fn write(&mut self, deadline: &mut Deadline) -> Result<(), Error> {
-        while !self.connection.is_flushed() {
-            let mut slices = [std::io::IoSlice::new(&[]); 4];
-            let count = self.connection.write_slices(&mut slices);
-            if count == 0 {
-                break;
-            }
-            let n = self.stream.write(&slices[..count], deadline)?;
-            if n == 0 {
-                return Err(Error::lost(&std::io::ErrorKind::WriteZero.into(), Landed::Unknown));
-            }
-            self.connection.advance_written(n);
-        }
-        Ok(())
+        let Self { connection, stream, .. } = self;
+        connection.write_with(|slices| stream.write(slices, deadline)).map(drop)
     }
 
     /// Waits until the server has said which protocol it speaks.
@@ -108,7 +76,7 @@ impl Link {
     }
 
     /// Sends a batch, and reads until all its replies are there.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn exchange<O: Operation>(
         &mut self,
         call: &mut Call<'_, O>,
@@ -125,7 +93,7 @@ impl Link {
     }
 
     /// Reads once, and submits more of the batch if there is more; `true` when all replies are there.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn read<O: Operation>(
         &mut self,
         call: &mut Call<'_, O>,
@@ -154,7 +122,7 @@ pub(crate) struct PooledConnection<'s> {
 }
 
 impl PooledConnection<'_> {
-    #[inline(always)]
+    #[inline]
     #[expect(clippy::expect_used, reason = "only `checkin` takes it, which ends the pooled")]
     pub(crate) fn link(&mut self) -> &mut Link {
         self.link.as_mut().expect("a pooled has a link until it is checked in")
@@ -216,15 +184,7 @@ impl PooledConnection<'_> {
         let now = Now::new(stream::now(), SystemTime::now);
         let (connection, within) = self.server_pool.known.begin(&self.server_pool.options, now);
         let (begun, age) = (now.monotonic, self.server_pool.known.age(&self.server_pool.options));
-        self.link = Some(Box::new(Link {
-            stream,
-            connection,
-            within,
-            begun,
-            age,
-            #[cfg(unix)]
-            is_stuck: false,
-        }));
+        self.link = Some(Box::new(Link { stream, connection, within, begun, age }));
     }
 
     /// The server has said which protocol it speaks.
@@ -274,7 +234,7 @@ impl PooledConnection<'_> {
     }
 
     /// Gives the connection back, if it is in step.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn checkin(mut self, now: Now) {
         if !self.link().connection.is_idle() || self.is_old(now) {
             return;

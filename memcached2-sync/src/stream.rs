@@ -52,7 +52,7 @@ impl Deadline {
     }
 
     /// The time of a call: what its servers give it, unless the caller does.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn of_call(started: Instant, timeout: Option<Duration>, to_merge: Duration) -> Self {
         // The timeout of the sockets is another one, then.
         let is_fixed = timeout.is_some();
@@ -67,7 +67,7 @@ impl Deadline {
     }
 
     /// Sets how long the whole of it may take: some servers are given more time than others.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn within(&mut self, timeout: Duration) {
         if !self.is_fixed {
             self.timeout = timeout;
@@ -157,7 +157,7 @@ impl Stream {
         Ok(Self { socket, whole, read_timeout: None, write_timeout: None })
     }
 
-    #[inline(always)]
+    #[inline]
     pub(crate) fn read(&mut self, space: &mut [u8], deadline: &mut Deadline) -> Result<usize, Error> {
         loop {
             if deadline.spent || self.read_timeout.is_some() {
@@ -177,7 +177,7 @@ impl Stream {
         }
     }
 
-    #[inline(always)]
+    #[inline]
     pub(crate) fn write(&mut self, slices: &[IoSlice<'_>], deadline: &mut Deadline) -> Result<usize, Error> {
         loop {
             if deadline.spent || self.write_timeout.is_some() {
@@ -193,6 +193,7 @@ impl Stream {
                 (Socket::Unix(socket), many) => socket.write_vectored(many),
             };
             match result {
+                Ok(0) => return Err(Error::lost(&ErrorKind::WriteZero.into(), Landed::Unknown)),
                 Ok(n) => {
                     deadline.spent |= n > SMALL;
                     return Ok(n);
@@ -202,9 +203,9 @@ impl Stream {
         }
     }
 
-    /// Writes as much as the socket takes without waiting; none, if it takes nothing.
+    /// Writes as much as the socket takes without waiting; 0 if it takes nothing.
     #[cfg(unix)]
-    pub(crate) fn write_at_once(&mut self, slices: &[IoSlice<'_>]) -> Result<Option<usize>, Error> {
+    pub(crate) fn write_at_once(&mut self, slices: &[IoSlice<'_>]) -> Result<usize, Error> {
         use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
         #[cfg(not(target_vendor = "apple"))]
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
@@ -213,8 +214,8 @@ impl Stream {
         let flags = SendFlags::DONTWAIT;
         loop {
             match sendmsg(&*self, slices, &mut SendAncillaryBuffer::default(), flags) {
-                Ok(n) => return Ok(Some(n)),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+                Ok(n) => return Ok(n),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(0),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(Error::lost(&error.into(), Landed::Unknown)),
             }

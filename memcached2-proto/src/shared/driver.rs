@@ -87,8 +87,6 @@ pub struct Driver {
     /// While nothing is in flight: how many bytes had come when that was seen, and when the idle connection is closed
     /// if no more come.
     idle: Option<(u64, Instant)>,
-    /// Whether the socket was full at the last write.
-    is_stuck: bool,
     /// Whether callers waited for room when the driver last checked.
     is_full: bool,
     connected: bool,
@@ -116,7 +114,6 @@ impl Driver {
             deadline: None,
             retired_at: None,
             idle: None,
-            is_stuck: false,
             is_full: false,
             connected: false,
             ended: false,
@@ -194,7 +191,7 @@ impl Driver {
     ) -> Poll<Next> {
         while let Some(deadline) = self.deadline {
             let Poll::Ready(now) = alarm.poll_until(cx, deadline) else { break };
-            if let (true, Some(socket)) = (self.is_stuck, &mut socket) {
+            if let (true, Some(socket)) = (self.connection.is_write_blocked(), &mut socket) {
                 self.nudge(&**socket);
             }
             if let Poll::Ready(next) = self.on_deadline(cx, now) {
@@ -259,43 +256,31 @@ impl Driver {
         if !self.connection.is_flushed() && self.connection.needs_look() && socket.has_unread() {
             return Poll::Ready(Err(self.connection.on_unread()));
         }
-        while !self.connection.is_flushed() {
-            let mut slices = [IoSlice::new(&[]); 4];
-            let count = self.connection.write_slices(&mut slices);
-            if count == 0 {
-                break;
-            }
-            match socket.poll_write(cx, &slices[..count]) {
-                Poll::Ready(Ok(0)) => {
-                    return Poll::Ready(Err(Error::lost(&io::ErrorKind::WriteZero.into(), Landed::Unknown)));
-                }
-                Poll::Ready(Ok(n)) => {
-                    self.connection.advance_written(n);
-                    if std::mem::take(&mut self.is_stuck) {
-                        self.connection.note_write_progress();
-                    }
-                }
-                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(Error::lost(&error, Landed::Unknown))),
-                Poll::Pending => {
-                    self.is_stuck = true;
-                    return Poll::Pending;
+        let written = self.connection.write_with(|slices| {
+            loop {
+                match socket.poll_write(cx, slices) {
+                    Poll::Ready(Ok(0)) => return Err(Error::lost(&io::ErrorKind::WriteZero.into(), Landed::Unknown)),
+                    Poll::Ready(Ok(n)) => return Ok(n),
+                    Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Poll::Ready(Err(error)) => return Err(Error::lost(&error, Landed::Unknown)),
+                    Poll::Pending => return Ok(0),
                 }
             }
+        });
+        match written {
+            Ok(false) => Poll::Pending,
+            written => Poll::Ready(written.map(drop)),
         }
-        Poll::Ready(Ok(()))
     }
 
     /// Finds out whether a socket that was full has room again.
     #[cold]
     fn nudge(&mut self, socket: &dyn AsyncStream) {
-        let mut slices = [IoSlice::new(&[]); 4];
-        let count = self.connection.write_slices(&mut slices);
         // The next write or read gets its other errors.
-        if let Ok(n @ 1..) = socket.write_at_once(&slices[..count]) {
-            self.connection.advance_written(n);
-            self.connection.note_write_progress();
-        }
+        let _ = self.connection.write_with(|slices| match socket.write_at_once(slices) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+            written => written,
+        });
     }
 
     /// Takes over what callers have encoded since the last time; if that is nothing, stores `sleeper` to be woken.
