@@ -8,7 +8,7 @@ use async_std::future::timeout;
 use memcached2_proto::shared::{Freshness, SharedConnection, SharedConnections, exchange};
 use memcached2_proto::{Builder, Call, Error, Instant, Now, Operation, Options, Router, ServerId};
 
-use crate::stream::{drive, now};
+use crate::stream::{System, Timer, now};
 
 /// A client whose calls are futures.
 ///
@@ -156,8 +156,8 @@ impl Client {
     /// A connection to a server, driven by the one runtime there is.
     #[inline]
     fn connection(&self, server: ServerId, freshness: Freshness, now: Now) -> Result<Arc<SharedConnection>, Error> {
-        self.shared.connection(server, (), freshness, now, |target, driver| {
-            drop(async_std::task::spawn(drive(target, driver)));
+        self.shared.connection(server, (), freshness, now, |driver| {
+            drop(async_std::task::spawn(driver.run(System, Timer::default())));
         })
     }
 }

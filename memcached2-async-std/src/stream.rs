@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
-use std::net::ToSocketAddrs;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -14,8 +14,8 @@ use async_std::net::TcpStream;
 use async_std::os::unix::net::UnixStream;
 use async_std::task::sleep;
 use futures_io::{AsyncRead, AsyncWrite};
-use memcached2_proto::shared::{AsyncStream, AsyncTimer, Driver, Target};
-use memcached2_proto::{Address, ConnectAttempts, Instant, Lookup};
+use memcached2_proto::shared::{AsyncStream, AsyncTimer, Connector};
+use memcached2_proto::{Destination, Endpoint, Instant, Lookup};
 use socket2::{SockRef, TcpKeepalive};
 
 /// The moment on the clock of the system.
@@ -24,54 +24,46 @@ pub(crate) fn now() -> Instant {
     std::time::Instant::now().into()
 }
 
-/// Connects, then serves the callers until the connection ends.
-pub(crate) async fn drive(target: Target, driver: Driver) {
-    let connect = || async_std::io::timeout(target.connect_timeout, connect(&target));
-    driver.run(connect, Timer { set: None }).await;
-}
+/// Sockets of the operating system, and its names.
+#[derive(Debug)]
+pub(crate) struct System;
 
 /// A connected socket.
 #[derive(Debug)]
-enum Socket {
+pub(crate) enum Socket {
     Tcp(TcpStream),
     #[cfg(unix)]
     Unix(UnixStream),
 }
 
-/// A name is looked up anew each time, and all its addresses are tried.
-async fn connect(target: &Target) -> io::Result<Socket> {
-    match &target.address {
-        Address::Tcp { host, port } => {
-            let stream = connect_tcp(host, *port, target).await?;
-            stream.set_nodelay(true)?;
-            if let Some(idle) = target.keepalive {
-                SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(idle))?;
-            }
-            Ok(Socket::Tcp(stream))
-        }
-        #[cfg(unix)]
-        Address::Unix(path) => Ok(Socket::Unix(UnixStream::connect(path).await?)),
-        #[cfg(not(unix))]
-        Address::Unix(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "no Unix sockets on this system")),
-    }
-}
+impl Connector for System {
+    type Stream = Socket;
 
-async fn connect_tcp(host: &str, port: u16, target: &Target) -> io::Result<TcpStream> {
-    let started = now();
-    let addresses = target.lookup.addresses(host, port, || begin_lookup(host, port, &target.lookup)).await?;
-    let mut attempts = ConnectAttempts::new(addresses, started, target.connect_timeout);
-    loop {
-        let (address, left) = attempts.next_address(now())?;
-        match async_std::io::timeout(left, TcpStream::connect(address)).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => attempts.failed(error),
+    async fn resolve(&self, endpoint: &Arc<Endpoint>, host: String, port: u16) -> io::Result<Arc<[SocketAddr]>> {
+        endpoint.lookup().addresses(|| begin_lookup(endpoint.lookup(), host, port)).await
+    }
+
+    async fn connect(&self, endpoint: &Arc<Endpoint>, destination: Destination) -> io::Result<Socket> {
+        match destination {
+            Destination::Tcp(address) => {
+                let stream = TcpStream::connect(address).await?;
+                stream.set_nodelay(true)?;
+                if let Some(idle) = endpoint.options().keepalive {
+                    SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(idle))?;
+                }
+                Ok(Socket::Tcp(stream))
+            }
+            #[cfg(unix)]
+            Destination::Unix(path) => Ok(Socket::Unix(UnixStream::connect(path).await?)),
+            #[cfg(not(unix))]
+            Destination::Unix(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "no Unix sockets on this system")),
         }
     }
 }
 
 /// Looks a name up, which takes the operating system as long as it likes: in a thread of its own, which no runtime waits for.
-fn begin_lookup(host: &str, port: u16, lookup: &Arc<Lookup>) {
-    let (host, own) = (host.to_owned(), Arc::clone(lookup));
+fn begin_lookup(lookup: &Arc<Lookup>, host: String, port: u16) {
+    let own = Arc::clone(lookup);
     let ask = move || own.finish((host, port).to_socket_addrs().map(Iterator::collect));
     if let Err(error) = thread::Builder::new().name("memcached2-lookup".to_owned()).spawn(ask) {
         lookup.finish(Err(error));
@@ -117,7 +109,8 @@ impl AsyncStream for Socket {
 }
 
 /// One timer for all deadlines of a connection.
-struct Timer {
+#[derive(Default)]
+pub(crate) struct Timer {
     set: Option<(Instant, Sleep)>,
 }
 

@@ -10,12 +10,20 @@
 #![expect(clippy::print_stdout, reason = "an example talks")]
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
-use std::net::TcpStream;
-use std::time::{Duration, Instant, SystemTime};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
-use memcached2_proto::{Command, Connection, Error, Expiry, Get, Incr, Landed, Limits, Now, Reply, Store, Value};
+use memcached2_proto::{
+    Command, Connection, Destination, Endpoint, Error, Expiry, Get, Incr, Instant, Landed, Now, Opening, Options,
+    Reply, Step, Store, Value,
+};
 use memcached2_testkit::Memcached;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+fn now() -> Instant {
+    std::time::Instant::now().into()
+}
 
 /// How long the server may say nothing.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -23,19 +31,12 @@ const PATIENCE: Duration = Duration::from_secs(1);
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let memcached = std::env::args().nth(1).is_none().then(Memcached::start);
     let address = memcached.as_ref().map_or_else(|| std::env::args().nth(1), |server| Some(server.address()));
-    let mut socket = TcpStream::connect(address.unwrap_or_default())?;
-    socket.set_nodelay(true)?;
-    socket.set_nonblocking(true)?;
+    let server = address.unwrap_or_default().parse()?;
+    let now = Now::new(now(), SystemTime::now);
 
-    let mut connection = Connection::new(Limits::default());
-    let now = Now::new(Instant::now(), SystemTime::now);
-
-    // 0. Ask which protocol the server speaks: in meta each reply carries the number of its request.
-    connection.probe(now);
-    while connection.is_probing() {
-        turn(&mut socket, &mut connection)?;
-        connection.next_reply()?;
-    }
+    // 0. Connect, and ask which protocol the server speaks: in meta each reply carries the number of its request.
+    let (mut socket, mut connection) =
+        open(Opening::new(&Arc::new(Endpoint::new(0, &server, &Options::default())), now, None))?;
 
     // 1. Say what you want. Nothing is sent yet; the tag tells you later whose reply it is.
     let keys: Vec<String> = (0..1000).map(|number| format!("event-loop:{number}")).collect();
@@ -64,6 +65,41 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let ones = answers.values.iter().flatten().filter(|value| **value == "1").count();
     println!("{} values stored, {} counted up; fetched {ones} ones", answers.stored, answers.counted);
     Ok(())
+}
+
+/// Does what the opening says: each step knows its deadline.
+fn open(mut opening: Opening) -> Result<(TcpStream, Connection), Box<dyn std::error::Error>> {
+    let mut socket = None;
+    loop {
+        match (opening.step()?, &mut socket) {
+            // A name is looked up for as long as the system likes: a loop with other things to do has a thread for that.
+            (Step::Resolve { host, port }, _) => {
+                opening.resolved((host, port).to_socket_addrs().map(Iterator::collect), now());
+            }
+            (Step::Connect(Destination::Tcp(address)), _) => {
+                let connected = TcpStream::connect_timeout(&address, PATIENCE).and_then(|stream| {
+                    stream.set_nodelay(true)?;
+                    stream.set_nonblocking(true)?;
+                    socket = Some(stream);
+                    Ok(())
+                });
+                opening.connected(connected, now());
+            }
+            (Step::Exchange, Some(socket)) => {
+                opening.write_with(|slices| socket.write_vectored(slices))?;
+                let by = opening.deadline().map(|by| by.saturating_duration_since(now()));
+                wait(socket, PollFlags::IN, by.unwrap_or(PATIENCE))?;
+                match unless_blocked(socket.read(opening.read_buf())) {
+                    Ok(Some(n)) => opening.advance_read(n, now()),
+                    Ok(None) => _ = opening.on_deadline(now()),
+                    Err(error) => opening.failed(Error::lost(&error, Landed::NotSent), now()),
+                }
+            }
+            (Step::Ready, Some(_)) => break,
+            _ => return Err("only TCP is spoken here".into()),
+        }
+    }
+    Ok((socket.ok_or("there is no socket")?, opening.finish()))
 }
 
 /// The tags: any number the caller finds useful.
@@ -101,14 +137,12 @@ fn turn(socket: &mut TcpStream, connection: &mut Connection) -> Result<(), Box<d
         0 => PollFlags::IN,
         _ => PollFlags::IN | PollFlags::OUT,
     };
-    let mut ready = [PollFd::new(socket, wants)];
-    let patience = Timespec { tv_sec: PATIENCE.as_secs().try_into()?, tv_nsec: 0 };
-    if poll(&mut ready, Some(&patience))? == 0 {
+    let events = wait(socket, wants, PATIENCE)?;
+    if events.is_empty() {
         // What became of each request, the connection knows; here the worst of it is told.
         let unknown = connection.fail_pending().any(|abandoned| abandoned.landed == Landed::Unknown);
         return Err(Error::timeout(if unknown { Landed::Unknown } else { Landed::NotSent }).into());
     }
-    let events = ready[0].revents();
     if events.contains(PollFlags::OUT) {
         let mut slices = [IoSlice::new(&[]); 4];
         let count = connection.write_slices(&mut slices);
@@ -122,6 +156,13 @@ fn turn(socket: &mut TcpStream, connection: &mut Connection) -> Result<(), Box<d
         }
     }
     Ok(())
+}
+
+/// Waits until a socket is ready, and returns for what it is; for nothing, if that takes too long.
+fn wait(socket: &TcpStream, wants: PollFlags, within: Duration) -> io::Result<PollFlags> {
+    let mut ready = [PollFd::new(socket, wants)];
+    poll(&mut ready, Timespec::try_from(within).ok().as_ref())?;
+    Ok(ready[0].revents())
 }
 
 /// A socket that was ready need not be any more.

@@ -37,6 +37,8 @@ use crate::time::Now;
 /// 3. take replies with [`Connection::next_reply`] until there is none;
 /// 4. after a failure ask [`Connection::fail_pending`] what became of each request, and close the socket.
 ///
+/// An [`Opening`](crate::Opening) makes one, from the address of a server on.
+///
 /// It never times out by itself and has no deadline: a transport keeps those of its callers, and asks
 /// [`Connection::is_silent_since`] or [`Connection::bytes_in`] whether the server shows a sign of life.
 ///

@@ -17,6 +17,7 @@
 //! | [`Command`]: [`Get`], [`Store`], [`Delete`], [`Incr`], [`Decr`], [`Touch`], [`Version`], [`Stats`] and more, [`NoReply`] | a request and the type of its answer |
 //! | [`Connection`] | the state machine: bytes out, bytes in, and who is waiting for which reply |
 //! | [`TypedConnection`], [`Pending`] | the same with a handle for each request, which becomes its typed response |
+//! | [`Opening`], [`Endpoint`] | from the address of a server to a connection that is ready for requests |
 //! | [`Pool`], [`shared`] | idle connections for callers that take turns; one connection for callers that share |
 //! | [`Report`] | the statistics of a server |
 //! | [`Options`], [`Builder`] | how a client behaves |
@@ -77,7 +78,6 @@
 //! * **Injection is impossible.** Keys, lengths and expiries are checked before a byte of a request is written.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod attempts;
 mod builder;
 mod call;
 mod command;
@@ -90,6 +90,7 @@ mod key;
 mod limits;
 mod lookup;
 mod observer;
+mod opening;
 mod operation;
 mod operations;
 mod options;
@@ -106,7 +107,6 @@ mod wrappers;
 
 pub use bytes::Bytes;
 
-pub use self::attempts::ConnectAttempts;
 pub use self::builder::Builder;
 pub use self::call::{Call, Fault, Operation, Plan, Progress, ServerBatch, SubRequest};
 pub use self::command::*;
@@ -121,6 +121,7 @@ pub use self::observer::Metrics;
 #[cfg(feature = "tracing")]
 pub use self::observer::Tracing;
 pub use self::observer::{Attempt, Event, Observer, RequestOutcome, ServerEvent};
+pub use self::opening::{Destination, Endpoint, Opening, Step};
 pub use self::operation::{AllServers, BatchResult, DeleteMany, GetMany, RoutedBy, SetMany};
 pub use self::options::Options;
 pub use self::pool::{Checkout, Pool, PoolLimits};

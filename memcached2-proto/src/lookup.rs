@@ -25,15 +25,12 @@ struct State {
 }
 
 impl Lookup {
-    /// The addresses of a host: those of its name, by [`Lookup::poll`], or what it is itself.
+    /// The addresses of the name, by [`Lookup::poll`].
     ///
     /// # Errors
     ///
     /// What the look-up has failed with.
-    pub async fn addresses(&self, host: &str, port: u16, begin: impl FnOnce()) -> io::Result<Arc<[SocketAddr]>> {
-        if let Some(address) = Self::literal(host, port) {
-            return Ok(Arc::new([address]));
-        }
+    pub async fn addresses(&self, begin: impl FnOnce()) -> io::Result<Arc<[SocketAddr]>> {
         let (mut joined, mut begin) = (None, Some(begin));
         let begin_once =
             |cx: &mut Context<'_>| self.poll(&mut joined, cx, || begin.take().into_iter().for_each(|begin| begin()));
@@ -41,8 +38,7 @@ impl Lookup {
     }
 
     /// The address of a host that is one, and needs no look-up.
-    #[must_use]
-    pub fn literal(host: &str, port: u16) -> Option<SocketAddr> {
+    pub(crate) fn literal(host: &str, port: u16) -> Option<SocketAddr> {
         host.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, port))
     }
 

@@ -23,10 +23,10 @@ use std::time::Duration;
 #[cfg(loom)]
 use loom::sync::{Mutex, MutexGuard};
 
-pub use self::driver::{AsyncStream, AsyncTimer, Driver, Next};
+pub use self::driver::{AsyncStream, AsyncTimer, Connector, Driver, Next};
 pub use self::exchange::{Exchange, Freshness, exchange};
 use self::load::Load;
-pub use self::shared_connections::{SharedConnections, Target};
+pub use self::shared_connections::SharedConnections;
 use self::slots::Slots;
 use crate::call::{Failure, SlotResult};
 use crate::command::{Command, Protocol};

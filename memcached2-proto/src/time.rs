@@ -45,6 +45,11 @@ impl Now {
         self.monotonic + by
     }
 
+    /// The same clocks at the moment `monotonic`.
+    pub(crate) fn at(self, monotonic: Instant) -> Self {
+        Self { monotonic, ..self }
+    }
+
     /// The time of day.
     #[must_use]
     pub fn wall(&self) -> SystemTime {

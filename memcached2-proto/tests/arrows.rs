@@ -20,12 +20,12 @@ const MODULES: [&str; 26] = [
     "command",
     "connection",
     // ----
-    "attempts",
     "lookup",
     "pool",
     "observer",
     "router",
     "options",
+    "opening",
     "call",
     "operation",
     "shared",

@@ -72,9 +72,7 @@ impl Client {
 
     fn make(router: Router, options: &Options) -> Self {
         let router = router.for_client(RandomState::new().hash_one(()), Self::now);
-        let server_pool = |(place, server): (usize, &Server)| {
-            ServerPool::new(place, server.address().clone(), options.towards(server))
-        };
+        let server_pool = |(place, server): (usize, &Server)| ServerPool::new(place, server, options);
         let server_pools = router.servers().iter().enumerate().map(server_pool).collect();
         Self { shared: Arc::new(Shared { router, server_pools }), timeout: None }
     }

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use memcached2_proto::{Call, Error, Instant, Landed, Now, Operation, ServerBatch, ServerId};
+use memcached2_proto::{Call, Error, Landed, Now, Operation, ServerBatch, ServerId};
 
+use crate::opening::Opener;
 use crate::pooled_connection::PooledConnection;
 use crate::server_pool::ServerPool;
-use crate::stream::{Connecting, Deadline, now};
+use crate::stream::{Deadline, now};
 
 /// A call to several servers.
 pub(crate) struct FanOut<'f, 'r, O: Operation> {
@@ -18,31 +19,18 @@ pub(crate) struct FanOut<'f, 'r, O: Operation> {
 struct Exchange<'s> {
     batch: ServerBatch,
     pooled: PooledConnection<'s>,
-    /// While the connection is being made; then the server has not been asked yet.
-    connecting: Option<Connecting>,
-    /// Until when the server has to say which protocol it speaks, if it has to.
-    probed_by: Option<Instant>,
+    /// While the connection is being opened; then the server has not been asked yet.
+    opener: Option<Box<Opener>>,
     deadline: Deadline,
 }
 
 impl Exchange<'_> {
-    /// Whether the server is being asked which protocol it speaks.
-    fn is_probing(&self) -> bool {
-        self.pooled.link.as_ref().is_some_and(|link| link.connection.is_probing())
-    }
-
     /// How long there is nothing to be done unless the socket gets ready.
     fn left(&mut self) -> Duration {
         let left = self.deadline.left().unwrap_or_default();
-        match (&self.connecting, self.probed_by) {
-            (Some(connecting), _) => left.min(connecting.left()),
-            (None, Some(by)) if self.is_probing() => left.min(by.saturating_duration_since(now())),
-            (None, _) => left,
-        }
+        self.opener.as_ref().map_or(left, |opener| opener.left().min(left))
     }
-}
 
-impl Exchange<'_> {
     /// Reads and writes as far as the socket is ready; `true` when all replies have come.
     fn exchange<O: Operation>(&mut self, call: &mut Call<'_, O>, ready: Ready, now: Now) -> Result<bool, Error> {
         let link = self.pooled.link();
@@ -115,13 +103,16 @@ impl<'f, 'r, O: Operation> FanOut<'f, 'r, O> {
         pooled: PooledConnection<'s>,
         deadline: Deadline,
     ) -> Option<Exchange<'s>> {
-        let mut exchange = Exchange { batch, pooled, connecting: None, probed_by: None, deadline };
+        let mut exchange = Exchange { batch, pooled, opener: None, deadline };
         if exchange.pooled.link.is_some() {
             return self.ask(exchange);
         }
-        match exchange.pooled.begin_connecting(&mut exchange.deadline) {
-            Ok(None) => self.connected(exchange),
-            Ok(connecting) => Some(Exchange { connecting, ..exchange }),
+        match Opener::begin(&exchange.pooled.server_pool.endpoint, &mut exchange.deadline) {
+            Ok((opener, true)) => self.opened(exchange, opener),
+            Ok((opener, false)) => {
+                exchange.opener = Some(Box::new(opener));
+                Some(exchange)
+            }
             Err(error) => self.fail(exchange, &error),
         }
     }
@@ -144,18 +135,12 @@ impl<'f, 'r, O: Operation> FanOut<'f, 'r, O> {
 
     /// Goes on with a server that may have something to say; `None` when all was said.
     fn go_on<'s>(&mut self, mut exchange: Exchange<'s>, ready: Ready) -> Option<Exchange<'s>> {
-        if let Some(mut connecting) = exchange.connecting.take() {
-            return match connecting.go_on(ready.to_read || ready.to_write) {
-                Ok(false) => Some(Exchange { connecting: Some(connecting), ..exchange }),
-                Ok(true) => match exchange.pooled.connected(connecting) {
-                    Ok(()) => self.connected(exchange),
-                    Err(error) => self.fail(exchange, &error),
-                },
+        if let Some(mut opener) = exchange.opener.take() {
+            return match opener.go_on(ready.to_read, ready.to_write) {
+                Ok(true) => self.opened(exchange, *opener),
+                Ok(false) => Some(Exchange { opener: Some(opener), ..exchange }),
                 Err(error) => self.fail(exchange, &error),
             };
-        }
-        if exchange.is_probing() {
-            return self.read_probe(exchange, ready);
         }
         match exchange.exchange(self.call, ready, self.now) {
             Ok(false) => Some(exchange),
@@ -167,51 +152,12 @@ impl<'f, 'r, O: Operation> FanOut<'f, 'r, O> {
         }
     }
 
-    /// Asks a server, whose connection was made, which protocol it speaks.
-    fn connected<'s>(&mut self, mut exchange: Exchange<'s>) -> Option<Exchange<'s>> {
-        if !exchange.is_probing() {
-            return self.opened(exchange);
-        }
-        exchange.probed_by = exchange.pooled.link().probed_by();
-        self.write_probe(exchange)
-    }
-
-    /// Writes the question which protocol the server speaks, as much as the socket takes at once.
-    fn write_probe<'s>(&mut self, mut exchange: Exchange<'s>) -> Option<Exchange<'s>> {
-        match exchange.pooled.link().write_at_once(&mut exchange.deadline) {
-            Ok(_) => Some(exchange),
-            Err(error) => self.reopen(exchange, error),
-        }
-    }
-
-    /// Hears which protocol a server speaks.
-    fn read_probe<'s>(&mut self, mut exchange: Exchange<'s>, ready: Ready) -> Option<Exchange<'s>> {
-        let read = match ready.to_read {
-            true => exchange.pooled.link().read_probe(&mut exchange.deadline),
-            false if exchange.left().is_zero() => Err(Error::timeout(Landed::NotSent)),
-            false if ready.to_write => return self.write_probe(exchange),
-            false => Ok(false),
-        };
-        match read {
-            Ok(false) => Some(exchange),
-            Ok(true) => {
-                exchange.pooled.opened();
-                self.opened(exchange)
-            }
-            Err(error) => self.reopen(exchange, error),
-        }
-    }
-
-    /// Connects to a server once more that did not say which protocol it speaks, if that is worth it.
-    fn reopen<'s>(&mut self, mut exchange: Exchange<'s>, error: Error) -> Option<Exchange<'s>> {
-        match exchange.pooled.reopens(error, &mut exchange.deadline) {
-            Ok(()) => self.begin(exchange.batch, exchange.pooled, exchange.deadline),
-            Err(error) => self.fail(exchange, &error),
-        }
-    }
-
     /// Asks a server whose connection is open.
-    fn opened<'s>(&mut self, exchange: Exchange<'s>) -> Option<Exchange<'s>> {
+    fn opened<'s>(&mut self, mut exchange: Exchange<'s>, opener: Opener) -> Option<Exchange<'s>> {
+        match opener.finish() {
+            Ok((stream, connection)) => exchange.pooled.opened(stream, connection),
+            Err(error) => return self.fail(exchange, &error),
+        }
         self.call.waited(exchange.batch.server(), now() - self.call.begun());
         self.ask(exchange)
     }
@@ -253,15 +199,13 @@ impl Exchange<'_> {
         use std::os::fd::AsFd as _;
 
         use rustix::event::{PollFd, PollFlags};
-        match (&self.connecting, &self.pooled.link) {
-            (Some(connecting), _) => Some(PollFd::from_borrowed_fd(connecting.as_fd(), PollFlags::OUT)),
-            (None, Some(link)) => {
-                let events =
-                    if link.connection.is_write_blocked() { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
-                Some(PollFd::from_borrowed_fd(link.stream.as_fd(), events))
-            }
-            (None, None) => None,
-        }
+        let (socket, is_stuck) = match (&self.opener, &self.pooled.link) {
+            (Some(opener), _) => opener.socket()?,
+            (None, Some(link)) => (link.stream.as_fd(), link.connection.is_write_blocked()),
+            (None, None) => return None,
+        };
+        let events = if is_stuck { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
+        Some(PollFd::from_borrowed_fd(socket, events))
     }
 }
 

@@ -27,6 +27,7 @@
 
 mod client;
 mod fan_out;
+mod opening;
 mod pooled_connection;
 mod server_pool;
 mod stream;

@@ -1,19 +1,18 @@
 //! A connection in use, and the conversation on it.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use memcached2_proto::{Call, Connection, Error, Instant, KnownProtocol, Now, Operation, ServerBatch};
+use memcached2_proto::{Call, Connection, Error, Instant, Now, Operation, ServerBatch};
 
+use crate::opening::open;
 use crate::server_pool::ServerPool;
-use crate::stream::{self, Connecting, Deadline, Stream};
+use crate::stream::{self, Deadline, Stream, now};
 
 /// A socket and the state of the conversation on it.
 #[derive(Debug)]
 pub(crate) struct Link {
     pub(crate) stream: Stream,
     pub(crate) connection: Connection,
-    /// Within which time the server has to say which protocol it speaks, if it is asked and has to.
-    within: Option<Duration>,
     begun: Instant,
     /// How old it may become.
     age: Option<Duration>,
@@ -41,38 +40,10 @@ impl Link {
         connection.write_with(|slices| stream.write(slices, deadline)).map(drop)
     }
 
-    /// Waits until the server has said which protocol it speaks.
-    fn open(&mut self, deadline: &mut Deadline) -> Result<(), Error> {
-        let mut own = match self.within {
-            Some(within) => deadline.at_most(within)?,
-            None => deadline.clone(),
-        };
-        self.write(&mut own)?;
-        while !self.read_probe(&mut own)? {}
-        Ok(())
-    }
-
-    /// Reads once; `true` when the server has said which protocol it speaks.
-    pub(crate) fn read_probe(&mut self, deadline: &mut Deadline) -> Result<bool, Error> {
-        let n = self.stream.read(self.connection.read_buf(), deadline)?;
-        let end = self.connection.advance_read(n);
-        // There is no other reply than the one to the probe.
-        self.connection.next_reply()?;
-        if self.connection.is_probing() {
-            end?;
-        }
-        Ok(!self.connection.is_probing())
-    }
-
     /// Takes leave of the server; whether it hears that makes no difference.
     pub(crate) fn quit(mut self: Box<Self>) {
         self.connection.quit();
-        let _ = self.write(&mut Deadline::new(stream::now(), Duration::from_millis(100)));
-    }
-
-    /// Until when the server has to say which protocol it speaks, if it is asked and has to.
-    pub(crate) fn probed_by(&self) -> Option<Instant> {
-        self.within.map(|within| stream::now() + within)
+        let _ = self.write(&mut Deadline::new(now(), Duration::from_millis(100)));
     }
 
     /// Sends a batch, and reads until all its replies are there.
@@ -131,80 +102,18 @@ impl PooledConnection<'_> {
     /// Opens the connection.
     #[cold]
     pub(crate) fn connect(&mut self, deadline: &mut Deadline) -> Result<(), Error> {
-        let begun = stream::now();
-        loop {
-            let stream = Stream::connect(
-                &self.server_pool.address,
-                &self.server_pool.lookup,
-                &self.server_pool.options,
-                deadline,
-            )?;
-            self.begin(stream);
-            if self.link().connection.is_probing() {
-                if let Err(error) = self.link().open(deadline) {
-                    self.reopens(error, deadline)?;
-                    continue;
-                }
-                self.opened();
-            }
-            deadline.waited_since(begun);
-            return Ok(());
-        }
-    }
-
-    /// Begins to open the connection; `None` when it was made at once.
-    pub(crate) fn begin_connecting(&mut self, deadline: &mut Deadline) -> Result<Option<Connecting>, Error> {
-        let connecting = Connecting::begin(
-            &self.server_pool.address,
-            &self.server_pool.lookup,
-            &self.server_pool.options,
-            deadline,
-        )?;
-        if connecting.is_none() {
-            let stream = Stream::connect(
-                &self.server_pool.address,
-                &self.server_pool.lookup,
-                &self.server_pool.options,
-                deadline,
-            )?;
-            self.begin(stream);
-        }
-        Ok(connecting)
-    }
-
-    /// Takes the connection that was made.
-    pub(crate) fn connected(&mut self, connecting: Connecting) -> Result<(), Error> {
-        let stream = connecting.finish(&self.server_pool.options)?;
-        self.begin(stream);
+        let begun = now();
+        let (stream, connection) = open(&self.server_pool.endpoint, deadline)?;
+        self.opened(stream, connection);
+        deadline.waited_since(begun);
         Ok(())
     }
 
-    /// Begins the conversation.
-    fn begin(&mut self, stream: Stream) {
-        let now = Now::new(stream::now(), SystemTime::now);
-        let (connection, within) = self.server_pool.known.begin(&self.server_pool.options, now);
-        let (begun, age) = (now.monotonic, self.server_pool.known.age(&self.server_pool.options));
-        self.link = Some(Box::new(Link { stream, connection, within, begun, age }));
-    }
-
-    /// The server has said which protocol it speaks.
-    pub(crate) fn opened(&mut self) {
-        self.server_pool.known.proved();
-    }
-
-    /// The server was asked for its protocol and did not answer: whether to connect once more, without asking it, or the
-    /// error. That a caller has no more time says nothing.
-    pub(crate) fn reopens(&mut self, error: Error, deadline: &mut Deadline) -> Result<(), Error> {
-        self.link = None;
-        match error {
-            Error::Timeout { .. } | Error::Disconnected { .. } | Error::Protocol { .. }
-                if deadline.left().is_ok() && self.server_pool.known.retries_classic(stream::now()) =>
-            {
-                Ok(())
-            }
-            Error::Timeout { .. } => Err(KnownProtocol::silence()),
-            error => Err(error),
-        }
+    /// Takes the connection that was opened.
+    pub(crate) fn opened(&mut self, stream: Stream, connection: Connection) {
+        let endpoint = &self.server_pool.endpoint;
+        self.link =
+            Some(Box::new(Link { stream, connection, begun: now(), age: endpoint.known().age(endpoint.options()) }));
     }
 
     /// Ends what was asked on the connection with an error, and closes it; and with it the others that have been idle since
@@ -218,8 +127,9 @@ impl PooledConnection<'_> {
         now: Now,
     ) {
         let Some(mut link) = self.link.take() else { return call.fail_batch(batch, error) };
-        let ServerPool { known, options, .. } = self.server_pool;
-        let spares_server = self.was_idle || known.asks(options, stream::now());
+        let endpoint = &self.server_pool.endpoint;
+        let known = endpoint.known();
+        let spares_server = self.was_idle || known.asks(endpoint.options(), stream::now());
         if call.fail_on(batch, &mut link.connection, error, spares_server) {
             known.doubt();
             self.server_pool.lock().discard_idle_since(now.monotonic);

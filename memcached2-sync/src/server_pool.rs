@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-use memcached2_proto::{Address, Checkout, Error, KnownProtocol, Landed, Lookup, Now, Options, Pool};
+use memcached2_proto::{Checkout, Endpoint, Error, Landed, Now, Options, Pool, Server};
 
 use crate::pooled_connection::{Link, PooledConnection};
 use crate::stream::Deadline;
@@ -13,29 +13,22 @@ use crate::turn::Turn;
 /// The connections to one server.
 #[derive(Debug)]
 pub(crate) struct ServerPool {
-    pub(crate) address: Address,
+    pub(crate) endpoint: Arc<Endpoint>,
     pool: Mutex<Pool<Box<Link>>>,
     /// Told when a connection was closed after the client.
     pub(crate) emptied: Condvar,
-    /// With what the server's URI says otherwise.
-    pub(crate) options: Options,
-    /// What its connections have found out of the protocol that it speaks.
-    pub(crate) known: KnownProtocol,
-    pub(crate) lookup: Arc<Lookup>,
     /// The process that has made the idle connections.
     pub(crate) process: AtomicU32,
 }
 
 impl ServerPool {
     /// No connections yet, to the server at this place among those of the client.
-    pub(crate) fn new(place: usize, address: Address, options: Options) -> Self {
+    pub(crate) fn new(place: usize, server: &Server, options: &Options) -> Self {
+        let endpoint = Endpoint::new(place, server, options);
         Self {
-            address,
-            pool: Mutex::new(Pool::new(options.pool)),
+            pool: Mutex::new(Pool::new(endpoint.options().pool)),
+            endpoint: Arc::new(endpoint),
             emptied: Condvar::new(),
-            options,
-            known: KnownProtocol::for_server(place),
-            lookup: Arc::default(),
             process: AtomicU32::new(std::process::id()),
         }
     }
@@ -71,7 +64,7 @@ impl ServerPool {
     /// What the pool says, and the pool.
     #[inline]
     fn ask_pool(&self, fresh: bool, now: Now, deadline: &mut Deadline) -> (Guard<'_>, Checkout<Box<Link>>) {
-        deadline.within(self.options.timeout);
+        deadline.within(self.endpoint.options().timeout);
         let mut pool = self.lock();
         if fresh {
             pool.clear();

@@ -1,21 +1,21 @@
 //! The socket: connecting, reading and writing, all before one deadline.
 
 mod connect;
-mod connecting;
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
+#[cfg(unix)]
+use std::net::SocketAddr;
 use std::net::TcpStream;
 #[cfg(unix)]
 use std::os::fd::{AsFd, BorrowedFd};
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
 use std::time::Duration;
 
-use memcached2_proto::{Address, Error, Instant, Landed, Lookup, Options, time_to_wait};
+use memcached2_proto::{Destination, Error, Instant, Landed, Options, time_to_wait};
 use socket2::{SockRef, TcpKeepalive};
 
-pub(crate) use self::connecting::Connecting;
+pub(crate) use self::connect::resolve;
 
 /// The moment on the clock of the system.
 #[inline]
@@ -60,10 +60,16 @@ impl Deadline {
         Self { is_fixed, spent, to_merge, ..Self::new(started, timeout.unwrap_or_default()) }
     }
 
-    /// As much time as is left, but no more than `within`.
-    pub(crate) fn at_most(&mut self, within: Duration) -> Result<Self, Error> {
-        let left = self.left()?;
-        Ok(Self { spent: true, ..Self::new(now(), left.min(within)) })
+    /// The time until that moment, if there is one.
+    pub(crate) fn until(moment: Option<Instant>) -> Self {
+        let now = now();
+        let left = moment.map_or(Duration::MAX, |moment| moment.saturating_duration_since(now));
+        Self { spent: true, ..Self::new(now, left) }
+    }
+
+    /// When it is over.
+    pub(crate) fn end(&self) -> Option<Instant> {
+        self.started.checked_add(time_to_wait(self.timeout, self.to_merge))
     }
 
     /// Sets how long the whole of it may take: some servers are given more time than others.
@@ -121,29 +127,28 @@ pub(crate) struct Stream {
 }
 
 #[derive(Debug)]
-enum Socket {
+pub(crate) enum Socket {
     Tcp(TcpStream),
     #[cfg(unix)]
     Unix(UnixStream),
 }
 
 impl Stream {
-    /// Connects; a name is looked up anew each time, and all its addresses are tried.
-    pub(crate) fn connect(
-        address: &Address,
-        lookup: &Arc<Lookup>,
-        options: &Options,
-        deadline: &mut Deadline,
-    ) -> Result<Self, Error> {
-        let within = deadline.left()?.min(options.connect_timeout);
-        let socket = match address {
-            Address::Tcp { host, port } => connect::tcp(host, *port, lookup, within).map(Socket::Tcp),
-            #[cfg(unix)]
-            Address::Unix(path) => connect::unix(path, within).map(Socket::Unix),
-            #[cfg(not(unix))]
-            Address::Unix(_) => Err(io::Error::new(ErrorKind::Unsupported, "no Unix sockets on this system")),
-        };
-        socket.and_then(|socket| Self::of(socket, options)).map_err(|error| Error::connect(&error))
+    /// Connects.
+    pub(crate) fn connect(destination: &Destination, within: Duration, options: &Options) -> io::Result<Self> {
+        connect::connect(destination, within).and_then(|socket| Self::of(socket, options))
+    }
+
+    /// Begins to connect to an address, without waiting for it.
+    #[cfg(unix)]
+    pub(crate) fn begin_to_connect(address: SocketAddr) -> io::Result<socket2::Socket> {
+        connect::begin_to_connect(address)
+    }
+
+    /// Takes a socket that has become ready, if it was connected.
+    #[cfg(unix)]
+    pub(crate) fn end_connecting(socket: socket2::Socket, options: &Options) -> io::Result<Self> {
+        connect::end_connecting(socket).and_then(|socket| Self::of(socket, options))
     }
 
     /// A stream of a socket that is connected.

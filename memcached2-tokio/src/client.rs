@@ -8,7 +8,7 @@ use memcached2_proto::shared::{Freshness, SharedConnection, SharedConnections, e
 use memcached2_proto::{Builder, Call, Error, Instant, Now, Operation, Options, Router, ServerId};
 use tokio::runtime::{Handle, Id};
 
-use crate::stream::{drive, now, within};
+use crate::stream::{System, Timer, now, within};
 
 /// A client whose calls are futures.
 ///
@@ -163,8 +163,8 @@ impl Client {
     #[inline]
     fn connection(&self, server: ServerId, freshness: Freshness, now: Now) -> Result<Arc<SharedConnection>, Error> {
         let runtime = Handle::try_current().map_err(|_| Error::no_runtime())?;
-        self.shared.connection(server, runtime.id(), freshness, now, |target, driver| {
-            drop(runtime.spawn(drive(target, driver)));
+        self.shared.connection(server, runtime.id(), freshness, now, |driver| {
+            drop(runtime.spawn(driver.run(System, Timer::new())));
         })
     }
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use futures::future::join_all;
 use memcached2_proto::shared::{AsyncStream, AsyncTimer, Driver};
-use memcached2_proto::{Error, Expiry, Instant, Now, Options, Protocol, Store};
+use memcached2_proto::{Endpoint, Error, Expiry, Instant, Now, Options, Protocol, Store};
 use memcached2_testkit::Memcached;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
@@ -111,7 +111,8 @@ impl AsyncTimer for Never {
 fn given_up() {
     let options = Options::default().protocol(Protocol::Meta).unsent_limit(1 << 40);
     let now = Now::new(Instant::ZERO, SystemTime::now);
-    let (mut driver, shared) = Driver::new(&options, &Arc::default(), now);
+    let endpoint = Arc::new(Endpoint::new(0, &"127.0.0.1".parse().expect("a server"), &options));
+    let (mut driver, shared) = Driver::new(&endpoint, now);
     let (mut socket, mut cx) = (Full(MIB), Context::from_waker(Waker::noop()));
     let store = Store::set("key", &VALUE).expect("a key");
     let (before, mut most) = (in_use(), 0);

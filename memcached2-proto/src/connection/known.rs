@@ -22,8 +22,7 @@ use crate::time::{Instant, Now};
 /// place of the one that was there. So each connection is probed, which takes one round trip, unless the last server
 /// there closed it for that within the last minute.
 ///
-/// It never times out, either: the minute is looked at only when a connection [begins](KnownProtocol::begin), which returns
-/// how long a transport waits for the answer to its probe.
+/// An [`Opening`](crate::Opening) asks it how to begin, and tells it what came of that.
 #[derive(Debug, Default)]
 pub struct KnownProtocol {
     known: Mutex<Known>,
@@ -47,7 +46,7 @@ enum Known {
 
 /// How a new connection begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Opening {
+enum First {
     /// Requests are said in this protocol.
     Speak(Protocol),
     /// The server is probed first, and has to say something within this time, if it has to.
@@ -84,35 +83,34 @@ impl KnownProtocol {
     /// Begins a connection to the server: one that is [probed](Connection::probe) first, unless its protocol is known. With
     /// the time within which the server must have said something then; if it has not, ask
     /// [`KnownProtocol::retries_classic`]. `None`: wait for as long as callers do.
-    #[must_use]
-    pub fn begin(&self, options: &Options, now: Now) -> (Connection, Option<Duration>) {
+    pub(crate) fn begin(&self, options: &Options, now: Now) -> (Connection, Option<Duration>) {
         let mut connection = Connection::with_options(options);
-        match self.opening(options, now.monotonic) {
-            Opening::Speak(protocol) => {
+        match self.first(options, now.monotonic) {
+            First::Speak(protocol) => {
                 connection.set_protocol(protocol);
                 (connection, None)
             }
-            Opening::Probe(within) => {
+            First::Probe(within) => {
                 connection.probe(now);
                 (connection, within)
             }
         }
     }
 
-    fn opening(&self, options: &Options, now: Instant) -> Opening {
+    fn first(&self, options: &Options, now: Instant) -> First {
         match (options.protocol, *self.lock()) {
-            (Some(protocol), _) => Opening::Speak(protocol),
-            (None, Known::ClosesOnProbe(until)) if now < until => Opening::Speak(Protocol::Classic),
-            (None, Known::Answers) => Opening::Probe(None),
+            (Some(protocol), _) => First::Speak(protocol),
+            (None, Known::ClosesOnProbe(until)) if now < until => First::Speak(Protocol::Classic),
+            (None, Known::Answers) => First::Probe(None),
             // As long again is left to connect anew.
-            (None, _) => Opening::Probe(Some(options.connect_timeout.min(options.timeout) / 2)),
+            (None, _) => First::Probe(Some(options.connect_timeout.min(options.timeout) / 2)),
         }
     }
 
     /// Whether the next connection begins with a question, so that it shows soon whether the server is there.
     #[must_use]
     pub fn asks(&self, options: &Options, now: Instant) -> bool {
-        matches!(self.opening(options, now), Opening::Probe(_))
+        matches!(self.first(options, now), First::Probe(_))
     }
 
     /// Hears that a connection was found dead, or has fallen silent: the next one is not waited for as long, for the server
@@ -125,15 +123,14 @@ impl KnownProtocol {
     }
 
     /// Hears what a probe has shown. Whichever protocol it is, the server answers probes, and the next connection is probed.
-    pub fn proved(&self) {
+    pub(crate) fn proved(&self) {
         *self.lock() = Known::Answers;
     }
 
     /// Hears that a connection was lost, or fell silent, before its probe was answered. `true`: the server may be one that
     /// cannot be asked, and a new connection is to speak the classic protocol, and not to be probed. Nothing else had been
     /// written, so nobody notices.
-    #[must_use]
-    pub fn retries_classic(&self, now: Instant) -> bool {
+    pub(crate) fn retries_classic(&self, now: Instant) -> bool {
         let mut known = self.lock();
         match *known {
             Known::Nothing => {
@@ -155,8 +152,7 @@ impl KnownProtocol {
 
     /// The error of a connection on which the server has not said within the deadline which protocol it speaks, though it had
     /// said so on one before: nothing was sent.
-    #[must_use]
-    pub fn silence() -> Error {
+    pub(crate) fn silence() -> Error {
         let reason = "it has taken the connection, and has not answered in time";
         Error::connect(&io::Error::new(io::ErrorKind::TimedOut, reason))
     }
@@ -173,20 +169,20 @@ mod tests {
     #[test]
     fn a_server_that_closes_on_a_probe_is_spoken_to_in_the_classic_protocol_for_a_minute() {
         let (known, options, now) = (KnownProtocol::default(), Options::default(), Instant::ZERO);
-        let probe = |within: Option<u64>| Opening::Probe(within.map(Duration::from_millis));
-        assert_eq!(known.opening(&options, now), probe(Some(250)));
+        let probe = |within: Option<u64>| First::Probe(within.map(Duration::from_millis));
+        assert_eq!(known.first(&options, now), probe(Some(250)));
         assert!(known.retries_classic(now));
-        assert_eq!(known.opening(&options, now + FORGET / 2), Opening::Speak(Protocol::Classic));
-        assert_eq!(known.opening(&options, now + FORGET), probe(Some(250)));
+        assert_eq!(known.first(&options, now + FORGET / 2), First::Speak(Protocol::Classic));
+        assert_eq!(known.first(&options, now + FORGET), probe(Some(250)));
         known.proved();
-        assert_eq!(known.opening(&options, now), probe(None));
+        assert_eq!(known.first(&options, now), probe(None));
         known.doubt();
-        assert_eq!(known.opening(&options, now), probe(Some(250)));
+        assert_eq!(known.first(&options, now), probe(Some(250)));
         // A server that has answered is more likely to have gone; the next one is asked with patience for the other case.
         assert!(!known.retries_classic(now));
-        assert_eq!(known.opening(&options, now), probe(Some(250)));
+        assert_eq!(known.first(&options, now), probe(Some(250)));
         let options = options.protocol(Protocol::Meta);
-        assert_eq!(known.opening(&options, now), Opening::Speak(Protocol::Meta));
+        assert_eq!(known.first(&options, now), First::Speak(Protocol::Meta));
     }
 
     #[test]

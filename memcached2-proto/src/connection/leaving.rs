@@ -52,7 +52,7 @@ impl Connection {
     }
 
     /// Whether no byte has come since this request was written, or submitted if it has not left yet, nor has the server
-    /// [taken](Connection::note_write_progress) any: it may have stopped altogether.
+    /// taken any: it may have stopped altogether.
     #[must_use]
     pub fn is_silent_since(&self, ticket: u64) -> bool {
         self.find(ticket)

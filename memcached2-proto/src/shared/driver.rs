@@ -3,18 +3,15 @@
 mod ending;
 mod opening;
 
-use std::future::poll_fn;
 use std::io::{self, IoSlice};
-use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
+pub use self::opening::Connector;
 use super::{Phase, SharedConnection};
-use crate::call::Fault;
-use crate::connection::{Connection, KnownProtocol};
+use crate::connection::Connection;
 use crate::error::{Error, Landed};
-use crate::options::Options;
+use crate::opening::{Endpoint, Opening};
 use crate::reply::Reply;
 use crate::request_buffer::RequestBuffer;
 use crate::time::{Instant, Now};
@@ -67,15 +64,12 @@ pub trait AsyncTimer {
 /// dropped, all waiting calls fail, and the next call opens another connection.
 #[derive(Debug)]
 pub struct Driver {
+    endpoint: Arc<Endpoint>,
     shared: Arc<SharedConnection>,
+    /// Until it is ready for requests.
+    opening: Option<Box<Opening>>,
+    /// If the protocol is known from the beginning, it takes requests meanwhile.
     connection: Connection,
-    options: Options,
-    /// What other connections to the server have found out about its protocol.
-    known: Arc<KnownProtocol>,
-    /// While the server is probed: how long it may be silent.
-    opening: Option<Option<Duration>>,
-    /// When the server must have answered the probe.
-    probed_by: Option<Instant>,
     /// Swapped with the buffer that callers encode into.
     taken: Box<RequestBuffer>,
     /// Kept to reuse their memory.
@@ -89,25 +83,22 @@ pub struct Driver {
     idle: Option<(u64, Instant)>,
     /// Whether callers waited for room when the driver last checked.
     is_full: bool,
-    connected: bool,
     ended: bool,
 }
 
 impl Driver {
     /// A driver whose connection is not made yet, and what its callers share. They can submit from now on.
     #[must_use]
-    pub fn new(options: &Options, known: &Arc<KnownProtocol>, now: Now) -> (Self, Arc<SharedConnection>) {
-        let (connection, within) = known.begin(options, now);
-        let opening = connection.is_probing().then_some(within);
-        let shared =
-            Arc::new(SharedConnection::new(options, opening.is_none().then(|| connection.protocol()), now.monotonic));
+    pub fn new(endpoint: &Arc<Endpoint>, now: Now) -> (Self, Arc<SharedConnection>) {
+        let (options, opening) = (endpoint.options(), Opening::new(endpoint, now, None));
+        let mut connection = Connection::with_options(options);
+        connection.set_protocol(opening.protocol().unwrap_or_default());
+        let shared = Arc::new(SharedConnection::new(options, opening.protocol(), now.monotonic));
         let driver = Self {
+            endpoint: Arc::clone(endpoint),
             shared: Arc::clone(&shared),
+            opening: Some(Box::new(opening)),
             connection,
-            options: options.clone(),
-            known: Arc::clone(known),
-            opening,
-            probed_by: None,
             taken: Box::new(RequestBuffer::with_options(options)),
             arrived: Vec::new(),
             wakers: Vec::new(),
@@ -115,52 +106,9 @@ impl Driver {
             retired_at: None,
             idle: None,
             is_full: false,
-            connected: false,
             ended: false,
         };
         (driver, shared)
-    }
-
-    /// Connects, then serves the callers until the connection ends: all that a driver's task does. It connects a second
-    /// time if the server closes the connection, or is silent, because of the probe.
-    pub async fn run<S: AsyncStream, C>(mut self, mut connect: impl FnMut() -> C, mut alarm: impl AsyncTimer)
-    where
-        C: Future<Output = io::Result<S>>,
-    {
-        loop {
-            let mut connecting = pin!(connect());
-            let connected = poll_fn(|cx| match connecting.as_mut().poll(cx) {
-                Poll::Ready(connected) => Poll::Ready(Some(connected)),
-                Poll::Pending => self.poll_connecting(cx, &mut alarm).map(|()| None),
-            });
-            match connected.await {
-                Some(Ok(mut socket)) => match poll_fn(|cx| self.poll(cx, &mut socket, &mut alarm)).await {
-                    Next::Over => return,
-                    Next::Connect => {}
-                },
-                Some(Err(error)) => return self.end(&Error::connect(&error)),
-                None => return,
-            }
-        }
-    }
-
-    /// Keeps the callers' deadlines while the connection is being made. `Ready` if the client was dropped and no call
-    /// waits: then the driver has ended.
-    pub fn poll_connecting(&mut self, cx: &mut Context<'_>, alarm: &mut impl AsyncTimer) -> Poll<()> {
-        loop {
-            match self.take_over(Some(cx.waker())) {
-                More::Taken => {}
-                More::Closed | More::Quit if !self.connection.is_busy() => {
-                    self.end(&Error::closed());
-                    return Poll::Ready(());
-                }
-                More::Aborted => {
-                    self.end_at(&aborted(), Fault::Nobody, None);
-                    return Poll::Ready(());
-                }
-                More::Nothing | More::Closed | More::Quit => return self.watch(cx, alarm, None).map(drop),
-            }
-        }
     }
 
     /// Reads and writes as far as the socket allows. `Ready` when the connection has ended and all calls have their
@@ -172,30 +120,32 @@ impl Driver {
         socket: &mut impl AsyncStream,
         alarm: &mut impl AsyncTimer,
     ) -> Poll<Next> {
-        if !self.connected {
-            self.on_connected(alarm.now());
+        if self.opening.is_some() {
+            match self.poll_opening(cx, socket, alarm) {
+                Poll::Ready(None) => {}
+                Poll::Ready(Some(next)) => return Poll::Ready(next),
+                Poll::Pending => return Poll::Pending,
+            }
         }
         match self.turn(cx, socket) {
-            Poll::Pending => self.watch(cx, alarm, Some(socket)),
-            Poll::Ready(error) => Poll::Ready(self.on_lost(&error, alarm.now())),
+            Poll::Pending => self.watch(cx, alarm, socket),
+            Poll::Ready(error) => {
+                self.end(&error);
+                Poll::Ready(Next::Over)
+            }
         }
     }
 
     /// Ends the calls whose deadline has passed, and waits for the next deadline.
     #[inline]
-    fn watch(
-        &mut self,
-        cx: &mut Context<'_>,
-        alarm: &mut impl AsyncTimer,
-        mut socket: Option<&mut dyn AsyncStream>,
-    ) -> Poll<Next> {
+    fn watch(&mut self, cx: &mut Context<'_>, alarm: &mut impl AsyncTimer, socket: &impl AsyncStream) -> Poll<Next> {
         while let Some(deadline) = self.deadline {
             let Poll::Ready(now) = alarm.poll_until(cx, deadline) else { break };
-            if let (true, Some(socket)) = (self.connection.is_write_blocked(), &mut socket) {
-                self.nudge(&**socket);
+            if self.connection.is_write_blocked() {
+                self.nudge(socket);
             }
-            if let Poll::Ready(next) = self.on_deadline(cx, now) {
-                return Poll::Ready(next);
+            if self.on_deadline(cx, now).is_ready() {
+                return Poll::Ready(Next::Over);
             }
         }
         Poll::Pending
@@ -256,26 +206,16 @@ impl Driver {
         if !self.connection.is_flushed() && self.connection.needs_look() && socket.has_unread() {
             return Poll::Ready(Err(self.connection.on_unread()));
         }
-        let written = self.connection.write_with(|slices| {
-            loop {
-                match socket.poll_write(cx, slices) {
-                    Poll::Ready(Ok(0)) => return Err(Error::lost(&io::ErrorKind::WriteZero.into(), Landed::Unknown)),
-                    Poll::Ready(Ok(n)) => return Ok(n),
-                    Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Poll::Ready(Err(error)) => return Err(Error::lost(&error, Landed::Unknown)),
-                    Poll::Pending => return Ok(0),
-                }
-            }
-        });
-        match written {
+        match self.connection.write_with(|slices| write(socket, cx, slices)) {
             Ok(false) => Poll::Pending,
-            written => Poll::Ready(written.map(drop)),
+            Ok(true) => Poll::Ready(Ok(())),
+            Err(error) => Poll::Ready(Err(Error::lost(&error, Landed::Unknown))),
         }
     }
 
     /// Finds out whether a socket that was full has room again.
     #[cold]
-    fn nudge(&mut self, socket: &dyn AsyncStream) {
+    fn nudge(&mut self, socket: &impl AsyncStream) {
         // The next write or read gets its other errors.
         let _ = self.connection.write_with(|slices| match socket.write_at_once(slices) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
@@ -343,10 +283,6 @@ impl Driver {
                 Err(error) => break Some(error),
             }
         };
-        if self.opening.is_some() && failure.is_none() && !self.connection.is_probing() {
-            self.known.proved();
-            self.open();
-        }
         if !self.arrived.is_empty() {
             let mut guard = self.shared.lock();
             let inner = &mut *guard;
@@ -397,6 +333,19 @@ impl More {
             _ if taken => Self::Taken,
             Phase::Quitting => Self::Quit,
             _ => Self::Closed,
+        }
+    }
+}
+
+/// Writes some of `slices`; 0 if the socket is full.
+#[inline]
+fn write(socket: &mut impl AsyncStream, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    loop {
+        match socket.poll_write(cx, slices) {
+            Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+            Poll::Ready(written) => return written,
+            Poll::Pending => return Ok(0),
         }
     }
 }

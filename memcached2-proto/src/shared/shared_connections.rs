@@ -3,16 +3,13 @@
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
-use std::time::Duration;
 
 use super::{Driver, Freshness, SharedConnection};
-use crate::connection::KnownProtocol;
 use crate::error::Error;
-use crate::lookup::Lookup;
+use crate::opening::Endpoint;
 use crate::options::Options;
 use crate::router::{Router, ServerId};
 use crate::time::{Instant, Now};
-use crate::uri::Address;
 
 /// The connections that the tasks of an asynchronous client share.
 ///
@@ -21,29 +18,13 @@ use crate::uri::Address;
 #[derive(Debug)]
 pub struct SharedConnections<R> {
     router: Router,
-    /// Each with what its server's URI says otherwise.
-    servers: Vec<(Options, Mutex<ServerConnections<R>>)>,
-}
-
-/// What a transport connects to.
-#[derive(Debug, Clone)]
-pub struct Target {
-    /// The address of the server.
-    pub address: Address,
-    /// Finds the addresses of its name.
-    pub lookup: Arc<Lookup>,
-    /// How long connecting may take.
-    pub connect_timeout: Duration,
-    /// See [`Options::keepalive`].
-    pub keepalive: Option<Duration>,
+    servers: Vec<(Arc<Endpoint>, Mutex<ServerConnections<R>>)>,
 }
 
 /// The connections to one server.
 #[derive(Debug)]
 struct ServerConnections<R> {
     connections: Vec<OpenConnection<R>>,
-    known: Arc<KnownProtocol>,
-    lookup: Arc<Lookup>,
     /// Which connection is next.
     next: usize,
     closed: bool,
@@ -61,16 +42,10 @@ impl<R: Copy + Eq> SharedConnections<R> {
     /// The shared connections to the servers of `router`, none of them open yet.
     #[must_use]
     pub fn new(router: Router, options: &Options) -> Self {
-        let server_connections = |place| ServerConnections {
-            connections: Vec::new(),
-            known: Arc::new(KnownProtocol::for_server(place)),
-            lookup: Arc::default(),
-            next: 0,
-            closed: false,
-        };
+        let none_yet = || Mutex::new(ServerConnections { connections: Vec::new(), next: 0, closed: false });
         let servers = router.servers().iter().enumerate();
         let servers =
-            servers.map(|(place, server)| (options.towards(server), Mutex::new(server_connections(place)))).collect();
+            servers.map(|(place, server)| (Arc::new(Endpoint::new(place, server, options)), none_yet())).collect();
         Self { router, servers }
     }
 
@@ -80,8 +55,8 @@ impl<R: Copy + Eq> SharedConnections<R> {
         &self.router
     }
 
-    /// A connection to a server, driven by `runtime`. If a new one is needed, `spawn` gets what its task needs: the
-    /// target and the driver. Callers can use it at once. If it has ended meanwhile, ask for one that is
+    /// A connection to a server, driven by `runtime`. If a new one is needed, `spawn` gets its driver, which must
+    /// [run](Driver::run) in a task of its own. Callers can use it at once. If it has ended meanwhile, ask for one that is
     /// [live](Freshness::Live).
     ///
     /// # Errors
@@ -94,15 +69,16 @@ impl<R: Copy + Eq> SharedConnections<R> {
         runtime: R,
         freshness: Freshness,
         now: Now,
-        spawn: impl FnOnce(Target, Driver),
+        spawn: impl FnOnce(Driver),
     ) -> Result<Arc<SharedConnection>, Error> {
-        let (options, server_connections) = self.servers.get(id.index()).ok_or_else(Error::no_servers)?;
+        let (endpoint, server_connections) = self.servers.get(id.index()).ok_or_else(Error::no_servers)?;
         let mut server_connections = server_connections.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(shared) = server_connections.pick_at_once(runtime, freshness, options.shared_connections) {
+        if let Some(shared) = server_connections.pick_at_once(runtime, freshness, endpoint.options().shared_connections)
+        {
             return Ok(shared);
         }
         let (picked, unreported_outage) =
-            server_connections.pick(runtime, freshness, now.monotonic, options.shared_connections.max(1));
+            server_connections.pick(runtime, freshness, now.monotonic, endpoint.options().shared_connections.max(1));
         if unreported_outage {
             self.router.report_silence(id, now.monotonic);
         }
@@ -112,18 +88,11 @@ impl<R: Copy + Eq> SharedConnections<R> {
         if server_connections.closed {
             return Err(Error::closed());
         }
-        let server = self.router.server(id).ok_or_else(Error::no_servers)?;
-        let (driver, shared) = Driver::new(options, &server_connections.known, now);
+        let (driver, shared) = Driver::new(endpoint, now);
         let begun = if let Freshness::Fresh(moment) = freshness { moment } else { now.monotonic };
         server_connections.connections.push(OpenConnection { runtime, shared: Arc::clone(&shared), begun });
-        let target = Target {
-            address: server.address().clone(),
-            lookup: Arc::clone(&server_connections.lookup),
-            connect_timeout: options.connect_timeout,
-            keepalive: options.keepalive,
-        };
         drop(server_connections);
-        spawn(target, driver);
+        spawn(driver);
         Ok(shared)
     }
 }

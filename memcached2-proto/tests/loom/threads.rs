@@ -12,7 +12,7 @@ use loom::future::block_on;
 use loom::thread::{self, JoinHandle};
 use memcached2_proto::shared::{AsyncTimer, Driver, Next, NotSubmitted, SharedConnection, exchange};
 use memcached2_proto::{
-    Call, Command, Error, Get, Instant, Key, Keyed, Landed, Now, Options, Protocol, Reply, ReplyKind, RequestBuffer,
+    Call, Command, Endpoint, Error, Get, Key, Keyed, Landed, Now, Options, Protocol, Reply, ReplyKind, RequestBuffer,
     Router, Value,
 };
 
@@ -81,13 +81,17 @@ pub(crate) fn later() -> Instant {
     now().monotonic + Duration::from_secs(3600)
 }
 
+fn endpoint(options: &Options) -> Arc<Endpoint> {
+    Arc::new(Endpoint::new(0, &"127.0.0.1".parse().unwrap(), options))
+}
+
 pub(crate) fn connect() -> (Driver, Arc<SharedConnection>) {
-    Driver::new(&Options::default().protocol(Protocol::Classic), &Arc::default(), now())
+    Driver::new(&endpoint(&Options::default().protocol(Protocol::Classic)), now())
 }
 
 /// A connection whose server is asked for its protocol first.
 pub(crate) fn connect_probing() -> (Driver, Arc<SharedConnection>) {
-    Driver::new(&Options::default(), &Arc::default(), now())
+    Driver::new(&endpoint(&Options::default()), now())
 }
 
 /// Starts the driver's thread.

@@ -2,40 +2,69 @@
 
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
-#[cfg(unix)]
-use std::os::unix::net::UnixStream;
-#[cfg(unix)]
-use std::path::Path;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
-use memcached2_proto::{ConnectAttempts, Lookup};
+use memcached2_proto::{Destination, Lookup};
 
-use super::now;
+use super::{Socket, now};
 use crate::turn::Unpark;
 
-pub(super) fn tcp(host: &str, port: u16, lookup: &Arc<Lookup>, within: Duration) -> io::Result<TcpStream> {
-    let started = now();
-    let addresses = resolve(host, port, lookup, within)?;
-    let mut attempts = ConnectAttempts::new(addresses, started, within);
-    loop {
-        let (address, left) = attempts.next_address(now())?;
-        match TcpStream::connect_timeout(&address, left) {
-            Ok(stream) => return stream.set_nodelay(true).map(|()| stream),
-            Err(error) => attempts.failed(error),
+/// Connects a socket that blocks.
+pub(super) fn connect(destination: &Destination, within: Duration) -> io::Result<Socket> {
+    match destination {
+        Destination::Tcp(address) => {
+            let stream = TcpStream::connect_timeout(address, within)?;
+            stream.set_nodelay(true).map(|()| Socket::Tcp(stream))
+        }
+        // By a socket that does not block: connecting waits for as long as the server's backlog is full.
+        #[cfg(unix)]
+        Destination::Unix(path) => {
+            let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
+            socket.connect_timeout(&socket2::SockAddr::unix(path)?, within)?;
+            Ok(Socket::Unix(socket.into()))
+        }
+        #[cfg(not(unix))]
+        Destination::Unix(_) => Err(io::Error::new(ErrorKind::Unsupported, "no Unix sockets on this system")),
+    }
+}
+
+/// Begins to connect a socket to an address, without waiting for it.
+#[cfg(unix)]
+pub(super) fn begin_to_connect(address: SocketAddr) -> io::Result<socket2::Socket> {
+    use socket2::{Domain, Protocol, Type};
+    let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    let under_way = rustix::io::Errno::INPROGRESS.raw_os_error();
+    match socket.connect(&address.into()) {
+        Err(error) if error.raw_os_error() != Some(under_way) && error.kind() != ErrorKind::WouldBlock => Err(error),
+        _ => Ok(socket),
+    }
+}
+
+/// Ends connecting a socket that has become ready.
+#[cfg(unix)]
+pub(super) fn end_connecting(socket: socket2::Socket) -> io::Result<Socket> {
+    match socket.take_error()? {
+        Some(error) => Err(error),
+        None => {
+            socket.set_nonblocking(false)?;
+            socket.set_tcp_nodelay(true)?;
+            Ok(Socket::Tcp(socket.into()))
         }
     }
 }
 
 /// The addresses of a host. The operating system looks a name up for as long as it likes, so that is done in a thread of its
 /// own, for all who wait; it ends when the system has its answer, whoever still waits for it.
-pub(super) fn resolve(host: &str, port: u16, lookup: &Arc<Lookup>, within: Duration) -> io::Result<Arc<[SocketAddr]>> {
-    if let Some(address) = Lookup::literal(host, port) {
-        return Ok(Arc::new([address]));
-    }
-    let host = host.to_owned();
+pub(crate) fn resolve(
+    host: String,
+    port: u16,
+    lookup: &Arc<Lookup>,
+    within: Duration,
+) -> io::Result<Arc<[SocketAddr]>> {
     look_up(lookup, within, move || (host, port).to_socket_addrs().map(Iterator::collect))
 }
 
@@ -65,14 +94,6 @@ fn look_up(
         }
         thread::park_timeout(left);
     }
-}
-
-/// By a socket that does not block: connecting waits for as long as the server's backlog is full.
-#[cfg(unix)]
-pub(super) fn unix(path: &Path, within: Duration) -> io::Result<UnixStream> {
-    let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
-    socket.connect_timeout(&socket2::SockAddr::unix(path)?, within)?;
-    Ok(socket.into())
 }
 
 #[cfg(test)]
@@ -111,13 +132,8 @@ mod tests {
     }
 
     #[test]
-    fn an_address_needs_no_lookup_and_a_name_has_one() {
-        let within = Duration::from_secs(60);
-        for (host, ip) in [("127.0.0.1", "127.0.0.1"), ("::1", "::1")] {
-            let expected = SocketAddr::new(ip.parse().unwrap(), 11211);
-            assert_eq!(*resolve(host, 11211, &Arc::default(), Duration::ZERO).unwrap(), [expected]);
-        }
-        let found = resolve("localhost", 11211, &Arc::default(), within).unwrap();
+    fn a_name_is_looked_up() {
+        let found = resolve("localhost".into(), 11211, &Arc::default(), Duration::from_secs(60)).unwrap();
         assert!(found.iter().all(|address| address.ip().is_loopback()));
     }
 }

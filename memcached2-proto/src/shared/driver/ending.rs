@@ -31,15 +31,20 @@ impl Driver {
     #[cold]
     pub(super) fn expire(&mut self, now: Instant) -> Poll<()> {
         self.take_over(None);
-        let mut dead = self.connected && self.connection.draining() > self.options.limits.drain_bytes;
+        let is_connected = self.opening.as_ref().is_none_or(|opening| opening.is_connected());
+        let is_silent = self.opening.as_ref().is_some_and(|opening| opening.is_silent());
+        let options = self.endpoint.options();
+        let mut dead = is_connected && self.connection.draining() > options.limits.drain_bytes;
         let mut silent = false;
         let mut due = Vec::new();
         let mut guard = self.shared.lock();
         let inner = &mut *guard;
         for (at, slot) in inner.slots.pending().filter(|(_, slot)| slot.deadline <= now) {
-            let is_asked = slot.is_encoded() || self.opening.is_some();
-            silent |= self.connected && is_asked && self.connection.is_silent_since(slot.ticket);
-            dead |= self.connected && slot.is_overdue();
+            silent |= match self.opening {
+                Some(_) => is_silent,
+                None => slot.is_encoded() && self.connection.is_silent_since(slot.ticket),
+            };
+            dead |= is_connected && slot.is_overdue();
             due.push((at, slot.is_encoded().then_some(slot.ticket)));
         }
         if dead || silent {
@@ -50,7 +55,7 @@ impl Driver {
             return Poll::Ready(());
         }
         // Never now, or this would be called in a loop.
-        let drained_by = now + self.options.limits.drain.max(Duration::from_millis(1));
+        let drained_by = now + options.limits.drain.max(Duration::from_millis(1));
         for (at, ticket) in due {
             let woken = match ticket.filter(|ticket| !self.connection.cancel(*ticket)) {
                 None => {
@@ -67,14 +72,14 @@ impl Driver {
         let pending = inner.slots.pending().map(|(_, slot)| slot.deadline).min();
         let is_idle = pending.is_none() && self.opening.is_none() && !self.connection.is_busy();
         if is_idle
-            && is_idle_for_long(&mut self.idle, self.connection.bytes_in(), now + self.options.pool.idle, now)
+            && is_idle_for_long(&mut self.idle, self.connection.bytes_in(), now + options.pool.idle, now)
             && inner.phase == Phase::Open
         {
             inner.phase = Phase::Quitting;
         }
         let retired_at = self.retired_at.filter(|at| *at > now);
         let idle = self.idle.filter(|_| is_idle).map(|(_, until)| until);
-        let next = pending.into_iter().chain(self.probed_by).chain(retired_at).chain(idle).min();
+        let next = pending.into_iter().chain(retired_at).chain(idle).min();
         // Each check goes through all slots, so deadlines that are close together are handled together.
         inner.deadline = next.map(|next| next.max(now + COALESCED));
         self.deadline = inner.deadline;
@@ -89,8 +94,8 @@ impl Driver {
     /// request was written has answered before, and the probe of the next connection shows whether it still answers.
     fn fault_of_silence(&self, silent: bool, now: Instant) -> Fault {
         match silent {
-            true if self.opening.is_none() && self.known.asks(&self.options, now) => {
-                self.known.doubt();
+            true if self.opening.is_none() && self.endpoint.known().asks(self.endpoint.options(), now) => {
+                self.endpoint.known().doubt();
                 Fault::Nobody
             }
             true => Fault::Server,
@@ -133,8 +138,9 @@ impl Driver {
         }
         // The connection was made and was not silent: another connection may work.
         let is_lost = matches!(error, Error::Disconnected { .. } | Error::Protocol { .. });
+        let is_connected = self.opening.as_ref().is_none_or(|opening| opening.is_connected());
         let is_silent = now.is_some() && fault == Fault::Server;
-        let unencoded = if is_lost && self.connected && !is_silent { Fault::Connection } else { fault };
+        let unencoded = if is_lost && is_connected && !is_silent { Fault::Connection } else { fault };
         for at in if inner.slots.has_unencoded() { inner.slots.unencoded() } else { Vec::new() } {
             let failure = match now {
                 Some(now) if inner.slots.is_due(at, now) => {

@@ -1,47 +1,149 @@
-//! What a driver does when its connection is made or lost, or a deadline passes, also before the server has answered
-//! the probe.
+//! What a driver does before its connection is ready for requests, and when a deadline passes.
 
-use std::task::{Context, Poll, Waker};
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
 
-use super::{Driver, Next};
-use crate::connection::{Connection, KnownProtocol};
-use crate::error::Error;
+use super::{AsyncStream, AsyncTimer, Driver, More, Next, aborted, write};
+use crate::call::Fault;
+use crate::error::{Error, Landed};
+use crate::opening::{Destination, Endpoint, Opening, Step};
 use crate::time::Instant;
 
+/// What a transport does while a [`Driver`] opens its connection.
+pub trait Connector: Send + Sync {
+    /// Its sockets.
+    type Stream: AsyncStream;
+
+    /// Looks up the name of a server.
+    fn resolve(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        host: String,
+        port: u16,
+    ) -> impl Future<Output = io::Result<Arc<[SocketAddr]>>> + Send;
+
+    /// Connects a socket to one of its addresses.
+    fn connect(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        destination: Destination,
+    ) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+}
+
 impl Driver {
-    /// The connection was made: the server must answer the probe in time, if there is one.
-    #[cold]
-    pub(super) fn on_connected(&mut self, now: Instant) {
-        self.connected = true;
-        self.probed_by = self.opening.flatten().map(|within| now + within);
-        self.retired_at = self.known.age(&self.options).map(|age| now + age);
-        let mut inner = self.shared.lock();
-        inner.deadline = inner.deadline.into_iter().chain(self.probed_by).chain(self.retired_at).min();
-    }
-
-    /// The connection was lost, or has ended by itself.
-    #[cold]
-    pub(super) fn on_lost(&mut self, error: &Error, now: Instant) -> Next {
-        let is_lost = matches!(error, Error::Disconnected { .. } | Error::Protocol { .. });
-        if is_lost && self.speaks_classic_instead(now) {
-            return Next::Connect;
-        }
-        self.end(error);
-        Next::Over
-    }
-
-    /// A deadline has passed.
-    #[cold]
-    pub(super) fn on_deadline(&mut self, cx: &Context<'_>, now: Instant) -> Poll<Next> {
-        if self.probed_by.is_some_and(|by| by <= now) {
-            if self.speaks_classic_instead(now) {
-                return Poll::Ready(Next::Connect);
+    /// Connects, then serves the callers until the connection ends: all that a driver's task does.
+    pub async fn run<C: Connector>(mut self, connector: C, mut alarm: impl AsyncTimer) {
+        let endpoint = Arc::clone(&self.endpoint);
+        let mut socket = None;
+        while !self.ended {
+            let step = self.opening.as_ref().map_or(Ok(Step::Ready), |opening| opening.step());
+            match (step, &mut socket) {
+                (Err(error), _) => self.end(&error),
+                (Ok(Step::Resolve { host, port }), _) => {
+                    socket = None;
+                    if let Some(found) = self.meanwhile(connector.resolve(&endpoint, host, port), &mut alarm).await {
+                        self.report(|opening| opening.resolved(found, alarm.now()));
+                    }
+                }
+                (Ok(Step::Connect(destination)), _) => {
+                    socket = None;
+                    if let Some(connected) = self.meanwhile(connector.connect(&endpoint, destination), &mut alarm).await
+                    {
+                        let connected = connected.map(|stream| socket = Some(stream));
+                        self.report(|opening| opening.connected(connected, alarm.now()));
+                    }
+                }
+                (Ok(Step::Exchange | Step::Ready), Some(socket)) => {
+                    poll_fn(|cx| self.poll(cx, socket, &mut alarm)).await;
+                }
+                (Ok(Step::Exchange | Step::Ready), None) => return,
             }
-            self.end(&KnownProtocol::silence());
-            return Poll::Ready(Next::Over);
         }
+    }
+
+    /// Waits for a step, and keeps the deadlines meanwhile. `None`: the step is over without it, or the driver has ended.
+    async fn meanwhile<T>(&mut self, step: impl Future<Output = T>, alarm: &mut impl AsyncTimer) -> Option<T> {
+        let mut step = pin!(step);
+        poll_fn(|cx| match step.as_mut().poll(cx) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending => self.watch_opening(cx, alarm).map(|()| None),
+        })
+        .await
+    }
+
+    fn report(&mut self, what: impl FnOnce(&mut Opening)) {
+        if let Some(opening) = &mut self.opening {
+            what(opening);
+        }
+    }
+
+    /// Opens the connection, as far as the socket lets it. `Ready(None)` when it is ready for requests.
+    #[cold]
+    pub(super) fn poll_opening(
+        &mut self,
+        cx: &mut Context<'_>,
+        socket: &mut impl AsyncStream,
+        alarm: &mut impl AsyncTimer,
+    ) -> Poll<Option<Next>> {
+        // It is whoever polls who has connected the socket.
+        self.report(|opening| opening.connected(Ok(()), alarm.now()));
+        loop {
+            let Some(opening) = self.opening.as_deref_mut() else { return Poll::Ready(None) };
+            match opening.step() {
+                Ok(Step::Exchange) => {}
+                Ok(Step::Resolve { .. } | Step::Connect(_)) => return Poll::Ready(Some(Next::Connect)),
+                Ok(Step::Ready) => {
+                    self.open(alarm.now());
+                    continue;
+                }
+                Err(error) => {
+                    self.end(&error);
+                    return Poll::Ready(Some(Next::Over));
+                }
+            }
+            if exchange(opening, cx, socket, alarm).is_pending() {
+                ready!(self.watch_opening(cx, alarm));
+                if self.ended {
+                    return Poll::Ready(Some(Next::Over));
+                }
+            }
+        }
+    }
+
+    /// Keeps the deadlines while the connection is opened. `Ready` when the step under way is over, or the driver has ended,
+    /// since the client is gone and nobody waits.
+    fn watch_opening(&mut self, cx: &mut Context<'_>, alarm: &mut impl AsyncTimer) -> Poll<()> {
+        loop {
+            match self.take_over(Some(cx.waker())) {
+                More::Taken => continue,
+                More::Closed | More::Quit if !self.connection.is_busy() => self.end(&Error::closed()),
+                More::Aborted => self.end_at(&aborted(), Fault::Nobody, None),
+                More::Nothing | More::Closed | More::Quit => break,
+            }
+            return Poll::Ready(());
+        }
+        loop {
+            let step_by = self.opening.as_ref().and_then(|opening| opening.deadline());
+            let Some(next) = self.deadline.into_iter().chain(step_by).min() else { return Poll::Pending };
+            let now = ready!(alarm.poll_until(cx, next));
+            if self.opening.as_deref_mut().is_some_and(|opening| opening.on_deadline(now)) {
+                return Poll::Ready(());
+            }
+            if self.deadline.is_some_and(|deadline| deadline <= now) && self.on_deadline(cx, now).is_ready() {
+                return Poll::Ready(());
+            }
+        }
+    }
+
+    /// A deadline has passed. `Ready` when the driver has ended.
+    #[cold]
+    pub(super) fn on_deadline(&mut self, cx: &Context<'_>, now: Instant) -> Poll<()> {
         if self.expire(now).is_ready() {
-            return Poll::Ready(Next::Over);
+            return Poll::Ready(());
         }
         if self.retired_at.is_some_and(|at| at <= now) {
             self.shared.close();
@@ -53,36 +155,45 @@ impl Driver {
         Poll::Pending
     }
 
-    /// The connection was lost, or is silent, before the server answered the probe. Returns whether another connection
-    /// must be made, without a probe.
+    /// The connection is ready: lets the callers encode what they ask, unless they could before.
     #[cold]
-    fn speaks_classic_instead(&mut self, now: Instant) -> bool {
-        self.probed_by = None;
-        if self.opening.is_none() || self.ended || !self.known.retries_classic(now) {
-            return false;
-        }
-        self.connection = Connection::with_options(&self.options);
-        self.connected = false;
-        self.open();
-        true
-    }
-
-    /// Lets the callers encode their requests, because the protocol is known.
-    #[cold]
-    pub(super) fn open(&mut self) {
-        (self.opening, self.probed_by) = (None, None);
+    fn open(&mut self, now: Instant) {
+        let Some(opening) = self.opening.take() else { return };
+        self.retired_at = self.endpoint.known().age(self.endpoint.options()).map(|age| now + age);
         let mut inner = self.shared.lock();
-        inner.protocol = Some(self.connection.protocol());
-        inner.buffer.ticket = self.connection.next_ticket();
+        inner.deadline = inner.deadline.into_iter().chain(self.retired_at).min();
+        if inner.protocol.is_none() {
+            self.connection = opening.finish();
+            inner.protocol = Some(self.connection.protocol());
+            inner.buffer.ticket = self.connection.next_ticket();
+        }
         let callers = inner.slots.let_encode();
         drop(inner);
         callers.into_iter().for_each(Waker::wake);
     }
 }
 
+/// Writes and reads once, as far as the socket lets it.
+fn exchange(
+    opening: &mut Opening,
+    cx: &mut Context<'_>,
+    socket: &mut impl AsyncStream,
+    alarm: &impl AsyncTimer,
+) -> Poll<()> {
+    let result = match opening.write_with(|slices| write(socket, cx, slices)) {
+        Ok(_) => ready!(socket.poll_read(cx, opening.read_buf())),
+        Err(error) => Err(error),
+    };
+    match result {
+        Ok(n) => opening.advance_read(n, alarm.now()),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+        Err(error) => opening.failed(Error::lost(&error, Landed::NotSent), alarm.now()),
+    }
+    Poll::Ready(())
+}
+
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::{Duration, SystemTime};
 
     use super::*;
@@ -91,12 +202,12 @@ mod tests {
 
     #[test]
     fn connections_that_are_made_together_are_not_replaced_together() {
-        let (most, known) = (Duration::from_secs(1000), Arc::new(KnownProtocol::default()));
-        let options = Options::default().max_age(most);
+        let most = Duration::from_secs(1000);
+        let endpoint = Arc::new(Endpoint::new(0, &"127.0.0.1".parse().unwrap(), &Options::default().max_age(most)));
         let now = Now::fixed(Instant::ZERO, SystemTime::UNIX_EPOCH);
         let mut retired_after = [(); 3].map(|()| {
-            let (mut driver, _) = Driver::new(&options, &known, now);
-            driver.on_connected(now.monotonic);
+            let (mut driver, _) = Driver::new(&endpoint, now);
+            driver.open(now.monotonic);
             driver.retired_at.map(|at| at - now.monotonic)
         });
         retired_after.sort();

@@ -1,0 +1,341 @@
+//! From the address of a server to a connection that is ready for requests.
+
+mod attempts;
+mod endpoint;
+
+use std::io::{self, ErrorKind, IoSlice};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use self::attempts::ConnectAttempts;
+pub use self::endpoint::Endpoint;
+use crate::command::Protocol;
+use crate::connection::{Connection, KnownProtocol};
+use crate::error::{Error, Landed};
+use crate::lookup::Lookup;
+use crate::time::{Instant, Now};
+use crate::uri::Address;
+
+/// Opens one connection to a server: looks its name up, connects to one of its addresses, and asks which protocol it speaks.
+///
+/// It does no I/O and reads no clock. A transport does what [`Opening::step`] says, and reports what came of it:
+///
+/// | step | what the transport does | what it reports |
+/// |---|---|---|
+/// | [`Resolve`](Step::Resolve) | looks the name of the server up | [`Opening::resolved`] |
+/// | [`Connect`](Step::Connect) | closes the socket that it has, if there is one, and connects another one | [`Opening::connected`] |
+/// | [`Exchange`](Step::Exchange) | writes by [`Opening::write_with`], and reads into [`Opening::read_buf`] | [`Opening::advance_read`], [`Opening::failed`] |
+/// | [`Ready`](Step::Ready) | takes the connection by [`Opening::finish`] | |
+///
+/// No step may take longer than until [`Opening::deadline`]; when that has passed, it calls [`Opening::on_deadline`]. A server that
+/// does not take being asked for its protocol is connected to once more, without being asked: then the step is `Resolve` or
+/// `Connect` again.
+///
+/// ```
+/// use std::io::{self, Read, Write};
+/// use std::net::{TcpStream, ToSocketAddrs};
+/// use std::sync::Arc;
+/// use std::time::SystemTime;
+/// use memcached2_proto::{Connection, Destination, Endpoint, Error, Instant, Landed, Now, Opening, Step};
+///
+/// fn now() -> Instant {
+///     std::time::Instant::now().into()
+/// }
+///
+/// fn open(endpoint: &Arc<Endpoint>) -> Result<(TcpStream, Connection), Error> {
+///     let mut opening = Opening::new(endpoint, Now::new(now(), SystemTime::now), None);
+///     let mut socket = None;
+///     loop {
+///         match (opening.step()?, &mut socket) {
+///             (Step::Resolve { host, port }, _) => {
+///                 let found = (host, port).to_socket_addrs().map(Iterator::collect);
+///                 opening.resolved(found, now());
+///             }
+///             (Step::Connect(Destination::Tcp(address)), _) => {
+///                 let left = opening.deadline().expect("connecting has one") - now();
+///                 let connected = TcpStream::connect_timeout(&address, left);
+///                 opening.connected(connected.map(|stream| socket = Some(stream)), now());
+///             }
+///             // One that cannot be interrupted: a transport has to keep the deadline.
+///             (Step::Exchange, Some(socket)) => match exchange(&mut opening, socket) {
+///                 Ok(n) => opening.advance_read(n, now()),
+///                 Err(error) => opening.failed(Error::lost(&error, Landed::NotSent), now()),
+///             },
+///             (Step::Ready, Some(_)) => break,
+///             _ => return Err(Error::connect(&io::ErrorKind::Unsupported.into())),
+///         }
+///     }
+///     Ok((socket.expect("it was connected"), opening.finish()))
+/// }
+///
+/// fn exchange(opening: &mut Opening, socket: &mut TcpStream) -> io::Result<usize> {
+///     opening.write_with(|slices| socket.write_vectored(slices))?;
+///     socket.read(opening.read_buf())
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Opening {
+    endpoint: Arc<Endpoint>,
+    connection: Connection,
+    stage: Stage,
+    /// When it was begun.
+    now: Now,
+    /// Until when the server must have been connected to.
+    connect_by: Instant,
+    /// Until when the whole of it must be done, whatever else is left.
+    until: Option<Instant>,
+    is_connected: bool,
+    /// How long the server may say nothing when it is asked for its protocol, if there is a limit besides.
+    probe_within: Option<Duration>,
+}
+
+/// What is to be done next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Look up a name, and report its addresses by [`Opening::resolved`]. Several connections to one server share the
+    /// [look-up](Endpoint::lookup).
+    Resolve {
+        /// The name.
+        host: String,
+        /// The port, which each of the addresses has.
+        port: u16,
+    },
+    /// Connect, and report by [`Opening::connected`] what has come of it. A socket from before is of no use any more.
+    Connect(Destination),
+    /// Write, and read.
+    Exchange,
+    /// Nothing: the connection is ready.
+    Ready,
+}
+
+/// Where a socket is connected to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// An address of TCP.
+    Tcp(SocketAddr),
+    /// The path of a Unix socket.
+    Unix(PathBuf),
+}
+
+/// How far it is.
+#[derive(Debug)]
+enum Stage {
+    /// The name is looked up.
+    Resolve,
+    /// An address is connected to, until then; the only one, if there are no attempts.
+    Connect(Destination, Instant, Option<ConnectAttempts>),
+    /// The server is asked for its protocol, and has to say something until then, if it has to.
+    Probe(Option<Instant>),
+    Ready,
+    Failed(Error),
+}
+
+impl Opening {
+    /// Begins to open a connection at the moment `now`, which may take no longer than `until`, whatever the options of the
+    /// endpoint say.
+    #[must_use]
+    pub fn new(endpoint: &Arc<Endpoint>, now: Now, until: Option<Instant>) -> Self {
+        let mut opening = Self {
+            endpoint: Arc::clone(endpoint),
+            connection: Connection::new(endpoint.options().limits),
+            stage: Stage::Resolve,
+            now,
+            connect_by: now.monotonic,
+            until,
+            is_connected: false,
+            probe_within: None,
+        };
+        opening.begin(now.monotonic);
+        opening
+    }
+
+    /// What is to be done next.
+    ///
+    /// # Errors
+    ///
+    /// Why the connection cannot be opened: [`Error::Connect`], [`Error::Disconnected`], [`Error::Protocol`],
+    /// [`Error::Refused`] if the server wants credentials, or [`Error::Timeout`] if there was no time to begin with.
+    pub fn step(&self) -> Result<Step, Error> {
+        match &self.stage {
+            Stage::Resolve => match self.endpoint.address() {
+                Address::Tcp { host, port } => Ok(Step::Resolve { host: host.clone(), port: *port }),
+                Address::Unix(path) => Ok(Step::Connect(Destination::Unix(path.clone()))),
+            },
+            Stage::Connect(destination, ..) => Ok(Step::Connect(destination.clone())),
+            Stage::Probe(_) => Ok(Step::Exchange),
+            Stage::Ready => Ok(Step::Ready),
+            Stage::Failed(error) => Err(error.clone()),
+        }
+    }
+
+    /// Until when the step has to be done; then [`Opening::on_deadline`] decides. `None`: there is no limit, or nothing is left to
+    /// be done.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        match &self.stage {
+            Stage::Resolve => Some(self.connect_by),
+            Stage::Connect(_, by, _) => Some(*by),
+            Stage::Probe(by) => by.iter().chain(&self.until).min().copied(),
+            Stage::Ready | Stage::Failed(_) => None,
+        }
+    }
+
+    /// Ends the step if its deadline has passed, and returns whether it has: then [`Opening::step`] says what comes next, and
+    /// what was under way is of no use any more.
+    pub fn on_deadline(&mut self, now: Instant) -> bool {
+        if self.deadline().is_none_or(|by| by > now) {
+            return false;
+        }
+        match &self.stage {
+            Stage::Resolve => {
+                let late = io::Error::new(ErrorKind::TimedOut, "the name was not looked up in time");
+                self.stage = Stage::Failed(Error::connect(&late));
+            }
+            Stage::Connect(..) => self.connected(Err(ErrorKind::TimedOut.into()), now),
+            // That a caller has no more time says nothing.
+            _ => match self.speaks_classic_instead(now) {
+                true => self.begin(now),
+                false => self.stage = Stage::Failed(KnownProtocol::silence()),
+            },
+        }
+        true
+    }
+
+    /// The name was looked up: its addresses, which are tried in this order.
+    pub fn resolved(&mut self, addresses: io::Result<Arc<[SocketAddr]>>, now: Instant) {
+        match addresses {
+            Ok(addresses) => self.connect_next(ConnectAttempts::new(addresses, self.connect_by), now),
+            Err(error) => self.stage = Stage::Failed(Error::connect(&error)),
+        }
+    }
+
+    /// The socket is connected, or cannot be: then the next address is tried, if there is one.
+    pub fn connected(&mut self, result: io::Result<()>, now: Instant) {
+        let Stage::Connect(_, _, attempts) = &mut self.stage else { return };
+        let attempts = attempts.take();
+        self.is_connected = result.is_ok();
+        match (result, attempts) {
+            (Ok(()), _) if self.connection.is_probing() => {
+                self.stage = Stage::Probe(self.probe_within.map(|within| now + within));
+            }
+            (Ok(()), _) => self.stage = Stage::Ready,
+            (Err(error), None) => self.stage = Stage::Failed(Error::connect(&error)),
+            (Err(error), Some(mut attempts)) => {
+                attempts.failed(error);
+                self.connect_next(attempts, now);
+            }
+        }
+    }
+
+    /// Writes what there is with `write`, which returns how many bytes of the slices it has taken. Returns `false` if that was
+    /// none, since the socket is full.
+    ///
+    /// # Errors
+    ///
+    /// Those of `write`.
+    pub fn write_with<E>(&mut self, write: impl FnMut(&[IoSlice<'_>]) -> Result<usize, E>) -> Result<bool, E> {
+        self.connection.write_with(write)
+    }
+
+    /// Whether the socket took nothing when it was [written to](Opening::write_with) last.
+    #[must_use]
+    pub fn is_write_blocked(&self) -> bool {
+        self.connection.is_write_blocked()
+    }
+
+    /// Where to read into.
+    pub fn read_buf(&mut self) -> &mut [u8] {
+        self.connection.read_buf()
+    }
+
+    /// Says that `n` bytes were read into [`Opening::read_buf`]; 0 is the end of the stream.
+    pub fn advance_read(&mut self, n: usize, now: Instant) {
+        let end = self.connection.advance_read(n);
+        // There is no other reply than that to the probe.
+        match self.connection.next_reply() {
+            Err(error) => self.failed(error, now),
+            Ok(_) if !self.connection.is_probing() => {
+                self.endpoint.known().proved();
+                self.stage = Stage::Ready;
+            }
+            Ok(_) => end.unwrap_or_else(|error| self.failed(error, now)),
+        }
+    }
+
+    /// The socket has failed. A server that has closed it may be one that does not take being asked for its protocol: then it
+    /// is connected to once more.
+    pub fn failed(&mut self, error: Error, now: Instant) {
+        let is_lost = matches!(error, Error::Disconnected { .. } | Error::Protocol { .. });
+        match is_lost && self.speaks_classic_instead(now) {
+            true => self.begin(now),
+            false => self.stage = Stage::Failed(error.with_landed(Landed::NotSent)),
+        }
+    }
+
+    /// The protocol that the connection speaks, if that is known before anything was exchanged.
+    #[must_use]
+    pub fn protocol(&self) -> Option<Protocol> {
+        (!self.connection.is_probing()).then(|| self.connection.protocol())
+    }
+
+    /// Whether the server has been connected to.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.is_connected
+    }
+
+    /// Whether the server has been asked something and has not said a word since.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        matches!(self.stage, Stage::Probe(_)) && self.connection.is_silent_since(0)
+    }
+
+    /// The connection. It takes requests from now on, and belongs to the socket that was connected last.
+    #[must_use]
+    pub fn finish(self) -> Connection {
+        self.connection
+    }
+
+    /// Begins anew, with as much time to connect as at first.
+    fn begin(&mut self, now: Instant) {
+        if self.until.is_some_and(|until| until <= now) {
+            self.stage = Stage::Failed(Error::timeout(Landed::NotSent));
+            return;
+        }
+        let (endpoint, at) = (Arc::clone(&self.endpoint), self.now.at(now));
+        (self.connection, self.probe_within) = endpoint.known().begin(endpoint.options(), at);
+        self.connect_by = at.later(endpoint.options().connect_timeout);
+        self.connect_by = self.until.map_or(self.connect_by, |until| until.min(self.connect_by));
+        (self.stage, self.is_connected) = (Stage::Resolve, false);
+        match endpoint.address() {
+            Address::Tcp { host, port } => {
+                if let Some(address) = Lookup::literal(host, *port) {
+                    self.resolved(Ok(Arc::new([address])), now);
+                }
+            }
+            Address::Unix(path) => {
+                self.stage = Stage::Connect(Destination::Unix(path.clone()), self.connect_by, None);
+            }
+        }
+    }
+
+    fn connect_next(&mut self, mut attempts: ConnectAttempts, now: Instant) {
+        self.stage = match attempts.next_address(now) {
+            Ok((address, by)) => Stage::Connect(Destination::Tcp(address), by, Some(attempts)),
+            Err(error) => Stage::Failed(Error::connect(&error)),
+        };
+    }
+
+    /// The connection was lost, or is silent, before the server has said which protocol it speaks: whether another one is to
+    /// be made on which it is not asked.
+    fn speaks_classic_instead(&self, now: Instant) -> bool {
+        matches!(self.stage, Stage::Probe(_))
+            && self.until.is_none_or(|until| until > now)
+            && self.endpoint.known().retries_classic(now)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,185 @@
+//! Opening a connection: the steps of an [`Opening`], done by sockets that block or by those that do not.
+
+#[cfg(unix)]
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+#[cfg(unix)]
+use memcached2_proto::Destination;
+use memcached2_proto::{Connection, Endpoint, Error, Now, Opening, Step};
+
+use crate::stream::{Deadline, Stream, now, resolve};
+
+/// A connection that is opened while others are heard, as far as the system lets a thread wait for several sockets.
+#[derive(Debug)]
+pub(crate) struct Opener {
+    endpoint: Arc<Endpoint>,
+    opening: Opening,
+    #[cfg(unix)]
+    connecting: Option<socket2::Socket>,
+    stream: Option<Stream>,
+}
+
+/// Opens a connection before the deadline, and waits for it.
+pub(crate) fn open(endpoint: &Arc<Endpoint>, deadline: &mut Deadline) -> Result<(Stream, Connection), Error> {
+    let mut opener = Opener::new(endpoint, deadline);
+    while !opener.step()? {
+        opener.exchange();
+    }
+    opener.finish()
+}
+
+impl Opener {
+    fn new(endpoint: &Arc<Endpoint>, deadline: &mut Deadline) -> Self {
+        deadline.spent();
+        let now = Now::new(now(), SystemTime::now);
+        Self {
+            endpoint: Arc::clone(endpoint),
+            opening: Opening::new(endpoint, now, deadline.end()),
+            #[cfg(unix)]
+            connecting: None,
+            stream: None,
+        }
+    }
+
+    /// Looks names up and connects, until there are bytes to be exchanged; `true` when the connection is ready.
+    fn step(&mut self) -> Result<bool, Error> {
+        loop {
+            match self.opening.step()? {
+                Step::Resolve { host, port } => self.resolve(host, port),
+                Step::Connect(destination) => {
+                    self.stream = None;
+                    let connected = Stream::connect(&destination, self.left(), self.endpoint.options());
+                    self.connected(connected);
+                }
+                Step::Exchange => return Ok(false),
+                Step::Ready => return Ok(true),
+            }
+        }
+    }
+
+    fn resolve(&mut self, host: String, port: u16) {
+        let found = resolve(host, port, self.endpoint.lookup(), self.left());
+        self.opening.resolved(found, now());
+    }
+
+    fn connected(&mut self, connected: std::io::Result<Stream>) {
+        let connected = connected.map(|stream| self.stream = Some(stream));
+        self.opening.connected(connected, now());
+    }
+
+    /// How long there is nothing to be done unless the socket gets ready: never zero, so that it can be the timeout of a socket.
+    pub(crate) fn left(&self) -> Duration {
+        let left = self.opening.deadline().map(|by| by.saturating_duration_since(now()));
+        left.map_or(Duration::MAX, |left| left.max(Duration::from_micros(1)))
+    }
+
+    /// Writes and reads once, and waits for it.
+    fn exchange(&mut self) {
+        let Some(stream) = &mut self.stream else { return };
+        let mut deadline = Deadline::until(self.opening.deadline());
+        let exchanged = self.opening.write_with(|slices| stream.write(slices, &mut deadline));
+        let read = exchanged.and_then(|_| stream.read(self.opening.read_buf(), &mut deadline));
+        self.report(read);
+    }
+
+    fn report(&mut self, read: Result<usize, Error>) {
+        let now = now();
+        match read {
+            Ok(n) => self.opening.advance_read(n, now),
+            Err(Error::Timeout { .. }) => {
+                self.opening.on_deadline(now);
+            }
+            Err(error) => self.opening.failed(error, now),
+        }
+    }
+
+    /// The socket and the connection, which is ready.
+    pub(crate) fn finish(self) -> Result<(Stream, Connection), Error> {
+        match self.stream {
+            Some(stream) => Ok((stream, self.opening.finish())),
+            None => Err(Error::closed()),
+        }
+    }
+}
+
+#[cfg(unix)]
+impl Opener {
+    /// Begins to open a connection.
+    pub(crate) fn begin(endpoint: &Arc<Endpoint>, deadline: &mut Deadline) -> Result<(Self, bool), Error> {
+        let mut opener = Self::new(endpoint, deadline);
+        opener.go_on(false, false).map(|is_ready| (opener, is_ready))
+    }
+
+    /// Goes on as far as it does without waiting, but for a look-up; `true` when the connection is ready.
+    pub(crate) fn go_on(&mut self, to_read: bool, to_write: bool) -> Result<bool, Error> {
+        if self.opening.on_deadline(now()) {
+            (self.connecting, self.stream) = (None, None);
+        } else if let Some(socket) = self.connecting.take_if(|_| to_read || to_write) {
+            self.connected(Stream::end_connecting(socket, self.endpoint.options()));
+        } else if to_read {
+            self.read_at_once();
+        }
+        loop {
+            match self.opening.step()? {
+                Step::Resolve { host, port } => self.resolve(host, port),
+                Step::Connect(_) if self.connecting.is_some() => return Ok(false),
+                Step::Connect(Destination::Tcp(address)) => {
+                    self.stream = None;
+                    match Stream::begin_to_connect(address) {
+                        Ok(socket) => self.connecting = Some(socket),
+                        Err(error) => self.opening.connected(Err(error), now()),
+                    }
+                }
+                // It takes no time, as a rule.
+                Step::Connect(destination) => {
+                    self.stream = None;
+                    self.connected(Stream::connect(&destination, self.left(), self.endpoint.options()));
+                }
+                Step::Exchange => match self.write_at_once() {
+                    Ok(()) => return Ok(false),
+                    Err(error) => self.opening.failed(error, now()),
+                },
+                Step::Ready => return Ok(true),
+            }
+        }
+    }
+
+    fn read_at_once(&mut self) {
+        let Some(stream) = &mut self.stream else { return };
+        let mut deadline = Deadline::until(self.opening.deadline());
+        let read = stream.read(self.opening.read_buf(), &mut deadline);
+        self.report(read);
+    }
+
+    fn write_at_once(&mut self) -> Result<(), Error> {
+        let Some(stream) = &mut self.stream else { return Ok(()) };
+        self.opening.write_with(|slices| stream.write_at_once(slices)).map(drop)
+    }
+
+    /// The socket to wait for, and whether it is waited for until it can be written to.
+    pub(crate) fn socket(&self) -> Option<(BorrowedFd<'_>, bool)> {
+        match (&self.connecting, &self.stream) {
+            (Some(socket), _) => Some((socket.as_fd(), true)),
+            (None, Some(stream)) => Some((stream.as_fd(), self.opening.is_write_blocked())),
+            (None, None) => None,
+        }
+    }
+}
+
+/// Where there is no poll(2) nobody connects without waiting.
+#[cfg(not(unix))]
+impl Opener {
+    pub(crate) fn begin(endpoint: &Arc<Endpoint>, deadline: &mut Deadline) -> Result<(Self, bool), Error> {
+        let mut opener = Self::new(endpoint, deadline);
+        while !opener.step()? {
+            opener.exchange();
+        }
+        Ok((opener, true))
+    }
+
+    pub(crate) fn go_on(&mut self, _: bool, _: bool) -> Result<bool, Error> {
+        Ok(true)
+    }
+}
