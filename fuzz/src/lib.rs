@@ -106,9 +106,9 @@ pub fn connection(data: &[u8]) {
         match step % 12 {
             0..=2 => {
                 tag += 1;
-                if submit(&mut connection, argument, now, tag).is_ok() {
+                if let Ok(ticket) = submit(&mut connection, argument, now, tag) {
                     assert!(!failed && !left, "a request was taken after an error or a quit");
-                    open.insert(tag, connection.next_ticket() - 1);
+                    open.insert(tag, ticket);
                 }
             }
             3 => write(&mut connection, usize::from(argument) * 4),

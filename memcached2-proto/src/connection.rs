@@ -137,14 +137,22 @@ impl Connection {
         self.protocol
     }
 
-    /// Encodes a request, and returns how many bytes it has. The `tag` comes back with its replies; it is the submitter's
-    /// to choose.
+    /// Encodes a request, and returns its ticket, with which it can be [cancelled](Connection::cancel). The `tag` comes back with its
+    /// replies; it is the submitter's to choose.
     ///
     /// # Errors
     ///
     /// When the request cannot be encoded, or the connection has failed; nothing is queued then.
     #[inline]
     pub fn submit<C: Command + ?Sized>(&mut self, command: &C, now: Now, tag: u32) -> Result<u64, Error> {
+        let ticket = self.next_ticket();
+        self.submit_sized(command, now, tag)?;
+        Ok(ticket)
+    }
+
+    /// Encodes a request, and returns how many bytes it has.
+    #[inline]
+    pub(crate) fn submit_sized<C: Command + ?Sized>(&mut self, command: &C, now: Now, tag: u32) -> Result<u64, Error> {
         self.queue(command, now, tag, Kind::Asked)
     }
 

@@ -154,7 +154,9 @@ fn of_many_requests_that_are_taken_back_nothing_stays_in_memory() {
     let now = Now::new(Instant::ZERO, SystemTime::now);
     let mut connection = Connection::new(Limits::default());
     let store = Store::set("key", &[b'x'; 1000][..]).expect("a key");
-    let length: u64 = (0..MANY).map(|_| connection.submit(&store, now, 0).expect("a request")).sum();
+    let tickets: Vec<_> = (0..MANY).map(|_| connection.submit(&store, now, 0).expect("a request")).collect();
+    assert!(tickets.iter().copied().eq(0..MANY));
+    let length = connection.unsent();
     write(&mut connection, 1, &mut Vec::new());
     assert_eq!(connection.unsent(), length - 1);
     // From the middle outwards, and all but the first, which has begun to be written.

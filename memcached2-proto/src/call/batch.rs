@@ -87,7 +87,7 @@ impl<O: Operation> Call<'_, O> {
             }
             // More requests than 32 bits can count do not fit the memory.
             let tag = u32::try_from(at).unwrap_or(u32::MAX);
-            match connection.submit(command, now, tag) {
+            match connection.submit_sized(command, now, tag) {
                 Ok(length) => sub_request.encoded(length),
                 Err(error) => {
                     batch.open -= 1;

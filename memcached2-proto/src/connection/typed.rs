@@ -147,8 +147,7 @@ impl TypedConnection {
     pub fn send<C: Detach + ?Sized>(&mut self, command: &C, now: Now) -> Result<Pending<C::Response>, Error> {
         // As many as 4 billion do not fit the memory.
         let tag = self.first.wrapping_add(self.requests.len() as u32);
-        let ticket = self.connection.next_ticket();
-        self.connection.submit(command, now, tag)?;
+        let ticket = self.connection.submit(command, now, tag)?;
         let slot = Arc::new(Slot {
             command: command.name(),
             key: command.only_key().map_or_else(SmallVec::new, |key| SmallVec::from_slice(key.as_bytes())),
