@@ -1,11 +1,11 @@
-//! A hand-written event loop over a [`Connection`]: for those who bring their own.
+//! A hand-written event loop over a [`Connection`].
 //!
 //! ```text
 //! cargo run -p memcached2-proto --example event_loop [HOST:PORT]
 //! ```
 //!
 //! One thread, one non-blocking socket, `poll(2)`: no client, no runtime. A thousand requests are pipelined, and the
-//! answers come back as typed responses. Without an address it starts a memcached of its own.
+//! answers come back as typed responses. Without an address it starts a memcached.
 #![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "this is the transport's side")]
 #![expect(clippy::print_stdout, reason = "an example talks")]
 
@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (mut socket, mut connection) =
         open(Opening::new(&Arc::new(Endpoint::new(0, &server, &Options::default())), now, None))?;
 
-    // 1. Say what you want. Nothing is sent yet; the tag tells you later whose reply it is.
+    // 1. Submit requests. Nothing is sent yet; the tag comes back with the reply.
     let keys: Vec<String> = (0..1000).map(|number| format!("event-loop:{number}")).collect();
     for key in &keys {
         connection.submit(&Store::set(key, "0")?.expiry(Expiry::After(Duration::from_secs(60))), now, STORED)?;
@@ -60,7 +60,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
 
-    // 3. Every byte is accounted for: the connection can serve somebody else.
+    // 3. Every byte belongs to a reply: the connection can be used again.
     assert!(connection.is_idle(), "a reply is missing");
     let ones = answers.values.iter().flatten().filter(|value| **value == "1").count();
     println!("{} values stored, {} counted up; fetched {ones} ones", answers.stored, answers.counted);
@@ -139,7 +139,7 @@ fn turn(socket: &mut TcpStream, connection: &mut Connection) -> Result<(), Box<d
     };
     let events = wait(socket, wants, PATIENCE)?;
     if events.is_empty() {
-        // What became of each request, the connection knows; here the worst of it is told.
+        // The connection knows which requests may have taken effect; here the worst case is reported.
         let unknown = connection.fail_pending().any(|abandoned| abandoned.landed == Landed::Unknown);
         return Err(Error::timeout(if unknown { Landed::Unknown } else { Landed::NotSent }).into());
     }

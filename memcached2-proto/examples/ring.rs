@@ -1,4 +1,4 @@
-//! Tells which server has a key: under the rule of any client, with servers down, and compared with another rule.
+//! Shows which server has a key: by the rule of any client, with servers down, and compared with another rule.
 //!
 //! ```text
 //! cargo run -p memcached2-proto --example ring -- --selector ketama --servers 10.0.0.1?weight=2,10.0.0.2 < keys

@@ -4,8 +4,8 @@
 //! cargo run -p memcached2-sync --example cluster
 //! ```
 //!
-//! It runs three servers within this process, and stops one of them; or it looks at those that `MEMCACHED_URL` names,
-//! separated by commas, and stops none.
+//! It runs three servers within this process, and stops one of them. With `MEMCACHED_URL`, a list separated by commas,
+//! it uses those servers and stops none.
 #![expect(clippy::print_stdout, reason = "an example exchanges")]
 
 use std::thread::sleep;
@@ -16,7 +16,7 @@ use memcached2_testkit::EmbeddedServer;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// A server that has failed is asked again after so long.
+/// A server that is down is tried again after this time.
 const RETRY: Duration = Duration::from_secs(2);
 
 fn main() -> Result<(), Error> {
@@ -73,14 +73,14 @@ struct Cluster {
 }
 
 impl Cluster {
-    /// Stores all keys, and tells how many could be.
+    /// Stores all keys, and prints how many were stored.
     fn store(&self, value: &str) -> Result<(), Error> {
         let items: Vec<_> = self.keys.iter().map(|key| (key, value)).collect();
         tell("set_many", "stored", self.client.set_many(&items, MINUTE)?, |()| true);
         Ok(())
     }
 
-    /// Fetches all keys, and tells how many are there.
+    /// Fetches all keys, and prints how many were found.
     fn fetch(&self) -> Result<(), Error> {
         tell("get_many", "found", self.client.get_many(&self.keys)?, |found| found.is_some());
         Ok(())
@@ -102,7 +102,7 @@ impl Cluster {
     }
 }
 
-/// Tells how many of many were so, how many were not, and how many failed.
+/// Prints how many results were hits, how many were not, and how many failed.
 fn tell<T>(call: &str, word: &str, results: BatchResult<T>, is_so: impl Fn(&T) -> bool) {
     let (mut yes, mut no, mut failed) = (0, 0, None);
     let begun = results.len();

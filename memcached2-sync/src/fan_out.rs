@@ -59,7 +59,7 @@ impl<'f, 'r, O: Operation> FanOut<'f, 'r, O> {
         Self { call, now }
     }
 
-    /// Asks all servers from the first batch on, and hears all of them as they answer.
+    /// Sends all batches from the first one on, and reads the replies of all servers as they come.
     #[cold]
     pub(crate) fn run<'s>(
         &mut self,

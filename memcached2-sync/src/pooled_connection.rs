@@ -27,7 +27,7 @@ impl Link {
         connection.write_with(|slices| stream.write_at_once(slices))
     }
 
-    /// Writes all that may go before replies are read: where there is no poll(2), nobody waits for several sockets.
+    /// Writes all that may be written before replies are read: without poll(2) there is no wait for several sockets.
     #[cfg(not(unix))]
     pub(crate) fn write_at_once(&mut self, deadline: &mut Deadline) -> Result<bool, Error> {
         self.write(deadline).map(|()| true)
@@ -40,7 +40,7 @@ impl Link {
         connection.write_with(|slices| stream.write(slices, deadline)).map(drop)
     }
 
-    /// Takes leave of the server; whether it hears that makes no difference.
+    /// Sends `quit`; whether it arrives makes no difference.
     pub(crate) fn quit(mut self: Box<Self>) {
         self.connection.quit();
         let _ = self.write(&mut Deadline::new(now(), Duration::from_millis(100)));
@@ -88,7 +88,7 @@ impl Link {
 pub(crate) struct PooledConnection<'s> {
     pub(crate) server_pool: &'s ServerPool,
     pub(crate) link: Option<Box<Link>>,
-    /// Whether the connection had been idle for so long that it may have died unnoticed.
+    /// Whether the connection was idle for so long that it may have died unnoticed.
     pub(crate) was_idle: bool,
 }
 

@@ -15,14 +15,14 @@ use crate::turn::Turn;
 pub(crate) struct ServerPool {
     pub(crate) endpoint: Arc<Endpoint>,
     pool: Mutex<Pool<Box<Link>>>,
-    /// Told when a connection was closed after the client.
+    /// Notified when a connection was closed after the client.
     pub(crate) emptied: Condvar,
     /// The process that has made the idle connections.
     pub(crate) process: AtomicU32,
 }
 
 impl ServerPool {
-    /// No connections yet, to the server at this place among those of the client.
+    /// The pool of the server at this place, without connections yet.
     pub(crate) fn new(place: usize, server: &Server, options: &Options) -> Self {
         let endpoint = Endpoint::new(place, server, options);
         Self {
@@ -126,7 +126,7 @@ impl ServerPool {
         }
     }
 
-    /// Takes an idle connection, unless the server has closed it or sent something that nobody asked for.
+    /// Takes an idle connection, unless the server has closed it or has sent unexpected bytes.
     #[cold]
     fn look<'s>(&'s self, pool: Guard<'s>, link: Box<Link>, was_idle: bool) -> Result<PooledConnection<'s>, Guard<'s>> {
         let pooled = PooledConnection { server_pool: self, link: Some(link), was_idle };
@@ -148,9 +148,8 @@ impl ServerPool {
         is_same
     }
 
-    /// Where the server takes no further connection, a caller waits for one of those that there are. memcached before 1.6.7
-    /// does not say that it is full, and lets whoever connects wait: as long as there are other connections, it is those
-    /// which show whether the server is there.
+    /// If the server accepts no further connection, a caller waits for an existing one. memcached before 1.6.7 sends no
+    /// error if it is full: it lets new connections wait. So the other connections show whether the server is up.
     #[cold]
     fn wait_if_full(&self, error: Error, now: Now, deadline: &mut Deadline) -> Result<PooledConnection<'_>, Error> {
         let error = match error {
@@ -205,7 +204,7 @@ impl ServerPool {
         self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Closes the pool and its idle connections, and wakes whoever waits for one.
+    /// Closes the pool and its idle connections, and wakes all waiting callers.
     pub(crate) fn close(&self) {
         let (idle, waiting) = self.lock().close();
         waiting.into_iter().for_each(Waker::wake);
@@ -223,7 +222,7 @@ impl ServerPool {
         true
     }
 
-    /// Hears that a connection is gone from the pool.
+    /// Called when a connection has left the pool.
     #[cold]
     pub(crate) fn on_closed(&self) {
         let mut pool = self.lock();

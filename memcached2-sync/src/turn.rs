@@ -9,7 +9,7 @@ use memcached2_proto::Error;
 use crate::server_pool::{Guard, ServerPool};
 use crate::stream::{Deadline, now};
 
-/// A caller who waits in the queue of a pool, which he leaves when this is dropped.
+/// A caller that waits in the queue of a pool, and leaves it when this is dropped.
 pub(crate) struct Turn<'s> {
     server_pool: &'s ServerPool,
     /// The pool; `None` only while it is not locked.
@@ -19,7 +19,7 @@ pub(crate) struct Turn<'s> {
 }
 
 impl<'s> Turn<'s> {
-    /// Takes a place behind all others.
+    /// Takes the last place.
     pub(crate) fn new(server_pool: &'s ServerPool, mut pool: Guard<'s>) -> Self {
         let number = pool.wait(Waker::from(Arc::new(Unpark(thread::current()))));
         Self { server_pool, pool: Some(pool), number, has_left: false }
@@ -30,7 +30,7 @@ impl<'s> Turn<'s> {
         self.pool.get_or_insert_with(|| server_pool.lock())
     }
 
-    /// Whether nobody else is before this caller.
+    /// Whether this caller is the first.
     pub(crate) fn has_come(&mut self) -> bool {
         let number = self.number;
         self.pool().is_first(number)
@@ -52,7 +52,7 @@ impl<'s> Turn<'s> {
         self.pool.take().unwrap_or_else(|| server_pool.lock())
     }
 
-    /// Whoever leaves wakes the next one, if there is something for him.
+    /// A caller that leaves wakes the next one, if there is a connection for it.
     fn end(&mut self) {
         if std::mem::replace(&mut self.has_left, true) {
             return;

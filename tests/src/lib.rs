@@ -2,7 +2,7 @@
 //!
 //! * [`ScriptedServer`] plays a script and fails the test when the client does not follow it: the place to try early
 //!   closes, split replies, stalls and lies.
-//! * [`EmbeddedServer`] answers as memcached does, within the process of the test, by a clock of its own. Its
+//! * [`EmbeddedServer`] answers as memcached does, within the process of the test, with its own clock. Its
 //!   [core](embedded) does so without sockets.
 //! * [`Memcached`] is a real memcached on a free port, gone when it is dropped.
 //! * [`Transcript`]s are conversations in `C:` and `S:` lines, which drive a protocol core or a scripted server.

@@ -18,7 +18,7 @@ pub use self::version::MemcachedVersion;
 /// How often a start is tried: the port found free may be taken meanwhile.
 const ATTEMPTS: u32 = 5;
 
-/// Runs a memcached process of its own, which is killed on drop.
+/// Runs a memcached process, which is killed on drop.
 ///
 /// The binary is `$MEMCACHED` or the `memcached` of the `PATH`.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl Memcached {
         MemcachedSetup { args: Vec::new(), threads: 2, home: Home::Ipv4 }
     }
 
-    /// Tells whether there is a memcached to be run.
+    /// Returns whether memcached is installed.
     #[must_use]
     pub fn installed() -> bool {
         Command::new(binary()).arg("-V").stdin(Stdio::null()).output().is_ok_and(|output| output.status.success())
@@ -72,8 +72,7 @@ impl Memcached {
         self.process().id()
     }
 
-    /// Freezes the process: the kernel still accepts connections and bytes for
-    /// it, but nobody answers.
+    /// Freezes the process: the kernel still accepts connections and bytes for it, but there is no answer.
     ///
     /// # Panics
     ///
@@ -113,8 +112,7 @@ impl Memcached {
                 }
                 Err(complaint) => complaints.push(complaint),
             }
-            // Somebody else may hold the port for a moment, and nothing tells
-            // when it is free.
+            // Another process may hold the port for a moment, and there is no event when it is free.
             thread::sleep(Duration::from_millis(50) * attempt);
         }
         panic!("memcached does not start again on {}:\n{}", self.address(), complaints.join("\n"));
@@ -138,7 +136,7 @@ impl Drop for Memcached {
     fn drop(&mut self) {
         self.stop();
         if let Place::Unix(path) = &self.place {
-            // A killed memcached leaves its socket behind, a failed one has none.
+            // A killed memcached leaves its socket file, a failed one has none.
             let _ = fs::remove_file(path);
         }
     }
@@ -161,7 +159,7 @@ enum Home {
 }
 
 impl MemcachedSetup {
-    /// Adds arguments behind the kit's own ones, which they overrule.
+    /// Adds arguments after those of the testkit, so that they overrule them.
     ///
     /// A server that speaks no text protocol (`-B binary`, `-Z`) never counts as
     /// started.
@@ -222,7 +220,7 @@ impl MemcachedSetup {
                 command.arg("-s").arg(path);
             }
         }
-        // Memcached refuses to run as root unless it is told to.
+        // memcached refuses to run as root without this option.
         #[cfg(unix)]
         if rustix::process::geteuid().is_root() {
             command.args(["-u", "root"]);

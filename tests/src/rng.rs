@@ -39,7 +39,7 @@ impl Rng {
         (self.next() % end as u64) as usize
     }
 
-    /// Returns `true` once in so many times, on average.
+    /// Returns `true` once in this many times, on average.
     ///
     /// # Panics
     ///

@@ -85,8 +85,8 @@ impl ScriptedServer {
     ///
     /// # Panics
     ///
-    /// When a script was not followed, a session has not begun or not ended
-    /// within ten seconds, or more connections than sessions came.
+    /// If a script was not followed, a session has not started or ended within ten seconds, or there were more
+    /// connections than sessions.
     #[track_caller]
     pub fn finish(mut self) {
         if let Err(what) = self.verdict() {
@@ -131,8 +131,7 @@ impl ScriptedServer {
         text
     }
 
-    /// Ends the acceptor with a last connection of its own, which arrives
-    /// behind all that came before: none of them remains uncounted.
+    /// Ends the acceptor with a last connection, which arrives after all others, so that all are counted.
     fn stop(&self) {
         let stopped = Socket::new(Domain::IPV4, Type::STREAM, None).and_then(|socket| {
             let any: SocketAddr = (Ipv4Addr::LOCALHOST, 0).into();
@@ -142,7 +141,7 @@ impl ScriptedServer {
         });
         let mut state = self.shared.lock();
         if let Err(error) = stopped {
-            // An acceptor that has failed before listens no more.
+            // An acceptor that has failed does not listen any more.
             if state.accepting {
                 let failure = format!("the server cannot be stopped: {error}");
                 state.troubles.push(failure);
@@ -206,13 +205,13 @@ fn accept(listener: TcpListener, sessions: Vec<Session>, patience: Duration, sha
             shared.change(|state| state.troubles.push(failure));
         }
     }
-    // Whoever has seen the server stop must not be able to connect any more.
+    // After the server was seen to stop, connecting must fail.
     drop(listener);
     shared.change(|state| state.accepting = false);
 }
 
 fn host(index: usize, session: &Session, stream: TcpStream, patience: Duration, shared: &Shared) {
-    // A connection that refuses the option is a dead one; the next step tells.
+    // A connection that refuses the option is dead; the next step shows it.
     let _ = stream.set_nodelay(true);
     let mut connection = Some(stream);
     let result = play::play(session, &mut connection, patience, |place| {
@@ -267,7 +266,7 @@ struct State {
     troubles: Vec<String>,
     connections: usize,
     accepting: bool,
-    /// The peer whose connection tells the acceptor to stop.
+    /// The peer whose connection stops the acceptor.
     last: Option<SocketAddr>,
 }
 
@@ -280,7 +279,7 @@ enum Progress {
 }
 
 impl State {
-    /// A failure ends the wait too: what follows from it tells nothing new.
+    /// A failure also ends the wait: its consequences are not interesting.
     fn is_over(&self) -> bool {
         let followed = |progress: &Progress| matches!(progress, Progress::Followed);
         !self.known_failures().is_empty() || self.sessions.iter().all(followed)

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use crate::scripted::Session;
 
-/// One conversation between a client and a server, as a file tells it.
+/// One conversation between a client and a server, read from a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transcript {
-    /// The text behind the `#` which begins the block.
+    /// The text after the `#` that begins the block.
     pub title: String,
     /// What was said, in order; at least one turn.
     pub turns: Vec<Turn>,
@@ -62,7 +62,7 @@ impl Transcript {
     }
 }
 
-/// Tells why a text could not be read as transcripts.
+/// Why a text could not be read as transcripts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TranscriptError {
     line: usize,

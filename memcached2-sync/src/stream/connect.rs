@@ -57,8 +57,8 @@ pub(super) fn end_connecting(socket: socket2::Socket) -> io::Result<Socket> {
     }
 }
 
-/// The addresses of a host. The operating system looks a name up for as long as it likes, so that is done in a thread of its
-/// own, for all who wait; it ends when the system has its answer, whoever still waits for it.
+/// The addresses of a host. A lookup has no time limit, so a separate thread does it for all waiting callers. The
+/// thread ends when the operating system has answered.
 pub(crate) fn resolve(
     host: String,
     port: u16,

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Tells a server the time; clones are the same clock.
+/// The clock of a server; clones are the same clock.
 #[derive(Debug, Clone)]
 pub struct Clock {
     /// Follows the clock of the machine.

@@ -63,7 +63,7 @@ pub(super) struct Config {
     pub(super) item_size_max: usize,
     pub(super) memory_limit: usize,
     pub(super) version: String,
-    /// One `get` of so many finds no memory for its reply.
+    /// One `get` in this many finds no memory for its reply.
     pub(super) shortage: Option<(Rng, usize)>,
     pub(super) saboteur: Option<Saboteur>,
     pub(super) pid: u32,

@@ -20,9 +20,9 @@ use super::setup::EmbeddedSetup;
 /// * Eviction is least recently used over all items, by their bytes: there are no slab pages and no segments. Slab
 ///   classes exist in statistics only. Memcached takes at least a page per class and starts to evict later.
 /// * Expired and flushed items stay counted in `curr_items` until they are asked for: no thread looks for them.
-/// * A counter from 2^63 on always counts. To memcached it is no number when there is a minus sign somewhere behind it
-///   in memory.
-/// * The time since the last access (`l` and `la`) starts anew with every fetch but the first.
+/// * A counter from 2^63 on always counts. To memcached it is no number if there is a minus sign somewhere after it in
+///   memory.
+/// * The time since the last access (`l` and `la`) starts again with every fetch but the first.
 /// * `lru`, `lru_crawler`, `slabs`, `extstore`, `refresh_certs` and `watch` are answered `ERROR`,
 ///   `stats conns` is empty, and the binary protocol is hung up on.
 #[derive(Debug)]
@@ -103,7 +103,7 @@ impl EmbeddedServer {
         self.shared.1.notify_all();
     }
 
-    /// Closes all connections and listens no more; it does nothing to a stopped server.
+    /// Closes all connections and stops listening; it does nothing to a stopped server.
     pub fn stop(&mut self) {
         let Some(Acceptor(thread, listener)) = self.acceptor.take() else { return };
         self.shared.lock().stopping = true;
@@ -120,7 +120,7 @@ impl EmbeddedServer {
         }
     }
 
-    /// The path of a Unix socket stays behind a server that has stopped, as it does behind a process that was killed.
+    /// The path of a Unix socket stays after the server has stopped, as it does after a process was killed.
     fn remove_socket(&self) {
         if let Place::Unix(path) = &self.place {
             let _ = fs::remove_file(path);
@@ -131,7 +131,7 @@ impl EmbeddedServer {
     ///
     /// # Panics
     ///
-    /// When somebody else has taken the address.
+    /// If another process has taken the address.
     #[track_caller]
     pub fn restart(&mut self) {
         self.stop();
@@ -163,7 +163,7 @@ impl Drop for EmbeddedServer {
     }
 }
 
-/// Serves whoever comes until the server stops, then sees all of them off.
+/// Serves all connections until the server stops, then closes them.
 fn accept(listener: &Socket, shared: &Arc<Shared>, clock: &Clock) {
     let mut guests: Vec<JoinHandle<()>> = Vec::new();
     loop {

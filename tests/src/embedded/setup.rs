@@ -48,7 +48,7 @@ impl EmbeddedSetup {
         self
     }
 
-    /// Sets the version the server claims to be; it behaves as 1.6.18 all the same.
+    /// Sets the version that the server reports; it still behaves as 1.6.18.
     pub fn version(mut self, version: &str) -> Self {
         version.clone_into(&mut self.config.version);
         self

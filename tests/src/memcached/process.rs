@@ -166,8 +166,7 @@ impl Stderr {
     /// Returns the last lines of a process that has ended.
     fn text(&self) -> String {
         if let Some(reader) = &self.reader {
-            // Somebody who inherited the pipe may hold it open; what has come
-            // by then is all there is to tell.
+            // A process that inherited the pipe may hold it open; only what has come until now is shown.
             let _ = until(|| reader.is_finished().then_some(()));
         }
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
@@ -219,7 +218,7 @@ fn converse(stream: impl Read + Write) -> io::Result<Option<u32>> {
     }
 }
 
-/// Asks again and again: the kernel tells of none of these events by itself.
+/// Polls, because the kernel reports none of these events.
 fn until<T>(mut ask: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + PATIENCE;
     loop {

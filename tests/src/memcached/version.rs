@@ -20,8 +20,8 @@ impl Memcached {
         *VERSION
     }
 
-    /// Tells whether the binary is older than a version. If it is, a line on the standard error names what is skipped:
-    /// `skipped: gat needs memcached 1.5.3, this is 1.4.39`.
+    /// Returns whether the binary is older than a version. If it is, a line on the standard error names what is
+    /// skipped: `skipped: gat needs memcached 1.5.3, this is 1.4.39`.
     ///
     /// A binary whose version cannot be read counts as the newest.
     #[must_use]
@@ -35,7 +35,8 @@ impl Memcached {
         }
     }
 
-    /// Tells whether the binary is newer than a version. If it is, a line on the standard error names what is skipped.
+    /// Returns whether the binary is newer than a version. If it is, a line on the standard error names what is
+    /// skipped.
     #[must_use]
     pub fn is_too_new_for(what: &str, last: MemcachedVersion) -> bool {
         let version = Self::version();

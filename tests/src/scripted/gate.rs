@@ -30,7 +30,7 @@ impl Gate {
         self.0.opened.notify_all();
     }
 
-    /// Tells whether the gate has been opened.
+    /// Returns whether the gate was opened.
     #[must_use]
     pub fn is_open(&self) -> bool {
         *self.0.open.lock().unwrap_or_else(PoisonError::into_inner)
@@ -43,7 +43,7 @@ impl Gate {
     ///
     /// # Panics
     ///
-    /// When nobody opens the gate within ten seconds.
+    /// If the gate is not opened within ten seconds.
     #[track_caller]
     pub fn wait(&self) {
         if let Err(what) = self.wait_at_most(PATIENCE) {
@@ -55,7 +55,7 @@ impl Gate {
     ///
     /// # Panics
     ///
-    /// When nobody opens the gate within ten seconds.
+    /// If the gate is not opened within ten seconds.
     pub async fn opened(&self) {
         let gate = self.clone();
         if let Err(what) = off_thread(move || gate.wait_at_most(PATIENCE)).await {

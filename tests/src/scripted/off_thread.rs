@@ -3,8 +3,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, Waker};
 use std::thread;
 
-/// Runs a blocking wait on a thread of its own, so that the thread which polls
-/// stays free to drive the client under test.
+/// Runs a blocking wait on another thread, so that the polling thread can drive the client under test.
 ///
 /// A panic of `wait` would leave the future pending for ever; a wait returns
 /// its failure instead.

@@ -8,12 +8,11 @@ use socket2::SockRef;
 
 use super::session::{Session, Step};
 
-/// Long enough for a peer on the same machine to wake up and read, short
-/// enough to send thousands of pieces. No event could be awaited instead:
-/// nothing tells a TCP sender that the peer has read.
+/// Long enough for a peer on the same machine to wake up and read, short enough to send thousands of pieces. No event
+/// could be awaited instead: a TCP sender does not learn that the peer has read.
 const BETWEEN_PIECES: Duration = Duration::from_micros(100);
 
-/// Plays the steps one after another and tells `reached` before each of them.
+/// Plays the steps one after another and calls `reached` before each of them.
 ///
 /// A connection which the script ends is taken out and closed. One whose peer
 /// did not follow the script stays, so that the failure can be recorded before
@@ -45,7 +44,7 @@ pub(super) fn play(
     Ok(())
 }
 
-/// Returns whether the connection is to be closed now.
+/// Returns whether the connection must be closed now.
 fn play_on(step: &Step, peer: &mut Peer<'_>) -> Result<bool, String> {
     match step {
         Step::Expect(bytes) => peer.expect(bytes)?,

@@ -2,9 +2,8 @@ use super::Gate;
 
 /// The script of one connection, seen from the server.
 ///
-/// Steps are played in the order they are written. A script without an end of
-/// its own ends as if [`expect_close`](Self::expect_close) were its last step.
-/// No step waits for its peer longer than ten seconds.
+/// Steps are played in the order they are written. A script without an end ends as if
+/// [`expect_close`](Self::expect_close) were its last step. No step waits for its peer longer than ten seconds.
 ///
 /// After a step that ends the connection only [`open`](Self::open) and
 /// [`wait`](Self::wait) may follow; any other step panics.
@@ -77,7 +76,7 @@ impl Session {
     ///
     /// # Panics
     ///
-    /// When `at` lies behind the end of the bytes.
+    /// If `at` is after the end of the bytes.
     #[must_use]
     #[track_caller]
     pub fn send_split(self, bytes: impl AsRef<[u8]>, at: usize) -> Self {
@@ -88,7 +87,7 @@ impl Session {
         self.then(Step::Send(vec![head.to_vec(), tail.to_vec()]))
     }
 
-    /// Sends every byte in a write of its own.
+    /// Sends every byte in a separate write.
     ///
     /// The kernel may join some of them, as in [`send_split`](Self::send_split).
     #[must_use]
@@ -98,7 +97,7 @@ impl Session {
         self.then(Step::Send(pieces))
     }
 
-    /// Sends the bytes so many times over, or until the peer closes.
+    /// Sends the bytes this many times, or until the peer closes.
     #[must_use]
     #[track_caller]
     pub fn send_repeated(self, bytes: impl AsRef<[u8]>, times: usize) -> Self {
@@ -112,7 +111,7 @@ impl Session {
         self.then(Step::Wait(gate.clone()))
     }
 
-    /// Opens the gate, which tells the test that the server got here.
+    /// Opens the gate, so that the test knows that the server got here.
     #[must_use]
     #[track_caller]
     pub fn open(self, gate: &Gate) -> Self {
@@ -135,8 +134,7 @@ impl Session {
 
     /// Closes the connection in an orderly way.
     ///
-    /// Bytes which have come by then are thrown away unseen. Bytes which come
-    /// later are answered by the kernel with a reset.
+    /// Bytes that have come before are discarded. The kernel answers later bytes with a reset.
     #[must_use]
     #[track_caller]
     pub fn close(self) -> Self {

@@ -43,9 +43,9 @@ pub(super) enum Next {
     Answer(Answer),
     /// A data block has to come first.
     Block(Upload),
-    /// So many bytes are read and forgotten, then comes the answer.
+    /// This many bytes are read and discarded, then comes the answer.
     Swallow(usize, Answer),
-    /// The connection is closed behind the answers.
+    /// The connection is closed after the answers.
     Quit,
     /// The connection is closed and the answers are lost.
     Close,

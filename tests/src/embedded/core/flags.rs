@@ -6,7 +6,7 @@ use super::store::Moment;
 use super::syntax::{Line, from_base64, i32_of, to_base64, u32_of, u64_of};
 use super::text::KEY;
 
-/// So many words a meta command may have.
+/// How many words a meta command may have.
 const WORDS: usize = 19;
 /// The longest opaque, with its letter.
 pub(super) const OPAQUE: usize = 32;

@@ -184,7 +184,7 @@ pub(super) fn stored(outcome: &Outcome, quiet: bool, parts: &[Part], name: &[u8]
     Answer::bytes(bytes)
 }
 
-/// Reads the flags of a command that tells all mistakes in the same words.
+/// Reads the flags of a command that has one error line for all mistakes.
 fn strict_flags(core: &Core, line: &Line<'_>, now: Moment) -> Result<Flags, &'static str> {
     check(line, "CLIENT_ERROR options flags too long")?;
     Flags::of(core, line, 2, now).map_err(|_| "CLIENT_ERROR invalid or duplicate flag")

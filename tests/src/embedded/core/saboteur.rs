@@ -2,13 +2,13 @@
 
 use crate::Rng;
 
-/// Lets an [`EmbeddedServer`](crate::EmbeddedServer) spoil its own replies by chance, as no memcached does: it discards
-/// one, sends it twice, lets the next one overtake it, keeps it back until more is asked, or says an error line in its
-/// place. Every request is carried out all the same, so an error line of such a server proves nothing.
+/// Lets an [`EmbeddedServer`](crate::EmbeddedServer) spoil replies at random, as no memcached does. It discards a
+/// reply, sends it twice, lets the next one overtake it, holds it until the next request, or sends an error line
+/// instead. Every request is still carried out, so an error line of such a server proves nothing.
 ///
-/// It spares the first three replies of a connection, so that a client can find out which protocol the server speaks, and the
-/// three behind one that it has spoilt: the check of one request shows that its reply was lost, or that another has overtaken,
-/// but not both at once.
+/// It spares the first three replies of a connection, so that a client can find out which protocol the server speaks,
+/// and three after each spoilt one. The check of one request shows that its reply was lost, or that another one has
+/// overtaken it, but not both at once.
 #[derive(Debug, Clone)]
 pub struct Saboteur {
     rng: Rng,

@@ -14,7 +14,7 @@ const BUFFER: usize = 16 * 1024;
 const LINE: usize = 2048;
 /// How many requests are served before the answers are sent.
 const REQUESTS: i32 = 20;
-/// How many replies a saboteur spares at the beginning of a connection, and behind each that it spoils.
+/// How many replies a saboteur spares at the beginning of a connection, and after each that it spoils.
 const SPARED: u64 = 3;
 /// The first byte of the binary protocol.
 const BINARY: u8 = 0x80;
@@ -114,7 +114,7 @@ impl Session {
         }
     }
 
-    /// Serves all requests that are there and tells whether the connection ends.
+    /// Serves all complete requests and returns whether the connection ends.
     fn work(&mut self, core: &mut Core, now: Moment) -> bool {
         let mut input = take(&mut self.input);
         let mut used = 0;
@@ -226,7 +226,7 @@ impl Session {
     }
 }
 
-/// Tells whether an unfinished line may go on beyond the limit.
+/// Returns whether an unfinished line may go on beyond the limit.
 fn is_get(line: &[u8]) -> bool {
     let blanks = line.iter().take_while(|byte| **byte == b' ').count();
     blanks <= 100 && (line[blanks..].starts_with(b"get ") || line[blanks..].starts_with(b"gets "))

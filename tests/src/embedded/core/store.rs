@@ -141,7 +141,7 @@ impl Store {
         self.epoch + u64::from(moment)
     }
 
-    /// Tells when an expiry time of a request is.
+    /// Returns the moment of an expiry time of a request.
     pub(super) fn expiry(&self, exptime: i32, now: Moment) -> Moment {
         match exptime {
             0 => 0,
@@ -206,7 +206,7 @@ impl Store {
         Some(item)
     }
 
-    /// Tells whether there is space for an item, other items being evicted.
+    /// Returns whether there is space for an item after evicting others.
     pub(super) fn fit(&self, key: &[u8], flags: u32, value: usize) -> Fit {
         match size(key, flags, value) {
             size if size > self.item_size_max => Fit::TooLarge,

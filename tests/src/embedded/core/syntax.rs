@@ -7,7 +7,7 @@ const WORDS: usize = 23;
 #[derive(Debug)]
 pub(super) struct Line<'a> {
     pub(super) words: Vec<&'a [u8]>,
-    /// What is left behind the last word that fits.
+    /// What follows the last word that fits.
     pub(super) rest: &'a [u8],
 }
 
@@ -35,7 +35,7 @@ impl<'a> Line<'a> {
         Self { words, rest: &[] }
     }
 
-    /// Tells whether the last word asks for silence.
+    /// Returns whether the last word is `noreply`.
     pub(super) fn noreply(&self) -> bool {
         self.words.last().is_some_and(|word| *word == b"noreply")
     }
