@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_are_told_apart() {
+    fn statistics_are_split_into_groups() {
         let items = GroupedReport::read("items:1:number 7\r\nitems:1:age 3\r\nitems:12:number 8\r\n");
         assert_eq!(items.groups.keys().collect::<Vec<_>>(), [&1, &12]);
         assert_eq!(items.groups[&1].number("age"), Some(3));

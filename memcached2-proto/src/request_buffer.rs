@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_is_not_encoded_whole_leaves_nothing_behind() {
+    fn a_request_that_cannot_be_encoded_leaves_no_bytes() {
         let now = Now::fixed(Instant::ZERO, SystemTime::UNIX_EPOCH);
         for give_up in [|| Error::expiry(), || panic!("a bug in somebody's command")] {
             let mut buffer = RequestBuffer::default();

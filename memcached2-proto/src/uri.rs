@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_of_a_server_is_parsed_to_the_same_server() {
+    fn the_display_of_a_server_is_parsed_to_the_same_server() {
         for text in [
             "cache1:11212",
             "[2001:db8::1]:1234",

@@ -26,7 +26,7 @@ use self::threads::{
 };
 
 #[test]
-fn each_caller_gets_his_own_answer_and_sleeps_through_no_wake() {
+fn each_caller_gets_its_own_answer_and_misses_no_wake() {
     let seen = outcomes(|| {
         let (driver, shared) = connect();
         let driver = drive(driver, Server::new(), Never);
@@ -41,7 +41,7 @@ fn each_caller_gets_his_own_answer_and_sleeps_through_no_wake() {
 }
 
 #[test]
-fn a_caller_is_woken_by_the_waker_he_left_last() {
+fn a_caller_is_woken_by_its_latest_waker() {
     let seen = outcomes(|| {
         let (driver, shared) = connect();
         let driver = drive(driver, Server::new(), Never);
@@ -62,7 +62,7 @@ fn a_caller_is_woken_by_the_waker_he_left_last() {
 }
 
 #[test]
-fn a_caller_who_leaves_takes_nobodys_answer() {
+fn a_cancelled_call_takes_no_other_callers_answer() {
     let seen = outcomes(|| {
         let (driver, shared) = connect();
         let driver = drive(driver, Server::slow(), Never);
@@ -77,7 +77,7 @@ fn a_caller_who_leaves_takes_nobodys_answer() {
 }
 
 #[test]
-fn the_slot_of_a_caller_who_has_left_is_free_once_when_his_answer_has_passed_by() {
+fn the_slot_of_a_cancelled_call_is_freed_once_after_its_reply_was_discarded() {
     let seen = outcomes(|| {
         let (driver, shared) = connect();
         let driver = drive(driver, Server::slow(), Never);
@@ -161,7 +161,7 @@ fn a_client_that_closes_waits_for_those_who_have_asked() {
 }
 
 #[test]
-fn an_answer_that_comes_at_the_deadline_is_given_once_or_to_nobody() {
+fn an_answer_at_the_deadline_is_delivered_once_or_not_at_all() {
     let seen = outcomes(|| {
         let (driver, shared) = connect();
         let clock = Clock::new(now().monotonic);
@@ -179,7 +179,7 @@ fn an_answer_that_comes_at_the_deadline_is_given_once_or_to_nobody() {
 }
 
 #[test]
-fn the_slot_of_a_caller_who_was_told_of_his_deadline_is_not_free_before_the_answer_has_passed_by() {
+fn the_slot_of_a_timed_out_call_is_not_reused_before_its_reply_was_discarded() {
     let seen = outcomes(|| {
         let (driver, shared) = connect();
         let clock = Clock::new(now().monotonic);
@@ -197,7 +197,7 @@ fn the_slot_of_a_caller_who_was_told_of_his_deadline_is_not_free_before_the_answ
 }
 
 #[test]
-fn a_caller_waits_until_the_protocol_is_known() {
+fn a_caller_waits_until_the_probe_is_answered() {
     let seen = outcomes(|| {
         let (driver, shared) = connect_probing();
         let driver = drive(driver, Server::slow(), Never);
@@ -210,7 +210,7 @@ fn a_caller_waits_until_the_protocol_is_known() {
 }
 
 #[test]
-fn a_caller_who_is_cancelled_before_the_protocol_is_known_keeps_nobody() {
+fn a_call_cancelled_before_the_probe_was_answered_delays_no_other_call() {
     let seen = outcomes(|| {
         let (driver, shared) = connect_probing();
         let driver = drive(driver, Server::new(), Never);
@@ -225,7 +225,7 @@ fn a_caller_who_is_cancelled_before_the_protocol_is_known_keeps_nobody() {
 }
 
 #[test]
-fn a_server_that_closes_on_the_question_for_its_protocol_costs_nobody_anything() {
+fn a_server_that_closes_on_the_probe_fails_no_call() {
     let seen = outcomes(|| {
         let (driver, shared) = connect_probing();
         let driver = drive_over(driver, vec![Server::closing_after(0), Server::new()], Never);
@@ -238,7 +238,7 @@ fn a_server_that_closes_on_the_question_for_its_protocol_costs_nobody_anything()
 }
 
 #[test]
-fn a_deadline_may_pass_before_the_protocol_is_known() {
+fn a_deadline_may_pass_before_the_probe_is_answered() {
     let seen = outcomes(|| {
         let (driver, shared) = connect_probing();
         let clock = Clock::new(now().monotonic);

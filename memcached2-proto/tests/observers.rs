@@ -123,7 +123,7 @@ impl Subscriber for Log {
 }
 
 #[test]
-fn requests_are_told_as_events() {
+fn the_tracing_observer_logs_requests_as_events() {
     let log = Log::default();
     tracing::subscriber::with_default(log.clone(), || calls(Arc::new(Tracing)));
     let answered = "sent=0 received=0 time_us=2000 wait_us=0";

@@ -11,7 +11,7 @@ use super::setting::{HOUR, PATIENT, client};
 super::cases! {
     served {
         a_flush_empties_every_server,
-        a_flush_may_come_later,
+        a_flush_may_be_delayed,
         a_verbosity_reaches_every_server,
         a_memory_limit_reaches_every_server,
     }
@@ -33,7 +33,7 @@ fn a_flush_empties_every_server(on: Kind) {
     on.on_each_socket(|client| assert_eq!(client.flush_all().unwrap().into_result(), Ok(vec![()])));
 }
 
-fn a_flush_may_come_later(on: Kind) {
+fn a_flush_may_be_delayed(on: Kind) {
     let (_servers, addresses) = on.servers(3);
     let client = client(&addresses);
     let keys: Vec<_> = (0..20).map(|at| format!("key{at}")).collect();

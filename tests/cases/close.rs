@@ -11,15 +11,15 @@ use super::setting::{PATIENT, client, text_client};
 
 super::cases! {
     served {
-        a_closed_client_asks_nobody_any_more,
+        a_closed_client_refuses_calls,
         a_client_that_was_never_used_closes_at_once,
     }
     scripted {
-        closing_takes_leave_of_the_server,
+        close_sends_quit_to_the_server,
     }
 }
 
-fn a_closed_client_asks_nobody_any_more(on: Kind) {
+fn a_closed_client_refuses_calls(on: Kind) {
     let (_servers, addresses) = on.servers(3);
     let client = client(&addresses);
     let clone = client.clone();
@@ -42,7 +42,7 @@ fn a_client_that_was_never_used_closes_at_once(on: Kind) {
     assert!(client(&[server.address()]).close(Duration::ZERO));
 }
 
-fn closing_takes_leave_of_the_server() {
+fn close_sends_quit_to_the_server() {
     let server = ScriptedServer::start([Session::new().expect("get a\r\n").send("END\r\n").expect("quit\r\n")]);
     let client = text_client(&[&server], PATIENT);
     assert_eq!(client.get("a"), Ok(None));

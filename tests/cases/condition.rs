@@ -13,9 +13,9 @@ super::cases! {
         an_add_stores_only_what_is_missing,
         a_replace_stores_only_over_what_is_there,
         an_add_and_a_replace_have_an_expiry,
-        data_is_put_behind_and_before_a_value,
-        nothing_is_put_behind_or_before_what_is_missing,
-        what_is_put_behind_or_before_keeps_flags_and_expiry,
+        append_and_prepend_change_a_value,
+        append_and_prepend_to_a_missing_key_fail,
+        append_and_prepend_keep_flags_and_expiry,
         a_value_that_would_become_too_large_stays_as_it_is,
         a_cas_stores_over_the_version_that_was_fetched,
         a_cas_fails_when_the_item_has_changed_or_is_gone,
@@ -60,7 +60,7 @@ fn an_add_and_a_replace_have_an_expiry(on: Kind) {
     assert_eq!(servers[0].seconds_left("key"), None);
 }
 
-fn data_is_put_behind_and_before_a_value(on: Kind) {
+fn append_and_prepend_change_a_value(on: Kind) {
     on.on_each_socket(|client| {
         client.set("key", "b", Expiry::Never).unwrap();
         for (before, behind) in [("a", "c"), ("", ""), ("\r\n", "END\r\n")] {
@@ -71,7 +71,7 @@ fn data_is_put_behind_and_before_a_value(on: Kind) {
     });
 }
 
-fn nothing_is_put_behind_or_before_what_is_missing(on: Kind) {
+fn append_and_prepend_to_a_missing_key_fail(on: Kind) {
     on.on_each_socket(|client| {
         for result in [client.append("key", "x"), client.prepend("key", "x")] {
             assert_matches!(result, Err(Error::NotStored { .. }));
@@ -80,7 +80,7 @@ fn nothing_is_put_behind_or_before_what_is_missing(on: Kind) {
     });
 }
 
-fn what_is_put_behind_or_before_keeps_flags_and_expiry(on: Kind) {
+fn append_and_prepend_keep_flags_and_expiry(on: Kind) {
     let (servers, addresses) = on.servers(1);
     let client = client(&addresses);
     client.run(Store::set("key", "b").unwrap().flags(7).expiry(HOUR)).unwrap();

@@ -10,9 +10,9 @@ super::cases! {
         an_incr_returns_the_sum,
         an_incr_of_a_missing_key_is_none,
         a_sum_wraps_at_64_bits,
-        what_is_no_number_cannot_be_counted,
+        incr_of_a_value_that_is_no_number_is_an_error,
         a_decr_returns_the_difference_and_stops_at_zero,
-        blanks_behind_a_stored_number_are_no_part_of_it,
+        blanks_after_a_stored_number_are_ignored,
         a_decr_of_a_missing_key_is_none,
     }
     scripted {}
@@ -44,7 +44,7 @@ fn a_sum_wraps_at_64_bits(on: Kind) {
     });
 }
 
-fn what_is_no_number_cannot_be_counted(on: Kind) {
+fn incr_of_a_value_that_is_no_number_is_an_error(on: Kind) {
     on.on_each_socket(|client| {
         for value in ["word", "-1", "1.5", "18446744073709551616"] {
             client.set("n", value, Expiry::Never).unwrap();
@@ -68,7 +68,7 @@ fn a_decr_returns_the_difference_and_stops_at_zero(on: Kind) {
     });
 }
 
-fn blanks_behind_a_stored_number_are_no_part_of_it(on: Kind) {
+fn blanks_after_a_stored_number_are_ignored(on: Kind) {
     on.on_each_socket(|client| {
         client.set("n", "100", Expiry::Never).unwrap();
         for (by, difference) in [(1, 99), (90, 9), (9, 0)] {

@@ -16,13 +16,13 @@ super::cases! {
         a_server_that_is_down_cannot_be_connected_to,
         a_client_is_made_while_its_servers_are_down,
         each_address_of_a_name_is_tried,
-        what_other_servers_hold_survives_a_failure,
+        the_values_of_other_servers_survive_a_failure,
     }
     scripted {
-        a_stalled_server_costs_one_deadline,
+        a_stalled_server_costs_one_timeout,
         a_deadline_counts_from_the_call_and_not_from_the_last_byte,
         a_set_without_an_answer_may_have_landed,
-        a_client_without_servers_says_so,
+        a_client_without_servers_returns_an_error,
         a_call_may_have_more_or_less_time_than_others,
     }
 }
@@ -68,7 +68,7 @@ fn each_address_of_a_name_is_tried(on: Kind) {
     assert_eq!(client.version().unwrap().into_result().unwrap().len(), 3);
 }
 
-fn a_stalled_server_costs_one_deadline() {
+fn a_stalled_server_costs_one_timeout() {
     let served = Session::new().expect("get b\r\n").send("END\r\n");
     // A connection that has served before is no reason to ask a stalled server again.
     for (begin, calls_before) in [(Session::new(), 0), (served, 1)] {
@@ -122,7 +122,7 @@ fn a_set_without_an_answer_may_have_landed() {
     server.finish();
 }
 
-fn what_other_servers_hold_survives_a_failure(on: Kind) {
+fn the_values_of_other_servers_survive_a_failure(on: Kind) {
     let (mut servers, addresses) = on.servers(3);
     let router = Router::parse(&addresses).unwrap();
     // The one in the middle is gone, or stands still, so that it can be connected to and never answers.
@@ -161,7 +161,7 @@ fn what_other_servers_hold_survives_a_failure(on: Kind) {
     }
 }
 
-fn a_client_without_servers_says_so() {
+fn a_client_without_servers_returns_an_error() {
     let client = client(&[] as &[&str]);
     for error in [
         client.get("a").unwrap_err(),

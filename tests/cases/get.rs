@@ -19,8 +19,8 @@ super::cases! {
         a_key_may_hold_every_byte_from_0x80_up,
         a_key_may_have_250_bytes,
         a_key_may_be_a_word_of_the_protocol,
-        every_server_tells_its_version,
-        what_is_missing_is_computed_once_and_kept,
+        version_returns_the_version_of_every_server,
+        cache_computes_a_missing_value_once_and_stores_it,
     }
     scripted {
         an_invalid_key_fails_before_anything_is_sent,
@@ -145,7 +145,7 @@ fn an_invalid_key_fails_before_anything_is_sent() {
     server.finish();
 }
 
-fn every_server_tells_its_version(on: Kind) {
+fn version_returns_the_version_of_every_server(on: Kind) {
     let (servers, addresses) = on.servers(3);
     let versions = client(&addresses).version().unwrap().into_result().unwrap();
     assert_eq!(versions.len(), 3);
@@ -155,7 +155,7 @@ fn every_server_tells_its_version(on: Kind) {
     on.on_each_socket(|client| assert_eq!(client.version().unwrap().into_result().unwrap().len(), 1));
 }
 
-fn what_is_missing_is_computed_once_and_kept(on: Kind) {
+fn cache_computes_a_missing_value_once_and_stores_it(on: Kind) {
     on.on_each_socket(|client| {
         let computed = std::cell::Cell::new(0);
         let compute = || {

@@ -16,9 +16,9 @@ super::cases! {
         the_keys_of_a_server_that_is_down_go_to_others_until_its_retry_is_due,
         a_large_batch_moves_from_a_server_that_cannot_be_connected_to,
         without_failover_the_keys_of_a_server_that_is_down_fail_and_go_nowhere,
-        a_server_that_stands_still_costs_one_deadline,
+        a_silent_server_costs_one_timeout,
         a_server_that_reads_nothing_fails_its_own_items_alone,
-        a_server_that_is_down_is_told_by_name_where_every_server_is_asked,
+        an_error_names_the_server_that_is_down_where_every_server_is_asked,
         a_client_whose_only_server_is_down_fails_at_once,
         a_server_may_have_less_time_than_the_others,
     }
@@ -111,7 +111,7 @@ fn without_failover_the_keys_of_a_server_that_is_down_fail_and_go_nowhere(on: Ki
     assert!(staying.iter().all(|key| client.get(key).unwrap().is_some()));
 }
 
-fn a_server_that_stands_still_costs_one_deadline(on: Kind) {
+fn a_silent_server_costs_one_timeout(on: Kind) {
     let (servers, addresses) = on.servers(3);
     let (moving, _) = keys(&addresses);
     let options = Options::default().timeout(BRIEF).reconnect(ReconnectPolicy::After(LONG));
@@ -147,7 +147,7 @@ fn a_server_that_reads_nothing_fails_its_own_items_alone(on: Kind) {
     }
 }
 
-fn a_server_that_is_down_is_told_by_name_where_every_server_is_asked(on: Kind) {
+fn an_error_names_the_server_that_is_down_where_every_server_is_asked(on: Kind) {
     let (mut servers, addresses) = on.servers(3);
     let client = watching(&addresses, LONG);
     servers[1].stop();

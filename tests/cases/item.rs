@@ -15,7 +15,7 @@ super::cases! {
         an_item_with_its_version_takes_no_change_that_would_not_look_at_it,
     }
     scripted {
-        a_refresh_finds_out_that_somebody_else_has_stored,
+        a_refresh_fails_if_another_client_has_stored,
     }
 }
 
@@ -101,7 +101,7 @@ fn an_item_with_its_version_takes_no_change_that_would_not_look_at_it(on: Kind) 
     assert_eq!(client.get("foo").unwrap().expect("a hit"), "1");
 }
 
-fn a_refresh_finds_out_that_somebody_else_has_stored() {
+fn a_refresh_fails_if_another_client_has_stored() {
     let session = Session::new()
         .expect("set foo 0 0 7\r\ntesting\r\n")
         .send("STORED\r\n")

@@ -21,7 +21,7 @@ super::cases! {
         items_can_be_kept_together_by_another_key,
         many_items_are_deleted_on_their_servers,
         an_item_is_deleted_on_every_server,
-        a_rule_of_another_client_decides_where_items_lie,
+        the_selection_of_another_client_decides_where_items_are,
     }
     scripted {
         a_bad_key_in_a_batch_stops_it_before_anything_is_sent,
@@ -205,7 +205,7 @@ fn items_can_be_kept_together_by_another_key(on: Kind) {
     assert_eq!(holders.count(), 1);
 }
 
-fn a_rule_of_another_client_decides_where_items_lie(on: Kind) {
+fn the_selection_of_another_client_decides_where_items_are(on: Kind) {
     let (servers, addresses) = on.servers(3);
     for selection in [Selection::Ketama, Selection::Jump, Selection::Rendezvous] {
         let router = Router::with_options(&addresses, &Options::default().selection(selection.clone())).unwrap();

@@ -11,17 +11,17 @@ use crate::subject::{Mapping, MissOnError};
 
 super::cases! {
     served {
-        what_a_client_finds_is_what_was_stored,
-        a_cache_that_is_down_is_one_in_which_nothing_is_found,
+        miss_on_error_finds_what_was_stored,
+        miss_on_error_finds_nothing_while_the_cache_is_down,
         a_mapping_holds_what_was_inserted,
         a_mapping_counts_what_the_servers_that_are_up_hold,
     }
     scripted {
-        a_server_that_closes_at_once_is_a_cache_in_which_nothing_is_found,
-        a_set_that_fails_is_none,
-        a_get_that_fails_is_a_miss,
-        a_delete_that_fails_has_deleted_nothing,
-        a_batch_tells_of_each_item_what_became_of_it,
+        miss_on_error_finds_nothing_on_a_server_that_closes_at_once,
+        a_set_that_fails_is_no_error_with_miss_on_error,
+        a_get_that_fails_is_a_miss_with_miss_on_error,
+        a_delete_that_fails_is_false_with_miss_on_error,
+        a_batch_has_a_result_for_each_item,
         a_mapping_of_a_server_that_misbehaves_is_empty,
     }
 }
@@ -38,7 +38,7 @@ fn misbehaviours(request: &str, replies: &[&str]) -> Vec<Session> {
 
 const SET: &str = "set foo 0 0 3\r\nbar\r\n";
 
-fn what_a_client_finds_is_what_was_stored(on: Kind) {
+fn miss_on_error_finds_what_was_stored(on: Kind) {
     let server = on.start();
     let cache = MissOnError::new(client(&[server.address()]));
     assert_eq!(cache.get("foo"), Ok(None));
@@ -60,7 +60,7 @@ fn what_a_client_finds_is_what_was_stored(on: Kind) {
     assert_matches!(cache.get_as::<u64>("a"), Err(Error::Value { .. }));
 }
 
-fn a_cache_that_is_down_is_one_in_which_nothing_is_found(on: Kind) {
+fn miss_on_error_finds_nothing_while_the_cache_is_down(on: Kind) {
     let mut server = on.start();
     let cache = MissOnError::new(client(&[server.address()]));
     server.stop();
@@ -88,7 +88,7 @@ fn a_cache_that_is_down_is_one_in_which_nothing_is_found(on: Kind) {
     }
 }
 
-fn a_server_that_closes_at_once_is_a_cache_in_which_nothing_is_found() {
+fn miss_on_error_finds_nothing_on_a_server_that_closes_at_once() {
     let (_closing, client) = Closing::start();
     let (cache, mapping) = (client.miss_on_error(), Mapping::new(client));
     for _ in 0..2 {
@@ -99,7 +99,7 @@ fn a_server_that_closes_at_once_is_a_cache_in_which_nothing_is_found() {
     }
 }
 
-fn a_set_that_fails_is_none() {
+fn a_set_that_fails_is_no_error_with_miss_on_error() {
     let replies = ["NOT_STORED\r\n", "EXISTS\r\n", "NOT_FOUND\r\n", "NOT FOUND\r\n", "SERVER_ERROR out of memory\r\n"];
     for session in misbehaviours(SET, &replies) {
         let server = ScriptedServer::start([session]);
@@ -113,7 +113,7 @@ fn a_set_that_fails_is_none() {
     server.finish();
 }
 
-fn a_get_that_fails_is_a_miss() {
+fn a_get_that_fails_is_a_miss_with_miss_on_error() {
     for session in misbehaviours("get foo\r\n", &["END\r\n", "SERVER_ERROR out of memory\r\n", "nonsense\r\n"]) {
         let server = ScriptedServer::start([session]);
         assert_eq!(miss_on_error(&server).get("foo"), Ok(None));
@@ -121,7 +121,7 @@ fn a_get_that_fails_is_a_miss() {
     }
 }
 
-fn a_delete_that_fails_has_deleted_nothing() {
+fn a_delete_that_fails_is_false_with_miss_on_error() {
     for session in misbehaviours("delete foo\r\n", &["NOT_FOUND\r\n", "SERVER_ERROR out of memory\r\n"]) {
         let server = ScriptedServer::start([session]);
         assert_eq!(miss_on_error(&server).delete("foo"), Ok(false));
@@ -147,7 +147,7 @@ fn told(results: impl IntoIterator<Item = Result<(), Error>>) -> String {
     results.into_iter().map(letter).collect()
 }
 
-fn a_batch_tells_of_each_item_what_became_of_it() {
+fn a_batch_has_a_result_for_each_item() {
     let (items, request) = ten();
     let nine = "STORED\r\n".repeat(9);
     let five = format!("{}CLIENT_ERROR Failed\r\n", "STORED\r\n".repeat(5));

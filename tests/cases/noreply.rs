@@ -15,7 +15,7 @@ super::cases! {
         a_request_without_an_answer_leaves_the_connection_in_step_when_it_fails,
     }
     scripted {
-        an_error_line_is_told_of_the_request_that_it_answers,
+        an_error_line_is_the_error_of_the_request_that_it_answers,
         a_server_that_closes_before_the_answer_leaves_it_unknown,
     }
 }
@@ -75,7 +75,7 @@ fn a_request_without_an_answer_leaves_the_connection_in_step_when_it_fails(on: K
     }
 }
 
-fn an_error_line_is_told_of_the_request_that_it_answers() {
+fn an_error_line_is_the_error_of_the_request_that_it_answers() {
     let session = Session::new()
         .expect("delete a\r\n")
         .send("SERVER_ERROR backend failure\r\n")

@@ -14,11 +14,11 @@ use crate::subject::Client;
 
 super::cases! {
     served {
-        an_observer_hears_of_every_request,
-        an_observer_hears_of_each_server,
+        an_observer_is_called_for_every_request,
+        an_observer_is_called_when_a_server_goes_down_or_comes_back,
     }
     scripted {
-        an_observer_hears_of_a_read_that_is_repeated,
+        an_observer_is_called_for_the_retry_of_a_read,
     }
 }
 
@@ -63,7 +63,7 @@ fn observed(servers: &[String], options: Options) -> (Client, Arc<Log>) {
     (Client::with_options(servers, options.observer(observer)).expect("the addresses are right"), log)
 }
 
-fn an_observer_hears_of_every_request(on: Kind) {
+fn an_observer_is_called_for_every_request(on: Kind) {
     let server = on.start();
     let address = server.address();
     let (client, log) = observed(std::slice::from_ref(&address), forgetful(PATIENT).protocol(Protocol::Classic));
@@ -90,7 +90,7 @@ fn an_observer_hears_of_every_request(on: Kind) {
     assert_eq!(log.take(), expected);
 }
 
-fn an_observer_hears_of_each_server(on: Kind) {
+fn an_observer_is_called_when_a_server_goes_down_or_comes_back(on: Kind) {
     let (mut servers, addresses) = on.servers(2);
     let router = Router::parse(&addresses).unwrap();
     let key_of = |place| {
@@ -133,7 +133,7 @@ fn an_observer_hears_of_each_server(on: Kind) {
     assert_eq!(log.take(), ["get of nobody: failed, 0 bytes sent, 0 received"]);
 }
 
-fn an_observer_hears_of_a_read_that_is_repeated() {
+fn an_observer_is_called_for_the_retry_of_a_read() {
     let hit = || Session::new().expect("get a\r\n").send("VALUE a 0 3\r\none\r\nEND\r\n");
     let server = ScriptedServer::start([hit().expect("get a\r\n").close(), hit()]);
     let (client, log) = observed(&[server.address()], forgetful(PATIENT).protocol(Protocol::Classic));

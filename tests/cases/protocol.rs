@@ -10,17 +10,17 @@ use crate::subject::Client;
 super::cases! {
     served {}
     scripted {
-        a_server_that_speaks_tls_or_binary_is_told_as_such,
+        a_server_that_speaks_tls_or_binary_is_named_in_the_error,
         a_server_that_answers_in_meta_is_asked_in_meta,
         a_server_that_refuses_meta_is_asked_in_the_classic_protocol,
         a_server_that_closes_when_it_is_asked_for_its_protocol_is_not_asked_again,
         a_server_that_is_silent_when_it_is_asked_for_its_protocol_is_asked_in_the_classic_one,
-        a_server_that_wants_credentials_says_so_to_every_caller,
-        a_server_that_is_full_says_so_when_it_is_asked_for_its_protocol,
+        a_server_that_wants_credentials_refuses_every_call,
+        a_full_server_is_an_error_at_the_probe,
         a_server_that_misses_one_deadline_is_not_down,
         a_server_that_refused_meta_and_stands_still_is_sent_nothing,
         a_value_is_not_sent_in_meta_before_the_server_has_spoken_it,
-        what_arrives_while_nothing_is_asked_is_no_answer_in_the_classic_protocol,
+        unexpected_bytes_are_no_reply_in_the_classic_protocol,
         a_late_reply_is_not_taken_for_another_one_in_meta,
         a_key_named_noreply_is_not_fetched_in_the_classic_protocol,
         flags_of_64_bits_are_read,
@@ -49,7 +49,7 @@ fn client_with(server: &ScriptedServer, options: Options) -> Client {
     Client::with_options([server.address()], options).expect("the address is right")
 }
 
-fn a_server_that_speaks_tls_or_binary_is_told_as_such() {
+fn a_server_that_speaks_tls_or_binary_is_named_in_the_error() {
     for (bytes, told) in [
         (&b"\x15\x03\x03\x00\x02\x02\x46"[..], "TLS"),
         (b"\x15\x03\x01\x00\x02\x02\n", "TLS"),
@@ -149,7 +149,7 @@ fn a_server_that_is_silent_when_it_is_asked_for_its_protocol_is_asked_in_the_cla
     server.finish();
 }
 
-fn a_server_that_wants_credentials_says_so_to_every_caller() {
+fn a_server_that_wants_credentials_refuses_every_call() {
     let line = "CLIENT_ERROR unauthenticated";
     let refusing = || probed(&format!("{line}\r\n"));
     let server = ScriptedServer::start([refusing(), refusing(), refusing()]);
@@ -167,7 +167,7 @@ fn a_server_that_wants_credentials_says_so_to_every_caller() {
     server.finish();
 }
 
-fn a_server_that_is_full_says_so_when_it_is_asked_for_its_protocol() {
+fn a_full_server_is_an_error_at_the_probe() {
     let full = Session::new().expect(PROBE).send("ERROR Too many open connections\r\n").close();
     let server = ScriptedServer::start([full, meta().expect("mg a f v O0002\r\n").send("EN O0002\r\n")]);
     let client = client(&server);
@@ -236,7 +236,7 @@ struct Late {
 
 /// In the classic protocol no reply says which request it answers: what arrives between two calls must not be read by
 /// the second one.
-fn what_arrives_while_nothing_is_asked_is_no_answer_in_the_classic_protocol() {
+fn unexpected_bytes_are_no_reply_in_the_classic_protocol() {
     for Late { request, answer, late, then, call } in [
         Late {
             request: "incr a 1\r\n",

@@ -11,7 +11,7 @@ use super::setting::client;
 super::cases! {
     served {
         a_read_survives_a_restart,
-        a_write_after_a_restart_is_stored_or_says_that_nobody_knows,
+        a_write_after_a_restart_is_stored_or_unknown,
         a_write_finds_out_before_it_is_sent_when_the_connection_was_idle,
     }
     scripted {}
@@ -33,7 +33,7 @@ fn a_read_survives_a_restart(on: Kind) {
     }
 }
 
-fn a_write_after_a_restart_is_stored_or_says_that_nobody_knows(on: Kind) {
+fn a_write_after_a_restart_is_stored_or_unknown(on: Kind) {
     let mut server = on.start();
     let client = client(&[server.address()]);
     for _ in 0..5 {

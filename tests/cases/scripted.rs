@@ -17,14 +17,14 @@ super::cases! {
         an_error_line_is_refused_and_the_connection_lives,
         an_unknown_line_to_an_admin_command_is_refused_and_the_connection_lives,
         an_error_line_to_a_store_closes_the_connection,
-        a_server_that_closes_is_told_as_such,
+        a_server_that_closes_is_a_disconnect_error,
         a_server_out_of_step_is_not_trusted_any_more,
-        a_line_nobody_asked_for_reaches_nobody,
-        a_late_line_is_given_to_nobody_else,
-        what_came_before_a_failure_is_kept,
+        an_unexpected_line_reaches_no_caller,
+        a_late_line_reaches_no_other_caller,
+        values_that_came_before_a_failure_are_kept,
         a_write_is_not_repeated_and_a_read_is_repeated_once,
         a_read_that_changes_the_expiry_is_not_repeated,
-        a_server_that_is_full_has_taken_nothing,
+        a_request_to_a_full_server_was_not_sent,
     }
 }
 
@@ -175,7 +175,7 @@ fn a_server_out_of_step_is_not_trusted_any_more() {
     }
 }
 
-fn a_line_nobody_asked_for_reaches_nobody() {
+fn an_unexpected_line_reaches_no_caller() {
     for rest in ["END\r\n", "VALUE a 0 3\r\ntwo\r\nEND\r\n", "STORED\r\n", "x"] {
         // In the same write as the answer.
         let talking = Session::new().expect("get a\r\n").send(format!("{HIT}{rest}"));
@@ -191,7 +191,7 @@ fn a_line_nobody_asked_for_reaches_nobody() {
 
 /// What arrives late on an idle connection is no answer to what is asked later. A client that has not noticed it yet may
 /// fail one call for it.
-fn a_late_line_is_given_to_nobody_else() {
+fn a_late_line_reaches_no_other_caller() {
     for late in ["VALUE a 0 3\r\ntwo\r\nEND\r\n", "VALUE bb 0 3\r\ntwo\r\nEND\r\n", "STORED\r\n"] {
         let (answered, sent) = (Gate::new("the client has its answer"), Gate::new("the late bytes are out"));
         let talking = Session::new().expect("get a\r\n").send(HIT).wait(&answered).send(late).open(&sent).ignore();
@@ -210,7 +210,7 @@ fn a_late_line_is_given_to_nobody_else() {
     }
 }
 
-fn a_server_that_closes_is_told_as_such() {
+fn a_server_that_closes_is_a_disconnect_error() {
     const SET: &str = "set foo 0 0 3\r\nbar\r\n";
     let stored = || Session::new().expect(SET).send("STORED\r\n");
     let (_closing, client) = Closing::start();
@@ -249,7 +249,7 @@ fn a_server_that_closes_is_told_as_such() {
     server.finish();
 }
 
-fn what_came_before_a_failure_is_kept() {
+fn values_that_came_before_a_failure_are_kept() {
     for (reply, closes, expected) in [
         ("VALUE a 0 3\r\none\r\nVALUE b 0 3\r\ntw", true, "disconnected"),
         ("VALUE a 0 3\r\none\r\n", true, "disconnected"),
@@ -328,7 +328,7 @@ fn a_read_that_changes_the_expiry_is_not_repeated() {
     server.finish();
 }
 
-fn a_server_that_is_full_has_taken_nothing() {
+fn a_request_to_a_full_server_was_not_sent() {
     let full = || Session::new().expect("set a 0 0 1\r\nx\r\n").send("ERROR Too many open connections\r\n").close();
     let server = ScriptedServer::start([full(), healthy()]);
     let client = text_client(&[&server], PATIENT);

@@ -8,18 +8,18 @@ use crate::subject::Client;
 
 super::cases! {
     served {
-        every_server_tells_its_counters,
-        a_server_tells_its_settings,
-        items_and_slabs_are_told_class_by_class,
-        sizes_are_told_once_a_server_counts_them until (1, 6, 24),
-        sizes_are_told_by_a_server_started_to_count_them,
-        counters_begin_anew,
-        what_is_asked_for_by_a_prefix_is_counted,
+        stats_returns_the_counters_of_every_server,
+        stats_settings_returns_the_settings_of_a_server,
+        stats_items_and_slabs_are_grouped_by_class,
+        stats_sizes_works_once_a_server_counts_sizes until (1, 6, 24),
+        stats_sizes_works_on_a_server_started_with_track_sizes,
+        stats_reset_resets_the_counters,
+        stats_detail_counts_requests_by_prefix,
     }
     scripted {}
 }
 
-fn every_server_tells_its_counters(on: Kind) {
+fn stats_returns_the_counters_of_every_server(on: Kind) {
     let (servers, addresses) = on.servers(3);
     let client = client(&addresses);
     let items: Vec<_> = (0..60).map(|at| (format!("key{at}"), at)).collect();
@@ -47,7 +47,7 @@ fn number(server: &Server, request: &str, name: &str) -> Option<u64> {
     lines.iter().find_map(|line| line.strip_prefix(&start)).and_then(|text| text.parse().ok())
 }
 
-fn a_server_tells_its_settings(on: Kind) {
+fn stats_settings_returns_the_settings_of_a_server(on: Kind) {
     let server = on.start();
     let settings = client(&[server.address()]).stats_settings().unwrap().into_result().unwrap().remove(0);
     for (name, expected) in [
@@ -65,7 +65,7 @@ fn a_server_tells_its_settings(on: Kind) {
     assert!(matches!(settings.get("slab_automove"), Some(Statistic::Number(0 | 1))));
 }
 
-fn items_and_slabs_are_told_class_by_class(on: Kind) {
+fn stats_items_and_slabs_are_grouped_by_class(on: Kind) {
     let server = on.start();
     let client = client(&[server.address()]);
     assert!(client.stats_items().unwrap().into_result().unwrap()[0].groups.is_empty());
@@ -82,7 +82,7 @@ fn items_and_slabs_are_told_class_by_class(on: Kind) {
     assert_eq!((used, slabs.totals.number("active_slabs")), (11, Some(2)));
 }
 
-fn sizes_are_told_once_a_server_counts_them(on: Kind) {
+fn stats_sizes_works_once_a_server_counts_sizes(on: Kind) {
     let server = on.start();
     let client = client(&[server.address()]);
     let sizes = || client.stats_sizes().unwrap().into_result().unwrap().remove(0);
@@ -93,7 +93,7 @@ fn sizes_are_told_once_a_server_counts_them(on: Kind) {
     assert!(!sizes().is_disabled());
 }
 
-fn sizes_are_told_by_a_server_started_to_count_them(on: Kind) {
+fn stats_sizes_works_on_a_server_started_with_track_sizes(on: Kind) {
     let server = on.start_counting_sizes();
     let client = client(&[server.address()]);
     let sizes = || client.stats_sizes().unwrap().into_result().unwrap().remove(0);
@@ -102,7 +102,7 @@ fn sizes_are_told_by_a_server_started_to_count_them(on: Kind) {
     assert_eq!(sizes().sizes.iter().map(|(_, count)| count).sum::<u64>(), 1);
 }
 
-fn counters_begin_anew(on: Kind) {
+fn stats_reset_resets_the_counters(on: Kind) {
     let server = on.start();
     let client = client(&[server.address()]);
     assert_eq!(client.get("key"), Ok(None));
@@ -113,7 +113,7 @@ fn counters_begin_anew(on: Kind) {
 }
 
 /// memcached counts classic commands only.
-fn what_is_asked_for_by_a_prefix_is_counted(on: Kind) {
+fn stats_detail_counts_requests_by_prefix(on: Kind) {
     let server = on.start();
     let options = forgetful(PATIENT).protocol(Protocol::Classic);
     let client = Client::with_options([server.address()], options).expect("the address is right");

@@ -13,10 +13,10 @@ super::cases! {
     served {
         a_set_replaces_value_and_flags,
         an_expiry_reaches_the_server,
-        what_has_expired_is_a_miss,
+        an_expired_item_is_a_miss,
         a_value_too_large_is_refused_and_the_client_goes_on,
         shared_and_borrowed_values_of_any_length_arrive_whole,
-        a_delete_tells_whether_there_was_an_item,
+        a_delete_returns_whether_there_was_an_item,
         a_key_named_noreply_is_deleted,
         a_key_named_noreply_is_fetched since (1, 6, 10),
     }
@@ -55,7 +55,7 @@ fn an_expiry_reaches_the_server(on: Kind) {
     assert_eq!(servers[0].seconds_left("key"), None);
 }
 
-fn what_has_expired_is_a_miss(on: Kind) {
+fn an_expired_item_is_a_miss(on: Kind) {
     on.on_each_socket(|client| {
         let past = SystemTime::now() - Duration::from_secs(100);
         for expiry in [Expiry::After(Duration::ZERO), Expiry::At(past), Expiry::At(UNIX_EPOCH)] {
@@ -111,7 +111,7 @@ fn shared_and_borrowed_values_of_any_length_arrive_whole(on: Kind) {
     });
 }
 
-fn a_delete_tells_whether_there_was_an_item(on: Kind) {
+fn a_delete_returns_whether_there_was_an_item(on: Kind) {
     on.on_each_socket(|client| {
         assert_eq!(client.delete("key"), Ok(false));
         client.set("key", "value", Expiry::Never).unwrap();

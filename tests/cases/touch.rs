@@ -14,7 +14,7 @@ super::cases! {
         a_gat_returns_the_value_and_changes_its_expiry since (1, 5, 3),
         a_gats_returns_the_version_and_changes_the_expiry since (1, 5, 3),
         a_gat_with_an_expiry_that_has_passed_is_the_last_hit since (1, 5, 3),
-        a_touch_tells_whether_there_is_an_item_and_changes_its_expiry,
+        a_touch_returns_whether_there_is_an_item_and_changes_its_expiry,
     }
     scripted {}
 }
@@ -81,7 +81,7 @@ fn a_gat_with_an_expiry_that_has_passed_is_the_last_hit(on: Kind) {
     });
 }
 
-fn a_touch_tells_whether_there_is_an_item_and_changes_its_expiry(on: Kind) {
+fn a_touch_returns_whether_there_is_an_item_and_changes_its_expiry(on: Kind) {
     on.on_each_socket(|client| {
         assert_eq!(client.touch("key", HOUR), Ok(false));
         client.set("key", "value", Expiry::Never).unwrap();

@@ -10,11 +10,11 @@ use crate::subject::Client;
 super::cases! {
     served {
         each_type_comes_back_as_it_was_stored,
-        what_cannot_be_converted_says_so,
+        a_value_that_cannot_be_converted_is_an_error,
         a_value_keeps_its_flags_when_it_is_stored_again,
-        a_version_is_fetched_anew_only_of_the_same_value,
-        a_prefix_parts_what_several_clients_store,
-        several_items_that_were_not_all_stored_are_told_one_by_one,
+        refresh_cas_fetches_the_version_only_of_the_same_value,
+        a_prefix_separates_the_keys_of_several_clients,
+        a_batch_that_was_not_all_stored_has_a_result_for_each_item,
     }
     scripted {}
 }
@@ -57,7 +57,7 @@ fn each_type_comes_back_as_it_was_stored(on: Kind) {
     });
 }
 
-fn what_cannot_be_converted_says_so(on: Kind) {
+fn a_value_that_cannot_be_converted_is_an_error(on: Kind) {
     on.on_each_socket(|client| {
         client.set("word", "word", Expiry::Never).unwrap();
         client.set("bytes", b"\xff", Expiry::Never).unwrap();
@@ -93,7 +93,7 @@ fn unreachable<T>() -> T {
     panic!("it is there already")
 }
 
-fn a_version_is_fetched_anew_only_of_the_same_value(on: Kind) {
+fn refresh_cas_fetches_the_version_only_of_the_same_value(on: Kind) {
     on.on_each_socket(|client| {
         client.set("a", "x", Expiry::Never).unwrap();
         let value = client.get("a").unwrap().expect("a hit");
@@ -105,7 +105,7 @@ fn a_version_is_fetched_anew_only_of_the_same_value(on: Kind) {
     });
 }
 
-fn a_prefix_parts_what_several_clients_store(on: Kind) {
+fn a_prefix_separates_the_keys_of_several_clients(on: Kind) {
     let (_servers, addresses) = on.servers(3);
     let client = |options: Options| Client::with_options(&addresses, options.timeout(PATIENT)).expect("right");
     let plain = client(Options::default());
@@ -140,7 +140,7 @@ fn a_prefix_parts_what_several_clients_store(on: Kind) {
     assert!(matches!(refused.map(drop), Err(Error::Key { .. })));
 }
 
-fn several_items_that_were_not_all_stored_are_told_one_by_one(on: Kind) {
+fn a_batch_that_was_not_all_stored_has_a_result_for_each_item(on: Kind) {
     let server = on.start();
     let client = super::setting::client(&[server.address()]);
     let (small, large) = ("x".to_owned(), "x".repeat(2 << 20));

@@ -149,7 +149,7 @@ fn assert_the_others_are_answered(submit: fn(&mut Connection) -> Vec<Exchange>) 
 
 /// However many there are, each costs the same, and their memory is given back.
 #[test]
-fn of_many_requests_that_are_taken_back_nothing_stays_in_memory() {
+fn many_cancelled_requests_leave_nothing_in_memory() {
     const MANY: u64 = 20_000;
     let now = Now::new(Instant::ZERO, SystemTime::now);
     let mut connection = Connection::new(Limits::default());

@@ -52,7 +52,7 @@ fn set_many(client: &str, servers: &[String], items: &[(String, &str)], timeout:
 }
 
 #[test]
-fn a_server_that_stands_still_fails_nothing_of_a_long_batch_but_its_own_items() {
+fn a_silent_server_fails_only_its_own_items_of_a_long_batch() {
     let items = items(20_000);
     for client in ["sync", "tokio", "async-std"] {
         for still in [0, 1] {
@@ -200,7 +200,7 @@ fn servers_that_take_no_connection_leave_the_others_their_time() {
 }
 
 #[test]
-fn a_server_that_takes_no_connection_is_found_out_though_nobody_waits_for_that() {
+fn a_server_that_cannot_be_connected_to_is_found_to_be_down_after_all_calls_were_cancelled() {
     let any = "127.0.0.1:0".parse::<std::net::SocketAddr>().expect("an address");
     let (listener, _waiting) = full(Domain::IPV4, &any.into());
     let name = listener.local_addr().ok().and_then(|address| address.as_socket()).expect("an address").to_string();

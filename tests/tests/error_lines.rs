@@ -79,7 +79,7 @@ fn an_error_line_to_the_only_request_is_its_answer() {
 }
 
 #[test]
-fn an_error_line_that_may_stand_for_several_requests_is_attributed_to_none() {
+fn an_error_line_that_may_answer_several_requests_is_attributed_to_none() {
     for (line, _, _, stands_for_several, _) in LINES {
         let told = talk("delete a\r\ndelete b\r\n", line, "DELETED\r\n");
         let refused = format!("refused {line}");
@@ -92,7 +92,7 @@ fn an_error_line_that_may_stand_for_several_requests_is_attributed_to_none() {
 }
 
 #[test]
-fn behind_a_refused_store_the_connection_is_in_step_if_its_data_was_read_as_data() {
+fn after_a_refused_store_the_connection_is_in_step_if_its_data_was_read_as_data() {
     for (line, _, is_swallowed, stands_for_several, _) in LINES {
         let told = talk("set a 0 0 1\r\nx\r\nget b\r\n", line, "END\r\n");
         let refused = format!("refused {line}");
@@ -106,7 +106,7 @@ fn behind_a_refused_store_the_connection_is_in_step_if_its_data_was_read_as_data
 }
 
 #[test]
-fn behind_an_error_line_among_several_keys_the_connection_goes_on_where_that_is_known() {
+fn after_an_error_line_among_several_keys_the_connection_goes_on_where_that_is_known() {
     for (line, _, _, stands_for_several, then) in LINES {
         let rest = if then == Then::End { "END\r\nEND\r\n" } else { "END\r\n" };
         let told = talk("get a b\r\nget c\r\n", line, rest);

@@ -139,7 +139,7 @@ fn a_question_to_every_server_is_put_to_no_other() {
 }
 
 #[test]
-fn the_first_failure_is_told_when_no_server_is_left() {
+fn the_first_failure_is_reported_when_no_server_is_left() {
     let (router, now) = (router(), Instant::ZERO);
     let (key, _) = moving(&router);
     let mut call = Call::new(Get::new(&key).unwrap(), &router, at(now));

@@ -278,7 +278,7 @@ fn error_lines_without_end_are_no_answer() {
 }
 
 #[test]
-fn a_value_that_nobody_waits_for_takes_no_memory() {
+fn the_value_of_a_cancelled_get_takes_no_memory() {
     let mut talk = Talk::said(b"get a\r\nget b\r\n");
     talk.connection.cancel(0);
     talk.read(format!("VALUE a 0 {}\r\n", 100 * MIB).as_bytes());
@@ -314,7 +314,7 @@ fn a_pipeline_of_everything_may_break_at_every_byte() {
 }
 
 #[test]
-fn a_failed_connection_gives_no_answer_that_came_behind_the_failure() {
+fn a_failed_connection_has_no_reply_that_came_after_the_failure() {
     let mut talk = Talk::said(b"get a\r\nget b\r\n");
     let lie = b"VALUE zzz 0 1\r\nx\r\nEND\r\nVALUE b 0 1\r\ny\r\nEND\r\n";
     talk.connection.read_buf()[..lie.len()].copy_from_slice(lie);

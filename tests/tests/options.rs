@@ -94,7 +94,7 @@ fn a_key_that_is_too_long_with_its_prefix_fails_alone() {
 }
 
 #[test]
-fn a_prefix_decides_the_server_unless_it_is_told_not_to() {
+fn a_prefix_decides_the_server_unless_the_option_is_off() {
     let server =
         |options: &Options, key: &str| Router::with_options(SERVERS, options).unwrap().route(Key::new(key).unwrap());
     let apart = prefixed().route_by_prefix(false);

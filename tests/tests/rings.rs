@@ -163,7 +163,7 @@ fn a_server_that_leaves_a_ring_takes_only_its_keys_along() {
 }
 
 #[test]
-fn somebody_answers_while_anybody_is_up() {
+fn a_server_is_chosen_while_any_server_is_up() {
     for name in ["fractal", "consistent", "ketama", "libmemcached-consistent", "rendezvous", "uhashring"] {
         for count in [2, 3, 10, 100] {
             let router = router(name, count);
@@ -252,12 +252,12 @@ fn assert_tried(name: &str, tries: impl Fn(&str) -> Vec<String>) {
 }
 
 #[test]
-fn dalli_hashes_the_key_of_a_server_that_is_down_with_the_number_of_the_try_before_it() {
+fn dalli_hashes_the_number_of_the_try_followed_by_the_key_when_a_server_is_down() {
     assert_tried("dalli", |key| (0..19).map(|number| format!("{number}{key}")).collect());
 }
 
 #[test]
-fn python_memcached_hashes_the_hash_with_the_number_of_the_try_behind_it() {
+fn python_memcached_hashes_the_hash_followed_by_the_number_of_the_try() {
     assert_tried("python-memcached", |key| {
         let mut hash = UpperCrc.hash(key.as_bytes());
         let next = |number| {
@@ -270,7 +270,7 @@ fn python_memcached_hashes_the_hash_with_the_number_of_the_try_behind_it() {
 }
 
 #[test]
-fn python_memcached2_hashes_the_key_with_the_number_of_the_try_behind_it() {
+fn python_memcached2_hashes_the_key_followed_by_the_number_of_the_try() {
     assert_tried("rehash", |key| (0..10).map(|number| format!("{key}{number}")).collect());
 }
 
@@ -320,7 +320,7 @@ impl Selector for ToLast {
 }
 
 #[test]
-fn a_hasher_and_a_rule_may_be_ones_own() {
+fn a_hasher_and_a_selection_may_be_custom() {
     let by_length = Router::with_selection(servers(4), &Selection::Fractal { hasher: Arc::new(Length) });
     assert_eq!(among(&by_length, "sevenly", &|_| true), Some(7 % 4));
     let all_first = Router::with_selection(servers(4), &Selection::Rehash { hasher: Arc::new(Zero), retries: 3 });

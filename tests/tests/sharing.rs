@@ -91,7 +91,7 @@ fn in_both_protocols(name: &str, nature: Nature, seed: u64, address: &str, mut o
 const ABLE: Nature = Nature { lies: false, touches: true, tells_version: true, restarts: false, large: 0 };
 
 #[test]
-fn nobody_gets_the_reply_of_another_from_a_memcached_out_of_memory() {
+fn no_caller_gets_the_reply_of_another_from_a_memcached_out_of_memory() {
     let scarce = ["-o", "read_buf_mem_limit=1,resp_obj_mem_limit=1"];
     let binary = std::env::var_os("MEMCACHED").filter(|path| !path.is_empty()).unwrap_or_else(|| "memcached".into());
     let known = Command::new(binary).args(scarce).args(["-u", "root", "-V"]).stdin(Stdio::null()).output();
@@ -105,7 +105,7 @@ fn nobody_gets_the_reply_of_another_from_a_memcached_out_of_memory() {
 }
 
 #[test]
-fn nobody_gets_the_reply_of_another_when_an_error_line_replaces_several() {
+fn no_caller_gets_the_reply_of_another_when_an_error_line_replaces_several() {
     let seed = seed();
     let server = EmbeddedServer::with().out_of_response_memory(seed, 20).start();
     in_both_protocols("a server out of memory", ABLE, seed, &server.address(), |_| {});
@@ -113,7 +113,7 @@ fn nobody_gets_the_reply_of_another_when_an_error_line_replaces_several() {
 
 /// In the classic protocol nobody could tell.
 #[test]
-fn nobody_gets_the_reply_of_another_when_replies_are_lost_doubled_delayed_or_replaced() {
+fn no_caller_gets_the_reply_of_another_when_replies_are_lost_doubled_delayed_or_replaced() {
     let seed = seed();
     let server = EmbeddedServer::with().saboteur(Saboteur::new(seed, 60)).start();
     let nature = Nature { lies: true, ..ABLE };
@@ -121,7 +121,7 @@ fn nobody_gets_the_reply_of_another_when_replies_are_lost_doubled_delayed_or_rep
 }
 
 #[test]
-fn nobody_gets_the_reply_of_another_through_twemproxy_while_a_server_is_down() {
+fn no_caller_gets_the_reply_of_another_through_twemproxy_while_a_server_is_down() {
     if !Twemproxy::installed() {
         // Unlike `eprintln!`, this is shown for tests that pass, too.
         let _ = writeln!(std::io::stderr(), "there is no nutcracker: nothing is shared through twemproxy");

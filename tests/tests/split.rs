@@ -173,7 +173,7 @@ fn is_part(told: &str, whole: &str) -> bool {
 }
 
 #[test]
-fn a_stream_that_ends_early_tells_nothing_but_what_came_whole() {
+fn a_stream_that_ends_early_has_only_the_results_that_came_whole() {
     let lost = |told: &[String]| told.iter().filter(|result| result.contains("disconnected")).count();
     for transcript in transcripts() {
         let title = &transcript.title;
@@ -236,7 +236,7 @@ fn five_hundred_answers_may_come_at_once() {
 }
 
 #[test]
-fn what_cannot_be_said_leaves_no_byte() {
+fn a_request_that_is_refused_locally_leaves_no_byte() {
     let long = [b'k'; 251];
     for key in [&b""[..], b"a b", b"a\n", b"\r", b"a\0", b"\ta", b"\x1f", b"\x7f", &long] {
         for error in [

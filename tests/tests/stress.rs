@@ -65,7 +65,7 @@ fn stress(round: impl Fn(&[String], &dyn Fn(&Traffic))) {
 
 /// One test, since the memory is that of the whole process.
 #[test]
-fn nobody_sees_the_value_of_another_key_while_servers_come_and_go() {
+fn no_get_returns_the_value_of_another_key_while_servers_stop_and_restart() {
     stress(threads);
     stress(tasks);
 }

@@ -21,7 +21,7 @@ mod closing {
     const PATIENT: Duration = Duration::from_secs(30);
 
     #[test]
-    fn a_call_that_is_under_way_goes_on_and_its_connection_closes_behind_it() {
+    fn a_call_under_way_goes_on_and_its_connection_closes_after_it() {
         let (asked, answer) = (Gate::new("asked"), Gate::new("answer"));
         let play = Session::new().expect("get a\r\n").open(&asked).wait(&answer).send("VALUE a 0 1\r\nx\r\nEND\r\n");
         let server = ScriptedServer::start([play.expect_close()]);
@@ -42,7 +42,7 @@ mod closing {
     }
 
     #[test]
-    fn whoever_waits_for_a_connection_learns_that_there_will_be_none() {
+    fn callers_waiting_for_a_connection_fail_when_the_client_closes() {
         let (asked, answer) = (Gate::new("asked"), Gate::new("answer"));
         let play = Session::new().expect("get a\r\n").open(&asked).wait(&answer).send("END\r\n");
         let server = ScriptedServer::start([play.expect_close()]);

@@ -63,7 +63,7 @@ fn run(arguments: &[&str], keys: &str) -> Result<String, String> {
 }
 
 #[test]
-fn the_ring_tool_tells_the_same() {
+fn the_ring_tool_routes_keys_in_the_same_way() {
     for (file, name, weights) in FILES {
         let text = vectors(file);
         let keys: String = text.lines().map(|line| format!("{}\n", line.split('\t').next().unwrap())).collect();
@@ -86,7 +86,7 @@ fn the_ring_tool_compares_two_rules() {
 }
 
 #[test]
-fn the_ring_tool_says_what_is_wrong() {
+fn the_ring_tool_reports_wrong_arguments() {
     for (arguments, keys, expected) in [
         (&["--selector", "ketema", "--servers", "a"][..], "", "unknown selector \"ketema\"; there are: "),
         (

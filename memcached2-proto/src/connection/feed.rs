@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_taken_may_have_been_written() {
+    fn taken_bytes_count_as_written() {
         let mut connection = Connection::new(Limits::default());
         connection.submit(&Store::set("a", "x").unwrap(), now(), 0).unwrap();
         assert!(connection.take_outgoing().is_some());
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_is_taken_than_a_server_reads_without_being_read() {
+    fn no_more_is_sent_than_a_server_accepts_while_its_replies_are_not_read() {
         let mut connection = Connection::new(Limits::default());
         for tag in 0..20_000 {
             connection.submit(&Get::new("a_key").unwrap(), now(), tag).unwrap();

@@ -20,7 +20,7 @@ fn an_error_line_says_whether_the_request_may_have_landed() {
 }
 
 #[test]
-fn an_error_of_many_items_tells_how_many_and_why() {
+fn an_error_of_a_batch_says_how_many_items_failed_and_why() {
     let refused = || Err(error_line::refusal(&Arc::from("SERVER_ERROR object too large for cache")));
     for (results, landed, failed) in [
         (vec![Err(Error::closed()), Err(Error::no_servers())], Landed::NotSent, 2),

@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_failure_is_told_after_the_last_address() {
+    fn the_failure_of_the_last_address_is_reported() {
         let started = Instant::ZERO;
         let mut attempts = attempts(2, started, TIMEOUT);
         for kind in [ErrorKind::ConnectionRefused, ErrorKind::ConnectionReset] {

@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_line_that_is_known_means_something_that_is_sure() {
+    fn only_known_error_lines_prove_something() {
         for (line, meaning) in [
             ("ERROR", REFUSED),
             ("ERROR unknown command", REFUSED),

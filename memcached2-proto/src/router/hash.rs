@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_is_written_before_or_behind_a_key_of_any_length() {
+    fn a_number_is_written_before_or_after_a_key_of_any_length() {
         let long = vec![b'k'; 1000];
         assert_eq!(numbered(b"key", 12, true, <[u8]>::to_vec), b"key12");
         assert_eq!(numbered(b"key", 12, false, <[u8]>::to_vec), b"12key");

@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lookup_that_takes_long_keeps_nobody_and_holds_one_thread() {
+    fn a_slow_lookup_delays_no_other_call_and_holds_one_thread() {
         let (answer, never) = channel::<()>();
         let (lookup, begun) = (Arc::default(), Arc::new(AtomicUsize::new(0)));
         let never = Arc::new(Mutex::new(never));

@@ -43,7 +43,7 @@ fn servers_which_start_at_once_do_not_disturb_each_other() {
 }
 
 #[test]
-fn arguments_overrule_the_kits_own() {
+fn arguments_overrule_those_of_the_testkit() {
     let server = Memcached::with().threads(1).args(["-I", "2m", "-m", "64"]).start();
     let settings = ask(&mut connect(&server), "stats settings\r\n", "END\r\n");
     for setting in ["item_size_max 2097152", "maxbytes 67108864", "num_threads 1"] {
@@ -129,7 +129,7 @@ fn a_server_that_asks_for_a_password_starts() {
 }
 
 #[test]
-fn a_failed_start_tells_what_memcached_says() {
+fn a_failed_start_reports_what_memcached_prints() {
     let fault = panic::catch_unwind(|| Memcached::with().args(["-I", "1"]).start())
         .expect_err("memcached refuses items of one byte");
     let what = fault.downcast::<String>().expect("start panics with text");

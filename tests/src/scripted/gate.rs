@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gate_nobody_opens_names_itself() {
+    fn a_gate_that_is_not_opened_names_itself() {
         let what = Gate::new("pigs fly").wait_at_most(Duration::from_millis(1));
         assert_eq!(what, Err("nobody opened the gate \"pigs fly\" within 1ms".to_owned()));
     }

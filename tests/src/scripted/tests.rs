@@ -113,7 +113,7 @@ fn a_command_that_does_not_come_fails_the_script() {
 }
 
 #[test]
-fn bytes_nobody_scripted_fail_the_end_a_stall_and_an_expected_close() {
+fn unscripted_bytes_fail_the_end_a_stall_and_an_expected_close() {
     for session in [Session::new(), Session::new().stall(), Session::new().expect_close()] {
         let server = ScriptedServer::start([session]);
         say(&mut connect(&server), "quit\r\n");

@@ -93,7 +93,7 @@ fn every_block_begins_with_a_turn_of_its_own() {
 }
 
 #[test]
-fn a_line_of_bytes_ends_with_crlf_unless_it_is_told_not_to() {
+fn a_line_of_bytes_ends_with_crlf_unless_it_is_escaped() {
     assert_eq!(bytes("mn"), b"mn\r\n");
     assert_eq!(bytes(""), b"\r\n");
     assert_eq!(one("# t\nS:").turns[0].server, b"\r\n");

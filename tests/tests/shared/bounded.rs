@@ -84,7 +84,7 @@ fn callers_can_be_refused_at_the_limit() {
 }
 
 #[test]
-fn those_who_wait_for_room_are_told_at_their_deadline_that_nothing_was_sent() {
+fn callers_waiting_at_a_limit_time_out_with_not_sent() {
     block_on(|| async {
         let server = Memcached::start();
         let client = limited(&server, Options::default().unsent_limit(1000));

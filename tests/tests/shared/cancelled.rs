@@ -35,7 +35,7 @@ async fn call_and_drop(client: AsyncClient, names: Vec<String>, seed: u64) -> us
 }
 
 #[test]
-fn nobody_ever_sees_the_value_of_another_key() {
+fn no_get_returns_the_value_of_another_key() {
     block_on(|| async {
         let (server, _, names) = names(100).await;
         let mut stats = Stats::of(&server);

@@ -9,7 +9,7 @@ use super::{PATIENT, Stats};
 use crate::subject::{AsyncClient, block_on, yield_now};
 
 #[test]
-fn an_idle_connection_is_closed_though_nobody_calls() {
+fn an_idle_connection_is_closed_without_a_call() {
     block_on(|| async {
         let server = Memcached::start();
         let mut stats = Stats::of(&server);

@@ -42,7 +42,7 @@ fn the_stores_of_a_batch_stay_in_their_order_while_the_protocol_is_asked_for() {
 }
 
 #[test]
-fn a_caller_who_goes_before_the_protocol_is_known_keeps_no_connection_open() {
+fn a_call_cancelled_before_the_probe_was_answered_keeps_no_connection_open() {
     block_on(|| async {
         let asked = Gate::new("the server is asked for its protocol");
         let server = ScriptedServer::start([Session::new().expect(PROBE).open(&asked).expect_close()]);

@@ -43,7 +43,7 @@ fn slow() -> (SocketAddr, JoinHandle<()>) {
 }
 
 #[test]
-fn callers_behind_a_long_upload_give_up_alone() {
+fn callers_after_a_long_upload_time_out_alone() {
     block_on(|| async {
         let (address, server) = slow();
         let options =

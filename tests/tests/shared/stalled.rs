@@ -104,7 +104,7 @@ fn calls_under_way_when_the_server_dies_say_what_became_of_them() {
 }
 
 #[test]
-fn a_server_that_stands_still_is_found_out_though_nobody_waits_for_its_answer() {
+fn a_silent_server_is_found_to_be_down_after_all_calls_were_cancelled() {
     block_on(|| async {
         let server = Memcached::start();
         let options = Options::default().timeout(Duration::from_millis(200)).reconnect(ReconnectPolicy::After(PATIENT));

@@ -27,7 +27,7 @@ fn the_future_of_every_method_can_be_sent() {
 }
 
 #[test]
-fn a_spawned_call_owns_all_it_needs() {
+fn a_call_can_be_spawned_because_it_owns_all_it_needs() {
     fn is_spawnable<F: Future + Send + 'static>(future: F) -> F {
         future
     }

@@ -32,7 +32,7 @@ fn a_server_that_has_failed_is_left_alone_until_one_call_tries_it() {
 }
 
 #[test]
-fn a_trial_of_which_nothing_came_is_anybody_elses() {
+fn a_probe_without_a_result_is_given_to_another_call() {
     let (health, now) = (health(&ReconnectPolicy::After(SECOND)), Instant::ZERO);
     health.failed(0, gone(), None, (now, now));
     let due = now + SECOND;
@@ -47,7 +47,7 @@ fn a_trial_of_which_nothing_came_is_anybody_elses() {
 }
 
 #[test]
-fn trials_that_outlast_each_other_are_one_failure() {
+fn probes_that_overlap_are_one_failure() {
     let backoff = ReconnectPolicy::Backoff { min_delay: SECOND, max_delay: 60 * SECOND };
     let (health, now) = (health(&backoff), Instant::ZERO);
     health.failed(0, gone(), None, (now, now));
@@ -132,7 +132,7 @@ impl CustomReconnect for Linear {
 }
 
 #[test]
-fn a_rule_may_be_ones_own() {
+fn a_custom_reconnect_policy_decides_the_wait() {
     let policy = Arc::new(Linear::default());
     let (health, mut now) = (health(&ReconnectPolicy::Custom(Arc::<Linear>::clone(&policy))), Instant::ZERO);
     for failures in 1..5 {

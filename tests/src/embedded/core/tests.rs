@@ -209,7 +209,7 @@ fn a_full_server_evicts() {
 }
 
 #[test]
-fn answers_wait_for_the_block_behind_them() {
+fn answers_wait_for_the_data_block_after_them() {
     let mut guest = Guest::new();
     guest.expect("version\r\nset a 0 0 10\r\nab", "");
     guest.expect("cdefghij\r\n", "VERSION 1.6.18\r\nSTORED\r\n");

@@ -40,7 +40,7 @@ fn servers_do_not_disturb_each_other() {
 
 #[cfg(unix)]
 #[test]
-fn a_server_listens_where_it_is_told() {
+fn a_server_listens_at_the_given_address() {
     let server = EmbeddedServer::with().unix_socket().version("1.6.99-test").start();
     let address = server.address();
     let path = address.strip_prefix("memcached+unix://").expect("the address of a unix socket");
