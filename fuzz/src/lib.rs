@@ -127,7 +127,7 @@ pub fn connection(data: &[u8]) {
             9 => {
                 ended = connection.advance_read(0).is_ok();
                 assert!(!ended || left, "the end of the stream was taken for a pause");
-                // Nothing can be asked or answered behind it.
+                // Nothing can be submitted or answered after it.
                 left = true;
             }
             10 => {

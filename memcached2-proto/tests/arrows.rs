@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// The modules from the bottom up. What stands above the line may be left out by those who parse replies or drive one connection.
+/// The modules from the bottom up. A program that parses replies or drives one connection needs only those above the
+/// line.
 const MODULES: [&str; 26] = [
     "few",
     "error",
@@ -55,7 +56,7 @@ fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
     }
 }
 
-/// What a source imports of the crate, but for its tests and comments.
+/// What a source imports from the crate, without its tests and comments.
 fn imports(text: &str) -> BTreeSet<String> {
     let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
     let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));

@@ -1,4 +1,4 @@
-//! Every order in which callers and a driver can come to the lock of a [`SharedConnection`], tried one after the other.
+//! Every order in which callers and a driver can take the lock of a [`SharedConnection`], tried one after the other.
 //!
 //! A lost wake-up and a lock taken twice are both reported by loom as a deadlock.
 // How to run: RUSTFLAGS="--cfg loom" cargo test --release -p memcached2-proto --test loom
@@ -49,7 +49,7 @@ fn a_caller_is_woken_by_its_latest_waker() {
         let outcome = get_by(&shared, "one", later(), |waker| match moved.swap(true, Ordering::Relaxed) {
             true => waker.clone(),
             false => {
-                // He is polled again at once, by another task.
+                // It is polled again at once, by another task.
                 waker.wake_by_ref();
                 Waker::noop().clone()
             }
@@ -82,7 +82,7 @@ fn the_slot_of_a_cancelled_call_is_freed_once_after_its_reply_was_discarded() {
         let (driver, shared) = connect();
         let driver = drive(driver, Server::slow(), Never);
         cancel(&shared, "gone", Waker::noop().clone());
-        // Replies come in order: this one comes behind that to the caller who has gone.
+        // Replies come in order: this one comes after that of the cancelled call.
         let next = get(&shared, "next", later());
         let mut slots = [submit(&shared, "x").unwrap(), submit(&shared, "y").unwrap()];
         slots.iter().for_each(|slot| shared.cancel(*slot));
@@ -94,7 +94,7 @@ fn the_slot_of_a_cancelled_call_is_freed_once_after_its_reply_was_discarded() {
     assert_eq!(seen, BTreeSet::from(["value, [0, 1]".to_owned()]));
 }
 
-/// What two callers were told fits what the server has heard, and nobody can submit any more.
+/// The results of two callers match what the server has received, and nothing can be submitted any more.
 fn after_the_end(shared: &Arc<SharedConnection>, server: &Server, callers: [(&str, &str); 2]) -> String {
     for (key, outcome) in callers {
         assert_eq!(server.was_asked(key), outcome != "not sent", "{key} ended as {outcome}");

@@ -1,4 +1,4 @@
-//! The observers that come with features, on calls for which the test is the transport.
+//! The observers of the features `tracing` and `metrics`, on calls for which the test is the transport.
 #![allow(clippy::disallowed_methods, reason = "the test is the transport, and needs some moment")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is the failure of the test")]
 
@@ -16,7 +16,7 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Metadata, Subscriber};
 
-/// A hit, a refusal, a call that fails, and one that nobody can be asked for.
+/// A hit, a refusal, a call that fails, and one without a server that is up.
 fn calls(observer: Arc<dyn Observer>) {
     let begun = start();
     let clock: fn() -> Instant = || start() + Duration::from_millis(2);

@@ -1,4 +1,4 @@
-//! What concerns whole servers.
+//! Commands about whole servers.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -80,7 +80,7 @@ fn a_memory_limit_reaches_every_server(on: Kind) {
     }
 }
 
-/// A setting of a server, as it tells it.
+/// A setting of a server, as it reports it.
 fn setting(server: &Server, name: &str) -> String {
     let start = format!("STAT {name} ");
     let lines = server.lines("stats settings", |line| line == "END");

@@ -57,7 +57,7 @@ fn ten_thousand_large_values_in_one_call_arrive(on: Kind) {
 }
 
 fn more_keys_than_any_buffer_holds_do_not_deadlock(on: Kind) {
-    // 15 MB out and 75 MB back: whoever writes all before he reads waits for a server that waits for him.
+    // 15 MB out and 75 MB back: a client that writes all before it reads waits for a server that waits for the client.
     let (_server, client) = large(on);
     let (key, value) = ("k".repeat(250), vec![b'x'; 1000]);
     client.set(&key, &value, Expiry::Never).unwrap();

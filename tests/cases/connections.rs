@@ -27,14 +27,14 @@ fn another_connection_takes_the_place_of_one_that_is_too_old(on: Kind) {
     let client = Client::with_options([server.address()], options.max_age(Duration::from_millis(1))).unwrap();
     client.set("a", "x", Expiry::Never).unwrap();
     let (before, begun) = (total(&client), Instant::now());
-    // No call notices.
+    // No call fails.
     while total(&client) < before + 3 {
         assert_eq!(client.get("a").unwrap().expect("a hit"), "x");
         assert!(begun.elapsed() < PATIENT, "the connections never grow too old");
     }
 }
 
-/// Which timers run on the established connections to a port, as Linux tells: 2 is the one that keeps alive.
+/// Which timers run on the established connections to a port, as Linux reports them: 2 is keepalive.
 #[cfg(target_os = "linux")]
 fn timers(address: &str) -> Vec<String> {
     let port = address.rsplit_once(':').expect("an address with a port").1.parse::<u16>().expect("a port");
@@ -51,7 +51,8 @@ fn a_connection_is_kept_alive_unless_it_is_not_to_be(on: Kind) {
         let client = Client::with_options([server.address()], options.timeout(PATIENT)).unwrap();
         client.set("a", "x", Expiry::Never).unwrap();
         let begun = Instant::now();
-        // Right behind a write the timer is the one that sends it again; and the connections of the client before close.
+        // Right after a write the timer is that of the retransmission, and the connections of the previous client are
+        // still closing.
         while timers(&server.address()) != [expected] {
             assert!(begun.elapsed() < PATIENT, "{:?}", timers(&server.address()));
             std::thread::yield_now();

@@ -104,7 +104,7 @@ fn a_deadline_counts_from_the_call_and_not_from_the_last_byte() {
     let error = client.get("a").unwrap_err();
     assert!(started.elapsed() >= BRIEF);
     assert_matches!(error, Error::Timeout { landed: Landed::NotSent, .. } if error.server() == Some(&*server.address()));
-    // A shared connection may go on reading what nobody waits for, but not for long.
+    // A shared connection may go on reading the reply to a timed-out request, but not for long.
     let recovered = (0..5).any(|_| client.get("a").is_ok_and(|hit| hit.expect("a hit") == "one"));
     assert!(recovered);
     drop(client);

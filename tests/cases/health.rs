@@ -171,7 +171,7 @@ fn a_client_whose_only_server_is_down_fails_at_once(on: Kind) {
     server.stop();
     assert!(matches!(client.get("a"), Err(Error::Connect { .. })));
     server.restart();
-    // Nobody asks, although somebody would answer.
+    // No server is asked, although one would answer.
     for error in [client.get("a").unwrap_err(), client.get_many(&["a", "b"]).unwrap().into_result().unwrap_err()] {
         assert_matches!((&error, error.landed()), (Error::Down { .. }, Landed::NotSent));
         assert_eq!(error.server(), Some(&*server.address().to_string()));
@@ -187,7 +187,7 @@ fn a_server_may_have_less_time_than_the_others(on: Kind) {
     let client = super::setting::client(&[&addresses[0], &hasty, &addresses[2]]);
     let all: Vec<_> = (0..60).map(|at| format!("key{at}")).collect();
     assert!(client.get_many(&all).unwrap().into_result().is_ok());
-    // The others have more time than this case takes: nobody waits for that.
+    // The timeout of the others is longer than this case.
     servers[1].suspend();
     let begun = Instant::now();
     for (got, key) in client.get_many(&all).unwrap().into_iter().zip(&all) {
@@ -208,12 +208,12 @@ fn watching_text(server: &ScriptedServer, timeout: Duration) -> Client {
 }
 
 fn a_server_that_is_slow_is_not_down() {
-    // It has begun to answer.
+    // It has started to answer.
     let slow = Session::new().expect("get a\r\n").send("VALUE a 0 3\r\no").ignore();
     let server = ScriptedServer::start([slow, hit()]);
     let client = watching_text(&server, BRIEF);
     assert!(client.get("a").unwrap_err().is_timeout());
-    // The next call asks it. On a shared connection it waits behind the answer that does not end, and only then is the
+    // The next call uses it. On a shared connection it waits for the end of the answer before it, and only then is the
     // server silent.
     let found = client.get("a").or_else(|error| {
         assert!(!matches!(error, Error::Down { .. }), "{error}");
@@ -235,8 +235,8 @@ fn a_server_that_has_closed_an_old_connection_is_not_down() {
     server.finish();
 }
 
-/// What twemproxy says of a server behind it. After a `get` of several keys it closes the connection then, and what others
-/// have asked on it is lost.
+/// The error line of twemproxy for a server behind it. After one to a `get` of several keys it closes the connection,
+/// and other requests on it are lost.
 const BEHIND: &str = "SERVER_ERROR Connection refused\r\n";
 
 fn of_proxy(sessions: impl IntoIterator<Item = Session>) -> (ScriptedServer, Client) {

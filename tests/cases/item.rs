@@ -70,7 +70,7 @@ fn an_item_with_its_version_is_stored_over_once(on: Kind) {
         item.set(next, Expiry::Never).unwrap();
         assert_eq!(client.get("foo").unwrap().expect("a hit"), next);
     }
-    // Somebody else comes between.
+    // Another client changes it.
     item.refresh().unwrap();
     ask(&server, "touch foo 0");
     client.set("foo", "hacked", Expiry::Never).unwrap();

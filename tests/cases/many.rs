@@ -82,7 +82,7 @@ fn each_of_many_values_has_options_of_its_own(on: Kind) {
     let exists = |error: &Error| matches!(error, Error::Exists { .. }) && error.key() == Some("versioned");
     let not_stored = |error: &Error| matches!(error, Error::NotStored { .. }) && error.key() == Some("plain");
     assert_matches!(&told[..], [Ok(()), Ok(()), Ok(()), Err(late), Err(there), Ok(())] if exists(late) && not_stored(there));
-    // None of them has anything of the one before.
+    // None of them has anything of the previous one.
     for (key, flags, value) in [("flagged", 7, "x"), ("plain", 0, "x"), ("versioned", 0, "new"), ("last", 0, "x")] {
         let found = client.get(key).unwrap().expect("a hit");
         assert_eq!((found.flags, &found.data[..]), (flags, value.as_bytes()), "{key}");

@@ -1,4 +1,4 @@
-//! The client for which failures of the cache are misses, and the mapping on top of it.
+//! `MissOnError`, a client for which failures of the cache are misses, and `Mapping` on top of it.
 
 use memcached2_proto::{Error, Expiry, Get, Landed, OrMiss, RoutedBy, Store};
 use memcached2_testkit::assert_matches;
@@ -170,7 +170,7 @@ fn a_batch_has_a_result_for_each_item() {
         drop(client);
         server.finish();
     }
-    // Of a server that closes at once nobody knows what it has heard.
+    // It is unknown what a server that closes at once has read.
     let (_closing, client) = Closing::start();
     assert!(!told(client.set_many(&items, Expiry::Never).unwrap()).contains(['s', 'r']));
 }

@@ -115,7 +115,7 @@ fn serve_memcached(case: fn(Kind), name: &'static str, since: &[MemcachedVersion
 
 static SKIPPED: AtomicUsize = AtomicUsize::new(0);
 
-/// Dropped at the end of each case; behind the last one it tells how many there were.
+/// Dropped at the end of each case; after the last one it prints how many there were.
 struct Ran;
 
 impl Drop for Ran {

@@ -1,4 +1,4 @@
-//! What an observer hears of the requests of a client.
+//! What an observer is called with.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -22,7 +22,7 @@ super::cases! {
     }
 }
 
-/// Writes down what it hears, a line each.
+/// Writes a line for each call.
 #[derive(Debug, Default)]
 struct Log(Mutex<Vec<String>>);
 
@@ -108,7 +108,7 @@ fn an_observer_is_called_when_a_server_goes_down_or_comes_back(on: Kind) {
     assert_eq!(log.take(), expected);
 
     servers[0].stop();
-    // What was answered at once is told once, though the call goes on elsewhere with the rest.
+    // A request that was answered is reported once, though the call goes on with the rest on another server.
     let (client, log) = observed(&addresses, options.clone());
     assert_eq!(client.get_many(&keys).unwrap().into_result(), Ok(vec![None, None]));
     let lines = log.take();

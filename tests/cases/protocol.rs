@@ -40,7 +40,7 @@ fn meta() -> Session {
     probed("NF O0000\r\nMN\r\n")
 }
 
-/// A client that takes nobody for silent on a busy machine.
+/// A client with such long timeouts that no server counts as silent on a busy machine.
 fn client(server: &ScriptedServer) -> Client {
     client_with(server, forgetful(PATIENT).connect_timeout(PATIENT))
 }
@@ -178,7 +178,7 @@ fn a_full_server_is_an_error_at_the_probe() {
     server.finish();
 }
 
-/// One answer that is late costs its caller, and not those who ask next.
+/// A late answer fails its own call, and not the next ones.
 fn a_server_that_misses_one_deadline_is_not_down() {
     let late = || meta().expect("mg a f v O0002\r\n").ignore();
     let well =
@@ -297,7 +297,7 @@ fn a_late_reply_is_not_taken_for_another_one_in_meta() {
     assert_eq!(client.incr("a", 1), Ok(Some(1)));
     answered.open();
     sent.wait();
-    // A client that has not noticed it sends its request, and then nobody knows.
+    // A client that has not noticed it sends its request, and then the outcome is unknown.
     let counted = client.incr("a", 1).or_else(|error| {
         assert_eq!((kind(&error), error.landed()), ("protocol", Landed::Unknown), "{error}");
         client.incr("a", 1)

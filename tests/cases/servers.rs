@@ -75,14 +75,14 @@ impl Kind {
         }
     }
 
-    /// So many servers, and their addresses.
+    /// This many servers, and their addresses.
     pub(super) fn servers(self, count: usize) -> (Vec<Server>, Vec<String>) {
         let servers: Vec<_> = (0..count).map(|_| self.start()).collect();
         let addresses = servers.iter().map(Server::address).collect();
         (servers, addresses)
     }
 
-    /// The protocols that a server of this kind speaks, where a client is told which one to use.
+    /// The protocols that a server of this kind speaks, for clients with the option `protocol`.
     pub(super) fn protocols(self) -> &'static [Protocol] {
         match self {
             Self::Memcached(case) if Memcached::is_too_old_for(&format!("{case} in meta"), (1, 6, 10)) => {
@@ -169,7 +169,7 @@ impl Server {
         (left != "-1" && left != " -1").then(|| left.trim_start().parse().unwrap())
     }
 
-    /// The same, as `stats cachedump` tells it: before 1.5.0 of every item, since then of new ones.
+    /// The same, as `stats cachedump` reports it: before 1.5.0 for every item, since then for new ones.
     #[track_caller]
     fn seconds_left_of_dumped(&self, key: &str) -> Option<u64> {
         let is_end = |line: &str| line == "END";
@@ -215,13 +215,13 @@ pub(super) fn ask(server: &Server, line: &str) -> String {
     server.lines(line, |_| true).pop().expect("an answer")
 }
 
-/// Asserts that an item expires in so many hours.
+/// Asserts that an item expires in this many hours.
 #[track_caller]
 pub(super) fn assert_hours_left(server: &Server, key: &str, hours: u32) {
     assert_seconds_left(server, key, (hours * HOUR).as_secs());
 }
 
-/// Asserts that an item expires in about so many seconds.
+/// Asserts that an item expires in about this many seconds.
 #[track_caller]
 pub(super) fn assert_seconds_left(server: &Server, key: &str, expected: u64) {
     let left = server.seconds_left(key).expect("the item expires");

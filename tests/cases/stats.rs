@@ -1,4 +1,4 @@
-//! What servers tell about themselves.
+//! Statistics of servers.
 
 use memcached2_proto::{AllServers, Expiry, Protocol, Statistic, Stats, StatsDetail};
 
@@ -40,7 +40,7 @@ fn stats_returns_the_counters_of_every_server(on: Kind) {
     on.on_each_socket(|client| assert_eq!(client.stats().unwrap().into_result().unwrap().len(), 1));
 }
 
-/// A statistic as the server tells it.
+/// A statistic as the server reports it.
 fn number(server: &Server, request: &str, name: &str) -> Option<u64> {
     let start = format!("STAT {name} ");
     let lines = server.lines(request, |line| line == "END");

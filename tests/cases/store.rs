@@ -73,7 +73,7 @@ fn an_expiry_beyond_the_protocol_fails_before_anything_is_sent() {
     let error = client.set("key", "value", beyond).unwrap_err();
     assert_matches!((&error, error.landed()), (Error::Expiry { .. }, Landed::NotSent));
     assert_matches!(client.set_many(&[("key", "value")], beyond).unwrap().into_result(), Err(Error::Expiry { .. }));
-    // Nobody has waited for an answer to what was not asked, and given up the connection for it.
+    // The connection was not closed because of a timeout of a request that was never sent.
     assert_eq!(client.get("key"), Ok(None));
     assert_eq!(server.connections(), 1);
     drop(client);

@@ -19,7 +19,7 @@ super::cases! {
     scripted {}
 }
 
-/// Runs a case in each protocol that the server speaks, each with a server of its own.
+/// Runs a case in each protocol that the server speaks, each with its own server.
 fn in_each_protocol(on: Kind, case: impl Fn(&Client, &Server)) {
     for &protocol in on.protocols() {
         let (servers, addresses) = on.servers(1);

@@ -11,7 +11,7 @@ use memcached2_proto::{
 /// The bytes of a request, and its reply.
 type Exchange = (Vec<u8>, &'static str);
 
-/// Two of them are so long that it is worth the while to give back their memory; they are shared, not copied.
+/// Two of them are long enough for their memory to be given back; they are shared, not copied.
 fn large() -> Vec<u8> {
     vec![b'x'; Data::SHARED_MIN.max(80 * 1024)]
 }
@@ -75,7 +75,7 @@ fn submit_meta(connection: &mut Connection) -> Vec<Exchange> {
     ]
 }
 
-/// Writes at most so many bytes of what is offered.
+/// Writes at most this many bytes of what is offered.
 fn write(connection: &mut Connection, at_most: usize, out: &mut Vec<u8>) {
     let mut left = at_most;
     while left > 0 {
@@ -147,7 +147,7 @@ fn assert_the_others_are_answered(submit: fn(&mut Connection) -> Vec<Exchange>) 
     }
 }
 
-/// However many there are, each costs the same, and their memory is given back.
+/// Each costs the same, however many there are, and their memory is given back.
 #[test]
 fn many_cancelled_requests_leave_nothing_in_memory() {
     const MANY: u64 = 20_000;
@@ -159,7 +159,7 @@ fn many_cancelled_requests_leave_nothing_in_memory() {
     let length = connection.unsent();
     write(&mut connection, 1, &mut Vec::new());
     assert_eq!(connection.unsent(), length - 1);
-    // From the middle outwards, and all but the first, which has begun to be written.
+    // From the middle outwards, and all but the first, of which a byte was written.
     let outwards = (1..MANY / 2).rev().zip(MANY / 2..MANY).flat_map(|(before, behind)| [before, behind]);
     assert!(outwards.chain([MANY - 1]).filter(|ticket| connection.cancel(*ticket)).count() as u64 == MANY - 1);
     connection.reclaim();

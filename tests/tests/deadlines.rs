@@ -174,7 +174,7 @@ fn servers_that_take_no_connection_leave_the_others_their_time() {
     let (full, healthy) = ([full(Domain::IPV4, &any.into()), full(Domain::IPV4, &any.into())], Memcached::start());
     let address = |listener: &Socket| listener.local_addr().ok().and_then(|address| address.as_socket());
     let mut servers: Vec<_> = full.iter().map(|(listener, _)| address(listener).expect("one").to_string()).collect();
-    // They come first: whoever connected to one after the other would have no time left for the last one.
+    // They come first: a client that connected to one after the other would have no time left for the last one.
     servers.push(healthy.address());
     let items = items(60);
     let options = options(5 * SHORT).connect_timeout(3 * SHORT).reconnect(ReconnectPolicy::Immediately);

@@ -53,7 +53,7 @@ impl Side {
         side
     }
 
-    /// Sends a batch, with a fence behind it unless it ends the connection, and returns the answers.
+    /// Sends a batch, followed by a fence unless it ends the connection, and returns the answers.
     fn ask(&mut self, batch: &Batch, fence: &str) -> Vec<u8> {
         let mut request: Vec<u8> = Vec::new();
         for piece in batch.commands.iter().flatten() {
@@ -113,7 +113,7 @@ fn compare(addresses: &[String; 2], batches: &[Batch]) -> Option<Difference> {
     None
 }
 
-/// Does the same on servers of its own.
+/// Does the same on its own servers.
 fn compare_afresh(batches: &[Batch]) -> Option<Difference> {
     let (real, embedded) = (real(), embedded());
     compare(&[real.address(), embedded.address()], batches)
@@ -127,7 +127,7 @@ fn report(seed: u64, batches: &[Batch], difference: Difference) -> String {
         let batches = [before, &[last]].concat();
         compare_afresh(&batches).map(|difference| (batches, difference))
     });
-    // What depends on the sequences before is told in full.
+    // A failure that depends on earlier sequences is printed in full.
     let (batches, difference) = shorter.unwrap_or_else(|| (batches[..=difference.at].to_vec(), difference));
     let mut text = format!("seed {seed}:\n");
     for batch in &batches {

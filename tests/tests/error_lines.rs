@@ -1,4 +1,4 @@
-//! What each error line of a server means, alone and with other requests behind it.
+//! What each error line of a server means, alone and followed by other requests.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is the failure of the test")]
 
 mod core;
@@ -10,7 +10,7 @@ use self::core::Talk;
 /// What follows the line in the reply to a `get` of several keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Then {
-    /// Nobody knows.
+    /// The outcome is unknown.
     Unknown,
     /// `END`, as if nothing had been.
     End,

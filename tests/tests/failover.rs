@@ -86,7 +86,7 @@ fn what_may_have_landed_goes_nowhere_else() {
     call.fail(0, &lost, Fault::of(&lost));
     assert!(!call.end_round(|| now));
     assert!(matches!(call.finish(), Err(Error::Disconnected { .. })));
-    // All the same the server is known to be down.
+    // The server is still known to be down.
     assert_eq!(asked(&Call::new(Get::new(&key).unwrap(), &router, at(now))), [second.index()]);
 }
 
@@ -196,7 +196,7 @@ fn one_call_tries_a_server_and_gives_that_back_when_it_is_dropped() {
     let due = now + 30 * SECOND;
     let trial = Call::new(get(), &router, at(due));
     assert_eq!(asked(&trial), [0]);
-    // Nobody waits for what becomes of it, not even at the same moment.
+    // No other call waits for its result, not even at the same moment.
     for _ in 0..3 {
         assert_eq!(asked(&Call::new(get(), &router, at(due))), [second.index()]);
     }
@@ -220,7 +220,7 @@ fn all_requests_of_a_call_try_a_server_together() {
     assert!(round(&mut call, now, &[0], &Reply::Stored));
     let mut trial = Call::new(set(), &router, at(now + 30 * SECOND));
     assert_eq!(asked(&trial), before);
-    // It fails again: its keys move on, and the time begins anew.
+    // It fails again: its keys move on, and the time starts again.
     assert!(round(&mut trial, now + 31 * SECOND, &[0], &Reply::Stored));
     assert!(!asked(&Call::new(set(), &router, at(now + 60 * SECOND))).contains(&0));
     assert_eq!(asked(&Call::new(set(), &router, at(now + 61 * SECOND))), before);

@@ -12,7 +12,7 @@ use memcached2_proto::{
 };
 use memcached2_testkit::Rng;
 
-/// Deletes of many items, as an operation of one's own.
+/// Deletes of many items, as a custom operation.
 struct Batch<'k>(Vec<Delete<'k>>);
 
 /// The same under way, with the results so far.
@@ -90,7 +90,7 @@ impl Model {
     }
 }
 
-/// One call: what became of each key, as far as the servers know. A call that is given up ends after a round.
+/// One call: the outcome of each key, as far as the servers know. A cancelled call ends after a round.
 fn call(router: &Router, keys: &[String], rng: &mut Rng, now: &mut Instant, model: &mut Model) {
     let deletes = keys.iter().map(|key| Delete::new(key).unwrap()).collect();
     let mut call = Call::new(Batch(deletes), router, Now::new(*now, SystemTime::now));

@@ -1,5 +1,5 @@
-//! Servers that lie, stop or never end: bounded memory, no panic, nothing from behind a lie, and an exact word on what
-//! became of each request.
+//! Servers that lie, stop or never end: memory is bounded, nothing panics, nothing after a lie is used, and each
+//! request has an exact outcome.
 #![allow(clippy::panic, clippy::expect_used)]
 
 mod core;
@@ -231,11 +231,11 @@ fn read_in_pieces(most: usize) -> usize {
     let (mut pieces, mut begun) = (0, Vec::new());
     while left > 0 {
         let space = connection.read_buf();
-        // Never more than four times as much as has come.
+        // At most four times the bytes that have come.
         let come = LENGTH + b"\r\nEND\r\n".len() - left;
         assert!(space.len() <= left && space.len() <= MIB.max(3 * come), "{} bytes of space", space.len());
         let n = most.min(space.len());
-        // The place of each piece is told by its first byte.
+        // The first byte of each piece is its place.
         space[..n].fill(b'v');
         space[0] = pieces as u8;
         begun.push((come, pieces as u8));
@@ -299,7 +299,7 @@ fn a_pipeline_of_everything_may_break_at_every_byte() {
     let mut whole = Talk::said(asked);
     whole.read(answer);
     assert_eq!(whole.finish().last().map(String::as_str), Some("in step"));
-    // Every byte is replaced by bytes that mean something somewhere; whatever comes of it, each request has one result.
+    // Every byte is replaced by bytes with a meaning in the protocol; each request still has exactly one result.
     for at in 0..answer.len() {
         for byte in [0, b'\n', b'\r', b' ', b'0', b'9', b'-', b'E', b'V', 0x80, 0xff] {
             let mut bytes = answer.to_vec();

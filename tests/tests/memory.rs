@@ -107,7 +107,7 @@ impl AsyncTimer for Never {
     }
 }
 
-/// Callers who give up again and again leave nothing behind at a server that stands still: each would be 100 kB.
+/// Many cancelled calls leave nothing in memory while the server is silent: each would be 100 kB.
 fn given_up() {
     let options = Options::default().protocol(Protocol::Meta).unsent_limit(1 << 40);
     let now = Now::new(Instant::ZERO, SystemTime::now);

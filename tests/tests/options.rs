@@ -81,7 +81,7 @@ fn a_key_that_is_too_long_with_its_prefix_fails_alone() {
         let ends: Vec<_> = results.iter().map(|result| result.is_err_and(is_right)).collect();
         assert_eq!(ends, [false, true, false]);
     }
-    // Nobody has to ask a router first.
+    // No router is needed first.
     let mut connection = Connection::with_options(&prefixed());
     for refused in [
         connection.submit(&Get::new(&long).unwrap(), now(), 0),

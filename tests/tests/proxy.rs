@@ -1,8 +1,8 @@
-//! A twemproxy with three servers, one of which is killed: clients lose the keys of that one, and nothing else.
+//! A twemproxy with three servers, one of which is killed: clients lose only the keys of that one.
 //!
-//! twemproxy does not speak meta, answers for a server that is down, and closes the connection when that meets a `get` of
-//! several keys. What others had asked on the same connection is lost then: a client asks for it again if that does no
-//! harm, and says of a write that nobody knows. Once the client has heard of it, nothing is lost any more.
+//! twemproxy does not speak meta, answers an error line for a server that is down, and closes the connection after one
+//! to a `get` of several keys. Other requests on that connection are lost: the client retries reads, and the outcome of
+//! writes is unknown. Once the client has seen such a line, nothing is lost any more.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is the failure of the test")]
 
 mod proxy {
@@ -34,7 +34,7 @@ const CALLS: usize = 3000;
 /// has one call.
 const LOST: usize = 4 * 64;
 
-/// Those of a client that nobody has told anything; but nothing depends on how busy the machine is.
+/// The default options, with timeouts that do not depend on how busy the machine is.
 fn options() -> Options {
     Options::default().timeout(PATIENT).connect_timeout(PATIENT)
 }
@@ -60,7 +60,7 @@ fn fill(proxy: &Twemproxy, servers: &[Memcached]) -> Places {
     Places { words, counters }
 }
 
-/// Whether somebody has found out before what the matter is.
+/// Whether an earlier call has found it out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Known {
     Yes,
@@ -70,7 +70,7 @@ enum Known {
 
 fn check(what: &str, tally: &Tally, known: Known) {
     assert_eq!(tally.count(|_, _, fate| matches!(fate, Fate::Wrong(_))), 0, "{what}: {tally}");
-    // Their server is there, and the proxy says so, but for a `get` of several keys that it has not been asked for singly.
+    // Their server is up, and the proxy answers for it, except to a `get` of several keys.
     let behind = tally.count(|verb, doomed, fate| !doomed && *fate == Fate::Behind && verb != "get_many");
     assert_eq!(behind, 0, "{what}: {tally}");
     let lost = tally.count(|_, _, fate| matches!(fate, Fate::Lost(_)));
@@ -144,7 +144,7 @@ fn only_the_keys_of_a_server_that_is_down_are_lost<S: Subject>() {
     let made = proxy.connections() - before;
     // One to be asked for the protocol and one to ask on; two to servers that the proxy may have lost.
     assert!(made <= 4, "{made} connections for 200 calls");
-    // What it is told of one key it remembers for several.
+    // It remembers for several keys what it learnt from one.
     let doomed = places.words.iter().find(|place| place.doomed).unwrap();
     S::block_on(get(&newcomer, doomed, &tally));
     check("newcomer, one by one", &one_by_one(&newcomer, &places), Known::Yes);

@@ -24,7 +24,7 @@ fn router(name: &str, count: usize) -> Router {
     Router::with_selection(servers(count), &rule(name))
 }
 
-/// So many keys, the same in each run.
+/// The number of keys, the same in each run.
 fn keys(count: u64) -> impl Iterator<Item = String> {
     // The golden ratio in 64 bits: the keys share no beginning.
     (1..=count).map(|number| format!("{:x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
@@ -34,7 +34,7 @@ fn among(router: &Router, key: &str, is_up: &dyn Fn(usize) -> bool) -> Option<us
     router.route_among(Key::new(key).unwrap(), is_up).ok().map(ServerId::index)
 }
 
-/// Asserts that each of ten servers has a tenth of a million keys, give or take so many percent of it.
+/// Asserts that each of ten servers has a tenth of a million keys, give or take this many percent of it.
 fn assert_even(name: &str, most_off: f64) {
     const KEYS: u64 = 1_000_000;
     let router = router(name, SERVERS);
@@ -115,7 +115,7 @@ fn only_the_keys_of_a_server_that_is_down_move() {
 
 #[test]
 fn fractal_sharding_spreads_the_keys_of_servers_that_are_down_evenly() {
-    // Whichever servers are down, however many.
+    // With any servers down, however many.
     for down in [&[0][..], &[9], &[2, 5], &[0, 1, 2, 3], &[1, 3, 5, 7, 9], &[0, 1, 2, 3, 4, 5, 6, 7]] {
         let router = router("fractal", SERVERS);
         let up = SERVERS - down.len();
@@ -223,7 +223,7 @@ fn the_default_is_that_of_python_memcached2() {
         let router = router("default", count);
         assert!(keys(1000).all(|key| among(&router, &key, &|_| true) == Some(upper(&key) % count)));
     }
-    // With two servers a key is hashed with the number of the try behind it.
+    // With two servers a key is hashed followed by the number of the try.
     let two = router("default", 2);
     for key in keys(100) {
         let expected = (0..10).map(|number| upper(&format!("{key}{number}")) % 2).find(|place| *place == 1);

@@ -1,5 +1,5 @@
-//! Many callers share a connection to a server that loses, spoils or reorders replies, and each of them recognises every
-//! reply that is not his own: keys, values, flags and counters name their owner.
+//! Many callers share a connection to a server that loses, spoils or reorders replies, and each recognises a reply that
+//! is not its own: keys, values, flags and counters name their owner.
 //!
 //! `SHARING_CALLS=1000000` sets how many calls there are of each client, `SHARING_SEED` which.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is the failure of the test")]
@@ -49,7 +49,7 @@ fn options(protocol: Option<Protocol>, nature: Nature) -> Options {
     }
 }
 
-/// Shares a client of each transport, and expects no reply that is somebody else's, and not too many failures.
+/// Shares a client of each transport, and expects no reply of another caller, and not too many failures.
 fn shared(
     name: &str,
     (protocol, nature): (Option<Protocol>, Nature),
@@ -111,7 +111,7 @@ fn no_caller_gets_the_reply_of_another_when_an_error_line_replaces_several() {
     in_both_protocols("a server out of memory", ABLE, seed, &server.address(), |_| {});
 }
 
-/// In the classic protocol nobody could tell.
+/// In the classic protocol this cannot be noticed.
 #[test]
 fn no_caller_gets_the_reply_of_another_when_replies_are_lost_doubled_delayed_or_replaced() {
     let seed = seed();

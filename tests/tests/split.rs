@@ -21,7 +21,7 @@ enum Pieces {
     Bytes,
     /// In two pieces, the first of this length.
     Two(usize),
-    /// So many bytes, then the end of the stream.
+    /// This many bytes, then the end of the stream.
     Ends(usize),
 }
 
@@ -95,7 +95,7 @@ fn play_on(
     talk.finish()
 }
 
-/// Plays every transcript, and lists those whose results are not the ones that it tells.
+/// Plays every transcript, and lists those whose results differ from its `R:` lines.
 #[track_caller]
 fn assert_told<P: IntoIterator<Item = Pieces>>(most_written: usize, cuts: impl Fn(&Transcript) -> P) {
     let mut failures = String::new();
@@ -163,7 +163,7 @@ fn is_part(told: &str, whole: &str) -> bool {
         return true;
     }
     let (parts, wholes): (Vec<_>, Vec<_>) = (told.split(" | ").collect(), whole.split(" | ").collect());
-    // Nobody knows of a miss before the end of the reply.
+    // A miss is not known before the end of the reply.
     parts.len() == wholes.len()
         && parts.contains(&"disconnected")
         && parts.iter().zip(wholes).all(|(part, whole)| match *part {
@@ -194,7 +194,7 @@ fn a_stream_that_ends_early_has_only_the_results_that_came_whole() {
                 assert!(lost(&told) >= lost(&earlier), "{title}, {place} bytes: an answer came inside a line");
             }
         }
-        // Of several keys each is answered by its own item, so END tells nothing new when all were there.
+        // Each of several keys is answered by its own item, so END adds nothing if all were there.
         let is_told_by_the_last_byte = match &whole[..] {
             [.., answer, state] => state == "in step" && (!answer.contains(" | ") || answer.contains("miss")),
             _ => false,
@@ -269,7 +269,7 @@ fn a_request_that_is_refused_locally_leaves_no_byte() {
     assert_too_late(call.command(0));
 }
 
-/// A request whose expiry cannot be said leaves no byte behind, in neither protocol.
+/// A request whose expiry cannot be encoded leaves no byte, in either protocol.
 #[track_caller]
 fn assert_too_late<C: Command>(command: &C) {
     for protocol in [Protocol::Classic, Protocol::Meta] {

@@ -40,11 +40,11 @@ fn options() -> Options {
     Options::default().timeout(Duration::from_millis(500)).reconnect(ReconnectPolicy::Backoff { min_delay, max_delay })
 }
 
-/// What may be left behind: what libraries keep for the next time.
+/// What may remain: what libraries keep for the next time.
 const SLACK: usize = 256 * 1024;
 
-/// Runs the traffic and the chaos twice: what the first time leaves behind is there to stay, such as the threads' own
-/// memory; the second time must add nothing.
+/// Runs the traffic and the chaos twice: what remains after the first time may stay, such as the memory of threads; the
+/// second time must add nothing.
 fn stress(round: impl Fn(&[String], &dyn Fn(&Traffic))) {
     let servers = std::cell::RefCell::new((0..3).map(|_| Memcached::start()).collect::<Vec<_>>());
     let addresses: Vec<_> = servers.borrow().iter().map(Memcached::address).collect();
@@ -89,7 +89,7 @@ fn threads(addresses: &[String], happen: &dyn Fn(&Traffic)) {
         happen(&traffic);
         callers.into_iter().for_each(|caller| caller.join().expect("no panic"));
     });
-    // All is well again, and nobody waits for anything.
+    // The servers are up again, and no call waits.
     (0..100).for_each(|at| assert_eq!(client.delete(format!("none{at}")), Ok(false)));
     assert!(client.close(PATIENT), "connections are in use by nobody");
 }
@@ -109,7 +109,7 @@ macro_rules! caller {
     }};
 }
 
-/// All is well again, and nobody waits for anything.
+/// The servers are up again, and no call waits.
 macro_rules! assert_well {
     ($client:expr) => {
         async {

@@ -52,7 +52,7 @@ mod closing {
             let caller = scope.spawn(|| client.get("a"));
             asked.wait();
             let waiting = scope.spawn(|| client.get("b"));
-            // It waits inside the client, which nobody can see.
+            // It waits inside the client, which cannot be observed.
             std::thread::sleep(Duration::from_millis(100));
             assert!(!client.close(Duration::ZERO));
             assert_matches!(waiting.join().expect("no panic"), Err(Error::Closed { .. }));
@@ -144,7 +144,7 @@ mod idle {
     const CONNECTIONS: usize = 6;
     const PATIENT: Duration = Duration::from_secs(30);
 
-    /// Has as many calls under way at the same time as there are to be connections.
+    /// Runs as many calls at the same time as there shall be connections.
     fn warm(client: &Client, begun: impl Fn() + Sync) {
         let barrier = Barrier::new(CONNECTIONS);
         std::thread::scope(|scope| {
@@ -192,7 +192,7 @@ mod idle {
         assert!(client.router().servers().len() == 1 && client.get("key0:0").unwrap().is_some());
     }
 
-    /// As behind a firewall that forgets connections without a word.
+    /// As with a firewall that drops idle connections silently.
     #[test]
     fn connections_that_were_dropped_in_silence_cost_one_call() {
         let hit = "VALUE a 0 1\r\nx\r\nEND\r\n";

@@ -38,7 +38,7 @@ async fn store_and_fetch(client: &Client, name: &str) {
     timeout(PATIENT, join_all(calls)).await.expect("it does not hang");
 }
 
-/// The server of the static client. Nobody drops a static, so the server runs only while a test holds a [`Lease`].
+/// The server of the static client. A static is never dropped, so the server runs only while a test holds a [`Lease`].
 struct House {
     server: Memcached,
     guests: usize,
@@ -136,7 +136,7 @@ fn a_call_whose_runtime_is_dropped_ends() {
         assert!(write.as_mut().poll(&mut nobody).is_pending());
     });
     drop(first);
-    // A read may be asked again on the runtime that it is polled on now; a write tells what became of it.
+    // A read may be retried on the runtime that it is polled on now; a write ends with its outcome.
     let (read, write) = second.block_on(async { timeout(PATIENT, futures::future::join(read, write)).await }).unwrap();
     assert_eq!(read.unwrap().expect("a hit").data.len(), 1);
     match write {

@@ -14,13 +14,13 @@ use self::core::now;
 const KIB: usize = 1024;
 /// How many bytes of requests may be unanswered.
 const WINDOW: usize = 64 * KIB;
-/// So many short answers fit any buffer.
+/// How many short answers fit any buffer.
 const LINES: usize = 256;
 
 /// A server that reads nothing more while this many bytes of its answers are unread.
 const PATIENCE: usize = 32 * KIB;
 
-/// A server behind sockets that buffer [`WINDOW`] bytes to it. It answers a get with a value of `value` bytes.
+/// A server whose sockets buffer [`WINDOW`] bytes. It answers a get with a value of `value` bytes.
 #[derive(Debug)]
 struct Peer {
     /// What was written and not read.

@@ -18,7 +18,7 @@ pub(crate) struct Server {
     /// How many bytes come at once; then the driver has to sleep a little.
     piece: usize,
     paused: bool,
-    /// After so many answers it closes.
+    /// After this many answers it closes.
     answers: usize,
 }
 
@@ -33,7 +33,7 @@ impl Server {
         Self { piece: 15, ..Self::new() }
     }
 
-    /// One that closes after so many answers.
+    /// One that closes after this many answers.
     pub(crate) fn closing_after(answers: usize) -> Self {
         Self { answers, ..Self::new() }
     }
@@ -127,7 +127,7 @@ impl AsyncTimer for Clock {
     }
 }
 
-/// An alarm for models in which no time passes.
+/// A timer for models in which no time passes.
 #[derive(Debug)]
 pub(crate) struct Never;
 

@@ -119,7 +119,7 @@ pub(crate) fn begun(deadline: Instant) -> Now {
     Now::new(deadline - Options::default().timeout, std::time::SystemTime::now)
 }
 
-/// A `get` that does not count as a mere read, so that its caller is told whether it was sent.
+/// A `get` that does not count as a read, so that its error says whether it was sent.
 pub(crate) struct Told<'k>(Get<'k>);
 
 impl Keyed for Told<'_> {

@@ -53,7 +53,7 @@ async fn run<P: Peer>(job: &Job<'_>, peers: Vec<P>) -> Figures {
     Figures { latency: Latency::of(gets), ..Figures::of(job.count, started.elapsed()) }
 }
 
-/// Does so many operations, divided among tasks, and returns the latencies where the workload asks for them.
+/// Does this many operations, divided among tasks, and returns the latencies if the workload needs them.
 async fn operate<P: Peer>(
     workload: Workload,
     peers: Vec<P>,

@@ -28,7 +28,7 @@ fn run(job: &Job<'_>, peer: &impl Peer) -> Figures {
     Figures::of(job.count, started.elapsed())
 }
 
-/// Does so many operations.
+/// Does this many operations.
 fn operate(workload: Workload, peer: &impl Peer, items: &Items, count: usize) {
     match workload {
         Workload::Mget100 => (0..count).for_each(|_| items.check_all(peer.get_many(&items.keys))),

@@ -13,7 +13,7 @@ const SIZES: [usize; 2] = [10, 100];
 /// How long a call of memcached2 may take: more than it needs under an instrument.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Returns the options of the clients of memcached2, which are the default ones but for the patience.
+/// Returns the options of the clients of memcached2, which are the defaults with longer timeouts.
 pub(crate) fn options() -> Options {
     Options::default().timeout(PATIENCE).connect_timeout(PATIENCE)
 }

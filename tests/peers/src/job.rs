@@ -120,7 +120,7 @@ impl Client {
     }
 }
 
-/// One turn: a client does a workload, so many operations of it.
+/// One turn: a client does this many operations of a workload.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Job<'a> {
     pub(crate) workload: Workload,

@@ -86,14 +86,14 @@ fn a_client_may_refuse_before_it_sends() {
 }
 
 #[test]
-fn every_block_begins_with_a_turn_of_its_own() {
+fn every_block_begins_with_its_own_turn() {
     let transcripts = read("# a\nC: x\nE:\n\n# b\nS: y\nR: z").expect("the text is well-formed");
     assert_eq!(transcripts[1].turns.len(), 1);
     assert_eq!(transcripts[1].turns[0].server, b"y\r\n");
 }
 
 #[test]
-fn a_line_of_bytes_ends_with_crlf_unless_it_is_escaped() {
+fn a_line_of_bytes_ends_with_crlf_unless_it_ends_with_backslash_c() {
     assert_eq!(bytes("mn"), b"mn\r\n");
     assert_eq!(bytes(""), b"\r\n");
     assert_eq!(one("# t\nS:").turns[0].server, b"\r\n");

@@ -14,9 +14,9 @@ pub(crate) use self::request::{Request, now};
 pub(crate) use self::words::kind;
 use self::words::word;
 
-/// One connection, driven as a transport drives it: it writes what it is offered, reads into the space it is given,
-/// takes replies until there is none, and asks after a failure what became of the rest. Or by completion, with buffers of
-/// its own.
+/// One connection, driven as a transport drives it: it writes what is offered, reads into the given space, takes
+/// replies until there is none, and after a failure asks which requests may have taken effect. Or by completion, with
+/// its own buffers.
 #[derive(Debug)]
 pub(crate) struct Talk {
     pub(crate) connection: Connection,
@@ -30,7 +30,7 @@ pub(crate) struct Talk {
     pub(crate) accepted: usize,
     asked: Vec<Request>,
     replies: Vec<Reply>,
-    /// Whether it takes bytes to write, and feeds those that it has read.
+    /// Whether it is driven by completion: with `take_outgoing` and `feed`.
     by_completion: bool,
 }
 
@@ -73,14 +73,14 @@ impl Talk {
         }
     }
 
-    /// Writes all that is offered, so many bytes at a time, and returns it.
+    /// Writes all that is offered, this many bytes at a time, and returns it.
     pub(crate) fn write(&mut self, most: usize) -> Vec<u8> {
         let mut written = Vec::new();
         while self.write_once(most, &mut written) > 0 {}
         written
     }
 
-    /// Writes at most so many bytes of what is offered.
+    /// Writes at most this many bytes of what is offered.
     pub(crate) fn write_once(&mut self, most: usize, written: &mut Vec<u8>) -> usize {
         let before = written.len();
         if self.by_completion {
@@ -207,7 +207,7 @@ impl Talk {
     }
 }
 
-/// A connection that has failed takes no request, gives no reply and serves nobody else.
+/// A connection that has failed accepts no request, returns no reply and is not used again.
 #[track_caller]
 pub(crate) fn assert_spoilt(connection: &mut Connection) {
     assert!(!connection.is_idle(), "a failed connection says that it can serve somebody else");

@@ -10,7 +10,7 @@ pub(crate) fn counted(number: Option<u64>) -> String {
 }
 
 pub(crate) fn found(value: Option<Value>) -> String {
-    /// A value that a person would not read is told by its length.
+    /// A value that is not readable is shown by its length.
     const SHOWN: usize = 64;
     let Some(Value { data, flags, cas, .. }) = value else { return "miss".to_owned() };
     let data = match data.len() {

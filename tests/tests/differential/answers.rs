@@ -63,7 +63,7 @@ pub(crate) struct Answers {
 }
 
 impl Answers {
-    /// Returns a cas that has appeared, or one of nobody.
+    /// Returns a cas that has appeared, or an unknown one.
     pub(crate) fn cas(&self, index: usize, offset: i64) -> u64 {
         match self.seen.len() {
             0 => 12_345_678_901,

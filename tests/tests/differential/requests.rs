@@ -34,7 +34,7 @@ impl Batch {
     }
 }
 
-/// Draws so many commands, or some more, which use keys of their own.
+/// Draws this many commands, or some more, which use their own keys.
 pub(crate) fn sequence(rng: &mut Rng, prefix: &str, count: usize, item_size_max: usize) -> Vec<Batch> {
     let mut draw = Draw { rng, prefix, item_size_max };
     let mut batches = Vec::new();

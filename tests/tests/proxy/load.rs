@@ -11,14 +11,14 @@ use memcached2_proto::{Error, Get, GetMany, Incr, Landed, Store};
 
 use super::subject::Subject;
 
-/// A key, and whether it lies on the server that is to be killed.
+/// A key, and whether it is on the server that will be killed.
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
     pub(crate) key: String,
     pub(crate) doomed: bool,
 }
 
-/// What became of a key in a call.
+/// The outcome of a key in a call.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Fate {
     Done,
@@ -38,7 +38,7 @@ impl Tally {
     fn note<T>(&self, verb: &'static str, place: &Place, result: Result<T, Error>) {
         let fate = match result {
             Ok(_) => Fate::Done,
-            // The proxy may have lost the connection behind it when the server had done what was asked.
+            // The proxy may have lost its connection to the server after the server carried out the request.
             Err(error @ Error::Refused { .. }) => {
                 let is_behind = matches!(&error, Error::Refused { line, .. } if line.starts_with("SERVER_ERROR "));
                 let is_unproven = if verb.starts_with("get") { Landed::NotSent } else { Landed::Unknown };
@@ -124,7 +124,7 @@ pub(crate) async fn get_many<S: Subject>(client: &S, many: &[&Place], tally: &Ta
     }
 }
 
-/// So many callers ask at the same time; `on_call` hears the number of each call before it begins.
+/// This many callers run at the same time; `on_call` gets the number of each call before it starts.
 pub(crate) fn crowd<S: Subject>(client: &S, places: &Places, calls: usize, on_call: impl Fn(usize) + Sync) -> Tally {
     let (tally, begun) = (Tally::default(), AtomicUsize::new(0));
     let (threads, each) = S::CALLERS;

@@ -67,7 +67,7 @@ fn callers_can_be_refused_at_the_limit() {
         let large = vec![b'x'; 32 << 20];
         let mut stored = pin!(client.set("large", &large, Expiry::Never));
         assert!(futures::poll!(stored.as_mut()).is_pending());
-        // As soon as the driver has found that the socket takes no more.
+        // As soon as the driver has found that the socket is full.
         let refused = loop {
             match some_polls(client.set("a", "y", Expiry::Never), 1).await {
                 Some(told) => break told.unwrap_err(),
@@ -100,7 +100,7 @@ fn callers_waiting_at_a_limit_time_out_with_not_sent() {
             assert_eq!(error.landed(), Landed::NotSent, "{error}");
         }
         server.resume();
-        // It was too large; and nobody else is stuck.
+        // It was too large; no other call is delayed.
         let _ = first.await;
         assert_eq!(client.get("a").await.unwrap().expect("a hit"), "x");
     });
@@ -119,7 +119,7 @@ fn a_call_given_up_before_it_was_written_is_not_sent() {
         for _ in 0..3 {
             yield_now().await;
         }
-        // The socket takes no more: what is asked now is not written.
+        // The socket is full: a request is not written now.
         assert!(some_polls(client.set("a", "y", Expiry::Never), 2).await.is_none());
         let mut last = pin!(client.get("a"));
         assert!(futures::poll!(last.as_mut()).is_pending());

@@ -1,4 +1,4 @@
-//! Many tasks, some of whose calls are dropped at random: nobody ever sees the value of another key.
+//! Many tasks, some of whose calls are dropped at random: no call ever returns the value of another key.
 
 use futures::future::join_all;
 use memcached2_proto::{Expiry, Options};

@@ -1,4 +1,4 @@
-//! A call that is dropped at any moment is noticed by nobody else.
+//! A call can be dropped at any moment without an effect on other calls.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

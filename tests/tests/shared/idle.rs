@@ -1,4 +1,4 @@
-//! Connections that nobody uses.
+//! Idle connections.
 
 use std::time::{Duration, Instant};
 

@@ -79,7 +79,7 @@ async fn check(client: &AsyncClient, name: &str) {
     assert_eq!(client.get(name).await.unwrap().expect("a hit"), name);
 }
 
-/// Polls a future so many times at the most, whether it asks for it or not, and hands back its output if it was ready.
+/// Polls a future at most this many times, whether it was woken or not, and returns its output if it was ready.
 fn some_polls<F: Future>(future: F, polls: usize) -> SomePolls<F> {
     SomePolls { future: Box::pin(future), left: polls }
 }

@@ -7,8 +7,8 @@ use memcached2_testkit::{Gate, ScriptedServer, Session};
 use super::PATIENT;
 use crate::subject::{AsyncClient, block_on};
 
-/// A connection that one caller's error line has ended speaks against nobody: what does no harm twice is asked again, and
-/// the server stays up.
+/// A connection that was closed because of one caller's error line is no failure of the server: reads of other callers
+/// are retried, and the server stays up.
 #[test]
 fn an_error_line_that_ends_a_connection_costs_its_caller_alone() {
     block_on(|| async {
@@ -61,8 +61,8 @@ fn a_read_is_repeated_on_a_connection_begun_since() {
     block_on(|| async {
         let hit = || Session::new().expect("get a\r\n").send(HIT);
         let two = |session: Session| session.expect("get a\r\nget a\r\n");
-        // One connection dies under two requests. The other may be dead, too, as far as anybody knows: until both are
-        // answered by a third one, it keeps its own two waiting.
+        // One connection dies under two requests. The other one may be dead too: until both requests are answered on a
+        // third one, its own two wait.
         let repeated = Gate::new("both are repeated");
         let sessions = [
             two(hit()).close(),

@@ -32,8 +32,8 @@ fn calls_to_a_server_that_stands_still_end_at_their_deadline_and_later_ones_reco
         let reads = join_all((0..64).map(|_| client.get("a")));
         let writes = join_all((0..64).map(|at| client.set(format!("key{at}"), "x", Expiry::Never)));
         let (reads, writes) = futures::join!(reads, writes);
-        // The first deadline closes the connection, and those whose own is a moment later hear of that. A read is asked
-        // again on another one then, where the same can happen.
+        // The first timeout closes the connection, and calls with a later deadline fail with it. A read is then retried
+        // on another connection, where the same can happen.
         let is_right = |error: &Error| error.is_timeout() || matches!(error, Error::Disconnected { .. });
         for error in reads.into_iter().map(Result::unwrap_err) {
             assert!(is_right(&error), "{error}");
@@ -120,7 +120,7 @@ fn a_silent_server_is_found_to_be_down_after_all_calls_were_cancelled() {
                     assert_eq!(error.server(), Some(server.address().as_str()));
                     break;
                 }
-                // One may be there when the connection is given up.
+                // One may have come when the connection is closed.
                 Some(told) => assert!(told.is_err(), "{told:?}"),
                 None => yield_now().await,
             }

@@ -1,4 +1,4 @@
-//! A caller with items of his own, and what he makes of each reply.
+//! A caller with its own items, and its check of each reply.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::model::Item;
 use super::subject::Subject;
 use super::tally::{Fate, Nature, Tally};
 
-/// How many items there are that nobody changes, for large replies.
+/// The number of items that never change, for large replies.
 const FIXED: usize = 1000;
 /// An expiry that does not come during the test.
 pub(super) const SOON: Duration = Duration::from_secs(1000);
@@ -18,7 +18,7 @@ fn fixed(at: usize) -> String {
     format!("fixed{at}")
 }
 
-/// Stores the items that nobody changes.
+/// Stores the items that never change.
 pub(crate) async fn prepare<S: Subject>(client: &S) {
     let items: Vec<_> = (0..FIXED).map(|at| (fixed(at), fixed(at))).collect();
     for chunk in items.chunks(100) {
@@ -36,7 +36,7 @@ pub(super) enum Asked {
     Fixed(usize),
 }
 
-/// The owner of some texts and of a counter. All he stores names him and the number of the call.
+/// The owner of some texts and of a counter. All values that it stores name it and the number of the call.
 #[derive(Debug)]
 pub(crate) struct Caller {
     pub(super) owner: u64,

@@ -1,4 +1,4 @@
-//! What a caller changes of his own items, and what he makes of each reply.
+//! The changes of a caller to its own items, and its check of each reply.
 
 use memcached2_proto::{Decr, Delete, DeleteMany, Error, Get, Incr, NoReply, SetMany, Store, Touch};
 
@@ -171,7 +171,7 @@ impl Caller {
         });
     }
 
-    /// Changes whose outcome is not told.
+    /// Changes with an unknown outcome.
     pub(super) async fn noreply<S: Subject>(&mut self, to: (&S, &Tally), at: usize) {
         let value = self.value();
         let (text, counter) = (self.texts[at].key.clone(), self.counter.key.clone());

@@ -1,4 +1,4 @@
-//! What an owner knows of an item that nobody else changes.
+//! What an owner knows about an item that only it changes.
 
 use std::collections::BTreeSet;
 
@@ -40,7 +40,7 @@ pub(crate) struct Item {
     pub(crate) key: String,
     /// What it was when the last reply was read, one of these.
     values: BTreeSet<String>,
-    /// Changes that nobody knows the outcome of. Each may be carried out at any time from then on, also after later ones.
+    /// Changes with an unknown outcome. Each may be carried out at any later time, also after later changes.
     open: Vec<Change>,
     version: Option<Version>,
     /// How many changes were tried, and how many certainly made.
@@ -61,7 +61,7 @@ impl Item {
         Self { key, values: BTreeSet::new(), open: Vec::new(), version: None, tried: 0, made: 0 }
     }
 
-    /// Whether it may be so much by now that a new one tells more.
+    /// Whether there are so many possible values that a new value is more useful.
     pub(crate) fn is_spent(&self) -> bool {
         const OPEN: usize = 3;
         self.open.len() > OPEN
@@ -154,7 +154,7 @@ impl Item {
         self.tried += 1;
     }
 
-    /// Nobody knows what became of a change, or when it will be made.
+    /// The outcome of a change is unknown, and it may still be made later.
     pub(crate) fn may_yet_be_made(&mut self, change: Change) {
         self.tried += 1;
         // That it is missing is possible in any case.

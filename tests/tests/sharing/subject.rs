@@ -78,7 +78,8 @@ impl Subject for memcached2_async_std::Client {
     }
 }
 
-/// Lets many callers share a client for so many calls; `on_third` hears when a third and two thirds of them are done.
+/// Lets many callers share a client for this many calls; `on_third` is called when a third and two thirds of them are
+/// done.
 pub(crate) fn share<S: Subject>(
     client: &S,
     (nature, calls, seed): (Nature, u64, u64),

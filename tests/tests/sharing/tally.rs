@@ -16,13 +16,13 @@ pub(crate) struct Nature {
     pub(crate) touches: bool,
     /// It answers `version`.
     pub(crate) tells_version: bool,
-    /// It begins anew with what it numbers.
+    /// It starts again with what it numbers.
     pub(crate) restarts: bool,
-    /// One call of so many fetches hundreds of values; 0 is none.
+    /// One call in this many fetches hundreds of values; 0 means no call.
     pub(crate) large: usize,
 }
 
-/// What became of a request, as its caller may see it.
+/// The outcome of a request, as its caller may see it.
 #[derive(Debug)]
 pub(crate) enum Fate<T> {
     Answered(T),
@@ -91,7 +91,7 @@ impl Tally {
         Some(call)
     }
 
-    /// Counts a call by what became of it: whether all of it was answered, or `None` if it was cancelled.
+    /// Counts a call by its outcome: whether all of it was answered, or `None` if it was cancelled.
     pub(crate) fn count(&self, answered: Option<bool>) {
         let counter = match answered {
             Some(true) => &self.succeeded,
@@ -126,7 +126,7 @@ impl Tally {
         }
     }
 
-    /// Takes note of a reply that is somebody else's, or of another time.
+    /// Notes a reply that belongs to another caller or another time.
     pub(crate) fn judge(&self, verdict: Result<(), String>) {
         const KEPT: usize = 10;
         const SHOWN: usize = 300;

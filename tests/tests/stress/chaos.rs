@@ -10,7 +10,7 @@ use super::traffic::Traffic;
 /// Longer than anything takes.
 pub(crate) const PATIENT: Duration = Duration::from_secs(60);
 
-/// So many accidents.
+/// The number of faults.
 const ACCIDENTS: usize = 12;
 
 /// One accident after the other, each as long as it takes for calls to run into it.
@@ -62,7 +62,7 @@ pub(crate) fn weather(relays: &[Relay], traffic: &Traffic) {
     traffic.end();
 }
 
-/// Waits until so many more have come of what is counted.
+/// Waits until this many more were counted.
 fn until(traffic: &Traffic, what: &str, count: impl Fn(&Traffic) -> u64, more: u64) {
     let (begun, before) = (Instant::now(), count(traffic));
     while count(traffic) < before + more {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use memcached2_testkit::Rng;
 use socket2::SockRef;
 
-/// One piece of so many meets with a fault.
+/// One piece in this many has a fault.
 const ONE_IN: usize = 300;
 /// How long a direction waits at most before it looks whether it is to end.
 const LOOK: Duration = Duration::from_millis(20);
@@ -57,7 +57,7 @@ impl Relay {
 impl Drop for Relay {
     fn drop(&mut self) {
         self.state.ended.store(true, Ordering::SeqCst);
-        // It waits for somebody to connect.
+        // It waits for a connection.
         drop(TcpStream::connect(self.address));
         self.thread.take().into_iter().for_each(|thread| thread.join().expect("no panic"));
     }

@@ -50,7 +50,7 @@ impl Traffic {
     }
 }
 
-/// The value of a key: its name, and so many bytes behind it that values of all lengths are on the way.
+/// The value of a key: its name, and as many bytes after it as give values of all lengths.
 pub(crate) fn value(key: &str, rng: &mut Rng) -> String {
     format!("{key}={}", "x".repeat(rng.below(3000)))
 }

@@ -34,7 +34,7 @@ impl Twemproxy {
         let name = format!("memcached2-nutcracker-{}-{}", std::process::id(), STARTED.fetch_add(1, Ordering::Relaxed));
         let directory = std::env::temp_dir().join(name);
         fs::create_dir_all(&directory).expect("a directory for temporary files");
-        // A port may be taken by somebody else before it listens.
+        // Another process may take the port before it listens.
         (0..5).find_map(|_| Self::launch(servers, &directory)).expect("nutcracker starts")
     }
 
@@ -55,7 +55,7 @@ impl Twemproxy {
         let process = process.expect("nutcracker runs");
         let mut proxy = Self { address, stats, process, directory: directory.to_owned() };
         let begun = Instant::now();
-        // Nothing tells when it listens.
+        // There is no event when it listens.
         while begun.elapsed() < PATIENT && matches!(proxy.process.try_wait(), Ok(None)) {
             if TcpStream::connect(&proxy.address).is_ok() {
                 return Some(proxy);
