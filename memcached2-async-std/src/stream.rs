@@ -61,7 +61,7 @@ impl Connector for System {
     }
 }
 
-/// Looks a name up, which takes the operating system as long as it likes: in a thread of its own, which no runtime waits for.
+/// Looks a name up in a separate thread, which no runtime waits for, because a lookup has no time limit.
 fn begin_lookup(lookup: &Arc<Lookup>, host: String, port: u16) {
     let own = Arc::clone(lookup);
     let ask = move || own.finish((host, port).to_socket_addrs().map(Iterator::collect));

@@ -1,4 +1,4 @@
-//! The state machine of one connection: bytes out, bytes in, and who is waiting for which reply.
+//! The state machine of one connection: requests out, replies in, and which reply belongs to which request.
 
 mod feed;
 mod held;
@@ -35,7 +35,8 @@ use crate::time::Now;
 /// 1. write what [`Connection::write_slices`] offers, and say with [`Connection::advance_written`] how much of it went;
 /// 2. read into [`Connection::read_buf`], and say with [`Connection::advance_read`] how much came;
 /// 3. take replies with [`Connection::next_reply`] until there is none;
-/// 4. after a failure ask [`Connection::fail_pending`] what became of each request, and close the socket.
+/// 4. after a failure, call [`Connection::fail_pending`], which says which requests may have taken effect, and close
+///    the socket.
 ///
 /// An [`Opening`](crate::Opening) makes one, from the address of a server on.
 ///
@@ -45,14 +46,14 @@ use crate::time::Now;
 /// [`Connection::feed`] and [`Connection::take_outgoing`] do steps 1 to 3 with buffers of the transport's own, as I/O by
 /// completion needs them. A [`TypedConnection`] returns a handle for each request, which becomes its typed response.
 ///
-/// It is never out of step: replies are matched to requests by their order, a reply to a meta command must carry the number
-/// of its request, a key that comes back must be one that was asked for, and a byte that nobody asked for ends the
+/// It is never out of step. Replies are matched to requests by their order; a reply to a meta command must carry the
+/// number of its request; a returned key must be one that was requested; and a byte that no request expects ends the
 /// connection. `memcached2-proto/examples/event_loop.rs` is a whole program around it.
 #[derive(Debug)]
 pub struct Connection {
     sending: SendWindow,
     in_flight: VecDeque<InFlight>,
-    /// The ticket of the front request; one of the connection's own has that of the request behind it.
+    /// The ticket of the front request; a request of the connection itself has that of the request after it.
     first: u64,
     /// How many of the requests were written whole.
     written_count: usize,
@@ -70,9 +71,9 @@ pub struct Connection {
     /// Whether the last request is `quit`.
     quitting: bool,
     failed: Option<Error>,
-    /// Error lines of which it is not sure which requests they answer; boxed, since there are none as a rule.
+    /// Error lines whose requests are not sure yet; boxed, because there are usually none.
     held: Option<Box<Held>>,
-    /// Whether it was given up in spite of a server that answers: that says nothing against the server.
+    /// Whether it was closed by this side while the server answers, which is no failure of the server.
     given_up: bool,
     /// Whether the socket took nothing when it was written to last.
     is_write_blocked: bool,
@@ -85,7 +86,7 @@ enum Mode {
     Open,
     /// The server is asked whether it speaks meta, and nothing else.
     Probing(Probe),
-    /// Nothing more, since the server closes the connection behind the replies under way.
+    /// Nothing more, because the server closes the connection after the pending replies.
     Leaving,
 }
 
@@ -137,8 +138,8 @@ impl Connection {
         self.protocol
     }
 
-    /// Encodes a request, and returns its ticket, with which it can be [cancelled](Connection::cancel). The `tag` comes back with its
-    /// replies; it is the submitter's to choose.
+    /// Encodes a request, and returns its ticket, with which it can be [cancelled](Connection::cancel). The `tag`, any
+    /// number, comes back with its replies.
     ///
     /// # Errors
     ///
@@ -177,8 +178,8 @@ impl Connection {
         error.with_landed(Landed::NotSent)
     }
 
-    /// Takes leave of the server: `quit` goes out behind all that was submitted, and nothing can be submitted any more.
-    /// The server answers what came before and ends the stream.
+    /// Sends `quit` after all submitted requests; nothing can be submitted any more. The server answers the requests
+    /// before it and ends the stream.
     pub fn quit(&mut self) {
         const QUIT: &[u8] = b"quit\r\n";
         if !self.ended && !self.quitting && self.failed.is_none() {
@@ -222,8 +223,8 @@ impl Connection {
 
     /// Fills `slices` with what to write next and returns how many were filled.
     ///
-    /// None also while replies must be read first: a server stops reading when nobody reads its replies, so a batch
-    /// that is written without a pause could wait for ever.
+    /// It fills none while replies must be read first: a server stops reading while its replies are not read, so
+    /// writing a large batch without reading could block for ever.
     #[inline]
     pub fn write_slices<'a>(&'a mut self, slices: &mut [IoSlice<'a>]) -> usize {
         if self.failed.is_some() {
@@ -301,7 +302,7 @@ impl Connection {
         self.sending.is_flushed()
     }
 
-    /// Where to read into; never empty, if [`Connection::next_reply`] is called until it returns none.
+    /// The buffer to read into. It is never empty if [`Connection::next_reply`] is called until it returns `None`.
     #[inline]
     pub fn read_buf(&mut self) -> &mut [u8] {
         self.decoder.read_buf()
@@ -380,7 +381,7 @@ impl Connection {
                 return Err(self.give_up(CLOSED_SOON));
             }
             let Some(request) = self.in_flight.front() else {
-                // No reply is half done where none is expected.
+                // Without an expected reply, any byte is unexpected.
                 return match self.decoder.pending().is_empty() || self.may_be_full() {
                     true if self.held.is_some() => Ok(self.ask_for_proof()),
                     true => Ok(None),
@@ -450,8 +451,8 @@ impl Connection {
         }
     }
 
-    /// Ends the front request, whose reply proves those before it. An `mn` of the connection's own comes behind one of them, and
-    /// has no ticket.
+    /// Ends the front request, whose reply proves the error lines before it. The connection's own `mn` comes after them
+    /// and has no ticket.
     #[cold]
     fn pop_proof(&mut self, kind: Kind) {
         if kind == Kind::Proof {
@@ -460,7 +461,7 @@ impl Connection {
         self.pop();
     }
 
-    /// Ends the front request if it was cancelled unwritten; nothing may come behind a `quit`.
+    /// Ends the front request if it was cancelled unwritten; nothing may come after a `quit`.
     #[cold]
     fn skip(&mut self, kind: Kind) -> Result<bool, Error> {
         match kind {
@@ -489,8 +490,7 @@ impl Connection {
         error
     }
 
-    /// Whether every byte is accounted for: nothing is under way and nothing unasked has come, so that the connection
-    /// can serve somebody else.
+    /// Whether the connection can be used for another call: no request is in flight, and no unexpected byte has come.
     #[must_use]
     #[inline]
     pub fn is_idle(&self) -> bool {

@@ -29,9 +29,9 @@ use crate::uri::Address;
 /// | [`Exchange`](Step::Exchange) | writes by [`Opening::write_with`], and reads into [`Opening::read_buf`] | [`Opening::advance_read`], [`Opening::failed`] |
 /// | [`Ready`](Step::Ready) | takes the connection by [`Opening::finish`] | |
 ///
-/// No step may take longer than until [`Opening::deadline`]; when that has passed, it calls [`Opening::on_deadline`]. A server that
-/// does not take being asked for its protocol is connected to once more, without being asked: then the step is `Resolve` or
-/// `Connect` again.
+/// No step may take longer than until [`Opening::deadline`]; when that has passed, it calls [`Opening::on_deadline`]. A
+/// server that closes the connection because of the probe, or is silent, is connected to again without a probe: then
+/// the step is `Resolve` or `Connect` again.
 ///
 /// ```
 /// use std::io::{self, Read, Write};
@@ -80,18 +80,18 @@ pub struct Opening {
     endpoint: Arc<Endpoint>,
     connection: Connection,
     stage: Stage,
-    /// When it was begun.
+    /// When it began.
     now: Now,
     /// Until when the server must have been connected to.
     connect_by: Instant,
     /// Until when the whole of it must be done, whatever else is left.
     until: Option<Instant>,
     is_connected: bool,
-    /// How long the server may say nothing when it is asked for its protocol, if there is a limit besides.
+    /// How long the server may be silent after the probe, if that is limited.
     probe_within: Option<Duration>,
 }
 
-/// What is to be done next.
+/// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     /// Look up a name, and report its addresses by [`Opening::resolved`]. Several connections to one server share the
@@ -102,7 +102,7 @@ pub enum Step {
         /// The port, which each of the addresses has.
         port: u16,
     },
-    /// Connect, and report by [`Opening::connected`] what has come of it. A socket from before is of no use any more.
+    /// Connect, and report the result to [`Opening::connected`]. Close an earlier socket.
     Connect(Destination),
     /// Write, and read.
     Exchange,
@@ -151,7 +151,7 @@ impl Opening {
         opening
     }
 
-    /// What is to be done next.
+    /// What to do next.
     ///
     /// # Errors
     ///
@@ -194,7 +194,7 @@ impl Opening {
                 self.stage = Stage::Failed(Error::connect(&late));
             }
             Stage::Connect(..) => self.connected(Err(ErrorKind::TimedOut.into()), now),
-            // That a caller has no more time says nothing.
+            // A caller whose deadline has passed proves nothing about the server.
             _ => match self.speaks_classic_instead(now) {
                 true => self.begin(now),
                 false => self.stage = Stage::Failed(KnownProtocol::silence()),
@@ -245,7 +245,7 @@ impl Opening {
         self.connection.is_write_blocked()
     }
 
-    /// Where to read into.
+    /// The buffer to read into.
     pub fn read_buf(&mut self) -> &mut [u8] {
         self.connection.read_buf()
     }
@@ -298,7 +298,7 @@ impl Opening {
         self.connection
     }
 
-    /// Begins anew, with as much time to connect as at first.
+    /// Starts again, with the whole time to connect.
     fn begin(&mut self, now: Instant) {
         if self.until.is_some_and(|until| until <= now) {
             self.stage = Stage::Failed(Error::timeout(Landed::NotSent));
@@ -328,8 +328,8 @@ impl Opening {
         };
     }
 
-    /// The connection was lost, or is silent, before the server has said which protocol it speaks: whether another one is to
-    /// be made on which it is not asked.
+    /// The connection was lost, or is silent, before the server answered the probe. Returns whether another connection
+    /// must be made, without a probe.
     fn speaks_classic_instead(&self, now: Instant) -> bool {
         matches!(self.stage, Stage::Probe(_))
             && self.until.is_none_or(|until| until > now)

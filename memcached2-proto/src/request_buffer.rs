@@ -252,7 +252,7 @@ impl RequestBuffer {
     /// Empties `bytes` and keeps their memory, unless that is much.
     #[inline]
     pub(crate) fn recycle(bytes: &mut Vec<u8>) {
-        /// What one busy moment may leave behind.
+        /// How much memory is kept after a peak.
         const KEPT: usize = 256 * 1024;
         bytes.clear();
         if bytes.capacity() > KEPT {
@@ -261,8 +261,8 @@ impl RequestBuffer {
     }
 }
 
-/// How far the buffer was filled before a request. What was encoded since is taken back when it is dropped: an error,
-/// or a panic in the `encode` of somebody's own command, must not leave half a request behind.
+/// How far the buffer was filled before a request. When it is dropped, the bytes encoded since are removed: an error,
+/// or a panic in the `encode` of a custom command, must not leave half a request.
 struct Mark<'o> {
     buffer: &'o mut RequestBuffer,
     bytes: usize,

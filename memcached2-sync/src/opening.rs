@@ -112,7 +112,7 @@ impl Opener {
         opener.go_on(false, false).map(|is_ready| (opener, is_ready))
     }
 
-    /// Goes on as far as it does without waiting, but for a look-up; `true` when the connection is ready.
+    /// Goes on as far as possible without waiting, except for a lookup; `true` when the connection is ready.
     pub(crate) fn go_on(&mut self, to_read: bool, to_write: bool) -> Result<bool, Error> {
         if self.opening.on_deadline(now()) {
             (self.connecting, self.stream) = (None, None);
@@ -168,7 +168,7 @@ impl Opener {
     }
 }
 
-/// Where there is no poll(2) nobody connects without waiting.
+/// Without poll(2), connecting always waits.
 #[cfg(not(unix))]
 impl Opener {
     pub(crate) fn begin(endpoint: &Arc<Endpoint>, deadline: &mut Deadline) -> Result<(Self, bool), Error> {

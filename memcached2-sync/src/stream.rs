@@ -94,7 +94,7 @@ impl Deadline {
     /// How long the connection was waited for that there is now, if it was.
     #[inline]
     pub(crate) fn take_waited(&mut self) -> Option<Duration> {
-        // Whoever has waited has spent time.
+        // The wait has taken time.
         if self.spent { self.reset_waited() } else { None }
     }
 
@@ -108,7 +108,7 @@ impl Deadline {
     pub(crate) fn left(&mut self) -> Result<Duration, Error> {
         self.spent = true;
         match time_to_wait(self.timeout, self.to_merge).saturating_sub(now() - self.started) {
-            // What was sent by then, the connection knows.
+            // The connection knows what was sent before.
             Duration::ZERO => Err(Error::timeout(Landed::NotSent)),
             left => Ok(left),
         }
@@ -119,7 +119,7 @@ impl Deadline {
 #[derive(Debug)]
 pub(crate) struct Stream {
     socket: Socket,
-    /// The timeout of a call that has not begun to wait.
+    /// The timeout of a call that has not waited yet.
     whole: Duration,
     /// The timeouts the socket has, where they are others.
     read_timeout: Option<Duration>,
@@ -214,7 +214,7 @@ impl Stream {
         use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
         #[cfg(not(target_vendor = "apple"))]
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        // There the socket was told so when it was made.
+        // There the option was set when the socket was made.
         #[cfg(target_vendor = "apple")]
         let flags = SendFlags::DONTWAIT;
         loop {

@@ -63,7 +63,7 @@ impl Connector for System {
     }
 }
 
-/// Looks a name up, which takes the operating system as long as it likes: in a thread of its own, which no runtime waits for.
+/// Looks a name up in a separate thread, which no runtime waits for, because a lookup has no time limit.
 fn begin_lookup(lookup: &Arc<Lookup>, host: String, port: u16) {
     let own = Arc::clone(lookup);
     let ask = move || own.finish((host, port).to_socket_addrs().map(Iterator::collect));
@@ -158,7 +158,7 @@ impl Timer {
         Self { sleep: Box::pin(sleep_until(std::time::Instant::now().into())), set: None }
     }
 
-    /// A timer put off for the sake of fairness would not know whom to wake.
+    /// A timer that is put off by the cooperative budget would not wake this task.
     #[inline]
     fn poll_sleep(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         pin!(unconstrained(self.sleep.as_mut())).poll(cx)

@@ -1,4 +1,4 @@
-//! Bytes in and out as buffers that somebody else owns: for I/O that is told of completions, such as `io_uring`.
+//! Bytes in and out in buffers of the caller: for completion-based I/O, such as `io_uring`.
 
 use std::io::IoSlice;
 
@@ -36,9 +36,10 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// [`Error::Disconnected`] at the end of the stream, unless it answers [`Connection::quit`], and [`Error::Protocol`] or
-    /// another error of [`Connection::next_reply`] if the server breaks the protocol. The replies that came before were
-    /// taken. [`Connection::fail_pending`] says what became of the other requests.
+    /// [`Error::Disconnected`] at the end of the stream, unless it answers [`Connection::quit`], and
+    /// [`Error::Protocol`] or another error of [`Connection::next_reply`] if the server breaks the protocol. The
+    /// replies that came before were taken. [`Connection::fail_pending`] says which of the other requests may have
+    /// taken effect.
     pub fn feed(&mut self, mut bytes: &[u8], mut on_reply: impl FnMut(u32, Reply, bool)) -> Result<(), Error> {
         if bytes.is_empty() {
             let ended = self.advance_read(0);
@@ -66,15 +67,15 @@ impl Connection {
         Ok(())
     }
 
-    /// Takes the next bytes to be written, as a buffer of their own; `None` if nothing may be written now. Call it until
-    /// it returns `None`, and write the buffers in their order.
+    /// Takes the next bytes to write, in their own buffer; `None` if nothing may be written now. Call it until it
+    /// returns `None`, and write the buffers in order.
     ///
     /// They are what [`Connection::write_slices`] offers, and count as written. If the write fails, [`Connection::fail_pending`]
     /// does not know how much of them was written, and reports requests as [`Unknown`](crate::Landed::Unknown) that may
     /// not have been sent.
     ///
-    /// A large value that is [shared](crate::Data) is a buffer of its own, and is not copied. All else is copied: a
-    /// transport that can write borrowed bytes uses `outgoing`, and saves that.
+    /// A large value that is [shared](crate::Data) has its own buffer, and is not copied. All else is copied: a
+    /// transport that can write borrowed bytes saves that with [`Connection::write_slices`].
     #[must_use = "what is taken is not offered again"]
     pub fn take_outgoing(&mut self) -> Option<Bytes> {
         let mut slices = [IoSlice::new(&[])];

@@ -9,10 +9,10 @@ use crate::request_buffer::Request;
 
 /// What has come and is not reported yet.
 ///
-/// A reply to a meta command carries the number of its request, and an error line does not. While further requests are
-/// under way, it could also be the answer to a later one, and the replies before it lost; and one that has come twice or late
-/// is the answer to an earlier one. The next reply shows it: it must be the one to the next request. If there is none, the
-/// connection asks an `mn` of its own.
+/// A reply to a meta command carries the number of its request, but an error line does not. While further requests are
+/// in flight, it could be the answer to a later one, with the replies before it lost; or a doubled or late answer to an
+/// earlier one. The next reply shows it: it must be the reply to the next request. If there is no next request, the
+/// connection sends an `mn`.
 #[derive(Debug, Default)]
 pub(super) struct Held {
     /// Error lines, each with the request that it seems to answer.
@@ -33,8 +33,8 @@ impl Connection {
         }
     }
 
-    /// The reply to the next request has come: so the error lines are those of their requests. What is reported of that
-    /// reply comes behind them.
+    /// The reply to the next request has come, so the error lines belong to their requests. They are reported, and then
+    /// that reply.
     #[cold]
     pub(super) fn confirm(&mut self, reported: Option<(u32, Reply, bool)>) {
         let Some(held) = &mut self.held else { return };
@@ -44,7 +44,8 @@ impl Connection {
         held.sure.extend(reported);
     }
 
-    /// Asks an `mn` behind error lines, when no other request is under way whose reply would show whose they are.
+    /// Sends an `mn` after error lines, if no other request is in flight whose reply would show to which requests they
+    /// belong.
     #[cold]
     pub(super) fn ask_for_proof(&mut self) -> Option<(u32, Reply, bool)> {
         const PROOF: &[u8] = b"mn\r\n";

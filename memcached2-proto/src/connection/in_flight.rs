@@ -1,4 +1,4 @@
-//! Requests under way: who waits for which reply.
+//! Requests in flight, and their expected replies.
 
 use crate::reply::{Expected, Opaque, ReplyKind};
 
@@ -28,7 +28,7 @@ impl InFlight {
         }
     }
 
-    /// Whether its submitter is yet to hear of it.
+    /// Whether its end was not reported yet.
     #[inline]
     pub(super) fn is_owed(&self) -> bool {
         matches!(self.kind, Kind::Asked | Kind::Cancelled)
@@ -37,7 +37,7 @@ impl InFlight {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Somebody waits for it.
+    /// A request whose reply is reported.
     Asked,
     /// It was cancelled after a byte of it was written: its reply is read and discarded.
     Cancelled,
@@ -45,7 +45,7 @@ pub(super) enum Kind {
     Removed,
     /// The connection's own question whether the server speaks meta.
     Probe,
-    /// The connection's own `mn` behind error lines, whose answer shows that they are those of their requests.
+    /// The connection's own `mn` after error lines, whose reply shows that they belong to their requests.
     Proof,
     /// `quit`, which is answered by the end of the stream.
     Quit,

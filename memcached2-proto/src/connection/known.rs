@@ -13,16 +13,16 @@ use crate::time::{Instant, Now};
 
 /// What the connections to one server have found out of the protocol that it speaks.
 ///
-/// A number says nothing: proxies pass on the version of a server behind them, and other servers have versions of their
-/// own. Meta is believed once a meta command was answered as one. Whoever refuses it speaks the classic protocol. So does
-/// whoever closes the connection instead, or says nothing for a while, and has not answered a probe before: the next
+/// A version number proves nothing: proxies pass on the version of a server behind them, and other servers have other
+/// versions. A server speaks meta if it has answered a meta command as one. A server that refuses it speaks the classic
+/// protocol. So does one that closes the connection or is silent, and has never answered a probe: then the next
 /// connection is not probed.
 ///
 /// A value must not be sent in an `ms` to a server that would read it as commands, and another server may have taken the
 /// place of the one that was there. So each connection is probed, which takes one round trip, unless the last server
 /// there closed it for that within the last minute.
 ///
-/// An [`Opening`](crate::Opening) asks it how to begin, and tells it what came of that.
+/// An [`Opening`](crate::Opening) asks it how to begin a connection, and reports the result to it.
 #[derive(Debug, Default)]
 pub struct KnownProtocol {
     known: Mutex<Known>,
@@ -62,7 +62,7 @@ fn spread(most: Duration, server: u32, number: u32) -> Duration {
     most - (most / 10).mul_f64(f64::from(fraction) / f64::from(u32::MAX))
 }
 
-/// For so long a server that closes a connection which is probed is not probed again.
+/// How long a server that closes a probed connection is not probed again.
 const FORGET: Duration = Duration::from_secs(60);
 
 impl KnownProtocol {
@@ -102,7 +102,7 @@ impl KnownProtocol {
             (Some(protocol), _) => First::Speak(protocol),
             (None, Known::ClosesOnProbe(until)) if now < until => First::Speak(Protocol::Classic),
             (None, Known::Answers) => First::Probe(None),
-            // As long again is left to connect anew.
+            // The same time is left to connect again.
             (None, _) => First::Probe(Some(options.connect_timeout.min(options.timeout) / 2)),
         }
     }
@@ -113,8 +113,8 @@ impl KnownProtocol {
         matches!(self.first(options, now), First::Probe(_))
     }
 
-    /// Hears that a connection was found dead, or has fallen silent: the next one is not waited for as long, for the server
-    /// may not be there any more.
+    /// Notes that a connection was found dead or silent: the probe of the next one has less time, because the server
+    /// may be down.
     pub fn doubt(&self) {
         let mut known = self.lock();
         if matches!(*known, Known::Answers) {
@@ -122,14 +122,14 @@ impl KnownProtocol {
         }
     }
 
-    /// Hears what a probe has shown. Whichever protocol it is, the server answers probes, and the next connection is probed.
+    /// Notes that a probe was answered. In either protocol the server answers probes, so the next connection is probed.
     pub(crate) fn proved(&self) {
         *self.lock() = Known::Answers;
     }
 
-    /// Hears that a connection was lost, or fell silent, before its probe was answered. `true`: the server may be one that
-    /// cannot be asked, and a new connection is to speak the classic protocol, and not to be probed. Nothing else had been
-    /// written, so nobody notices.
+    /// Notes that a connection was lost, or silent, before its probe was answered. `true`: the server may be one that
+    /// cannot be probed, so make a new connection that speaks the classic protocol, without a probe. No other request
+    /// was written, so no call fails.
     pub(crate) fn retries_classic(&self, now: Instant) -> bool {
         let mut known = self.lock();
         match *known {

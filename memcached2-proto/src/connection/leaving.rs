@@ -1,18 +1,18 @@
-//! Callers who go before their replies have come, and connections that are given up.
+//! Requests that are cancelled, and connections that are closed with requests in flight.
 
 use super::{Connection, Kind};
 use crate::error::{Error, Landed};
 
-/// What became of a request on a connection that failed.
+/// The end of a request on a connection that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Abandoned {
     /// The tag of the request.
     pub tag: u32,
     /// Whether it may have taken effect.
     pub landed: Landed,
-    /// Whether this speaks against the connection alone, so that what does no harm twice can be asked again on a fresh one:
-    /// it had served before and not a byte of this reply had come, so it had most likely been closed while it was idle;
-    /// or it was given up here, since it may have been out of step.
+    /// Whether only the connection failed, not the server, so that a read can be retried on a fresh one. Either the
+    /// connection had served before and no byte of this reply has come, so the server has probably closed it while it
+    /// was idle; or it was closed by this side, because it may have been out of step.
     pub stale: bool,
     /// Whether the server has given no sign of life since it was written: it may have stopped altogether.
     pub silent: bool,
@@ -46,7 +46,7 @@ impl Connection {
         Some(at).filter(|at| *at < self.in_flight.len())
     }
 
-    /// How many of the requests under way have no ticket: one that is the connection's own is in front, or there is none.
+    /// How many of the requests in flight have no ticket: 1 if the connection's own `mn` is in front, else 0.
     fn unnumbered(&self) -> usize {
         usize::from(self.in_flight.front().is_some_and(|request| request.kind == Kind::Proof))
     }
@@ -60,7 +60,7 @@ impl Connection {
             .is_some_and(|request| request.bytes_in_before == self.bytes_in)
     }
 
-    /// Removes a request from what is to be written, unless a byte of it was written.
+    /// Removes a request that is not written, unless a byte of it was written.
     fn remove(&mut self, at: usize) -> bool {
         let start =
             at.checked_sub(1).map_or_else(|| self.sending.answered_until(), |before| self.in_flight[before].end);
@@ -97,13 +97,14 @@ impl Connection {
         self.in_flight.len()
     }
 
-    /// How many bytes of requests are yet to be written.
+    /// How many bytes of requests are not written yet.
     #[must_use]
     pub fn unsent(&self) -> u64 {
         self.sending.unsent()
     }
 
-    /// How many bytes of a value that nobody waits for are still to come, when nobody waits for what follows either.
+    /// How many bytes of the value of a cancelled request are still missing, if all requests in flight are cancelled;
+    /// else 0.
     #[must_use]
     pub fn draining(&self) -> usize {
         match self.in_flight.iter().all(|request| request.kind != Kind::Asked) {
@@ -112,7 +113,7 @@ impl Connection {
         }
     }
 
-    /// Gives the connection up: what became of each request that has no complete reply.
+    /// Fails the connection, and returns each request without a complete reply, with whether it may have taken effect.
     ///
     /// A request is `NotSent` unless all of it was written that the server carries out, which does not include its
     /// [fence](crate::RequestBuffer::put_fence): a server does nothing on half a request.

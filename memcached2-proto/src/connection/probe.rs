@@ -7,7 +7,7 @@ use crate::reply::{Reply, ReplyKind, error_line};
 use crate::request_buffer::RequestBuffer;
 use crate::time::Now;
 
-/// What the answers to a probe have told so far.
+/// What the replies to a probe have shown so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Probe {
     /// Neither has come.
@@ -26,13 +26,13 @@ impl Probe {
     }
 }
 
-/// An `md` in the form of memcached 1.6.10 and later, for a key that no client stores, a single zero byte, and with a `cas`
-/// that no item has, so it deletes nothing. Older versions and other servers refuse the flag `b`, or `O`, or the command.
-/// An `mg` would do as well, but count as a miss.
+/// An `md` in the form of memcached 1.6.10 and later. Its key, a single zero byte, is one that no client stores, and
+/// its `cas` one that no item has, so it deletes nothing. Older versions and other servers refuse the flag `b`, or `O`,
+/// or the command. An `mg` would also work, but count as a miss.
 struct ProbeKey;
 
-/// An `mn`, which shows where the answer to the `md` ends. memcached's proxy answers it itself, also while no server behind
-/// it does.
+/// An `mn`, which shows where the answer to the `md` ends. memcached's proxy answers it itself, even while its servers
+/// are down.
 struct ProbeEnd;
 
 impl Command for ProbeKey {
@@ -66,7 +66,8 @@ impl Connection {
     /// Asks the server whether it speaks meta, before anything else. Until the answer has come nothing else is written;
     /// from then on [`Connection::protocol`] is what the server speaks. The answer is not returned.
     ///
-    /// A server may close the connection, or say nothing: [`KnownProtocol`](super::KnownProtocol) tells what to do then.
+    /// A server may close the connection, or be silent: [`KnownProtocol`](super::KnownProtocol) decides what to do
+    /// then.
     pub fn probe(&mut self, now: Now) {
         if self.in_flight.is_empty() && self.first == 0 {
             // Neither can fail to encode, but a connection that has ended takes no request.
@@ -78,7 +79,7 @@ impl Connection {
         }
     }
 
-    /// Whether the answer to the [probe](Connection::probe) is yet to come.
+    /// Whether the [probe](Connection::probe) is not answered yet.
     #[must_use]
     #[inline]
     pub fn is_probing(&self) -> bool {
@@ -93,7 +94,7 @@ impl Connection {
             (Probe::Asked, Reply::Refused(line)) if line.starts_with("CLIENT_ERROR unauthenticated") => {
                 return Err(self.fail(error_line::refusal(line)));
             }
-            // Whoever says SERVER_ERROR has read the command, and asked another server that is down.
+            // A proxy that answers SERVER_ERROR has read the command, and its server is down.
             (Probe::Asked, Reply::Refused(line)) => Mode::Probing(Probe::Answered(line.starts_with("SERVER_ERROR"))),
             (Probe::Asked, _) => Mode::Probing(Probe::Answered(true)),
             (Probe::Answered(as_meta), reply) => {

@@ -1,4 +1,4 @@
-//! What an error line means for the connection it comes on, and bytes that nobody asked for.
+//! What an error line means for its connection, and unexpected bytes.
 
 use std::io;
 
@@ -6,7 +6,8 @@ use super::{Connection, InFlight, Kind, Mode};
 use crate::error::Error;
 use crate::reply::{ReplyKind, error_line};
 
-/// What a server says to whoever connects while it has as many connections as it may have (`-c`), before it reads a byte.
+/// The line of a server for a new connection if it has the maximum number of connections (`-c`), before it reads a
+/// byte.
 const FULL: &[u8] = b"ERROR Too many open connections";
 
 impl Connection {
@@ -29,7 +30,7 @@ impl Connection {
             return Err(self.give_up("given up, since the error line of an incr or decr bytes_in for another request"));
         }
         if kind == Kind::Probe {
-            // Nothing else was written behind it.
+            // Nothing else was written after it.
             return Ok(true);
         }
         if expected.is_fenced && !is_shut_out {
@@ -57,7 +58,7 @@ impl Connection {
                 if expected.is_checked() && (!is_shut_out || self.held.is_some()) {
                     return Err(error);
                 }
-                // The refusal itself is this request's answer; nothing behind it can be trusted.
+                // The refusal is the answer to this request; nothing after it can be trusted.
             }
         }
         Ok(true)
@@ -131,7 +132,7 @@ fn is_of_a_full_server(line: &[u8]) -> bool {
     line.starts_with(FULL)
 }
 
-/// Whether some bytes are only the beginning of such a line.
+/// Whether the bytes are only the beginning of such a line.
 fn begins_that_of_a_full_server(bytes: &[u8]) -> bool {
     bytes.len() < FULL.len() && FULL.starts_with(bytes)
 }

@@ -12,7 +12,7 @@ use crate::request_buffer::RequestBuffer;
 /// Unanswered request bytes stay below this, unless the replies to them are sure to fit the socket's buffers: it is
 /// what two kernels buffer for a connection on any system.
 const WINDOW: u64 = 64 * 1024;
-/// So many replies of one short line fit any socket's buffers: 16 KiB at 64 bytes each.
+/// How many replies of one short line fit any socket's buffers: 16 KiB at 64 bytes each.
 const LINES: usize = 256;
 
 /// The queue of bytes to be written. Positions are counted from the beginning of the stream.
@@ -60,13 +60,13 @@ impl SendWindow {
         &mut self.buffer.keys
     }
 
-    /// Where to encode one request; [`SendWindow::queued`] tells where it ends.
+    /// The buffer to encode one request into; call [`SendWindow::queued`] with its length.
     #[inline]
     pub(super) fn buffer(&mut self) -> &mut RequestBuffer {
         &mut self.buffer
     }
 
-    /// The next request has so many bytes; where it ends.
+    /// Adds the length of the next request; returns where it ends.
     #[inline]
     pub(super) fn queued(&mut self, length: u64) -> u64 {
         self.end += length;
@@ -118,7 +118,7 @@ impl SendWindow {
     }
 
     fn grant_some(&mut self, in_flight: &VecDeque<InFlight>) {
-        // Half a window at least, so that each reply does not let a few bytes trickle out in a write of their own.
+        // Half a window at least, so that not each reply lets a few bytes out in a separate write.
         let half_open = self.granted - self.answered > WINDOW / 2 && (self.open_large > 0 || self.open > LINES / 2);
         if half_open {
             return;
@@ -243,7 +243,7 @@ impl SendWindow {
         self.answered
     }
 
-    /// How many bytes are yet to be written.
+    /// How many bytes are not written yet.
     pub(super) fn unsent(&self) -> u64 {
         self.end - self.written - self.dead_bytes
     }
@@ -269,7 +269,7 @@ impl SendWindow {
         self.dead.first_key_value().map_or(u64::MAX, |(start, _)| *start)
     }
 
-    /// Goes on behind the dead requests that are next.
+    /// Skips the dead requests that are next.
     #[cold]
     fn skip_dead(&mut self) {
         while let Some(next) = self.dead.first_entry().filter(|next| *next.key() == self.written) {
@@ -281,8 +281,8 @@ impl SendWindow {
         }
     }
 
-    /// Whether so many bytes of dead requests are in memory that it is worth the while to give it back: more than live ones,
-    /// so that all in all a byte is moved once.
+    /// Whether dead requests take so much memory that it should be given back: more than live ones, so that each byte
+    /// is moved once on average.
     #[inline]
     pub(super) fn is_wasteful(&self) -> bool {
         self.dead_bytes > WINDOW && self.dead_bytes > self.unsent()
@@ -306,7 +306,7 @@ impl SendWindow {
         let mut gone = 0;
         let mut dead = dead.into_iter().peekable();
         for request in in_flight.iter_mut() {
-            // Those that are dead end where they would begin.
+            // A dead request ends where it would begin.
             while let Some((_, length)) = dead.next_if(|(start, length)| start + length <= request.end) {
                 gone += length;
             }
@@ -322,7 +322,7 @@ impl SendWindow {
     }
 }
 
-/// What is yet to be written, front first.
+/// What is not written yet, front first.
 struct Rest {
     bytes: Vec<u8>,
     at: usize,
@@ -330,7 +330,7 @@ struct Rest {
 }
 
 impl Rest {
-    /// Takes so many bytes away, and puts them behind what is in `live`.
+    /// Removes this many bytes, and appends them to `live`.
     fn take(&mut self, length: u64, mut live: Option<&mut RequestBuffer>) {
         let mut left = length;
         while left > 0 {

@@ -186,8 +186,8 @@ impl TypedConnection {
         result.inspect_err(|error| self.fail_pending(error))
     }
 
-    /// Gives up the connection for this reason: a socket that has failed, or a server that has not answered in time
-    /// ([`Error::lost`], [`Error::timeout`]). All handles get the error; each says whether its request may have taken effect.
+    /// Fails the connection for this reason: a failed socket, or a timeout of the server ([`Error::lost`],
+    /// [`Error::timeout`]). All handles get the error; each says whether its request may have taken effect.
     pub fn fail_pending(&mut self, error: &Error) {
         for abandoned in self.connection.fail_pending() {
             let at = abandoned.tag.wrapping_sub(self.first) as usize;

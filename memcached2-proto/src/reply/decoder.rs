@@ -18,9 +18,9 @@ use crate::limits::Limits;
 
 /// Finds the replies in a stream of bytes.
 ///
-/// It remembers where it stopped, so its work is linear in the bytes however they are cut. A value that is all in the buffer is
-/// copied out of it; a longer one gets a buffer of its own, into which the transport then reads. That has the size of the value,
-/// or of up to four times as much as has come, but at least 1 MiB.
+/// It remembers where it stopped, so its work is linear in the bytes however they are cut. A value that is whole in the
+/// buffer is copied out of it. A longer one gets its own buffer, which the transport reads into. That has the size of
+/// the value, but at most four times the bytes that have come, or 1 MiB.
 ///
 /// ```
 /// use memcached2_proto::{ExpectedKeys, Decoder, Expected, Limits, Opaque, Reply, ReplyKind};
@@ -62,7 +62,7 @@ pub struct Decoder {
     reserve: Reserve,
 }
 
-/// Reserves memory for so many more bytes, or says that there is none.
+/// Reserves memory for this many more bytes; `false` if there is none.
 type Reserve = fn(&mut Vec<u8>, usize) -> Result<(), TryReserveError>;
 
 #[derive(Debug)]
@@ -71,15 +71,15 @@ enum State {
     Line,
     /// Inside an item whose data fits the buffer.
     Small(Item),
-    /// Inside an item whose data goes into a buffer of its own, which has so many bytes of it.
+    /// Inside an item whose data goes into its own buffer, which has this many bytes of it.
     Large(Item, Vec<u8>, usize),
-    /// Inside an item nobody wants, or for which there is no memory, so many bytes before the end of its data.
+    /// Inside an item that is discarded, or for which there is no memory, this many bytes before the end of its data.
     Skip(Item, usize),
-    /// Behind the only item that can come, before its `END`.
+    /// After the only item that can come, before its `END`.
     End(Option<(Item, Bytes)>),
-    /// Behind a classic reply, before the answer to its fence.
+    /// After a classic reply, before the answer to its fence.
     Fence(Option<Reply>),
-    /// Behind the last item of a reply in which there was an error line.
+    /// After the last item of a reply in which there was an error line.
     Refused,
 }
 
@@ -89,13 +89,13 @@ const DATA_END: &[u8; 2] = b"\r\n";
 const LAST: &[u8; 5] = b"END\r\n";
 /// Both at once.
 const ONLY_END: &[u8; 7] = b"\r\nEND\r\n";
-/// Room behind a large value for the bytes that most often follow it, to save a read.
+/// Room after a large value for the bytes that usually follow it, to save a read.
 const BEHIND: usize = ONLY_END.len();
 
 impl Decoder {
     /// The size of the receive buffer in bytes: a page of small replies, far above the longest line.
     pub const BUFFER: usize = 16 * 1024;
-    /// A value of at least this many bytes that has not arrived whole gets a buffer of its own.
+    /// A value of at least this many bytes that has not arrived whole gets its own buffer.
     pub const LARGE: usize = 4 * 1024;
     /// Values of up to this many bytes share blocks of [`Decoder::BLOCK`] bytes when one reply brings several: fewer
     /// allocations, against up to a block kept alive by one value.
@@ -144,7 +144,7 @@ impl Decoder {
         self.expected
     }
 
-    /// Where to put the bytes that come next; never empty.
+    /// The buffer for the next bytes; never empty.
     #[inline]
     pub fn read_buf(&mut self) -> &mut [u8] {
         if let State::Large(_, data, have) = &mut self.state {
@@ -175,7 +175,7 @@ impl Decoder {
         self.start == self.end && self.lines.is_empty() && is_between
     }
 
-    /// How many bytes are yet to come of a value whose length has been announced.
+    /// How many bytes of a value with an announced length are still missing.
     #[must_use]
     pub fn announced(&self) -> usize {
         match &self.state {
@@ -213,13 +213,12 @@ impl Decoder {
     /// The next reply, which must be one that is expected, and whether it is the last one to its request; `None` until
     /// enough bytes are there. `keys` are those that it may name.
     ///
-    /// Without `keep` the data of values that are not all there is thrown away as it comes: so the reply to a request that
-    /// nobody waits for any more passes by.
+    /// Without `keep`, the data of incomplete values is discarded as it comes: for the reply to a cancelled request.
     ///
     /// # Errors
     ///
     /// [`Error::Protocol`] when the bytes cannot be such a reply, and when a line or a value exceeds the limits.
-    /// Nothing behind that point can be understood.
+    /// Nothing after that can be understood.
     #[inline]
     pub fn decode(&mut self, keys: &mut ExpectedKeys, keep: bool) -> Result<Option<(Reply, bool)>, Error> {
         match self.decode_ahead(keys) {
@@ -403,7 +402,7 @@ impl Decoder {
         unexpected(self.pending(), &format!("a line of at most {} bytes", self.limits.line))
     }
 
-    /// Whether the `END` behind the only item of a reply is there.
+    /// Whether the `END` after the only item of a reply is there.
     #[inline]
     fn end_of_value(&mut self) -> Result<bool, Error> {
         let there = self.pending();

@@ -1,7 +1,7 @@
-//! What an error line tells of its request, and of the others on the connection.
+//! What an error line means for its request, and for others on the connection.
 //!
-//! The table was read off the sources of memcached 1.4.39, 1.5.22, 1.6.18 and 1.6.45 with its proxy, and off
-//! twemproxy 0.5, and each line that they can be made to say was seen.
+//! The table comes from the sources of memcached 1.4.39, 1.5.22, 1.6.18 and 1.6.45 with its proxy, and of twemproxy
+//! 0.5. Each line that they can be made to send was seen.
 
 use std::sync::Arc;
 
@@ -25,11 +25,11 @@ struct ErrorLine {
 
 /// Nothing was done of what the request asked for.
 const REFUSED: u8 = 1;
-/// The data block behind the request was read as data, so that what comes next is the reply to the next request.
+/// The data block after the request was read as data, so that what comes next is the reply to the next request.
 const SWALLOWED: u8 = 1 << 1;
 /// The server may have thrown away replies to earlier requests, and says this line in the place of all of them.
 const SEVERAL: u8 = 1 << 2;
-/// In the reply to a `get` of several keys it stands in the place of one key, and `END` follows as ever.
+/// In the reply to a `get` of several keys it takes the place of one key, and `END` still follows.
 const INLINE: u8 = 1 << 3;
 /// In the reply to a `get` of several keys it is the whole reply. The replies to what was written before still come,
 /// and then the server closes the connection.
@@ -43,8 +43,8 @@ pub(crate) const NON_NUMERIC: &str = "CLIENT_ERROR cannot increment or decrement
 const TABLE: [ErrorLine; 21] = [
     // A `get` that finds no memory for its reply frees all replies that were not sent yet: `process_get_command` of
     // 1.6.18, `process_get_command_err` of 1.6.45. One with a key that is too long does the same, and says
-    // "CLIENT_ERROR bad command line format"; no request here has such a key. 1.6.45 copies the line without its end, so
-    // that anything may stand behind it: "...writing get responseing get response" was seen.
+    // "CLIENT_ERROR bad command line format"; no request here has such a key. 1.6.45 copies the line without its end,
+    // so that anything may follow it: "...writing get responseing get response" was seen.
     line("SERVER_ERROR out of memory writing get response", REFUSED | SEVERAL),
     // The buffer for the next request: the reply to the last one may have been overwritten (`try_read_network`).
     line("SERVER_ERROR out of memory reading request", SEVERAL),
@@ -73,7 +73,7 @@ const TABLE: [ErrorLine; 21] = [
     line("SERVER_ERROR Connection timed out", SWALLOWED | CLOSES),
     line("SERVER_ERROR Connection reset by peer", SWALLOWED | CLOSES),
     line("SERVER_ERROR Host is down", SWALLOWED | CLOSES),
-    // The server behind it has closed the connection, which has no number.
+    // The server behind the proxy has closed the connection, which has no error number.
     line("SERVER_ERROR unknown", SWALLOWED | CLOSES),
 ];
 
@@ -132,7 +132,7 @@ pub(crate) fn is_said_to_all(line: &str) -> bool {
     means(line, TO_ALL)
 }
 
-/// Whether the server closes the connection behind the replies that are under way.
+/// Whether the server closes the connection after the pending replies.
 pub(crate) fn announces_close(line: &str) -> bool {
     means(line, CLOSES)
 }

@@ -17,7 +17,7 @@ pub struct ExpectedKeys {
     index: u32,
 }
 
-/// Where the key behind the one that is expected next begins.
+/// Where the key after the next expected one begins.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Next(usize);
 
@@ -122,7 +122,7 @@ impl ExpectedKeys {
         self.entries.is_empty()
     }
 
-    /// Seeks `key` behind the cursor, then from the beginning of the front request.
+    /// Seeks `key` after the cursor, then from the beginning of the front request.
     fn seek(&mut self, key: &[u8]) -> Option<u32> {
         let started = self.cursor;
         let mut wrapped = false;
@@ -145,7 +145,7 @@ impl ExpectedKeys {
         }
     }
 
-    /// The key at `at` and where the next one begins; `None` behind the last one of the front request.
+    /// The key at `at` and where the next one begins; `None` after the last one of the front request.
     #[inline]
     fn entry(&self, at: usize) -> Option<(&[u8], usize)> {
         if at >= self.end {

@@ -22,7 +22,7 @@ pub(super) struct Item {
     pub(super) cas: Option<u64>,
     /// The length of the data in bytes.
     pub(super) length: usize,
-    /// Whether it is a meta reply, behind which nothing follows.
+    /// Whether it is a meta reply, which nothing follows.
     pub(super) is_meta: bool,
     /// Whether there was no memory for the data.
     pub(super) is_lost: bool,
@@ -37,7 +37,7 @@ pub(super) enum ReplyLine {
     Unchecked(Reply),
     /// Data follows.
     Item(Item),
-    /// One line of many, which begins so many bytes behind the beginning of the line.
+    /// One line of many; its text begins at this byte of the line.
     Stat(usize),
 }
 

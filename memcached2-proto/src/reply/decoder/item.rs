@@ -8,8 +8,8 @@ use crate::reply::grammar::{Item, unexpected};
 use crate::reply::{Reply, ReplyKind};
 use crate::value::Value;
 
-/// So much room a value gets that has only been announced. With each four times as much that has come it gets more, so
-/// that a server which lies of its length takes no memory.
+/// How much memory a value gets by its announced length. It gets up to four times the bytes that have come after that,
+/// so that a server which lies about a length takes no memory.
 const FIRST: usize = 1024 * 1024;
 
 impl Decoder {
@@ -87,7 +87,7 @@ impl Decoder {
         }
     }
 
-    /// Throws away what has come of a large value, for which there is no memory, and lets the rest pass by.
+    /// Discards a large value for which there is no memory, and the rest of it as it comes.
     #[cold]
     fn lose(&mut self) {
         let State::Large(item, data, have) = std::mem::replace(&mut self.state, State::Line) else { return };
@@ -100,7 +100,7 @@ impl Decoder {
     }
 }
 
-/// Makes more room for a value, of which as much has come as there was room for; `false` if there is no memory.
+/// Makes more room for a value that has filled its buffer; `false` if there is no memory.
 #[cold]
 fn grow(data: &mut Vec<u8>, whole: usize, reserve: Reserve) -> bool {
     let more = whole.min(data.len().saturating_mul(4)) - data.len();
@@ -111,7 +111,7 @@ fn grow(data: &mut Vec<u8>, whole: usize, reserve: Reserve) -> bool {
     true
 }
 
-/// Whether what is behind the data ends it; not yet, if that is cut off.
+/// Whether the bytes after the data end it; not yet, if they are cut off.
 #[inline]
 fn ends(behind: &[u8]) -> Result<bool, Error> {
     match behind {

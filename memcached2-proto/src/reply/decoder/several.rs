@@ -42,7 +42,8 @@ impl Decoder {
         Ok(self.end_of_several(Reply::End))
     }
 
-    /// Whether the classic part of the reply to several keys is over, behind which comes the answer to the last key.
+    /// Whether the classic part of the reply to several keys has ended, which is followed by the answer to the last
+    /// key.
     pub(super) fn has_ended(&self) -> Result<(), Error> {
         match self.ended || self.refused.is_some() {
             true => Ok(()),

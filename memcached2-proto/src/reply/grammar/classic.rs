@@ -7,8 +7,8 @@ use crate::error::Error;
 use crate::reply::expected_keys::Next;
 use crate::reply::{ExpectedKeys, Reply};
 
-/// The same, where the reply is one line whatever it says: a proxy or another server may also refuse the request in words of
-/// its own.
+/// The same, for replies that are always one line: a proxy or another server may also refuse the request in its own
+/// words.
 #[cold]
 fn refusal_in_any_words(line: &[u8], wanted: &str) -> Result<ReplyLine, Error> {
     match is_in_own_words(line) {
@@ -106,7 +106,7 @@ pub(in crate::reply) fn number(line: &[u8]) -> Result<ReplyLine, Error> {
     if line == b"NOT_FOUND" {
         return Ok(ReplyLine::Reply(Reply::NotFound));
     }
-    // Servers before 1.4 pad the number with the blanks that they store behind it.
+    // Servers before 1.4 pad the number with the blanks that they store after it.
     let padding = line.iter().rev().take_while(|byte| **byte == b' ').count();
     match digits(&line[..line.len() - padding]) {
         Some((number, [])) => Ok(ReplyLine::Reply(Reply::Number(number))),

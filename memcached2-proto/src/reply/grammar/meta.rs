@@ -21,7 +21,7 @@ pub(in crate::reply) fn meta_ahead(bytes: &[u8], opaque: Opaque) -> Option<(Item
     Some((Item { index: 0, flags, cas: None, length, is_meta: true, is_lost: false }, rest))
 }
 
-/// What a reply with the opaque of another request is told to be instead of.
+/// The expected reply, in the error for a reply with another opaque.
 const CHECKED: &str = "the reply to this request, with its opaque";
 
 /// `VA <bytes> <flag>*` or `EN <flag>*`; blanks may be doubled or trail (memcached up to 1.6.17).
@@ -109,8 +109,8 @@ pub(in crate::reply) fn number_value(value: &[u8]) -> Result<Reply, Error> {
     whole(value.trim_ascii_end()).map(Reply::Number).ok_or_else(|| unexpected(value, "a number"))
 }
 
-/// Whether the answer to a fence shows that it is one. An error line can be it and show nothing: behind a proxy the server
-/// can be down that the fence goes to.
+/// Whether the answer to a fence proves anything. An error line does not: behind a proxy, the server of the fence can
+/// be down.
 pub(in crate::reply) fn fence(line: &[u8], opaque: Opaque) -> Result<bool, Error> {
     match code(line, opaque) {
         Some(b"EX" | b"NF") => Ok(true),
@@ -142,7 +142,7 @@ pub(in crate::reply) fn probe_end(line: &[u8]) -> Result<ReplyLine, Error> {
 #[derive(Debug, Default)]
 struct MetaFlags<'l> {
     key: Option<&'l [u8]>,
-    /// Whether the key is in base64: an item that was stored so says it to whoever asks for it by its plain name, too.
+    /// Whether the key is in base64: an item that was stored so returns it so, even if it is fetched by its plain name.
     is_encoded: bool,
     flags: u64,
     cas: Option<u64>,
@@ -164,7 +164,7 @@ impl MetaFlags<'_> {
     }
 }
 
-/// Reads the flags of a meta reply; unknown ones are passed over. `None` for what is none.
+/// Reads the flags of a meta reply; unknown ones are ignored. `None` if the text is not valid.
 fn meta_flags(mut words: &[u8]) -> Option<MetaFlags<'_>> {
     let mut found = MetaFlags::default();
     while let [b' ', rest @ ..] = words {
