@@ -4,11 +4,10 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use async_std::future::timeout;
-use memcached2_proto::shared::{Freshness, SharedConnection, SharedConnections, exchange};
-use memcached2_proto::{Builder, Call, Error, Instant, Now, Operation, Options, Router, ServerId};
+use memcached2_proto::shared::SharedConnections;
+use memcached2_proto::{Builder, Error, Instant, Now, Operation, Options, Router};
 
-use crate::stream::{System, Timer, now};
+use crate::stream::{System, now};
 
 /// A client whose calls are futures.
 ///
@@ -16,7 +15,7 @@ use crate::stream::{System, Timer, now};
 /// every caller gets the replies to its own requests, whatever happens to the futures of other callers.
 #[derive(Debug, Clone)]
 pub struct Client {
-    shared: Arc<SharedConnections<()>>,
+    shared: Arc<SharedConnections<System>>,
     /// How long a call may take, in place of what the options say.
     timeout: Option<Duration>,
 }
@@ -62,7 +61,7 @@ impl Client {
 
     fn make(router: Router, options: &Options) -> Self {
         let router = router.for_client(RandomState::new().hash_one(()), Self::now);
-        Self { shared: Arc::new(SharedConnections::new(router, options)), timeout: None }
+        Self { shared: Arc::new(SharedConnections::new(router, options, System)), timeout: None }
     }
 
     /// The same client, on the same connections, with another timeout for its calls, which replaces
@@ -96,11 +95,7 @@ impl Client {
     /// What is still under way then ends at once, with an error that says whether it may have landed. When
     /// the last clone of a client is dropped instead, its connections close as soon as what was sent has been answered.
     pub async fn close(&self, within: Duration) -> bool {
-        let closed = timeout(within, self.shared.close()).await.is_ok();
-        if !closed {
-            self.shared.abort();
-        }
-        closed
+        self.shared.close(within).await
     }
 
     /// Runs any operation; every other method is a name for one call of this.
@@ -117,17 +112,7 @@ impl Client {
 
     /// Runs an operation that began at this moment.
     async fn run_since<O: Operation>(&self, begun: Instant, operation: O) -> Result<O::Output, Error> {
-        let shared = &*self.shared;
-        let now = Now::new(begun, SystemTime::now);
-        let mut call = Call::new(operation, shared.router(), now);
-        call.keep_time_to_merge(Self::now);
-        loop {
-            let connect = |server, freshness| self.connection(server, freshness, now);
-            exchange(&mut call, now, self.timeout, connect).await;
-            if !call.end_round(Self::now) {
-                return call.finish();
-            }
-        }
+        self.shared.run(operation, Now::new(begun, SystemTime::now), self.timeout).await
     }
 
     /// The moment on the clock of the system.
@@ -152,12 +137,4 @@ impl Client {
 # }
 ```"
     ] }
-
-    /// A connection to a server, driven by the one runtime there is.
-    #[inline]
-    fn connection(&self, server: ServerId, freshness: Freshness, now: Now) -> Result<Arc<SharedConnection>, Error> {
-        self.shared.connection(server, (), freshness, now, |driver| {
-            drop(async_std::task::spawn(driver.run(System, Timer::default())));
-        })
-    }
 }

@@ -14,8 +14,8 @@ use async_std::net::TcpStream;
 use async_std::os::unix::net::UnixStream;
 use async_std::task::sleep;
 use futures_io::{AsyncRead, AsyncWrite};
-use memcached2_proto::shared::{AsyncStream, AsyncTimer, Connector};
-use memcached2_proto::{Destination, Endpoint, Instant, Lookup};
+use memcached2_proto::shared::{AsyncStream, AsyncTimer, Connector, Driver, Runtime};
+use memcached2_proto::{Destination, Endpoint, Error, Instant, Lookup};
 use socket2::{SockRef, TcpKeepalive};
 
 /// The moment on the clock of the system.
@@ -58,6 +58,30 @@ impl Connector for System {
             #[cfg(not(unix))]
             Destination::Unix(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "no Unix sockets on this system")),
         }
+    }
+}
+
+/// There is one runtime in a process.
+impl Runtime for System {
+    type Id = ();
+    type Timer = Timer;
+
+    #[inline]
+    fn id(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    #[inline]
+    fn now(&self) -> Instant {
+        now()
+    }
+
+    fn timer(&self) -> Timer {
+        Timer::default()
+    }
+
+    fn spawn(&self, driver: Driver) {
+        drop(async_std::task::spawn(driver.run(Self, self.timer())));
     }
 }
 

@@ -4,11 +4,10 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use memcached2_proto::shared::{Freshness, SharedConnection, SharedConnections, exchange};
-use memcached2_proto::{Builder, Call, Error, Instant, Now, Operation, Options, Router, ServerId};
-use tokio::runtime::{Handle, Id};
+use memcached2_proto::shared::SharedConnections;
+use memcached2_proto::{Builder, Error, Instant, Now, Operation, Options, Router};
 
-use crate::stream::{System, Timer, now, within};
+use crate::stream::{System, now};
 
 /// A client whose calls are futures.
 ///
@@ -19,7 +18,7 @@ use crate::stream::{System, Timer, now, within};
 /// timer and its I/O driver (`enable_all`).
 #[derive(Debug, Clone)]
 pub struct Client {
-    shared: Arc<SharedConnections<Id>>,
+    shared: Arc<SharedConnections<System>>,
     /// How long a call may take, in place of what the options say.
     timeout: Option<Duration>,
 }
@@ -65,7 +64,7 @@ impl Client {
 
     fn make(router: Router, options: &Options) -> Self {
         let router = router.for_client(RandomState::new().hash_one(()), Self::now);
-        Self { shared: Arc::new(SharedConnections::new(router, options)), timeout: None }
+        Self { shared: Arc::new(SharedConnections::new(router, options, System)), timeout: None }
     }
 
     /// The same client, on the same connections, with another timeout for its calls, which replaces
@@ -99,15 +98,7 @@ impl Client {
     /// What is still under way then ends at once, with an error that says whether it may have landed. When
     /// the last clone of a client is dropped instead, its connections close as soon as what was sent has been answered.
     pub async fn close(&self, time: Duration) -> bool {
-        let close = async {
-            self.shared.close().await;
-            Ok(())
-        };
-        let closed = within(time, close).await.is_ok();
-        if !closed {
-            self.shared.abort();
-        }
-        closed
+        self.shared.close(time).await
     }
 
     /// Runs any operation; every other method is a name for one call of this.
@@ -124,17 +115,7 @@ impl Client {
 
     /// Runs an operation that began at this moment.
     async fn run_since<O: Operation>(&self, begun: Instant, operation: O) -> Result<O::Output, Error> {
-        let shared = &*self.shared;
-        let now = Now::new(begun, SystemTime::now);
-        let mut call = Call::new(operation, shared.router(), now);
-        call.keep_time_to_merge(Self::now);
-        loop {
-            let connect = |server, freshness| self.connection(server, freshness, now);
-            exchange(&mut call, now, self.timeout, connect).await;
-            if !call.end_round(Self::now) {
-                return call.finish();
-            }
-        }
+        self.shared.run(operation, Now::new(begun, SystemTime::now), self.timeout).await
     }
 
     /// The moment on the clock of the system.
@@ -158,13 +139,4 @@ impl Client {
 # }
 ```"
     ] }
-
-    /// A connection to a server, driven by the runtime that the caller runs in.
-    #[inline]
-    fn connection(&self, server: ServerId, freshness: Freshness, now: Now) -> Result<Arc<SharedConnection>, Error> {
-        let runtime = Handle::try_current().map_err(|_| Error::no_runtime())?;
-        self.shared.connection(server, runtime.id(), freshness, now, |driver| {
-            drop(runtime.spawn(driver.run(System, Timer::new())));
-        })
-    }
 }

@@ -1,6 +1,5 @@
 //! The socket: connecting, and the task that drives it.
 
-use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -10,13 +9,14 @@ use std::task::{Context, Poll};
 use std::thread;
 use std::time::Duration;
 
-use memcached2_proto::shared::{AsyncStream, AsyncTimer, Connector};
-use memcached2_proto::{Destination, Endpoint, Instant, Lookup};
+use memcached2_proto::shared::{AsyncStream, AsyncTimer, Connector, Driver, Runtime};
+use memcached2_proto::{Destination, Endpoint, Error, Instant, Lookup};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
+use tokio::runtime::{Handle, Id};
 use tokio::task::unconstrained;
 use tokio::time::{Sleep, sleep_until};
 
@@ -60,6 +60,29 @@ impl Connector for System {
             #[cfg(not(unix))]
             Destination::Unix(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "no Unix sockets on this system")),
         }
+    }
+}
+
+impl Runtime for System {
+    type Id = Id;
+    type Timer = Timer;
+
+    #[inline]
+    fn id(&self) -> Result<Id, Error> {
+        Handle::try_current().map(|runtime| runtime.id()).map_err(|_| Error::no_runtime())
+    }
+
+    #[inline]
+    fn now(&self) -> Instant {
+        now()
+    }
+
+    fn timer(&self) -> Timer {
+        Timer::new()
+    }
+
+    fn spawn(&self, driver: Driver) {
+        drop(tokio::spawn(driver.run(Self, self.timer())));
     }
 }
 
@@ -174,16 +197,4 @@ impl Timer {
             cx.waker().wake_by_ref();
         }
     }
-}
-
-/// Waits for `future`, for `time` at most by the clock on the wall: a paused clock of the runtime leaps over it.
-pub(crate) async fn within<T>(time: Duration, future: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    let mut future = pin!(future);
-    let mut timer = Timer::new();
-    let deadline = now() + time;
-    poll_fn(|cx| match future.as_mut().poll(cx) {
-        Poll::Pending => timer.poll_until(cx, deadline).map(|_| Err(io::ErrorKind::TimedOut.into())),
-        ready => ready,
-    })
-    .await
 }

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
-use super::{Driver, Freshness, SharedConnection};
+use super::{Driver, Freshness, Runtime, SharedConnection};
 use crate::error::Error;
 use crate::opening::Endpoint;
 use crate::options::Options;
@@ -13,18 +13,22 @@ use crate::time::{Instant, Now};
 
 /// The connections that the tasks of an asynchronous client share.
 ///
-/// Each belongs to the runtime `R` that drives it, because a driver stops with its runtime. A caller gets a connection
-/// of its own runtime.
+/// Each belongs to the runtime that drives it, because a driver stops with its runtime. A caller gets a connection of its own
+/// runtime.
 #[derive(Debug)]
-pub struct SharedConnections<R> {
+pub struct SharedConnections<R: Runtime> {
     router: Router,
-    servers: Vec<(Arc<Endpoint>, Mutex<ServerConnections<R>>)>,
+    servers: Vec<Server<R::Id>>,
+    runtime: R,
 }
+
+/// How to connect to a server, and the connections to it.
+type Server<I> = (Arc<Endpoint>, Mutex<ServerConnections<I>>);
 
 /// The connections to one server.
 #[derive(Debug)]
-struct ServerConnections<R> {
-    connections: Vec<OpenConnection<R>>,
+struct ServerConnections<I> {
+    connections: Vec<OpenConnection<I>>,
     /// Which connection is next.
     next: usize,
     closed: bool,
@@ -32,21 +36,21 @@ struct ServerConnections<R> {
 
 /// A connection, its runtime, and when it was opened.
 #[derive(Debug)]
-struct OpenConnection<R> {
-    runtime: R,
+struct OpenConnection<I> {
+    runtime: I,
     shared: Arc<SharedConnection>,
     begun: Instant,
 }
 
-impl<R: Copy + Eq> SharedConnections<R> {
+impl<R: Runtime> SharedConnections<R> {
     /// The shared connections to the servers of `router`, none of them open yet.
     #[must_use]
-    pub fn new(router: Router, options: &Options) -> Self {
+    pub fn new(router: Router, options: &Options, runtime: R) -> Self {
         let none_yet = || Mutex::new(ServerConnections { connections: Vec::new(), next: 0, closed: false });
         let servers = router.servers().iter().enumerate();
         let servers =
             servers.map(|(place, server)| (Arc::new(Endpoint::new(place, server, options)), none_yet())).collect();
-        Self { router, servers }
+        Self { router, servers, runtime }
     }
 
     /// Which server has a key.
@@ -55,22 +59,22 @@ impl<R: Copy + Eq> SharedConnections<R> {
         &self.router
     }
 
-    /// A connection to a server, driven by `runtime`. If a new one is needed, `spawn` gets its driver, which must
-    /// [run](Driver::run) in a task of its own. Callers can use it at once. If it has ended meanwhile, ask for one that is
-    /// [live](Freshness::Live).
+    /// The runtime whose tasks drive the connections.
+    #[inline]
+    pub(super) fn runtime(&self) -> &R {
+        &self.runtime
+    }
+
+    /// A connection to a server, which callers can use at once; a new one if it is needed. If it has ended meanwhile, ask for one
+    /// that is [live](Freshness::Live).
     ///
     /// # Errors
     ///
-    /// [`Error::NoServers`] when there is no such server, [`Error::Closed`] after [`SharedConnections::close`].
+    /// [`Error::NoServers`] when there is no such server, [`Error::Closed`] after [`SharedConnections::close`], and when the
+    /// caller runs in [no runtime](Runtime::id).
     #[inline]
-    pub fn connection(
-        &self,
-        id: ServerId,
-        runtime: R,
-        freshness: Freshness,
-        now: Now,
-        spawn: impl FnOnce(Driver),
-    ) -> Result<Arc<SharedConnection>, Error> {
+    pub fn connection(&self, id: ServerId, freshness: Freshness, now: Now) -> Result<Arc<SharedConnection>, Error> {
+        let runtime = self.runtime.id()?;
         let (endpoint, server_connections) = self.servers.get(id.index()).ok_or_else(Error::no_servers)?;
         let mut server_connections = server_connections.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(shared) = server_connections.pick_at_once(runtime, freshness, endpoint.options().shared_connections)
@@ -92,14 +96,12 @@ impl<R: Copy + Eq> SharedConnections<R> {
         let begun = if let Freshness::Fresh(moment) = freshness { moment } else { now.monotonic };
         server_connections.connections.push(OpenConnection { runtime, shared: Arc::clone(&shared), begun });
         drop(server_connections);
-        spawn(driver);
+        self.runtime.spawn(driver);
         Ok(shared)
     }
-}
 
-impl<R> SharedConnections<R> {
-    /// Refuses new calls from now on, and waits until those under way have ended and all connections are closed.
-    pub async fn close(&self) {
+    /// Refuses new calls from now on, and waits until those under way have ended and all connections are closed with a `quit`.
+    pub(super) async fn quit(&self) {
         let mut left = self.each(|server_connections| {
             server_connections.closed = true;
             server_connections.connections.iter().for_each(|open| open.shared.quit());
@@ -118,7 +120,7 @@ impl<R> SharedConnections<R> {
     }
 
     /// Does something to the connections of each server, and returns all connections.
-    fn each(&self, mut act: impl FnMut(&mut ServerConnections<R>)) -> Vec<Arc<SharedConnection>> {
+    fn each(&self, mut act: impl FnMut(&mut ServerConnections<R::Id>)) -> Vec<Arc<SharedConnection>> {
         let mut all = Vec::new();
         for (_, server_connections) in &self.servers {
             let mut server_connections = server_connections.lock().unwrap_or_else(PoisonError::into_inner);
@@ -130,7 +132,7 @@ impl<R> SharedConnections<R> {
 }
 
 /// The drivers end when all waiting calls have an answer.
-impl<R> Drop for SharedConnections<R> {
+impl<R: Runtime> Drop for SharedConnections<R> {
     fn drop(&mut self) {
         for (_, server_connections) in &mut self.servers {
             let server_connections = server_connections.get_mut().unwrap_or_else(PoisonError::into_inner);
@@ -139,10 +141,10 @@ impl<R> Drop for SharedConnections<R> {
     }
 }
 
-impl<R: Copy + Eq> ServerConnections<R> {
+impl<I: Copy + Eq> ServerConnections<I> {
     /// The only connection, if there is to be one: the path of most calls.
     #[inline]
-    fn pick_at_once(&self, runtime: R, freshness: Freshness, wanted: usize) -> Option<Arc<SharedConnection>> {
+    fn pick_at_once(&self, runtime: I, freshness: Freshness, wanted: usize) -> Option<Arc<SharedConnection>> {
         match &self.connections[..] {
             [open] if wanted <= 1 && open.runtime == runtime && freshness == Freshness::Any => {
                 Some(Arc::clone(&open.shared))
@@ -155,7 +157,7 @@ impl<R: Copy + Eq> ServerConnections<R> {
     /// not answer, which was not reported yet. `asked` is when the call began.
     fn pick(
         &mut self,
-        runtime: R,
+        runtime: I,
         freshness: Freshness,
         asked: Instant,
         wanted: usize,

@@ -1,0 +1,83 @@
+//! What an asynchronous runtime does for a client.
+
+use std::fmt::Debug;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use super::{AsyncTimer, Driver, Freshness, SharedConnections, exchange};
+use crate::call::{Call, Operation};
+use crate::error::Error;
+use crate::time::{Instant, Now};
+
+/// What an asynchronous runtime does for a client: it runs the drivers of shared connections, and measures time.
+pub trait Runtime {
+    /// Tells runtimes apart. A driver stands still when its runtime does, so a call takes a connection of the runtime that it
+    /// runs in.
+    type Id: Copy + Eq + Debug;
+
+    /// Its timer.
+    type Timer: AsyncTimer;
+
+    /// The runtime that the caller runs in.
+    ///
+    /// # Errors
+    ///
+    /// When the caller runs in none.
+    fn id(&self) -> Result<Self::Id, Error>;
+
+    /// The present moment.
+    fn now(&self) -> Instant;
+
+    /// A timer that is not set.
+    fn timer(&self) -> Self::Timer;
+
+    /// [Runs](Driver::run) a driver in a task of the runtime that the caller runs in.
+    fn spawn(&self, driver: Driver);
+}
+
+impl<R: Runtime> SharedConnections<R> {
+    /// Runs an operation, which began at the moment `now`. With `timeout` it may take that long, in place of what the
+    /// [options](crate::Options::timeout) of the client and its servers say.
+    ///
+    /// When the future is dropped, the call is cancelled: see [`exchange`].
+    ///
+    /// # Errors
+    ///
+    /// Those of the operation.
+    pub async fn run<O: Operation>(
+        &self,
+        operation: O,
+        now: Now,
+        timeout: Option<Duration>,
+    ) -> Result<O::Output, Error> {
+        let clock = || self.runtime().now();
+        let mut call = Call::new(operation, self.router(), now);
+        call.keep_time_to_merge(clock);
+        loop {
+            let connect = |server, freshness: Freshness| self.connection(server, freshness, now);
+            exchange(&mut call, now, timeout, connect).await;
+            if !call.end_round(clock) {
+                return call.finish();
+            }
+        }
+    }
+
+    /// Refuses new calls from now on, waits until those under way have ended, and closes all connections with a `quit`. After `time`
+    /// it ends the calls that are still under way; then it returns `false`.
+    pub async fn close(&self, time: Duration) -> bool {
+        let mut closing = pin!(self.quit());
+        let mut timer = self.runtime().timer();
+        let deadline = self.runtime().now() + time;
+        let is_closed = poll_fn(|cx| match closing.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(true),
+            Poll::Pending => timer.poll_until(cx, deadline).map(|_| false),
+        })
+        .await;
+        if !is_closed {
+            self.abort();
+        }
+        is_closed
+    }
+}
