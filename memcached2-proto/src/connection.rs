@@ -523,7 +523,7 @@ impl Connection {
 /// The reason of a connection that the server has ended.
 const ENDED: &str = "the server closed it";
 /// The reason of a connection that the server is about to end.
-const CLOSED_SOON: &str = "given up, since the server closes it after such an error";
+const CLOSED_SOON: &str = "closed, because the server closes it after such an error";
 
 #[cfg(test)]
 mod tests;

@@ -26,7 +26,7 @@ pub use self::request::FailedRequest;
 /// # fn add() -> Result<(), Error> { Ok(()) }
 /// match add() {
 ///     Ok(()) => println!("the lock is ours"),
-///     Err(Error::NotStored { .. }) => println!("somebody else has it"),
+///     Err(Error::NotStored { .. }) => println!("another client has it"),
 ///     Err(error) if error.is_safe_to_retry() => println!("try again: {error}"),
 ///     Err(error) => eprintln!("{error}"),
 /// }

@@ -234,7 +234,9 @@ impl RequestBuffer {
             length += buffer.shared.range(shared..).map(|(_, value)| value.len()).sum::<usize>();
         }
         if length == 0 {
-            return Err(Error::protocol("a request of no bytes, which nobody can answer").with_landed(Landed::NotSent));
+            return Err(
+                Error::protocol("a request without bytes, which no server can answer").with_landed(Landed::NotSent)
+            );
         }
         // A request's keys fit: a line of them is far below 4 GiB.
         let keys = u32::try_from(buffer.keys.size() - keys).unwrap_or(u32::MAX);

@@ -145,7 +145,7 @@ fn the_tracing_observer_logs_requests_as_events() {
             ),
             format!("WARN memcached2 message=server down {named} failures=1 wait_us=1000000"),
             format!(
-                "DEBUG memcached2 message=nobody to ask command=\"get\" outcome=\"failed\" {answered} error=cache1:11211 is down, and its retry is not due yet (cannot connect to it: connection refused)"
+                "DEBUG memcached2 message=no server to ask command=\"get\" outcome=\"failed\" {answered} error=cache1:11211 is down, and its retry is not due yet (cannot connect to it: connection refused)"
             ),
         ]
     );

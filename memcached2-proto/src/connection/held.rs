@@ -66,7 +66,7 @@ impl Connection {
             return Error::disconnected(what);
         }
         match self.held.as_ref().and_then(|held| held.lines.last()) {
-            Some((_, Reply::Refused(line))) => Error::disconnected(&format!("{ENDED} after it had said {line:?}")),
+            Some((_, Reply::Refused(line))) => Error::disconnected(&format!("{ENDED} after it answered {line:?}")),
             _ => Error::disconnected(ENDED),
         }
     }

@@ -27,7 +27,7 @@ impl Connection {
         }
         let is_shut_out = error_line::is_said_to_all(line);
         if error_line::is_about_a_number(line) && !reply_kind.is_number() {
-            return Err(self.give_up("given up, since the error line of an incr or decr bytes_in for another request"));
+            return Err(self.give_up("closed, because the error line of an incr or decr came for another request"));
         }
         if kind == Kind::Probe {
             // Nothing else was written after it.
@@ -39,12 +39,12 @@ impl Connection {
         }
         if kind == Kind::Proof {
             return Err(self.give_up(&format!(
-                "given up, since it said {line:?} to an mn, which no server refuses that speaks meta"
+                "closed, because the server answered {line:?} to an mn, which no server that speaks meta refuses"
             )));
         }
         let is_alone = self.sending.written() <= end;
         if error_line::may_replace_several(line) && !is_alone {
-            return Err(self.give_up("given up, since an error line may have replaced the replies to several requests"));
+            return Err(self.give_up("closed, because an error line may have replaced the replies to several requests"));
         }
         let is_written = end <= self.sending.written();
         let after = if is_shut_out { After::OutOfStep } else { after_error_line(line, reply_kind, is_written) };
@@ -52,7 +52,7 @@ impl Connection {
             After::InStep => return Ok(!expected.is_checked()),
             After::Closes => self.mode = Mode::Leaving,
             After::OutOfStep => {
-                let reason = format!("given up, since the server may be out of step after it had said {line:?}");
+                let reason = format!("closed, because the server may be out of step after it answered {line:?}");
                 let error = self.give_up(&reason);
                 // What is said to all proves nothing of the lines before it.
                 if expected.is_checked() && (!is_shut_out || self.held.is_some()) {
@@ -74,7 +74,10 @@ impl Connection {
         let bytes_in = self.decoder.pending();
         let error = match is_of_a_full_server(bytes_in) && !self.served {
             true => full(),
-            false => Error::protocol(format!("got \"{}\" unasked", bytes_in[..bytes_in.len().min(64)].escape_ascii())),
+            false => Error::protocol(format!(
+                "got \"{}\" without a request",
+                bytes_in[..bytes_in.len().min(64)].escape_ascii()
+            )),
         };
         self.fail(error)
     }
@@ -83,7 +86,7 @@ impl Connection {
     /// stream, though nothing was asked: what was not written was not sent.
     #[cold]
     pub fn on_unread(&mut self) -> Error {
-        self.give_up("given up, since the server had closed it, or had sent something that nobody asked for")
+        self.give_up("closed, because the server had closed it, or had sent bytes without a request")
     }
 
     /// A reply has come though its request was not written whole: of several keys those may be answered that were asked for

@@ -57,7 +57,7 @@ fn answered<O: Operation>(operation: O, bytes: &[u8]) -> Result<O::Output, Error
     call.finish()
 }
 
-/// A large value, and what comes before and behind it.
+/// A large value, and what comes before and after it.
 fn large(before: &str, behind: &str) -> Vec<u8> {
     [before.as_bytes(), format!("VALUE b 0 {LENGTH}\r\n").as_bytes(), &vec![b'v'; LENGTH], b"\r\n", behind.as_bytes()]
         .concat()

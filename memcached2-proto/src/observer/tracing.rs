@@ -39,7 +39,7 @@ impl Observer for Tracing {
             RequestOutcome::Refused(line) => tell!(WARN, "request refused", error = line),
             // While a server is down this is said by every call.
             RequestOutcome::Failed(error @ (Error::NoServers { .. } | Error::Down { .. } | Error::AllDown { .. })) => {
-                tell!(DEBUG, "nobody to ask", error = tracing::field::display(error));
+                tell!(DEBUG, "no server to ask", error = tracing::field::display(error));
             }
             RequestOutcome::Failed(error) => tell!(WARN, "request failed", error = tracing::field::display(error)),
             _ => tell!(DEBUG, "request answered"),

@@ -273,7 +273,7 @@ enum Turn {
     Succeeds,
     Fails,
     TimesOut,
-    /// The connection is closed after so many bytes of the answer.
+    /// The connection is closed after this many bytes of the answer.
     ClosesAfter(usize),
 }
 

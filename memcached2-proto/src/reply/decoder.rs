@@ -62,7 +62,7 @@ pub struct Decoder {
     reserve: Reserve,
 }
 
-/// Reserves memory for this many more bytes; `false` if there is none.
+/// Reserves memory for this many more bytes, or fails if there is none.
 type Reserve = fn(&mut Vec<u8>, usize) -> Result<(), TryReserveError>;
 
 #[derive(Debug)]

@@ -46,7 +46,7 @@ pub(super) enum ReplyLine {
 pub(crate) fn foreign(bytes: &[u8]) -> Option<&'static str> {
     match bytes {
         // An alert, version 3.
-        [0x15, 0x03, ..] => Some("it speaks TLS, which this client does not"),
+        [0x15, 0x03, ..] => Some("it speaks TLS, which this connection does not"),
         [0x81, ..] => Some("it speaks the binary protocol, which this client does not"),
         [b'H', b'T', b'T', b'P', b'/', ..] => Some("it speaks HTTP, which this client does not"),
         _ => None,

@@ -27,7 +27,7 @@ pub(super) fn kind(name: &str) -> Option<Kind> {
     .map(|(_, kind)| kind)
 }
 
-/// Switches told as a digit.
+/// Switches that are sent as a digit.
 const BITS: [&str; 4] = ["accepting_conns", "hash_is_expanding", "lru_crawler_running", "slab_reassign_running"];
 
 /// Ratios, and times with a fraction.
@@ -43,7 +43,7 @@ const FLOATS: [&str; 9] = [
     "warm_max_factor",
 ];
 
-/// Switches told as a word.
+/// Switches that are sent as a word.
 const SWITCHES: [&str; 23] = [
     "auth_enabled_ascii",
     "auth_enabled_sasl",

@@ -54,7 +54,7 @@ impl Instant {
     /// The first moment there is: where a simulation may begin.
     pub const ZERO: Self = Self(0);
 
-    /// The moment so many nanoseconds after [`Instant::ZERO`].
+    /// The moment this many nanoseconds after [`Instant::ZERO`].
     #[must_use]
     pub const fn from_nanos(nanos: u64) -> Self {
         Self(nanos)

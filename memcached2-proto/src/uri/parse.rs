@@ -111,8 +111,8 @@ fn native(path: Vec<u8>) -> Result<OsString, UriProblem> {
     String::from_utf8(path).map(OsString::from).map_err(|_| UriProblem::SocketPath)
 }
 
-/// Letters, digits, and the punctuation that host names are seen with; bytes of an internationalised name are
-/// percent-encoded by then and refused.
+/// Letters, digits, and the punctuation that host names are seen with; bytes of an internationalised name are already
+/// percent-encoded here, and refused.
 fn is_of_a_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_')
 }

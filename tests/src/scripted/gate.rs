@@ -18,7 +18,7 @@ struct Inner {
 }
 
 impl Gate {
-    /// Creates a closed gate; the name completes "nobody opened the gate …".
+    /// Creates a closed gate; its name is in the error "the gate … was not opened".
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
         Self(Arc::new(Inner { name: name.into(), open: Mutex::new(false), opened: Condvar::new() }))
@@ -67,7 +67,7 @@ impl Gate {
         let open = self.0.open.lock().unwrap_or_else(PoisonError::into_inner);
         let (open, _) =
             self.0.opened.wait_timeout_while(open, patience, |open| !*open).unwrap_or_else(PoisonError::into_inner);
-        if *open { Ok(()) } else { Err(format!("nobody opened the gate {:?} within {patience:?}", self.0.name)) }
+        if *open { Ok(()) } else { Err(format!("the gate {:?} was not opened within {patience:?}", self.0.name)) }
     }
 }
 
@@ -97,6 +97,6 @@ mod tests {
     #[test]
     fn a_gate_that_is_not_opened_names_itself() {
         let what = Gate::new("pigs fly").wait_at_most(Duration::from_millis(1));
-        assert_eq!(what, Err("nobody opened the gate \"pigs fly\" within 1ms".to_owned()));
+        assert_eq!(what, Err("the gate \"pigs fly\" was not opened within 1ms".to_owned()));
     }
 }

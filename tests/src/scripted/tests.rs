@@ -258,7 +258,7 @@ fn a_closed_gate_fails_the_script() {
     let mut client = connect(&server);
     assert_eq!(read_reply(&mut client), "");
     let what = complaint(server);
-    assert!(what.ends_with("step 1 of 1 (`wait`): nobody opened the gate \"pigs fly\" within 200ms"), "{what}");
+    assert!(what.ends_with("step 1 of 1 (`wait`): the gate \"pigs fly\" was not opened within 200ms"), "{what}");
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn landed<R>(mut pending: Pending<R>) -> (Landed, String) {
     (error.landed(), error.to_string())
 }
 
-/// The response to a command, whose replies come in pieces of so many bytes.
+/// The response to a command, whose replies come in pieces of this many bytes.
 #[track_caller]
 fn run<C: Detach>(
     connection: &mut TypedConnection,

@@ -88,7 +88,7 @@ fn a_server_may_have_to_fail_several_times() {
     let mut now = begun + SECOND;
     assert_eq!((fail(begun, now), fail(begun, now), fail(begun, now)), (None, None, None));
     assert!(is_up(now) && health.succeeded(0).is_none() && health.all_up());
-    // An answer begins anew.
+    // An answer resets the count.
     for _ in 0..2 {
         assert_eq!(fail(now, now + SECOND), None);
         now += SECOND;

@@ -49,7 +49,7 @@ impl Driver {
         }
         if dead || silent {
             drop(guard);
-            let error = Error::disconnected("closed, since the server had not answered in time");
+            let error = Error::disconnected("closed, because the server had not answered in time");
             let fault = self.fault_of_silence(silent, now);
             self.end_at(&error, fault, Some(now));
             return Poll::Ready(());

@@ -89,7 +89,7 @@ impl Driver {
         socket: &mut impl AsyncStream,
         alarm: &mut impl AsyncTimer,
     ) -> Poll<Option<Next>> {
-        // It is whoever polls who has connected the socket.
+        // The caller of poll has connected the socket.
         self.report(|opening| opening.connected(Ok(()), alarm.now()));
         loop {
             let Some(opening) = self.opening.as_deref_mut() else { return Poll::Ready(None) };
@@ -114,8 +114,8 @@ impl Driver {
         }
     }
 
-    /// Keeps the deadlines while the connection is opened. `Ready` when the step under way is over, or the driver has ended,
-    /// since the client is gone and nobody waits.
+    /// Keeps the deadlines while the connection is opened. `Ready` when the step under way is over, or the driver has
+    /// ended, because the client was dropped and no call waits.
     fn watch_opening(&mut self, cx: &mut Context<'_>, alarm: &mut impl AsyncTimer) -> Poll<()> {
         loop {
             match self.take_over(Some(cx.waker())) {

@@ -47,7 +47,7 @@ impl Flags {
                 Some(seen) if !*seen => *seen = true,
                 _ => return Err("CLIENT_ERROR duplicate flag"),
             }
-            // The last error is told, but an unknown flag tops all.
+            // The last error is reported, but an unknown flag comes before all others.
             let mut expect = |read: bool, complaint: &'static str| {
                 if !read {
                     error = Err(complaint);

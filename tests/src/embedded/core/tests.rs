@@ -231,7 +231,7 @@ fn a_get_without_memory_for_its_reply_throws_away_the_replies_before_it() {
     let mut guest = Guest::of(EmbeddedServer::with().out_of_response_memory(7, 1));
     guest.expect("set a 0 0 1\r\n1\r\n", "STORED\r\n");
     let line = "SERVER_ERROR out of memory writing get response\r\n";
-    // Both are carried out, and the meta command behind them is answered.
+    // Both are carried out, and the meta command after them is answered.
     guest.expect("incr a 1\r\nincr a 1\r\nget a\r\nmg a v\r\n", &format!("{line}VA 1\r\n3\r\n"));
 }
 
