@@ -1,8 +1,13 @@
 //! A client in the making.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::command::Protocol;
 use crate::error::Error;
-use crate::options::Options;
-use crate::router::Router;
+use crate::observer::Observer;
+use crate::options::{Options, options};
+use crate::router::{ReconnectPolicy, Router, Selection};
 
 /// A builder of a client: its servers and options.
 ///
@@ -10,7 +15,7 @@ use crate::router::Router;
 #[derive(Debug, Clone)]
 pub struct Builder<C> {
     servers: Vec<String>,
-    pub(crate) options: Options,
+    options: Options,
     make: fn(Router, &Options) -> C,
 }
 
@@ -53,3 +58,20 @@ impl<C> Builder<C> {
         Ok((self.make)(Router::with_options(&self.servers, &self.options)?, &self.options))
     }
 }
+
+macro_rules! methods {
+    ($($(#[$doc:meta])* fn $name:ident($self:ident, $value:ident: $type:ty) $body:block)*) => {
+        impl<C> Builder<C> {
+            $(
+                $(#[$doc])*
+                #[must_use]
+                pub fn $name(mut self, $value: $type) -> Self {
+                    self.options = self.options.$name($value);
+                    self
+                }
+            )*
+        }
+    };
+}
+
+options!(methods);

@@ -22,7 +22,7 @@ pub use self::store::Store;
 use crate::error::Error;
 use crate::key::Key;
 use crate::reply::{Reply, ReplyKind, error_line};
-use crate::request_buffer::RequestBuffer;
+use crate::request_buffer::{Request, RequestBuffer};
 use crate::time::Now;
 
 /// The two sets of commands that memcached knows.
@@ -97,6 +97,20 @@ pub trait Command {
     /// Whether asking twice does no harm: true for pure reads only.
     fn repeatable(&self) -> bool {
         false
+    }
+}
+
+impl RequestBuffer {
+    /// Encodes the whole request of a command, or nothing of it.
+    #[inline(always)]
+    pub(crate) fn request<C: Command + ?Sized>(
+        &mut self,
+        command: &C,
+        protocol: Protocol,
+        now: Now,
+        tag: u32,
+    ) -> Result<Request, Error> {
+        self.encode(tag, |buffer| command.encode(protocol, now, buffer))
     }
 }
 

@@ -5,6 +5,7 @@ mod held;
 mod in_flight;
 mod known;
 mod leaving;
+mod options;
 mod probe;
 mod refusal;
 mod send_window;
@@ -17,13 +18,13 @@ use self::held::Held;
 use self::in_flight::{InFlight, Kind};
 pub use self::known::KnownProtocol;
 pub use self::leaving::Abandoned;
+pub use self::options::ConnectionOptions;
 use self::probe::Probe;
 use self::send_window::SendWindow;
 pub use self::typed::{Pending, TypedConnection};
 use crate::command::{Command, Protocol};
 use crate::error::{Error, Landed};
 use crate::limits::Limits;
-use crate::options::Options;
 use crate::reply::{Decoder, Expected, Opaque, Reply, ReplyKind};
 use crate::request_buffer::{Request, RequestBuffer};
 use crate::time::Now;
@@ -117,13 +118,13 @@ impl Connection {
         }
     }
 
-    /// A connection of a client that behaves as `options` say. Unless they name a protocol it speaks the classic one, until a
+    /// A connection that behaves as `options` say. Unless they name a protocol it speaks the classic one, until a
     /// [probe](Connection::probe) has shown that the server speaks meta.
     #[must_use]
-    pub fn with_options(options: &Options) -> Self {
+    pub fn with_options(options: &ConnectionOptions) -> Self {
         let mut connection = Self::new(options.limits);
         connection.protocol = options.protocol.unwrap_or_default();
-        *connection.sending.buffer() = RequestBuffer::with_options(options);
+        *connection.sending.buffer() = RequestBuffer::new(options.prefix.clone(), options.limits.sent_value);
         connection
     }
 

@@ -110,7 +110,7 @@ pub use bytes::Bytes;
 pub use self::builder::Builder;
 pub use self::call::{Call, Fault, Operation, Plan, Progress, ServerBatch, SubRequest};
 pub use self::command::*;
-pub use self::connection::{Abandoned, Connection, KnownProtocol, Pending, TypedConnection};
+pub use self::connection::{Abandoned, Connection, ConnectionOptions, KnownProtocol, Pending, TypedConnection};
 pub use self::data::{Data, ToValue};
 pub use self::error::{CasProblem, Cause, Error, FailedRequest, KeyProblem, Landed, UriProblem};
 pub use self::key::Key;
@@ -130,7 +130,7 @@ pub use self::report::{DumpedItem, GroupedReport, PrefixCount, Report, SizeRepor
 pub use self::request_buffer::RequestBuffer;
 pub use self::router::{
     BuildSelector, CMemcache, Crc, CustomReconnect, KetamaMd5, KeyHasher, OneAtATime, ReconnectPolicy, Router,
-    Selection, Selector, ServerId, UnknownSelection, UpperCrc, Zero,
+    RouterOptions, Selection, Selector, ServerId, UnknownSelection, UpperCrc, Zero,
 };
 pub use self::time::{Expiry, Instant, Now, time_to_wait};
 pub use self::uri::{Address, Server};

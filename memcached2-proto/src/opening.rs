@@ -305,7 +305,7 @@ impl Opening {
             return;
         }
         let (endpoint, at) = (Arc::clone(&self.endpoint), self.now.at(now));
-        (self.connection, self.probe_within) = endpoint.known().begin(endpoint.options(), at);
+        (self.connection, self.probe_within) = endpoint.known().begin(endpoint.connection_options(), at);
         self.connect_by = at.later(endpoint.options().connect_timeout);
         self.connect_by = self.until.map_or(self.connect_by, |until| until.min(self.connect_by));
         (self.stage, self.is_connected) = (Stage::Resolve, false);

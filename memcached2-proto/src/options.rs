@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::builder::Builder;
 use crate::command::Protocol;
+use crate::connection::ConnectionOptions;
 use crate::limits::Limits;
 use crate::observer::Observer;
 use crate::pool::PoolLimits;
-use crate::router::{ReconnectPolicy, Selection};
+use crate::router::{ReconnectPolicy, RouterOptions, Selection};
 use crate::uri::Server;
 
 /// How a client behaves. Every option has a default that suits production; change what you must.
@@ -61,23 +61,53 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
+        let RouterOptions { selection, reconnect, failures, failover, prefix, route_by_prefix, observer } =
+            RouterOptions::default();
+        let ConnectionOptions { limits, protocol, max_age, .. } = ConnectionOptions::default();
         Self {
             timeout: Duration::from_secs(1),
             connect_timeout: Duration::from_millis(500),
-            prefix: None,
-            route_by_prefix: true,
-            selection: Selection::Default,
-            reconnect: ReconnectPolicy::default(),
-            failures: 1,
-            failover: true,
-            observer: None,
+            prefix,
+            route_by_prefix,
+            selection,
+            reconnect,
+            failures,
+            failover,
+            observer,
             shared_connections: 1,
             wait_at_limit: true,
             keepalive: Some(Duration::from_secs(60)),
-            max_age: None,
-            protocol: None,
+            max_age,
+            protocol,
             pool: PoolLimits::default(),
-            limits: Limits::default(),
+            limits,
+        }
+    }
+}
+
+impl From<&Options> for ConnectionOptions {
+    fn from(options: &Options) -> Self {
+        Self {
+            prefix: options.prefix.clone(),
+            limits: options.limits,
+            protocol: options.protocol,
+            // The same time is left to connect again.
+            probe_timeout: options.connect_timeout.min(options.timeout) / 2,
+            max_age: options.max_age,
+        }
+    }
+}
+
+impl From<&Options> for RouterOptions {
+    fn from(options: &Options) -> Self {
+        Self {
+            selection: options.selection.clone(),
+            reconnect: options.reconnect.clone(),
+            failures: options.failures,
+            failover: options.failover,
+            prefix: options.prefix.clone(),
+            route_by_prefix: options.route_by_prefix,
+            observer: options.observer.clone(),
         }
     }
 }
@@ -95,8 +125,195 @@ impl Options {
     }
 }
 
-/// Each option is written once, and is a method of [`Options`] and of [`Builder`].
+/// Each option is written once, in this list, and is a method of [`Options`] and of [`Builder`](crate::Builder): `$expand`
+/// is the macro that makes methods of the list.
 macro_rules! options {
+    ($expand:ident) => {
+        $expand! {
+            /// Sets how long a whole call may take, connecting and a retry included; 1 second unless set. A call that takes
+            /// longer fails with [`Error::Timeout`](crate::Error::Timeout). The error is
+            /// [`Error::Connect`](crate::Error::Connect) if there was no connection yet, and
+            /// [`Error::Disconnected`](crate::Error::Disconnected) if the connection was closed because of another caller's
+            /// timeout.
+            fn timeout(self, timeout: Duration) {
+                self.timeout = timeout;
+            }
+
+            /// Sets how long connecting to one server may take; 500 milliseconds unless set. It ends at the deadline of the
+            /// call at the latest.
+            fn connect_timeout(self, timeout: Duration) {
+                self.connect_timeout = timeout;
+            }
+
+            /// Sets what is written before every key, so that several programs can share servers; nothing unless set.
+            ///
+            /// It is part of the 250 bytes of a key, and may contain no blank or control byte: else the client cannot be made,
+            /// and the error is [`Error::Key`](crate::Error::Key). Callers never see it. `flush_all` and `stats` are about all
+            /// keys, with and without the prefix.
+            fn prefix(self, prefix: impl AsRef<[u8]>) {
+                self.prefix = Some(Arc::from(prefix.as_ref())).filter(|prefix: &Arc<[u8]>| !prefix.is_empty());
+            }
+
+            /// Sets whether the prefix decides, with the key, which server has a key; `true` unless set.
+            ///
+            /// With `true`, a client without a prefix finds the key on the same server by its whole name. With `false`, the
+            /// same key is on the same server whatever the prefix is: that is the default of libmemcached
+            /// (`MEMCACHED_BEHAVIOR_HASH_WITH_PREFIX_KEY`).
+            fn route_by_prefix(self, routed: bool) {
+                self.route_by_prefix = routed;
+            }
+
+            /// Sets the rule that decides which server has a key; that of python-memcached2 unless set.
+            fn selection(self, selection: Selection) {
+                self.selection = selection;
+            }
+
+            /// Sets when a server that is down is tried again: unless set after 1 second, then every 1.5 seconds, each
+            /// shortened by a random part of at most a half. Until then no call waits for it, and its keys go to other servers
+            /// if the selection names some.
+            fn reconnect(self, reconnect: ReconnectPolicy) {
+                self.reconnect = reconnect;
+            }
+
+            /// Sets how many times in a row a server must fail before it counts as down; 1 unless set. Requests that fail
+            /// together, because they waited for the same connection, are one failure. Any answer resets the count.
+            ///
+            /// Once is enough, because only what leaves no doubt is a failure (see
+            /// [`ReconnectPolicy`](crate::ReconnectPolicy)): a slow answer, a refusal or a lost connection is none. With a
+            /// higher number, the first calls wait longer for a server that is down: a request that was not sent is retried on
+            /// the same server until the server counts as down.
+            fn failures(self, failures: u32) {
+                self.failures = failures.max(1);
+            }
+
+            /// Sets failover: whether the keys of a server that is down go to other servers, which the selection names; `true`
+            /// unless set. With `false`, they fail at once with [`Error::Down`](crate::Error::Down) until the server is back.
+            ///
+            /// With failover, a server that comes back still has its old items. It does not know what was stored or deleted on
+            /// other servers meanwhile. So a `get` can return the old value of a key that was deleted during the outage, until
+            /// the item expires. The copies on the other servers also stay, and are found again in the next outage. If your
+            /// program must not read an old value, set `false`, let values expire soon, or flush a server before it comes back.
+            fn failover(self, failover: bool) {
+                self.failover = failover;
+            }
+
+            /// Sets an observer, which is called for every request and its outcome, for logs, traces and metrics; none unless
+            /// set. The features `tracing` and `metrics` each have one.
+            fn observer(self, observer: Arc<dyn Observer>) {
+                self.observer = Some(observer);
+            }
+
+            /// Sets how many connections to each server the tasks of an asynchronous client share; 1 unless set. The blocking
+            /// client does not share connections: see `pool_connections`.
+            fn shared_connections(self, connections: usize) {
+                self.shared_connections = connections.max(1);
+            }
+
+            /// Sets how many requests may be in flight on a shared connection; 65,536 unless set. A request is in flight from
+            /// when it is encoded until it is answered, and takes about 200 bytes of memory.
+            fn in_flight_limit(self, requests: usize) {
+                self.limits.in_flight = requests.max(1);
+            }
+
+            /// Sets how many bytes of requests may wait to be written on a shared connection, without those of the last
+            /// request; 16 MiB unless set. So a server that reads slowly, or not at all, cannot make memory grow.
+            fn unsent_limit(self, bytes: u64) {
+                self.limits.unsent = bytes;
+            }
+
+            /// Sets what a call does when one of these two limits is reached. With `true`, the default, it waits in turn, until
+            /// its deadline. With `false`, it fails at once with [`Error::Overloaded`](crate::Error::Overloaded).
+            fn wait_at_limit(self, wait: bool) {
+                self.wait_at_limit = wait;
+            }
+
+            /// Sets the protocol of every connection, so that no server is asked for it. Unless set, each connection begins
+            /// with a probe, whether the server speaks meta, which takes a round trip: see
+            /// [`KnownProtocol`](crate::KnownProtocol).
+            ///
+            /// Set [`Protocol::Meta`] only for servers that surely speak it: another server reads values as commands.
+            fn protocol(self, protocol: Protocol) {
+                self.protocol = Some(protocol);
+            }
+
+            /// Sets how many connections to one server the blocking client has at most; callers wait for one until their
+            /// deadline. 64 unless set.
+            fn pool_connections(self, connections: usize) {
+                self.pool.connections = connections;
+            }
+
+            /// Sets how long a connection may be idle before it is closed; 60 seconds unless set. The blocking client checks
+            /// when it needs a connection. An asynchronous client closes the connection without a call, after at most twice
+            /// this time, and not before the deadline of the last call.
+            fn pool_idle(self, idle: Duration) {
+                self.pool.idle = idle;
+            }
+
+            /// Sets TCP keepalive: after this time without a packet, the operating system asks whether the other end is still
+            /// there. So a firewall keeps the connection, and a dead connection is found. 60 seconds unless set, in whole
+            /// seconds; `None` turns it off.
+            fn keepalive(self, idle: impl Into<Option<Duration>>) {
+                self.keepalive = idle.into();
+            }
+
+            /// Sets the maximum age of a connection; `None`, no maximum, unless set. A new connection then takes its place,
+            /// which looks up the server's name again and asks for the protocol again: so a client follows a server whose
+            /// address has changed. Each connection has a limit of 90 to 100 % of this age, so that they are not all replaced
+            /// at once. Requests in flight are answered on the old connection. An asynchronous client may keep it longer, by up
+            /// to the timeout of a call.
+            fn max_age(self, age: impl Into<Option<Duration>>) {
+                self.max_age = age.into();
+            }
+
+            /// Sets how long a connection of the blocking client may be idle before it is checked when it is used again; 1
+            /// second unless set. The check finds connections that the server has closed, because it restarted or closes idle
+            /// connections.
+            fn pool_trusted(self, trusted: Duration) {
+                self.pool.trusted = trusted;
+            }
+
+            /// Sets the longest line in bytes that is accepted from a server; 8 KiB unless set, and at most 12 KiB.
+            fn line_limit(self, bytes: usize) {
+                self.limits.line = bytes;
+            }
+
+            /// Sets the longest value in bytes that is accepted from a server; 128 MiB unless set. A value gets memory as its
+            /// bytes come, not as its length is announced. If there is no memory for it, only that call fails, with
+            /// [`Error::NoMemory`](crate::Error::NoMemory).
+            fn value_limit(self, bytes: usize) {
+                self.limits.value = bytes;
+            }
+
+            /// Sets the longest value in bytes that is sent; [`Data::MAX`](crate::Data::MAX) unless set. A longer one fails
+            /// with [`Error::TooLarge`](crate::Error::TooLarge) before a byte is sent. Without this limit, the server would
+            /// read all of it and then refuse it: its own limit is 1 MiB, unless it was started with another `-I`. A server
+            /// that refuses a `set` removes the old value. With this limit the old value stays, and is still served: delete it
+            /// if it must not be.
+            fn sent_value_limit(self, bytes: usize) {
+                self.limits.sent_value = bytes;
+            }
+
+            /// Sets how many bytes of statistics are accepted in one reply; 16 MiB unless set.
+            fn stats_limit(self, bytes: usize) {
+                self.limits.stats = bytes;
+            }
+
+            /// Sets how long the reply to a cancelled or timed-out request may go on after the deadline, before the connection
+            /// is closed; 1 second unless set.
+            fn drain_limit(self, time: Duration) {
+                self.limits.drain = time;
+            }
+
+            /// Sets how many bytes of such a reply may still be missing at the deadline; 8 MiB unless set. If there are more,
+            /// the connection is closed at once.
+            fn drain_bytes_limit(self, bytes: usize) {
+                self.limits.drain_bytes = bytes;
+            }
+        }
+    };
+}
+
+macro_rules! methods {
     ($($(#[$doc:meta])* fn $name:ident($self:ident, $value:ident: $type:ty) $body:block)*) => {
         impl Options {
             $(
@@ -108,198 +325,9 @@ macro_rules! options {
                 }
             )*
         }
-
-        impl<C> Builder<C> {
-            $(
-                $(#[$doc])*
-                #[must_use]
-                pub fn $name(mut self, $value: $type) -> Self {
-                    self.options = self.options.$name($value);
-                    self
-                }
-            )*
-        }
     };
 }
 
-options! {
-    /// Sets how long a whole call may take, connecting and a retry included; 1 second unless set. A call that takes
-    /// longer fails with [`Error::Timeout`](crate::Error::Timeout). The error is
-    /// [`Error::Connect`](crate::Error::Connect) if there was no connection yet, and
-    /// [`Error::Disconnected`](crate::Error::Disconnected) if the connection was closed because of another caller's
-    /// timeout.
-    fn timeout(self, timeout: Duration) {
-        self.timeout = timeout;
-    }
+options!(methods);
 
-    /// Sets how long connecting to one server may take; 500 milliseconds unless set. It ends at the deadline of the
-    /// call at the latest.
-    fn connect_timeout(self, timeout: Duration) {
-        self.connect_timeout = timeout;
-    }
-
-    /// Sets what is written before every key, so that several programs can share servers; nothing unless set.
-    ///
-    /// It is part of the 250 bytes of a key, and may contain no blank or control byte: else the client cannot be made,
-    /// and the error is [`Error::Key`](crate::Error::Key). Callers never see it. `flush_all` and `stats` are about all
-    /// keys, with and without the prefix.
-    fn prefix(self, prefix: impl AsRef<[u8]>) {
-        self.prefix = Some(Arc::from(prefix.as_ref())).filter(|prefix: &Arc<[u8]>| !prefix.is_empty());
-    }
-
-    /// Sets whether the prefix decides, with the key, which server has a key; `true` unless set.
-    ///
-    /// With `true`, a client without a prefix finds the key on the same server by its whole name. With `false`, the
-    /// same key is on the same server whatever the prefix is: that is the default of libmemcached
-    /// (`MEMCACHED_BEHAVIOR_HASH_WITH_PREFIX_KEY`).
-    fn route_by_prefix(self, routed: bool) {
-        self.route_by_prefix = routed;
-    }
-
-    /// Sets the rule that decides which server has a key; that of python-memcached2 unless set.
-    fn selection(self, selection: Selection) {
-        self.selection = selection;
-    }
-
-    /// Sets when a server that is down is tried again: unless set after 1 second, then every 1.5 seconds, each
-    /// shortened by a random part of at most a half. Until then no call waits for it, and its keys go to other servers
-    /// if the selection names some.
-    fn reconnect(self, reconnect: ReconnectPolicy) {
-        self.reconnect = reconnect;
-    }
-
-    /// Sets how many times in a row a server must fail before it counts as down; 1 unless set. Requests that fail
-    /// together, because they waited for the same connection, are one failure. Any answer resets the count.
-    ///
-    /// Once is enough, because only what leaves no doubt is a failure (see
-    /// [`ReconnectPolicy`](crate::ReconnectPolicy)): a slow answer, a refusal or a lost connection is none. With a
-    /// higher number, the first calls wait longer for a server that is down: a request that was not sent is retried on
-    /// the same server until the server counts as down.
-    fn failures(self, failures: u32) {
-        self.failures = failures.max(1);
-    }
-
-    /// Sets failover: whether the keys of a server that is down go to other servers, which the selection names; `true`
-    /// unless set. With `false`, they fail at once with [`Error::Down`](crate::Error::Down) until the server is back.
-    ///
-    /// With failover, a server that comes back still has its old items. It does not know what was stored or deleted on
-    /// other servers meanwhile. So a `get` can return the old value of a key that was deleted during the outage, until
-    /// the item expires. The copies on the other servers also stay, and are found again in the next outage. If your
-    /// program must not read an old value, set `false`, let values expire soon, or flush a server before it comes back.
-    fn failover(self, failover: bool) {
-        self.failover = failover;
-    }
-
-    /// Sets an observer, which is called for every request and its outcome, for logs, traces and metrics; none unless
-    /// set. The features `tracing` and `metrics` each have one.
-    fn observer(self, observer: Arc<dyn Observer>) {
-        self.observer = Some(observer);
-    }
-
-    /// Sets how many connections to each server the tasks of an asynchronous client share; 1 unless set. The blocking
-    /// client does not share connections: see `pool_connections`.
-    fn shared_connections(self, connections: usize) {
-        self.shared_connections = connections.max(1);
-    }
-
-    /// Sets how many requests may be in flight on a shared connection; 65,536 unless set. A request is in flight from
-    /// when it is encoded until it is answered, and takes about 200 bytes of memory.
-    fn in_flight_limit(self, requests: usize) {
-        self.limits.in_flight = requests.max(1);
-    }
-
-    /// Sets how many bytes of requests may wait to be written on a shared connection, without those of the last
-    /// request; 16 MiB unless set. So a server that reads slowly, or not at all, cannot make memory grow.
-    fn unsent_limit(self, bytes: u64) {
-        self.limits.unsent = bytes;
-    }
-
-    /// Sets what a call does when one of these two limits is reached. With `true`, the default, it waits in turn, until
-    /// its deadline. With `false`, it fails at once with [`Error::Overloaded`](crate::Error::Overloaded).
-    fn wait_at_limit(self, wait: bool) {
-        self.wait_at_limit = wait;
-    }
-
-    /// Sets the protocol of every connection, so that no server is asked for it. Unless set, each connection begins
-    /// with a probe, whether the server speaks meta, which takes a round trip: see
-    /// [`KnownProtocol`](crate::KnownProtocol).
-    ///
-    /// Set [`Protocol::Meta`] only for servers that surely speak it: another server reads values as commands.
-    fn protocol(self, protocol: Protocol) {
-        self.protocol = Some(protocol);
-    }
-
-    /// Sets how many connections to one server the blocking client has at most; callers wait for one until their
-    /// deadline. 64 unless set.
-    fn pool_connections(self, connections: usize) {
-        self.pool.connections = connections;
-    }
-
-    /// Sets how long a connection may be idle before it is closed; 60 seconds unless set. The blocking client checks
-    /// when it needs a connection. An asynchronous client closes the connection without a call, after at most twice
-    /// this time, and not before the deadline of the last call.
-    fn pool_idle(self, idle: Duration) {
-        self.pool.idle = idle;
-    }
-
-    /// Sets TCP keepalive: after this time without a packet, the operating system asks whether the other end is still
-    /// there. So a firewall keeps the connection, and a dead connection is found. 60 seconds unless set, in whole
-    /// seconds; `None` turns it off.
-    fn keepalive(self, idle: impl Into<Option<Duration>>) {
-        self.keepalive = idle.into();
-    }
-
-    /// Sets the maximum age of a connection; `None`, no maximum, unless set. A new connection then takes its place,
-    /// which looks up the server's name again and asks for the protocol again: so a client follows a server whose
-    /// address has changed. Each connection has a limit of 90 to 100 % of this age, so that they are not all replaced
-    /// at once. Requests in flight are answered on the old connection. An asynchronous client may keep it longer, by up
-    /// to the timeout of a call.
-    fn max_age(self, age: impl Into<Option<Duration>>) {
-        self.max_age = age.into();
-    }
-
-    /// Sets how long a connection of the blocking client may be idle before it is checked when it is used again; 1
-    /// second unless set. The check finds connections that the server has closed, because it restarted or closes idle
-    /// connections.
-    fn pool_trusted(self, trusted: Duration) {
-        self.pool.trusted = trusted;
-    }
-
-    /// Sets the longest line in bytes that is accepted from a server; 8 KiB unless set, and at most 12 KiB.
-    fn line_limit(self, bytes: usize) {
-        self.limits.line = bytes;
-    }
-
-    /// Sets the longest value in bytes that is accepted from a server; 128 MiB unless set. A value gets memory as its
-    /// bytes come, not as its length is announced. If there is no memory for it, only that call fails, with
-    /// [`Error::NoMemory`](crate::Error::NoMemory).
-    fn value_limit(self, bytes: usize) {
-        self.limits.value = bytes;
-    }
-
-    /// Sets the longest value in bytes that is sent; [`Data::MAX`](crate::Data::MAX) unless set. A longer one fails
-    /// with [`Error::TooLarge`](crate::Error::TooLarge) before a byte is sent. Without this limit, the server would
-    /// read all of it and then refuse it: its own limit is 1 MiB, unless it was started with another `-I`. A server
-    /// that refuses a `set` removes the old value. With this limit the old value stays, and is still served: delete it
-    /// if it must not be.
-    fn sent_value_limit(self, bytes: usize) {
-        self.limits.sent_value = bytes;
-    }
-
-    /// Sets how many bytes of statistics are accepted in one reply; 16 MiB unless set.
-    fn stats_limit(self, bytes: usize) {
-        self.limits.stats = bytes;
-    }
-
-    /// Sets how long the reply to a cancelled or timed-out request may go on after the deadline, before the connection
-    /// is closed; 1 second unless set.
-    fn drain_limit(self, time: Duration) {
-        self.limits.drain = time;
-    }
-
-    /// Sets how many bytes of such a reply may still be missing at the deadline; 8 MiB unless set. If there are more,
-    /// the connection is closed at once.
-    fn drain_bytes_limit(self, bytes: usize) {
-        self.limits.drain_bytes = bytes;
-    }
-}
+pub(crate) use options;

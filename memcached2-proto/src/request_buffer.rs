@@ -5,14 +5,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::command::{Command, Protocol};
 use crate::data::Data;
 use crate::error::KeyProblem;
 use crate::error::{Error, Landed};
 use crate::key::Key;
-use crate::options::Options;
 use crate::reply::{ExpectedKeys, Opaque, ReplyKind};
-use crate::time::Now;
 
 /// Where requests are encoded: reused bytes, with large shared values queued between them.
 #[derive(Debug)]
@@ -51,22 +48,21 @@ pub(crate) struct Request {
 
 impl Default for RequestBuffer {
     fn default() -> Self {
-        Self::with_options(&Options::default())
+        Self::new(None, Data::MAX)
     }
 }
 
 impl RequestBuffer {
-    /// An empty buffer, which writes the prefix of `options` before every key and takes no value that is too long for
-    /// them.
+    /// An empty buffer, which writes `prefix` before every key and takes no value of more than `value_limit` bytes.
     #[must_use]
-    pub fn with_options(options: &Options) -> Self {
+    pub fn new(prefix: Option<Arc<[u8]>>, value_limit: usize) -> Self {
         Self {
             bytes: Vec::new(),
             shared: VecDeque::new(),
             requests: Vec::new(),
             keys: ExpectedKeys::default(),
-            prefix: options.prefix.clone(),
-            value_max: options.limits.sent_value,
+            prefix,
+            value_max: value_limit,
             ticket: 0,
             fence: 0,
             fault: None,
@@ -216,15 +212,13 @@ impl RequestBuffer {
 
     /// Encodes a whole request, or nothing of it.
     #[inline(always)]
-    pub(crate) fn request<C: Command + ?Sized>(
+    pub(crate) fn encode(
         &mut self,
-        command: &C,
-        protocol: Protocol,
-        now: Now,
         tag: u32,
+        encode: impl FnOnce(&mut Self) -> Result<ReplyKind, Error>,
     ) -> Result<Request, Error> {
         let mark = Mark { bytes: self.bytes.len(), shared: self.shared.len(), keys: self.keys.size(), buffer: self };
-        let reply_kind = command.encode(protocol, now, mark.buffer)?;
+        let reply_kind = encode(mark.buffer)?;
         if mark.buffer.fault.is_some() {
             return Err(mark.buffer.take_fault());
         }
@@ -284,37 +278,23 @@ impl Drop for Mark<'_> {
 #[cfg(test)]
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
-    use std::time::SystemTime;
 
     use super::*;
-    use crate::reply::Reply;
-    use crate::time::Instant;
 
     /// Encodes half a request, then gives up in one way or another.
-    struct Half(fn() -> Error);
-
-    impl Command for Half {
-        type Response = ();
-
-        fn encode(&self, _: Protocol, _: Now, out: &mut RequestBuffer) -> Result<ReplyKind, Error> {
-            out.put(b"set ");
-            out.ask_key(Key::new("k")?);
-            out.put_data(&Data::from(vec![b'x'; Data::SHARED_MIN]));
-            Err(self.0())
-        }
-
-        fn answer(&self, _: Reply) -> Result<(), Error> {
-            Ok(())
-        }
+    fn half(buffer: &mut RequestBuffer, give_up: fn() -> Error) -> Result<ReplyKind, Error> {
+        buffer.put(b"set ");
+        buffer.ask_key(Key::new("k")?);
+        buffer.put_data(&Data::from(vec![b'x'; Data::SHARED_MIN]));
+        Err(give_up())
     }
 
     #[test]
     fn a_request_that_cannot_be_encoded_leaves_no_bytes() {
-        let now = Now::fixed(Instant::ZERO, SystemTime::UNIX_EPOCH);
         for give_up in [|| Error::expiry(), || panic!("a bug in somebody's command")] {
             let mut buffer = RequestBuffer::default();
             buffer.put(b"before");
-            let result = catch_unwind(AssertUnwindSafe(|| buffer.request(&Half(give_up), Protocol::Classic, now, 0)));
+            let result = catch_unwind(AssertUnwindSafe(|| buffer.encode(0, |buffer| half(buffer, give_up))));
             assert!(!matches!(result, Ok(Ok(_))), "half a request was taken");
             assert_eq!((&buffer.bytes[..], buffer.len(), buffer.keys.size()), (&b"before"[..], 6, 0));
         }

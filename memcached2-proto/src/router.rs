@@ -3,6 +3,7 @@
 mod closers;
 mod hash;
 mod health;
+mod options;
 mod reconnect;
 mod ring;
 mod select;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use self::closers::Closers;
 pub use self::hash::{CMemcache, Crc, KetamaMd5, KeyHasher, OneAtATime, UpperCrc, Zero};
 use self::health::Health;
+pub use self::options::RouterOptions;
 pub use self::reconnect::{CustomReconnect, ReconnectPolicy};
 pub use self::ring::BuildSelector;
 pub use self::select::Selector;
@@ -21,7 +23,6 @@ use crate::error::UriProblem;
 use crate::error::{Error, FailedRequest, Landed};
 use crate::key::Key;
 use crate::observer::{Observer, ServerEvent, Watch};
-use crate::options::Options;
 use crate::time::Instant;
 use crate::uri::Server;
 
@@ -95,16 +96,20 @@ impl Router {
     ///
     /// [`Error::Uri`] for the first text that names none.
     pub fn parse(texts: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Self, Error> {
-        Self::with_options(texts, &Options::default())
+        Self::with_options(texts, RouterOptions::default())
     }
 
-    /// A router for the servers that `texts` name, which does what `options` say.
+    /// A router for the servers that `texts` name, which does what `options` say: [`RouterOptions`], or an [`&Options`](crate::Options).
     ///
     /// # Errors
     ///
     /// [`Error::Uri`] for the first text that names none, or a server that was named before, [`Error::Key`] when the prefix
     /// cannot stand before a key.
-    pub fn with_options(texts: impl IntoIterator<Item = impl AsRef<str>>, options: &Options) -> Result<Self, Error> {
+    pub fn with_options(
+        texts: impl IntoIterator<Item = impl AsRef<str>>,
+        options: impl Into<RouterOptions>,
+    ) -> Result<Self, Error> {
+        let options = options.into();
         let mut servers = Vec::<Server>::new();
         for text in texts {
             let server: Server = text.as_ref().parse()?;
@@ -115,9 +120,9 @@ impl Router {
         }
         let mut router = Self::with_selection(servers, &options.selection);
         router.health = Arc::new(Health::new(&options.reconnect, options.failures.max(1), router.servers.len()));
-        router.observer = options.observer.clone();
+        router.observer = options.observer;
         router.failover = options.failover;
-        if let Some(bytes) = options.prefix.clone() {
+        if let Some(bytes) = options.prefix {
             // As many bytes as a prefix has must be allowed in a key, and leave room for one more.
             Key::new(&[&bytes[..], b"k"].concat())?;
             router.prefix = Some(Prefix { bytes, is_routed: options.route_by_prefix });

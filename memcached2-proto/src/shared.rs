@@ -123,7 +123,7 @@ impl SharedConnection {
     /// What the callers of a connection share that speaks `protocol`, if that is known.
     pub(crate) fn new(options: &Options, protocol: Option<Protocol>, begun: Instant) -> Self {
         let inner = Inner {
-            buffer: Box::new(RequestBuffer::with_options(options)),
+            buffer: Box::new(RequestBuffer::new(options.prefix.clone(), options.limits.sent_value)),
             slots: Slots::default(),
             load: Load::new(&options.limits),
             cancelled: Vec::new(),

@@ -112,8 +112,12 @@ impl PooledConnection<'_> {
     /// Takes the connection that was opened.
     pub(crate) fn opened(&mut self, stream: Stream, connection: Connection) {
         let endpoint = &self.server_pool.endpoint;
-        self.link =
-            Some(Box::new(Link { stream, connection, begun: now(), age: endpoint.known().age(endpoint.options()) }));
+        self.link = Some(Box::new(Link {
+            stream,
+            connection,
+            begun: now(),
+            age: endpoint.known().age(endpoint.connection_options()),
+        }));
     }
 
     /// Ends what was asked on the connection with an error, and closes it; and with it the others that have been idle since
@@ -129,7 +133,7 @@ impl PooledConnection<'_> {
         let Some(mut link) = self.link.take() else { return call.fail_batch(batch, error) };
         let endpoint = &self.server_pool.endpoint;
         let known = endpoint.known();
-        let spares_server = self.was_idle || known.asks(endpoint.options(), stream::now());
+        let spares_server = self.was_idle || known.asks(endpoint.connection_options(), stream::now());
         if call.fail_on(batch, &mut link.connection, error, spares_server) {
             known.doubt();
             self.server_pool.lock().discard_idle_since(now.monotonic);

@@ -7,8 +7,8 @@ use memcached2_testkit::assert_matches;
 use std::io::IoSlice;
 
 use memcached2_proto::{
-    Call, Connection, Data, Decoder, Error, Get, GetMany, Key, KeyProblem, Landed, Limits, NoReply, Options, Reply,
-    Router, Stats, Store,
+    Call, Connection, ConnectionOptions, Data, Decoder, Error, Get, GetMany, Key, KeyProblem, Landed, Limits, NoReply,
+    Options, Reply, Router, Stats, Store,
 };
 
 use self::core::{Talk, now};
@@ -37,7 +37,7 @@ fn prefixed() -> Options {
 
 #[test]
 fn a_prefix_stands_before_every_key_and_callers_never_see_it() {
-    let mut connection = Connection::with_options(&prefixed());
+    let mut connection = Connection::with_options(&ConnectionOptions::from(&prefixed()));
     connection.submit(&Get::new("a").unwrap(), now(), 0).unwrap();
     connection.submit(&Store::set("b", "x").unwrap(), now(), 1).unwrap();
     let router = Router::with_options(["one"], &prefixed()).unwrap();
@@ -58,7 +58,7 @@ fn a_prefix_stands_before_every_key_and_callers_never_see_it() {
 
 #[test]
 fn a_key_without_its_prefix_is_not_the_one_that_was_asked_for() {
-    let mut connection = Connection::with_options(&prefixed());
+    let mut connection = Connection::with_options(&ConnectionOptions::from(&prefixed()));
     connection.submit(&Get::new("a").unwrap(), now(), 0).unwrap();
     write(&mut connection);
     read(&mut connection, b"VALUE a 0 1\r\n1\r\nEND\r\n");
@@ -82,7 +82,7 @@ fn a_key_that_is_too_long_with_its_prefix_fails_alone() {
         assert_eq!(ends, [false, true, false]);
     }
     // No router is needed first.
-    let mut connection = Connection::with_options(&prefixed());
+    let mut connection = Connection::with_options(&ConnectionOptions::from(&prefixed()));
     for refused in [
         connection.submit(&Get::new(&long).unwrap(), now(), 0),
         connection.submit(&Store::set(&long, "x").unwrap(), now(), 0),
@@ -128,7 +128,8 @@ fn a_prefix_must_be_able_to_stand_before_a_key() {
 
 #[test]
 fn a_value_longer_than_the_client_sends_leaves_no_byte() {
-    let mut connection = Connection::with_options(&Options::default().sent_value_limit(20_000));
+    let mut connection =
+        Connection::with_options(&ConnectionOptions::from(&Options::default().sent_value_limit(20_000)));
     let long = Data::from(vec![b'x'; 20_001]);
     for refused in [
         connection.submit(&Store::set("a", &long).unwrap(), now(), 0),

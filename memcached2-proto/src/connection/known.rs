@@ -5,10 +5,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::Connection;
+use super::{Connection, ConnectionOptions};
 use crate::command::Protocol;
 use crate::error::Error;
-use crate::options::Options;
 use crate::time::{Instant, Now};
 
 /// What the connections to one server have found out of the protocol that it speaks.
@@ -72,10 +71,10 @@ impl KnownProtocol {
         Self { server: u32::try_from(server).unwrap_or(u32::MAX), ..Self::default() }
     }
 
-    /// How old a connection becomes that is made now, if there is a [limit](Options::max_age): each another age, so that
+    /// How old a connection becomes that is made now, if there is a [limit](ConnectionOptions::max_age): each another age, so that
     /// those which were made together are not replaced together.
     #[must_use]
-    pub fn age(&self, options: &Options) -> Option<Duration> {
+    pub fn age(&self, options: &ConnectionOptions) -> Option<Duration> {
         let most = options.max_age?;
         Some(spread(most, self.server, self.aged.fetch_add(1, Ordering::Relaxed)))
     }
@@ -83,7 +82,7 @@ impl KnownProtocol {
     /// Begins a connection to the server: one that is [probed](Connection::probe) first, unless its protocol is known. With
     /// the time within which the server must have said something then; if it has not, ask
     /// [`KnownProtocol::retries_classic`]. `None`: wait for as long as callers do.
-    pub(crate) fn begin(&self, options: &Options, now: Now) -> (Connection, Option<Duration>) {
+    pub(crate) fn begin(&self, options: &ConnectionOptions, now: Now) -> (Connection, Option<Duration>) {
         let mut connection = Connection::with_options(options);
         match self.first(options, now.monotonic) {
             First::Speak(protocol) => {
@@ -97,19 +96,18 @@ impl KnownProtocol {
         }
     }
 
-    fn first(&self, options: &Options, now: Instant) -> First {
+    fn first(&self, options: &ConnectionOptions, now: Instant) -> First {
         match (options.protocol, *self.lock()) {
             (Some(protocol), _) => First::Speak(protocol),
             (None, Known::ClosesOnProbe(until)) if now < until => First::Speak(Protocol::Classic),
             (None, Known::Answers) => First::Probe(None),
-            // The same time is left to connect again.
-            (None, _) => First::Probe(Some(options.connect_timeout.min(options.timeout) / 2)),
+            (None, _) => First::Probe(Some(options.probe_timeout)),
         }
     }
 
     /// Whether the next connection begins with a question, so that it shows soon whether the server is there.
     #[must_use]
-    pub fn asks(&self, options: &Options, now: Instant) -> bool {
+    pub fn asks(&self, options: &ConnectionOptions, now: Instant) -> bool {
         matches!(self.first(options, now), First::Probe(_))
     }
 
@@ -168,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_server_that_closes_on_a_probe_is_spoken_to_in_the_classic_protocol_for_a_minute() {
-        let (known, options, now) = (KnownProtocol::default(), Options::default(), Instant::ZERO);
+        let (known, options, now) = (KnownProtocol::default(), ConnectionOptions::default(), Instant::ZERO);
         let probe = |within: Option<u64>| First::Probe(within.map(Duration::from_millis));
         assert_eq!(known.first(&options, now), probe(Some(250)));
         assert!(known.retries_classic(now));
@@ -181,14 +179,14 @@ mod tests {
         // A server that has answered is more likely to have gone; the next one is asked with patience for the other case.
         assert!(!known.retries_classic(now));
         assert_eq!(known.first(&options, now), probe(Some(250)));
-        let options = options.protocol(Protocol::Meta);
+        let options = ConnectionOptions { protocol: Some(Protocol::Meta), ..options };
         assert_eq!(known.first(&options, now), First::Speak(Protocol::Meta));
     }
 
     #[test]
     fn connections_that_are_made_together_grow_old_one_after_the_other() {
         let most = Duration::from_secs(1000);
-        let options = Options::default().max_age(most);
+        let options = ConnectionOptions { max_age: Some(most), ..ConnectionOptions::default() };
         let servers: Vec<_> = (0..5).map(KnownProtocol::for_server).collect();
         let mut ages: Vec<_> = servers.iter().flat_map(|known| (0..20).map(|_| known.age(&options).unwrap())).collect();
         ages.sort();
@@ -196,7 +194,8 @@ mod tests {
         // On average, one second lies between two of them.
         let gaps = ages.windows(2).map(|pair| pair[1] - pair[0]);
         assert!(gaps.max() < Some(Duration::from_secs(5)), "{ages:?}");
-        assert_eq!(KnownProtocol::default().age(&Options::default()), None);
-        assert!(KnownProtocol::default().age(&options.max_age(Duration::MAX)) <= Some(Duration::MAX));
+        assert_eq!(KnownProtocol::default().age(&ConnectionOptions::default()), None);
+        let options = ConnectionOptions { max_age: Some(Duration::MAX), ..options };
+        assert!(KnownProtocol::default().age(&options) <= Some(Duration::MAX));
     }
 }

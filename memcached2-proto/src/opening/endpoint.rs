@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::connection::KnownProtocol;
+use crate::connection::{ConnectionOptions, KnownProtocol};
 use crate::lookup::Lookup;
 use crate::options::Options;
 use crate::uri::{Address, Server};
@@ -13,6 +13,7 @@ use crate::uri::{Address, Server};
 pub struct Endpoint {
     address: Address,
     options: Options,
+    connection_options: ConnectionOptions,
     known: KnownProtocol,
     lookup: Arc<Lookup>,
 }
@@ -21,9 +22,11 @@ impl Endpoint {
     /// The server at this place among those of a client that behaves as `options` say, where its URI says nothing else.
     #[must_use]
     pub fn new(place: usize, server: &Server, options: &Options) -> Self {
+        let options = options.towards(server);
         Self {
             address: server.address().clone(),
-            options: options.towards(server),
+            connection_options: ConnectionOptions::from(&options),
+            options,
             known: KnownProtocol::for_server(place),
             lookup: Arc::default(),
         }
@@ -40,6 +43,12 @@ impl Endpoint {
     #[inline]
     pub fn options(&self) -> &Options {
         &self.options
+    }
+
+    /// What of that its connections are made with.
+    #[must_use]
+    pub fn connection_options(&self) -> &ConnectionOptions {
+        &self.connection_options
     }
 
     /// What its connections have found out of the protocol that it speaks.

@@ -91,7 +91,7 @@ impl Driver {
     #[must_use]
     pub fn new(endpoint: &Arc<Endpoint>, now: Now) -> (Self, Arc<SharedConnection>) {
         let (options, opening) = (endpoint.options(), Opening::new(endpoint, now, None));
-        let mut connection = Connection::with_options(options);
+        let mut connection = Connection::with_options(endpoint.connection_options());
         connection.set_protocol(opening.protocol().unwrap_or_default());
         let shared = Arc::new(SharedConnection::new(options, opening.protocol(), now.monotonic));
         let driver = Self {
@@ -99,7 +99,7 @@ impl Driver {
             shared: Arc::clone(&shared),
             opening: Some(Box::new(opening)),
             connection,
-            taken: Box::new(RequestBuffer::with_options(options)),
+            taken: Box::new(RequestBuffer::new(options.prefix.clone(), options.limits.sent_value)),
             arrived: Vec::new(),
             wakers: Vec::new(),
             deadline: None,

@@ -94,7 +94,7 @@ impl Driver {
     /// request was written has answered before, and the probe of the next connection shows whether it still answers.
     fn fault_of_silence(&self, silent: bool, now: Instant) -> Fault {
         match silent {
-            true if self.opening.is_none() && self.endpoint.known().asks(self.endpoint.options(), now) => {
+            true if self.opening.is_none() && self.endpoint.known().asks(self.endpoint.connection_options(), now) => {
                 self.endpoint.known().doubt();
                 Fault::Nobody
             }

@@ -159,7 +159,7 @@ impl Driver {
     #[cold]
     fn open(&mut self, now: Instant) {
         let Some(opening) = self.opening.take() else { return };
-        self.retired_at = self.endpoint.known().age(self.endpoint.options()).map(|age| now + age);
+        self.retired_at = self.endpoint.known().age(self.endpoint.connection_options()).map(|age| now + age);
         let mut inner = self.shared.lock();
         inner.deadline = inner.deadline.into_iter().chain(self.retired_at).min();
         if inner.protocol.is_none() {

@@ -1,0 +1,44 @@
+//! What a connection is made with.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::command::Protocol;
+use crate::limits::Limits;
+
+/// How connections behave: what of the options of a client concerns them.
+///
+/// ```
+/// use memcached2_proto::{Connection, ConnectionOptions, Options};
+///
+/// let options = ConnectionOptions::from(&Options::default().prefix("shop:"));
+/// let connection = Connection::with_options(&options);
+/// # assert!(connection.is_idle());
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ConnectionOptions {
+    /// What is written before every key; nothing unless changed.
+    pub prefix: Option<Arc<[u8]>>,
+    /// What is sent and what is accepted.
+    pub limits: Limits,
+    /// The protocol that is spoken; unless set, each server is asked whether it speaks meta.
+    pub protocol: Option<Protocol>,
+    /// Within what time a server that has never answered that question must have said something; 250 milliseconds unless
+    /// changed.
+    pub probe_timeout: Duration,
+    /// How old a connection may become; as old as it lasts unless set.
+    pub max_age: Option<Duration>,
+}
+
+impl Default for ConnectionOptions {
+    fn default() -> Self {
+        Self {
+            prefix: None,
+            limits: Limits::default(),
+            protocol: None,
+            probe_timeout: Duration::from_millis(250),
+            max_age: None,
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! What a router is made with.
+
+use std::sync::Arc;
+
+use super::{ReconnectPolicy, Selection};
+use crate::observer::Observer;
+
+/// How a router behaves: what of the options of a client concerns it. [`Router::with_options`](crate::Router::with_options)
+/// also takes an [`&Options`](crate::Options).
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct RouterOptions {
+    /// The rule by which keys find their servers.
+    pub selection: Selection,
+    /// When a server that is down is asked again.
+    pub reconnect: ReconnectPolicy,
+    /// How many times in a row a server must fail before it counts as down; once unless changed.
+    pub failures: u32,
+    /// Whether the keys of a server that is down go to others; they do unless changed.
+    pub failover: bool,
+    /// What is written before every key; nothing unless set.
+    pub prefix: Option<Arc<[u8]>>,
+    /// Whether the prefix has a say in which server has a key; it has unless changed.
+    pub route_by_prefix: bool,
+    /// Who hears of every request; nobody unless set.
+    pub observer: Option<Arc<dyn Observer>>,
+}
+
+impl Default for RouterOptions {
+    fn default() -> Self {
+        Self {
+            selection: Selection::Default,
+            reconnect: ReconnectPolicy::default(),
+            failures: 1,
+            failover: true,
+            prefix: None,
+            route_by_prefix: true,
+            observer: None,
+        }
+    }
+}
