@@ -14,6 +14,7 @@ pub use self::change::{Delete, Touch};
 pub use self::counter::{Decr, Incr};
 pub use self::detach::{Answer, Detach};
 pub use self::noreply::NoReply;
+#[cfg(feature = "routing")]
 pub(crate) use self::retrieve::Fetch;
 pub use self::retrieve::{Get, GetPart, Gets};
 pub use self::stats::*;

@@ -77,37 +77,52 @@
 //!   replies are not read.
 //! * **Injection is impossible.** Keys, lengths and expiries are checked before a byte of a request is written.
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(not(feature = "routing"), allow(dead_code, reason = "clients use it"))]
 
+#[cfg(feature = "routing")]
 mod builder;
+#[cfg(feature = "routing")]
 mod call;
 mod command;
 mod connection;
 mod data;
 mod error;
 mod few;
+#[cfg(feature = "routing")]
 pub mod guide;
 mod key;
 mod limits;
 mod lookup;
+#[cfg(feature = "routing")]
 mod observer;
+#[cfg(feature = "routing")]
 mod opening;
+#[cfg(feature = "routing")]
 mod operation;
+#[cfg(feature = "routing")]
 mod operations;
+#[cfg(feature = "routing")]
 mod options;
 mod pool;
 mod reply;
 mod report;
 mod request_buffer;
+#[cfg(feature = "routing")]
 mod router;
+#[cfg(feature = "routing")]
 pub mod shared;
 mod time;
+#[cfg(feature = "routing")]
 mod uri;
 mod value;
+#[cfg(feature = "routing")]
 mod wrappers;
 
 pub use bytes::Bytes;
 
+#[cfg(feature = "routing")]
 pub use self::builder::Builder;
+#[cfg(feature = "routing")]
 pub use self::call::{Call, Fault, Operation, Plan, Progress, ServerBatch, SubRequest};
 pub use self::command::*;
 pub use self::connection::{Abandoned, Connection, ConnectionOptions, KnownProtocol, Pending, TypedConnection};
@@ -120,19 +135,28 @@ pub use self::lookup::{Addresses, Lookup};
 pub use self::observer::Metrics;
 #[cfg(feature = "tracing")]
 pub use self::observer::Tracing;
+#[cfg(feature = "routing")]
 pub use self::observer::{Attempt, Event, Observer, RequestOutcome, ServerEvent};
+#[cfg(feature = "routing")]
 pub use self::opening::{Destination, Endpoint, Opening, Step};
+#[cfg(feature = "routing")]
 pub use self::operation::{AllServers, BatchResult, DeleteMany, GetMany, RoutedBy, SetMany};
+#[cfg(feature = "routing")]
 pub use self::options::Options;
 pub use self::pool::{Checkout, Pool, PoolLimits};
 pub use self::reply::{Decoder, Expected, ExpectedKeys, Opaque, Reply, ReplyKind};
 pub use self::report::{DumpedItem, GroupedReport, PrefixCount, Report, SizeReport, Statistic};
 pub use self::request_buffer::RequestBuffer;
+#[cfg(feature = "ketama")]
+pub use self::router::KetamaMd5;
+#[cfg(feature = "routing")]
 pub use self::router::{
-    BuildSelector, CMemcache, Crc, CustomReconnect, KetamaMd5, KeyHasher, OneAtATime, ReconnectPolicy, Router,
-    RouterOptions, Selection, Selector, ServerId, UnknownSelection, UpperCrc, Zero,
+    BuildSelector, CMemcache, Crc, CustomReconnect, KeyHasher, OneAtATime, ReconnectPolicy, Router, RouterOptions,
+    Selection, Selector, ServerId, UnknownSelection, UpperCrc, Zero,
 };
 pub use self::time::{Expiry, Instant, Now, time_to_wait};
+#[cfg(feature = "routing")]
 pub use self::uri::{Address, Server};
 pub use self::value::{FromValue, Value};
+#[cfg(feature = "routing")]
 pub use self::wrappers::{Fetched, OrMiss};

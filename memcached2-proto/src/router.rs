@@ -12,7 +12,9 @@ mod selection;
 use std::sync::Arc;
 
 use self::closers::Closers;
-pub use self::hash::{CMemcache, Crc, KetamaMd5, KeyHasher, OneAtATime, UpperCrc, Zero};
+#[cfg(feature = "ketama")]
+pub use self::hash::KetamaMd5;
+pub use self::hash::{CMemcache, Crc, KeyHasher, OneAtATime, UpperCrc, Zero};
 use self::health::Health;
 pub use self::options::RouterOptions;
 pub use self::reconnect::{CustomReconnect, ReconnectPolicy};

@@ -14,7 +14,6 @@ const MODULES: [&str; 26] = [
     "data",
     "limits",
     "time",
-    "uri",
     "report",
     "reply",
     "request_buffer",
@@ -23,6 +22,7 @@ const MODULES: [&str; 26] = [
     // ----
     "lookup",
     "pool",
+    "uri",
     "observer",
     "router",
     "options",

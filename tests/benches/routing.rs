@@ -25,7 +25,7 @@ fn servers(count: usize) -> Vec<Server> {
 
 fn rules() -> impl Iterator<Item = (&'static str, Selection)> {
     let named = |name: &'static str| (name, name.parse().unwrap());
-    Selection::NAMES.into_iter().filter(|name| *name != "default").map(named)
+    Selection::NAMES.iter().copied().filter(|name| *name != "default").map(named)
 }
 
 /// Nanoseconds for each lookup, and milliseconds to build the rule, by the number of servers.

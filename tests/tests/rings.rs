@@ -93,7 +93,7 @@ fn weights_are_honoured() {
 
 #[test]
 fn only_the_keys_of_a_server_that_is_down_move() {
-    for name in Selection::NAMES {
+    for &name in Selection::NAMES {
         let router = router(name, SERVERS);
         let mut moved_to = [0_u32; SERVERS];
         for key in keys(20_000) {
@@ -179,7 +179,7 @@ fn a_server_is_chosen_while_any_server_is_up() {
 
 #[test]
 fn any_number_of_servers_will_do() {
-    for name in Selection::NAMES {
+    for &name in Selection::NAMES {
         let key = Key::new("key").unwrap();
         assert_eq!(router(name, 0).route(key), Err(Error::no_servers()), "{name}");
         assert_eq!(router(name, 1).route(key).map(ServerId::index), Ok(0), "{name}");
@@ -192,7 +192,7 @@ fn any_number_of_servers_will_do() {
 
 #[test]
 fn servers_of_the_same_name_are_no_harm_and_a_server_is_given_once() {
-    for name in Selection::NAMES {
+    for &name in Selection::NAMES {
         let twins =
             Router::with_options(["a?name=x", "b?name=x", "c?name=x"], &Options::default().selection(rule(name)))
                 .unwrap();

@@ -66,7 +66,7 @@ struct Request {
 struct Slot {
     command: &'static str,
     /// The key, if it has one, for errors to name.
-    key: SmallVec<[u8; 40]>,
+    key: SmallVec<[u8; 36]>,
     repeatable: bool,
     /// The last reply, or why it will not come.
     end: Mutex<Option<Result<Reply, Error>>>,

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::hash::{KeyHasher, numbered, xxh3};
+#[cfg(feature = "jump")]
+use super::hash::xxh3;
+use super::hash::{KeyHasher, numbered};
 
 /// Chooses the server of a key.
 ///
@@ -122,17 +124,20 @@ impl Selector for Fractal {
 }
 
 /// Jump consistent hash (Lamping and Veach, 2014) over XXH3, as in the proxy of memcached.
+#[cfg(feature = "jump")]
 #[derive(Debug)]
 pub(super) struct Jump {
     pub(super) servers: usize,
 }
 
+#[cfg(feature = "jump")]
 impl Selector for Jump {
     fn select(&self, key: &[u8], is_up: &dyn Fn(usize) -> bool) -> Option<usize> {
         if_up(jump(xxh3(key), self.servers)?, is_up)
     }
 }
 
+#[cfg(feature = "jump")]
 #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "as the algorithm is defined")]
 fn jump(mut key: u64, servers: usize) -> Option<usize> {
     let servers = i64::try_from(servers).ok()?;

@@ -4,9 +4,17 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::hash::{CMemcache, Crc, KetamaMd5, KeyHasher, OneAtATime, UpperCrc};
-use super::ring::{BuildSelector, Dalli, Rendezvous, Ring, Uhashring};
-use super::select::{First, Fractal, Jump, Modulo, Otherwise, Selector};
+#[cfg(feature = "ketama")]
+use super::hash::KetamaMd5;
+use super::hash::{CMemcache, Crc, KeyHasher, OneAtATime, UpperCrc};
+#[cfg(feature = "dalli")]
+use super::ring::Dalli;
+#[cfg(feature = "ketama")]
+use super::ring::Uhashring;
+use super::ring::{BuildSelector, Rendezvous, Ring};
+#[cfg(feature = "jump")]
+use super::select::Jump;
+use super::select::{First, Fractal, Modulo, Otherwise, Selector};
 use crate::uri::Server;
 
 #[doc = include_str!("selection.md")]
@@ -44,24 +52,31 @@ pub enum Selection {
         total_buckets: Option<usize>,
     },
     /// libmemcached's weighted ketama (`MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED`), and twemproxy's `ketama` with `hash: md5`.
+    #[cfg(feature = "ketama")]
     Ketama,
     /// libmemcached's consistent distribution with its default hash (`MEMCACHED_BEHAVIOR_KETAMA`).
+    #[cfg(feature = "ketama")]
     LibmemcachedConsistent,
     /// libmemcached's consistent distribution with `MEMCACHED_HASH_MD5`.
+    #[cfg(feature = "ketama")]
     LibmemcachedConsistentMd5,
     /// libmemcached's default: its default hash modulo the number of servers.
     LibmemcachedModula,
     /// libmemcached's default distribution with `MEMCACHED_HASH_CRC`.
     LibmemcachedModulaCrc,
     /// spymemcached's ketama, of servers that are named by their IP addresses.
+    #[cfg(feature = "ketama")]
     Spymemcached,
     /// dalli's ring.
+    #[cfg(feature = "dalli")]
     Dalli,
     /// pymemcache's rendezvous hashing.
     Rendezvous,
     /// uhashring's default ring.
+    #[cfg(feature = "ketama")]
     Uhashring,
     /// Jump hash over XXH3, the default of memcached's own proxy.
+    #[cfg(feature = "jump")]
     Jump,
     /// gomemcache: the CRC-32 modulo the number of servers.
     Gomemcache,
@@ -79,22 +94,29 @@ impl Selection {
     pub const RETRIES: u32 = 10;
 
     /// The names of all rules that have one.
-    pub const NAMES: [&str; 17] = [
+    pub const NAMES: &[&str] = &[
         "default",
         "first",
         "rehash",
         "python-memcached",
         "fractal",
         "consistent",
+        #[cfg(feature = "ketama")]
         "ketama",
+        #[cfg(feature = "ketama")]
         "libmemcached-consistent",
+        #[cfg(feature = "ketama")]
         "libmemcached-consistent-md5",
         "libmemcached-modula",
         "libmemcached-modula-crc",
+        #[cfg(feature = "ketama")]
         "spymemcached",
+        #[cfg(feature = "dalli")]
         "dalli",
         "rendezvous",
+        #[cfg(feature = "ketama")]
         "uhashring",
+        #[cfg(feature = "jump")]
         "jump",
         "gomemcache",
     ];
@@ -126,15 +148,22 @@ impl Selection {
                 let total = total_buckets.unwrap_or_else(|| count.saturating_mul(count).min(MOST));
                 Arc::new(Ring::buckets(count, total, Arc::clone(hasher)))
             }
+            #[cfg(feature = "ketama")]
             Self::Ketama => Arc::new(Ring::ketama(servers, Arc::new(KetamaMd5))),
+            #[cfg(feature = "ketama")]
             Self::LibmemcachedConsistent => Arc::new(Ring::libmemcached(servers, Arc::new(OneAtATime))),
+            #[cfg(feature = "ketama")]
             Self::LibmemcachedConsistentMd5 => Arc::new(Ring::libmemcached(servers, Arc::new(KetamaMd5))),
             Self::LibmemcachedModula => modulo(Arc::new(OneAtATime), Otherwise::GiveUp),
             Self::LibmemcachedModulaCrc => modulo(Arc::new(UpperCrc), Otherwise::GiveUp),
+            #[cfg(feature = "ketama")]
             Self::Spymemcached => Arc::new(Ring::spymemcached(servers)),
+            #[cfg(feature = "dalli")]
             Self::Dalli => Arc::new(Dalli::new(servers)),
             Self::Rendezvous => Arc::new(Rendezvous::new(servers)),
+            #[cfg(feature = "ketama")]
             Self::Uhashring => Arc::new(Uhashring::new(servers)),
+            #[cfg(feature = "jump")]
             Self::Jump => Arc::new(Jump { servers: count }),
             Self::Gomemcache => modulo(Arc::new(Crc), Otherwise::GiveUp),
             Self::Custom(design) => design.selector(servers),
@@ -154,15 +183,22 @@ impl FromStr for Selection {
             "python-memcached" => Self::PythonMemcached,
             "fractal" => Self::Fractal { hasher: hasher() },
             "consistent" => Self::Consistent { hasher: hasher(), total_buckets: None },
+            #[cfg(feature = "ketama")]
             "ketama" => Self::Ketama,
+            #[cfg(feature = "ketama")]
             "libmemcached-consistent" => Self::LibmemcachedConsistent,
+            #[cfg(feature = "ketama")]
             "libmemcached-consistent-md5" => Self::LibmemcachedConsistentMd5,
             "libmemcached-modula" => Self::LibmemcachedModula,
             "libmemcached-modula-crc" => Self::LibmemcachedModulaCrc,
+            #[cfg(feature = "ketama")]
             "spymemcached" => Self::Spymemcached,
+            #[cfg(feature = "dalli")]
             "dalli" => Self::Dalli,
             "rendezvous" => Self::Rendezvous,
+            #[cfg(feature = "ketama")]
             "uhashring" => Self::Uhashring,
+            #[cfg(feature = "jump")]
             "jump" => Self::Jump,
             "gomemcache" => Self::Gomemcache,
             _ => return Err(UnknownSelection(name.to_owned())),
@@ -180,15 +216,22 @@ impl fmt::Display for Selection {
             Self::PythonMemcached => "python-memcached",
             Self::Fractal { .. } => "fractal",
             Self::Consistent { .. } => "consistent",
+            #[cfg(feature = "ketama")]
             Self::Ketama => "ketama",
+            #[cfg(feature = "ketama")]
             Self::LibmemcachedConsistent => "libmemcached-consistent",
+            #[cfg(feature = "ketama")]
             Self::LibmemcachedConsistentMd5 => "libmemcached-consistent-md5",
             Self::LibmemcachedModula => "libmemcached-modula",
             Self::LibmemcachedModulaCrc => "libmemcached-modula-crc",
+            #[cfg(feature = "ketama")]
             Self::Spymemcached => "spymemcached",
+            #[cfg(feature = "dalli")]
             Self::Dalli => "dalli",
             Self::Rendezvous => "rendezvous",
+            #[cfg(feature = "ketama")]
             Self::Uhashring => "uhashring",
+            #[cfg(feature = "jump")]
             Self::Jump => "jump",
             Self::Gomemcache => "gomemcache",
             Self::Custom(_) => "own",
@@ -202,7 +245,7 @@ mod tests {
 
     #[test]
     fn every_name_is_that_of_its_rule() {
-        for name in Selection::NAMES {
+        for &name in Selection::NAMES {
             assert_eq!(name.parse::<Selection>().unwrap().to_string(), name);
         }
         let error = "ketema".parse::<Selection>().unwrap_err().to_string();
