@@ -4,10 +4,9 @@ use std::collections::HashMap;
 use std::io::IoSlice;
 use std::time::SystemTime;
 
-use memcached2_proto::{
-    Connection, Decoder, Delete, Error, Expected, ExpectedKeys, Expiry, FlushAll, Get, Incr, Instant, Limits, NoReply,
-    Now, Opaque, Protocol, Reply, ReplyKind, Stats, Store, Touch, Version,
-};
+use memcached2_proto::command::{FlushAll, Incr, NoReply, Stats, Touch, Version};
+use memcached2_proto::reply::{Decoder, Expected, ExpectedKeys, Opaque, ReplyKind};
+use memcached2_proto::{Connection, Delete, Error, Expiry, Get, Instant, Limits, Now, Protocol, Reply, Store};
 
 const KINDS: [ReplyKind; 20] = [
     ReplyKind::Stored,

@@ -14,8 +14,10 @@ use async_std::net::TcpStream;
 use async_std::os::unix::net::UnixStream;
 use async_std::task::sleep;
 use futures_io::{AsyncRead, AsyncWrite};
+use memcached2_proto::opening::{Destination, Endpoint};
 use memcached2_proto::shared::{AsyncStream, AsyncTimer, Connector, Driver, Runtime};
-use memcached2_proto::{Destination, Endpoint, Error, Instant, Lookup};
+use memcached2_proto::transport::Lookup;
+use memcached2_proto::{Error, Instant};
 use socket2::{SockRef, TcpKeepalive};
 
 /// The moment on the clock of the system.

@@ -14,10 +14,9 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use memcached2_proto::{
-    Command, Connection, Destination, Endpoint, Error, Expiry, Get, Incr, Instant, Landed, Now, Opening, Options,
-    Reply, Step, Store, Value,
-};
+use memcached2_proto::command::{Command, Incr};
+use memcached2_proto::opening::{Destination, Endpoint, Opening, Step};
+use memcached2_proto::{Connection, Error, Expiry, Get, Instant, Landed, Now, Options, Reply, Store, Value};
 use memcached2_testkit::Memcached;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 

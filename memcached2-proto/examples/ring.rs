@@ -63,7 +63,7 @@ impl Request {
             .collect::<Result<_, _>>()?;
         let rule = |name: &str| -> Result<Router, String> {
             let selection: Selection =
-                name.parse().map_err(|error: memcached2_proto::UnknownSelection| error.to_string())?;
+                name.parse().map_err(|error: memcached2_proto::routing::UnknownSelection| error.to_string())?;
             Ok(Router::with_selection(servers.clone(), &selection))
         };
         let down = down.map_or(Ok(Vec::new()), |down| {
@@ -89,7 +89,7 @@ impl Request {
             let key = line.strip_suffix(b"\r").unwrap_or(&line);
             let checked = Key::new(key).map_err(|error| format!("line {number}: {error}"))?;
             let place = |router: &Router| router.route_among(checked, &|place| !self.down.contains(&place)).ok();
-            let shown = |place: Option<memcached2_proto::ServerId>| {
+            let shown = |place: Option<memcached2_proto::routing::ServerId>| {
                 place.map_or_else(|| "-".to_owned(), |place| place.index().to_string())
             };
             let here = place(&self.rule);

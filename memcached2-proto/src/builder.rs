@@ -7,7 +7,7 @@ use crate::command::Protocol;
 use crate::error::Error;
 use crate::observer::Observer;
 use crate::options::{Options, options};
-use crate::router::{ReconnectPolicy, Router, Selection};
+use crate::routing::{ReconnectPolicy, Router, Selection};
 
 /// A builder of a client: its servers and options.
 ///

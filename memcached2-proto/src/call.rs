@@ -1,4 +1,6 @@
 //! One operation under way: policy without I/O, in rounds.
+//!
+//! For authors of a transport, which drives a [`Call`], and of their own [`Operation`]s.
 
 mod batch;
 mod fault;
@@ -23,7 +25,7 @@ use crate::error::{Error, Landed};
 use crate::few::Few;
 use crate::observer::{Attempt, Event, RequestOutcome};
 use crate::reply::Reply;
-use crate::router::{Router, ServerId};
+use crate::routing::{Router, ServerId};
 use crate::time::{Instant, Now};
 use crate::uri::Server;
 

@@ -1,4 +1,7 @@
 //! A request to one server and the type of its answer.
+//!
+//! For users who [run](crate::Operation) a command that has no method, for embedders who submit to a
+//! [`Connection`](crate::Connection), and for authors of their own [`Command`].
 
 mod admin;
 mod change;
@@ -23,7 +26,8 @@ pub use self::store::Store;
 use crate::error::Error;
 use crate::key::Key;
 use crate::reply::{Reply, ReplyKind, error_line};
-use crate::request_buffer::{Request, RequestBuffer};
+use crate::request_buffer::Request;
+pub use crate::request_buffer::RequestBuffer;
 use crate::time::Now;
 
 /// The two sets of commands that memcached knows.
@@ -73,7 +77,7 @@ pub trait Command {
     fn encode(&self, protocol: Protocol, now: Now, out: &mut RequestBuffer) -> Result<ReplyKind, Error>;
 
     /// Reads the response from the last reply to the request. Of a request for several keys the replies before the last one go to
-    /// [`Progress::take_reply`](crate::Progress::take_reply).
+    /// [`Progress::take_reply`](crate::call::Progress::take_reply).
     ///
     /// # Errors
     ///

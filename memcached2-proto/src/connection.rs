@@ -1,4 +1,6 @@
 //! The state machine of one connection: requests out, replies in, and which reply belongs to which request.
+//!
+//! For embedders with their own event loop; the guide `embedding` begins with it.
 
 mod feed;
 mod held;
@@ -39,7 +41,7 @@ use crate::time::Now;
 /// 4. after a failure, call [`Connection::fail_pending`], which says which requests may have taken effect, and close
 ///    the socket.
 ///
-/// An [`Opening`](crate::Opening) makes one, from the address of a server on.
+/// An [`Opening`](crate::opening::Opening) makes one, from the address of a server on.
 ///
 /// It never times out by itself and has no deadline: a transport keeps those of its callers, and asks
 /// [`Connection::is_silent_since`] or [`Connection::bytes_in`] whether the server shows a sign of life.

@@ -1,4 +1,6 @@
 //! What can go wrong, and whether the request may have taken effect.
+//!
+//! For all readers: [`Error`], and what it is made of.
 
 mod cause;
 mod facts;

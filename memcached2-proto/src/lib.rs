@@ -7,26 +7,25 @@
 //!
 //! The [guides](guide) explain how to choose a client, failover, timeouts, sharing, testing and embedding.
 //!
-//! # The pieces, from the bottom up
+//! # The modules, by reader
 //!
-//! | piece | what it is |
+//! What most readers need is at the root: the basic types, the options of a client, the most common commands, a connection. The
+//! rest is in modules:
+//!
+//! | you want to | look at |
 //! |---|---|
-//! | [`Key`], [`Value`], [`Data`], [`Expiry`], [`Server`], [`Error`] | the basic types; a [`Key`] is checked when it is made |
-//! | [`ToValue`], [`FromValue`] | what can be stored and read: bytes, text, numbers, and your own types |
-//! | [`Reply`], [`Decoder`] | the grammar of one reply, and the incremental decoder that finds its end |
-//! | [`Command`]: [`Get`], [`Store`], [`Delete`], [`Incr`], [`Decr`], [`Touch`], [`Version`], [`Stats`] and more, [`NoReply`] | a request and the type of its answer |
-//! | [`Connection`] | the state machine: bytes out, bytes in, and who is waiting for which reply |
-//! | [`TypedConnection`], [`Pending`] | the same with a handle for each request, which becomes its typed response |
-//! | [`Opening`], [`Endpoint`] | from the address of a server to a connection that is ready for requests |
-//! | [`Pool`], [`shared`] | idle connections for callers that take turns; one connection for callers that share |
-//! | [`Report`] | the statistics of a server |
-//! | [`Options`], [`Builder`] | how a client behaves |
-//! | [`Router`], [`Selection`] | which server has a key, and the rule that decides it |
-//! | [`Operation`]: any keyed command, [`GetMany`], [`SetMany`], [`DeleteMany`], [`AllServers`], [`RoutedBy`] | a request over any number of servers |
-//! | [`Call`] | an operation under way: retry, failover, and the error of each part |
-//! | [`Observer`] | is called for every request: logs, traces, metrics |
+//! | use a client | the root; [`command`] and [`operation`] for each [`Operation`] without a method of its own; [`report`] for statistics; [`error`] |
+//! | choose which server has a key, and when a server is tried again | [`routing`] |
+//! | log, trace and count requests | [`observer`] |
+//! | parse replies | [`reply`]: the grammar of one reply, and the incremental decoder that finds its end |
+//! | drive a connection by your own loop | [`Connection`], the state machine: bytes out, bytes in, and who is waiting for which reply; [`connection`]; [`opening`], from the address of a server to a connection |
+//! | write your own command or operation | [`Command`](command::Command), [`Progress`](call::Progress) |
+//! | write a transport | [`call`]: an operation under way, with retry and failover; [`transport`] and [`shared`]: connections for callers that take turns, and for callers that share |
 //!
-//! Every client gets its methods from the lists in `operations/`, and its other shapes from `wrappers/`.
+//! Every client gets its methods from the lists in `operations/`, and its other shapes from [`wrappers`].
+//!
+//! Parsing replies and driving a connection need no feature. The rest, for clients, needs the feature `routing`, and each
+//! [selection](Selection) with a digest its own feature.
 //!
 //! # The loop
 //!
@@ -64,7 +63,7 @@
 //! # The promises
 //!
 //! * **Never out of step.** Replies are matched to requests by their order. Where the server speaks meta, each reply
-//!   about a key also carries the number of its request ([`Opaque`]), or is followed by a reply that does. A returned
+//!   about a key also carries the number of its request ([`Opaque`](reply::Opaque)), or is followed by a reply that does. A returned
 //!   key must be one that was requested. A byte that no request expects ends the connection. A connection is used again
 //!   only while every byte read belongs to a request.
 //! * **Every failure says whether the request may have landed**: [`Error::landed`]. A request that may have is not sent
@@ -82,11 +81,11 @@
 #[cfg(feature = "routing")]
 mod builder;
 #[cfg(feature = "routing")]
-mod call;
-mod command;
-mod connection;
+pub mod call;
+pub mod command;
+pub mod connection;
 mod data;
-mod error;
+pub mod error;
 mod few;
 #[cfg(feature = "routing")]
 pub mod guide;
@@ -94,69 +93,53 @@ mod key;
 mod limits;
 mod lookup;
 #[cfg(feature = "routing")]
-mod observer;
+pub mod observer;
 #[cfg(feature = "routing")]
-mod opening;
+pub mod opening;
 #[cfg(feature = "routing")]
-mod operation;
+pub mod operation;
 #[cfg(feature = "routing")]
 mod operations;
 #[cfg(feature = "routing")]
 mod options;
 mod pool;
-mod reply;
-mod report;
+pub mod reply;
+pub mod report;
 mod request_buffer;
 #[cfg(feature = "routing")]
-mod router;
+pub mod routing;
 #[cfg(feature = "routing")]
 pub mod shared;
 mod time;
+pub mod transport;
 #[cfg(feature = "routing")]
 mod uri;
 mod value;
 #[cfg(feature = "routing")]
-mod wrappers;
+pub mod wrappers;
 
 pub use bytes::Bytes;
 
 #[cfg(feature = "routing")]
 pub use self::builder::Builder;
 #[cfg(feature = "routing")]
-pub use self::call::{Call, Fault, Operation, Plan, Progress, ServerBatch, SubRequest};
-pub use self::command::*;
-pub use self::connection::{Abandoned, Connection, ConnectionOptions, KnownProtocol, Pending, TypedConnection};
+pub use self::call::Operation;
+pub use self::command::{Delete, Get, Protocol, Store};
+pub use self::connection::Connection;
 pub use self::data::{Data, ToValue};
-pub use self::error::{CasProblem, Cause, Error, FailedRequest, KeyProblem, Landed, UriProblem};
+pub use self::error::{Error, Landed};
 pub use self::key::Key;
 pub use self::limits::Limits;
-pub use self::lookup::{Addresses, Lookup};
-#[cfg(feature = "metrics")]
-pub use self::observer::Metrics;
-#[cfg(feature = "tracing")]
-pub use self::observer::Tracing;
 #[cfg(feature = "routing")]
-pub use self::observer::{Attempt, Event, Observer, RequestOutcome, ServerEvent};
+pub use self::observer::Observer;
 #[cfg(feature = "routing")]
-pub use self::opening::{Destination, Endpoint, Opening, Step};
-#[cfg(feature = "routing")]
-pub use self::operation::{AllServers, BatchResult, DeleteMany, GetMany, RoutedBy, SetMany};
+pub use self::operation::BatchResult;
 #[cfg(feature = "routing")]
 pub use self::options::Options;
-pub use self::pool::{Checkout, Pool, PoolLimits};
-pub use self::reply::{Decoder, Expected, ExpectedKeys, Opaque, Reply, ReplyKind};
-pub use self::report::{DumpedItem, GroupedReport, PrefixCount, Report, SizeReport, Statistic};
-pub use self::request_buffer::RequestBuffer;
-#[cfg(feature = "ketama")]
-pub use self::router::KetamaMd5;
+pub use self::reply::Reply;
 #[cfg(feature = "routing")]
-pub use self::router::{
-    BuildSelector, CMemcache, Crc, CustomReconnect, KeyHasher, OneAtATime, ReconnectPolicy, Router, RouterOptions,
-    Selection, Selector, ServerId, UnknownSelection, UpperCrc, Zero,
-};
-pub use self::time::{Expiry, Instant, Now, time_to_wait};
-#[cfg(feature = "routing")]
-pub use self::uri::{Address, Server};
+pub use self::routing::{ReconnectPolicy, Router, Selection, Server};
+pub use self::time::{Expiry, Instant, Now};
 pub use self::value::{FromValue, Value};
 #[cfg(feature = "routing")]
-pub use self::wrappers::{Fetched, OrMiss};
+pub use self::wrappers::OrMiss;

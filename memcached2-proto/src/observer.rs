@@ -1,4 +1,6 @@
 //! The one hook for metrics and traces.
+//!
+//! For those who log, trace and count requests.
 
 #[cfg(feature = "metrics")]
 mod metrics;
@@ -25,7 +27,8 @@ use crate::uri::Server;
 ///
 /// ```
 /// use std::sync::atomic::{AtomicU64, Ordering};
-/// use memcached2_proto::{Event, Observer, RequestOutcome};
+/// use memcached2_proto::observer::{Event, RequestOutcome};
+/// use memcached2_proto::Observer;
 ///
 /// #[derive(Debug, Default)]
 /// struct HitRatio { hits: AtomicU64, misses: AtomicU64 }

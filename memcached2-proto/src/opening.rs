@@ -1,4 +1,6 @@
 //! From the address of a server to a connection that is ready for requests.
+//!
+//! For embedders with their own event loop, and for authors of a transport.
 
 mod attempts;
 mod endpoint;
@@ -38,7 +40,8 @@ use crate::uri::Address;
 /// use std::net::{TcpStream, ToSocketAddrs};
 /// use std::sync::Arc;
 /// use std::time::SystemTime;
-/// use memcached2_proto::{Connection, Destination, Endpoint, Error, Instant, Landed, Now, Opening, Step};
+/// use memcached2_proto::opening::{Destination, Endpoint, Opening, Step};
+/// use memcached2_proto::{Connection, Error, Instant, Landed, Now};
 ///
 /// fn now() -> Instant {
 ///     std::time::Instant::now().into()

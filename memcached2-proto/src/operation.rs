@@ -1,4 +1,6 @@
 //! A request over any number of servers.
+//!
+//! For users: requests for many keys or to all servers, and their results.
 
 mod all_servers;
 mod batch_result;

@@ -8,7 +8,7 @@ use crate::connection::ConnectionOptions;
 use crate::limits::Limits;
 use crate::observer::Observer;
 use crate::pool::PoolLimits;
-use crate::router::{ReconnectPolicy, RouterOptions, Selection};
+use crate::routing::{ReconnectPolicy, RouterOptions, Selection};
 use crate::uri::Server;
 
 /// How a client behaves. Every option has a default that suits production; change what you must.
@@ -229,7 +229,7 @@ macro_rules! options {
 
             /// Sets the protocol of every connection, so that no server is asked for it. Unless set, each connection begins
             /// with a probe, whether the server speaks meta, which takes a round trip: see
-            /// [`KnownProtocol`](crate::KnownProtocol).
+            /// [`KnownProtocol`](crate::connection::KnownProtocol).
             ///
             /// Set [`Protocol::Meta`] only for servers that surely speak it: another server reads values as commands.
             fn protocol(self, protocol: Protocol) {

@@ -1,4 +1,6 @@
 //! One reply of the server: what it can be, and the decoder that finds where it ends.
+//!
+//! For those who parse replies, or write their own [`Command`](crate::command::Command).
 
 mod decoder;
 pub(crate) mod error_line;
@@ -147,7 +149,7 @@ pub struct Expected {
     pub reply_kind: ReplyKind,
     /// Its number, which a checked reply repeats.
     pub opaque: Opaque,
-    /// Whether the request ends in a [fence](crate::RequestBuffer::put_fence), so that the reply ends in the answer to it.
+    /// Whether the request ends in a [fence](crate::command::RequestBuffer::put_fence), so that the reply ends in the answer to it.
     pub is_fenced: bool,
 }
 

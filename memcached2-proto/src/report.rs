@@ -1,4 +1,6 @@
 //! Statistics of servers (`stats`): names and values, typed where the name is known.
+//!
+//! For users: what `stats` and similar methods return.
 
 mod known;
 mod listed;
@@ -14,7 +16,7 @@ pub use self::listed::{DumpedItem, PrefixCount};
 /// its name, is kept as text.
 ///
 /// ```
-/// use memcached2_proto::{Report, Statistic};
+/// use memcached2_proto::report::{Report, Statistic};
 ///
 /// let report = Report::read("curr_items 3\nrusage_user 0.25\ncas_enabled yes\nbrand_new some text\n");
 /// assert_eq!(report.number("curr_items"), Some(3));

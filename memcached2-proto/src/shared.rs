@@ -5,7 +5,7 @@
 //! the replies into their slots. No caller touches the socket, so a caller that waits, or is cancelled, does not delay
 //! another one.
 //!
-//! [`exchange`] is the callers' side of a whole [`Call`](crate::Call).
+//! [`exchange`] is the callers' side of a whole [`Call`](crate::call::Call).
 
 mod driver;
 mod exchange;

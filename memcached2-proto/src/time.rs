@@ -89,7 +89,7 @@ impl From<Duration> for Expiry {
     }
 }
 
-/// How much of its `timeout` a call may wait for servers that keeps time back [to be merged in](crate::Call::time_to_merge): at least
+/// How much of its `timeout` a call may wait for servers that keeps time back [to be merged in](crate::call::Call::time_to_merge): at least
 /// half.
 #[must_use]
 #[inline]

@@ -34,7 +34,8 @@ use crate::error::Error;
 /// | `connections=4` | how many connections to it there are at most: of the pool of a blocking client, in place of [`Options::pool_connections`](crate::Options::pool_connections), or shared by tasks, in place of [`Options::shared_connections`](crate::Options::shared_connections); 1 to 65535 |
 ///
 /// ```
-/// use memcached2_proto::{Address, Server};
+/// use memcached2_proto::routing::Address;
+/// use memcached2_proto::Server;
 ///
 /// let server: Server = "memcached://[::1]/".parse()?;
 /// assert_eq!(server.address(), &Address::Tcp { host: "::1".into(), port: 11211 });

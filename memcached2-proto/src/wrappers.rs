@@ -1,5 +1,7 @@
 //! Other shapes of a client, each written once and expanded by every transport: an item that remembers its key and
 //! version, a client that treats failures as misses, and a dictionary on top of that.
+//!
+//! For authors of a transport: its `Item`, `MissOnError` and `Mapping` are made by macros on top of these.
 
 mod item;
 mod mapping;

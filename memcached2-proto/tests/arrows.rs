@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The modules from the bottom up. A program that parses replies or drives one connection needs only those above the
 /// line.
-const MODULES: [&str; 26] = [
+const MODULES: [&str; 27] = [
     "few",
     "error",
     "key",
@@ -22,9 +22,10 @@ const MODULES: [&str; 26] = [
     // ----
     "lookup",
     "pool",
+    "transport",
     "uri",
     "observer",
-    "router",
+    "routing",
     "options",
     "opening",
     "call",

@@ -7,9 +7,11 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+use memcached2_proto::call::{Call, Fault};
+use memcached2_proto::observer::{Event, Metrics, RequestOutcome, Tracing};
+use memcached2_proto::operation::GetMany;
 use memcached2_proto::{
-    Call, Delete, Error, Event, Fault, Get, GetMany, Instant, Landed, Metrics, Now, Observer, Operation, Options,
-    ReconnectPolicy, Reply, RequestOutcome, Router, Tracing, Value,
+    Delete, Error, Get, Instant, Landed, Now, Observer, Operation, Options, ReconnectPolicy, Reply, Router, Value,
 };
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use tracing::field::{Field, Visit};

@@ -4,7 +4,9 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use memcached2_proto::{Builder, Call, Error, Instant, Now, Operation, Options, Router, Server, ServerBatch, ServerId};
+use memcached2_proto::call::{Call, ServerBatch};
+use memcached2_proto::routing::ServerId;
+use memcached2_proto::{Builder, Error, Instant, Now, Operation, Options, Router, Server};
 
 use crate::fan_out::FanOut;
 use crate::server_pool::ServerPool;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use memcached2_proto::{Call, Error, Landed, Now, Operation, ServerBatch, ServerId};
+use memcached2_proto::call::{Call, ServerBatch};
+use memcached2_proto::routing::ServerId;
+use memcached2_proto::{Error, Landed, Now, Operation};
 
 use crate::opening::Opener;
 use crate::pooled_connection::PooledConnection;

@@ -35,13 +35,17 @@ mod turn;
 mod wrappers;
 
 pub use memcached2_proto as proto;
+pub use memcached2_proto::command::VersionText;
 #[cfg(feature = "metrics")]
-pub use memcached2_proto::Metrics;
+pub use memcached2_proto::observer::Metrics;
 #[cfg(feature = "tracing")]
-pub use memcached2_proto::Tracing;
+pub use memcached2_proto::observer::Tracing;
+pub use memcached2_proto::observer::{Event, RequestOutcome, ServerEvent};
+pub use memcached2_proto::report::{GroupedReport, Report, SizeReport};
+pub use memcached2_proto::routing::ServerId;
 pub use memcached2_proto::{
-    BatchResult, Builder, Bytes, Data, Error, Event, Expiry, FromValue, Landed, Observer, Operation, Options, OrMiss,
-    ReconnectPolicy, RequestOutcome, Selection, ToValue, Value,
+    BatchResult, Builder, Bytes, Data, Error, Expiry, FromValue, Key, Landed, Limits, Observer, Operation, Options,
+    OrMiss, Protocol, ReconnectPolicy, Router, Selection, Server, Store, ToValue, Value,
 };
 
 pub use self::client::Client;

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 #[cfg(unix)]
-use memcached2_proto::Destination;
-use memcached2_proto::{Connection, Endpoint, Error, Now, Opening, Step};
+use memcached2_proto::opening::Destination;
+use memcached2_proto::opening::{Endpoint, Opening, Step};
+use memcached2_proto::{Connection, Error, Now};
 
 use crate::stream::{Deadline, Stream, now, resolve};
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use memcached2_proto::{Call, Connection, Error, Instant, Now, Operation, ServerBatch};
+use memcached2_proto::call::{Call, ServerBatch};
+use memcached2_proto::{Connection, Error, Instant, Now, Operation};
 
 use crate::opening::open;
 use crate::server_pool::ServerPool;

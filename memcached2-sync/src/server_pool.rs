@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-use memcached2_proto::{Checkout, Endpoint, Error, Landed, Now, Options, Pool, Server};
+use memcached2_proto::opening::Endpoint;
+use memcached2_proto::transport::{Checkout, Pool};
+use memcached2_proto::{Error, Landed, Now, Options, Server};
 
 use crate::pooled_connection::{Link, PooledConnection};
 use crate::stream::Deadline;

@@ -12,7 +12,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use memcached2_proto::{Destination, Error, Instant, Landed, Options, time_to_wait};
+use memcached2_proto::opening::Destination;
+use memcached2_proto::transport::time_to_wait;
+use memcached2_proto::{Error, Instant, Landed, Options};
 use socket2::{SockRef, TcpKeepalive};
 
 pub(crate) use self::connect::resolve;

@@ -9,8 +9,10 @@ use std::task::{Context, Poll};
 use std::thread;
 use std::time::Duration;
 
+use memcached2_proto::opening::{Destination, Endpoint};
 use memcached2_proto::shared::{AsyncStream, AsyncTimer, Connector, Driver, Runtime};
-use memcached2_proto::{Destination, Endpoint, Error, Instant, Lookup};
+use memcached2_proto::transport::Lookup;
+use memcached2_proto::{Error, Instant};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;

@@ -61,7 +61,7 @@ fn moves(keys: &[String]) {
         let places = |count: usize, down: Option<usize>| -> Vec<Option<usize>> {
             let router = Router::with_selection(servers(count), &selection);
             let place = |key| router.route_among(Key::new(key).unwrap(), &|place| Some(place) != down).ok();
-            keys.iter().map(|key| place(key).map(memcached2_proto::ServerId::index)).collect()
+            keys.iter().map(|key| place(key).map(memcached2_proto::routing::ServerId::index)).collect()
         };
         let now = places(SERVERS, None);
         let moved = |then: Vec<Option<usize>>| {

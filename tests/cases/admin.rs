@@ -3,7 +3,9 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use memcached2_proto::{AllServers, Error, Expiry, FlushAll, Landed};
+use memcached2_proto::command::FlushAll;
+use memcached2_proto::operation::AllServers;
+use memcached2_proto::{Error, Expiry, Landed};
 
 use super::servers::{Kind, Server};
 use super::setting::{HOUR, PATIENT, client};

@@ -1,6 +1,7 @@
 //! Fetched items that remember where they came from.
 
-use memcached2_proto::{CasProblem, Error, Expiry};
+use memcached2_proto::error::CasProblem;
+use memcached2_proto::{Error, Expiry};
 use memcached2_testkit::assert_matches;
 use memcached2_testkit::{ScriptedServer, Session};
 

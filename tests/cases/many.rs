@@ -1,6 +1,8 @@
 //! Several keys in one call.
 
-use memcached2_proto::{Error, Expiry, Get, Key, KeyProblem, Options, RoutedBy, Router, Selection, Store, Value};
+use memcached2_proto::error::KeyProblem;
+use memcached2_proto::operation::RoutedBy;
+use memcached2_proto::{Error, Expiry, Get, Key, Options, Router, Selection, Store, Value};
 use memcached2_testkit::ScriptedServer;
 use memcached2_testkit::assert_matches;
 

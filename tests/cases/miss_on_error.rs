@@ -1,6 +1,7 @@
 //! `MissOnError`, a client for which failures of the cache are misses, and `Mapping` on top of it.
 
-use memcached2_proto::{Error, Expiry, Get, Landed, OrMiss, RoutedBy, Store};
+use memcached2_proto::operation::RoutedBy;
+use memcached2_proto::{Error, Expiry, Get, Landed, OrMiss, Store};
 use memcached2_testkit::assert_matches;
 use memcached2_testkit::{ScriptedServer, Session};
 

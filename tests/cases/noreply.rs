@@ -1,8 +1,8 @@
 //! Requests that are not answered.
 
-use memcached2_proto::{
-    AllServers, Decr, Delete, Error, Expiry, FlushAll, Incr, Landed, NoReply, Protocol, Store, Touch, Verbosity,
-};
+use memcached2_proto::command::{Decr, FlushAll, Incr, NoReply, Touch, Verbosity};
+use memcached2_proto::operation::AllServers;
+use memcached2_proto::{Delete, Error, Expiry, Landed, Protocol, Store};
 use memcached2_testkit::{ScriptedServer, Session};
 
 use super::servers::{Kind, Server, assert_hours_left};

@@ -3,9 +3,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use memcached2_proto::{
-    Attempt, Error, Event, Expiry, Key, Observer, Options, Protocol, ReconnectPolicy, Router, Server, ServerEvent,
-};
+use memcached2_proto::observer::{Attempt, Event, ServerEvent};
+use memcached2_proto::{Error, Expiry, Key, Observer, Options, Protocol, ReconnectPolicy, Router, Server};
 use memcached2_testkit::{ScriptedServer, Session};
 
 use super::servers::Kind;

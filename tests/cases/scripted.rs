@@ -3,7 +3,9 @@
 use memcached2_testkit::assert_matches;
 use std::time::Duration;
 
-use memcached2_proto::{AllServers, Error, Expiry, Landed, Options, Protocol, StatsDetail};
+use memcached2_proto::command::StatsDetail;
+use memcached2_proto::operation::AllServers;
+use memcached2_proto::{Error, Expiry, Landed, Options, Protocol};
 use memcached2_testkit::{Gate, ScriptedServer, Session};
 
 use super::closing::Closing;

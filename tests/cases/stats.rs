@@ -1,6 +1,9 @@
 //! Statistics of servers.
 
-use memcached2_proto::{AllServers, Expiry, Protocol, Statistic, Stats, StatsDetail};
+use memcached2_proto::command::{Stats, StatsDetail};
+use memcached2_proto::operation::AllServers;
+use memcached2_proto::report::Statistic;
+use memcached2_proto::{Expiry, Protocol};
 
 use super::servers::{Kind, Server, ask};
 use super::setting::{PATIENT, client, forgetful};

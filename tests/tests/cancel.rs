@@ -4,9 +4,8 @@
 use std::io::IoSlice;
 use std::time::SystemTime;
 
-use memcached2_proto::{
-    Connection, Data, Delete, Expiry, Get, Instant, Landed, Limits, Now, Protocol, Reply, Store, Touch,
-};
+use memcached2_proto::command::Touch;
+use memcached2_proto::{Connection, Data, Delete, Expiry, Get, Instant, Landed, Limits, Now, Protocol, Reply, Store};
 
 /// The bytes of a request, and its reply.
 type Exchange = (Vec<u8>, &'static str);

@@ -10,10 +10,9 @@ use std::sync::mpsc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use memcached2_proto::ReplyKind;
-use memcached2_proto::{
-    Command, Error, Expiry, Key, Keyed, Landed, Now, Options, Protocol, ReconnectPolicy, Reply, RequestBuffer, Router,
-};
+use memcached2_proto::command::{Command, Keyed, RequestBuffer};
+use memcached2_proto::reply::ReplyKind;
+use memcached2_proto::{Error, Expiry, Key, Landed, Now, Options, Protocol, ReconnectPolicy, Reply, Router};
 use memcached2_testkit::{Gate, Memcached, ScriptedServer, Session};
 use socket2::{Domain, SockAddr, Socket, Type};
 

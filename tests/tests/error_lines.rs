@@ -3,7 +3,8 @@
 
 mod core;
 
-use memcached2_proto::{Command as _, Delete, FlushAll, Landed, Reply};
+use memcached2_proto::command::{Command as _, FlushAll};
+use memcached2_proto::{Delete, Landed, Reply};
 
 use self::core::Talk;
 

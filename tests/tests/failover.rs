@@ -4,9 +4,13 @@
 use std::io::ErrorKind;
 use std::time::{Duration, SystemTime};
 
+use memcached2_proto::call::{Call, Fault};
+use memcached2_proto::command::Version;
+use memcached2_proto::operation::{AllServers, GetMany, RoutedBy, SetMany};
+use memcached2_proto::routing::ServerId;
 use memcached2_proto::{
-    AllServers, BatchResult, Call, Delete, Error, Expiry, Fault, Get, GetMany, Instant, Key, Landed, Now, Operation,
-    Options, ReconnectPolicy, Reply, RoutedBy, Router, Selection, ServerId, SetMany, Version,
+    BatchResult, Delete, Error, Expiry, Get, Instant, Key, Landed, Now, Operation, Options, ReconnectPolicy, Reply,
+    Router, Selection,
 };
 use memcached2_testkit::assert_matches;
 

@@ -6,9 +6,10 @@ use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::time::{Duration, SystemTime};
 
+use memcached2_proto::call::{Call, Fault, Plan, Progress};
+use memcached2_proto::command::Keyed;
 use memcached2_proto::{
-    Call, Delete, Error, Fault, Instant, Keyed, Landed, Now, Operation, Options, Plan, Progress, ReconnectPolicy,
-    Reply, Router, Selection,
+    Delete, Error, Instant, Landed, Now, Operation, Options, ReconnectPolicy, Reply, Router, Selection,
 };
 use memcached2_testkit::Rng;
 

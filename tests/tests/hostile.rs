@@ -4,7 +4,8 @@
 
 mod core;
 
-use memcached2_proto::{Connection, Decoder, Error, Get, Landed, Limits, Reply, Store};
+use memcached2_proto::reply::Decoder;
+use memcached2_proto::{Connection, Error, Get, Landed, Limits, Reply, Store};
 
 use self::core::{Talk, assert_spoilt, kind, now};
 

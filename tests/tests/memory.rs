@@ -11,8 +11,9 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use futures::future::join_all;
+use memcached2_proto::opening::Endpoint;
 use memcached2_proto::shared::{AsyncStream, AsyncTimer, Driver};
-use memcached2_proto::{Endpoint, Error, Expiry, Instant, Now, Options, Protocol, Store};
+use memcached2_proto::{Error, Expiry, Instant, Now, Options, Protocol, Store};
 use memcached2_testkit::Memcached;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 

@@ -6,10 +6,13 @@ mod core;
 use memcached2_testkit::assert_matches;
 use std::io::IoSlice;
 
-use memcached2_proto::{
-    Call, Connection, ConnectionOptions, Data, Decoder, Error, Get, GetMany, Key, KeyProblem, Landed, Limits, NoReply,
-    Options, Reply, Router, Stats, Store,
-};
+use memcached2_proto::call::Call;
+use memcached2_proto::command::{NoReply, Stats};
+use memcached2_proto::connection::ConnectionOptions;
+use memcached2_proto::error::KeyProblem;
+use memcached2_proto::operation::GetMany;
+use memcached2_proto::reply::Decoder;
+use memcached2_proto::{Connection, Data, Error, Get, Key, Landed, Limits, Options, Reply, Router, Store};
 
 use self::core::{Talk, now};
 
@@ -158,7 +161,7 @@ fn a_store_without_an_answer_has_one_where_servers_may_read_its_value_as_command
     for (line, expected) in [("STORED\r\n", Ok(())), ("NOT_STORED\r\n", Ok(()))] {
         let reply = if line == "STORED\r\n" { Reply::Stored } else { Reply::NotStored };
         let request = NoReply(Store::set("a", "x").unwrap());
-        assert_eq!(memcached2_proto::Command::answer(&request, reply), expected);
+        assert_eq!(memcached2_proto::command::Command::answer(&request, reply), expected);
     }
 }
 

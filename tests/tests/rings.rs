@@ -5,10 +5,9 @@
 use memcached2_testkit::assert_matches;
 use std::sync::Arc;
 
-use memcached2_proto::{
-    Address, BuildSelector, Error, Key, KeyHasher, Options, Router, Selection, Selector, Server, ServerId, UpperCrc,
-    UriProblem, Zero,
-};
+use memcached2_proto::error::UriProblem;
+use memcached2_proto::routing::{Address, BuildSelector, KeyHasher, Selector, ServerId, UpperCrc, Zero};
+use memcached2_proto::{Error, Key, Options, Router, Selection, Server};
 
 const SERVERS: usize = 10;
 

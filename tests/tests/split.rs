@@ -6,10 +6,9 @@ mod core;
 use memcached2_testkit::assert_matches;
 use std::path::Path;
 
-use memcached2_proto::{
-    Command, Connection, Decr, Delete, Error, Expiry, FlushAll, Get, GetMany, Incr, Limits, Protocol, Router, Store,
-    Touch,
-};
+use memcached2_proto::command::{Command, Decr, FlushAll, Incr, Touch};
+use memcached2_proto::operation::GetMany;
+use memcached2_proto::{Connection, Delete, Error, Expiry, Get, Limits, Protocol, Router, Store};
 use memcached2_testkit::{Transcript, load};
 
 use self::core::{Talk, now};
@@ -265,7 +264,7 @@ fn a_request_that_is_refused_locally_leaves_no_byte() {
     assert_too_late(&FlushAll::at(too_late));
     let router = Router::parse(["server"]).expect("a server");
     let many = GetMany::new(&["a", "b"]).expect("keys").touch(too_late);
-    let call = memcached2_proto::Call::new(many, &router, now());
+    let call = memcached2_proto::call::Call::new(many, &router, now());
     assert_too_late(call.command(0));
 }
 
@@ -300,7 +299,7 @@ fn a_key_of_250_bytes_and_a_key_of_any_high_bytes_are_sent_as_they_are() {
 #[track_caller]
 fn assert_asked_in_lines(keys: &[String], many: GetMany<'_>, begin: &str, longest: usize, cas: Option<u64>) {
     let router = Router::parse(["server"]).expect("a server");
-    let mut call = memcached2_proto::Call::new(many, &router, now());
+    let mut call = memcached2_proto::call::Call::new(many, &router, now());
     let mut talk = Talk::default();
     let is_there = |key: &str| key.ends_with(['2', '7']);
     let mut next = 0;

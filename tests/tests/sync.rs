@@ -67,7 +67,8 @@ mod waiting {
     use std::sync::{Arc, Mutex};
     use std::time::Duration;
 
-    use memcached2_proto::{Event, Observer, Options, Protocol};
+    use memcached2_proto::observer::Event;
+    use memcached2_proto::{Observer, Options, Protocol};
     use memcached2_sync::Client;
     use memcached2_testkit::{EmbeddedServer, Gate, ScriptedServer, Session};
 

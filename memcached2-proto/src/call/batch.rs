@@ -3,7 +3,7 @@
 use super::{Call, Fault, Operation};
 use crate::connection::Connection;
 use crate::error::{Error, Landed};
-use crate::router::ServerId;
+use crate::routing::ServerId;
 use crate::time::Now;
 
 /// At most this many encoded bytes of a batch are in memory: far more than a socket takes at once.

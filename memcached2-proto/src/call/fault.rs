@@ -1,7 +1,7 @@
 //! What a failure speaks against.
 
 use crate::error::{Error, Landed};
-use crate::router::ServerId;
+use crate::routing::ServerId;
 
 /// What a failure speaks against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

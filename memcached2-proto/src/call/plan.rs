@@ -11,7 +11,7 @@ use super::probes::Probes;
 use crate::error::{Error, Landed};
 use crate::key::Key;
 use crate::observer::Tally;
-use crate::router::{Router, ServerId};
+use crate::routing::{Router, ServerId};
 use crate::time::Instant;
 
 /// The requests of an operation, each with the server it goes to: what [`Operation::start`](crate::Operation::start) fills.

@@ -1,6 +1,6 @@
 //! The servers that are down and that a call probes.
 
-use crate::router::{Router, ServerId};
+use crate::routing::{Router, ServerId};
 
 /// The probes that a call has claimed, to find out whether servers that are down have come back. When it is dropped it
 /// gives back those without a result, so that the next call can probe.

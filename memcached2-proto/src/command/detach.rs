@@ -8,7 +8,7 @@ use crate::reply::Reply;
 
 /// A command whose answer can be read when the command is gone, and with it the key and the value that it borrows.
 ///
-/// So a request can outlive its key: [`TypedConnection`](crate::TypedConnection) needs that. All commands of this crate
+/// So a request can outlive its key: [`TypedConnection`](crate::connection::TypedConnection) needs that. All commands of this crate
 /// for one server and at most one key implement it. Your own command that borrows nothing returns [`Answer::of`]
 /// itself.
 pub trait Detach: Command {

@@ -19,7 +19,8 @@ use crate::time::Now;
 ///
 /// ```
 /// # use memcached2_proto::Error;
-/// use memcached2_proto::{Delete, NoReply};
+/// use memcached2_proto::command::NoReply;
+/// use memcached2_proto::Delete;
 ///
 /// let request = NoReply(Delete::new("session:42")?);
 /// // client.run(request)?;

@@ -228,7 +228,7 @@ impl Fetch {
     }
 }
 
-/// Fetches the values of several keys from one server in one `get`: a request of [`GetMany`](crate::GetMany).
+/// Fetches the values of several keys from one server in one `get`: a request of [`GetMany`](crate::operation::GetMany).
 #[derive(Debug, Clone)]
 pub struct GetPart<'k> {
     keys: Vec<Key<'k>>,

@@ -21,7 +21,7 @@ use crate::time::{Instant, Now};
 /// place of the one that was there. So each connection is probed, which takes one round trip, unless the last server
 /// there closed it for that within the last minute.
 ///
-/// An [`Opening`](crate::Opening) asks it how to begin a connection, and reports the result to it.
+/// An [`Opening`](crate::opening::Opening) asks it how to begin a connection, and reports the result to it.
 #[derive(Debug, Default)]
 pub struct KnownProtocol {
     known: Mutex<Known>,

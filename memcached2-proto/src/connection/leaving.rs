@@ -116,7 +116,7 @@ impl Connection {
     /// Fails the connection, and returns each request without a complete reply, with whether it may have taken effect.
     ///
     /// A request is `NotSent` unless all of it was written that the server carries out, which does not include its
-    /// [fence](crate::RequestBuffer::put_fence): a server does nothing on half a request.
+    /// [fence](crate::command::RequestBuffer::put_fence): a server does nothing on half a request.
     pub fn fail_pending(&mut self) -> impl Iterator<Item = Abandoned> + use<> {
         self.failed.get_or_insert_with(Error::closed);
         let written = self.sending.written();

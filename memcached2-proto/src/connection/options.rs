@@ -9,7 +9,8 @@ use crate::limits::Limits;
 /// How connections behave: what of the options of a client concerns them.
 ///
 /// ```
-/// use memcached2_proto::{Connection, ConnectionOptions, Options};
+/// use memcached2_proto::connection::ConnectionOptions;
+/// use memcached2_proto::{Connection, Options};
 ///
 /// let options = ConnectionOptions::from(&Options::default().prefix("shop:"));
 /// let connection = Connection::with_options(&options);

@@ -7,7 +7,7 @@ use crate::call::Call;
 use crate::call::Operation;
 use crate::command::Get;
 use crate::operation::GetMany;
-use crate::router::Router;
+use crate::routing::Router;
 use crate::time::Instant;
 
 /// More than is made room for before it comes.

@@ -22,7 +22,8 @@ use crate::time::Now;
 ///
 /// ```
 /// use std::time::{Instant, SystemTime};
-/// use memcached2_proto::{Connection, Error, Get, Limits, Now, Pending, TypedConnection, Value};
+/// use memcached2_proto::connection::{Pending, TypedConnection};
+/// use memcached2_proto::{Connection, Error, Get, Limits, Now, Value};
 ///
 /// fn fetch_user(
 ///     connection: &mut TypedConnection,
@@ -139,7 +140,7 @@ impl TypedConnection {
     }
 
     /// Submits a request and returns its handle. Nothing of the command is borrowed afterwards. It has one key or none: for
-    /// several keys see [`Call`](crate::Call).
+    /// several keys see [`Call`](crate::call::Call).
     ///
     /// # Errors
     ///

@@ -5,7 +5,7 @@ use crate::error::Error;
 /// The result of each item of a batch, in the order given. An item that failed does not hide the others.
 ///
 /// ```
-/// use memcached2_proto::{Error, BatchResult};
+/// use memcached2_proto::{BatchResult, Error};
 ///
 /// let many: BatchResult<u32> = [Ok(1), Err(Error::not_stored()), Ok(3)].into_iter().collect();
 /// assert_eq!(many.iter().filter_map(|result| result.ok()).sum::<u32>(), 4);
@@ -29,7 +29,7 @@ impl<T> BatchResult<T> {
     /// are read by while one of several is.
     ///
     /// ```
-    /// use memcached2_proto::{Error, Landed, BatchResult};
+    /// use memcached2_proto::{BatchResult, Error, Landed};
     ///
     /// let many: BatchResult<u32> = [Ok(1), Err(Error::timeout(Landed::NotSent))].into_iter().collect();
     /// assert_eq!(many.skip_unreachable(), Ok(vec![Some(1), None]));

@@ -8,7 +8,7 @@ use crate::command::{Fetch, GetPart};
 use crate::error::Error;
 use crate::key::Key;
 use crate::reply::Reply;
-use crate::router::ServerId;
+use crate::routing::ServerId;
 use crate::time::Expiry;
 use crate::value::Value;
 

@@ -8,7 +8,8 @@ use crate::key::Key;
 /// A command whose server another key decides: items that are fetched together can lie together.
 ///
 /// ```
-/// use memcached2_proto::{Get, RoutedBy};
+/// use memcached2_proto::operation::RoutedBy;
+/// use memcached2_proto::Get;
 ///
 /// // Whatever belongs to user 42 is on one server.
 /// let cart = RoutedBy::new("user:42", Get::new("cart:42:7")?)?;

@@ -14,42 +14,47 @@ macro_rules! __administer {
             ///
             /// * [`Error::NoServers`](memcached2_proto::Error::NoServers) if the client has none. All other errors are in the
             ///   results.
-            fn flush_all() -> $crate::BatchResult<()> = $crate::AllServers($crate::FlushAll::now());
+            fn flush_all() -> $crate::BatchResult<()> = $crate::operation::AllServers($crate::command::FlushAll::now());
 
             /// Asks every server for its version; the results come in the order of the servers.
             ///
             /// # Errors
             ///
             /// * Those of `flush_all`.
-            fn version() -> $crate::BatchResult<$crate::VersionText> = $crate::AllServers($crate::Version);
+            fn version() -> $crate::BatchResult<$crate::command::VersionText>
+                = $crate::operation::AllServers($crate::command::Version);
 
             /// Asks every server for its counters; the results come in the order of the servers.
             ///
             /// # Errors
             ///
             /// * Those of `flush_all`.
-            fn stats() -> $crate::BatchResult<$crate::Report> = $crate::AllServers($crate::Stats::general());
+            fn stats() -> $crate::BatchResult<$crate::report::Report>
+                = $crate::operation::AllServers($crate::command::Stats::general());
 
             /// Asks every server for its settings; the results come in the order of the servers.
             ///
             /// # Errors
             ///
             /// * Those of `flush_all`.
-            fn stats_settings() -> $crate::BatchResult<$crate::Report> = $crate::AllServers($crate::Stats::settings());
+            fn stats_settings() -> $crate::BatchResult<$crate::report::Report>
+                = $crate::operation::AllServers($crate::command::Stats::settings());
 
             /// Asks every server for the items of each slab class; the results come in the order of the servers.
             ///
             /// # Errors
             ///
             /// * Those of `flush_all`.
-            fn stats_items() -> $crate::BatchResult<$crate::GroupedReport> = $crate::AllServers($crate::Stats::items());
+            fn stats_items() -> $crate::BatchResult<$crate::report::GroupedReport>
+                = $crate::operation::AllServers($crate::command::Stats::items());
 
             /// Asks every server for the memory of each slab class; the results come in the order of the servers.
             ///
             /// # Errors
             ///
             /// * Those of `flush_all`.
-            fn stats_slabs() -> $crate::BatchResult<$crate::GroupedReport> = $crate::AllServers($crate::Stats::slabs());
+            fn stats_slabs() -> $crate::BatchResult<$crate::report::GroupedReport>
+                = $crate::operation::AllServers($crate::command::Stats::slabs());
 
             /// Asks every server how many items it has of each size, which it counts if it was started with
             /// `-o track_sizes`; the results come in the order of the servers.
@@ -57,28 +62,31 @@ macro_rules! __administer {
             /// # Errors
             ///
             /// * Those of `flush_all`.
-            fn stats_sizes() -> $crate::BatchResult<$crate::SizeReport> = $crate::AllServers($crate::Stats::sizes());
+            fn stats_sizes() -> $crate::BatchResult<$crate::report::SizeReport>
+                = $crate::operation::AllServers($crate::command::Stats::sizes());
 
             /// Resets the counters of every server; the results come in the order of the servers.
             ///
             /// # Errors
             ///
             /// * Those of `flush_all`.
-            fn stats_reset() -> $crate::BatchResult<()> = $crate::AllServers($crate::StatsReset);
+            fn stats_reset() -> $crate::BatchResult<()> = $crate::operation::AllServers($crate::command::StatsReset);
 
             /// Sets how much memory every server uses for items, in MiB; the results come in the order of the servers.
             ///
             /// # Errors
             ///
             /// * Those of `flush_all`; [`Error::Refused`](memcached2_proto::Error::Refused) if it is less than 8 MiB, for one.
-            fn cache_memlimit(mebibytes: u32) -> $crate::BatchResult<()> = $crate::AllServers($crate::CacheMemlimit(mebibytes));
+            fn cache_memlimit(mebibytes: u32) -> $crate::BatchResult<()>
+                = $crate::operation::AllServers($crate::command::CacheMemlimit(mebibytes));
 
             /// Sets how much every server writes to its log; the results come in the order of the servers.
             ///
             /// # Errors
             ///
             /// * Those of `flush_all`.
-            fn verbosity(level: u32) -> $crate::BatchResult<()> = $crate::AllServers($crate::Verbosity(level));
+            fn verbosity(level: u32) -> $crate::BatchResult<()>
+                = $crate::operation::AllServers($crate::command::Verbosity(level));
         }
     };
 }

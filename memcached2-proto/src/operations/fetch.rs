@@ -72,7 +72,7 @@ macro_rules! __fetch {
             /// * In the result of a key: [`Error::NoMemory`](memcached2_proto::Error::NoMemory) if there is no memory for
             ///   the value.
             fn get_many(keys: &[impl AsRef<[u8]>]) -> $crate::BatchResult<Option<$crate::Value>>
-                = $crate::GetMany::new(keys)?;
+                = $crate::operation::GetMany::new(keys)?;
 
             /// Fetches the values of many keys and the versions of the items; see `get_many`.
             ///
@@ -80,7 +80,7 @@ macro_rules! __fetch {
             ///
             /// * Those of `get_many`.
             fn gets_many(keys: &[impl AsRef<[u8]>]) -> $crate::BatchResult<Option<$crate::Value>>
-                = $crate::GetMany::new(keys)?.with_cas();
+                = $crate::operation::GetMany::new(keys)?.with_cas();
 
             /// Fetches the values of many keys and gives the items a new expiry; see `get_many`. Needs memcached 1.5.3.
             ///
@@ -90,7 +90,7 @@ macro_rules! __fetch {
             ///   expiry is beyond 2038.
             fn gat_many(keys: &[impl AsRef<[u8]>], expiry: impl Into<$crate::Expiry>)
                 -> $crate::BatchResult<Option<$crate::Value>>
-                = $crate::GetMany::new(keys)?.touch(expiry);
+                = $crate::operation::GetMany::new(keys)?.touch(expiry);
 
             /// Fetches the values of many keys and the versions of the items, and gives them a new expiry; see
             /// `get_many`. Needs memcached 1.5.3.
@@ -100,7 +100,7 @@ macro_rules! __fetch {
             /// * Those of `gat_many`.
             fn gats_many(keys: &[impl AsRef<[u8]>], expiry: impl Into<$crate::Expiry>)
                 -> $crate::BatchResult<Option<$crate::Value>>
-                = $crate::GetMany::new(keys)?.with_cas().touch(expiry);
+                = $crate::operation::GetMany::new(keys)?.with_cas().touch(expiry);
         }
     };
 }

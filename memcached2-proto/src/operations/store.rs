@@ -62,7 +62,8 @@ macro_rules! __store {
             ///
             /// * [`Error::NotStored`](memcached2_proto::Error::NotStored) if the key has no value.
             /// * Those of `set`.
-            fn prepend(key: impl AsRef<[u8]>, value: impl $crate::ToValue) -> () = $crate::Store::prepend(&key, &value)?;
+            fn prepend(key: impl AsRef<[u8]>, value: impl $crate::ToValue) -> ()
+                = $crate::Store::prepend(&key, &value)?;
 
             /// Stores a value if the item has not changed since `gets` returned its version, `cas`.
             ///
@@ -110,7 +111,7 @@ macro_rules! __store {
             /// * In the results: the other errors of `set`.
             fn set_many(items: &[(impl AsRef<[u8]>, impl $crate::ToValue)], expiry: impl Into<$crate::Expiry>)
                 -> $crate::BatchResult<()>
-                = $crate::SetMany::new(items, expiry.into())?;
+                = $crate::operation::SetMany::new(items, expiry.into())?;
 
             /// Stores many values, each in a way and with flags and an expiry of its own, on all servers at once; the results
             /// come in their order.
@@ -128,7 +129,8 @@ macro_rules! __store {
             /// # Errors
             ///
             /// * In the results: those of `set`, `add` and the other methods.
-            fn store_many(stores: Vec<$crate::Store<'_, '_>>) -> $crate::BatchResult<()> = $crate::SetMany::from_stores(stores);
+            fn store_many(stores: Vec<$crate::Store<'_, '_>>) -> $crate::BatchResult<()>
+                = $crate::operation::SetMany::from_stores(stores);
         }
     };
 }

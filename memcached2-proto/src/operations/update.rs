@@ -20,7 +20,8 @@ macro_rules! __update {
             ///
             /// * [`Error::Key`](memcached2_proto::Error::Key) for the first wrong key; nothing is sent then. All other errors
             ///   are in the results.
-            fn delete_many(keys: &[impl AsRef<[u8]>]) -> $crate::BatchResult<bool> = $crate::DeleteMany::new(keys)?;
+            fn delete_many(keys: &[impl AsRef<[u8]>]) -> $crate::BatchResult<bool>
+                = $crate::operation::DeleteMany::new(keys)?;
 
             /// Deletes an item on every server: what to do before the list of servers changes, so that no old value comes
             /// back with it. The results come in the order of the servers.
@@ -28,7 +29,8 @@ macro_rules! __update {
             /// # Errors
             ///
             /// * [`Error::Key`](memcached2_proto::Error::Key) for a wrong key. All other errors are in the results.
-            fn delete_all(key: impl AsRef<[u8]>) -> $crate::BatchResult<bool> = $crate::AllServers($crate::Delete::new(&key)?);
+            fn delete_all(key: impl AsRef<[u8]>) -> $crate::BatchResult<bool>
+                = $crate::operation::AllServers($crate::Delete::new(&key)?);
 
             /// Gives an item a new expiry; `false` if there is none.
             ///
@@ -37,7 +39,7 @@ macro_rules! __update {
             /// * [`Error::Key`](memcached2_proto::Error::Key) for a wrong key.
             /// * [`Error::Expiry`](memcached2_proto::Error::Expiry) if the moment of expiry is beyond 2038.
             fn touch(key: impl AsRef<[u8]>, expiry: impl Into<$crate::Expiry>) -> bool
-                = $crate::Touch::new(&key, expiry)?;
+                = $crate::command::Touch::new(&key, expiry)?;
 
             /// Adds `by` to a number that is stored as decimal text, and returns the sum; `None` if there is no item.
             ///
@@ -56,7 +58,7 @@ macro_rules! __update {
             /// * [`Error::NonNumeric`](memcached2_proto::Error::NonNumeric) if the stored text is no number.
             /// * [`Error::Key`](memcached2_proto::Error::Key) if the key is empty, longer than 250 bytes or contains a blank
             ///   or control byte.
-            fn incr(key: impl AsRef<[u8]>, by: u64) -> Option<u64> = $crate::Incr::new(&key, by)?;
+            fn incr(key: impl AsRef<[u8]>, by: u64) -> Option<u64> = $crate::command::Incr::new(&key, by)?;
 
             /// Subtracts `by` from a number that is stored as decimal text, and returns the difference, which is never below
             /// 0; `None` if there is no item.
@@ -64,7 +66,7 @@ macro_rules! __update {
             /// # Errors
             ///
             /// * Those of `incr`.
-            fn decr(key: impl AsRef<[u8]>, by: u64) -> Option<u64> = $crate::Decr::new(&key, by)?;
+            fn decr(key: impl AsRef<[u8]>, by: u64) -> Option<u64> = $crate::command::Decr::new(&key, by)?;
         }
     };
 }

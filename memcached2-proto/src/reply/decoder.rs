@@ -23,7 +23,8 @@ use crate::limits::Limits;
 /// the value, but at most four times the bytes that have come, or 1 MiB.
 ///
 /// ```
-/// use memcached2_proto::{ExpectedKeys, Decoder, Expected, Limits, Opaque, Reply, ReplyKind};
+/// use memcached2_proto::reply::{Decoder, Expected, ExpectedKeys, Opaque, ReplyKind};
+/// use memcached2_proto::{Limits, Reply};
 ///
 /// let mut decoder = Decoder::new(Limits::default());
 /// let mut nothing_asked = ExpectedKeys::default();

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::{Encoded, NotSubmitted, SharedConnection, Turn};
 use crate::call::{Call, Fault, Operation, SubRequest};
 use crate::error::{Error, Landed};
-use crate::router::ServerId;
+use crate::routing::ServerId;
 use crate::time::{Instant, Now, time_to_wait};
 
 /// Submits all open requests of a call, and waits for their answers: one round, without I/O.

@@ -8,7 +8,7 @@ use super::{Driver, Freshness, Runtime, SharedConnection};
 use crate::error::Error;
 use crate::opening::Endpoint;
 use crate::options::Options;
-use crate::router::{Router, ServerId};
+use crate::routing::{Router, ServerId};
 use crate::time::{Instant, Now};
 
 /// The connections that the tasks of an asynchronous client share.

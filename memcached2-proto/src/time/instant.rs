@@ -17,7 +17,8 @@ use std::time::Duration;
 /// ```
 /// use std::io::ErrorKind;
 /// use std::time::{Duration, SystemTime};
-/// use memcached2_proto::{Call, Error, Fault, Get, Instant, Landed, Now, Options, ReconnectPolicy, Reply, Router};
+/// use memcached2_proto::call::{Call, Fault};
+/// use memcached2_proto::{Error, Get, Instant, Landed, Now, Options, ReconnectPolicy, Reply, Router};
 ///
 /// let options = Options::default().reconnect(ReconnectPolicy::After(Duration::from_secs(30)));
 /// let router = Router::with_options(["cache1"], &options)?;

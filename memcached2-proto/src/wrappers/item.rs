@@ -89,7 +89,7 @@ macro_rules! item {
         #[derive(Debug, Clone)]
         pub struct Item {
             client: Client,
-            fetched: $crate::Fetched,
+            fetched: $crate::wrappers::Fetched,
         }
 
         impl Client {
@@ -100,7 +100,8 @@ macro_rules! item {
             /// Those of `get`.
             pub $($async)* fn item(&self, key: impl AsRef<[u8]>) -> Result<Option<Item>, $crate::Error> {
                 let value = self.get(&key)$($await)*?;
-                Ok(value.map(|value| Item { client: self.clone(), fetched: $crate::Fetched::new(key.as_ref(), value) }))
+                let fetched = |value| $crate::wrappers::Fetched::new(key.as_ref(), value);
+                Ok(value.map(|value| Item { client: self.clone(), fetched: fetched(value) }))
             }
 
             /// Fetches an item with its version, to store over it only if it has not changed; `None` is a miss.
@@ -110,7 +111,8 @@ macro_rules! item {
             /// Those of `gets`.
             pub $($async)* fn item_with_cas(&self, key: impl AsRef<[u8]>) -> Result<Option<Item>, $crate::Error> {
                 let value = self.gets(&key)$($await)*?;
-                Ok(value.map(|value| Item { client: self.clone(), fetched: $crate::Fetched::new(key.as_ref(), value) }))
+                let fetched = |value| $crate::wrappers::Fetched::new(key.as_ref(), value);
+                Ok(value.map(|value| Item { client: self.clone(), fetched: fetched(value) }))
             }
         }
 

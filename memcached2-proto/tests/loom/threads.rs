@@ -10,11 +10,12 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use loom::future::block_on;
 use loom::thread::{self, JoinHandle};
+use memcached2_proto::call::Call;
+use memcached2_proto::command::{Command, Keyed, RequestBuffer};
+use memcached2_proto::opening::Endpoint;
+use memcached2_proto::reply::ReplyKind;
 use memcached2_proto::shared::{AsyncTimer, Driver, Next, NotSubmitted, SharedConnection, exchange};
-use memcached2_proto::{
-    Call, Command, Endpoint, Error, Get, Key, Keyed, Landed, Now, Options, Protocol, Reply, ReplyKind, RequestBuffer,
-    Router, Value,
-};
+use memcached2_proto::{Error, Get, Key, Landed, Now, Options, Protocol, Reply, Router, Value};
 
 use super::stage::Server;
 

@@ -7,7 +7,8 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
-use memcached2_proto::{Destination, Lookup};
+use memcached2_proto::opening::Destination;
+use memcached2_proto::transport::Lookup;
 
 use super::{Socket, now};
 use crate::turn::Unpark;

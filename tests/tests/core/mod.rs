@@ -8,7 +8,8 @@ mod words;
 use memcached2_testkit::assert_matches;
 use std::io::IoSlice;
 
-use memcached2_proto::{Connection, Error, Landed, Limits, Reply, Version};
+use memcached2_proto::command::Version;
+use memcached2_proto::{Connection, Error, Landed, Limits, Reply};
 
 pub(crate) use self::request::{Request, now};
 pub(crate) use self::words::kind;

@@ -5,10 +5,17 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::words::{counted, dumped, found, grouped, kind, prefixes, report, sizes, version, word};
+use memcached2_proto::call::{Call, Fault};
+use memcached2_proto::command::CacheMemlimit;
+use memcached2_proto::command::{
+    CacheDump, Command, Decr, FlushAll, Gets, Incr, Stats, StatsDetail, StatsReset, Touch, Verbosity, Version,
+    VersionText,
+};
+use memcached2_proto::operation::GetMany;
+use memcached2_proto::reply::Opaque;
+use memcached2_proto::report::{DumpedItem, GroupedReport, PrefixCount, Report, SizeReport, Statistic};
 use memcached2_proto::{
-    CacheDump, CacheMemlimit, Call, Command, Connection, Decr, Delete, DumpedItem, Error, Expiry, Fault, FlushAll, Get,
-    GetMany, Gets, GroupedReport, Incr, Instant, Landed, Now, Opaque, PrefixCount, Protocol, Reply, Report, Router,
-    SizeReport, Statistic, Stats, StatsDetail, StatsReset, Store, Touch, Value, Verbosity, Version, VersionText,
+    Connection, Delete, Error, Expiry, Get, Instant, Landed, Now, Protocol, Reply, Router, Store, Value,
 };
 
 /// A moment, the same in every test.

@@ -1,9 +1,9 @@
 //! Answers in the words of transcripts.
 
-use memcached2_proto::{
-    CasProblem, DumpedItem, Error, GroupedReport, Landed, PrefixCount, Report, SizeReport, Statistic, Value,
-    VersionText,
-};
+use memcached2_proto::command::VersionText;
+use memcached2_proto::error::CasProblem;
+use memcached2_proto::report::{DumpedItem, GroupedReport, PrefixCount, Report, SizeReport, Statistic};
+use memcached2_proto::{Error, Landed, Value};
 
 pub(crate) fn counted(number: Option<u64>) -> String {
     number.map_or_else(|| "not found".to_owned(), |number| number.to_string())

@@ -7,7 +7,9 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use futures::future::join_all;
-use memcached2_proto::{Error, Get, GetMany, Incr, Landed, Store};
+use memcached2_proto::command::Incr;
+use memcached2_proto::operation::GetMany;
+use memcached2_proto::{Error, Get, Landed, Store};
 
 use super::subject::Subject;
 

@@ -1,6 +1,7 @@
 //! The wrappers of an asynchronous client; the conformance cases test what they do.
 
-use memcached2_proto::{CasProblem, Error, Expiry};
+use memcached2_proto::error::CasProblem;
+use memcached2_proto::{Error, Expiry};
 use memcached2_testkit::assert_matches;
 
 use super::{names, some_polls};

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use memcached2_proto::{AllServers, BatchResult, Expiry, Get, GetMany, Gets, Operation, SetMany, Value, Version};
+use memcached2_proto::command::{Gets, Version};
+use memcached2_proto::operation::{AllServers, GetMany, SetMany};
+use memcached2_proto::{BatchResult, Expiry, Get, Operation, Value};
 use memcached2_testkit::Rng;
 
 use super::model::Item;

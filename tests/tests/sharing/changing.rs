@@ -1,6 +1,8 @@
 //! The changes of a caller to its own items, and its check of each reply.
 
-use memcached2_proto::{Decr, Delete, DeleteMany, Error, Get, Incr, NoReply, SetMany, Store, Touch};
+use memcached2_proto::command::{Decr, Incr, NoReply, Touch};
+use memcached2_proto::operation::{DeleteMany, SetMany};
+use memcached2_proto::{Delete, Error, Get, Store};
 
 use super::caller::{Asked, Caller, SOON};
 use super::model::Change;

@@ -1,4 +1,6 @@
 //! Which server has a key.
+//!
+//! For those who choose which server has a key, and when a server is tried again, or write their own rule for it.
 
 mod closers;
 mod hash;
@@ -26,7 +28,7 @@ use crate::error::{Error, FailedRequest, Landed};
 use crate::key::Key;
 use crate::observer::{Observer, ServerEvent, Watch};
 use crate::time::Instant;
-use crate::uri::Server;
+pub use crate::uri::{Address, Server};
 
 /// The place of a server in the list that the client was made with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

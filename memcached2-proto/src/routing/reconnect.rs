@@ -13,7 +13,7 @@ use super::ServerId;
 /// not wait for that one.
 ///
 /// A server has failed if it cannot be connected to, does not answer the probe of a new connection
-/// ([`KnownProtocol`](crate::KnownProtocol)), closes a new connection before it has answered, or breaks the protocol. A
+/// ([`KnownProtocol`](crate::connection::KnownProtocol)), closes a new connection before it has answered, or breaks the protocol. A
 /// missed deadline is no failure by itself: the connection is closed, and the probe of the next connection, which has
 /// half of [`Options::connect_timeout`](crate::Options::connect_timeout), shows whether the server still answers. Only
 /// with [`Options::protocol`](crate::Options::protocol), where there is no probe, is a missed deadline a failure. A

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{Points, Ring, places, total_weight};
-use crate::router::hash::{KetamaMd5, KeyHasher, md5, quarters};
-use crate::router::select::Selector;
+use crate::routing::hash::{KetamaMd5, KeyHasher, md5, quarters};
+use crate::routing::select::Selector;
 use crate::uri::Server;
 
 /// How many strings of four points each a server has in libmemcached's weighted ketama, in single precision as there
@@ -17,19 +17,19 @@ fn ketama_strings(weight: u32, total: u64, servers: usize) -> u32 {
 
 impl Ring {
     /// libmemcached's weighted ketama, which twemproxy shares: a point's name leaves out the port 11211.
-    pub(in crate::router) fn ketama(servers: &[Server], hasher: Arc<dyn KeyHasher>) -> Self {
+    pub(in crate::routing) fn ketama(servers: &[Server], hasher: Arc<dyn KeyHasher>) -> Self {
         Self { points: ketama(servers, |server| server.point_name(true)), hasher, rehashes: false }
     }
 
     /// spymemcached's ketama: a point's name has the port.
-    pub(in crate::router) fn spymemcached(servers: &[Server]) -> Self {
+    pub(in crate::routing) fn spymemcached(servers: &[Server]) -> Self {
         let points = ketama(servers, |server| server.point_name(false));
         Self { points, hasher: Arc::new(KetamaMd5), rehashes: true }
     }
 
     /// libmemcached's plain consistent distribution: a hundred points for each server, placed by the hash of the keys.
     /// As soon as a server weighs something the points are those of the weighted ketama, and the keys are hashed as before.
-    pub(in crate::router) fn libmemcached(servers: &[Server], hasher: Arc<dyn KeyHasher>) -> Self {
+    pub(in crate::routing) fn libmemcached(servers: &[Server], hasher: Arc<dyn KeyHasher>) -> Self {
         const POINTS: u32 = 100;
         if servers.iter().any(|server| server.weight() > 1) {
             return Self::ketama(servers, hasher);
@@ -56,10 +56,10 @@ fn ketama(servers: &[Server], name: impl Fn(&Server) -> String) -> Points<u32> {
 
 /// uhashring's ring of 128 bits.
 #[derive(Debug)]
-pub(in crate::router) struct Uhashring(Points<u128>);
+pub(in crate::routing) struct Uhashring(Points<u128>);
 
 impl Uhashring {
-    pub(in crate::router) fn new(servers: &[Server]) -> Self {
+    pub(in crate::routing) fn new(servers: &[Server]) -> Self {
         const POINTS: u32 = 160;
         let points = places(servers).flat_map(|(place, server)| {
             let name = server.point_name(false);

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::router::CustomReconnect;
+use crate::routing::CustomReconnect;
 
 const SECOND: Duration = Duration::from_secs(1);
 

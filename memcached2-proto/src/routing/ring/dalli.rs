@@ -1,16 +1,16 @@
 //! A ring whose points are placed by SHA-1.
 
 use super::{Points, places, total_weight};
-use crate::router::hash::{Crc, KeyHasher as _, numbered, sha1};
-use crate::router::select::Selector;
+use crate::routing::hash::{Crc, KeyHasher as _, numbered, sha1};
+use crate::routing::select::Selector;
 use crate::uri::Server;
 
 /// dalli's ring: SHA-1 places the points, and the server of a key has the last point at its CRC-32 or before it.
 #[derive(Debug)]
-pub(in crate::router) struct Dalli(Points<u32>);
+pub(in crate::routing) struct Dalli(Points<u32>);
 
 impl Dalli {
-    pub(in crate::router) fn new(servers: &[Server]) -> Self {
+    pub(in crate::routing) fn new(servers: &[Server]) -> Self {
         const POINTS: u64 = 160;
         let total = total_weight(servers).max(1);
         let points = places(servers).flat_map(|(place, server)| {

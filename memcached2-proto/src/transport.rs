@@ -1,0 +1,7 @@
+//! Looking names up, and connections for callers that take turns.
+//!
+//! For authors of a transport. [`shared`](crate::shared) has connections for callers that share them.
+
+pub use crate::lookup::{Addresses, Lookup};
+pub use crate::pool::{Checkout, Pool, PoolLimits};
+pub use crate::time::time_to_wait;
