@@ -15,7 +15,7 @@ use memcached2_proto::command::{Command, Keyed, RequestBuffer};
 use memcached2_proto::opening::Endpoint;
 use memcached2_proto::reply::ReplyKind;
 use memcached2_proto::shared::{AsyncTimer, Driver, Next, NotSubmitted, SharedConnection, exchange};
-use memcached2_proto::{Error, Get, Key, Landed, Now, Options, Protocol, Reply, Router, Value};
+use memcached2_proto::{Error, Get, Instant, Key, Landed, Now, Options, Protocol, Reply, Router, Value};
 
 use super::stage::Server;
 
