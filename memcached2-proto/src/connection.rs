@@ -9,12 +9,13 @@ mod known;
 mod leaving;
 mod options;
 mod probe;
+mod read;
 mod refusal;
 mod send_window;
 mod typed;
+mod write;
 
 use std::collections::VecDeque;
-use std::io::IoSlice;
 
 use self::held::Held;
 use self::in_flight::{InFlight, Kind};
@@ -27,7 +28,7 @@ pub use self::typed::{Pending, TypedConnection};
 use crate::command::{Command, Protocol};
 use crate::error::{Error, Landed};
 use crate::limits::Limits;
-use crate::reply::{Decoder, Expected, Opaque, Reply, ReplyKind};
+use crate::reply::{Decoder, Expected, Opaque, ReplyKind};
 use crate::request_buffer::{Request, RequestBuffer};
 use crate::time::Now;
 
@@ -94,9 +95,6 @@ enum Mode {
 }
 
 impl Connection {
-    /// How many slices are written at once: a request and the large values in it.
-    const SLICES: usize = 4;
-
     /// A connection that refuses what exceeds `limits` and speaks the classic protocol.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
@@ -222,259 +220,6 @@ impl Connection {
             carried_out,
             bytes_in_before: self.bytes_in,
         });
-    }
-
-    /// Fills `slices` with what to write next and returns how many were filled.
-    ///
-    /// It fills none while replies must be read first: a server stops reading while its replies are not read, so
-    /// writing a large batch without reading could block for ever.
-    #[inline]
-    pub fn write_slices<'a>(&'a mut self, slices: &mut [IoSlice<'a>]) -> usize {
-        if self.failed.is_some() {
-            // The rest of a request that was refused half-way could be read as commands.
-            return 0;
-        }
-        self.reclaim();
-        match self.mode {
-            Mode::Open => self.sending.grant(&self.in_flight),
-            Mode::Probing(probe) => self.sending.grant_until(&self.in_flight, probe.unanswered()),
-            Mode::Leaving => return 0,
-        }
-        self.sending.slices(slices)
-    }
-
-    /// Says that `n` bytes of what [`Connection::write_slices`] offered were written.
-    #[inline]
-    pub fn advance_written(&mut self, n: usize) {
-        self.sending.advance_written(n);
-        let written = self.sending.written();
-        while let Some(request) = self.in_flight.get_mut(self.written_count).filter(|next| next.end <= written) {
-            request.bytes_in_before = self.bytes_in;
-            self.written_count += 1;
-        }
-        if std::mem::take(&mut self.is_write_blocked) {
-            self.note_write_progress();
-        }
-    }
-
-    /// Writes what may go with `write`, which returns how many bytes of the slices it has taken. Returns `false` if that was none,
-    /// since the socket is full.
-    ///
-    /// # Errors
-    ///
-    /// Those of `write`.
-    #[inline]
-    pub fn write_with<E>(&mut self, mut write: impl FnMut(&[IoSlice<'_>]) -> Result<usize, E>) -> Result<bool, E> {
-        while !self.is_flushed() {
-            let mut slices = [IoSlice::new(&[]); Self::SLICES];
-            let count = self.write_slices(&mut slices);
-            if count == 0 {
-                break;
-            }
-            match write(&slices[..count])? {
-                0 => {
-                    self.is_write_blocked = true;
-                    return Ok(false);
-                }
-                n => self.advance_written(n),
-            }
-        }
-        Ok(true)
-    }
-
-    /// Whether the socket took nothing when it was [written to](Connection::write_with) last.
-    #[must_use]
-    #[inline]
-    pub fn is_write_blocked(&self) -> bool {
-        self.is_write_blocked
-    }
-
-    /// The socket has taken bytes again after it had been full: so the server takes what is sent to it, and is not silent, even
-    /// if it says nothing before it has all of a long request.
-    #[cold]
-    fn note_write_progress(&mut self) {
-        // A sign of life, and no part of a reply.
-        self.bytes_in += 1;
-        self.front_from += 1;
-    }
-
-    /// Whether every byte of every request was written.
-    #[must_use]
-    #[inline]
-    pub fn is_flushed(&self) -> bool {
-        self.sending.is_flushed()
-    }
-
-    /// The buffer to read into. It is never empty if [`Connection::next_reply`] is called until it returns `None`.
-    #[inline]
-    pub fn read_buf(&mut self) -> &mut [u8] {
-        self.decoder.read_buf()
-    }
-
-    /// Says that `n` bytes were read into [`Connection::read_buf`]; 0 is the end of the stream.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Disconnected`] at the end of the stream, unless it answers [`Connection::quit`]. Replies that came
-    /// before it can still be taken.
-    #[inline]
-    pub fn advance_read(&mut self, n: usize) -> Result<(), Error> {
-        if n == 0 {
-            return self.end();
-        }
-        self.bytes_in += n as u64;
-        self.decoder.advance_read(n);
-        Ok(())
-    }
-
-    #[cold]
-    fn end(&mut self) -> Result<(), Error> {
-        self.ended = true;
-        let is_in_step = self.failed.is_none() && self.is_flushed() && self.decoder.is_empty();
-        match self.in_flight.front() {
-            Some(request) if request.kind == Kind::Quit && is_in_step => {
-                self.confirm(None);
-                Ok(())
-            }
-            _ => Err(self.ended_early()),
-        }
-    }
-
-    /// The next reply: the tag of its request, the reply, and whether it is the last one to that request.
-    ///
-    /// # Errors
-    ///
-    /// When the server breaks the protocol; the connection is of no use from then on.
-    #[inline]
-    pub fn next_reply(&mut self) -> Result<Option<(u32, Reply, bool)>, Error> {
-        match self.next_ahead() {
-            Some(reply) => Ok(Some(reply)),
-            None => self.next_in_order(),
-        }
-    }
-
-    /// The next reply, if it is one of the most common and nothing out of the ordinary is under way.
-    #[inline]
-    fn next_ahead(&mut self) -> Option<(u32, Reply, bool)> {
-        let front = self.in_flight.front()?;
-        if front.kind != Kind::Asked || self.written_count == 0 || self.held.is_some() || self.failed.is_some() {
-            return None;
-        }
-        let tag = front.tag;
-        let (reply, last) = self.decoder.decode_ahead(self.sending.keys())?;
-        if last {
-            self.served = true;
-            self.pop();
-        }
-        Some((tag, reply, last))
-    }
-
-    /// The next reply, whatever it is.
-    fn next_in_order(&mut self) -> Result<Option<(u32, Reply, bool)>, Error> {
-        if self.held.is_some() {
-            if let Some(sure) = self.next_sure() {
-                return Ok(Some(sure));
-            }
-        }
-        if let Some(error) = &self.failed {
-            return Err(error.clone());
-        }
-        loop {
-            if self.mode == Mode::Leaving && self.written_count == 0 {
-                return Err(self.give_up(CLOSED_SOON));
-            }
-            let Some(request) = self.in_flight.front() else {
-                // Without an expected reply, any byte is unexpected.
-                return match self.decoder.pending().is_empty() || self.may_be_full() {
-                    true if self.held.is_some() => Ok(self.ask_for_proof()),
-                    true => Ok(None),
-                    false => Err(self.unasked()),
-                };
-            };
-            let (tag, kind) = (request.tag, request.kind);
-            if matches!(kind, Kind::Removed | Kind::Quit) {
-                match self.skip(kind) {
-                    Ok(true) => continue,
-                    end => return end.map(|_| None),
-                }
-            }
-            match self.decoder.decode_by_line(self.sending.keys(), kind != Kind::Cancelled) {
-                Ok(None) => return Ok(None),
-                Err(error) => return Err(self.fail(error)),
-                Ok(Some((reply, last))) => {
-                    let is_sure = match &reply {
-                        Reply::Refused(line) => self.on_error_line(line)?,
-                        _ if self.written_count == 0 => self.check_begun(last)?,
-                        _ => !self.decoder.is_in_doubt(),
-                    };
-                    if !is_sure {
-                        self.hold(reply);
-                        continue;
-                    }
-                    if last {
-                        self.served = true;
-                        if self.held.is_some() && self.decoder.expected().is_checked() {
-                            self.pop_proof(kind);
-                            self.confirm(kind.report(tag, reply, last));
-                            return Ok(self.next_sure());
-                        }
-                        self.pop();
-                    }
-                    match kind {
-                        Kind::Asked => return Ok(Some((tag, reply, last))),
-                        Kind::Cancelled if last => return Ok(Some((tag, Reply::Cancelled, true))),
-                        Kind::Cancelled | Kind::Removed | Kind::Quit | Kind::Proof => self.check()?,
-                        Kind::Probe => self.on_probe(&reply)?,
-                    }
-                }
-            }
-        }
-    }
-
-    /// Whether the connection is still of use.
-    #[cold]
-    fn check(&self) -> Result<(), Error> {
-        self.failed.clone().map_or(Ok(()), Err)
-    }
-
-    /// Ends the front request, whose reply is complete.
-    #[inline]
-    fn pop(&mut self) {
-        self.sending.keys().close();
-        if let Some(done) = self.in_flight.pop_front() {
-            self.first += 1;
-            self.written_count = self.written_count.saturating_sub(1);
-            self.sending.answered(&done);
-        }
-        if let Some(next) = self.in_flight.front() {
-            self.sending.keys().open(next.keys as usize);
-            self.decoder.expect(next.expected(self.first));
-            // What is in the buffer already belongs to the next reply.
-            self.front_from = self.bytes_in - self.decoder.unread() as u64;
-        }
-    }
-
-    /// Ends the front request, whose reply proves the error lines before it. The connection's own `mn` comes after them
-    /// and has no ticket.
-    #[cold]
-    fn pop_proof(&mut self, kind: Kind) {
-        if kind == Kind::Proof {
-            self.first -= 1;
-        }
-        self.pop();
-    }
-
-    /// Ends the front request if it was cancelled unwritten; nothing may come after a `quit`.
-    #[cold]
-    fn skip(&mut self, kind: Kind) -> Result<bool, Error> {
-        match kind {
-            Kind::Quit if self.decoder.is_empty() => Ok(false),
-            Kind::Quit => Err(self.unasked()),
-            _ => {
-                self.pop();
-                Ok(true)
-            }
-        }
     }
 
     #[cold]
