@@ -1,5 +1,6 @@
 //! A connection of a program that has run out of memory.
 
+use std::io::IoSlice;
 use std::time::SystemTime;
 
 use super::*;
@@ -7,6 +8,7 @@ use crate::call::Call;
 use crate::call::Operation;
 use crate::command::Get;
 use crate::operation::GetMany;
+use crate::reply::Reply;
 use crate::routing::Router;
 use crate::time::Instant;
 
