@@ -17,7 +17,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
-use memcached2_proto::{Error, Options, Protocol, ReconnectPolicy};
+use memcached2_proto::{Options, Protocol, ReconnectPolicy};
 use memcached2_testkit::{EmbeddedServer, Memcached, Saboteur};
 
 use crate::sharing::subject::{Subject, share};
@@ -37,11 +37,11 @@ fn seed() -> u64 {
     number("SHARING_SEED").unwrap_or_else(|| nanos().into())
 }
 
-/// A server that says nothing costs little time, and only callers wait for it; to be asked for its protocol it has longer.
-fn options(protocol: Option<Protocol>, nature: Nature) -> Options {
-    let timeout = Duration::from_millis(if nature.lies { 60 } else { 300 });
+/// A client has much time to open a connection: a server that is busy, and does not answer in time which protocol it speaks, is spoken to in
+/// the classic one, in which not every wrong reply can be noticed.
+fn options(protocol: Option<Protocol>) -> Options {
     let patient = Duration::from_secs(20);
-    let options = Options::default().timeout(timeout).connect_timeout(patient).reconnect(ReconnectPolicy::Immediately);
+    let options = Options::default().timeout(patient).connect_timeout(patient).reconnect(ReconnectPolicy::Immediately);
     let options = options.pool_connections(2).shared_connections(1);
     match protocol {
         None => options,
@@ -57,19 +57,18 @@ fn shared(
     address: &str,
     mut on_third: impl FnMut(u64),
 ) {
-    let options = options(protocol, nature);
-    sharing(name, &memcached2_sync::Client::with_options([address], options.clone()), (nature, seed), &mut on_third);
-    sharing(name, &memcached2_tokio::Client::with_options([address], options.clone()), (nature, seed), &mut on_third);
-    sharing(name, &memcached2_async_std::Client::with_options([address], options), (nature, seed), &mut on_third);
+    // A call to a server that says nothing costs little time.
+    let timeout = Duration::from_millis(if nature.lies { 60 } else { 300 });
+    let options = options(protocol);
+    let blocking = memcached2_sync::Client::with_options([address], options.clone()).expect("a client");
+    sharing(name, &blocking.with_timeout(timeout), (nature, seed), &mut on_third);
+    let tokio = memcached2_tokio::Client::with_options([address], options.clone()).expect("a client");
+    sharing(name, &tokio.with_timeout(timeout), (nature, seed), &mut on_third);
+    let async_std = memcached2_async_std::Client::with_options([address], options).expect("a client");
+    sharing(name, &async_std.with_timeout(timeout), (nature, seed), &mut on_third);
 }
 
-fn sharing<S: Subject>(
-    server: &str,
-    client: &Result<S, Error>,
-    (nature, seed): (Nature, u64),
-    on_third: impl FnMut(u64),
-) {
-    let client = client.as_ref().expect("a client");
+fn sharing<S: Subject>(server: &str, client: &S, (nature, seed): (Nature, u64), on_third: impl FnMut(u64)) {
     let name = format!("{} on {server}", std::any::type_name::<S>());
     eprintln!("{name}: SHARING_SEED={seed}");
     let tally = share(client, (nature, calls(), seed), on_third);
