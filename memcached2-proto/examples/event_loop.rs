@@ -98,7 +98,7 @@ fn open(mut opening: Opening) -> Result<(TcpStream, Connection), Box<dyn std::er
             _ => return Err("only TCP is spoken here".into()),
         }
     }
-    Ok((socket.ok_or("there is no socket")?, opening.finish()))
+    Ok((socket.ok_or("there is no socket")?, opening.finish().connection))
 }
 
 /// The tags: any number the caller finds useful.

@@ -53,9 +53,14 @@ impl<C> Builder<C> {
     /// # Errors
     ///
     /// [`Error::Uri`] for the first text that is no address of a server. [`Error::Key`] if the prefix is longer than
-    /// 250 bytes or contains a blank or control byte.
+    /// 250 bytes or contains a blank or control byte. [`Error::Tls`] if a certificate is not usable, or no authority is trusted.
     pub fn build(self) -> Result<C, Error> {
-        Ok((self.make)(Router::with_options(&self.servers, &self.options)?, &self.options))
+        let router = Router::with_options(&self.servers, &self.options)?;
+        #[cfg(feature = "tls")]
+        if router.servers().iter().any(crate::uri::Server::is_tls) {
+            self.options.tls.client_config()?;
+        }
+        Ok((self.make)(router, &self.options))
     }
 }
 

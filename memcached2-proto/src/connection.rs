@@ -10,6 +10,8 @@ mod leaving;
 mod options;
 mod probe;
 mod read;
+#[cfg(feature = "tls")]
+mod records;
 mod refusal;
 mod send_window;
 mod typed;

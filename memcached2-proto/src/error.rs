@@ -38,7 +38,7 @@ pub use self::request::FailedRequest;
 ///
 /// | call | errors of its own |
 /// |---|---|
-/// | every one | [`NoServers`](Self::NoServers), [`Down`](Self::Down), [`AllDown`](Self::AllDown), [`Connect`](Self::Connect), [`Disconnected`](Self::Disconnected), [`Timeout`](Self::Timeout), [`Refused`](Self::Refused), [`Protocol`](Self::Protocol), [`Overloaded`](Self::Overloaded), [`Closed`](Self::Closed); for Tokio [`NoRuntime`](Self::NoRuntime) |
+/// | every one | [`NoServers`](Self::NoServers), [`Down`](Self::Down), [`AllDown`](Self::AllDown), [`Connect`](Self::Connect), [`Tls`](Self::Tls), [`Disconnected`](Self::Disconnected), [`Timeout`](Self::Timeout), [`Refused`](Self::Refused), [`Protocol`](Self::Protocol), [`Overloaded`](Self::Overloaded), [`Closed`](Self::Closed); for Tokio [`NoRuntime`](Self::NoRuntime) |
 /// | every one with a key | [`Key`](Self::Key) |
 /// | every one with an expiry | [`Expiry`](Self::Expiry) |
 /// | making a client | [`Uri`](Self::Uri), and [`Key`](Self::Key) for its prefix |
@@ -202,6 +202,15 @@ pub enum Error {
         #[source]
         cause: Cause<io::Error>,
     },
+    /// There is no TLS connection to the server: it has no certificate that is trusted, say, or does not use TLS; nothing was sent.
+    #[error("{request}no TLS connection to {}: {reason}", request.server_or_default())]
+    #[non_exhaustive]
+    Tls {
+        /// The request.
+        request: FailedRequest,
+        /// What is wrong, and what can be done.
+        reason: Arc<str>,
+    },
     /// The server is down: it has failed, and its retry is not due yet. No other server may have the key; nothing was
     /// sent.
     #[error("{request}{} is down, and its retry is not due yet{}", request.server_or_default(), last(cause.as_ref(), false))]
@@ -345,6 +354,7 @@ fn last(cause: Option<&Cause<Error>>, with_name: bool) -> String {
     let Some(cause) = cause else { return String::new() };
     let what = match &**cause {
         Error::Connect { cause, .. } => format!("cannot connect to it: {cause}"),
+        Error::Tls { reason, .. } => format!("no TLS connection to it: {reason}"),
         Error::Disconnected { cause, .. } => format!("connection lost: {cause}"),
         Error::Timeout { .. } => "it did not answer in time".into(),
         other => other.to_string(),

@@ -12,6 +12,9 @@ pub mod failover {}
 #[doc = include_str!("guide/timeouts.md")]
 pub mod timeouts {}
 
+#[doc = include_str!("guide/tls.md")]
+pub mod tls {}
+
 #[doc = include_str!("guide/sharing.md")]
 pub mod sharing {}
 

@@ -111,6 +111,11 @@ pub mod routing;
 #[cfg(feature = "routing")]
 pub mod shared;
 mod time;
+#[cfg(feature = "tls")]
+pub mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "no_tls.rs"]
+pub mod tls;
 pub mod transport;
 #[cfg(feature = "routing")]
 mod uri;

@@ -18,9 +18,11 @@ use crate::connection::{Connection, KnownProtocol};
 use crate::error::{Error, Landed};
 use crate::lookup::Lookup;
 use crate::time::{Instant, Now};
+use crate::tls::TlsSession;
 use crate::uri::Address;
 
-/// Opens one connection to a server: looks its name up, connects to one of its addresses, and asks which protocol it speaks.
+/// Opens one connection to a server: looks its name up, connects to one of its addresses, agrees on TLS if
+/// the server is written `memcacheds://`, and asks which protocol it speaks.
 ///
 /// It does no I/O and reads no clock. A transport does what [`Opening::step`] says, and reports what came of it:
 ///
@@ -70,7 +72,7 @@ use crate::uri::Address;
 ///             _ => return Err(Error::connect(&io::ErrorKind::Unsupported.into())),
 ///         }
 ///     }
-///     Ok((socket.expect("it was connected"), opening.finish()))
+///     Ok((socket.expect("it was connected"), opening.finish().connection))
 /// }
 ///
 /// fn exchange(opening: &mut Opening, socket: &mut TcpStream) -> io::Result<usize> {
@@ -82,6 +84,9 @@ use crate::uri::Address;
 pub struct Opening {
     endpoint: Arc<Endpoint>,
     connection: Connection,
+    tls: Option<TlsSession>,
+    /// Whether the server has said something since it was written to last.
+    is_answered: bool,
     stage: Stage,
     /// When it began.
     now: Now,
@@ -122,6 +127,16 @@ pub enum Destination {
     Unix(PathBuf),
 }
 
+/// What has been opened.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Opened {
+    /// It is ready for requests.
+    pub connection: Connection,
+    /// What stands between it and the socket, if the server is connected to by TLS.
+    pub tls: Option<TlsSession>,
+}
+
 /// How far it is.
 #[derive(Debug)]
 enum Stage {
@@ -129,6 +144,8 @@ enum Stage {
     Resolve,
     /// An address is connected to, until then; the only one, if there are no attempts.
     Connect(Destination, Instant, Option<ConnectAttempts>),
+    /// The handshake of TLS is under way.
+    Tls,
     /// The server is asked for its protocol, and has to say something until then, if it has to.
     Probe(Option<Instant>),
     Ready,
@@ -143,6 +160,8 @@ impl Opening {
         let mut opening = Self {
             endpoint: Arc::clone(endpoint),
             connection: Connection::new(endpoint.options().limits),
+            tls: None,
+            is_answered: false,
             stage: Stage::Resolve,
             now,
             connect_by: now.monotonic,
@@ -158,7 +177,7 @@ impl Opening {
     ///
     /// # Errors
     ///
-    /// Why the connection cannot be opened: [`Error::Connect`], [`Error::Disconnected`], [`Error::Protocol`],
+    /// Why the connection cannot be opened: [`Error::Connect`], [`Error::Tls`], [`Error::Disconnected`], [`Error::Protocol`],
     /// [`Error::Refused`] if the server wants credentials, or [`Error::Timeout`] if there was no time to begin with.
     pub fn step(&self) -> Result<Step, Error> {
         match &self.stage {
@@ -167,7 +186,7 @@ impl Opening {
                 Address::Unix(path) => Ok(Step::Connect(Destination::Unix(path.clone()))),
             },
             Stage::Connect(destination, ..) => Ok(Step::Connect(destination.clone())),
-            Stage::Probe(_) => Ok(Step::Exchange),
+            Stage::Tls | Stage::Probe(_) => Ok(Step::Exchange),
             Stage::Ready => Ok(Step::Ready),
             Stage::Failed(error) => Err(error.clone()),
         }
@@ -178,7 +197,7 @@ impl Opening {
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         match &self.stage {
-            Stage::Resolve => Some(self.connect_by),
+            Stage::Resolve | Stage::Tls => Some(self.connect_by),
             Stage::Connect(_, by, _) => Some(*by),
             Stage::Probe(by) => by.iter().chain(&self.until).min().copied(),
             Stage::Ready | Stage::Failed(_) => None,
@@ -197,6 +216,11 @@ impl Opening {
                 self.stage = Stage::Failed(Error::connect(&late));
             }
             Stage::Connect(..) => self.connected(Err(ErrorKind::TimedOut.into()), now),
+            #[cfg(feature = "tls")]
+            Stage::Tls => {
+                let late = io::Error::new(ErrorKind::TimedOut, crate::tls::LATE);
+                self.stage = Stage::Failed(Error::connect(&late));
+            }
             // A caller whose deadline has passed proves nothing about the server.
             _ => match self.speaks_classic_instead(now) {
                 true => self.begin(now),
@@ -220,10 +244,11 @@ impl Opening {
         let attempts = attempts.take();
         self.is_connected = result.is_ok();
         match (result, attempts) {
-            (Ok(()), _) if self.connection.is_probing() => {
-                self.stage = Stage::Probe(self.probe_within.map(|within| now + within));
-            }
-            (Ok(()), _) => self.stage = Stage::Ready,
+            (Ok(()), _) => match self.endpoint.begin_tls() {
+                Ok(None) => self.secured(now),
+                Ok(tls) => (self.tls, self.stage) = (tls, Stage::Tls),
+                Err(error) => self.stage = Stage::Failed(error),
+            },
             (Err(error), None) => self.stage = Stage::Failed(Error::connect(&error)),
             (Err(error), Some(mut attempts)) => {
                 attempts.failed(error);
@@ -232,14 +257,30 @@ impl Opening {
         }
     }
 
+    /// The socket is connected, and encrypted if it has to be. Credentials have their place here, before anything else is said.
+    fn secured(&mut self, now: Instant) {
+        self.stage = match self.connection.is_probing() {
+            true => Stage::Probe(self.probe_within.map(|within| now + within)),
+            false => Stage::Ready,
+        };
+    }
+
     /// Writes what there is with `write`, which returns how many bytes of the slices it has taken. Returns `false` if that was
     /// none, since the socket is full.
     ///
     /// # Errors
     ///
     /// Those of `write`.
-    pub fn write_with<E>(&mut self, write: impl FnMut(&[IoSlice<'_>]) -> Result<usize, E>) -> Result<bool, E> {
-        self.connection.write_with(write)
+    pub fn write_with<E>(&mut self, mut write: impl FnMut(&[IoSlice<'_>]) -> Result<usize, E>) -> Result<bool, E> {
+        let is_answered = &mut self.is_answered;
+        let write = |slices: &[IoSlice<'_>]| {
+            *is_answered = false;
+            write(slices)
+        };
+        match &mut self.tls {
+            None => self.connection.write_with(write),
+            Some(tls) => tls.write_with(&mut self.connection, write),
+        }
     }
 
     /// Whether the socket took nothing when it was [written to](Opening::write_with) last.
@@ -250,11 +291,32 @@ impl Opening {
 
     /// The buffer to read into.
     pub fn read_buf(&mut self) -> &mut [u8] {
-        self.connection.read_buf()
+        match &mut self.tls {
+            None => self.connection.read_buf(),
+            Some(tls) => tls.read_buf(),
+        }
     }
 
     /// Says that `n` bytes were read into [`Opening::read_buf`]; 0 is the end of the stream.
     pub fn advance_read(&mut self, n: usize, now: Instant) {
+        self.is_answered |= n > 0;
+        let Some(tls) = &mut self.tls else { return self.hear(n, now) };
+        tls.advance_read(n);
+        while let (Some(tls), Stage::Tls | Stage::Probe(_)) = (&mut self.tls, &self.stage) {
+            match tls.decrypt(self.connection.read_buf()) {
+                Ok(Some(0)) if tls.is_handshaking() => {
+                    return self.failed(Error::disconnected("the server closed it"), now);
+                }
+                Ok(Some(n)) => self.hear(n, now),
+                Err(error) => return self.stage = Stage::Failed(Error::tls(error)),
+                Ok(None) if matches!(self.stage, Stage::Tls) && !tls.is_handshaking() => return self.secured(now),
+                Ok(None) => return,
+            }
+        }
+    }
+
+    /// So many bytes have come for the connection.
+    fn hear(&mut self, n: usize, now: Instant) {
         let end = self.connection.advance_read(n);
         // There is no other reply than that to the probe.
         match self.connection.next_reply() {
@@ -270,6 +332,10 @@ impl Opening {
     /// The socket has failed. A server that has closed it may be one that does not take being asked for its protocol: then it
     /// is connected to once more.
     pub fn failed(&mut self, error: Error, now: Instant) {
+        if matches!(self.stage, Stage::Tls) {
+            let reason = format!("the handshake has failed ({error}); does the server use TLS on this port?");
+            return self.stage = Stage::Failed(Error::tls(reason));
+        }
         let is_lost = matches!(error, Error::Disconnected { .. } | Error::Protocol { .. });
         match is_lost && self.speaks_classic_instead(now) {
             true => self.begin(now),
@@ -292,13 +358,13 @@ impl Opening {
     /// Whether the server has been asked something and has not said a word since.
     #[must_use]
     pub fn is_silent(&self) -> bool {
-        matches!(self.stage, Stage::Probe(_)) && self.connection.is_silent_since(0)
+        matches!(self.stage, Stage::Tls | Stage::Probe(_)) && !self.is_answered
     }
 
     /// The connection. It takes requests from now on, and belongs to the socket that was connected last.
     #[must_use]
-    pub fn finish(self) -> Connection {
-        self.connection
+    pub fn finish(self) -> Opened {
+        Opened { connection: self.connection, tls: self.tls }
     }
 
     /// Starts again, with the whole time to connect.
@@ -311,7 +377,7 @@ impl Opening {
         (self.connection, self.probe_within) = endpoint.known().begin(endpoint.connection_options(), at);
         self.connect_by = at.later(endpoint.options().connect_timeout);
         self.connect_by = self.until.map_or(self.connect_by, |until| until.min(self.connect_by));
-        (self.stage, self.is_connected) = (Stage::Resolve, false);
+        (self.stage, self.is_connected, self.is_answered, self.tls) = (Stage::Resolve, false, false, None);
         match endpoint.address() {
             Address::Tcp { host, port } => {
                 if let Some(address) = Lookup::literal(host, *port) {
@@ -321,6 +387,17 @@ impl Opening {
             Address::Unix(path) => {
                 self.stage = Stage::Connect(Destination::Unix(path.clone()), self.connect_by, None);
             }
+        }
+    }
+
+    /// The first step is done from this moment on: the time to connect begins now, not when the caller began who needs the
+    /// connection.
+    pub(crate) fn start(&mut self, now: Instant) {
+        let by = now + self.endpoint.options().connect_timeout;
+        self.connect_by = self.until.map_or(by, |until| until.min(by));
+        if let Stage::Connect(_, by, attempts) = &mut self.stage {
+            *by = self.connect_by;
+            attempts.iter_mut().for_each(|attempts| attempts.set_deadline(self.connect_by));
         }
     }
 

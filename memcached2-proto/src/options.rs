@@ -9,6 +9,8 @@ use crate::limits::Limits;
 use crate::observer::Observer;
 use crate::pool::PoolLimits;
 use crate::routing::{ReconnectPolicy, RouterOptions, Selection};
+#[cfg(feature = "tls")]
+use crate::tls::TlsOptions;
 use crate::uri::Server;
 
 /// How a client behaves. Every option has a default that suits production; change what you must.
@@ -57,6 +59,8 @@ pub struct Options {
     pub pool: PoolLimits,
     /// What is sent and what is accepted.
     pub limits: Limits,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: TlsOptions,
 }
 
 impl Default for Options {
@@ -81,6 +85,8 @@ impl Default for Options {
             protocol,
             pool: PoolLimits::default(),
             limits,
+            #[cfg(feature = "tls")]
+            tls: TlsOptions::default(),
         }
     }
 }
@@ -308,6 +314,47 @@ macro_rules! options {
             /// the connection is closed at once.
             fn drain_bytes_limit(self, bytes: usize) {
                 self.limits.drain_bytes = bytes;
+            }
+
+            /// Adds the certificate of an authority whose servers are trusted, besides those that the system trusts. For servers that
+            /// are written `memcacheds://host:port`; see [the guide](crate::guide::tls).
+            #[cfg(feature = "tls")]
+            fn add_root_certificate(self, certificate: crate::tls::Certificate) {
+                self.tls = self.tls.with(|tls| tls.roots.push(certificate));
+            }
+
+            /// Sets whether the authorities are trusted that the system trusts; they are unless set to `false`. They are read from
+            /// the place where the system keeps them, or that `SSL_CERT_FILE` and `SSL_CERT_DIR` name, when the client is made.
+            #[cfg(feature = "tls")]
+            fn tls_built_in_root_certs(self, trusted: bool) {
+                self.tls = self.tls.with(|tls| tls.without_built_in_roots = !trusted);
+            }
+
+            /// Sets the certificate that the client shows to servers that want one; none unless set.
+            #[cfg(feature = "tls")]
+            fn identity(self, identity: crate::tls::Identity) {
+                self.tls = self.tls.with(|tls| tls.identity = Some(identity));
+            }
+
+            /// Sets the name that the certificates of all servers must have; for each its host unless set, or the `tls_name` of
+            /// its URI.
+            #[cfg(feature = "tls")]
+            fn tls_server_name(self, name: impl AsRef<str>) {
+                self.tls = self.tls.with(|tls| tls.server_name = Some(name.as_ref().into()));
+            }
+
+            /// Sets whether a server is told the name that its certificate must have, before it shows it (SNI); it is unless set to
+            /// `false`. An IP address is never told.
+            #[cfg(feature = "tls")]
+            fn tls_sni(self, told: bool) {
+                self.tls = self.tls.with(|tls| tls.without_sni = !told);
+            }
+
+            /// Sets the whole configuration of TLS, in place of what the other options of TLS but the name say. Its sessions are
+            /// resumed by all connections that share it.
+            #[cfg(feature = "tls")]
+            fn use_preconfigured_tls(self, config: impl Into<std::sync::Arc<crate::tls::rustls::ClientConfig>>) {
+                self.tls = self.tls.with(|tls| tls.config = Some(config.into()));
             }
         }
     };

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 
 pub(crate) use self::options::ServerOptions;
-use self::parse::{UNIX, parse};
+use self::parse::{TLS, UNIX, parse};
 use crate::error::Error;
 
 /// One memcached server: its name and its address.
@@ -21,6 +21,7 @@ use crate::error::Error;
 /// | `cache1`, `cache1:11212`, `10.0.0.1:11211` | TCP; the port is 11211 unless given |
 /// | `[::1]`, `[::1]:11212`, `[fe80::1%eth0]` | TCP over IPv6, also through one interface |
 /// | `memcached://cache1:11211/` | the same as a URI |
+/// | `memcacheds://cache1:11211` | the same by TLS, with the feature `tls` |
 /// | `memcached+unix:///run/memcached.sock` | a Unix socket |
 ///
 /// Options follow a `?`, separated by `&`:
@@ -29,6 +30,7 @@ use crate::error::Error;
 /// |---|---|
 /// | `weight=2` | how many keys it should have, compared with others; 1 to 1000, and 1 unless given. Not every [rule](crate::Selection) honours it. |
 /// | `name=cache1` | its name in errors, and what its points on a ring are placed by in place of its address |
+/// | `tls_name=cache.example` | the name that its certificate must have, in place of the host: see `Options::tls_server_name` |
 /// | `timeout=250ms` | how long a call may take that asks it, in place of [`Options::timeout`](crate::Options::timeout): a whole number of `ms` or `s`, more than 0 and at most `3600s` |
 /// | `connect_timeout=1s` | how long connecting to it may take, in place of [`Options::connect_timeout`](crate::Options::connect_timeout) |
 /// | `connections=4` | how many connections to it there are at most: of the pool of a blocking client, in place of [`Options::pool_connections`](crate::Options::pool_connections), or shared by tasks, in place of [`Options::shared_connections`](crate::Options::shared_connections); 1 to 65535 |
@@ -49,6 +51,7 @@ pub struct Server {
     is_named: bool,
     options: ServerOptions,
     address: Address,
+    is_tls: bool,
 }
 
 /// Where a server listens.
@@ -104,12 +107,18 @@ impl Server {
     pub fn address(&self) -> &Address {
         &self.address
     }
+
+    /// Whether it is connected to by TLS.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.is_tls
+    }
 }
 
 impl From<Address> for Server {
     fn from(address: Address) -> Self {
         let name = Arc::from(address.to_string());
-        Self { name, is_named: false, options: ServerOptions::default(), address }
+        Self { name, is_named: false, options: ServerOptions::default(), address, is_tls: false }
     }
 }
 
@@ -117,6 +126,7 @@ impl From<Address> for Server {
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.address {
+            tcp @ Address::Tcp { .. } if self.is_tls => write!(f, "{TLS}://{tcp}")?,
             tcp @ Address::Tcp { .. } => write!(f, "{tcp}")?,
             Address::Unix(path) => {
                 write!(f, "{UNIX}://{}", percent_encode(path.as_os_str().as_encoded_bytes(), PATH))?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The modules from the bottom up. A program that parses replies or drives one connection needs only those above the
 /// line.
-const MODULES: [&str; 27] = [
+const MODULES: [&str; 29] = [
     "few",
     "error",
     "key",
@@ -19,6 +19,8 @@ const MODULES: [&str; 27] = [
     "request_buffer",
     "command",
     "connection",
+    "tls",
+    "no_tls",
     // ----
     "lookup",
     "pool",

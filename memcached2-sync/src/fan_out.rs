@@ -157,7 +157,7 @@ impl<'f, 'r, O: Operation> FanOut<'f, 'r, O> {
     /// Asks a server whose connection is open.
     fn opened<'s>(&mut self, mut exchange: Exchange<'s>, opener: Opener) -> Option<Exchange<'s>> {
         match opener.finish() {
-            Ok((stream, connection)) => exchange.pooled.opened(stream, connection),
+            Ok((stream, opened)) => exchange.pooled.opened(stream, opened),
             Err(error) => return self.fail(exchange, &error),
         }
         self.call.waited(exchange.batch.server(), now() - self.call.begun());

@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 
 #[cfg(unix)]
 use memcached2_proto::opening::Destination;
-use memcached2_proto::opening::{Endpoint, Opening, Step};
-use memcached2_proto::{Connection, Error, Now};
+use memcached2_proto::opening::{Endpoint, Opened, Opening, Step};
+use memcached2_proto::{Error, Now};
 
 use crate::stream::{Deadline, Stream, now, resolve};
 
@@ -23,7 +23,7 @@ pub(crate) struct Opener {
 }
 
 /// Opens a connection before the deadline, and waits for it.
-pub(crate) fn open(endpoint: &Arc<Endpoint>, deadline: &mut Deadline) -> Result<(Stream, Connection), Error> {
+pub(crate) fn open(endpoint: &Arc<Endpoint>, deadline: &mut Deadline) -> Result<(Stream, Opened), Error> {
     let mut opener = Opener::new(endpoint, deadline);
     while !opener.step()? {
         opener.exchange();
@@ -80,8 +80,8 @@ impl Opener {
     fn exchange(&mut self) {
         let Some(stream) = &mut self.stream else { return };
         let mut deadline = Deadline::until(self.opening.deadline());
-        let exchanged = self.opening.write_with(|slices| stream.write(slices, &mut deadline));
-        let read = exchanged.and_then(|_| stream.read(self.opening.read_buf(), &mut deadline));
+        let exchanged = self.opening.write_with(|slices| stream.write_waiting(slices, &mut deadline));
+        let read = exchanged.and_then(|_| stream.read_waiting(self.opening.read_buf(), &mut deadline));
         self.report(read);
     }
 
@@ -97,7 +97,7 @@ impl Opener {
     }
 
     /// The socket and the connection, which is ready.
-    pub(crate) fn finish(self) -> Result<(Stream, Connection), Error> {
+    pub(crate) fn finish(self) -> Result<(Stream, Opened), Error> {
         match self.stream {
             Some(stream) => Ok((stream, self.opening.finish())),
             None => Err(Error::closed()),
@@ -150,7 +150,7 @@ impl Opener {
     fn read_at_once(&mut self) {
         let Some(stream) = &mut self.stream else { return };
         let mut deadline = Deadline::until(self.opening.deadline());
-        let read = stream.read(self.opening.read_buf(), &mut deadline);
+        let read = stream.read_waiting(self.opening.read_buf(), &mut deadline);
         self.report(read);
     }
 

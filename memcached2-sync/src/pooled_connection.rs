@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use memcached2_proto::call::{Call, ServerBatch};
-use memcached2_proto::{Connection, Error, Instant, Now, Operation};
+use memcached2_proto::opening::Opened;
+use memcached2_proto::tls::TlsSession;
+use memcached2_proto::{Connection, Error, Instant, Landed, Now, Operation};
 
 use crate::opening::open;
 use crate::server_pool::ServerPool;
@@ -14,6 +16,8 @@ use crate::stream::{self, Deadline, Stream, now};
 pub(crate) struct Link {
     pub(crate) stream: Stream,
     pub(crate) connection: Connection,
+    /// What stands between the two, if the server is connected to by TLS.
+    tls: Option<TlsSession>,
     begun: Instant,
     /// How old it may become.
     age: Option<Duration>,
@@ -24,8 +28,11 @@ impl Link {
     #[cfg(unix)]
     pub(crate) fn write_at_once(&mut self, deadline: &mut Deadline) -> Result<bool, Error> {
         deadline.left()?;
-        let Self { connection, stream, .. } = self;
-        connection.write_with(|slices| stream.write_at_once(slices))
+        let Self { connection, stream, tls, .. } = self;
+        match tls {
+            None => connection.write_with(|slices| stream.write_at_once(slices)),
+            Some(tls) => tls.write_with(connection, |slices| stream.write_at_once(slices)),
+        }
     }
 
     /// Writes all that may be written before replies are read: without poll(2) there is no wait for several sockets.
@@ -37,14 +44,22 @@ impl Link {
     /// Writes all that may go before replies are read.
     #[inline]
     fn write(&mut self, deadline: &mut Deadline) -> Result<(), Error> {
+        if self.tls.is_some() {
+            return self.write_sealed(deadline);
+        }
         let Self { connection, stream, .. } = self;
         connection.write_with(|slices| stream.write(slices, deadline)).map(drop)
     }
 
     /// Sends `quit`; whether it arrives makes no difference.
     pub(crate) fn quit(mut self: Box<Self>) {
+        let mut deadline = Deadline::new(now(), Duration::from_millis(100));
         self.connection.quit();
-        let _ = self.write(&mut Deadline::new(now(), Duration::from_millis(100)));
+        let _ = self.write(&mut deadline);
+        if let Some(tls) = &mut self.tls {
+            tls.close();
+            let _ = self.write(&mut deadline);
+        }
     }
 
     /// Sends a batch, and reads until all its replies are there.
@@ -73,11 +88,52 @@ impl Link {
         now: Now,
         deadline: &mut Deadline,
     ) -> Result<bool, Error> {
+        if self.tls.is_some() {
+            return self.read_sealed(call, batch, now, deadline);
+        }
         let n = self.stream.read(self.connection.read_buf(), deadline)?;
         let end = self.connection.advance_read(n);
         let is_done = call.take_replies(batch, &mut self.connection)?;
         if !is_done {
             end?;
+            call.submit(batch, &mut self.connection, now);
+        }
+        Ok(is_done)
+    }
+}
+
+impl Link {
+    /// Writes all that may go, by TLS.
+    #[cold]
+    fn write_sealed(&mut self, deadline: &mut Deadline) -> Result<(), Error> {
+        let Self { connection, stream, tls, .. } = self;
+        let Some(tls) = tls else { return Ok(()) };
+        tls.write_with(connection, |slices| stream.write_waiting(slices, deadline)).map(drop)
+    }
+
+    /// Reads once, by TLS.
+    #[cold]
+    fn read_sealed<O: Operation>(
+        &mut self,
+        call: &mut Call<'_, O>,
+        batch: &mut ServerBatch,
+        now: Now,
+        deadline: &mut Deadline,
+    ) -> Result<bool, Error> {
+        let Some(tls) = &mut self.tls else { return Ok(batch.is_done()) };
+        let n = self.stream.read_waiting(tls.read_buf(), deadline)?;
+        tls.advance_read(n);
+        let mut is_done = batch.is_done();
+        let lost = |error| Error::lost(&error, Landed::Unknown);
+        while let Some(n) = tls.decrypt(self.connection.read_buf()).map_err(lost)? {
+            let end = self.connection.advance_read(n);
+            is_done = call.take_replies(batch, &mut self.connection)?;
+            match end {
+                Err(_) if is_done => break,
+                end => end?,
+            }
+        }
+        if !is_done {
             call.submit(batch, &mut self.connection, now);
         }
         Ok(is_done)
@@ -104,18 +160,19 @@ impl PooledConnection<'_> {
     #[cold]
     pub(crate) fn connect(&mut self, deadline: &mut Deadline) -> Result<(), Error> {
         let begun = now();
-        let (stream, connection) = open(&self.server_pool.endpoint, deadline)?;
-        self.opened(stream, connection);
+        let (stream, opened) = open(&self.server_pool.endpoint, deadline)?;
+        self.opened(stream, opened);
         deadline.waited_since(begun);
         Ok(())
     }
 
     /// Takes the connection that was opened.
-    pub(crate) fn opened(&mut self, stream: Stream, connection: Connection) {
+    pub(crate) fn opened(&mut self, stream: Stream, opened: Opened) {
         let endpoint = &self.server_pool.endpoint;
         self.link = Some(Box::new(Link {
             stream,
-            connection,
+            connection: opened.connection,
+            tls: opened.tls,
             begun: now(),
             age: endpoint.known().age(endpoint.connection_options()),
         }));
@@ -135,7 +192,11 @@ impl PooledConnection<'_> {
         let endpoint = &self.server_pool.endpoint;
         let known = endpoint.known();
         let spares_server = self.was_idle || known.asks(endpoint.connection_options(), stream::now());
-        if call.fail_on(batch, &mut link.connection, error, spares_server) {
+        let error = match link.tls {
+            None => link.connection.explain_lost(error.clone()),
+            Some(_) => error.clone(),
+        };
+        if call.fail_on(batch, &mut link.connection, &error, spares_server) {
             known.doubt();
             self.server_pool.lock().discard_idle_since(now.monotonic);
         }

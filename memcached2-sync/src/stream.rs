@@ -210,6 +210,18 @@ impl Stream {
         }
     }
 
+    /// The same, where it is not worth the space to have it in place.
+    #[cold]
+    pub(crate) fn write_waiting(&mut self, slices: &[IoSlice<'_>], deadline: &mut Deadline) -> Result<usize, Error> {
+        self.write(slices, deadline)
+    }
+
+    /// Reads, where it is not worth the space to have it in place.
+    #[cold]
+    pub(crate) fn read_waiting(&mut self, space: &mut [u8], deadline: &mut Deadline) -> Result<usize, Error> {
+        self.read(space, deadline)
+    }
+
     /// Writes as much as the socket takes without waiting; 0 if it takes nothing.
     #[cfg(unix)]
     pub(crate) fn write_at_once(&mut self, slices: &[IoSlice<'_>]) -> Result<usize, Error> {

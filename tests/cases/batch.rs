@@ -1,9 +1,9 @@
 //! Batches larger than any buffer on the way.
 
-use memcached2_proto::{Expiry, Options};
+use memcached2_proto::Expiry;
 
 use super::servers::{Kind, Server};
-use super::setting::PATIENT;
+use super::setting::{PATIENT, trusting};
 use crate::subject::Client;
 
 super::cases! {
@@ -18,7 +18,7 @@ super::cases! {
 
 fn large(on: Kind) -> (Server, Client) {
     let server = on.start_large();
-    let options = Options::default().timeout(PATIENT);
+    let options = trusting().timeout(PATIENT);
     let client = Client::with_options([server.address()], options).expect("the address is right");
     (server, client)
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use memcached2_proto::{Error, Expiry, Key, Landed, Options, Router};
 use memcached2_testkit::{Gate, ScriptedServer, Session};
 
-use super::servers::Kind;
+use super::servers::{Kind, name};
 use super::setting::{BRIEF, PATIENT, client, forgetful, kind, text_client};
 use crate::subject::Client;
 
@@ -140,7 +140,7 @@ fn the_values_of_other_servers_survive_a_failure(on: Kind) {
         assert!(keys.iter().any(|key| dead(key)) && keys.iter().any(|key| !dead(key)));
         let right = |key: &str, error: &Error| {
             assert!(dead(key), "{key}: {error}");
-            assert_eq!(error.server(), Some(addresses[1].as_str()));
+            assert_eq!(error.server(), Some(name(&addresses[1])));
             assert_eq!(error.is_timeout(), stands_still, "{error}");
         };
         for (result, (key, value)) in client.get_many(&keys).unwrap().into_iter().zip(&items) {

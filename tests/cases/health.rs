@@ -4,11 +4,11 @@ use memcached2_testkit::assert_matches;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use memcached2_proto::{Error, Expiry, Key, Landed, Options, Protocol, ReconnectPolicy, Router};
+use memcached2_proto::{Error, Expiry, Key, Landed, Protocol, ReconnectPolicy, Router};
 use memcached2_testkit::{ScriptedServer, Session};
 
-use super::servers::Kind;
-use super::setting::{BRIEF, PATIENT};
+use super::servers::{Kind, name};
+use super::setting::{BRIEF, PATIENT, trusting};
 use crate::subject::Client;
 
 super::cases! {
@@ -34,7 +34,7 @@ super::cases! {
 const LONG: Duration = Duration::from_secs(600);
 
 fn watching(addresses: &[String], retry: Duration) -> Client {
-    let options = Options::default().timeout(PATIENT).reconnect(ReconnectPolicy::After(retry));
+    let options = trusting().timeout(PATIENT).reconnect(ReconnectPolicy::After(retry));
     Client::with_options(addresses, options).expect("the addresses are right")
 }
 
@@ -90,12 +90,12 @@ fn a_large_batch_moves_from_a_server_that_cannot_be_connected_to(on: Kind) {
 fn without_failover_the_keys_of_a_server_that_is_down_fail_and_go_nowhere(on: Kind) {
     let (mut servers, addresses) = on.servers(3);
     let (moving, staying) = keys(&addresses);
-    let options = Options::default().timeout(PATIENT).reconnect(ReconnectPolicy::After(LONG)).failover(false);
+    let options = trusting().timeout(PATIENT).reconnect(ReconnectPolicy::After(LONG)).failover(false);
     let client = Client::with_options(&addresses, options).expect("the addresses are right");
     servers[1].stop();
     let error = client.set(&moving[0], "x", Expiry::Never).unwrap_err();
     assert!(matches!(error, Error::Connect { .. }), "{error:?}");
-    let is_down = |error: &Error| matches!(error, Error::Down { .. }) && error.server() == Some(&addresses[1]);
+    let is_down = |error: &Error| matches!(error, Error::Down { .. }) && error.server() == Some(name(&addresses[1]));
     let items: Vec<_> = moving.iter().chain(&staying).map(|key| (key, "x")).collect();
     for (result, (key, _)) in client.set_many(&items, Expiry::Never).unwrap().into_iter().zip(&items) {
         let is_right =
@@ -114,7 +114,7 @@ fn without_failover_the_keys_of_a_server_that_is_down_fail_and_go_nowhere(on: Ki
 fn a_silent_server_costs_one_timeout(on: Kind) {
     let (servers, addresses) = on.servers(3);
     let (moving, _) = keys(&addresses);
-    let options = Options::default().timeout(BRIEF).reconnect(ReconnectPolicy::After(LONG));
+    let options = trusting().timeout(BRIEF).reconnect(ReconnectPolicy::After(LONG));
     let client = Client::with_options(&addresses, options).expect("the addresses are right");
     client.set(&moving[0], "old", Expiry::Never).unwrap();
     servers[1].suspend();
@@ -130,7 +130,7 @@ fn a_silent_server_costs_one_timeout(on: Kind) {
 fn a_server_that_reads_nothing_fails_its_own_items_alone(on: Kind) {
     let (servers, addresses) = on.servers(3);
     let router = Router::parse(&addresses).unwrap();
-    let options = Options::default().timeout(Duration::from_secs(2)).connect_timeout(PATIENT);
+    let options = trusting().timeout(Duration::from_secs(2)).connect_timeout(PATIENT);
     let client = Client::with_options(&addresses, options).expect("the addresses are right");
     let keys: Vec<_> = (0..200).map(|at| format!("key{at}")).collect();
     // More for each server than any socket buffers.
@@ -156,7 +156,7 @@ fn an_error_names_the_server_that_is_down_where_every_server_is_asked(on: Kind) 
     for told in [client.version().unwrap().into_result().map(drop), client.stats().unwrap().into_result().map(drop)] {
         let error = told.unwrap_err();
         assert_matches!(&error, Error::Down { cause: Some(cause), .. } if matches!(**cause, Error::Connect { .. }));
-        assert_eq!(error.server(), Some(&*addresses[1]));
+        assert_eq!(error.server(), Some(name(&addresses[1])));
     }
     let up: Vec<_> =
         client.stats().unwrap().skip_unreachable().unwrap().into_iter().map(|report| report.is_some()).collect();
@@ -174,7 +174,7 @@ fn a_client_whose_only_server_is_down_fails_at_once(on: Kind) {
     // No server is asked, although one would answer.
     for error in [client.get("a").unwrap_err(), client.get_many(&["a", "b"]).unwrap().into_result().unwrap_err()] {
         assert_matches!((&error, error.landed()), (Error::Down { .. }, Landed::NotSent));
-        assert_eq!(error.server(), Some(&*server.address().to_string()));
+        assert_eq!(error.server(), Some(name(&server.address())));
     }
     let patient = watching(&[server.address()], LONG);
     assert_eq!(patient.get("a"), Ok(None));
@@ -202,8 +202,7 @@ fn hit() -> Session {
 }
 
 fn watching_text(server: &ScriptedServer, timeout: Duration) -> Client {
-    let options =
-        Options::default().timeout(timeout).reconnect(ReconnectPolicy::After(LONG)).protocol(Protocol::Classic);
+    let options = trusting().timeout(timeout).reconnect(ReconnectPolicy::After(LONG)).protocol(Protocol::Classic);
     Client::with_options([server.address()], options).expect("the address is right")
 }
 
@@ -242,7 +241,7 @@ const BEHIND: &str = "SERVER_ERROR Connection refused\r\n";
 fn of_proxy(sessions: impl IntoIterator<Item = Session>) -> (ScriptedServer, Client) {
     let server =
         ScriptedServer::start([Session::new().expect("get a b\r\n").send(BEHIND).close()].into_iter().chain(sessions));
-    let options = Options::default().timeout(PATIENT).connect_timeout(PATIENT).protocol(Protocol::Classic);
+    let options = trusting().timeout(PATIENT).connect_timeout(PATIENT).protocol(Protocol::Classic);
     let client = Client::with_options([server.address()], options).expect("the address is right");
     assert!(client.get_many(&["a", "b"]).unwrap().iter().all(|found| found.is_err()));
     (server, client)

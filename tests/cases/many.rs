@@ -7,7 +7,7 @@ use memcached2_testkit::ScriptedServer;
 use memcached2_testkit::assert_matches;
 
 use super::servers::{Kind, assert_hours_left};
-use super::setting::{HOUR, PATIENT, client, text_client};
+use super::setting::{HOUR, PATIENT, client, text_client, trusting};
 use crate::subject::Client;
 
 super::cases! {
@@ -211,7 +211,7 @@ fn the_selection_of_another_client_decides_where_items_are(on: Kind) {
     let (servers, addresses) = on.servers(3);
     for selection in [Selection::Ketama, Selection::Jump, Selection::Rendezvous] {
         let router = Router::with_options(&addresses, &Options::default().selection(selection.clone())).unwrap();
-        let options = Options::default().timeout(PATIENT).selection(selection);
+        let options = trusting().timeout(PATIENT).selection(selection);
         let client = Client::with_options(&addresses, options).expect("the addresses are right");
         client.flush_all().unwrap().into_result().unwrap();
         for key in (0..20).map(|at| format!("key{at}")) {

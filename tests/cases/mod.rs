@@ -3,6 +3,8 @@
 
 mod admin;
 mod batch;
+#[path = "../certificates/mod.rs"]
+mod certificates;
 mod close;
 mod closing;
 mod condition;
@@ -47,6 +49,12 @@ macro_rules! cases {
         mod on_memcached {
             $(#[test] fn $case() {
                 crate::cases::serve_memcached(super::$case, stringify!($case), &[$($since)?], &[$($until)?]);
+            })*
+        }
+
+        mod on_tls {
+            $(#[test] fn $case() {
+                crate::cases::serve_tls(super::$case, stringify!($case), &[$($since)?], &[$($until)?]);
             })*
         }
 
@@ -113,6 +121,19 @@ fn serve_memcached(case: fn(Kind), name: &'static str, since: &[MemcachedVersion
     case(Kind::Memcached(name));
 }
 
+fn serve_tls(case: fn(Kind), name: &'static str, since: &[MemcachedVersion], until: &[MemcachedVersion]) {
+    let _ran = Ran;
+    if Memcached::has_no_tls_for(name)
+        || since.iter().any(|oldest| Memcached::is_too_old_for(name, *oldest))
+        || until.iter().any(|newest| Memcached::is_too_new_for(name, *newest))
+    {
+        SKIPPED_TLS.fetch_add(1, Ordering::Relaxed);
+        return;
+    }
+    case(Kind::Tls(name));
+}
+
+static SKIPPED_TLS: AtomicUsize = AtomicUsize::new(0);
 static SKIPPED: AtomicUsize = AtomicUsize::new(0);
 
 /// Dropped at the end of each case; after the last one it prints how many there were.
@@ -124,12 +145,13 @@ impl Drop for Ran {
         let name = crate::subject::NAME;
         let served: usize = COUNTS.iter().map(|count| count.served).sum();
         let scripted: usize = COUNTS.iter().map(|count| count.scripted).sum();
-        if DONE.fetch_add(1, Ordering::Relaxed) + 1 == 2 * served + scripted {
-            let skipped = SKIPPED.load(Ordering::Relaxed);
+        if DONE.fetch_add(1, Ordering::Relaxed) + 1 == 3 * served + scripted {
+            let (skipped, skipped_tls) = (SKIPPED.load(Ordering::Relaxed), SKIPPED_TLS.load(Ordering::Relaxed));
             let told = format!(
-                "{name}: {served} cases ran on the embedded server, {} on memcached ({skipped} skipped), {scripted} on \
-                 scripted servers",
-                served - skipped
+                "{name}: {served} cases ran on the embedded server, {} on memcached ({skipped} skipped), {} by TLS \
+                 ({skipped_tls} skipped), {scripted} on scripted servers",
+                served - skipped,
+                served - skipped_tls
             );
             // Unlike `eprintln!`, this is shown for tests that pass, too.
             let _ = writeln!(std::io::stderr(), "{told}");

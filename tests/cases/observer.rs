@@ -7,7 +7,7 @@ use memcached2_proto::observer::{Attempt, Event, ServerEvent};
 use memcached2_proto::{Error, Expiry, Key, Observer, Options, Protocol, ReconnectPolicy, Router, Server};
 use memcached2_testkit::{ScriptedServer, Session};
 
-use super::servers::Kind;
+use super::servers::{Kind, name};
 use super::setting::{PATIENT, forgetful};
 use crate::subject::Client;
 
@@ -84,7 +84,7 @@ fn an_observer_is_called_for_every_request(on: Kind) {
         ("get", "hit, 11 bytes sent, 5 received"),
         ("version", "done, 9 bytes sent, 0 received"),
     ]
-    .map(|(command, rest)| format!("{command} of {address}: {rest}"));
+    .map(|(command, rest)| format!("{command} of {}: {rest}", name(&address)));
     expected.sort();
     assert_eq!(log.take(), expected);
 }
@@ -101,7 +101,7 @@ fn an_observer_is_called_when_a_server_goes_down_or_comes_back(on: Kind) {
     let options = forgetful(PATIENT).protocol(Protocol::Classic).reconnect(ReconnectPolicy::After(hour));
     let (client, log) = observed(&addresses, options.clone());
     assert_eq!(client.get_many(&keys).unwrap().into_result(), Ok(vec![None, None]));
-    let told = |at: usize, rest: &str| format!("get of {}{rest}", addresses[at]);
+    let told = |at: usize, rest: &str| format!("get of {}{rest}", name(&addresses[at]));
     let mut expected = [told(0, ": miss, 11 bytes sent, 0 received"), told(1, ": miss, 11 bytes sent, 0 received")];
     expected.sort();
     assert_eq!(log.take(), expected);
@@ -117,7 +117,7 @@ fn an_observer_is_called_when_a_server_goes_down_or_comes_back(on: Kind) {
 
     let (client, log) = observed(&addresses, options);
     assert_eq!(client.get(&keys[0]), Ok(None));
-    let is_down = |at: usize| format!("{} is down", addresses[at]);
+    let is_down = |at: usize| format!("{} is down", name(&addresses[at]));
     let mut expected = vec![told(1, " elsewhere: miss, 11 bytes sent, 0 received"), is_down(0)];
     let failed = log.take().into_iter().filter(|line| !expected.contains(line)).collect::<Vec<_>>();
     assert!(failed.len() == 1 && failed[0].starts_with(&told(0, ": failed, ")), "{failed:?}");

@@ -7,8 +7,9 @@ use std::os::unix::net::UnixStream;
 use std::time::SystemTime;
 
 use memcached2_proto::Protocol;
-use memcached2_testkit::{EmbeddedServer, Memcached};
+use memcached2_testkit::{EmbeddedServer, Memcached, MemcachedSetup};
 
+use super::certificates::{Files, serve};
 use super::setting::{HOUR, PATIENT, client};
 use crate::subject::Client;
 
@@ -18,6 +19,8 @@ pub(super) enum Kind {
     Embedded,
     /// With the name of the case.
     Memcached(&'static str),
+    /// A memcached whose clients use TLS.
+    Tls(&'static str),
 }
 
 /// A server of either kind.
@@ -25,6 +28,7 @@ pub(super) enum Kind {
 pub(super) enum Server {
     Embedded(EmbeddedServer),
     Memcached(Memcached),
+    Tls(Memcached, #[expect(dead_code, reason = "they are removed when it is dropped")] Files),
 }
 
 impl Kind {
@@ -33,6 +37,7 @@ impl Kind {
         match self {
             Self::Embedded => Server::Embedded(EmbeddedServer::start()),
             Self::Memcached(_) => Server::Memcached(Memcached::with().threads(1).start()),
+            Self::Tls(_) => with_tls(Memcached::with().threads(1)),
         }
     }
 
@@ -40,7 +45,7 @@ impl Kind {
     pub(super) fn start_on_unix_socket(self) -> Server {
         match self {
             Self::Embedded => Server::Embedded(EmbeddedServer::with().unix_socket().start()),
-            Self::Memcached(_) => Server::Memcached(Memcached::with().threads(1).unix_socket().start()),
+            Self::Memcached(_) | Self::Tls(_) => Server::Memcached(Memcached::with().threads(1).unix_socket().start()),
         }
     }
 
@@ -49,7 +54,7 @@ impl Kind {
         UdpSocket::bind("[::1]:0").ok()?;
         let server = match self {
             Self::Embedded => Server::Embedded(EmbeddedServer::with().ipv6().start()),
-            Self::Memcached(_) => Server::Memcached(Memcached::with().threads(1).ipv6().start()),
+            Self::Memcached(_) | Self::Tls(_) => Server::Memcached(Memcached::with().threads(1).ipv6().start()),
         };
         assert!(server.address().starts_with("[::1]:"));
         Some(server)
@@ -60,6 +65,7 @@ impl Kind {
         match self {
             Self::Embedded => Server::Embedded(EmbeddedServer::with().memory_limit(512 << 20).start()),
             Self::Memcached(_) => Server::Memcached(Memcached::with().args(["-m", "512"]).start()),
+            Self::Tls(_) => with_tls(Memcached::with().args(["-m", "512"])),
         }
     }
 
@@ -72,6 +78,7 @@ impl Kind {
                 server
             }
             Self::Memcached(_) => Server::Memcached(Memcached::with().args(["-o", "track_sizes"]).start()),
+            Self::Tls(_) => with_tls(Memcached::with().args(["-o", "track_sizes"])),
         }
     }
 
@@ -85,7 +92,9 @@ impl Kind {
     /// The protocols that a server of this kind speaks, for clients with the option `protocol`.
     pub(super) fn protocols(self) -> &'static [Protocol] {
         match self {
-            Self::Memcached(case) if Memcached::is_too_old_for(&format!("{case} in meta"), (1, 6, 10)) => {
+            Self::Memcached(case) | Self::Tls(case)
+                if Memcached::is_too_old_for(&format!("{case} in meta"), (1, 6, 10)) =>
+            {
                 &[Protocol::Classic]
             }
             _ => &[Protocol::Classic, Protocol::Meta],
@@ -99,25 +108,35 @@ impl Kind {
     }
 }
 
+/// What a server is called that has this address.
+pub(super) fn name(address: &str) -> &str {
+    address.trim_start_matches("memcacheds://")
+}
+
+fn with_tls(setup: MemcachedSetup) -> Server {
+    let (server, files) = serve(setup);
+    Server::Tls(server, files)
+}
+
 impl Server {
     pub(super) fn address(&self) -> String {
         match self {
             Self::Embedded(server) => server.address(),
-            Self::Memcached(server) => server.address(),
+            Self::Memcached(server) | Self::Tls(server, _) => server.address(),
         }
     }
 
     pub(super) fn stop(&mut self) {
         match self {
             Self::Embedded(server) => server.stop(),
-            Self::Memcached(server) => server.stop(),
+            Self::Memcached(server) | Self::Tls(server, _) => server.stop(),
         }
     }
 
     pub(super) fn restart(&mut self) {
         match self {
             Self::Embedded(server) => server.restart(),
-            Self::Memcached(server) => server.restart(),
+            Self::Memcached(server) | Self::Tls(server, _) => server.restart(),
         }
     }
 
@@ -125,7 +144,7 @@ impl Server {
     pub(super) fn suspend(&self) {
         match self {
             Self::Embedded(server) => server.suspend(),
-            Self::Memcached(server) => server.suspend(),
+            Self::Memcached(server) | Self::Tls(server, _) => server.suspend(),
         }
     }
 
@@ -133,7 +152,7 @@ impl Server {
     pub(super) fn resume(&self) {
         match self {
             Self::Embedded(server) => server.resume(),
-            Self::Memcached(server) => server.resume(),
+            Self::Memcached(server) | Self::Tls(server, _) => server.resume(),
         }
     }
 
@@ -187,7 +206,10 @@ impl Server {
     }
 
     fn connect(&self) -> Box<dyn Stream> {
-        let address = self.address();
+        let address = match self {
+            Self::Tls(server, _) => server.plain_address(),
+            server => server.address(),
+        };
         match address.strip_prefix("memcached+unix://") {
             None => {
                 let stream = TcpStream::connect(address).expect("the server listens");

@@ -5,6 +5,7 @@ use std::time::Duration;
 use memcached2_proto::{Error, Options, Protocol, ReconnectPolicy};
 use memcached2_testkit::ScriptedServer;
 
+use super::certificates::TRUSTED;
 use crate::subject::Client;
 
 /// Longer than anything takes: no case waits for it unless something is wrong.
@@ -14,9 +15,14 @@ pub(super) const BRIEF: Duration = Duration::from_secs(1);
 
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
 
+/// Options with which the certificates of the servers with TLS are trusted.
+pub(super) fn trusting() -> Options {
+    Options::default().tls_built_in_root_certs(false).add_root_certificate(TRUSTED.certificate())
+}
+
 /// The options of most cases: a failure of one call leaves no trace for the next one.
 pub(super) fn forgetful(timeout: Duration) -> Options {
-    Options::default().timeout(timeout).reconnect(ReconnectPolicy::Immediately)
+    trusting().timeout(timeout).reconnect(ReconnectPolicy::Immediately)
 }
 
 pub(super) fn client<A: AsRef<str>>(servers: &[A]) -> Client {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use memcached2_proto::{Expiry, Options, Store};
+use memcached2_proto::{Expiry, Store};
 
 use super::servers::{Kind, Server, ask, assert_hours_left};
-use super::setting::{HOUR, PATIENT, client};
+use super::setting::{HOUR, PATIENT, client, trusting};
 use crate::subject::Client;
 
 super::cases! {
@@ -23,7 +23,7 @@ super::cases! {
 fn in_each_protocol(on: Kind, case: impl Fn(&Client, &Server)) {
     for &protocol in on.protocols() {
         let (servers, addresses) = on.servers(1);
-        let options = Options::default().timeout(PATIENT).protocol(protocol);
+        let options = trusting().timeout(PATIENT).protocol(protocol);
         case(&Client::with_options(&addresses, options).expect("the address is right"), &servers[0]);
     }
 }

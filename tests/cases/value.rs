@@ -4,7 +4,7 @@ use memcached2_proto::{Bytes, Data, Error, Expiry, FromValue, Landed, Options, S
 use memcached2_testkit::assert_matches;
 
 use super::servers::Kind;
-use super::setting::PATIENT;
+use super::setting::{PATIENT, trusting};
 use crate::subject::Client;
 
 super::cases! {
@@ -108,9 +108,9 @@ fn refresh_cas_fetches_the_version_only_of_the_same_value(on: Kind) {
 fn a_prefix_separates_the_keys_of_several_clients(on: Kind) {
     let (_servers, addresses) = on.servers(3);
     let client = |options: Options| Client::with_options(&addresses, options.timeout(PATIENT)).expect("right");
-    let plain = client(Options::default());
-    let shop = client(Options::default().prefix("shop:"));
-    let apart = client(Options::default().prefix("apart:").route_by_prefix(false));
+    let plain = client(trusting());
+    let shop = client(trusting().prefix("shop:"));
+    let apart = client(trusting().prefix("apart:").route_by_prefix(false));
     let keys: Vec<_> = (0..30).map(|at| format!("key{at}")).collect();
     for (client, value) in [(&plain, "plain"), (&shop, "shop"), (&apart, "apart")] {
         let items: Vec<_> = keys.iter().map(|key| (key, value)).collect();
@@ -136,7 +136,7 @@ fn a_prefix_separates_the_keys_of_several_clients(on: Kind) {
     assert!(matches!(shop.get(&too_long), Err(Error::Key { .. })));
     let mixed = shop.get_many(&["key1", &too_long, "key2"]).unwrap();
     assert_eq!(mixed.iter().map(|result| result.is_ok()).collect::<Vec<_>>(), [true, false, true]);
-    let refused = Client::with_options(&addresses, Options::default().prefix("two words"));
+    let refused = Client::with_options(&addresses, trusting().prefix("two words"));
     assert!(matches!(refused.map(drop), Err(Error::Key { .. })));
 }
 

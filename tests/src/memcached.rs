@@ -42,7 +42,7 @@ impl Memcached {
 
     /// Returns a setup to be changed before the start.
     pub fn with() -> MemcachedSetup {
-        MemcachedSetup { args: Vec::new(), threads: 2, home: Home::Ipv4 }
+        MemcachedSetup { args: Vec::new(), threads: 2, home: Home::Ipv4, tls: None }
     }
 
     /// Returns whether memcached is installed.
@@ -52,12 +52,22 @@ impl Memcached {
     }
 
     /// Returns the address, which stays the same over a restart:
-    /// `127.0.0.1:PORT`, `[::1]:PORT` or `memcached+unix:///PATH`.
+    /// `127.0.0.1:PORT`, `[::1]:PORT`, `memcacheds://127.0.0.1:PORT` or `memcached+unix:///PATH`.
     #[must_use]
     pub fn address(&self) -> String {
         match &self.place {
+            Place::Tcp { address, .. } if self.setup.tls.is_some() => format!("memcacheds://{address}"),
             Place::Tcp { address, .. } => address.to_string(),
             Place::Unix(path) => format!("memcached+unix://{}", path.display()),
+        }
+    }
+
+    /// Returns the address of the port without TLS of a server that has one with TLS.
+    #[must_use]
+    pub fn plain_address(&self) -> String {
+        match &self.place {
+            Place::Tcp { plain, .. } => plain.to_string(),
+            Place::Unix(_) => self.address(),
         }
     }
 
@@ -149,6 +159,8 @@ pub struct MemcachedSetup {
     args: Vec<OsString>,
     threads: usize,
     home: Home,
+    /// The files of its certificate and key.
+    tls: Option<(PathBuf, PathBuf)>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -161,7 +173,7 @@ enum Home {
 impl MemcachedSetup {
     /// Adds arguments after those of the testkit, so that they overrule them.
     ///
-    /// A server that speaks no text protocol (`-B binary`, `-Z`) never counts as
+    /// A server that speaks no text protocol (`-B binary`) never counts as
     /// started.
     pub fn args(mut self, args: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
         self.args.extend(args.into_iter().map(Into::into));
@@ -186,6 +198,13 @@ impl MemcachedSetup {
         self
     }
 
+    /// Asks for TLS on its port, with the certificate and the key in these files, which are in PEM. Another port has no TLS:
+    /// [`Memcached::plain_address`].
+    pub fn tls(mut self, chain: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        self.tls = Some((chain.into(), key.into()));
+        self
+    }
+
     /// Starts the process and waits until it answers.
     ///
     /// # Panics
@@ -196,7 +215,7 @@ impl MemcachedSetup {
     pub fn start(self) -> Memcached {
         let mut complaints = Vec::new();
         for _ in 0..ATTEMPTS {
-            let place = self.home.place();
+            let place = self.home.place(self.tls.is_some());
             match self.launch(&place) {
                 Ok(process) => {
                     return Memcached { setup: self, place, process: Some(process) };
@@ -212,9 +231,18 @@ impl MemcachedSetup {
         let mut command = Command::new(binary());
         command.args(["-U", "0", "-m", "256", "-t", &self.threads.to_string()]);
         match place {
-            Place::Tcp { address, .. } => {
+            Place::Tcp { address, plain, .. } => {
                 let (host, port) = (address.ip().to_string(), address.port().to_string());
-                command.args(["-l", &host, "-p", &port]);
+                match &self.tls {
+                    None => command.args(["-l", &host, "-p", &port]),
+                    Some((chain, key)) => command.args([
+                        "-Z",
+                        "-l",
+                        &format!("{address},notls:{plain}"),
+                        "-o",
+                        &format!("ssl_chain_cert={},ssl_key={}", chain.display(), key.display()),
+                    ]),
+                };
             }
             Place::Unix(path) => {
                 command.arg("-s").arg(path);
@@ -243,19 +271,22 @@ enum Place {
         /// in others, also while memcached is stopped. Memcached itself leaves
         /// the UDP port alone.
         _reservation: UdpSocket,
+        /// Where a server with TLS listens without it; else the same.
+        plain: SocketAddr,
+        _plain_reservation: Option<UdpSocket>,
     },
     Unix(PathBuf),
 }
 
 impl Home {
     #[track_caller]
-    fn place(self) -> Place {
+    fn place(self, with_tls: bool) -> Place {
         static PLACES: AtomicU32 = AtomicU32::new(0);
 
         let number = PLACES.fetch_add(1, Ordering::Relaxed);
         match self {
-            Self::Ipv4 => free_port(Ipv4Addr::LOCALHOST.into(), number),
-            Self::Ipv6 => free_port(Ipv6Addr::LOCALHOST.into(), number),
+            Self::Ipv4 => Place::tcp(Ipv4Addr::LOCALHOST.into(), number, with_tls),
+            Self::Ipv6 => Place::tcp(Ipv6Addr::LOCALHOST.into(), number, with_tls),
             Self::Unix => {
                 let name = format!("memcached2-{}-{number}.sock", std::process::id());
                 Place::Unix(env::temp_dir().join(name))
@@ -269,8 +300,18 @@ impl Home {
 /// or while memcached is stopped.
 const PORTS: Range<u16> = 12_000..32_000;
 
+impl Place {
+    #[track_caller]
+    fn tcp(ip: IpAddr, number: u32, with_tls: bool) -> Self {
+        let (address, reservation) = free_port(ip, number);
+        let other = with_tls.then(|| free_port(ip, number));
+        let (plain, plain_reservation) = other.map_or((address, None), |(plain, reserved)| (plain, Some(reserved)));
+        Self::Tcp { address, _reservation: reservation, plain, _plain_reservation: plain_reservation }
+    }
+}
+
 #[track_caller]
-fn free_port(ip: IpAddr, number: u32) -> Place {
+fn free_port(ip: IpAddr, number: u32) -> (SocketAddr, UdpSocket) {
     // Processes with neighbouring ids begin far from each other.
     let first = std::process::id().wrapping_mul(997).wrapping_add(number);
     let skipped = first as usize % PORTS.len();
@@ -278,7 +319,7 @@ fn free_port(ip: IpAddr, number: u32) -> Place {
         let address = SocketAddr::new(ip, port);
         let Ok(reservation) = UdpSocket::bind(address) else { continue };
         if TcpListener::bind(address).is_ok() {
-            return Place::Tcp { address, _reservation: reservation };
+            return (address, reservation);
         }
     }
     panic!("there is no free port on {ip} from {} to {}", PORTS.start, PORTS.end - 1);

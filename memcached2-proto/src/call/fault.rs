@@ -21,7 +21,9 @@ impl Fault {
         match error {
             // It answers, and has others to answer.
             error if error.is_server_full() => Self::Nobody,
-            Error::Connect { .. } | Error::Disconnected { .. } | Error::Protocol { .. } => Self::Server,
+            Error::Connect { .. } | Error::Tls { .. } | Error::Disconnected { .. } | Error::Protocol { .. } => {
+                Self::Server
+            }
             // What was never sent, because others had taken all the time, says nothing.
             Error::Timeout { landed, .. } if *landed != Landed::NotSent => Self::Server,
             _ => Self::Nobody,

@@ -82,6 +82,20 @@ impl Connection {
         self.fail(error)
     }
 
+    /// The error of a connection without TLS that was lost. A server that uses TLS closes it before it says a word.
+    #[cold]
+    #[must_use]
+    pub fn explain_lost(&self, error: Error) -> Error {
+        match error {
+            Error::Disconnected { landed, cause, .. } if self.bytes_in == 0 => {
+                let reason =
+                    format!("{cause}, before it had answered anything; one that uses TLS is written memcacheds://");
+                Error::lost(&io::Error::new(cause.kind(), reason), landed)
+            }
+            error => error,
+        }
+    }
+
     /// Ends the connection after a [look](Connection::needs_look) has shown that something has come, or the end of the
     /// stream, though nothing was asked: what was not written was not sent.
     #[cold]

@@ -148,6 +148,12 @@ impl SendWindow {
     #[inline(always)]
     pub(super) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let until = if self.dead.is_empty() { self.granted } else { self.granted.min(self.next_dead()) };
+        self.slices_until(until, slices)
+    }
+
+    /// Offers what is not written up to a place of which all is granted.
+    #[inline(always)]
+    fn slices_until<'a>(&'a self, until: u64, slices: &mut [IoSlice<'a>]) -> usize {
         let mut left = usize::try_from(until - self.written).unwrap_or(usize::MAX);
         if self.buffer.shared.is_empty() {
             let piece = &self.buffer.bytes[self.at..self.buffer.bytes.len().min(self.at.saturating_add(left))];
@@ -182,6 +188,12 @@ impl SendWindow {
             count += 1;
         }
         count
+    }
+
+    /// Offers what is granted and not written, up to this place.
+    #[cfg(feature = "tls")]
+    pub(super) fn slices_up_to<'a>(&'a self, place: u64, slices: &mut [IoSlice<'a>]) -> usize {
+        self.slices_until(place.min(self.granted).min(self.next_dead()), slices)
     }
 
     /// The first `length` bytes of what is offered: all in one slice. A shared value is not copied.

@@ -73,6 +73,14 @@ impl Connection {
         self.is_write_blocked
     }
 
+    /// Says that the socket takes nothing, or takes something again, where what is written to it is not what is offered here.
+    #[cfg(feature = "tls")]
+    pub(crate) fn set_write_blocked(&mut self, is_blocked: bool) {
+        if std::mem::replace(&mut self.is_write_blocked, is_blocked) && !is_blocked {
+            self.note_write_progress();
+        }
+    }
+
     /// The socket has taken bytes again after it had been full: so the server takes what is sent to it, and is not silent, even
     /// if it says nothing before it has all of a long request.
     #[cold]

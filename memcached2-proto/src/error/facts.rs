@@ -21,6 +21,7 @@ macro_rules! request_of {
             | Self::NonNumeric { request }
             | Self::Refused { request, .. }
             | Self::Connect { request, .. }
+            | Self::Tls { request, .. }
             | Self::Down { request, .. }
             | Self::AllDown { request, .. }
             | Self::Overloaded { request }
@@ -58,6 +59,7 @@ impl Error {
             | Self::Cas { .. }
             | Self::NoServers { .. }
             | Self::Connect { .. }
+            | Self::Tls { .. }
             | Self::Down { .. }
             | Self::AllDown { .. }
             | Self::Overloaded { .. }
@@ -79,6 +81,7 @@ impl Error {
     fn is_of_the_cache(&self) -> bool {
         match self {
             Self::Connect { .. }
+            | Self::Tls { .. }
             | Self::Down { .. }
             | Self::AllDown { .. }
             | Self::Overloaded { .. }

@@ -99,6 +99,11 @@ impl Error {
     }
 
     #[cold]
+    pub(crate) fn tls(reason: impl fmt::Display) -> Self {
+        Self::Tls { request: FailedRequest::default(), reason: Arc::from(reason.to_string()) }
+    }
+
+    #[cold]
     pub(crate) fn disconnected(reason: &str) -> Self {
         Self::lost(&io::Error::new(io::ErrorKind::ConnectionAborted, reason), Landed::Unknown)
     }

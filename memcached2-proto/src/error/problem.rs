@@ -32,7 +32,9 @@ pub enum KeyProblem {
 #[non_exhaustive]
 pub enum UriProblem {
     /// The scheme is not one of ours.
-    #[error("unknown scheme; use memcached://host:port, memcached+unix:///path, or a bare host:port")]
+    #[error(
+        "unknown scheme; use memcached://host:port, memcacheds://host:port, memcached+unix:///path, or a bare host:port"
+    )]
     Scheme,
     /// There is no host.
     #[error("it has no host; write memcached://host:port")]
@@ -68,7 +70,9 @@ pub enum UriProblem {
     #[error("user and password are not supported in a server's URI")]
     Credentials,
     /// There is an option of another name.
-    #[error("unknown option behind the `?`; known are weight, name, timeout, connect_timeout and connections")]
+    #[error(
+        "unknown option behind the `?`; known are weight, name, tls_name, timeout, connect_timeout and connections"
+    )]
     Option,
     /// An option stands there twice.
     #[error("an option stands there twice")]
@@ -88,6 +92,12 @@ pub enum UriProblem {
     /// There is a fragment.
     #[error("nothing may follow a `#`")]
     Fragment,
+    /// It asks for TLS, which this program was built without.
+    #[error("TLS needs the feature `tls` of the crate")]
+    Tls,
+    /// The name that its certificate must have is no host name and no IP address, or it has no TLS.
+    #[error("tls_name must be a host name or an IP address, of a server that is written memcacheds://host:port")]
+    TlsName,
     /// It is malformed in another way.
     #[error("it is not a valid URI; use memcached://host:port")]
     Malformed,

@@ -45,6 +45,11 @@ impl ConnectAttempts {
         Ok((*address, now + left))
     }
 
+    /// Sets until when all of them together may take.
+    pub(super) fn set_deadline(&mut self, deadline: Instant) {
+        self.deadline = deadline;
+    }
+
     /// Notes why the address that was tried last cannot be connected to.
     pub(super) fn failed(&mut self, error: io::Error) {
         self.error = Some(error);

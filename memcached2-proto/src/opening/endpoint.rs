@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use crate::connection::{ConnectionOptions, KnownProtocol};
+use crate::error::Error;
 use crate::lookup::Lookup;
 use crate::options::Options;
+use crate::tls::TlsSession;
 use crate::uri::{Address, Server};
 
 /// What the connections to one server have in common: where it is, how a client behaves towards it, and what was found out of
@@ -16,6 +18,8 @@ pub struct Endpoint {
     connection_options: ConnectionOptions,
     known: KnownProtocol,
     lookup: Arc<Lookup>,
+    /// The name that its certificate must have, if it is connected to by TLS.
+    tls_name: Option<Arc<str>>,
 }
 
 impl Endpoint {
@@ -24,6 +28,7 @@ impl Endpoint {
     pub fn new(place: usize, server: &Server, options: &Options) -> Self {
         let options = options.towards(server);
         Self {
+            tls_name: tls_name(server, &options),
             address: server.address().clone(),
             connection_options: ConnectionOptions::from(&options),
             options,
@@ -62,4 +67,25 @@ impl Endpoint {
     pub fn lookup(&self) -> &Arc<Lookup> {
         &self.lookup
     }
+
+    /// A session of TLS, if it is connected to by that.
+    pub(super) fn begin_tls(&self) -> Result<Option<TlsSession>, Error> {
+        match &self.tls_name {
+            None => Ok(None),
+            #[cfg(feature = "tls")]
+            Some(name) => TlsSession::new(&self.options.tls, name).map(Some),
+            #[cfg(not(feature = "tls"))]
+            Some(_) => Ok(None),
+        }
+    }
+}
+
+/// The name that the certificate of a server must have, if it is connected to by TLS.
+fn tls_name(server: &Server, options: &Options) -> Option<Arc<str>> {
+    let Address::Tcp { host, .. } = server.address() else { return None };
+    let named = server.options().tls_name.clone();
+    #[cfg(feature = "tls")]
+    let named = named.or_else(|| options.tls.server_name.clone());
+    let _ = options;
+    server.is_tls().then(|| named.unwrap_or_else(|| host.as_str().into()))
 }

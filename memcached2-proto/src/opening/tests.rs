@@ -111,7 +111,7 @@ fn each_kind_of_address_has_its_steps() {
             }
         }
         assert_eq!(steps, expected, "{server}");
-        assert_eq!(trial.opening.finish().protocol(), protocol.unwrap_or(Protocol::Meta));
+        assert_eq!(trial.opening.finish().connection.protocol(), protocol.unwrap_or(Protocol::Meta));
     }
 }
 
@@ -151,6 +151,16 @@ fn addresses_are_tried_one_after_the_other_within_the_time_to_connect() {
 }
 
 #[test]
+fn the_time_to_connect_begins_with_the_first_step() {
+    for server in [NAME, IP, PATH] {
+        let mut trial = Trial::of(&endpoint(server, &Options::default()));
+        let late = trial.now + Duration::from_secs(7);
+        trial.opening.start(late);
+        assert_eq!(trial.opening.deadline(), Some(late + Duration::from_millis(500)), "{server}");
+    }
+}
+
+#[test]
 fn an_answer_is_understood_wherever_it_is_cut() {
     for (answer, protocol) in [(META, Protocol::Meta), (CLASSIC, Protocol::Classic)] {
         for cut in 0..answer.len() {
@@ -165,7 +175,7 @@ fn an_answer_is_understood_wherever_it_is_cut() {
             assert_eq!(trial.step(), "exchange");
             trial.read(second);
             assert_eq!(trial.step(), "ready", "cut at {cut}");
-            let connection = trial.opening.finish();
+            let connection = trial.opening.finish().connection;
             assert_eq!(connection.protocol(), protocol);
             assert!(connection.is_idle());
         }

@@ -2,12 +2,14 @@
 
 mod ending;
 mod opening;
+mod wire;
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 pub use self::opening::Connector;
+use self::wire::{Sealed, Wire};
 use super::{Phase, SharedConnection};
 use crate::connection::Connection;
 use crate::error::{Error, Landed};
@@ -15,6 +17,7 @@ use crate::opening::{Endpoint, Opening};
 use crate::reply::Reply;
 use crate::request_buffer::RequestBuffer;
 use crate::time::{Instant, Now};
+use crate::tls::TlsSession;
 
 /// A socket that a [`Driver`] can read and write: what every asynchronous stream has.
 pub trait AsyncStream {
@@ -68,6 +71,10 @@ pub struct Driver {
     shared: Arc<SharedConnection>,
     /// Until it is ready for requests.
     opening: Option<Box<Opening>>,
+    /// What stands between the connection and the socket, if the server is connected to by TLS.
+    tls: Option<TlsSession>,
+    /// Whether it is neither being opened nor connected by TLS.
+    is_plain: bool,
     /// If the protocol is known from the beginning, it takes requests meanwhile.
     connection: Connection,
     /// Swapped with the buffer that callers encode into.
@@ -98,6 +105,8 @@ impl Driver {
             endpoint: Arc::clone(endpoint),
             shared: Arc::clone(&shared),
             opening: Some(Box::new(opening)),
+            tls: None,
+            is_plain: false,
             connection,
             taken: Box::new(RequestBuffer::new(options.prefix.clone(), options.limits.sent_value)),
             arrived: Vec::new(),
@@ -120,17 +129,42 @@ impl Driver {
         socket: &mut impl AsyncStream,
         alarm: &mut impl AsyncTimer,
     ) -> Poll<Next> {
+        if !self.is_plain {
+            if let Some(polled) = self.poll_first_or_sealed(cx, socket, alarm) {
+                return polled;
+            }
+        }
+        self.poll_open(cx, socket, alarm)
+    }
+
+    /// Does the same while the connection is opened, or by TLS; nothing once it is open without.
+    #[cold]
+    fn poll_first_or_sealed(
+        &mut self,
+        cx: &mut Context<'_>,
+        socket: &mut impl AsyncStream,
+        alarm: &mut impl AsyncTimer,
+    ) -> Option<Poll<Next>> {
         if self.opening.is_some() {
             match self.poll_opening(cx, socket, alarm) {
                 Poll::Ready(None) => {}
-                Poll::Ready(Some(next)) => return Poll::Ready(next),
-                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Some(next)) => return Some(Poll::Ready(next)),
+                Poll::Pending => return Some(Poll::Pending),
             }
         }
+        let session = self.tls.take()?;
+        let mut sealed = Sealed { socket, session };
+        let polled = self.poll_open(cx, &mut sealed, alarm);
+        self.tls = Some(sealed.session);
+        Some(polled)
+    }
+
+    #[inline]
+    fn poll_open(&mut self, cx: &mut Context<'_>, socket: &mut impl Wire, alarm: &mut impl AsyncTimer) -> Poll<Next> {
         match self.turn(cx, socket) {
             Poll::Pending => self.watch(cx, alarm, socket),
             Poll::Ready(error) => {
-                self.end(&error);
+                self.end(&if self.is_plain { self.connection.explain_lost(error) } else { error });
                 Poll::Ready(Next::Over)
             }
         }
@@ -138,11 +172,12 @@ impl Driver {
 
     /// Ends the calls whose deadline has passed, and waits for the next deadline.
     #[inline]
-    fn watch(&mut self, cx: &mut Context<'_>, alarm: &mut impl AsyncTimer, socket: &impl AsyncStream) -> Poll<Next> {
+    fn watch(&mut self, cx: &mut Context<'_>, alarm: &mut impl AsyncTimer, socket: &mut impl Wire) -> Poll<Next> {
         while let Some(deadline) = self.deadline {
             let Poll::Ready(now) = alarm.poll_until(cx, deadline) else { break };
             if self.connection.is_write_blocked() {
-                self.nudge(socket);
+                // Finds out whether the socket has room again. The next write or read gets its other errors.
+                let _ = socket.write_at_once(&mut self.connection);
             }
             if self.on_deadline(cx, now).is_ready() {
                 return Poll::Ready(Next::Over);
@@ -152,7 +187,7 @@ impl Driver {
     }
 
     #[inline]
-    fn turn(&mut self, cx: &mut Context<'_>, socket: &mut impl AsyncStream) -> Poll<Error> {
+    fn turn(&mut self, cx: &mut Context<'_>, socket: &mut impl Wire) -> Poll<Error> {
         /// How many reads there are in a row, before writes, deadlines and other tasks have their turn.
         const READS: usize = 32;
         for reads in 1.. {
@@ -186,10 +221,14 @@ impl Driver {
                     More::Taken => {}
                     More::Nothing => break,
                     More::Closed | More::Quit if self.connection.is_busy() => break,
-                    More::Closed => return Poll::Ready(Error::closed()),
+                    More::Closed => {
+                        socket.close(cx, &mut self.connection);
+                        return Poll::Ready(Error::closed());
+                    }
                     More::Quit => {
                         self.connection.quit();
                         let _ = self.write(cx, socket);
+                        socket.close(cx, &mut self.connection);
                         return Poll::Ready(Error::closed());
                     }
                     More::Aborted => return Poll::Ready(aborted()),
@@ -202,25 +241,15 @@ impl Driver {
 
     /// Writes what may go.
     #[inline]
-    fn write(&mut self, cx: &mut Context<'_>, socket: &mut impl AsyncStream) -> Poll<Result<(), Error>> {
+    fn write(&mut self, cx: &mut Context<'_>, socket: &mut impl Wire) -> Poll<Result<(), Error>> {
         if !self.connection.is_flushed() && self.connection.needs_look() && socket.has_unread() {
             return Poll::Ready(Err(self.connection.on_unread()));
         }
-        match self.connection.write_with(|slices| write(socket, cx, slices)) {
+        match socket.write(cx, &mut self.connection) {
             Ok(false) => Poll::Pending,
             Ok(true) => Poll::Ready(Ok(())),
             Err(error) => Poll::Ready(Err(Error::lost(&error, Landed::Unknown))),
         }
-    }
-
-    /// Finds out whether a socket that was full has room again.
-    #[cold]
-    fn nudge(&mut self, socket: &impl AsyncStream) {
-        // The next write or read gets its other errors.
-        let _ = self.connection.write_with(|slices| match socket.write_at_once(slices) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
-            written => written,
-        });
     }
 
     /// Takes over what callers have encoded since the last time; if that is nothing, stores `sleeper` to be woken.
@@ -333,19 +362,6 @@ impl More {
             _ if taken => Self::Taken,
             Phase::Quitting => Self::Quit,
             _ => Self::Closed,
-        }
-    }
-}
-
-/// Writes some of `slices`; 0 if the socket is full.
-#[inline]
-fn write(socket: &mut impl AsyncStream, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-    loop {
-        match socket.poll_write(cx, slices) {
-            Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-            Poll::Ready(written) => return written,
-            Poll::Pending => return Ok(0),
         }
     }
 }

@@ -16,11 +16,13 @@ pub(crate) struct ServerOptions {
     pub(crate) timeout: Option<Duration>,
     pub(crate) connect_timeout: Option<Duration>,
     pub(crate) connections: Option<usize>,
+    /// The name that its certificate must have.
+    pub(crate) tls_name: Option<Arc<str>>,
 }
 
 impl Default for ServerOptions {
     fn default() -> Self {
-        Self { weight: 1, timeout: None, connect_timeout: None, connections: None }
+        Self { weight: 1, timeout: None, connect_timeout: None, connections: None, tls_name: None }
     }
 }
 
@@ -40,6 +42,8 @@ impl ServerOptions {
                     let connections = number(&value, u16::MAX.into()).ok_or(UriProblem::Connections)?;
                     options.connections = usize::try_from(connections).ok();
                 }
+                "tls_name" if is_host(&value) => options.tls_name = Some(Arc::from(&*value)),
+                "tls_name" => return Err(UriProblem::TlsName),
                 "name" if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic()) => {
                     name = Some(Arc::from(&*value));
                 }
@@ -57,6 +61,7 @@ impl ServerOptions {
         let options = [
             ("weight", Some(self.weight).filter(|weight| *weight != 1).map(|weight| weight.to_string())),
             ("name", name.map(|name| percent_encode(name.as_bytes(), NON_ALPHANUMERIC).to_string())),
+            ("tls_name", self.tls_name.as_ref().map(ToString::to_string)),
             ("timeout", self.timeout.map(millis)),
             ("connect_timeout", self.connect_timeout.map(millis)),
             ("connections", self.connections.map(|connections| connections.to_string())),
@@ -76,6 +81,12 @@ impl ServerOptions {
 fn number(text: &str, most: u32) -> Option<u32> {
     let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|number| is_number && (1..=most).contains(number))
+}
+
+/// Whether a text can be a host name or an IP address.
+fn is_host(text: &str) -> bool {
+    let is_of_a_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b':');
+    !text.is_empty() && text.bytes().all(is_of_a_name)
 }
 
 fn time(text: &str) -> Result<Duration, UriProblem> {

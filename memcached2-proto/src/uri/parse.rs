@@ -10,6 +10,7 @@ use super::{Address, Server};
 use crate::error::UriProblem;
 
 const TCP: &str = "memcached";
+pub(super) const TLS: &str = "memcacheds";
 pub(super) const UNIX: &str = "memcached+unix";
 
 pub(super) fn parse(text: &str) -> Result<Server, UriProblem> {
@@ -42,12 +43,17 @@ pub(super) fn parse(text: &str) -> Result<Server, UriProblem> {
         return Err(UriProblem::Fragment);
     }
     let address = match url.scheme() {
-        TCP => tcp(&url, &zone)?,
+        TLS if !cfg!(feature = "tls") => return Err(UriProblem::Tls),
+        TCP | TLS => tcp(&url, &zone)?,
         UNIX => unix(&url)?,
         _ => return Err(UriProblem::Scheme),
     };
     let (name, options) = ServerOptions::parse(&url)?;
-    let mut server = Server { options, ..Server::from(address) };
+    let is_tls = url.scheme() == TLS;
+    if options.tls_name.is_some() && !is_tls {
+        return Err(UriProblem::TlsName);
+    }
+    let mut server = Server { options, is_tls, ..Server::from(address) };
     if let Some(name) = name {
         (server.name, server.is_named) = (name, true);
     }

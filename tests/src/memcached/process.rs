@@ -177,8 +177,8 @@ impl Stderr {
 /// Returns no id when the server answers but wants a password first.
 fn ask_for_pid(place: &Place) -> io::Result<Option<u32>> {
     match place {
-        Place::Tcp { address, .. } => {
-            let stream = TcpStream::connect_timeout(address, ONE_ANSWER)?;
+        Place::Tcp { plain, .. } => {
+            let stream = TcpStream::connect_timeout(plain, ONE_ANSWER)?;
             stream.set_read_timeout(Some(ONE_ANSWER))?;
             stream.set_write_timeout(Some(ONE_ANSWER))?;
             converse(stream)

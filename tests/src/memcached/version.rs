@@ -35,6 +35,19 @@ impl Memcached {
         }
     }
 
+    /// Returns whether the binary was built without TLS. If it was, a line on the standard error names what is skipped.
+    #[must_use]
+    pub fn has_no_tls_for(what: &str) -> bool {
+        static HAS_TLS: LazyLock<bool> = LazyLock::new(|| {
+            let output = Command::new(binary()).arg("-h").stdin(Stdio::null()).output();
+            output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("ssl_chain_cert"))
+        });
+        if !*HAS_TLS {
+            skip(&format!("{what} needs a memcached with TLS (./configure --enable-tls)"));
+        }
+        !*HAS_TLS
+    }
+
     /// Returns whether the binary is newer than a version. If it is, a line on the standard error names what is
     /// skipped.
     #[must_use]

@@ -154,7 +154,7 @@ impl Driver {
             self.wakers.extend(woken);
         }
         // A server that closes an unused connection has not failed.
-        let is_dead = now.is_some() || matches!(error, Error::Connect { .. });
+        let is_dead = now.is_some() || matches!(error, Error::Connect { .. } | Error::Tls { .. });
         inner.unreported_outage = !reported && is_dead && fault == Fault::Server;
         // It would keep its task alive, and with it this driver.
         let sleeper = inner.driver.take();

@@ -7,7 +7,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
-use super::{AsyncStream, AsyncTimer, Driver, More, Next, aborted, write};
+use super::wire::write;
+use super::{AsyncStream, AsyncTimer, Driver, More, Next, aborted};
 use crate::call::Fault;
 use crate::error::{Error, Landed};
 use crate::opening::{Destination, Endpoint, Opening, Step};
@@ -38,6 +39,7 @@ impl Driver {
     /// Connects, then serves the callers until the connection ends: all that a driver's task does.
     pub async fn run<C: Connector>(mut self, connector: C, mut alarm: impl AsyncTimer) {
         let endpoint = Arc::clone(&self.endpoint);
+        self.report(|opening| opening.start(alarm.now()));
         let mut socket = None;
         while !self.ended {
             let step = self.opening.as_ref().map_or(Ok(Step::Ready), |opening| opening.step());
@@ -159,11 +161,13 @@ impl Driver {
     #[cold]
     fn open(&mut self, now: Instant) {
         let Some(opening) = self.opening.take() else { return };
+        let opened = opening.finish();
+        (self.is_plain, self.tls) = (opened.tls.is_none(), opened.tls);
         self.retired_at = self.endpoint.known().age(self.endpoint.connection_options()).map(|age| now + age);
         let mut inner = self.shared.lock();
         inner.deadline = inner.deadline.into_iter().chain(self.retired_at).min();
         if inner.protocol.is_none() {
-            self.connection = opening.finish();
+            self.connection = opened.connection;
             inner.protocol = Some(self.connection.protocol());
             inner.buffer.ticket = self.connection.next_ticket();
         }

@@ -1,0 +1,44 @@
+//! Where the records of TLS begin and end.
+
+use std::io::IoSlice;
+
+use super::{Connection, InFlight};
+
+/// Requests without a data block share a record up to this size, which fits the smallest buffer that memcached reads into.
+const SHARED: u64 = 2 * 1024;
+/// A long request is encrypted in pieces of this size: four full records.
+const PIECE: u64 = 64 * 1024;
+
+impl Connection {
+    /// Fills `slices` with what to write next in one record, or in several if that is long, and returns how many were filled.
+    ///
+    /// memcached before 1.6.39 reads the data block of a store out of the middle of a record if it has to, and then waits until
+    /// the socket has more, which it does not: what follows in the record has been read from there already. So whatever may end
+    /// with a data block begins a record, and so does what follows it.
+    pub(crate) fn record_slices<'a>(&'a mut self, slices: &mut [IoSlice<'a>]) -> usize {
+        if self.write_slices(&mut [IoSlice::new(&[])]) == 0 {
+            return 0;
+        }
+        let written = self.sending.written();
+        let unwritten = self.in_flight.range(self.written_count..);
+        let until = end_of_record(written, unwritten).min(written + PIECE);
+        self.sending.slices_up_to(until, slices)
+    }
+}
+
+/// How far the next record goes.
+fn end_of_record<'w>(written: u64, unwritten: impl Iterator<Item = &'w InFlight>) -> u64 {
+    let mut end = written;
+    for request in unwritten.filter(|request| request.end > written) {
+        let is_first = end == written;
+        match request.reply_kind.has_data() {
+            true if !is_first => break,
+            // The fence of a store follows its data block.
+            true if written < request.carried_out => return request.carried_out,
+            true => return request.end,
+            false if !is_first && request.end > written + SHARED => break,
+            false => end = request.end,
+        }
+    }
+    end
+}

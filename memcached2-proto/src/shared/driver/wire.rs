@@ -1,0 +1,108 @@
+//! How bytes get from a connection to its socket and back: as they are, or by TLS.
+
+use std::io::{self, IoSlice};
+use std::task::{Context, Poll, ready};
+
+use super::AsyncStream;
+use crate::connection::Connection;
+use crate::tls::TlsSession;
+
+/// What a driver reads and writes when its connection is open. Each kind has a driver's loop of its own, so that plain connections
+/// pay nothing for the other one.
+pub(super) trait Wire {
+    /// Reads plaintext; 0 is the end of the stream.
+    fn poll_read(&mut self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>>;
+
+    /// Writes what the connection offers; `false` if the socket is full.
+    fn write(&mut self, cx: &mut Context<'_>, connection: &mut Connection) -> io::Result<bool>;
+
+    /// The same, whatever the runtime has noticed of the socket.
+    fn write_at_once(&mut self, connection: &mut Connection) -> io::Result<bool>;
+
+    /// Whether something can be read, or the stream has ended.
+    fn has_unread(&self) -> bool;
+
+    /// Tells the server that nothing more comes, if there is a way and the socket takes it.
+    fn close(&mut self, cx: &mut Context<'_>, connection: &mut Connection);
+}
+
+impl<S: AsyncStream> Wire for S {
+    #[inline]
+    fn poll_read(&mut self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+        AsyncStream::poll_read(self, cx, space)
+    }
+
+    #[inline]
+    fn write(&mut self, cx: &mut Context<'_>, connection: &mut Connection) -> io::Result<bool> {
+        connection.write_with(|slices| write(self, cx, slices))
+    }
+
+    #[cold]
+    fn write_at_once(&mut self, connection: &mut Connection) -> io::Result<bool> {
+        connection.write_with(|slices| write_at_once(self, slices))
+    }
+
+    #[inline]
+    fn has_unread(&self) -> bool {
+        AsyncStream::has_unread(self)
+    }
+
+    #[inline]
+    fn close(&mut self, _: &mut Context<'_>, _: &mut Connection) {}
+}
+
+/// A socket with TLS.
+pub(super) struct Sealed<'s, S> {
+    pub(super) socket: &'s mut S,
+    pub(super) session: TlsSession,
+}
+
+impl<S: AsyncStream> Wire for Sealed<'_, S> {
+    fn poll_read(&mut self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+        loop {
+            if let Some(n) = self.session.decrypt(space)? {
+                return Poll::Ready(Ok(n));
+            }
+            let n = ready!(self.socket.poll_read(cx, self.session.read_buf()))?;
+            self.session.advance_read(n);
+        }
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>, connection: &mut Connection) -> io::Result<bool> {
+        self.session.write_with(connection, |slices| write(self.socket, cx, slices))
+    }
+
+    fn write_at_once(&mut self, connection: &mut Connection) -> io::Result<bool> {
+        self.session.write_with(connection, |slices| write_at_once(self.socket, slices))
+    }
+
+    fn has_unread(&self) -> bool {
+        self.session.has_unread() || self.socket.has_unread()
+    }
+
+    fn close(&mut self, cx: &mut Context<'_>, connection: &mut Connection) {
+        self.session.close();
+        // It is closed in any case.
+        let _ = self.write(cx, connection);
+    }
+}
+
+fn write_at_once(socket: &impl AsyncStream, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    match socket.write_at_once(slices) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+        written => written,
+    }
+}
+
+/// Writes some of `slices`; 0 if the socket is full.
+#[inline]
+pub(super) fn write(socket: &mut impl AsyncStream, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    loop {
+        match socket.poll_write(cx, slices) {
+            Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+            Poll::Ready(written) => return written,
+            Poll::Pending => return Ok(0),
+        }
+    }
+}

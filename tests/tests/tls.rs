@@ -1,0 +1,155 @@
+//! TLS with a real memcached, for all three clients.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is the failure of the test")]
+
+#[path = "../certificates/mod.rs"]
+mod certificates;
+
+use std::time::{Duration, Instant};
+
+use memcached2_proto::{BatchResult, Expiry, Options, ReconnectPolicy};
+use memcached2_testkit::Memcached;
+
+use self::certificates::{Authority, TRUSTED, file, serve};
+
+const PATIENT: Duration = Duration::from_secs(60);
+
+fn options() -> Options {
+    Options::default()
+        .timeout(PATIENT)
+        .connect_timeout(Duration::from_secs(10))
+        .reconnect(ReconnectPolicy::Immediately)
+        .tls_built_in_root_certs(false)
+        .add_root_certificate(TRUSTED.certificate())
+}
+
+/// The same call of each client.
+macro_rules! each {
+    ($servers:expr, $options:expr, |$client:ident| $call:ident($($argument:expr),*)) => {
+        [
+            ("sync", { let $client = memcached2_sync::Client::with_options($servers, $options).unwrap(); $client.$call($($argument),*) }),
+            ("tokio", {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                runtime.block_on(async { let $client = memcached2_tokio::Client::with_options($servers, $options).unwrap(); $client.$call($($argument),*).await })
+            }),
+            ("async-std", async_std::task::block_on(async {
+                let $client = memcached2_async_std::Client::with_options($servers, $options).unwrap();
+                $client.$call($($argument),*).await
+            })),
+        ]
+    };
+}
+
+/// memcached before 1.6.39 stops answering stores that share a record, until one more byte comes.
+#[test]
+fn pipelined_stores_do_not_stall() {
+    if Memcached::has_no_tls_for("pipelined_stores_do_not_stall") {
+        return;
+    }
+    let (server, _files) = serve(Memcached::with().threads(1).args(["-m", "512"]));
+    let sizes: Vec<_> = (0..30).map(|at| 100 + at * 39_900 / 29).collect();
+    let items: Vec<_> = (0..10_000).map(|at| (format!("key{at}"), vec![b'x'; sizes[at * 7 % 30]])).collect();
+    for (name, stored) in each!([server.address()], options(), |client| set_many(&items, Expiry::Never)) {
+        stored.and_then(BatchResult::all_stored).unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+}
+
+/// The fence of a store under a condition follows its data block, and gets come between.
+#[test]
+fn stores_under_conditions_and_gets_do_not_stall() {
+    if Memcached::has_no_tls_for("stores_under_conditions_and_gets_do_not_stall") {
+        return;
+    }
+    let (server, _files) = serve(Memcached::with().threads(1));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let client = memcached2_tokio::Client::with_options([server.address()], options()).unwrap();
+        let calls = (0..2_000_usize).map(|at| {
+            let client = client.clone();
+            async move {
+                let (key, value) = (format!("key{}", at / 4), vec![b'y'; 100 + at * 17 % 20_000]);
+                match at % 4 {
+                    0 => client.add(key, value, Expiry::Never).await.map(drop),
+                    1 => client.get(key).await.map(drop),
+                    2 => client.append(key, value).await.map(drop),
+                    _ => client.get_many(&[key.as_str(), "other"]).await.map(drop),
+                }
+            }
+        });
+        for result in futures::future::join_all(calls).await {
+            result.unwrap();
+        }
+    });
+}
+
+/// What each client says of a server, within the time to connect.
+fn told(address: &str, options: &Options) -> Vec<String> {
+    let begun = Instant::now();
+    let told = each!([address], options.clone(), |client| get("a"));
+    assert!(begun.elapsed() < PATIENT / 2, "it took {:?}", begun.elapsed());
+    told.into_iter().map(|(name, result)| format!("{name}: {}", result.expect_err("no connection"))).collect()
+}
+
+#[test]
+fn a_server_that_cannot_be_trusted_is_refused_with_a_reason() {
+    if Memcached::has_no_tls_for("a_server_that_cannot_be_trusted_is_refused_with_a_reason") {
+        return;
+    }
+    let ip = &["127.0.0.1"];
+    for (signed, expected) in [
+        (Authority::new("unknown").sign(ip), ["add_root_certificate", "UnknownIssuer"]),
+        (TRUSTED.sign(&["cache.example"]), ["tls_server_name", "cache.example"]),
+        (TRUSTED.sign_expired(ip), ["has expired", "renew"]),
+    ] {
+        let (server, _files) = signed.serve(Memcached::with().threads(1));
+        for told in told(&server.address(), &options()) {
+            assert!(expected.iter().all(|words| told.contains(words)), "{told}");
+        }
+    }
+}
+
+#[test]
+fn a_server_has_another_name_than_its_host() {
+    if Memcached::has_no_tls_for("a_server_has_another_name_than_its_host") {
+        return;
+    }
+    let (server, _files) = TRUSTED.sign(&["cache.example"]).serve(Memcached::with().threads(1));
+    let named = format!("{}?tls_name=cache.example", server.address());
+    for (address, options) in [(server.address(), options().tls_server_name("cache.example")), (named, options())] {
+        for (name, result) in each!([&*address], options.clone(), |client| get("a")) {
+            assert_eq!(result, Ok(None), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_port_of_the_other_kind_is_named_as_such() {
+    if Memcached::has_no_tls_for("a_port_of_the_other_kind_is_named_as_such") {
+        return;
+    }
+    let (server, _files) = serve(Memcached::with().threads(1));
+    let brief = options().connect_timeout(Duration::from_secs(1)).timeout(Duration::from_secs(2));
+    for told in told(&format!("memcacheds://{}", server.plain_address()), &brief) {
+        assert!(told.contains("memcached:// for memcacheds://"), "{told}");
+    }
+    for told in told(server.address().trim_start_matches("memcacheds://"), &brief) {
+        assert!(told.contains("memcacheds://"), "{told}");
+    }
+}
+
+#[test]
+fn a_server_that_wants_a_certificate_gets_one() {
+    if Memcached::has_no_tls_for("a_server_that_wants_a_certificate_gets_one") {
+        return;
+    }
+    let authority = file(&TRUSTED.pem());
+    let verify = format!("ssl_verify_mode=2,ssl_ca_cert={}", authority.display());
+    let (server, _files) = serve(Memcached::with().threads(1).args(["-o", &verify]));
+    let identity = TRUSTED.sign(&["client"]).identity();
+    for (name, result) in each!([server.address()], options().identity(identity.clone()), |client| get("a")) {
+        assert_eq!(result, Ok(None), "{name}");
+    }
+    for told in told(&server.address(), &options()) {
+        assert!(told.contains("by identity"), "{told}");
+    }
+    let _ = std::fs::remove_file(authority);
+}
