@@ -74,8 +74,9 @@ impl<'r, O: Operation> Call<'r, O> {
         }
     }
 
-    /// Keeps time of a large call back for merging it, so that it ends by its deadline as a whole: twice what it took to plan it,
-    /// for a request that has failed costs about that. Call it once, before the first round; `now` is read for a large call alone.
+    /// Reserves time in which the results of a large call are merged, so that the call as a whole ends by its deadline: twice the time
+    /// that planning took, since merging a failed request takes about that. Call it once, before the first round; `now` is called
+    /// only for a large call.
     #[inline]
     pub fn keep_time_to_merge(&mut self, now: impl FnOnce() -> Instant) {
         if self.plan.sub_requests.len() >= LARGE {

@@ -68,8 +68,8 @@
 //!   only while every byte read belongs to a request.
 //! * **Every failure says whether the request may have landed**: [`Error::landed`]. A request that may have is not sent
 //!   again, to the same server or to another.
-//! * **No call waits for a server that is down**: it is not tried until its [retry](ReconnectPolicy) is due, and then
-//!   by one call only.
+//! * **A server that is down delays no call but one**: it is not tried until its [retry](ReconnectPolicy) is due, and then
+//!   one call tries it.
 //! * **Linear and bounded.** The decoder remembers where it stopped, the announced length of a value sizes its buffer
 //!   once, and [`Limits`] bound what a hostile server can do.
 //! * **A batch cannot deadlock.** [`Connection::write_slices`] offers no more bytes than a server accepts while its

@@ -89,8 +89,8 @@ impl From<Duration> for Expiry {
     }
 }
 
-/// How much of its `timeout` a call may wait for servers that keeps time back [to be merged in](crate::call::Call::time_to_merge): at least
-/// half.
+/// How long a call may wait for servers, if it needs part of its `timeout` [to merge](crate::call::Call::time_to_merge) the results:
+/// at least half of it.
 #[must_use]
 #[inline]
 pub fn time_to_wait(timeout: Duration, to_merge: Duration) -> Duration {

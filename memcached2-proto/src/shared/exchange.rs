@@ -38,8 +38,8 @@ pub enum Freshness {
     Any,
     /// One that has not ended: the previous one had.
     Live,
-    /// One that was made after the call began, for a retry: older ones may be as dead as the one before. With the
-    /// present moment.
+    /// One that was made after this moment, the beginning of the round, for a retry: older ones may be as dead as the
+    /// one before.
     Fresh(Instant),
 }
 

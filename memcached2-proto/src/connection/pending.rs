@@ -10,9 +10,9 @@ pub struct Abandoned {
     pub tag: u32,
     /// Whether it may have taken effect.
     pub landed: Landed,
-    /// Whether only the connection failed, not the server, so that a read can be retried on a fresh one. Either the
-    /// connection had served before and no byte of this reply has come, so the server has probably closed it while it
-    /// was idle; or it was closed by this side, because it may have been out of step.
+    /// Whether the connection failed, and not the server, so that a read can be retried on a fresh one. There are two
+    /// cases. The connection had served before, and no byte of this reply has come: the server has probably closed it while
+    /// it was idle. Or this side has closed it, because it may have been out of step.
     pub stale: bool,
     /// Whether the server has given no sign of life since it was written: it may have stopped altogether.
     pub silent: bool,
