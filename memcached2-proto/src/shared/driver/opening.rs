@@ -38,33 +38,38 @@ pub trait Connector: Send + Sync {
 impl Driver {
     /// Connects, then serves the callers until the connection ends: all that a driver's task does.
     pub async fn run<C: Connector>(mut self, connector: C, mut alarm: impl AsyncTimer) {
-        let endpoint = Arc::clone(&self.endpoint);
         self.report(|opening| opening.start(alarm.now()));
-        let mut socket = None;
+        while let Some(mut socket) = self.connect(&connector, &mut alarm).await {
+            // What is kept across this point is paid for at each poll.
+            poll_fn(|cx| self.poll(cx, &mut socket, &mut alarm)).await;
+        }
+    }
+
+    /// Looks names up and connects, until there is a socket; none if the driver has ended.
+    async fn connect<C: Connector>(&mut self, connector: &C, alarm: &mut impl AsyncTimer) -> Option<C::Stream> {
+        let endpoint = Arc::clone(&self.endpoint);
         while !self.ended {
-            let step = self.opening.as_ref().map_or(Ok(Step::Ready), |opening| opening.step());
-            match (step, &mut socket) {
-                (Err(error), _) => self.end(&error),
-                (Ok(Step::Resolve { host, port }), _) => {
-                    socket = None;
-                    if let Some(found) = self.meanwhile(connector.resolve(&endpoint, host, port), &mut alarm).await {
+            match self.opening.as_ref().map_or(Ok(Step::Ready), |opening| opening.step()) {
+                Err(error) => self.end(&error),
+                Ok(Step::Resolve { host, port }) => {
+                    if let Some(found) = self.meanwhile(connector.resolve(&endpoint, host, port), alarm).await {
                         self.report(|opening| opening.resolved(found, alarm.now()));
                     }
                 }
-                (Ok(Step::Connect(destination)), _) => {
-                    socket = None;
-                    if let Some(connected) = self.meanwhile(connector.connect(&endpoint, destination), &mut alarm).await
-                    {
-                        let connected = connected.map(|stream| socket = Some(stream));
-                        self.report(|opening| opening.connected(connected, alarm.now()));
+                Ok(Step::Connect(destination)) => {
+                    match self.meanwhile(connector.connect(&endpoint, destination), alarm).await {
+                        Some(Ok(socket)) => {
+                            self.report(|opening| opening.connected(Ok(()), alarm.now()));
+                            return Some(socket);
+                        }
+                        Some(Err(error)) => self.report(|opening| opening.connected(Err(error), alarm.now())),
+                        None => {}
                     }
                 }
-                (Ok(Step::Exchange | Step::Ready), Some(socket)) => {
-                    poll_fn(|cx| self.poll(cx, socket, &mut alarm)).await;
-                }
-                (Ok(Step::Exchange | Step::Ready), None) => return,
+                Ok(Step::Exchange | Step::Ready) => return None,
             }
         }
+        None
     }
 
     /// Waits for a step, and keeps the deadlines meanwhile. `None`: the step is over without it, or the driver has ended.
