@@ -107,7 +107,7 @@ pub trait Command {
 
 impl RequestBuffer {
     /// Encodes the whole request of a command, or nothing of it.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn request<C: Command + ?Sized>(
         &mut self,
         command: &C,

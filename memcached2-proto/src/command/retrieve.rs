@@ -52,7 +52,7 @@ impl Command for Get<'_> {
         "get"
     }
 
-    #[inline(always)]
+    #[inline]
     fn encode(&self, protocol: Protocol, _: Now, out: &mut RequestBuffer) -> Result<ReplyKind, Error> {
         Ok(match protocol {
             Protocol::Classic => {
@@ -71,7 +71,7 @@ impl Command for Get<'_> {
         })
     }
 
-    #[inline(always)]
+    #[inline]
     fn answer(&self, reply: Reply) -> Result<Option<Value>, Error> {
         found(reply)
     }

@@ -145,14 +145,14 @@ impl SendWindow {
     }
 
     /// Offers what is granted and not written.
-    #[inline(always)]
+    #[inline]
     pub(super) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let until = if self.dead.is_empty() { self.granted } else { self.granted.min(self.next_dead()) };
         self.slices_until(until, slices)
     }
 
     /// Offers what is not written up to a place of which all is granted.
-    #[inline(always)]
+    #[inline]
     fn slices_until<'a>(&'a self, until: u64, slices: &mut [IoSlice<'a>]) -> usize {
         let mut left = usize::try_from(until - self.written).unwrap_or(usize::MAX);
         if self.buffer.shared.is_empty() {
@@ -205,7 +205,7 @@ impl SendWindow {
     }
 
     /// Says that `n` of the bytes offered were written.
-    #[inline(always)]
+    #[inline]
     pub(super) fn advance_written(&mut self, n: usize) {
         self.written = self.granted.min(self.written + n as u64);
         if self.buffer.shared.is_empty() {

@@ -15,7 +15,7 @@ impl<C: Keyed> Operation for C {
     type Output = C::Response;
     type Progress = One<C>;
 
-    #[inline(always)]
+    #[inline]
     fn start(self, plan: &mut Plan<'_>) -> One<C> {
         plan.add(0, self.key());
         One { command: self, result: None }

@@ -321,7 +321,7 @@ fn encode<O: Operation>(
 /// The present moment, and how long the call may take, if that is not what the options say.
 type Times = (Now, Option<Duration>);
 
-// In place, it is 50 instructions less of a get.
+// In place: 85 instructions less of a get on Tokio.
 #[inline(always)]
 fn submit<O: Operation>(
     call: &mut Call<'_, O>,
