@@ -2,7 +2,10 @@
 //!
 //! ```text
 //! cargo run -p memcached2-async-std --example quickstart
+//! cargo run -p memcached2-async-std --example quickstart --no-default-features
 //! ```
+//!
+//! The first command runs it on async-std, the second one on smol.
 //!
 //! It uses the servers that `MEMCACHED_URL` names, separated by commas, or else a server within this process. The guide
 //! `choosing_a_client` lists the other calls.
@@ -10,19 +13,25 @@
 
 use std::time::Duration;
 
-use memcached2_async_std::{Client, Error};
+use memcached2_async_std::{Builder, Client, Error};
 use memcached2_testkit::EmbeddedServer;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
+#[cfg(feature = "async-std")]
 fn main() -> Result<(), Error> {
-    async_std::task::block_on(run())
+    async_std::task::block_on(run(Client::builder()))
 }
 
-async fn run() -> Result<(), Error> {
+#[cfg(not(feature = "async-std"))]
+fn main() -> Result<(), Error> {
+    smol::block_on(run(Client::builder().spawner(|task| smol::spawn(task).detach())))
+}
+
+async fn run(builder: Builder<Client>) -> Result<(), Error> {
     let embedded = EmbeddedServer::start();
     let servers = std::env::var("MEMCACHED_URL").unwrap_or_else(|_| embedded.address());
-    let client = Client::builder().servers(servers.split(',')).prefix("quickstart:").build()?;
+    let client = builder.servers(servers.split(',')).prefix("quickstart:").build()?;
 
     client.set("greeting", "hello", MINUTE).await?;
     match client.get("greeting").await? {

@@ -4,10 +4,10 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use memcached2_proto::shared::SharedConnections;
+use memcached2_proto::shared::{SharedConnections, Spawner, TakesSpawner};
 use memcached2_proto::{Builder, Error, Instant, Now, Operation, Options, Router};
 
-use crate::stream::{System, now};
+use crate::executor::{Executor, now};
 
 /// A client whose calls are futures.
 ///
@@ -15,7 +15,7 @@ use crate::stream::{System, now};
 /// every caller gets the replies to its own requests, whatever happens to the futures of other callers.
 #[derive(Debug, Clone)]
 pub struct Client {
-    shared: Arc<SharedConnections<System>>,
+    shared: Arc<SharedConnections<Executor>>,
     /// How long a call may take, in place of what the options say.
     timeout: Option<Duration>,
 }
@@ -34,16 +34,30 @@ impl Client {
     ///     .build()?;
     /// # Ok::<(), memcached2_async_std::Error>(())
     /// ```
+    ///
+    /// The feature `async-std`, which is on by default, runs a task for each connection on async-std. On another executor, a
+    /// [spawner](Builder::spawner) starts it:
+    ///
+    /// ```no_run
+    /// use memcached2_async_std::Client;
+    ///
+    /// let client = Client::builder()
+    ///     .server("cache1:11211")
+    ///     .spawner(|task| smol::spawn(task).detach())
+    ///     .build()?;
+    /// # Ok::<(), memcached2_async_std::Error>(())
+    /// ```
     #[must_use]
     pub fn builder() -> Builder<Self> {
-        Builder::new(Self::make)
+        Builder::with_spawner(Self::make)
     }
 
     /// A client of `servers`, with the default [`Options`]. It connects when it is used, so servers may be down now.
     ///
     /// # Errors
     ///
-    /// [`Error::Uri`] if one of the texts is no address of a server: see [`proto::Server`](memcached2_proto::Server).
+    /// [`Error::Uri`] if one of the texts is no address of a server: see [`proto::Server`](memcached2_proto::Server). Without the
+    /// feature `async-std`, [`Error::NoRuntime`]: then [the builder](Client::builder) has to be given a spawner.
     pub fn new(servers: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Self, Error> {
         Self::with_options(servers, Options::default())
     }
@@ -59,9 +73,10 @@ impl Client {
         Self::builder().servers(servers).options(options).build()
     }
 
-    fn make(router: Router, options: &Options) -> Self {
+    fn make(router: Router, options: &Options, spawner: Option<Spawner>) -> Result<Self, Error> {
+        let executor = Executor::new(spawner)?;
         let router = router.for_client(RandomState::new().hash_one(()), Self::now);
-        Self { shared: Arc::new(SharedConnections::new(router, options, System)), timeout: None }
+        Ok(Self { shared: Arc::new(SharedConnections::new(router, options, executor)), timeout: None })
     }
 
     /// The same client, on the same connections, with another timeout for its calls, which replaces
@@ -138,3 +153,5 @@ impl Client {
 ```"
     ] }
 }
+
+impl TakesSpawner for Client {}

@@ -1,4 +1,4 @@
-//! A memcached client for async-std: any number of tasks share a connection to each server.
+//! A memcached client for async-std, smol and other executors: any number of tasks share a connection to each server.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -21,18 +21,26 @@
 //! * Every call ends by its deadline, 1 second unless [`Options::timeout`] says otherwise, connecting included.
 //! * A miss is `Ok(None)`. An [`Error`] is something else, and [`Error::landed`] says whether the request may have taken
 //!   effect.
-//!
-//! async-std itself is discontinued (RUSTSEC-2025-0052). This crate serves the programs that still run on it.
-//!
 //! * A server that has failed is left alone for a while ([`Options::reconnect`]), and its keys go to the others.
 //! * [`Item`], [`MissOnError`] and [`Mapping`] wrap a client. An [`Observer`] is called for every request; the features
 //!   `tracing` and `metrics` come with one each.
 //!
 //! The methods of [`Client`] are names for the most common operations; [`Client::run`] takes any [`Operation`], such as
 //! [`proto::Store`] with flags. [A guide](proto::guide::choosing_a_client#the-calls) lists them.
+//!
+//! # Executors
+//!
+//! A connection is driven by a task. With the feature `async-std`, which is on by default, the task runs on async-std. Any other
+//! executor is given as a [spawner](Builder::spawner), such as `|task| smol::spawn(task).detach()` or
+//! `|task| async_global_executor::spawn(task).detach()`. Sockets and timers are those of async-io, which runs beside any
+//! executor.
+//!
+//! async-std is discontinued (RUSTSEC-2025-0052). With `default-features = false` it is not compiled, and a client needs a
+//! spawner.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod client;
+mod executor;
 mod stream;
 mod wrappers;
 

@@ -1,44 +1,42 @@
-//! The socket: connecting, and the task that drives it.
+//! The socket: connecting, reading and writing.
 
-use std::future::Future;
-use std::io::{self, IoSlice};
-use std::mem::MaybeUninit;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::io::{self, IoSlice, Read};
+use std::mem::{self, MaybeUninit};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+#[cfg(unix)]
+use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::thread;
 
-use async_std::net::TcpStream;
-#[cfg(unix)]
-use async_std::os::unix::net::UnixStream;
-use async_std::task::sleep;
-use futures_io::{AsyncRead, AsyncWrite};
+use async_io::Async;
+use futures_io::AsyncWrite;
 use memcached2_proto::opening::{Destination, Endpoint};
-use memcached2_proto::shared::{AsyncStream, AsyncTimer, Connector, Driver, Runtime};
+use memcached2_proto::shared::{AsyncStream, Connector};
 use memcached2_proto::transport::Lookup;
-use memcached2_proto::{Error, Instant};
 use socket2::{SockRef, TcpKeepalive};
-
-/// The moment on the clock of the system.
-#[inline]
-pub(crate) fn now() -> Instant {
-    std::time::Instant::now().into()
-}
 
 /// Sockets of the operating system, and its names.
 #[derive(Debug)]
-pub(crate) struct System;
+pub(crate) struct Sockets;
 
 /// A connected socket.
 #[derive(Debug)]
-pub(crate) enum Socket {
-    Tcp(TcpStream),
-    #[cfg(unix)]
-    Unix(UnixStream),
+pub(crate) struct Socket {
+    kind: Kind,
+    /// Whether the last read has drained it: then the next one waits for the reactor at once.
+    is_drained: bool,
 }
 
-impl Connector for System {
+#[derive(Debug)]
+enum Kind {
+    Tcp(Async<TcpStream>),
+    #[cfg(unix)]
+    Unix(Async<UnixStream>),
+}
+
+impl Connector for Sockets {
     type Stream = Socket;
 
     async fn resolve(&self, endpoint: &Arc<Endpoint>, host: String, port: u16) -> io::Result<Arc<[SocketAddr]>> {
@@ -48,42 +46,18 @@ impl Connector for System {
     async fn connect(&self, endpoint: &Arc<Endpoint>, destination: Destination) -> io::Result<Socket> {
         match destination {
             Destination::Tcp(address) => {
-                let stream = TcpStream::connect(address).await?;
-                stream.set_nodelay(true)?;
+                let stream = Async::<TcpStream>::connect(address).await?;
+                stream.get_ref().set_nodelay(true)?;
                 if let Some(idle) = endpoint.options().keepalive {
                     SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(idle))?;
                 }
-                Ok(Socket::Tcp(stream))
+                Ok(Kind::Tcp(stream).into())
             }
             #[cfg(unix)]
-            Destination::Unix(path) => Ok(Socket::Unix(UnixStream::connect(path).await?)),
+            Destination::Unix(path) => Ok(Kind::Unix(Async::<UnixStream>::connect(path).await?).into()),
             #[cfg(not(unix))]
             Destination::Unix(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "no Unix sockets on this system")),
         }
-    }
-}
-
-/// There is one runtime in a process.
-impl Runtime for System {
-    type Id = ();
-    type Timer = Timer;
-
-    #[inline]
-    fn id(&self) -> Result<(), Error> {
-        Ok(())
-    }
-
-    #[inline]
-    fn now(&self) -> Instant {
-        now()
-    }
-
-    fn timer(&self) -> Timer {
-        Timer::default()
-    }
-
-    fn spawn(&self, driver: Driver) {
-        drop(async_std::task::spawn(driver.run(Self, self.timer())));
     }
 }
 
@@ -96,30 +70,78 @@ fn begin_lookup(lookup: &Arc<Lookup>, host: String, port: u16) {
     }
 }
 
+impl From<Kind> for Socket {
+    fn from(kind: Kind) -> Self {
+        Self { kind, is_drained: false }
+    }
+}
+
 impl Socket {
     fn as_ref(&self) -> SockRef<'_> {
-        match self {
-            Self::Tcp(socket) => SockRef::from(socket),
+        match &self.kind {
+            Kind::Tcp(socket) => SockRef::from(socket),
             #[cfg(unix)]
-            Self::Unix(socket) => SockRef::from(socket),
+            Kind::Unix(socket) => SockRef::from(socket),
         }
     }
 }
 
+/// Reads what there is. A read that does not fill `space` has drained the socket, which saves a read that would find nothing.
+///
+/// A later poll reads again, whatever the reactor says: what it reports in the turn in which it was asked, it does not count.
+#[inline]
+fn poll_read<S>(
+    socket: &Async<S>,
+    is_drained: &mut bool,
+    cx: &mut Context<'_>,
+    space: &mut [u8],
+) -> Poll<io::Result<usize>>
+where
+    for<'s> &'s S: Read,
+{
+    loop {
+        if !mem::take(is_drained) {
+            match socket.get_ref().read(space) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(n) => {
+                    *is_drained = n < space.len();
+                    return Poll::Ready(Ok(n));
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        ready!(socket.poll_readable(cx))?;
+    }
+}
+
+#[inline]
+fn poll_write(
+    socket: &mut (impl AsyncWrite + Unpin),
+    cx: &mut Context<'_>,
+    slices: &[IoSlice<'_>],
+) -> Poll<io::Result<usize>> {
+    match slices {
+        [one] => Pin::new(socket).poll_write(cx, one),
+        many => Pin::new(socket).poll_write_vectored(cx, many),
+    }
+}
+
 impl AsyncStream for Socket {
+    #[inline]
     fn poll_read(&mut self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
-        match self {
-            Self::Tcp(socket) => Pin::new(socket).poll_read(cx, space),
+        match &self.kind {
+            Kind::Tcp(socket) => poll_read(socket, &mut self.is_drained, cx, space),
             #[cfg(unix)]
-            Self::Unix(socket) => Pin::new(socket).poll_read(cx, space),
+            Kind::Unix(socket) => poll_read(socket, &mut self.is_drained, cx, space),
         }
     }
 
+    #[inline]
     fn poll_write(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        match self {
-            Self::Tcp(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
+        match &mut self.kind {
+            Kind::Tcp(socket) => poll_write(socket, cx, slices),
             #[cfg(unix)]
-            Self::Unix(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
+            Kind::Unix(socket) => poll_write(socket, cx, slices),
         }
     }
 
@@ -131,33 +153,5 @@ impl AsyncStream for Socket {
         // It does not block.
         let looked = self.as_ref().peek(&mut [MaybeUninit::uninit()]);
         !matches!(looked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
-    }
-}
-
-/// One timer for all deadlines of a connection.
-#[derive(Default)]
-pub(crate) struct Timer {
-    set: Option<(Instant, Sleep)>,
-}
-
-type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-impl AsyncTimer for Timer {
-    fn now(&self) -> Instant {
-        now()
-    }
-
-    fn poll_until(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<Instant> {
-        if self.set.as_ref().is_none_or(|(set, _)| *set != deadline) {
-            let left = deadline.saturating_duration_since(now());
-            self.set = Some((deadline, Box::pin(sleep(left))));
-        }
-        match self.set.as_mut().map(|(_, timer)| timer.as_mut().poll(cx)) {
-            Some(Poll::Pending) => Poll::Pending,
-            Some(Poll::Ready(())) | None => {
-                self.set = None;
-                Poll::Ready(now())
-            }
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! A client in the making.
 
+use std::fmt::{self, Debug, Formatter};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use crate::error::Error;
 use crate::observer::Observer;
 use crate::options::{Options, options};
 use crate::routing::{ReconnectPolicy, Router, Selection};
+use crate::shared::{Spawner, TakesSpawner, Task};
 
 /// A builder of a client: its servers and options.
 ///
@@ -16,14 +18,19 @@ use crate::routing::{ReconnectPolicy, Router, Selection};
 pub struct Builder<C> {
     servers: Vec<String>,
     options: Options,
-    make: fn(Router, &Options) -> C,
+    spawner: Option<Spawner>,
+    make: Make<C>,
 }
 
 impl<C> Builder<C> {
     /// A builder that calls `make` with the router and the options: for `Client::builder()` of a transport.
     #[must_use]
-    pub fn new(make: fn(Router, &Options) -> C) -> Self {
-        Self { servers: Vec::new(), options: Options::default(), make }
+    pub fn new(make: impl Fn(Router, &Options) -> C + Send + Sync + 'static) -> Self {
+        Self::from_make(move |router, options, _| Ok(make(router, options)))
+    }
+
+    fn from_make(make: impl Fn(Router, &Options, Option<Spawner>) -> Result<C, Error> + Send + Sync + 'static) -> Self {
+        Self { servers: Vec::new(), options: Options::default(), spawner: None, make: Make(Arc::new(make)) }
     }
 
     /// Adds a server; [`Server`](crate::Server) says how one is written. Without a server, every call fails with
@@ -54,13 +61,50 @@ impl<C> Builder<C> {
     ///
     /// [`Error::Uri`] for the first text that is no address of a server. [`Error::Key`] if the prefix is longer than
     /// 250 bytes or contains a blank or control byte. [`Error::Tls`] if a certificate is not usable, or no authority is trusted.
+    /// [`Error::NoRuntime`] if the client needs a [spawner](Builder::spawner) and has none.
     pub fn build(self) -> Result<C, Error> {
         let router = Router::with_options(&self.servers, &self.options)?;
         #[cfg(feature = "tls")]
         if router.servers().iter().any(crate::uri::Server::is_tls) {
             self.options.tls.client_config()?;
         }
-        Ok((self.make)(router, &self.options))
+        (self.make.0)(router, &self.options, self.spawner)
+    }
+}
+
+impl<C: TakesSpawner> Builder<C> {
+    /// A builder that also gives `make` the spawner: for a transport that does not know its executor.
+    #[must_use]
+    pub fn with_spawner(
+        make: impl Fn(Router, &Options, Option<Spawner>) -> Result<C, Error> + Send + Sync + 'static,
+    ) -> Self {
+        Self::from_make(make)
+    }
+
+    /// Sets how the client starts the task of a connection, such as `|task| smol::spawn(task).detach()`. The executor must
+    /// run the task to its end. Default: async-std, if the crate of the client has that feature, else building the client
+    /// fails.
+    #[must_use]
+    pub fn spawner(mut self, spawn: impl Fn(Task) + Send + Sync + 'static) -> Self {
+        self.spawner = Some(Spawner::new(spawn));
+        self
+    }
+}
+
+/// What makes a client of all that was set.
+struct Make<C>(Arc<MakeFn<C>>);
+
+type MakeFn<C> = dyn Fn(Router, &Options, Option<Spawner>) -> Result<C, Error> + Send + Sync;
+
+impl<C> Clone for Make<C> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<C> Debug for Make<C> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str("Make")
     }
 }
 

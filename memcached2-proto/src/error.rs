@@ -38,7 +38,7 @@ pub use self::request::FailedRequest;
 ///
 /// | call | errors of its own |
 /// |---|---|
-/// | every one | [`NoServers`](Self::NoServers), [`Down`](Self::Down), [`AllDown`](Self::AllDown), [`Connect`](Self::Connect), [`Tls`](Self::Tls), [`Disconnected`](Self::Disconnected), [`Timeout`](Self::Timeout), [`Refused`](Self::Refused), [`Protocol`](Self::Protocol), [`Overloaded`](Self::Overloaded), [`Closed`](Self::Closed); for Tokio [`NoRuntime`](Self::NoRuntime) |
+/// | every one | [`NoServers`](Self::NoServers), [`Down`](Self::Down), [`AllDown`](Self::AllDown), [`Connect`](Self::Connect), [`Tls`](Self::Tls), [`Disconnected`](Self::Disconnected), [`Timeout`](Self::Timeout), [`Refused`](Self::Refused), [`Protocol`](Self::Protocol), [`Overloaded`](Self::Overloaded), [`Closed`](Self::Closed); for asynchronous clients [`NoRuntime`](Self::NoRuntime) |
 /// | every one with a key | [`Key`](Self::Key) |
 /// | every one with an expiry | [`Expiry`](Self::Expiry) |
 /// | making a client | [`Uri`](Self::Uri), and [`Key`](Self::Key) for its prefix |
@@ -288,14 +288,15 @@ pub enum Error {
         /// The length of the value.
         length: usize,
     },
-    /// A client for Tokio was used outside of a Tokio runtime; nothing was sent.
-    #[error(
-        "{request}no Tokio runtime: call it within a runtime that was made with enable_all, or use the blocking client"
-    )]
+    /// A client for Tokio was used outside of a Tokio runtime, or a client for any executor was built without a
+    /// [spawner](crate::Builder::spawner); nothing was sent.
+    #[error("{request}{problem}")]
     #[non_exhaustive]
     NoRuntime {
         /// The request.
         request: FailedRequest,
+        /// What is missing, and what to do.
+        problem: &'static str,
     },
     /// The client was closed.
     #[error("{request}the client was closed")]

@@ -13,6 +13,7 @@ mod load;
 mod runtime;
 mod shared_connections;
 mod slots;
+mod spawner;
 
 use std::sync::PoisonError;
 #[cfg(not(loom))]
@@ -30,6 +31,7 @@ use self::load::Load;
 pub use self::runtime::Runtime;
 pub use self::shared_connections::SharedConnections;
 use self::slots::Slots;
+pub use self::spawner::{Spawner, TakesSpawner, Task};
 use crate::call::{Failure, SlotResult};
 use crate::command::{Command, Protocol};
 use crate::connection::Connection;

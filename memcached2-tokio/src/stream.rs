@@ -71,7 +71,9 @@ impl Runtime for System {
 
     #[inline]
     fn id(&self) -> Result<Id, Error> {
-        Handle::try_current().map(|runtime| runtime.id()).map_err(|_| Error::no_runtime())
+        const PROBLEM: &str =
+            "no Tokio runtime: call it within a runtime that was made with enable_all, or use the blocking client";
+        Handle::try_current().map(|runtime| runtime.id()).map_err(|_| Error::no_runtime(PROBLEM))
     }
 
     #[inline]

@@ -1,7 +1,7 @@
 //! A meter for the clients: one workload, one client, one line of figures.
 //!
 //! ```text
-//! cargo run --release -p memcached2-testkit --example ops -- <sync|tokio|async-std> <workload> <n> <host:port>
+//! cargo run --release -p memcached2-testkit --example ops -- <sync|tokio|async-std|smol> <workload> <n> <host:port>
 //! ```
 //!
 //! It stores 100 keys `bench:key:000000` to `bench:key:000099`, does the workload `n` times with one client, and prints
@@ -32,7 +32,8 @@ fn main() {
     let (elapsed, cpu) = match client.as_str() {
         "sync" => blocking(&job),
         "tokio" => tokio(&job),
-        "async-std" => async_std::task::block_on(smol(&job)),
+        "async-std" => async_std::task::block_on(async_std(&job)),
+        "smol" => smol::block_on(smol(&job)),
         _ => usage(),
     };
     let (rate, cpu) = (count as f64 / elapsed.as_secs_f64(), cpu.as_secs_f64() * 1e6 / count as f64);
@@ -40,7 +41,7 @@ fn main() {
 }
 
 fn usage() -> ! {
-    println!("usage: ops <sync|tokio|async-std> <workload> <n> <host:port>");
+    println!("usage: ops <sync|tokio|async-std|smol> <workload> <n> <host:port>");
     println!("workloads: get10 get1k get100k set1k mget100 mset100 conc64");
     std::process::exit(2)
 }
@@ -70,7 +71,7 @@ fn keys() -> Vec<String> {
 }
 
 fn options() -> Options {
-    let options = Options::default().timeout(Duration::from_secs(30));
+    let options = Options::default().timeout(Duration::from_secs(30)).connect_timeout(Duration::from_secs(30));
     let options = match std::env::var("PROTOCOL").as_deref() {
         Ok("classic") => options.protocol(Protocol::Classic),
         Ok("meta") => options.protocol(Protocol::Meta),
@@ -201,7 +202,13 @@ fn tokio(job: &Job<'_>) -> (Duration, Duration) {
     })
 }
 
-async fn smol(job: &Job<'_>) -> (Duration, Duration) {
+async fn async_std(job: &Job<'_>) -> (Duration, Duration) {
     let client = memcached2_async_std::Client::with_options([job.server], options()).expect("a server");
     run!(client, job, |task| async_std::task::spawn(task))
+}
+
+async fn smol(job: &Job<'_>) -> (Duration, Duration) {
+    let builder = memcached2_async_std::Client::builder().server(job.server).options(options());
+    let client = builder.spawner(|task| smol::spawn(task).detach()).build().expect("a server");
+    run!(client, job, |task| smol::spawn(task))
 }

@@ -1,4 +1,5 @@
-//! The client for async-std: all conformance cases of `tests/cases`, and what tasks that share a connection rely on.
+//! The client for async-std: all conformance cases of `tests/cases`, and what tasks that share a connection rely on. With
+//! `EXECUTOR=smol` all of it runs on smol.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is the failure of the test")]
 
 #[path = "../cases/mod.rs"]
@@ -7,15 +8,33 @@ mod shared;
 
 /// What the cases are run through: a client with a blocking face.
 mod subject {
+    use std::sync::LazyLock;
     use std::time::Duration;
 
-    use async_std::task;
     pub(crate) use memcached2_async_std::{
         Client as AsyncClient, Mapping as AsyncMapping, MissOnError as AsyncMissOnError,
     };
     use memcached2_proto::{Error, Instant, Operation, Options};
 
     pub(crate) const NAME: &str = "memcached2-async-std";
+
+    static ON_SMOL: LazyLock<bool> = LazyLock::new(|| std::env::var("EXECUTOR").is_ok_and(|name| name == "smol"));
+
+    fn wait<T>(future: impl Future<Output = T>) -> T {
+        if *ON_SMOL { smol::block_on(future) } else { async_std::task::block_on(future) }
+    }
+
+    pub(crate) fn client_of(
+        servers: impl IntoIterator<Item = impl AsRef<str>>,
+        options: Options,
+    ) -> Result<AsyncClient, Error> {
+        if !*ON_SMOL {
+            return AsyncClient::with_options(servers, options);
+        }
+        let servers = servers.into_iter().map(|server| server.as_ref().to_owned());
+        let builder = AsyncClient::builder().servers(servers).options(options);
+        builder.spawner(|task| smol::spawn(task).detach()).build()
+    }
 
     #[derive(Debug, Clone)]
     pub(crate) struct Client(AsyncClient);
@@ -25,11 +44,11 @@ mod subject {
             servers: impl IntoIterator<Item = impl AsRef<str>>,
             options: Options,
         ) -> Result<Self, Error> {
-            AsyncClient::with_options(servers, options).map(Self)
+            client_of(servers, options).map(Self)
         }
 
         pub(crate) fn run<O: Operation>(&self, operation: O) -> Result<O::Output, Error> {
-            task::block_on(self.0.run(operation))
+            wait(self.0.run(operation))
         }
 
         fn now() -> Instant {
@@ -45,7 +64,7 @@ mod subject {
         }
 
         pub(crate) fn close(&self, within: Duration) -> bool {
-            task::block_on(self.0.close(within))
+            wait(self.0.close(within))
         }
 
         memcached2_proto::operations!([] [] FnOnce);
@@ -56,15 +75,15 @@ mod subject {
     memcached2_proto::mapping!([] []);
 
     pub(crate) fn block_on<F: Future<Output = ()>>(contract: impl Fn() -> F) {
-        task::block_on(bounded(contract()));
+        wait(bounded(contract()));
     }
 
     pub(crate) async fn spawn<T: Send + 'static>(job: impl Future<Output = T> + Send + 'static) -> T {
-        task::spawn(job).await
+        if *ON_SMOL { smol::spawn(job).await } else { async_std::task::spawn(job).await }
     }
 
     pub(crate) async fn yield_now() {
-        task::yield_now().await;
+        smol::future::yield_now().await;
     }
 
     pub(crate) async fn bounded<T>(future: impl Future<Output = T>) -> T {

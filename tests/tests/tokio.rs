@@ -21,6 +21,13 @@ mod subject {
     static RUNTIME: LazyLock<Runtime> =
         LazyLock::new(|| Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime"));
 
+    pub(crate) fn client_of(
+        servers: impl IntoIterator<Item = impl AsRef<str>>,
+        options: Options,
+    ) -> Result<AsyncClient, Error> {
+        AsyncClient::with_options(servers, options)
+    }
+
     #[derive(Debug, Clone)]
     pub(crate) struct Client(AsyncClient);
 
@@ -29,7 +36,7 @@ mod subject {
             servers: impl IntoIterator<Item = impl AsRef<str>>,
             options: Options,
         ) -> Result<Self, Error> {
-            AsyncClient::with_options(servers, options).map(Self)
+            client_of(servers, options).map(Self)
         }
 
         pub(crate) fn run<O: Operation>(&self, operation: O) -> Result<O::Output, Error> {

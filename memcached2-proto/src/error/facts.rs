@@ -29,7 +29,7 @@ macro_rules! request_of {
             | Self::Timeout { request, .. }
             | Self::Protocol { request, .. }
             | Self::NoMemory { request, .. }
-            | Self::NoRuntime { request }
+            | Self::NoRuntime { request, .. }
             | Self::Closed { request } => Some(request),
             Self::Uri { .. } | Self::MultiStorage { .. } => None,
         }

@@ -45,10 +45,10 @@ impl Error {
         Self::Closed { request: FailedRequest::default() }
     }
 
-    /// There is no runtime that could drive a connection.
+    /// There is no runtime that could drive a connection: what is missing, and what to do.
     #[must_use]
-    pub fn no_runtime() -> Self {
-        Self::NoRuntime { request: FailedRequest::default() }
+    pub fn no_runtime(problem: &'static str) -> Self {
+        Self::NoRuntime { request: FailedRequest::default(), problem }
     }
 
     /// The item has another value than expected, so its version is not returned.

@@ -8,10 +8,10 @@ use memcached2_proto::{Error, Expiry, Landed, Options, Protocol};
 use memcached2_testkit::Memcached;
 
 use super::{PATIENT, check, names, some_polls};
-use crate::subject::{AsyncClient, block_on, spawn, yield_now};
+use crate::subject::{AsyncClient, block_on, client_of, spawn, yield_now};
 
 fn limited(server: &Memcached, options: Options) -> AsyncClient {
-    AsyncClient::with_options([server.address()], options.timeout(PATIENT)).expect("the address is right")
+    client_of([server.address()], options.timeout(PATIENT)).expect("the address is right")
 }
 
 #[test]

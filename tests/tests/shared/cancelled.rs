@@ -5,7 +5,7 @@ use memcached2_proto::{Expiry, Options};
 use memcached2_testkit::Rng;
 
 use super::{PATIENT, Stats, names, some_polls};
-use crate::subject::{AsyncClient, block_on, spawn};
+use crate::subject::{AsyncClient, block_on, client_of, spawn};
 
 /// Calls by chance, each dropped after a random number of polls; half of those numbers are more than any call takes.
 async fn call_and_drop(client: AsyncClient, names: Vec<String>, seed: u64) -> usize {
@@ -41,7 +41,7 @@ fn no_get_returns_the_value_of_another_key() {
         let mut stats = Stats::of(&server);
         for connections in [1, 3] {
             let options = Options::default().timeout(PATIENT).shared_connections(connections);
-            let client = AsyncClient::with_options([server.address()], options).unwrap();
+            let client = client_of([server.address()], options).unwrap();
             let before = stats.connections();
             let tasks = (1..=48).map(|seed| spawn(call_and_drop(client.clone(), names.clone(), seed)));
             let answered: usize = join_all(tasks).await.into_iter().sum();

@@ -8,11 +8,11 @@ use memcached2_proto::{Error, Landed, Options, Protocol};
 use memcached2_testkit::{Gate, ScriptedServer, Session};
 
 use super::{PATIENT, some_polls};
-use crate::subject::{AsyncClient, block_on, yield_now};
+use crate::subject::{AsyncClient, block_on, client_of, yield_now};
 
 fn text_client(server: &ScriptedServer) -> AsyncClient {
     let options = Options::default().timeout(PATIENT).protocol(Protocol::Classic);
-    AsyncClient::with_options([server.address()], options).expect("the address is right")
+    client_of([server.address()], options).expect("the address is right")
 }
 
 #[test]

@@ -6,7 +6,7 @@ use memcached2_proto::Options;
 use memcached2_testkit::Memcached;
 
 use super::{PATIENT, Stats};
-use crate::subject::{AsyncClient, block_on, yield_now};
+use crate::subject::{block_on, client_of, yield_now};
 
 #[test]
 fn an_idle_connection_is_closed_without_a_call() {
@@ -14,7 +14,7 @@ fn an_idle_connection_is_closed_without_a_call() {
         let server = Memcached::start();
         let mut stats = Stats::of(&server);
         let options = Options::default().timeout(Duration::from_secs(1)).pool_idle(Duration::from_millis(50));
-        let client = AsyncClient::with_options([server.address()], options.connect_timeout(PATIENT)).unwrap();
+        let client = client_of([server.address()], options.connect_timeout(PATIENT)).unwrap();
         // The one that has waited for the server to start may be there still.
         alone(&mut stats).await;
         let ever = stats.connections();

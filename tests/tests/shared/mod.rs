@@ -24,7 +24,7 @@ use std::time::Duration;
 use memcached2_proto::{Expiry, Options};
 use memcached2_testkit::Memcached;
 
-use crate::subject::AsyncClient;
+use crate::subject::{AsyncClient, client_of};
 
 /// Longer than anything takes.
 const PATIENT: Duration = Duration::from_secs(30);
@@ -72,7 +72,7 @@ async fn names(count: usize) -> (Memcached, AsyncClient, Vec<String>) {
 }
 
 fn patient(server: &Memcached) -> AsyncClient {
-    AsyncClient::with_options([server.address()], Options::default().timeout(PATIENT)).expect("the address is right")
+    client_of([server.address()], Options::default().timeout(PATIENT)).expect("the address is right")
 }
 
 async fn check(client: &AsyncClient, name: &str) {

@@ -5,13 +5,13 @@ use memcached2_proto::{Expiry, Options};
 use memcached2_testkit::{Gate, Memcached, ScriptedServer, Session};
 
 use super::{PATIENT, some_polls};
-use crate::subject::{AsyncClient, block_on, bounded, yield_now};
+use crate::subject::{AsyncClient, block_on, bounded, client_of, yield_now};
 
 const PROBE: &str = "md AA== b C18446744073709551615 O0000\r\nmn\r\n";
 
 fn client(address: String, connections: usize) -> AsyncClient {
     let options = Options::default().timeout(PATIENT).connect_timeout(PATIENT).shared_connections(connections);
-    AsyncClient::with_options([address], options).expect("the address is right")
+    client_of([address], options).expect("the address is right")
 }
 
 #[test]

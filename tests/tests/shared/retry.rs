@@ -5,7 +5,7 @@ use memcached2_proto::{Error, Expiry, Options, Protocol};
 use memcached2_testkit::{Gate, ScriptedServer, Session};
 
 use super::PATIENT;
-use crate::subject::{AsyncClient, block_on};
+use crate::subject::{block_on, client_of};
 
 /// A connection that was closed because of one caller's error line is no failure of the server: reads of other callers
 /// are retried, and the server stays up.
@@ -22,7 +22,7 @@ fn an_error_line_that_ends_a_connection_costs_its_caller_alone() {
             .expect("quit\r\n");
         let server = ScriptedServer::start([first, second]);
         let options = Options::default().timeout(PATIENT).protocol(Protocol::Classic);
-        let client = AsyncClient::with_options([server.address()], options).expect("the address is right");
+        let client = client_of([server.address()], options).expect("the address is right");
         let (stored, one, other) = join3(client.set("a", "x", Expiry::Never), client.get("b"), client.get("b")).await;
         assert!(matches!(stored, Err(Error::Refused { .. })), "{stored:?}");
         let (one, other) = (one.unwrap(), other.unwrap());
@@ -45,7 +45,7 @@ fn a_connection_that_the_server_is_about_to_close_gives_the_replies_that_are_und
         let server =
             ScriptedServer::start([first, Session::new().expect("get d\r\n").send("END\r\n").expect("quit\r\n")]);
         let options = Options::default().timeout(PATIENT).protocol(Protocol::Classic);
-        let client = AsyncClient::with_options([server.address()], options).expect("the address is right");
+        let client = client_of([server.address()], options).expect("the address is right");
         let (many, counted) = join(client.get_many(&["a", "b"]), client.incr("c", 1)).await;
         assert!(many.unwrap().into_iter().all(|result| matches!(result, Err(Error::Refused { .. }))));
         assert_eq!(counted, Ok(Some(7)));
@@ -71,7 +71,7 @@ fn a_read_is_repeated_on_a_connection_begun_since() {
         ];
         let server = ScriptedServer::start(sessions);
         let options = Options::default().timeout(PATIENT).protocol(Protocol::Classic).shared_connections(2);
-        let client = AsyncClient::with_options([server.address()], options).expect("the address is right");
+        let client = client_of([server.address()], options).expect("the address is right");
         for calls in [1, 1, 1, 4] {
             for found in join_all((0..calls).map(|_| client.get("a"))).await {
                 assert_eq!(found.unwrap().expect("a hit"), "one");

@@ -9,7 +9,7 @@ use futures::future::join;
 use memcached2_proto::{Expiry, Landed, Options, Protocol, ReconnectPolicy};
 
 use super::PATIENT;
-use crate::subject::{AsyncClient, block_on};
+use crate::subject::{block_on, client_of};
 
 /// A server for one connection that reads some ten megabytes a second, answers a `set`, and then a `get`.
 fn slow() -> (SocketAddr, JoinHandle<()>) {
@@ -48,7 +48,7 @@ fn callers_after_a_long_upload_time_out_alone() {
         let (address, server) = slow();
         let options =
             Options::default().timeout(PATIENT).protocol(Protocol::Classic).reconnect(ReconnectPolicy::After(PATIENT));
-        let client = AsyncClient::with_options([address.to_string()], options).expect("the address is right");
+        let client = client_of([address.to_string()], options).expect("the address is right");
         let value = vec![b'x'; 12 << 20];
         let hasty = client.with_timeout(Duration::from_millis(150));
         let upload = client.set("large", &value, Expiry::Never);

@@ -7,17 +7,14 @@ use memcached2_proto::{Error, Expiry, Landed, Options, ReconnectPolicy};
 use memcached2_testkit::Memcached;
 
 use super::{PATIENT, Stats};
-use crate::subject::{AsyncClient, block_on, yield_now};
+use crate::subject::{AsyncClient, block_on, client_of, yield_now};
 
 /// What succeeds must do so within it on a busy machine, too.
 const BRIEF: Duration = Duration::from_secs(1);
 
 fn brief(server: &Memcached) -> AsyncClient {
-    AsyncClient::with_options(
-        [server.address()],
-        Options::default().timeout(BRIEF).reconnect(ReconnectPolicy::Immediately),
-    )
-    .expect("the address is right")
+    client_of([server.address()], Options::default().timeout(BRIEF).reconnect(ReconnectPolicy::Immediately))
+        .expect("the address is right")
 }
 
 #[test]
@@ -108,7 +105,7 @@ fn a_silent_server_is_found_to_be_down_after_all_calls_were_cancelled() {
     block_on(|| async {
         let server = Memcached::start();
         let options = Options::default().timeout(Duration::from_millis(200)).reconnect(ReconnectPolicy::After(PATIENT));
-        let client = AsyncClient::with_options([server.address()], options).expect("the address is right");
+        let client = client_of([server.address()], options).expect("the address is right");
         client.set("a", "x", Expiry::Never).await.unwrap();
         server.suspend();
         // Each caller is gone long before the deadline of its call.
