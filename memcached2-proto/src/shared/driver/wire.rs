@@ -34,7 +34,17 @@ impl<S: AsyncStream> Wire for S {
 
     #[inline]
     fn write(&mut self, cx: &mut Context<'_>, connection: &mut Connection) -> io::Result<bool> {
-        connection.write_with(|slices| write(self, cx, slices))
+        // Not by `write`, which is for where it is not worth the space to have it in place.
+        connection.write_with(|slices| {
+            loop {
+                match self.poll_write(cx, slices) {
+                    Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                    Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Poll::Ready(written) => return written,
+                    Poll::Pending => return Ok(0),
+                }
+            }
+        })
     }
 
     #[cold]
@@ -95,7 +105,7 @@ fn write_at_once(socket: &impl AsyncStream, slices: &[IoSlice<'_>]) -> io::Resul
 }
 
 /// Writes some of `slices`; 0 if the socket is full.
-#[inline]
+#[cold]
 pub(super) fn write(socket: &mut impl AsyncStream, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
     loop {
         match socket.poll_write(cx, slices) {
