@@ -70,8 +70,8 @@
 //!   again, to the same server or to another.
 //! * **A server that is down delays no call but one**: it is not tried until its [retry](ReconnectPolicy) is due, and then
 //!   one call tries it.
-//! * **Linear and bounded.** The decoder remembers where it stopped, the announced length of a value sizes its buffer
-//!   once, and [`Limits`] bound what a hostile server can do.
+//! * **Linear and bounded.** The decoder remembers where it stopped, a value gets memory as its
+//!   bytes come, and [`Limits`] bound what a hostile server can do.
 //! * **A batch cannot deadlock.** [`Connection::write_slices`] offers no more bytes than a server accepts while its
 //!   replies are not read.
 //! * **Injection is impossible.** Keys, lengths and expiries are checked before a byte of a request is written.

@@ -232,6 +232,9 @@ impl Opening {
 
     /// The name was looked up: its addresses, which are tried in this order.
     pub fn resolved(&mut self, addresses: io::Result<Arc<[SocketAddr]>>, now: Instant) {
+        if !matches!(self.stage, Stage::Resolve) {
+            return;
+        }
         match addresses {
             Ok(addresses) => self.connect_next(ConnectAttempts::new(addresses, self.connect_by), now),
             Err(error) => self.stage = Stage::Failed(Error::connect(&error)),

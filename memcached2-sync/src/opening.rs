@@ -115,12 +115,13 @@ impl Opener {
 
     /// Goes on as far as possible without waiting, except for a lookup; `true` when the connection is ready.
     pub(crate) fn go_on(&mut self, to_read: bool, to_write: bool) -> Result<bool, Error> {
-        if self.opening.on_deadline(now()) {
-            (self.connecting, self.stream) = (None, None);
-        } else if let Some(socket) = self.connecting.take_if(|_| to_read || to_write) {
+        // What has come in time counts, even if this thread could not look before the deadline.
+        if let Some(socket) = self.connecting.take_if(|_| to_read || to_write) {
             self.connected(Stream::end_connecting(socket, self.endpoint.options()));
         } else if to_read {
             self.read_at_once();
+        } else if self.opening.on_deadline(now()) {
+            (self.connecting, self.stream) = (None, None);
         }
         loop {
             match self.opening.step()? {
@@ -148,8 +149,11 @@ impl Opener {
     }
 
     fn read_at_once(&mut self) {
+        /// There is something to be read, so this does not go by.
+        const SOON: Duration = Duration::from_millis(10);
         let Some(stream) = &mut self.stream else { return };
-        let mut deadline = Deadline::until(self.opening.deadline());
+        let by = self.opening.deadline().map(|by| by.max(now() + SOON));
+        let mut deadline = Deadline::until(by);
         let read = stream.read_waiting(self.opening.read_buf(), &mut deadline);
         self.report(read);
     }

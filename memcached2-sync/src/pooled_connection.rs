@@ -151,9 +151,9 @@ pub(crate) struct PooledConnection<'s> {
 
 impl PooledConnection<'_> {
     #[inline]
-    #[expect(clippy::expect_used, reason = "only `checkin` takes it, which ends the pooled")]
+    #[expect(clippy::expect_used, reason = "only `checkin` takes it, which consumes `self`")]
     pub(crate) fn link(&mut self) -> &mut Link {
-        self.link.as_mut().expect("a pooled has a link until it is checked in")
+        self.link.as_mut().expect("there is a link until it is checked in")
     }
 
     /// Opens the connection.

@@ -40,11 +40,12 @@ impl<T> BatchResult<T> {
     /// The first error of another kind.
     pub fn skip_unreachable(self) -> Result<Vec<Option<T>>, Error> {
         let of_one = |result| match result {
-            Ok(told) => Ok(Some(told)),
+            Ok(value) => Ok(Some(value)),
             Err(
                 Error::Down { .. }
                 | Error::AllDown { .. }
                 | Error::Connect { .. }
+                | Error::Tls { .. }
                 | Error::Disconnected { .. }
                 | Error::Timeout { .. },
             ) => Ok(None),

@@ -262,6 +262,9 @@ impl Decoder {
                     };
                     let begun = std::mem::replace(&mut self.start, next);
                     match found {
+                        ReplyLine::Item(item) if self.ended && !item.is_meta => {
+                            return Err(Error::protocol("got a value after END in the reply to one request"));
+                        }
                         ReplyLine::Item(item) => self.begin(item, keep)?,
                         ReplyLine::Stat(name) => {
                             self.stat(begun + name..next)?;

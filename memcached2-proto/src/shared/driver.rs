@@ -231,7 +231,11 @@ impl Driver {
                         socket.close(cx, &mut self.connection);
                         return Poll::Ready(Error::closed());
                     }
-                    More::Aborted => return Poll::Ready(aborted()),
+                    More::Aborted => {
+                        // By the client itself: the server has nothing to do with it.
+                        self.is_plain = false;
+                        return Poll::Ready(aborted());
+                    }
                 }
             }
             break;

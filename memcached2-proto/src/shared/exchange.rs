@@ -38,8 +38,8 @@ pub enum Freshness {
     Any,
     /// One that has not ended: the previous one had.
     Live,
-    /// One that was made after this moment, the beginning of the round, for a retry: older ones may be as dead as the
-    /// one before.
+    /// One that was made since the call began, for a retry: older ones may be as dead as the one before. A new one counts
+    /// as made at this moment.
     Fresh(Instant),
 }
 
@@ -356,7 +356,7 @@ fn submit<O: Operation>(
             }
             Err(NotSubmitted::Invalid(error)) => return Err((error, Fault::Nobody)),
             // It was made for this call, so this is how the server answers now.
-            Err(NotSubmitted::Ended(error @ (Error::Refused { .. } | Error::Connect { .. })))
+            Err(NotSubmitted::Ended(error @ (Error::Refused { .. } | Error::Connect { .. } | Error::Tls { .. })))
                 if shared.begun >= begun =>
             {
                 let fault = Fault::of(&error);

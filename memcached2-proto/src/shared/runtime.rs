@@ -2,7 +2,6 @@
 
 use std::fmt::Debug;
 use std::future::poll_fn;
-use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -67,17 +66,18 @@ impl<R: Runtime> SharedConnections<R> {
     /// Refuses new calls from now on, waits until those under way have ended, and closes all connections with a `quit`. After `time`
     /// it ends the calls that are still under way; then it returns `false`.
     pub async fn close(&self, time: Duration) -> bool {
-        let mut closing = pin!(self.quit());
+        let mut left = self.quit();
         let mut timer = self.runtime().timer();
         let deadline = self.runtime().now() + time;
-        let is_closed = poll_fn(|cx| match closing.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(true),
-            Poll::Pending => timer.poll_until(cx, deadline).map(|_| false),
+        let is_closed = poll_fn(|cx| {
+            left.retain(|shared| shared.poll_ended(cx).is_pending());
+            match left.is_empty() {
+                true => Poll::Ready(true),
+                false => timer.poll_until(cx, deadline).map(|_| false),
+            }
         })
         .await;
-        if !is_closed {
-            self.abort();
-        }
+        left.iter().for_each(|shared| shared.abort());
         is_closed
     }
 }

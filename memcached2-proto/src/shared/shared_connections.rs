@@ -1,8 +1,6 @@
 //! The shared connections of a client: which one a call gets, and when another one is opened.
 
-use std::future::poll_fn;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Poll;
 
 use super::{Driver, Freshness, Runtime, SharedConnection};
 use crate::error::Error;
@@ -77,6 +75,9 @@ impl<R: Runtime> SharedConnections<R> {
         let runtime = self.runtime.id()?;
         let (endpoint, server_connections) = self.servers.get(id.index()).ok_or_else(Error::no_servers)?;
         let mut server_connections = server_connections.lock().unwrap_or_else(PoisonError::into_inner);
+        if server_connections.closed {
+            return Err(Error::closed());
+        }
         if let Some(shared) = server_connections.pick_at_once(runtime, freshness, endpoint.options().shared_connections)
         {
             return Ok(shared);
@@ -89,9 +90,6 @@ impl<R: Runtime> SharedConnections<R> {
         if let Some(shared) = picked {
             return Ok(shared);
         }
-        if server_connections.closed {
-            return Err(Error::closed());
-        }
         let (driver, shared) = Driver::new(endpoint, now);
         let begun = if let Freshness::Fresh(moment) = freshness { moment } else { now.monotonic };
         server_connections.connections.push(OpenConnection { runtime, shared: Arc::clone(&shared), begun });
@@ -100,23 +98,13 @@ impl<R: Runtime> SharedConnections<R> {
         Ok(shared)
     }
 
-    /// Refuses new calls from now on, and waits until those under way have ended and all connections are closed with a `quit`.
-    pub(super) async fn quit(&self) {
-        let mut left = self.each(|server_connections| {
+    /// Refuses new calls from now on, and lets each connection end with a `quit` when the calls under way have ended. Returns all of
+    /// them.
+    pub(super) fn quit(&self) -> Vec<Arc<SharedConnection>> {
+        self.each(|server_connections| {
             server_connections.closed = true;
             server_connections.connections.iter().for_each(|open| open.shared.quit());
-        });
-        poll_fn(|cx| {
-            left.retain(|shared| shared.poll_ended(cx).is_pending());
-            if left.is_empty() { Poll::Ready(()) } else { Poll::Pending }
         })
-        .await;
-    }
-
-    /// Closes all connections now. Calls under way fail with an error that says whether the request may have taken
-    /// effect.
-    pub fn abort(&self) {
-        self.each(|server_connections| server_connections.connections.iter().for_each(|open| open.shared.abort()));
     }
 
     /// Does something to the connections of each server, and returns all connections.

@@ -17,6 +17,7 @@ impl Decoder {
         }
         let there = &self.buffer[self.start..self.end];
         let Expected { reply_kind, opaque, is_fenced } = self.expected;
+        let fits = |behind: &[u8]| there.len() - behind.len() <= self.limits.line;
         match reply_kind {
             ReplyKind::MetaStored | ReplyKind::MetaDeleted => {
                 let rest = there.strip_prefix(b"HD")?.strip_prefix(opaque.as_line_end())?;
@@ -24,15 +25,17 @@ impl Decoder {
                 Some((if reply_kind == ReplyKind::MetaStored { Reply::Stored } else { Reply::Deleted }, true))
             }
             ReplyKind::MetaValue => {
-                let (item, behind) = grammar::meta_ahead(there, opaque)?;
+                let (item, behind) = grammar::meta_ahead(there, opaque).filter(|(_, behind)| fits(behind))?;
                 let (data, rest) = whole(behind, item, DATA_END, self.limits.value)?;
                 let data = copy(&mut self.block, data, reply_kind);
                 self.start = self.end - rest.len();
                 Some((hit(item, data), true))
             }
             ReplyKind::Value if is_fenced => None,
+            // No value comes after `END`.
+            ReplyKind::FencedValues if self.ended => None,
             ReplyKind::Value | ReplyKind::Values | ReplyKind::FencedValues => {
-                let (mut item, next, behind) = grammar::value_ahead(there, keys)?;
+                let (mut item, next, behind) = grammar::value_ahead(there, keys).filter(|(.., behind)| fits(behind))?;
                 let is_only = reply_kind == ReplyKind::Value;
                 let (data, rest) = match is_only {
                     true => whole(behind, item, ONLY_END, self.limits.value)?,
