@@ -1,3 +1,4 @@
+mod password_file;
 mod process;
 mod version;
 
@@ -8,10 +9,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use self::password_file::PasswordFile;
 use self::process::Process;
 pub use self::version::MemcachedVersion;
 
@@ -42,7 +45,7 @@ impl Memcached {
 
     /// Returns a setup to be changed before the start.
     pub fn with() -> MemcachedSetup {
-        MemcachedSetup { args: Vec::new(), threads: 2, home: Home::Ipv4, tls: None }
+        MemcachedSetup { args: Vec::new(), threads: 2, home: Home::Ipv4, tls: None, password_file: None }
     }
 
     /// Returns whether memcached is installed.
@@ -161,6 +164,7 @@ pub struct MemcachedSetup {
     home: Home,
     /// The files of its certificate and key.
     tls: Option<(PathBuf, PathBuf)>,
+    password_file: Option<Arc<PasswordFile>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -183,6 +187,18 @@ impl MemcachedSetup {
     /// Sets the number of worker threads; there are two otherwise.
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = threads;
+        self
+    }
+
+    /// Serves only clients that have given this user and password (`-Y`), which are written to a file in the directory for
+    /// temporary files; it is removed with the server.
+    ///
+    /// # Panics
+    ///
+    /// When the file cannot be written.
+    #[track_caller]
+    pub fn credentials(mut self, user: &str, password: &str) -> Self {
+        self.password_file = Some(Arc::new(PasswordFile::new(user, password)));
         self
     }
 
@@ -252,6 +268,9 @@ impl MemcachedSetup {
         #[cfg(unix)]
         if rustix::process::geteuid().is_root() {
             command.args(["-u", "root"]);
+        }
+        if let Some(file) = &self.password_file {
+            command.arg("-Y").arg(file.path());
         }
         command.args(&self.args);
         let mut process = Process::spawn(&mut command);

@@ -1,3 +1,4 @@
+mod authentication;
 mod counts;
 mod dispatch;
 mod flags;
@@ -66,6 +67,8 @@ pub(super) struct Config {
     /// One `get` in this many finds no memory for its reply.
     pub(super) shortage: Option<(Rng, usize)>,
     pub(super) saboteur: Option<Saboteur>,
+    /// Each user and password, with a blank between them; a client has to give one of them first, if there are any.
+    pub(super) credentials: Vec<Vec<u8>>,
     pub(super) pid: u32,
     pub(super) host: String,
     pub(super) port: u16,
@@ -82,6 +85,7 @@ impl Default for Config {
             version: "1.6.18".to_owned(),
             shortage: None,
             saboteur: None,
+            credentials: Vec::new(),
             pid: 1,
             host: "127.0.0.1".to_owned(),
             port: 11211,

@@ -68,6 +68,13 @@ impl EmbeddedSetup {
         self
     }
 
+    /// Serves only clients that have given this user and password, or those of another call, as memcached does with
+    /// `-Y`.
+    pub fn credentials(mut self, user: &str, password: &str) -> Self {
+        self.config.credentials.push(format!("{user} {password}").into());
+        self
+    }
+
     /// Lets a saboteur spoil the replies.
     pub fn saboteur(mut self, saboteur: Saboteur) -> Self {
         self.config.saboteur = Some(saboteur);

@@ -120,12 +120,13 @@ fn a_server_that_asks_for_a_password_starts() {
     if Memcached::is_too_old_for("a_server_that_asks_for_a_password_starts", (1, 5, 15)) {
         return;
     }
-    let path = env::temp_dir().join(format!("memcached2-{}.users", std::process::id()));
-    fs::write(&path, "user:password\n").expect("the temporary directory takes files");
-    let server = Memcached::with().args([OsString::from("-Y"), path.clone().into()]).start();
-    let answer = ask(&mut connect(&server), "version\r\n", "\r\n");
-    assert_eq!(answer, "CLIENT_ERROR unauthenticated\r\n");
-    fs::remove_file(path).expect("the file is there");
+    let mut server = Memcached::with().credentials("user", "password").start();
+    for _ in 0..2 {
+        let mut stream = connect(&server);
+        assert_eq!(ask(&mut stream, "version\r\n", "\r\n"), "CLIENT_ERROR unauthenticated\r\n");
+        assert_eq!(ask(&mut stream, "set a 0 0 13\r\nuser password\r\n", "\r\n"), "STORED\r\n");
+        server.restart();
+    }
 }
 
 #[test]

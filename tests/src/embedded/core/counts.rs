@@ -23,6 +23,8 @@ pub(super) struct Counts {
     pub(super) store_too_large: u64,
     pub(super) store_no_memory: u64,
     pub(super) total_items: u64,
+    pub(super) auth_cmds: u64,
+    pub(super) auth_errors: u64,
     pub(super) bytes_read: u64,
     pub(super) bytes_written: u64,
     pub(super) conn_yields: u64,

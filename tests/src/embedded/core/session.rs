@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::mem::take;
 
 use super::Core;
+use super::authentication::Request;
 use super::dispatch::{Answer, Next, Pin, Upload};
 use super::saboteur::{Deed, Saboteur};
 use super::store::Moment;
@@ -25,6 +26,8 @@ enum State {
     Line,
     Block(Upload, Vec<u8>),
     Swallow(usize, Answer),
+    /// A user and password of this length, and a line end.
+    Credentials(usize),
 }
 
 /// Is one connection to a [`Core`]: takes bytes of the client in pieces of any size, and returns the replies.
@@ -39,6 +42,8 @@ pub struct Session {
     pins: Vec<Pin>,
     budget: i32,
     begun: bool,
+    /// Whether the client has given a user and password, where it has to.
+    is_authenticated: bool,
     /// How many answers there were since the connection began, or since one was spoilt.
     unspoilt: u64,
     /// An answer that the next one overtakes.
@@ -96,6 +101,7 @@ impl Session {
         match &self.state {
             State::Line if self.input.len() < BUFFER => BUFFER - self.input.len(),
             State::Line => BUFFER,
+            State::Credentials(_) => BUFFER - self.input.len(),
             State::Block(upload, block) => (upload.length + 2 - block.len()).min(64 * 1024),
             State::Swallow(left, _) => (*left).min(BUFFER),
         }
@@ -123,7 +129,7 @@ impl Session {
             match take(&mut self.state) {
                 State::Line => {
                     let Some(end) = rest.iter().position(|byte| *byte == b'\n') else {
-                        if rest.len() > LINE && !is_get(rest) {
+                        if rest.len() > LINE && (!self.is_served(core) || !is_get(rest)) {
                             break true;
                         }
                         self.send(core);
@@ -132,6 +138,13 @@ impl Session {
                     used += end + 1;
                     let line =
                         if end > 1 { rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]) } else { &rest[..end] };
+                    if !self.is_served(core) {
+                        match Core::before_authentication(line) {
+                            Request::Credentials(length) => self.state = State::Credentials(length),
+                            Request::Refused(answer) => self.answer(answer, core),
+                        }
+                        continue;
+                    }
                     match core.execute(line, now) {
                         Next::Answer(answer) => self.answer(answer, core),
                         Next::Block(upload) => self.state = State::Block(upload, Vec::new()),
@@ -143,6 +156,18 @@ impl Session {
                         }
                         Next::Close => break true,
                     }
+                }
+                State::Credentials(length) => {
+                    let Some(block) = rest.get(..length + 2) else {
+                        self.state = State::Credentials(length);
+                        self.send(core);
+                        // They have to fit the buffer.
+                        break rest.len() >= BUFFER;
+                    };
+                    let (is_authenticated, answer) = core.authenticate(block);
+                    used += block.len();
+                    self.is_authenticated = is_authenticated;
+                    self.answer(answer, core);
                 }
                 State::Block(upload, mut block) => {
                     let taken = rest.len().min(upload.length + 2 - block.len());
@@ -169,6 +194,11 @@ impl Session {
         input.drain(..used);
         self.input = input;
         close
+    }
+
+    /// Whether the client is served, and needs no authentication.
+    fn is_served(&self, core: &Core) -> bool {
+        self.is_authenticated || !core.asks_for_credentials()
     }
 
     fn answer(&mut self, answer: Answer, core: &mut Core) {

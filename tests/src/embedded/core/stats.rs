@@ -130,8 +130,8 @@ fn general(core: &Core, now: Moment) -> Answer {
         ("touch_misses", counts.touch_misses),
         ("store_too_large", counts.store_too_large),
         ("store_no_memory", counts.store_no_memory),
-        ("auth_cmds", 0),
-        ("auth_errors", 0),
+        ("auth_cmds", counts.auth_cmds),
+        ("auth_errors", counts.auth_errors),
         ("bytes_read", counts.bytes_read),
         ("bytes_written", counts.bytes_written),
         ("limit_maxbytes", core.store.memory_limit as u64),
@@ -209,6 +209,7 @@ fn settings(core: &Core) -> Answer {
             "verbosity" => lines.add(name, core.verbosity),
             "oldest" => lines.add(name, core.store.oldest_live()),
             "detail_enabled" => lines.add(name, if core.detail { "yes" } else { "no" }),
+            "auth_enabled_ascii" => lines.add(name, if core.asks_for_credentials() { "yes" } else { "no" }),
             "track_sizes" => lines.add(name, if core.sizes_since.is_some() { "yes" } else { "no" }),
             _ => lines.add(name, value),
         }

@@ -53,6 +53,31 @@ impl Core {
     }
 }
 
+#[test]
+fn a_client_has_to_give_a_user_and_password_first() {
+    let setup = EmbeddedServer::with().credentials("web", "s3cret").credentials("ops", "other");
+    let mut guest = Guest::of(setup.clone());
+    for (request, answer) in [
+        ("version\r\n", "CLIENT_ERROR unauthenticated\r\n"),
+        ("get a\r\nmd AA== b\r\nmn\r\n", "CLIENT_ERROR unauthenticated\r\n"),
+        ("set a 0 0 x\r\n", "CLIENT_ERROR unauthenticated\r\n"),
+        ("set a 0 0 10\r\nweb wrong1\r\n", "CLIENT_ERROR authentication failure\r\n"),
+        ("set a 0 0 4\r\nweb \r\n", "CLIENT_ERROR bad authentication token format\r\n"),
+        ("set a 0 0 4\r\nweb s3", "CLIENT_ERROR bad command line termination\r\n"),
+        ("cret\r\n", "CLIENT_ERROR unauthenticated\r\n"),
+        ("version\r\nset a 0 -1 10\r\nweb s3cret\r\nversion\r\nget a\r\n", "STORED\r\nVERSION 1.6.18\r\nEND\r\n"),
+    ] {
+        guest.expect(request, answer);
+    }
+    // What a real one reads at once.
+    for (length, closes) in [(16_382, false), (16_383, true)] {
+        let mut guest = Guest::of(setup.clone());
+        guest.ask(format!("set a 0 0 {length}\r\n").as_bytes());
+        let answer = guest.ask(format!("{}\r\n", "x".repeat(length)).as_bytes());
+        assert_eq!((answer.is_empty(), guest.session.is_closed()), (closes, closes), "{answer}");
+    }
+}
+
 /// What a new core answers to the pieces of one connection, and whether it closes it.
 fn replies<'a>(setup: &EmbeddedSetup, pieces: impl IntoIterator<Item = &'a [u8]>) -> (String, bool) {
     let mut guest = Guest::of(setup.clone());
