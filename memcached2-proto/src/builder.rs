@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::command::Protocol;
+use crate::credentials::{Credentials, ProviderError};
 use crate::error::Error;
 use crate::observer::Observer;
 use crate::options::{Options, options};
@@ -59,8 +60,9 @@ impl<C> Builder<C> {
     ///
     /// # Errors
     ///
-    /// [`Error::Uri`] for the first text that is no address of a server. [`Error::Key`] if the prefix is longer than
-    /// 250 bytes or contains a blank or control byte. [`Error::Tls`] if a certificate is not usable, or no authority is trusted.
+    /// [`Error::Uri`] for the first text that is no address of a server, or whose credentials cannot be sent.
+    /// [`Error::Key`] if the prefix is longer than 250 bytes or contains a blank or control byte. [`Error::Tls`] if a certificate
+    /// is not usable, or no authority is trusted.
     /// [`Error::NoRuntime`] if the client needs a [spawner](Builder::spawner) and has none.
     pub fn build(self) -> Result<C, Error> {
         let router = Router::with_options(&self.servers, &self.options)?;

@@ -25,6 +25,10 @@ pub use self::known::KnownProtocol;
 pub use self::options::ConnectionOptions;
 pub use self::pending::Abandoned;
 use self::probe::Probe;
+#[cfg(feature = "tls")]
+pub(crate) use self::records::RecordSource;
+#[cfg(feature = "routing")]
+pub(crate) use self::refusal::{full_server, is_of_full_server};
 use self::send_window::SendWindow;
 pub use self::typed::{Pending, TypedConnection};
 use crate::command::{Command, Protocol};

@@ -13,7 +13,7 @@ use std::io;
 use std::sync::Arc;
 
 pub use self::cause::Cause;
-pub use self::problem::{KeyProblem, UriProblem};
+pub use self::problem::{CredentialsProblem, KeyProblem, UriProblem};
 pub use self::request::FailedRequest;
 
 /// Why a call failed.
@@ -38,10 +38,10 @@ pub use self::request::FailedRequest;
 ///
 /// | call | errors of its own |
 /// |---|---|
-/// | every one | [`NoServers`](Self::NoServers), [`Down`](Self::Down), [`AllDown`](Self::AllDown), [`Connect`](Self::Connect), [`Tls`](Self::Tls), [`Disconnected`](Self::Disconnected), [`Timeout`](Self::Timeout), [`Refused`](Self::Refused), [`Protocol`](Self::Protocol), [`Overloaded`](Self::Overloaded), [`Closed`](Self::Closed); for asynchronous clients [`NoRuntime`](Self::NoRuntime) |
+/// | every one | [`NoServers`](Self::NoServers), [`Down`](Self::Down), [`AllDown`](Self::AllDown), [`Connect`](Self::Connect), [`Tls`](Self::Tls), [`Disconnected`](Self::Disconnected), [`Timeout`](Self::Timeout), [`Refused`](Self::Refused), [`Protocol`](Self::Protocol), [`NoCredentials`](Self::NoCredentials), [`CredentialsRefused`](Self::CredentialsRefused), [`CredentialsNotWanted`](Self::CredentialsNotWanted), [`Overloaded`](Self::Overloaded), [`Closed`](Self::Closed); for asynchronous clients [`NoRuntime`](Self::NoRuntime) |
 /// | every one with a key | [`Key`](Self::Key) |
 /// | every one with an expiry | [`Expiry`](Self::Expiry) |
-/// | making a client | [`Uri`](Self::Uri), and [`Key`](Self::Key) for its prefix |
+/// | making a client | [`Uri`](Self::Uri), [`Credentials`](Self::Credentials), and [`Key`](Self::Key) for its prefix |
 /// | `get`, `gets`, `gat`, `gats`, and of many | [`NoMemory`](Self::NoMemory); a miss is `Ok(None)` |
 /// | `get_as`, [`Value::parse`](crate::Value::parse), [`Value::as_str`](crate::Value::as_str) | [`Value`](Self::Value) |
 /// | `set`, `set_many`, `store_many` | [`TooLarge`](Self::TooLarge), [`Value`](Self::Value) |
@@ -182,7 +182,7 @@ pub enum Error {
     },
     /// The server answered with an error line. A proxy or another server may refuse a request about a whole server in a
     /// line of its own wording; whether such a request took effect is unknown.
-    #[error("{request}{} refused the request: {line}", request.server_or_default())]
+    #[error("{request}{} refused the request: {line}{}", request.server_or_default(), advice(line))]
     #[non_exhaustive]
     Refused {
         /// The request.
@@ -191,6 +191,51 @@ pub enum Error {
         landed: Landed,
         /// The line, without its line end.
         line: Arc<str>,
+    },
+    /// The user or the password cannot be sent. It is an error of [`Credentials::new`](crate::Credentials::new), and of a
+    /// call if a provider of credentials returns it.
+    #[error("{request}invalid credentials: {problem}")]
+    #[non_exhaustive]
+    Credentials {
+        /// The request.
+        request: FailedRequest,
+        /// What is wrong with them.
+        problem: CredentialsProblem,
+    },
+    /// The [provider of credentials](crate::Options::credentials_provider) has failed; nothing was sent.
+    #[error("{request}no credentials for {}: {cause}", request.server_or_default())]
+    #[non_exhaustive]
+    NoCredentials {
+        /// The request.
+        request: FailedRequest,
+        /// What the provider has returned.
+        #[source]
+        cause: Cause<io::Error>,
+    },
+    /// The server has refused the user and the password; the request was not sent. The server is not down: it answers,
+    /// and other clients may have the right password.
+    #[error(
+        "{request}{} refused the user and password: {line}; compare them with the file that it was started with (-Y), which \
+            it reads again after SIGHUP",
+        request.server_or_default()
+    )]
+    #[non_exhaustive]
+    CredentialsRefused {
+        /// The request.
+        request: FailedRequest,
+        /// The line, without its line end.
+        line: Arc<str>,
+    },
+    /// The server does not ask for credentials, and would store them as a value. So they were not sent, nor the request.
+    #[error(
+        "{request}{} does not ask for a user and password, and would store them as a value, so they were not sent: start \
+            memcached with -Y, or remove them from the client",
+        request.server_or_default()
+    )]
+    #[non_exhaustive]
+    CredentialsNotWanted {
+        /// The request.
+        request: FailedRequest,
     },
     /// No connection could be made; nothing was sent.
     #[error("{request}cannot connect to {}: {cause}; is memcached running there?", request.server_or_default())]
@@ -343,6 +388,17 @@ impl fmt::Display for Landed {
             Self::Refused => "the request was refused",
             Self::Unknown => "the request may have taken effect",
         })
+    }
+}
+
+/// What a server with ASCII authentication (`-Y`) answers to everything but credentials.
+pub(crate) const UNAUTHENTICATED: &str = "CLIENT_ERROR unauthenticated";
+
+/// What to do after an error line, where that is known.
+fn advice(line: &str) -> &'static str {
+    match line.starts_with(UNAUTHENTICATED) {
+        true => "; it asks for a user and password: write memcached://user:password@host, or set credentials",
+        false => "",
     }
 }
 

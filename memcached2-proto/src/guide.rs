@@ -15,6 +15,9 @@ pub mod timeouts {}
 #[doc = include_str!("guide/tls.md")]
 pub mod tls {}
 
+#[doc = include_str!("guide/credentials.md")]
+pub mod credentials {}
+
 #[doc = include_str!("guide/sharing.md")]
 pub mod sharing {}
 

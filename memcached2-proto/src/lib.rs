@@ -14,7 +14,7 @@
 //!
 //! | you want to | look at |
 //! |---|---|
-//! | use a client | the root; [`command`] and [`operation`] for each [`Operation`] without a method of its own; [`report`] for statistics; [`error`] |
+//! | use a client | the root; [`command`] and [`operation`] for each [`Operation`] without a method of its own; [`report`] for statistics; [`error`]; [`credentials`] |
 //! | choose which server has a key, and when a server is tried again | [`routing`] |
 //! | log, trace and count requests | [`observer`] |
 //! | parse replies | [`reply`]: the grammar of one reply, and the incremental decoder that finds its end |
@@ -74,7 +74,7 @@
 //!   bytes come, and [`Limits`] bound what a hostile server can do.
 //! * **A batch cannot deadlock.** [`Connection::write_slices`] offers no more bytes than a server accepts while its
 //!   replies are not read.
-//! * **Injection is impossible.** Keys, lengths and expiries are checked before a byte of a request is written.
+//! * **Injection is impossible.** Keys, lengths, expiries and credentials are checked before a byte of a request is written.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(not(feature = "routing"), allow(dead_code, reason = "clients use it"))]
 
@@ -84,6 +84,8 @@ mod builder;
 pub mod call;
 pub mod command;
 pub mod connection;
+#[cfg(feature = "routing")]
+pub mod credentials;
 mod data;
 pub mod error;
 mod few;
@@ -131,6 +133,8 @@ pub use self::builder::Builder;
 pub use self::call::Operation;
 pub use self::command::{Delete, Get, Protocol, Store};
 pub use self::connection::Connection;
+#[cfg(feature = "routing")]
+pub use self::credentials::Credentials;
 pub use self::data::{Data, ToValue};
 pub use self::error::{Error, Landed};
 pub use self::key::Key;

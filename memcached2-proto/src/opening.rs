@@ -3,6 +3,7 @@
 //! For embedders with their own event loop, and for authors of a transport.
 
 mod attempts;
+mod authentication;
 mod endpoint;
 
 use std::io::{self, ErrorKind, IoSlice};
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::attempts::ConnectAttempts;
+use self::authentication::Authentication;
 pub use self::endpoint::Endpoint;
 use crate::command::Protocol;
 use crate::connection::{Connection, KnownProtocol};
@@ -146,6 +148,8 @@ enum Stage {
     Connect(Destination, Instant, Option<ConnectAttempts>),
     /// The handshake of TLS is under way.
     Tls,
+    /// The server gets credentials, if it asks for them.
+    Authenticate(Box<Authentication>),
     /// The server is asked for its protocol, and has to say something until then, if it has to.
     Probe(Option<Instant>),
     Ready,
@@ -186,7 +190,7 @@ impl Opening {
                 Address::Unix(path) => Ok(Step::Connect(Destination::Unix(path.clone()))),
             },
             Stage::Connect(destination, ..) => Ok(Step::Connect(destination.clone())),
-            Stage::Tls | Stage::Probe(_) => Ok(Step::Exchange),
+            Stage::Tls | Stage::Authenticate(_) | Stage::Probe(_) => Ok(Step::Exchange),
             Stage::Ready => Ok(Step::Ready),
             Stage::Failed(error) => Err(error.clone()),
         }
@@ -199,6 +203,7 @@ impl Opening {
         match &self.stage {
             Stage::Resolve | Stage::Tls => Some(self.connect_by),
             Stage::Connect(_, by, _) => Some(*by),
+            Stage::Authenticate(_) => self.until,
             Stage::Probe(by) => by.iter().chain(&self.until).min().copied(),
             Stage::Ready | Stage::Failed(_) => None,
         }
@@ -260,8 +265,16 @@ impl Opening {
         }
     }
 
-    /// The socket is connected, and encrypted if it has to be. Credentials have their place here, before anything else is said.
+    /// The socket is connected, and encrypted if it has to be. Credentials come before anything else.
     fn secured(&mut self, now: Instant) {
+        match &self.endpoint.options().credentials {
+            Some(source) => self.stage = Stage::Authenticate(Box::new(Authentication::new(source.clone()))),
+            None => self.probe(now),
+        }
+    }
+
+    /// Asks the server for its protocol, unless that is known.
+    fn probe(&mut self, now: Instant) {
         self.stage = match self.connection.is_probing() {
             true => Stage::Probe(self.probe_within.map(|within| now + within)),
             false => Stage::Ready,
@@ -280,23 +293,30 @@ impl Opening {
             *is_answered = false;
             write(slices)
         };
-        match &mut self.tls {
-            None => self.connection.write_with(write),
-            Some(tls) => tls.write_with(&mut self.connection, write),
+        match (&mut self.stage, &mut self.tls) {
+            (Stage::Failed(_), _) => Ok(true),
+            (Stage::Authenticate(authentication), None) => authentication.write_with(write),
+            (Stage::Authenticate(authentication), Some(tls)) => tls.write_records(&mut **authentication, write),
+            (_, None) => self.connection.write_with(write),
+            (_, Some(tls)) => tls.write_with(&mut self.connection, write),
         }
     }
 
     /// Whether the socket took nothing when it was [written to](Opening::write_with) last.
     #[must_use]
     pub fn is_write_blocked(&self) -> bool {
-        self.connection.is_write_blocked()
+        match &self.stage {
+            Stage::Authenticate(authentication) => authentication.is_write_blocked(),
+            _ => self.connection.is_write_blocked(),
+        }
     }
 
     /// The buffer to read into.
     pub fn read_buf(&mut self) -> &mut [u8] {
-        match &mut self.tls {
-            None => self.connection.read_buf(),
-            Some(tls) => tls.read_buf(),
+        match (&mut self.tls, &mut self.stage) {
+            (Some(tls), _) => tls.read_buf(),
+            (None, Stage::Authenticate(authentication)) => authentication.read_buf(),
+            (None, _) => self.connection.read_buf(),
         }
     }
 
@@ -305,8 +325,12 @@ impl Opening {
         self.is_answered |= n > 0;
         let Some(tls) = &mut self.tls else { return self.hear(n, now) };
         tls.advance_read(n);
-        while let (Some(tls), Stage::Tls | Stage::Probe(_)) = (&mut self.tls, &self.stage) {
-            match tls.decrypt(self.connection.read_buf()) {
+        while let (Some(tls), Stage::Tls | Stage::Authenticate(_) | Stage::Probe(_)) = (&mut self.tls, &self.stage) {
+            let space = match &mut self.stage {
+                Stage::Authenticate(authentication) => authentication.read_buf(),
+                _ => self.connection.read_buf(),
+            };
+            match tls.decrypt(space) {
                 Ok(Some(0)) if tls.is_handshaking() => {
                     return self.failed(Error::disconnected("the server closed it"), now);
                 }
@@ -320,6 +344,14 @@ impl Opening {
 
     /// So many bytes have come for the connection.
     fn hear(&mut self, n: usize, now: Instant) {
+        if let Stage::Authenticate(authentication) = &mut self.stage {
+            match authentication.advance_read(n) {
+                Ok(false) => {}
+                Ok(true) => self.probe(now),
+                Err(error) => self.failed(error, now),
+            }
+            return;
+        }
         let end = self.connection.advance_read(n);
         // There is no other reply than that to the probe.
         match self.connection.next_reply() {
@@ -361,7 +393,7 @@ impl Opening {
     /// Whether the server has been asked something and has not said a word since.
     #[must_use]
     pub fn is_silent(&self) -> bool {
-        matches!(self.stage, Stage::Tls | Stage::Probe(_)) && !self.is_answered
+        matches!(self.stage, Stage::Tls | Stage::Authenticate(_) | Stage::Probe(_)) && !self.is_answered
     }
 
     /// The connection. It takes requests from now on, and belongs to the socket that was connected last.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::command::Protocol;
 use crate::connection::ConnectionOptions;
+use crate::credentials::{Credentials, CredentialsSource, ProviderError};
 use crate::limits::Limits;
 use crate::observer::Observer;
 use crate::pool::PoolLimits;
@@ -55,6 +56,8 @@ pub struct Options {
     pub max_age: Option<Duration>,
     /// See [`Options::protocol`].
     pub protocol: Option<Protocol>,
+    /// See [`Options::credentials`] and [`Options::credentials_provider`].
+    pub credentials: Option<CredentialsSource>,
     /// How many connections the blocking client opens, and how long it keeps them.
     pub pool: PoolLimits,
     /// What is sent and what is accepted.
@@ -83,6 +86,7 @@ impl Default for Options {
             keepalive: Some(Duration::from_secs(60)),
             max_age,
             protocol,
+            credentials: None,
             pool: PoolLimits::default(),
             limits,
             #[cfg(feature = "tls")]
@@ -126,6 +130,7 @@ impl Options {
         options.timeout = of_server.timeout.unwrap_or(self.timeout);
         options.connect_timeout = of_server.connect_timeout.unwrap_or(self.connect_timeout);
         options.shared_connections = of_server.connections.unwrap_or(self.shared_connections);
+        options.credentials = of_server.credentials.clone().map(Into::into).or(options.credentials);
         options.pool.connections = of_server.connections.unwrap_or(self.pool.connections);
         options
     }
@@ -240,6 +245,24 @@ macro_rules! options {
             /// Set [`Protocol::Meta`] only for servers that surely speak it: another server reads values as commands.
             fn protocol(self, protocol: Protocol) {
                 self.protocol = Some(protocol);
+            }
+
+            /// Sets the user and password for servers with ASCII authentication (memcached's option `-Y`); none unless set. A
+            /// server whose URI has credentials gets those instead: `memcached://user:password@host`. They are sent before
+            /// anything else on each connection, once the server has asked for them: see the guide
+            /// [credentials](crate::guide::credentials).
+            fn credentials(self, credentials: Credentials) {
+                self.credentials = Some(credentials.into());
+            }
+
+            /// Sets a provider of credentials, for those that change: it is called once for each new connection, when the
+            /// server has asked for credentials. If it fails, the calls that wait for the connection fail with
+            /// [`Error::NoCredentials`](crate::Error::NoCredentials).
+            ///
+            /// It must not block: an asynchronous client calls it in the task of the connection. Keep the present credentials in
+            /// memory, and change them there.
+            fn credentials_provider(self, provider: impl Fn() -> Result<Credentials, ProviderError> + Send + Sync + 'static) {
+                self.credentials = Some(CredentialsSource::provider(provider));
             }
 
             /// Sets how many connections to one server the blocking client has at most; callers wait for one until their

@@ -13,6 +13,8 @@ use std::sync::Arc;
 pub use self::decoder::Decoder;
 pub use self::expected_keys::ExpectedKeys;
 pub(crate) use self::grammar::foreign;
+#[cfg(feature = "routing")]
+pub(crate) use self::grammar::unexpected;
 pub use self::opaque::Opaque;
 use crate::value::Value;
 

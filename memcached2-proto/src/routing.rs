@@ -28,6 +28,7 @@ use crate::error::{Error, FailedRequest, Landed};
 use crate::key::Key;
 use crate::observer::{Observer, ServerEvent, Watch};
 use crate::time::Instant;
+use crate::uri::redacted;
 pub use crate::uri::{Address, Server};
 
 /// The place of a server in the list that the client was made with.
@@ -118,7 +119,7 @@ impl Router {
         for text in texts {
             let server: Server = text.as_ref().parse()?;
             if servers.iter().any(|other| other.address() == server.address() && other.name() == server.name()) {
-                return Err(Error::Uri { uri: Arc::from(text.as_ref()), problem: UriProblem::Repeated });
+                return Err(Error::Uri { uri: redacted(text.as_ref()).into(), problem: UriProblem::Repeated });
             }
             servers.push(server);
         }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 
 pub(crate) use self::options::ServerOptions;
+pub(crate) use self::parse::redacted;
 use self::parse::{TLS, UNIX, parse};
 use crate::error::Error;
 
@@ -23,6 +24,11 @@ use crate::error::Error;
 /// | `memcached://cache1:11211/` | the same as a URI |
 /// | `memcacheds://cache1:11211` | the same by TLS, with the feature `tls` |
 /// | `memcached+unix:///run/memcached.sock` | a Unix socket |
+///
+/// Before the host, or the path of a Unix socket, may stand `user:password@`, [credentials](crate::Credentials) for a server
+/// with ASCII authentication (`-Y`): `memcached://web:s3cret@cache1`, `memcached+unix://web:s3cret@/run/memcached.sock`.
+/// In them `@`, `:`, `/`, `?`, `#` and `%` are percent-encoded (`%40` for an `@`), as are all bytes that do not print. They
+/// are never shown: an error shows `***` in their place.
 ///
 /// Options follow a `?`, separated by `&`:
 ///
@@ -122,7 +128,7 @@ impl From<Address> for Server {
     }
 }
 
-/// As a person writes it: what is shown is parsed to the same server.
+/// As a person writes it: what is shown is parsed to the same server, but for its credentials, which are left out.
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.address {
@@ -157,7 +163,7 @@ impl FromStr for Server {
     fn from_str(text: &str) -> Result<Self, Error> {
         match parse(text.trim()) {
             Ok(server) => Ok(server),
-            Err(problem) => Err(Error::Uri { uri: Arc::from(text), problem }),
+            Err(problem) => Err(Error::Uri { uri: redacted(text).into(), problem }),
         }
     }
 }
@@ -165,6 +171,7 @@ impl FromStr for Server {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::credentials::Credentials;
     use crate::error::UriProblem;
 
     #[test]
@@ -209,6 +216,60 @@ mod tests {
         }
         let server: Server = "cache1".parse().unwrap();
         assert_eq!(server.to_string(), "cache1:11211");
+    }
+
+    #[test]
+    fn credentials_stand_before_the_host_and_are_not_shown() {
+        let tcp = |host: &str, port| Address::Tcp { host: host.into(), port };
+        for (text, address) in [
+            ("web:s3cret@cache1", tcp("cache1", 11211)),
+            #[cfg(feature = "tls")]
+            ("memcacheds://web:s3cret@cache1/", tcp("cache1", 11211)),
+            ("web:s3cret@cache1:11212?weight=2", tcp("cache1", 11212)),
+            ("memcached://web:s3cret@10.0.0.1/", tcp("10.0.0.1", 11211)),
+            ("memcached://%77eb:s3cre%74@[::1]:1/", tcp("::1", 1)),
+            ("web:s3cret@[fe80::1%eth0]", tcp("fe80::1%eth0", 11211)),
+            ("memcached+unix://web:s3cret@/run/m.sock?weight=3", Address::Unix("/run/m.sock".into())),
+        ] {
+            let server: Server = text.parse().unwrap_or_else(|e| panic!("{text}: {e}"));
+            assert_eq!(server.address(), &address, "{text}");
+            assert_eq!(server.options.credentials, Credentials::new("web", "s3cret").ok(), "{text}");
+            for shown in [format!("{server:?}"), server.to_string(), server.name().into(), server.point_name(false)] {
+                assert!(!shown.contains("web") && !shown.contains("s3cret"), "{shown}");
+            }
+            let shown: Server = server.to_string().parse().unwrap();
+            assert_eq!(
+                (shown.address(), shown.weight(), &shown.options.credentials),
+                (&address, server.weight(), &None)
+            );
+        }
+    }
+
+    #[test]
+    fn an_error_about_a_text_does_not_show_its_credentials() {
+        use crate::error::CredentialsProblem::{NoPassword, NoUser, NotEncoded, User};
+        for (text, shown, problem) in [
+            ("web@cache1", "***@cache1", UriProblem::Credentials(NoPassword)),
+            ("memcached://@cache1", "memcached://***@cache1", UriProblem::Credentials(NoUser)),
+            ("memcached://web:s3@cret@cache1", "memcached://***@cache1", UriProblem::Credentials(NotEncoded)),
+            ("memcached://web:s3cret%@cache1", "memcached://***@cache1", UriProblem::Credentials(NotEncoded)),
+            ("memcached://w%3Ab:s3cret@cache1", "memcached://***@cache1", UriProblem::Credentials(User)),
+            ("memcached://web:s3cret@cache1:0", "memcached://***@cache1:0", UriProblem::Port),
+            ("memcached://web:s3cret@", "memcached://***@", UriProblem::NoHost),
+            ("memcached+unix://web:s3cret@host/path", "memcached+unix://***@host/path", UriProblem::SocketPath),
+            ("memcached://web:s3/cret@cache1", "memcached://***@cache1", UriProblem::Port),
+            ("web:s3://cret@cache1", "***@cache1", UriProblem::Credentials(NoPassword)),
+            ("memcached://web:s3 cret@cache1", "memcached://***@cache1", UriProblem::Blank),
+            ("http://web:s3cret@cache1", "http://***@cache1", UriProblem::Scheme),
+            ("web:s3cret@cache1,web:s3cret@cache2", "***@cache2", UriProblem::List),
+        ] {
+            let error = text.parse::<Server>().unwrap_err();
+            assert!(!format!("{error:?} {error}").contains("s3"), "{error}");
+            assert!(
+                matches!(&error, Error::Uri { uri, problem: is } if **uri == *shown && *is == problem),
+                "{error:?}"
+            );
+        }
     }
 
     #[test]
@@ -259,8 +320,6 @@ mod tests {
             ("memcached+unix:///", UriProblem::SocketPath),
             ("memcached+unix://host/path", UriProblem::SocketPath),
             ("memcached+unix:///a%00b", UriProblem::SocketPath),
-            ("user:secret@cache1", UriProblem::Credentials),
-            ("user:secret@cache1:11211", UriProblem::Credentials),
             ("memcached://cache1?wait=2", UriProblem::Option),
             ("cache1?weight=2&weight=2", UriProblem::Twice),
             ("cache1?weight=", UriProblem::Weight),

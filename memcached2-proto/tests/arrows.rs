@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The modules from the bottom up. A program that parses replies or drives one connection needs only those above the
 /// line.
-const MODULES: [&str; 29] = [
+const MODULES: [&str; 30] = [
     "few",
     "error",
     "key",
@@ -25,6 +25,7 @@ const MODULES: [&str; 29] = [
     "lookup",
     "pool",
     "transport",
+    "credentials",
     "uri",
     "observer",
     "routing",

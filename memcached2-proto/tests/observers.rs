@@ -18,12 +18,12 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Metadata, Subscriber};
 
-/// A hit, a refusal, a call that fails, and one without a server that is up.
+/// On a server with credentials, which no observer shows: a hit, a refusal, a call that fails, and one without a server that is up.
 fn calls(observer: Arc<dyn Observer>) {
     let begun = start();
     let clock: fn() -> Instant = || start() + Duration::from_millis(2);
     let options = Options::default().reconnect(ReconnectPolicy::After(Duration::from_secs(1))).observer(observer);
-    let router = Router::with_options(["cache1"], &options).unwrap().for_client(0, clock);
+    let router = Router::with_options(["memcached://web:s3cret@cache1"], &options).unwrap().for_client(0, clock);
     let run = |operation: Get<'_>, outcome: Result<Reply, Error>| end(operation, &router, begun, &outcome);
     let get = || Get::new("a").unwrap();
     run(get(), Ok(Reply::Value(0, Value::new("12345".into(), 0))));

@@ -36,6 +36,7 @@ mod wrappers;
 
 pub use memcached2_proto as proto;
 pub use memcached2_proto::command::VersionText;
+pub use memcached2_proto::credentials::ProviderError;
 #[cfg(feature = "metrics")]
 pub use memcached2_proto::observer::Metrics;
 #[cfg(feature = "tracing")]
@@ -44,8 +45,8 @@ pub use memcached2_proto::observer::{Event, RequestOutcome, ServerEvent};
 pub use memcached2_proto::report::{GroupedReport, Report, SizeReport};
 pub use memcached2_proto::routing::ServerId;
 pub use memcached2_proto::{
-    BatchResult, Builder, Bytes, Data, Error, Expiry, FromValue, Key, Landed, Limits, Observer, Operation, Options,
-    OrMiss, Protocol, ReconnectPolicy, Router, Selection, Server, Store, ToValue, Value,
+    BatchResult, Builder, Bytes, Credentials, Data, Error, Expiry, FromValue, Key, Landed, Limits, Observer, Operation,
+    Options, OrMiss, Protocol, ReconnectPolicy, Router, Selection, Server, Store, ToValue, Value,
 };
 
 pub use self::client::Client;

@@ -10,6 +10,7 @@ mod closing;
 mod condition;
 mod connections;
 mod counter;
+mod credentials;
 mod failure;
 mod get;
 mod health;
@@ -80,13 +81,14 @@ impl Count {
     }
 }
 
-const COUNTS: [Count; 21] = [
+const COUNTS: [Count; 22] = [
     admin::COUNT,
     batch::COUNT,
     close::COUNT,
     condition::COUNT,
     connections::COUNT,
     counter::COUNT,
+    credentials::COUNT,
     failure::COUNT,
     get::COUNT,
     health::COUNT,

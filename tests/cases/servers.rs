@@ -60,6 +60,30 @@ impl Kind {
         Some(server)
     }
 
+    /// Servers on every kind of socket that serve only clients with this user and password.
+    pub(super) fn start_with_credentials(self, user: &str, password: &str) -> Vec<Server> {
+        let on_ipv6 = UdpSocket::bind("[::1]:0").is_ok();
+        match self {
+            Self::Embedded => {
+                let setup = EmbeddedServer::with().credentials(user, password);
+                let on_ipv6 = on_ipv6.then(|| setup.clone().ipv6().start());
+                let servers = [setup.clone().start(), setup.unix_socket().start()];
+                servers.into_iter().chain(on_ipv6).map(Server::Embedded).collect()
+            }
+            Self::Memcached(_) => {
+                let setup = Memcached::with().threads(1).credentials(user, password);
+                let on_ipv6 = on_ipv6.then(|| setup.clone().ipv6().start());
+                let servers = [setup.clone().start(), setup.unix_socket().start()];
+                servers.into_iter().chain(on_ipv6).map(Server::Memcached).collect()
+            }
+            Self::Tls(_) => {
+                let setup = Memcached::with().threads(1).credentials(user, password);
+                let on_ipv6 = on_ipv6.then(|| with_tls(setup.clone().ipv6()));
+                [with_tls(setup)].into_iter().chain(on_ipv6).collect()
+            }
+        }
+    }
+
     /// A server with half a gigabyte for items, and as many threads as it likes.
     pub(super) fn start_large(self) -> Server {
         match self {

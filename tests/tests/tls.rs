@@ -81,6 +81,26 @@ fn stores_under_conditions_and_gets_do_not_stall() {
     });
 }
 
+#[test]
+fn credentials_are_given_after_the_handshake() {
+    if Memcached::has_no_tls_for("credentials_are_given_after_the_handshake") {
+        return;
+    }
+    let (server, _files) = serve(Memcached::with().threads(1).credentials("web", "s3cret"));
+    let address = server.address().replace("://", "://web:s3cret@");
+    for (name, stored) in each!([&*address], options(), |client| set("a", "x", Expiry::Never)) {
+        assert_eq!(stored, Ok(()), "{name}");
+    }
+    for told in told(&server.address().replace("://", "://web:wrong@"), &options()) {
+        assert!(told.contains("refused the user and password") && !told.contains("wrong"), "{told}");
+    }
+    // One without a password file.
+    let (server, _files) = serve(Memcached::with().threads(1));
+    for told in told(&server.address().replace("://", "://web:s3cret@"), &options()) {
+        assert!(told.contains("does not ask for a user and password"), "{told}");
+    }
+}
+
 /// What each client says of a server, within the time to connect.
 fn told(address: &str, options: &Options) -> Vec<String> {
     let begun = Instant::now();

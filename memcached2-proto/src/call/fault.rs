@@ -57,6 +57,10 @@ mod tests {
             (Error::protocol("nonsense"), Fault::Server),
             (error_line::refusal(&Arc::from("ERROR")), Fault::Nobody),
             (Error::overloaded(), Fault::Nobody),
+            // It answers. On another server, the keys would be missing.
+            (Error::credentials_refused("CLIENT_ERROR authentication failure"), Fault::Nobody),
+            (Error::credentials_not_wanted(), Fault::Nobody),
+            (Error::no_credentials("the vault is closed".into()), Fault::Nobody),
             (Error::not_stored(), Fault::Nobody),
         ] {
             assert_eq!(Fault::of(&error), fault, "{error:?}");

@@ -2,7 +2,7 @@
 
 use super::{Connection, Kind, Mode};
 use crate::command::{Command, Protocol};
-use crate::error::Error;
+use crate::error::{Error, UNAUTHENTICATED};
 use crate::reply::{Reply, ReplyKind, error_line};
 use crate::request_buffer::RequestBuffer;
 use crate::time::Now;
@@ -91,7 +91,7 @@ impl Connection {
     pub(super) fn on_probe(&mut self, reply: &Reply) -> Result<(), Error> {
         let Mode::Probing(probe) = self.mode else { return Ok(()) };
         self.mode = match (probe, reply) {
-            (Probe::Asked, Reply::Refused(line)) if line.starts_with("CLIENT_ERROR unauthenticated") => {
+            (Probe::Asked, Reply::Refused(line)) if line.starts_with(UNAUTHENTICATED) => {
                 return Err(self.fail(error_line::refusal(line)));
             }
             // A proxy that answers SERVER_ERROR has read the command, and its server is down.

@@ -9,13 +9,23 @@ const SHARED: u64 = 2 * 1024;
 /// A long request is encrypted in pieces of this size: four full records.
 const PIECE: u64 = 64 * 1024;
 
-impl Connection {
+/// What has bytes to be encrypted and written: a connection, or what comes before it.
+pub(crate) trait RecordSource {
     /// Fills `slices` with what to write next in one record, or in several if that is long, and returns how many were filled.
-    ///
+    fn record_slices<'a>(&'a mut self, slices: &mut [IoSlice<'a>]) -> usize;
+
+    /// Says that `n` bytes of that were encrypted.
+    fn advance_written(&mut self, n: usize);
+
+    /// Says that the socket takes nothing, or takes something again.
+    fn set_write_blocked(&mut self, is_blocked: bool);
+}
+
+impl RecordSource for Connection {
     /// memcached before 1.6.39 reads the data block of a store out of the middle of a record if it has to, and then waits until
     /// the socket has more, which it does not: what follows in the record has been read from there already. So whatever may end
     /// with a data block begins a record, and so does what follows it.
-    pub(crate) fn record_slices<'a>(&'a mut self, slices: &mut [IoSlice<'a>]) -> usize {
+    fn record_slices<'a>(&'a mut self, slices: &mut [IoSlice<'a>]) -> usize {
         if self.write_slices(&mut [IoSlice::new(&[])]) == 0 {
             return 0;
         }
@@ -23,6 +33,14 @@ impl Connection {
         let unwritten = self.in_flight.range(self.written_count..);
         let until = end_of_record(written, unwritten).min(written + PIECE);
         self.sending.slices_up_to(until, slices)
+    }
+
+    fn advance_written(&mut self, n: usize) {
+        Self::advance_written(self, n);
+    }
+
+    fn set_write_blocked(&mut self, is_blocked: bool) {
+        Self::set_write_blocked(self, is_blocked);
     }
 }
 

@@ -17,10 +17,10 @@ impl Connection {
     pub(super) fn on_error_line(&mut self, line: &str) -> Result<bool, Error> {
         let Some(&InFlight { reply_kind, kind, end, .. }) = self.in_flight.front() else { return Ok(true) };
         let expected = self.decoder.expected();
-        if is_of_a_full_server(line.as_bytes()) && !self.served {
+        if is_of_full_server(line.as_bytes()) && !self.served {
             // The server has read nothing.
             self.sending.unsend();
-            return Err(self.fail(full()));
+            return Err(self.fail(full_server()));
         }
         if !self.sending.has_begun() {
             return Err(self.answered_early());
@@ -72,8 +72,8 @@ impl Connection {
     #[cold]
     pub(super) fn unasked(&mut self) -> Error {
         let bytes_in = self.decoder.pending();
-        let error = match is_of_a_full_server(bytes_in) && !self.served {
-            true => full(),
+        let error = match is_of_full_server(bytes_in) && !self.served {
+            true => full_server(),
             false => Error::protocol(format!(
                 "got \"{}\" without a request",
                 bytes_in[..bytes_in.len().min(64)].escape_ascii()
@@ -145,7 +145,7 @@ fn after_error_line(line: &str, reply_kind: ReplyKind, is_written: bool) -> Afte
 }
 
 /// Whether a line says that the server has too many connections.
-fn is_of_a_full_server(line: &[u8]) -> bool {
+pub(crate) fn is_of_full_server(line: &[u8]) -> bool {
     line.starts_with(FULL)
 }
 
@@ -155,6 +155,6 @@ fn begins_that_of_a_full_server(bytes: &[u8]) -> bool {
 }
 
 /// The error of a connection that a full server has refused.
-fn full() -> Error {
+pub(crate) fn full_server() -> Error {
     Error::connect(&io::Error::new(io::ErrorKind::ResourceBusy, String::from_utf8_lossy(FULL)))
 }

@@ -20,6 +20,10 @@ macro_rules! request_of {
             | Self::Cas { request, .. }
             | Self::NonNumeric { request }
             | Self::Refused { request, .. }
+            | Self::Credentials { request, .. }
+            | Self::NoCredentials { request, .. }
+            | Self::CredentialsRefused { request, .. }
+            | Self::CredentialsNotWanted { request }
             | Self::Connect { request, .. }
             | Self::Tls { request, .. }
             | Self::Down { request, .. }
@@ -58,6 +62,10 @@ impl Error {
             | Self::CasRefresh { .. }
             | Self::Cas { .. }
             | Self::NoServers { .. }
+            | Self::Credentials { .. }
+            | Self::NoCredentials { .. }
+            | Self::CredentialsRefused { .. }
+            | Self::CredentialsNotWanted { .. }
             | Self::Connect { .. }
             | Self::Tls { .. }
             | Self::Down { .. }

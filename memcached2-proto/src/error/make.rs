@@ -94,6 +94,21 @@ impl Error {
         Self::Key { request: FailedRequest::default(), key, problem }
     }
 
+    /// The provider of credentials has failed.
+    pub(crate) fn no_credentials(error: Box<dyn std::error::Error + Send + Sync>) -> Self {
+        Self::NoCredentials { request: FailedRequest::default(), cause: Cause::new(io::Error::other(error)) }
+    }
+
+    /// The server has refused the credentials in this line.
+    pub(crate) fn credentials_refused(line: &str) -> Self {
+        Self::CredentialsRefused { request: FailedRequest::default(), line: Arc::from(line) }
+    }
+
+    /// The server does not ask for credentials.
+    pub(crate) fn credentials_not_wanted() -> Self {
+        Self::CredentialsNotWanted { request: FailedRequest::default() }
+    }
+
     pub(crate) fn overloaded() -> Self {
         Self::Overloaded { request: FailedRequest::default() }
     }

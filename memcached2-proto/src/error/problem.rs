@@ -27,6 +27,40 @@ pub enum KeyProblem {
     Option,
 }
 
+/// Why a user and a password cannot be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CredentialsProblem {
+    /// There is no user.
+    #[error("the user is empty; write user:password")]
+    NoUser,
+    /// There is no password.
+    #[error("the password is empty; write user:password")]
+    NoPassword,
+    /// The user holds a blank, a control byte, DEL or a `:`.
+    #[error("the user must not contain a blank, a control byte or a `:`, where the server takes it to end")]
+    User,
+    /// The password holds NUL, CR or LF.
+    #[error(
+        "the password must not contain a line end or a zero byte; remove the line end of a file that it was read from"
+    )]
+    Password,
+    /// They are longer than the 16 KiB that memcached reads at once, with a blank and a line end.
+    #[error("user and password have {length} bytes, and memcached reads at most {} of them", Self::MAX)]
+    TooLong {
+        /// How many bytes both have.
+        length: usize,
+    },
+    /// In a URI, an `@` or a `%` stands for itself.
+    #[error("an `@` in a user or password is written %40 in a URI, and a `%` is written %25")]
+    NotEncoded,
+}
+
+impl CredentialsProblem {
+    /// How many bytes user and password have at most.
+    pub(crate) const MAX: usize = 16 * 1024 - 3;
+}
+
 /// Why some text names no server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -66,9 +100,9 @@ pub enum UriProblem {
     /// There is a path after the host.
     #[error("nothing may follow host and port; a Unix socket is memcached+unix:///path")]
     Path,
-    /// There is a user or a password.
-    #[error("user and password are not supported in a server's URI")]
-    Credentials,
+    /// The user or the password cannot be sent.
+    #[error("{0}")]
+    Credentials(CredentialsProblem),
     /// There is an option of another name.
     #[error(
         "unknown option behind the `?`; known are weight, name, tls_name, timeout, connect_timeout and connections"

@@ -5,6 +5,8 @@ use std::time::{Duration, SystemTime};
 use super::*;
 use crate::options::Options;
 
+mod authentication;
+
 /// The answers of servers to a probe.
 const META: &[u8] = b"NF O0000\r\nMN\r\n";
 const CLASSIC: &[u8] = b"ERROR\r\nERROR\r\n";

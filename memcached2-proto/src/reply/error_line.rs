@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::error::{Error, Landed};
+use crate::error::{Error, Landed, UNAUTHENTICATED};
 
 /// The error that an error line is to the caller.
 #[cold]
@@ -49,7 +49,7 @@ const TABLE: [ErrorLine; 21] = [
     // The buffer for the next request: the reply to the last one may have been overwritten (`try_read_network`).
     line("SERVER_ERROR out of memory reading request", SEVERAL),
     // A server with `-Y` says it once for all commands that it has in its buffer (`try_read_command_asciiauth`).
-    line("CLIENT_ERROR unauthenticated", REFUSED | SEVERAL | TO_ALL),
+    line(UNAUTHENTICATED, REFUSED | SEVERAL | TO_ALL),
     // One reply each, before anything was changed.
     line("SERVER_ERROR object too large for cache", REFUSED | SWALLOWED),
     line("SERVER_ERROR out of memory storing object", REFUSED | SWALLOWED),
@@ -88,7 +88,7 @@ fn fallback(line: &str) -> u8 {
 }
 
 /// Whether memcached would say a line when it refuses a request.
-pub(super) fn is_error_line(line: &[u8]) -> bool {
+pub(crate) fn is_error_line(line: &[u8]) -> bool {
     [&b"ERROR"[..], b"CLIENT_ERROR", b"SERVER_ERROR"]
         .iter()
         .any(|word| matches!(line.strip_prefix(*word), Some([] | [b' ' | b':', ..])))

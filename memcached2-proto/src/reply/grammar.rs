@@ -55,7 +55,7 @@ pub(crate) fn foreign(bytes: &[u8]) -> Option<&'static str> {
 
 /// An answer that does not fit the request.
 #[cold]
-pub(super) fn unexpected(line: &[u8], wanted: &str) -> Error {
+pub(crate) fn unexpected(line: &[u8], wanted: &str) -> Error {
     if let Some(what) = foreign(line) {
         return Error::protocol(what);
     }

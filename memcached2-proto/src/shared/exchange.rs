@@ -355,20 +355,23 @@ fn submit<O: Operation>(
                 return Ok((shared, slot, length));
             }
             Err(NotSubmitted::Invalid(error)) => return Err((error, Fault::Nobody)),
+            // It was closed on purpose.
+            Err(NotSubmitted::Ended(Error::Closed { .. })) => {}
             // It was made for this call, so this is how the server answers now.
-            Err(NotSubmitted::Ended(error @ (Error::Refused { .. } | Error::Connect { .. } | Error::Tls { .. })))
-                if shared.begun >= begun =>
-            {
+            Err(NotSubmitted::Ended(error)) if shared.begun >= begun && !is_lost(&error) => {
                 let fault = Fault::of(&error);
                 return Err((error, fault));
             }
-            // It was closed on purpose.
-            Err(NotSubmitted::Ended(Error::Closed { .. })) => {}
             Err(NotSubmitted::Ended(error)) => last = Some(error),
         }
     }
     let last = last.unwrap_or_else(|| Error::disconnected("each connection has ended before it could be used"));
     Err((last.with_landed(Landed::NotSent), Fault::Connection))
+}
+
+/// Whether a connection was lost, so that another one may do.
+fn is_lost(error: &Error) -> bool {
+    matches!(error, Error::Disconnected { .. } | Error::Protocol { .. })
 }
 
 impl<O: Operation, F> Drop for Exchange<'_, '_, O, F> {

@@ -8,7 +8,7 @@ use rustls::ClientConnection;
 
 use super::config::{TlsOptions, server_name};
 use super::failure::explain;
-use crate::connection::Connection;
+use crate::connection::{Connection, RecordSource};
 use crate::error::Error;
 
 /// So much ciphertext is read at once: a whole record.
@@ -81,19 +81,28 @@ impl TlsSession {
     pub fn write_with<E>(
         &mut self,
         connection: &mut Connection,
+        write: impl FnMut(&[IoSlice<'_>]) -> Result<usize, E>,
+    ) -> Result<bool, E> {
+        self.write_records(connection, write)
+    }
+
+    /// The same of anything that has bytes to be written.
+    pub(crate) fn write_records<S: RecordSource, E>(
+        &mut self,
+        source: &mut S,
         mut write: impl FnMut(&[IoSlice<'_>]) -> Result<usize, E>,
     ) -> Result<bool, E> {
         let session = &mut *self.0;
         loop {
             if session.at == session.outgoing.len() {
-                session.encrypt(connection);
+                session.encrypt(source);
                 if session.outgoing.is_empty() {
                     return Ok(true);
                 }
             }
             let n = write(&[IoSlice::new(&session.outgoing[session.at..])])?;
             session.at += n;
-            connection.set_write_blocked(n == 0);
+            source.set_write_blocked(n == 0);
             if n == 0 {
                 return Ok(false);
             }
@@ -152,19 +161,19 @@ impl TlsSession {
 }
 
 impl Session {
-    /// Encrypts some of what the connection offers: each piece in records of its own.
-    fn encrypt(&mut self, connection: &mut Connection) {
+    /// Encrypts some of what the source offers: each piece in records of its own.
+    fn encrypt(&mut self, source: &mut impl RecordSource) {
         self.outgoing.clear();
         self.at = 0;
         while self.outgoing.len() < OUTGOING {
             if !self.tls.is_handshaking() {
                 // A request has no more: a line, a large value, the rest.
                 let mut slices = [IoSlice::new(&[]); 4];
-                let count = connection.record_slices(&mut slices);
+                let count = source.record_slices(&mut slices);
                 // It takes all of it, into its own memory.
                 let taken = self.tls.writer().write_vectored(&slices[..count]).unwrap_or_default();
                 if taken > 0 {
-                    connection.advance_written(taken);
+                    source.advance_written(taken);
                 }
             }
             if !self.tls.wants_write() {

@@ -9,6 +9,7 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection};
 
 use crate::command::{Get, Protocol, Store};
+use crate::credentials::Credentials;
 use crate::error::Error;
 use crate::opening::{Endpoint, Opened, Opening, Step};
 use crate::options::Options;
@@ -62,9 +63,15 @@ impl Trial {
         };
         self.opening.write_with(write).unwrap();
         hear(&mut self.server, &written, &mut self.heard);
-        if self.heard.concat().ends_with(b"mn\r\n") {
-            self.heard.clear();
-            self.server.writer().write_all(META).unwrap();
+        for (request, answer) in [
+            (&b"mn\r\n"[..], META),
+            (b"version\r\n", b"CLIENT_ERROR unauthenticated\r\n"),
+            (b"\r\nweb s3cret\r\n", b"STORED\r\n"),
+        ] {
+            if self.heard.concat().ends_with(request) {
+                self.heard.clear();
+                self.server.writer().write_all(answer).unwrap();
+            }
         }
     }
 
@@ -141,6 +148,18 @@ fn a_connection_opens_however_the_bytes_are_cut_and_the_second_one_is_resumed() 
         let opened = trial.opening.finish();
         assert_eq!(opened.connection.protocol(), Protocol::Meta);
         assert_eq!(opened.tls.unwrap().is_resumed(), piece > 1);
+    }
+}
+
+#[test]
+fn credentials_are_sent_by_tls_however_the_bytes_are_cut() {
+    let (options, config) = parties("127.0.0.1");
+    let endpoint = endpoint(&options.credentials(Credentials::new("web", "s3cret").unwrap()));
+    for piece in [1, 2, 3, 100, 16 * 1024] {
+        let mut trial = Trial::new(&endpoint, &config);
+        assert_eq!(trial.open(piece, usize::MAX), Ok(Some(())));
+        let connection = trial.opening.finish().connection;
+        assert!(connection.is_idle() && connection.protocol() == Protocol::Meta);
     }
 }
 

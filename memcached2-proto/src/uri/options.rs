@@ -7,6 +7,7 @@ use std::time::Duration;
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use url::Url;
 
+use crate::credentials::Credentials;
 use crate::error::UriProblem;
 
 /// How one server is used, where that differs from the others.
@@ -18,11 +19,13 @@ pub(crate) struct ServerOptions {
     pub(crate) connections: Option<usize>,
     /// The name that its certificate must have.
     pub(crate) tls_name: Option<Arc<str>>,
+    /// Those before the address.
+    pub(crate) credentials: Option<Credentials>,
 }
 
 impl Default for ServerOptions {
     fn default() -> Self {
-        Self { weight: 1, timeout: None, connect_timeout: None, connections: None, tls_name: None }
+        Self { weight: 1, timeout: None, connect_timeout: None, connections: None, tls_name: None, credentials: None }
     }
 }
 

@@ -7,6 +7,7 @@ use url::{Host, Url};
 
 use super::options::ServerOptions;
 use super::{Address, Server};
+use crate::credentials::Credentials;
 use crate::error::UriProblem;
 
 const TCP: &str = "memcached";
@@ -22,12 +23,12 @@ pub(super) fn parse(text: &str) -> Result<Server, UriProblem> {
         return Err(UriProblem::Blank);
     }
     let full = if text.contains("://") { text.to_owned() } else { format!("{TCP}://{text}") };
-    let authority = full.split_once("://").map_or("", |(_, rest)| rest);
-    let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
+    let (full, credentials) = without_credentials(full)?;
+    let authority = authority(&full);
     if authority.contains(',') {
         return Err(UriProblem::List);
     }
-    let bracketed = authority.starts_with('[') || authority.contains('@');
+    let bracketed = authority.starts_with('[');
     match authority.split(':').collect::<Vec<_>>()[..] {
         // An IPv6 address has seven colons, or two of them in a row.
         [host, port, _] if !bracketed && !host.is_empty() && !port.is_empty() => return Err(UriProblem::BehindPort),
@@ -36,9 +37,6 @@ pub(super) fn parse(text: &str) -> Result<Server, UriProblem> {
     }
     let (full, zone) = without_zone(full)?;
     let url = Url::parse(&full).map_err(explain)?;
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(UriProblem::Credentials);
-    }
     if url.fragment().is_some() {
         return Err(UriProblem::Fragment);
     }
@@ -48,7 +46,8 @@ pub(super) fn parse(text: &str) -> Result<Server, UriProblem> {
         UNIX => unix(&url)?,
         _ => return Err(UriProblem::Scheme),
     };
-    let (name, options) = ServerOptions::parse(&url)?;
+    let (name, mut options) = ServerOptions::parse(&url)?;
+    options.credentials = credentials;
     let is_tls = url.scheme() == TLS;
     if options.tls_name.is_some() && !is_tls {
         return Err(UriProblem::TlsName);
@@ -58,6 +57,33 @@ pub(super) fn parse(text: &str) -> Result<Server, UriProblem> {
         (server.name, server.is_named) = (name, true);
     }
     Ok(server)
+}
+
+/// What stands between the scheme and the path of a URI.
+fn authority(full: &str) -> &str {
+    let rest = full.split_once("://").map_or("", |(_, rest)| rest);
+    rest.split(['/', '?', '#']).next().unwrap_or_default()
+}
+
+/// The text without the credentials, and those. The parser of URIs never sees them; it knows none without a host.
+fn without_credentials(full: String) -> Result<(String, Option<Credentials>), UriProblem> {
+    let authority = authority(&full);
+    let Some((userinfo, host)) = authority.rsplit_once('@') else { return Ok((full, None)) };
+    if userinfo.contains('@') && userinfo.contains(',') {
+        return Err(UriProblem::List);
+    }
+    let credentials = Credentials::from_userinfo(userinfo).map_err(UriProblem::Credentials)?;
+    let begun = full.find(authority).unwrap_or_default();
+    Ok((format!("{}{host}{}", &full[..begun], &full[begun + authority.len()..]), Some(credentials)))
+}
+
+/// The text without what may be credentials, for errors.
+pub(crate) fn redacted(text: &str) -> String {
+    let Some(at) = text.rfind('@') else { return text.to_owned() };
+    let is_scheme = |scheme: &str| scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'+');
+    let scheme = text.split_once("://").map(|(scheme, _)| scheme).filter(|scheme| is_scheme(scheme.trim_start()));
+    let begun = scheme.map_or(0, |scheme| scheme.len() + "://".len());
+    format!("{}***{}", &text[..begun.min(at)], &text[at..])
 }
 
 /// The text without the zone of an IPv6 address, which the parser of URIs does not know, and that with its `%`:
