@@ -1,13 +1,18 @@
 //! The client: a connection to each server, shared by all tasks.
 
 use std::hash::{BuildHasher as _, RandomState};
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use memcached2_proto::shared::{SharedConnections, Spawner, TakesSpawner};
+use futures_io::{AsyncRead, AsyncWrite};
+use memcached2_proto::routing::Address;
+use memcached2_proto::shared::{SharedConnections, TakesSpawner};
 use memcached2_proto::{Builder, Error, Instant, Now, Operation, Options, Router};
 
-use crate::executor::{Executor, now};
+use crate::executor::{Executor, Spawn, System, now};
+use crate::over::Over;
+use crate::stream::Sockets;
 
 /// A client whose calls are futures.
 ///
@@ -15,7 +20,7 @@ use crate::executor::{Executor, now};
 /// every caller gets the replies to its own requests, whatever happens to the futures of other callers.
 #[derive(Debug, Clone)]
 pub struct Client {
-    shared: Arc<SharedConnections<Executor>>,
+    shared: Arc<SharedConnections<System>>,
     /// How long a call may take, in place of what the options say.
     timeout: Option<Duration>,
 }
@@ -49,7 +54,46 @@ impl Client {
     /// ```
     #[must_use]
     pub fn builder() -> Builder<Self> {
-        Builder::with_spawner(Self::make)
+        Self::builder_of(Arc::new(Sockets))
+    }
+
+    /// Returns a builder of a client that connects by a function of the program: through a tunnel or a proxy, over pipes
+    /// within the process, in a simulation.
+    ///
+    /// The function gets the address of a server as it was written, so a name is still a name. It returns any stream of
+    /// [`futures_io`], for each connection another one, within the [connect timeout](Options::connect_timeout). Options,
+    /// several servers and failover work as over sockets, but for TCP keepalive.
+    ///
+    /// ```no_run
+    /// use memcached2_async_std::Client;
+    /// use smol::io::AsyncWriteExt as _;
+    /// use smol::net::TcpStream;
+    ///
+    /// let client = Client::over(|server| async move {
+    ///     let mut stream = TcpStream::connect("bastion:1080").await?;
+    ///     stream.write_all(format!("{server}\n").as_bytes()).await?; // What the bastion wants to know first.
+    ///     Ok(stream)
+    /// })
+    /// .servers(["cache1:11211", "cache2:11211"])
+    /// .build()?;
+    /// # Ok::<(), memcached2_async_std::Error>(())
+    /// ```
+    #[must_use]
+    pub fn over<F, C, S>(connect: F) -> Builder<Self>
+    where
+        F: Fn(Address) -> C + Send + Sync + 'static,
+        C: Future<Output = io::Result<S>> + Send + 'static,
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        Self::builder_of(Arc::new(Over(connect)))
+    }
+
+    fn builder_of(connector: Arc<dyn Spawn>) -> Builder<Self> {
+        Builder::with_spawner(move |router, options, spawner| {
+            let router = router.for_client(RandomState::new().hash_one(()), Self::now);
+            let system = System { executor: Executor::new(spawner)?, connector: Arc::clone(&connector) };
+            Ok(Self { shared: Arc::new(SharedConnections::new(router, options, system)), timeout: None })
+        })
     }
 
     /// A client of `servers`, with the default [`Options`]. It connects when it is used, so servers may be down now.
@@ -71,12 +115,6 @@ impl Client {
     pub fn with_options(servers: impl IntoIterator<Item = impl AsRef<str>>, options: Options) -> Result<Self, Error> {
         let servers = servers.into_iter().map(|server| server.as_ref().to_owned());
         Self::builder().servers(servers).options(options).build()
-    }
-
-    fn make(router: Router, options: &Options, spawner: Option<Spawner>) -> Result<Self, Error> {
-        let executor = Executor::new(spawner)?;
-        let router = router.for_client(RandomState::new().hash_one(()), Self::now);
-        Ok(Self { shared: Arc::new(SharedConnections::new(router, options, executor)), timeout: None })
     }
 
     /// The same client, on the same connections, with another timeout for its calls, which replaces

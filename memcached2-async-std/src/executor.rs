@@ -1,14 +1,13 @@
 //! The executor that runs the task of each connection, and its timers.
 
+use std::fmt::Debug;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker, ready};
 
-use memcached2_proto::shared::{AsyncTimer, Driver, Runtime, Spawner};
+use memcached2_proto::shared::{AsyncTimer, Connector, Driver, Runtime, Spawner};
 use memcached2_proto::{Error, Instant};
-
-use crate::stream::Sockets;
 
 /// The moment on the clock of the system.
 #[inline]
@@ -39,7 +38,30 @@ impl Executor {
     }
 }
 
-impl Runtime for Executor {
+/// An executor, and what connects.
+#[derive(Debug)]
+pub(crate) struct System {
+    pub(crate) executor: Executor,
+    pub(crate) connector: Arc<dyn Spawn>,
+}
+
+/// Starts the task that drives a connection, which is compiled for each kind of stream.
+pub(crate) trait Spawn: Debug + Send + Sync {
+    fn spawn(self: Arc<Self>, driver: Driver, executor: &Executor);
+}
+
+impl<C: Connector<Stream: Send> + Debug + 'static> Spawn for C {
+    fn spawn(self: Arc<Self>, driver: Driver, executor: &Executor) {
+        let task = driver.run(self, Timer::new());
+        match executor {
+            #[cfg(feature = "async-std")]
+            Executor::AsyncStd => drop(async_std::task::spawn(task)),
+            Executor::Spawner(spawner) => spawner.spawn(Box::pin(task)),
+        }
+    }
+}
+
+impl Runtime for System {
     /// There is one reactor in a process, and an executor that has stopped ends its tasks.
     type Id = ();
     type Timer = Timer;
@@ -55,16 +77,11 @@ impl Runtime for Executor {
     }
 
     fn timer(&self) -> Timer {
-        Timer { timer: async_io::Timer::never(), set: None }
+        Timer::new()
     }
 
     fn spawn(&self, driver: Driver) {
-        let task = driver.run(Sockets, self.timer());
-        match self {
-            #[cfg(feature = "async-std")]
-            Self::AsyncStd => drop(async_std::task::spawn(task)),
-            Self::Spawner(spawner) => spawner.spawn(Box::pin(task)),
-        }
+        Arc::clone(&self.connector).spawn(driver, &self.executor);
     }
 }
 
@@ -116,6 +133,10 @@ impl AsyncTimer for Timer {
 }
 
 impl Timer {
+    fn new() -> Self {
+        Self { timer: async_io::Timer::never(), set: None }
+    }
+
     /// Sets it. The timer of async-io reads the clock each time it is polled, so it is polled only now.
     #[cold]
     fn start(&mut self, cx: &Context<'_>, deadline: Instant) -> Poll<Instant> {

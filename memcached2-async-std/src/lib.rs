@@ -41,6 +41,7 @@
 
 mod client;
 mod executor;
+mod over;
 mod stream;
 mod wrappers;
 
@@ -53,7 +54,7 @@ pub use memcached2_proto::observer::Metrics;
 pub use memcached2_proto::observer::Tracing;
 pub use memcached2_proto::observer::{Event, RequestOutcome, ServerEvent};
 pub use memcached2_proto::report::{GroupedReport, Report, SizeReport};
-pub use memcached2_proto::routing::ServerId;
+pub use memcached2_proto::routing::{Address, ServerId};
 pub use memcached2_proto::{
     BatchResult, Builder, Bytes, Credentials, Data, Error, Expiry, FromValue, Key, Landed, Limits, Observer, Operation,
     Options, OrMiss, Protocol, ReconnectPolicy, Router, Selection, Server, Store, ToValue, Value,

@@ -31,6 +31,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod client;
+mod over;
 mod stream;
 mod wrappers;
 
@@ -43,7 +44,7 @@ pub use memcached2_proto::observer::Metrics;
 pub use memcached2_proto::observer::Tracing;
 pub use memcached2_proto::observer::{Event, RequestOutcome, ServerEvent};
 pub use memcached2_proto::report::{GroupedReport, Report, SizeReport};
-pub use memcached2_proto::routing::ServerId;
+pub use memcached2_proto::routing::{Address, ServerId};
 pub use memcached2_proto::{
     BatchResult, Builder, Bytes, Credentials, Data, Error, Expiry, FromValue, Key, Landed, Limits, Observer, Operation,
     Options, OrMiss, Protocol, ReconnectPolicy, Router, Selection, Server, Store, ToValue, Value,

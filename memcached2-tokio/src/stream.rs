@@ -1,5 +1,6 @@
 //! The socket: connecting, and the task that drives it.
 
+use std::fmt::Debug;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -28,9 +29,25 @@ pub(crate) fn now() -> Instant {
     std::time::Instant::now().into()
 }
 
+/// Tokio, and what connects.
+#[derive(Debug)]
+pub(crate) struct Tokio(pub(crate) Arc<dyn Spawn>);
+
+/// Starts the task that drives a connection, which is compiled for each kind of stream.
+pub(crate) trait Spawn: Debug + Send + Sync {
+    fn spawn(self: Arc<Self>, driver: Driver);
+}
+
+impl<C: Connector<Stream: Send> + Debug + 'static> Spawn for C {
+    fn spawn(self: Arc<Self>, driver: Driver) {
+        // A runtime without timers makes a task panic that sets one, not the caller.
+        drop(tokio::spawn(async { driver.run(self, Timer::new()).await }));
+    }
+}
+
 /// Sockets of the operating system, and its names.
 #[derive(Debug)]
-pub(crate) struct System;
+pub(crate) struct Sockets;
 
 /// A connected socket.
 #[derive(Debug)]
@@ -40,7 +57,7 @@ pub(crate) enum Socket {
     Unix(UnixStream),
 }
 
-impl Connector for System {
+impl Connector for Sockets {
     type Stream = Socket;
 
     async fn resolve(&self, endpoint: &Arc<Endpoint>, host: String, port: u16) -> io::Result<Arc<[SocketAddr]>> {
@@ -65,7 +82,7 @@ impl Connector for System {
     }
 }
 
-impl Runtime for System {
+impl Runtime for Tokio {
     type Id = Id;
     type Timer = Timer;
 
@@ -86,8 +103,7 @@ impl Runtime for System {
     }
 
     fn spawn(&self, driver: Driver) {
-        // A runtime without timers makes a task panic that sets one, not the caller.
-        drop(tokio::spawn(async { driver.run(Self, Timer::new()).await }));
+        Arc::clone(&self.0).spawn(driver);
     }
 }
 

@@ -48,8 +48,10 @@ pub trait AsyncStream {
     }
 
     /// Whether something can be read, or the stream has ended: what the operating system knows now, whatever the runtime
-    /// has noticed of it.
-    fn has_unread(&self) -> bool;
+    /// has noticed of it. `false` is right for a stream that no operating system stands behind: what it knows, `poll_read` says.
+    fn has_unread(&self) -> bool {
+        false
+    }
 }
 
 /// The clock of a [`Driver`]: a timer that can be set to another deadline.

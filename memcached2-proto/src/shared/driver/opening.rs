@@ -1,8 +1,8 @@
 //! What a driver does before its connection is ready for requests, and when a deadline passes.
 
-use std::future::poll_fn;
+use std::future::{self, poll_fn};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
@@ -20,12 +20,18 @@ pub trait Connector: Send + Sync {
     type Stream: AsyncStream;
 
     /// Looks up the name of a server.
+    ///
+    /// A connector that needs the [name](Endpoint::address) and no address leaves it out. Then [`Connector::connect`] is called
+    /// once, with an address that says nothing.
     fn resolve(
         &self,
         endpoint: &Arc<Endpoint>,
         host: String,
         port: u16,
-    ) -> impl Future<Output = io::Result<Arc<[SocketAddr]>>> + Send;
+    ) -> impl Future<Output = io::Result<Arc<[SocketAddr]>>> + Send {
+        let _ = (endpoint, host);
+        future::ready(Ok([SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))].into()))
+    }
 
     /// Connects a socket to one of its addresses.
     fn connect(
@@ -33,6 +39,27 @@ pub trait Connector: Send + Sync {
         endpoint: &Arc<Endpoint>,
         destination: Destination,
     ) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+}
+
+impl<C: Connector> Connector for Arc<C> {
+    type Stream = C::Stream;
+
+    fn resolve(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        host: String,
+        port: u16,
+    ) -> impl Future<Output = io::Result<Arc<[SocketAddr]>>> + Send {
+        (**self).resolve(endpoint, host, port)
+    }
+
+    fn connect(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        destination: Destination,
+    ) -> impl Future<Output = io::Result<Self::Stream>> + Send {
+        (**self).connect(endpoint, destination)
+    }
 }
 
 impl Driver {
