@@ -16,6 +16,7 @@ super::cases! {
         a_flush_may_be_delayed,
         a_verbosity_reaches_every_server,
         a_memory_limit_reaches_every_server,
+        a_warm_client_is_connected_to_every_server_that_is_up,
     }
     scripted {}
 }
@@ -33,6 +34,29 @@ fn a_flush_empties_every_server(on: Kind) {
         assert!(client.get_many(&keys).unwrap().into_result().unwrap().iter().all(Option::is_some), "{count} servers");
     }
     on.on_each_socket(|client| assert_eq!(client.flush_all().unwrap().into_result(), Ok(vec![()])));
+}
+
+fn a_warm_client_is_connected_to_every_server_that_is_up(on: Kind) {
+    let (servers, mut addresses) = on.servers(3);
+    addresses.insert(1, "127.0.0.1:1".to_owned());
+    let client = client(&addresses);
+    for _ in 0..2 {
+        let results = client.warm().unwrap();
+        for (at, result) in results.iter().enumerate() {
+            assert_eq!(result.is_ok(), at != 1, "{at}: {result:?}");
+        }
+    }
+    let connections = || -> Vec<u64> {
+        let counts = servers.iter().map(|server| line_of(server, "stats", "total_connections"));
+        counts.map(|count| count.parse().expect("a number")).collect()
+    };
+    let before = connections();
+    let keys: Vec<_> = (0..60).map(|at| format!("key{at}")).collect();
+    client.get_many(&keys).unwrap().into_result().unwrap();
+    // One is that which asks.
+    let by_others: Vec<_> = connections().iter().zip(&before).map(|(after, before)| after - before - 1).collect();
+    assert_eq!(by_others, [0; 3]);
+    on.on_each_socket(|client| assert_eq!(client.warm().unwrap().into_result(), Ok(vec![()])));
 }
 
 fn a_flush_may_be_delayed(on: Kind) {
@@ -84,7 +108,11 @@ fn a_memory_limit_reaches_every_server(on: Kind) {
 
 /// A setting of a server, as it reports it.
 fn setting(server: &Server, name: &str) -> String {
+    line_of(server, "stats settings", name)
+}
+
+fn line_of(server: &Server, stats: &str, name: &str) -> String {
     let start = format!("STAT {name} ");
-    let lines = server.lines("stats settings", |line| line == "END");
-    lines.iter().find_map(|line| line.strip_prefix(&start)).expect("a setting of this name").to_owned()
+    let lines = server.lines(stats, |line| line == "END");
+    lines.iter().find_map(|line| line.strip_prefix(&start)).expect("a line of this name").to_owned()
 }

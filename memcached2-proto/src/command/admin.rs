@@ -39,6 +39,34 @@ impl Command for Version {
     }
 }
 
+/// Finds out whether a server can be used: one answer shows that it was connected to, and takes our credentials.
+#[derive(Debug, Clone, Copy)]
+pub struct Warm;
+
+impl Command for Warm {
+    type Response = ();
+
+    fn name(&self) -> &'static str {
+        Version.name()
+    }
+
+    fn encode(&self, protocol: Protocol, now: Now, out: &mut RequestBuffer) -> Result<ReplyKind, Error> {
+        Version.encode(protocol, now, out)
+    }
+
+    fn answer(&self, reply: Reply) -> Result<(), Error> {
+        match reply {
+            // A proxy that does not know the command.
+            Reply::Refused(line) if &*line == "ERROR" => Ok(()),
+            reply => Version.answer(reply).map(drop),
+        }
+    }
+
+    fn repeatable(&self) -> bool {
+        true
+    }
+}
+
 /// Expires every item of a server.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FlushAll {
@@ -137,7 +165,7 @@ impl Command for Verbosity {
     }
 }
 
-borrow_nothing!(CacheMemlimit FlushAll Verbosity Version);
+borrow_nothing!(CacheMemlimit FlushAll Verbosity Version Warm);
 
 /// Ends a request about a whole server with a fence, because its reply carries no check.
 pub(super) fn put_fence(protocol: Protocol, out: &mut RequestBuffer) {

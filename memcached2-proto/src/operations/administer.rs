@@ -16,6 +16,19 @@ macro_rules! __administer {
             ///   results.
             fn flush_all() -> $crate::BatchResult<()> = $crate::operation::AllServers($crate::command::FlushAll::now());
 
+            /// Connects to every server and waits until each has answered; the results come in the order of the servers, so they
+            /// say which servers cannot be used. At the start of a program it spares the first calls the time to connect,
+            /// to authenticate, and to find out the protocol.
+            ///
+            /// It uses all servers at the same time, and one connection to each, which stays open. It ends by the timeout.
+            ///
+            /// # Errors
+            ///
+            /// * Those of `flush_all`. The results have [`Error::Connect`](memcached2_proto::Error::Connect),
+            ///   [`Error::Refused`](memcached2_proto::Error::Refused) if a server does not take the credentials, and the
+            ///   like.
+            fn warm() -> $crate::BatchResult<()> = $crate::operation::AllServers($crate::command::Warm);
+
             /// Asks every server for its version; the results come in the order of the servers.
             ///
             /// # Errors
