@@ -47,12 +47,12 @@ pub(crate) struct System {
 
 /// Starts the task that drives a connection, which is compiled for each kind of stream.
 pub(crate) trait Spawn: Debug + Send + Sync {
-    fn spawn(self: Arc<Self>, driver: Driver, executor: &Executor);
+    fn spawn(&self, driver: Driver, executor: &Executor);
 }
 
-impl<C: Connector<Stream: Send> + Debug + 'static> Spawn for C {
-    fn spawn(self: Arc<Self>, driver: Driver, executor: &Executor) {
-        let task = driver.run(self, Timer::new());
+impl<C: Connector<Stream: Send> + Clone + Debug + 'static> Spawn for C {
+    fn spawn(&self, driver: Driver, executor: &Executor) {
+        let task = driver.run(self.clone(), Timer::new());
         match executor {
             #[cfg(feature = "async-std")]
             Executor::AsyncStd => drop(async_std::task::spawn(task)),
@@ -81,7 +81,7 @@ impl Runtime for System {
     }
 
     fn spawn(&self, driver: Driver) {
-        Arc::clone(&self.connector).spawn(driver, &self.executor);
+        self.connector.spawn(driver, &self.executor);
     }
 }
 

@@ -12,7 +12,19 @@ use memcached2_proto::routing::Address;
 use memcached2_proto::shared::{AsyncStream, Connector};
 
 /// Connects by a function, which gets the address of a server and looks its name up, if that is of use.
-pub(crate) struct Over<F>(pub(crate) F);
+pub(crate) struct Over<F>(Arc<F>);
+
+impl<F> Over<F> {
+    pub(crate) fn new(connect: F) -> Self {
+        Self(Arc::new(connect))
+    }
+}
+
+impl<F> Clone for Over<F> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
 
 impl<F> Debug for Over<F> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {

@@ -18,7 +18,7 @@ use memcached2_proto::transport::Lookup;
 use socket2::{SockRef, TcpKeepalive};
 
 /// Sockets of the operating system, and its names.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Sockets;
 
 /// A connected socket.

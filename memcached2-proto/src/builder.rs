@@ -84,8 +84,8 @@ impl<C: TakesSpawner> Builder<C> {
     }
 
     /// Sets how the client starts the task of a connection, such as `|task| smol::spawn(task).detach()`. The executor must
-    /// run the task to its end. Default: async-std, if the crate of the client has that feature, else building the client
-    /// fails.
+    /// run the task to its end: a handle that cancels the task when it is dropped has to be detached. Default: async-std, if
+    /// the crate of the client has that feature, else building the client fails.
     #[must_use]
     pub fn spawner(mut self, spawn: impl Fn(Task) + Send + Sync + 'static) -> Self {
         self.spawner = Some(Spawner::new(spawn));

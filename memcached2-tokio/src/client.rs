@@ -74,7 +74,7 @@ impl Client {
         C: Future<Output = io::Result<S>> + Send + 'static,
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        Self::builder_of(Arc::new(Over(connect)))
+        Self::builder_of(Arc::new(Over::new(connect)))
     }
 
     fn builder_of(connector: Arc<dyn Spawn>) -> Builder<Self> {

@@ -35,18 +35,19 @@ pub(crate) struct Tokio(pub(crate) Arc<dyn Spawn>);
 
 /// Starts the task that drives a connection, which is compiled for each kind of stream.
 pub(crate) trait Spawn: Debug + Send + Sync {
-    fn spawn(self: Arc<Self>, driver: Driver);
+    fn spawn(&self, driver: Driver);
 }
 
-impl<C: Connector<Stream: Send> + Debug + 'static> Spawn for C {
-    fn spawn(self: Arc<Self>, driver: Driver) {
+impl<C: Connector<Stream: Send> + Clone + Debug + 'static> Spawn for C {
+    fn spawn(&self, driver: Driver) {
+        let connector = self.clone();
         // A runtime without timers makes a task panic that sets one, not the caller.
-        drop(tokio::spawn(async { driver.run(self, Timer::new()).await }));
+        drop(tokio::spawn(async { driver.run(connector, Timer::new()).await }));
     }
 }
 
 /// Sockets of the operating system, and its names.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Sockets;
 
 /// A connected socket.
@@ -103,7 +104,7 @@ impl Runtime for Tokio {
     }
 
     fn spawn(&self, driver: Driver) {
-        Arc::clone(&self.0).spawn(driver);
+        self.0.spawn(driver);
     }
 }
 

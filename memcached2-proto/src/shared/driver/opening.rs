@@ -41,27 +41,6 @@ pub trait Connector: Send + Sync {
     ) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 }
 
-impl<C: Connector> Connector for Arc<C> {
-    type Stream = C::Stream;
-
-    fn resolve(
-        &self,
-        endpoint: &Arc<Endpoint>,
-        host: String,
-        port: u16,
-    ) -> impl Future<Output = io::Result<Arc<[SocketAddr]>>> + Send {
-        (**self).resolve(endpoint, host, port)
-    }
-
-    fn connect(
-        &self,
-        endpoint: &Arc<Endpoint>,
-        destination: Destination,
-    ) -> impl Future<Output = io::Result<Self::Stream>> + Send {
-        (**self).connect(endpoint, destination)
-    }
-}
-
 impl Driver {
     /// Connects, then serves the callers until the connection ends: all that a driver's task does.
     pub async fn run<C: Connector>(mut self, connector: C, mut alarm: impl AsyncTimer) {
