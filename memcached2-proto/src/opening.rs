@@ -24,7 +24,8 @@ use crate::tls::TlsSession;
 use crate::uri::Address;
 
 /// Opens one connection to a server: looks its name up, connects to one of its addresses, agrees on TLS if
-/// the server is written `memcacheds://`, and asks which protocol it speaks.
+/// the server is written `memcacheds://`, gives it [credentials](crate::credentials) if there are any, and asks which protocol
+/// it speaks.
 ///
 /// It does no I/O and reads no clock. A transport does what [`Opening::step`] says, and reports what came of it:
 ///
@@ -182,7 +183,8 @@ impl Opening {
     /// # Errors
     ///
     /// Why the connection cannot be opened: [`Error::Connect`], [`Error::Tls`], [`Error::Disconnected`], [`Error::Protocol`],
-    /// [`Error::Refused`] if the server wants credentials, or [`Error::Timeout`] if there was no time to begin with.
+    /// [`Error::Refused`] if the server wants credentials and there are none, [`Error::NoCredentials`],
+    /// [`Error::CredentialsRefused`], [`Error::CredentialsNotWanted`], or [`Error::Timeout`] if there was no time to begin with.
     pub fn step(&self) -> Result<Step, Error> {
         match &self.stage {
             Stage::Resolve => match self.endpoint.address() {

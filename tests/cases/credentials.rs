@@ -20,6 +20,7 @@ super::cases! {
         wrong_credentials_fail_every_call_and_the_server_is_not_down since (1, 5, 15),
         a_client_without_credentials_is_told_how_to_give_them since (1, 5, 15),
         a_provider_is_called_for_each_connection since (1, 5, 15),
+        warm_says_which_servers_refuse_the_credentials since (1, 5, 15),
         a_server_that_asks_for_nothing_gets_no_credentials,
         credentials_are_shown_by_no_error_event_or_client since (1, 5, 15),
     }
@@ -121,6 +122,22 @@ fn a_provider_is_called_for_each_connection(on: Kind) {
         let error = client.get("a").unwrap_err();
         assert_matches!(&error, Error::NoCredentials { .. } if error.to_string().contains("the vault is closed"));
         assert_eq!((client.get("a"), called.load(Ordering::Relaxed)), (Ok(None), 3));
+    }
+}
+
+fn warm_says_which_servers_refuse_the_credentials(on: Kind) {
+    let servers = on.start_with_credentials(USER, PASSWORD);
+    let addresses: Vec<_> = servers.iter().map(|server| server.address()).collect();
+    let (right, others) = addresses.split_first().expect("a server");
+    let all = [with_credentials(right)].into_iter().chain(others.iter().cloned());
+    let client = Client::with_options(all, forgetful(PATIENT).credentials(credentials("wrong"))).unwrap();
+    let results = client.warm().unwrap();
+    assert!(
+        results.len() == servers.len() && results.iter().next().is_some_and(|result| result.is_ok()),
+        "{results:?}"
+    );
+    for result in results.iter().skip(1) {
+        assert_matches!(result, Err(Error::CredentialsRefused { .. }));
     }
 }
 

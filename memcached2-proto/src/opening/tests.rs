@@ -293,19 +293,19 @@ enum Turn {
 #[test]
 fn every_order_of_success_failure_timeout_and_early_close_comes_to_an_end() {
     let (mut ready, mut failed) = (0, 0);
-    for server in [NAME, IP, PATH] {
+    for server in [NAME, IP, PATH, "web:s3cret@127.0.0.1"] {
         let mut ways = vec![Vec::new()];
         while let Some(way) = ways.pop() {
             let mut trial = Trial::within(&endpoint(server, &Options::default()), Some(Duration::from_secs(1)));
             for turn in &way {
                 take(&mut trial, *turn);
             }
-            // Two connections, each after a look-up, to two addresses, with one exchange.
+            // Two connections, each after a look-up, to two addresses, with one exchange; or to one, with three exchanges.
             assert!(way.len() <= 8, "{server}: {way:?}");
             match trial.opening.step() {
                 Ok(Step::Ready) => ready += 1,
                 Ok(step) => {
-                    let closes = if step == Step::Exchange { META.len() } else { 0 };
+                    let closes = if step == Step::Exchange { answer(&trial.write()).len() } else { 0 };
                     let turns = [Turn::Succeeds, Turn::Fails, Turn::TimesOut].into_iter();
                     let turns = turns.chain((0..closes).map(Turn::ClosesAfter));
                     ways.extend(turns.map(|turn| way.iter().copied().chain([turn]).collect()));
@@ -320,6 +320,15 @@ fn every_order_of_success_failure_timeout_and_early_close_comes_to_an_end() {
     assert!(ready > 100 && failed > 100, "{ready} were opened, {failed} failed");
 }
 
+/// What a server with or without credentials answers.
+fn answer(request: &[u8]) -> &'static [u8] {
+    match request {
+        [b'v', ..] => b"CLIENT_ERROR unauthenticated\r\n",
+        [b's', ..] => b"STORED\r\n",
+        _ => META,
+    }
+}
+
 fn take(trial: &mut Trial, turn: Turn) {
     let now = trial.now;
     match (trial.opening.step().unwrap(), turn) {
@@ -329,12 +338,12 @@ fn take(trial: &mut Trial, turn: Turn) {
         (Step::Connect(_), Turn::Succeeds) => trial.opening.connected(Ok(()), now),
         (Step::Connect(_), _) => trial.opening.connected(Err(ErrorKind::ConnectionRefused.into()), now),
         (Step::Exchange, turn) => {
-            trial.write();
+            let answer = answer(&trial.write());
             match turn {
-                Turn::Succeeds => trial.read(META),
+                Turn::Succeeds => trial.read(answer),
                 Turn::ClosesAfter(n) => {
                     if n > 0 {
-                        trial.read(&META[..n]);
+                        trial.read(&answer[..n]);
                     }
                     trial.opening.advance_read(0, now);
                 }
