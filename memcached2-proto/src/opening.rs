@@ -5,8 +5,9 @@
 mod attempts;
 mod authentication;
 mod endpoint;
+mod exchange;
 
-use std::io::{self, ErrorKind, IoSlice};
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -88,8 +89,8 @@ pub struct Opening {
     endpoint: Arc<Endpoint>,
     connection: Connection,
     tls: Option<TlsSession>,
-    /// Whether the server has said something since it was written to last.
-    is_answered: bool,
+    /// Since the server has answered a part of what was written last: until when the rest must come.
+    answer_by: Option<Instant>,
     stage: Stage,
     /// When it began.
     now: Now,
@@ -162,19 +163,20 @@ impl Opening {
     /// endpoint say.
     #[must_use]
     pub fn new(endpoint: &Arc<Endpoint>, now: Now, until: Option<Instant>) -> Self {
+        let (connection, probe_within) = endpoint.known().begin(endpoint.connection_options(), now);
         let mut opening = Self {
             endpoint: Arc::clone(endpoint),
-            connection: Connection::new(endpoint.options().limits),
+            connection,
             tls: None,
-            is_answered: false,
+            answer_by: None,
             stage: Stage::Resolve,
             now,
             connect_by: now.monotonic,
             until,
             is_connected: false,
-            probe_within: None,
+            probe_within,
         };
-        opening.begin(now.monotonic);
+        opening.first_step(now.monotonic);
         opening
     }
 
@@ -205,8 +207,8 @@ impl Opening {
         match &self.stage {
             Stage::Resolve | Stage::Tls => Some(self.connect_by),
             Stage::Connect(_, by, _) => Some(*by),
-            Stage::Authenticate(_) => self.until,
-            Stage::Probe(by) => by.iter().chain(&self.until).min().copied(),
+            Stage::Authenticate(_) => self.answer_by.into_iter().chain(self.until).min(),
+            Stage::Probe(by) => by.iter().copied().chain(self.answer_by).chain(self.until).min(),
             Stage::Ready | Stage::Failed(_) => None,
         }
     }
@@ -283,103 +285,6 @@ impl Opening {
         };
     }
 
-    /// Writes what there is with `write`, which returns how many bytes of the slices it has taken. Returns `false` if that was
-    /// none, since the socket is full.
-    ///
-    /// # Errors
-    ///
-    /// Those of `write`.
-    pub fn write_with<E>(&mut self, mut write: impl FnMut(&[IoSlice<'_>]) -> Result<usize, E>) -> Result<bool, E> {
-        let is_answered = &mut self.is_answered;
-        let write = |slices: &[IoSlice<'_>]| {
-            *is_answered = false;
-            write(slices)
-        };
-        match (&mut self.stage, &mut self.tls) {
-            (Stage::Failed(_), _) => Ok(true),
-            (Stage::Authenticate(authentication), None) => authentication.write_with(write),
-            (Stage::Authenticate(authentication), Some(tls)) => tls.write_records(&mut **authentication, write),
-            (_, None) => self.connection.write_with(write),
-            (_, Some(tls)) => tls.write_with(&mut self.connection, write),
-        }
-    }
-
-    /// Whether the socket took nothing when it was [written to](Opening::write_with) last.
-    #[must_use]
-    pub fn is_write_blocked(&self) -> bool {
-        match &self.stage {
-            Stage::Authenticate(authentication) => authentication.is_write_blocked(),
-            _ => self.connection.is_write_blocked(),
-        }
-    }
-
-    /// The buffer to read into.
-    pub fn read_buf(&mut self) -> &mut [u8] {
-        match (&mut self.tls, &mut self.stage) {
-            (Some(tls), _) => tls.read_buf(),
-            (None, Stage::Authenticate(authentication)) => authentication.read_buf(),
-            (None, _) => self.connection.read_buf(),
-        }
-    }
-
-    /// Says that `n` bytes were read into [`Opening::read_buf`]; 0 is the end of the stream.
-    pub fn advance_read(&mut self, n: usize, now: Instant) {
-        self.is_answered |= n > 0;
-        let Some(tls) = &mut self.tls else { return self.hear(n, now) };
-        tls.advance_read(n);
-        while let (Some(tls), Stage::Tls | Stage::Authenticate(_) | Stage::Probe(_)) = (&mut self.tls, &self.stage) {
-            let space = match &mut self.stage {
-                Stage::Authenticate(authentication) => authentication.read_buf(),
-                _ => self.connection.read_buf(),
-            };
-            match tls.decrypt(space) {
-                Ok(Some(0)) if tls.is_handshaking() => {
-                    return self.failed(Error::disconnected("the server closed it"), now);
-                }
-                Ok(Some(n)) => self.hear(n, now),
-                Err(error) => return self.stage = Stage::Failed(Error::tls(error)),
-                Ok(None) if matches!(self.stage, Stage::Tls) && !tls.is_handshaking() => return self.secured(now),
-                Ok(None) => return,
-            }
-        }
-    }
-
-    /// So many bytes have come for the connection.
-    fn hear(&mut self, n: usize, now: Instant) {
-        if let Stage::Authenticate(authentication) = &mut self.stage {
-            match authentication.advance_read(n) {
-                Ok(false) => {}
-                Ok(true) => self.probe(now),
-                Err(error) => self.failed(error, now),
-            }
-            return;
-        }
-        let end = self.connection.advance_read(n);
-        // There is no other reply than that to the probe.
-        match self.connection.next_reply() {
-            Err(error) => self.failed(error, now),
-            Ok(_) if !self.connection.is_probing() => {
-                self.endpoint.known().proved();
-                self.stage = Stage::Ready;
-            }
-            Ok(_) => end.unwrap_or_else(|error| self.failed(error, now)),
-        }
-    }
-
-    /// The socket has failed. A server that has closed it may be one that does not take being asked for its protocol: then it
-    /// is connected to once more.
-    pub fn failed(&mut self, error: Error, now: Instant) {
-        if matches!(self.stage, Stage::Tls) {
-            let reason = format!("the handshake has failed ({error}); does the server use TLS on this port?");
-            return self.stage = Stage::Failed(Error::tls(reason));
-        }
-        let is_lost = matches!(error, Error::Disconnected { .. } | Error::Protocol { .. });
-        match is_lost && self.speaks_classic_instead(now) {
-            true => self.begin(now),
-            false => self.stage = Stage::Failed(error.with_landed(Landed::NotSent)),
-        }
-    }
-
     /// The protocol that the connection speaks, if that is known before anything was exchanged.
     #[must_use]
     pub fn protocol(&self) -> Option<Protocol> {
@@ -395,7 +300,7 @@ impl Opening {
     /// Whether the server has been asked something and has not said a word since.
     #[must_use]
     pub fn is_silent(&self) -> bool {
-        matches!(self.stage, Stage::Tls | Stage::Authenticate(_) | Stage::Probe(_)) && !self.is_answered
+        matches!(self.stage, Stage::Tls | Stage::Authenticate(_) | Stage::Probe(_)) && self.answer_by.is_none()
     }
 
     /// The connection. It takes requests from now on, and belongs to the socket that was connected last.
@@ -406,15 +311,19 @@ impl Opening {
 
     /// Starts again, with the whole time to connect.
     fn begin(&mut self, now: Instant) {
+        (self.connection, self.probe_within) =
+            self.endpoint.known().begin(self.endpoint.connection_options(), self.now.at(now));
+        self.first_step(now);
+    }
+
+    fn first_step(&mut self, now: Instant) {
         if self.until.is_some_and(|until| until <= now) {
             self.stage = Stage::Failed(Error::timeout(Landed::NotSent));
             return;
         }
-        let (endpoint, at) = (Arc::clone(&self.endpoint), self.now.at(now));
-        (self.connection, self.probe_within) = endpoint.known().begin(endpoint.connection_options(), at);
-        self.connect_by = at.later(endpoint.options().connect_timeout);
-        self.connect_by = self.until.map_or(self.connect_by, |until| until.min(self.connect_by));
-        (self.stage, self.is_connected, self.is_answered, self.tls) = (Stage::Resolve, false, false, None);
+        let endpoint = Arc::clone(&self.endpoint);
+        self.connect_by = self.within_connect_timeout(now);
+        (self.stage, self.is_connected, self.answer_by, self.tls) = (Stage::Resolve, false, None, None);
         match endpoint.address() {
             Address::Tcp { host, port } => {
                 if let Some(address) = Lookup::literal(host, *port) {
@@ -430,12 +339,16 @@ impl Opening {
     /// The first step is done from this moment on: the time to connect begins now, not when the caller began who needs the
     /// connection.
     pub(crate) fn start(&mut self, now: Instant) {
-        let by = now + self.endpoint.options().connect_timeout;
-        self.connect_by = self.until.map_or(by, |until| until.min(by));
+        self.connect_by = self.within_connect_timeout(now);
         if let Stage::Connect(_, by, attempts) = &mut self.stage {
             *by = self.connect_by;
             attempts.iter_mut().for_each(|attempts| attempts.set_deadline(self.connect_by));
         }
+    }
+
+    fn within_connect_timeout(&self, now: Instant) -> Instant {
+        let by = now + self.endpoint.options().connect_timeout;
+        self.until.map_or(by, |until| until.min(by))
     }
 
     fn connect_next(&mut self, mut attempts: ConnectAttempts, now: Instant) {

@@ -1,5 +1,6 @@
 //! Every cut of opening a connection, without a socket.
 
+use std::io::IoSlice;
 use std::time::{Duration, SystemTime};
 
 use super::*;
@@ -181,6 +182,24 @@ fn an_answer_is_understood_wherever_it_is_cut() {
             assert_eq!(connection.protocol(), protocol);
             assert!(connection.is_idle());
         }
+    }
+}
+
+/// Else a shared connection would wait for ever, and each of its calls for its whole timeout.
+#[test]
+fn a_server_that_stops_in_the_middle_of_its_answer_has_failed() {
+    for cut in 1..META.len() {
+        let endpoint = endpoint(IP, &Options::default());
+        // One that has answered may take as long as callers wait, until it begins to answer.
+        endpoint.known().proved();
+        let mut trial = Trial::of(&endpoint);
+        trial.connect().write();
+        assert_eq!(trial.opening.deadline(), None);
+        let begun = trial.now;
+        trial.read(&META[..cut]);
+        trial.wait();
+        assert!(trial.step().contains("has not answered in time"), "cut at {cut}: {}", trial.step());
+        assert_eq!(trial.now - begun, Duration::from_millis(500));
     }
 }
 
