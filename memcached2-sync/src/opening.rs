@@ -188,3 +188,39 @@ impl Opener {
         Ok(true)
     }
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use memcached2_proto::Options;
+    use memcached2_testkit::EmbeddedServer;
+    use rustix::event::{PollFd, PollFlags, poll};
+
+    use super::*;
+
+    /// Waits until the socket is ready, and then until the step is late: as a call to several servers does whose thread is busy with
+    /// the lookup of another one.
+    fn wait_until_late(opener: &Opener, wants: PollFlags) {
+        let (socket, _) = opener.socket().expect("a socket");
+        let mut sockets = [PollFd::from_borrowed_fd(socket, wants)];
+        poll(&mut sockets, None).expect("poll(2)");
+        let by = opener.opening.deadline().expect("a deadline");
+        while now() <= by {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn what_came_before_a_deadline_counts_even_if_it_is_seen_after_it() {
+        let server = EmbeddedServer::start();
+        let options = Options::default().connect_timeout(Duration::from_millis(1));
+        let server = server.address().parse().expect("an address");
+        let endpoint = Arc::new(Endpoint::new(0, &server, &options));
+        let mut deadline = Deadline::new(now(), Duration::from_secs(20));
+        let (mut opener, is_ready) = Opener::begin(&endpoint, &mut deadline).expect("it is begun");
+        assert!(!is_ready);
+        wait_until_late(&opener, PollFlags::OUT);
+        assert_eq!(opener.go_on(false, true), Ok(false), "the connection was made in time");
+        wait_until_late(&opener, PollFlags::IN);
+        assert_eq!(opener.go_on(true, false), Ok(true), "the answer came in time");
+    }
+}

@@ -49,6 +49,23 @@ fn credentials_are_sent_before_anything_else_and_only_if_the_server_asks_for_the
 }
 
 #[test]
+fn a_server_that_stops_in_the_middle_of_an_answer_about_credentials_has_failed() {
+    let late = |mut trial: Trial, part: &[u8]| {
+        assert_eq!(trial.opening.deadline(), None);
+        trial.read(part);
+        trial.wait();
+        assert!(trial.step().contains("has not answered in time"), "{}", trial.step());
+    };
+    let endpoint = with_credentials(IP);
+    for cut in 1..WANTED.len() {
+        let mut trial = Trial::of(&endpoint);
+        trial.connect().write();
+        late(trial, &WANTED[..cut]);
+    }
+    (1..ACCEPTED.len()).for_each(|cut| late(sent(&endpoint), &ACCEPTED[..cut]));
+}
+
+#[test]
 fn the_credentials_of_a_uri_come_before_those_of_the_options() {
     for server in ["web:s3cret@127.0.0.1", "memcached+unix://web:s3cret@/run/m.sock", "memcached://web:s3cret@[::1]/"] {
         let options = Options::default().credentials(Credentials::new("other", "one").unwrap());
