@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 /// The addresses of a name, or an error of the operating system, which can be cloned for several callers.
@@ -21,19 +21,28 @@ struct State {
     is_under_way: bool,
     /// The answer to the last one, with its number.
     answer: Option<(u64, Addresses)>,
-    waiting: Vec<Waker>,
+    /// Those who wait, each with a number of its own.
+    waiting: Vec<(u64, Waker)>,
+    next: u64,
+}
+
+/// A caller that waits for a [`Lookup`], until it is dropped: a resolver that hangs keeps nothing of callers that gave up.
+#[derive(Debug)]
+pub struct Waiting<'l> {
+    lookup: &'l Lookup,
+    /// The number of the lookup that it waits for, and its own.
+    joined: Option<(u64, u64)>,
 }
 
 impl Lookup {
-    /// The addresses of the name, by [`Lookup::poll`].
+    /// The addresses of the name, by [`Waiting::poll`].
     ///
     /// # Errors
     ///
     /// What the look-up has failed with.
     pub async fn addresses(&self, begin: impl FnOnce()) -> io::Result<Arc<[SocketAddr]>> {
-        let (mut joined, mut begin) = (None, Some(begin));
-        let begin_once =
-            |cx: &mut Context<'_>| self.poll(&mut joined, cx, || begin.take().into_iter().for_each(|begin| begin()));
+        let (mut waiting, mut begin) = (self.wait(), Some(begin));
+        let begin_once = |cx: &mut Context<'_>| waiting.poll(cx, || begin.take().into_iter().for_each(|begin| begin()));
         poll_fn(begin_once).await.map_err(|error| io::Error::new(error.kind(), error))
     }
 
@@ -42,28 +51,14 @@ impl Lookup {
         host.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, port))
     }
 
-    /// Waits for the addresses. If no lookup is under way, it calls `begin`, which must make sure that
-    /// [`Lookup::finish`] is called, from a thread for example. `joined` is `None` at first, and is kept from one poll
-    /// to the next.
-    pub fn poll(&self, joined: &mut Option<u64>, cx: &Context<'_>, begin: impl FnOnce()) -> Poll<Addresses> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let begins = joined.is_none() && !state.is_under_way;
-        if begins {
-            state.number += 1;
-            state.is_under_way = true;
-        }
-        let number = *joined.get_or_insert(state.number);
-        if let Some((_, addresses)) = state.answer.as_ref().filter(|(answered, _)| *answered >= number) {
-            return Poll::Ready(addresses.clone());
-        }
-        if !state.waiting.iter().any(|waiting| waiting.will_wake(cx.waker())) {
-            state.waiting.push(cx.waker().clone());
-        }
-        drop(state);
-        if begins {
-            begin();
-        }
-        Poll::Pending
+    /// A caller that waits for the addresses, by [`Waiting::poll`].
+    #[must_use]
+    pub fn wait(&self) -> Waiting<'_> {
+        Waiting { lookup: self, joined: None }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends the lookup with this result, for all waiting callers.
@@ -74,12 +69,58 @@ impl Lookup {
             Err(error) => Err(io::Error::new(io::ErrorKind::NotFound, format!("the name is not found: {error}"))),
             found => found,
         };
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         state.is_under_way = false;
         state.answer = Some((state.number, addresses.map(Arc::from).map_err(Arc::new)));
         let waiting = std::mem::take(&mut state.waiting);
         drop(state);
-        waiting.into_iter().for_each(Waker::wake);
+        waiting.into_iter().for_each(|(_, waker)| waker.wake());
+    }
+}
+
+impl Waiting<'_> {
+    /// Waits for the addresses. If no lookup is under way at first, it calls `begin`, which must make sure that
+    /// [`Lookup::finish`] is called, from a thread for example.
+    pub fn poll(&mut self, cx: &Context<'_>, begin: impl FnOnce()) -> Poll<Addresses> {
+        let mut state = self.lookup.lock();
+        let begins = self.joined.is_none() && !state.is_under_way;
+        if begins {
+            state.number += 1;
+            state.is_under_way = true;
+        }
+        let (number, own) = *self.joined.get_or_insert_with(|| {
+            state.next += 1;
+            (state.number, state.next)
+        });
+        if let Some((_, addresses)) = state.answer.as_ref().filter(|(answered, _)| *answered >= number) {
+            return Poll::Ready(addresses.clone());
+        }
+        let old = match state.waiting.iter_mut().find(|(waiting, _)| *waiting == own) {
+            Some((_, waker)) if waker.will_wake(cx.waker()) => None,
+            Some((_, waker)) => Some(std::mem::replace(waker, cx.waker().clone())),
+            None => {
+                state.waiting.push((own, cx.waker().clone()));
+                None
+            }
+        };
+        // Not while the lock is held: dropping a waker can drop a task, and with it another one that waits.
+        drop(state);
+        drop(old);
+        if begins {
+            begin();
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let Some((_, own)) = self.joined else { return };
+        let mut state = self.lookup.lock();
+        let at = state.waiting.iter().position(|(waiting, _)| *waiting == own);
+        let gone = at.map(|at| state.waiting.swap_remove(at));
+        drop(state);
+        drop(gone);
     }
 }
 
@@ -95,24 +136,51 @@ mod tests {
     fn a_name_is_looked_up_once_for_all_who_ask_meanwhile() {
         let (lookup, cx) = (Lookup::default(), Context::from_waker(Waker::noop()));
         let mut begun = 0;
-        let mut waiting = [None; 100];
-        for joined in &mut waiting {
-            assert!(lookup.poll(joined, &cx, || begun += 1).is_pending());
+        let mut waiting: Vec<_> = (0..100).map(|_| lookup.wait()).collect();
+        for waiting in &mut waiting {
+            assert!(waiting.poll(&cx, || begun += 1).is_pending());
         }
         assert_eq!(begun, 1);
         lookup.finish(Ok(vec![address(1)]));
         // Later callers look the name up again.
-        let mut late = None;
-        assert!(lookup.poll(&mut late, &cx, || begun += 1).is_pending());
-        for joined in &mut waiting {
-            let Poll::Ready(Ok(found)) = lookup.poll(joined, &cx, || begun += 1) else { panic!("no answer") };
+        let mut late = lookup.wait();
+        assert!(late.poll(&cx, || begun += 1).is_pending());
+        for waiting in &mut waiting {
+            let Poll::Ready(Ok(found)) = waiting.poll(&cx, || begun += 1) else { panic!("no answer") };
             assert_eq!(*found, [address(1)]);
         }
         lookup.finish(Err(io::Error::other("no such host")));
-        let Poll::Ready(Err(error)) = lookup.poll(&mut late, &cx, || begun += 1) else { panic!("no answer") };
+        let Poll::Ready(Err(error)) = late.poll(&cx, || begun += 1) else { panic!("no answer") };
         assert_eq!((error.kind(), begun), (io::ErrorKind::NotFound, 2));
-        assert!(lookup.poll(&mut None, &cx, || begun += 1).is_pending());
+        assert!(lookup.wait().poll(&cx, || begun += 1).is_pending());
         lookup.finish(Ok(Vec::new()));
         assert_eq!(begun, 3);
+    }
+
+    #[test]
+    fn a_lookup_that_never_ends_keeps_nothing_of_callers_that_gave_up() {
+        struct Task;
+
+        impl std::task::Wake for Task {
+            fn wake(self: Arc<Self>) {}
+        }
+
+        let lookup = Lookup::default();
+        let mut patient = lookup.wait();
+        let tasks: Vec<_> = (0..100).map(|_| Arc::new(Task)).collect();
+        for task in &tasks {
+            let waker = Waker::from(Arc::clone(task));
+            // Polled by two tasks in turn, it belongs to the second one.
+            let mut waiting = lookup.wait();
+            assert!(waiting.poll(&Context::from_waker(Waker::noop()), || {}).is_pending());
+            assert!(waiting.poll(&Context::from_waker(&waker), || {}).is_pending());
+            drop(waker);
+            assert_eq!(Arc::strong_count(task), 2);
+            drop(waiting);
+            assert_eq!(Arc::strong_count(task), 1);
+        }
+        assert!(patient.poll(&Context::from_waker(Waker::noop()), || panic!("it is under way")).is_pending());
+        lookup.finish(Ok(vec![address(1)]));
+        assert!(patient.poll(&Context::from_waker(Waker::noop()), || {}).is_ready());
     }
 }

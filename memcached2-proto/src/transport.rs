@@ -2,6 +2,6 @@
 //!
 //! For authors of a transport. [`shared`](crate::shared) has connections for callers that share them.
 
-pub use crate::lookup::{Addresses, Lookup};
+pub use crate::lookup::{Addresses, Lookup, Waiting};
 pub use crate::pool::{Checkout, Pool, PoolLimits};
 pub use crate::time::time_to_wait;

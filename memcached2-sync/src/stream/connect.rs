@@ -83,10 +83,10 @@ fn look_up(
         }
     });
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let (mut joined, begun) = (None, now());
+    let (mut waiting, begun) = (lookup.wait(), now());
     loop {
         let begin = || begin.take().into_iter().for_each(|begin| begin());
-        if let Poll::Ready(found) = lookup.poll(&mut joined, &Context::from_waker(&waker), begin) {
+        if let Poll::Ready(found) = waiting.poll(&Context::from_waker(&waker), begin) {
             return found.map_err(|error| io::Error::new(error.kind(), error));
         }
         let left = within.saturating_sub(now() - begun);
