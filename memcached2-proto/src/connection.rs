@@ -104,8 +104,10 @@ impl Connection {
     /// A connection that refuses what exceeds `limits` and speaks the classic protocol.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
+        let mut sending = SendWindow::default();
+        *sending.buffer() = RequestBuffer::new(None, limits.sent_value);
         Self {
-            sending: SendWindow::default(),
+            sending,
             in_flight: VecDeque::new(),
             first: 0,
             written_count: 0,

@@ -98,3 +98,14 @@ fn of_several_keys_the_one_without_memory_fails_alone() {
     let found: Vec<_> = results.iter().flatten().flatten().map(|value| &value.data[..]).collect();
     assert_eq!((found, &results[3]), (vec![&b"x"[..], b"y"], &Ok(None)));
 }
+
+#[test]
+fn a_value_over_the_limit_is_not_sent_however_the_connection_was_made() {
+    let limits = Limits { sent_value: 3, ..Limits::default() };
+    let options = ConnectionOptions { limits, ..ConnectionOptions::default() };
+    for mut connection in [Connection::new(limits), Connection::with_options(&options)] {
+        let too_large = connection.submit(&crate::command::Store::set("key", "four").unwrap(), now(), 0);
+        assert!(matches!(too_large, Err(Error::TooLarge { .. })), "{too_large:?}");
+        assert_eq!(connection.submit(&crate::command::Store::set("key", "one").unwrap(), now(), 0), Ok(0));
+    }
+}

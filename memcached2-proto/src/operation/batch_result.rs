@@ -106,3 +106,23 @@ impl<T> FromIterator<Result<T, Error>> for BatchResult<T> {
         Self(results.into_iter().collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Landed;
+
+    #[test]
+    fn a_server_that_cannot_be_reached_is_skipped_for_whatever_reason() {
+        let unreachable = [
+            Error::connect(&std::io::ErrorKind::ConnectionRefused.into()),
+            Error::tls("the certificate has expired"),
+            Error::disconnected("gone"),
+            Error::timeout(Landed::Unknown),
+        ];
+        let results: BatchResult<u32> = unreachable.into_iter().map(Err).chain([Ok(1)]).collect();
+        assert_eq!(results.skip_unreachable(), Ok(vec![None, None, None, None, Some(1)]));
+        let refused: BatchResult<u32> = [Ok(1), Err(Error::not_stored())].into_iter().collect();
+        assert_eq!(refused.skip_unreachable(), Err(Error::not_stored()));
+    }
+}

@@ -48,7 +48,11 @@ fn a_call_that_outlasts_the_closing_learns_what_became_of_it() {
             while !asked.is_open() {
                 yield_now().await;
             }
-            client.close(Duration::from_millis(1)).await
+            let mut closing = Box::pin(client.close(Duration::from_millis(50)));
+            assert_eq!(some_polls(&mut closing, 1).await, None, "closed while a call is under way");
+            // A call that comes too late makes it forget none of the connections.
+            assert_matches!(client.get("b").await, Err(Error::Closed { .. }));
+            closing.await
         };
         let (deleted, closed) = join(client.delete("a"), close).await;
         let error = deleted.unwrap_err();
