@@ -27,6 +27,9 @@ fn now() -> Instant {
 /// How long the server may say nothing.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// The shortest time to connect that the system accepts.
+const MOMENT: Duration = Duration::from_millis(1);
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let memcached = std::env::args().nth(1).is_none().then(Memcached::start);
     let address = memcached.as_ref().map_or_else(|| std::env::args().nth(1), |server| Some(server.address()));
@@ -76,7 +79,8 @@ fn open(mut opening: Opening) -> Result<(TcpStream, Connection), Box<dyn std::er
                 opening.resolved((host, port).to_socket_addrs().map(Iterator::collect), now());
             }
             (Step::Connect(Destination::Tcp(address)), _) => {
-                let connected = TcpStream::connect_timeout(&address, PATIENCE).and_then(|stream| {
+                let left = opening.deadline().map_or(PATIENCE, |by| by.saturating_duration_since(now()));
+                let connected = TcpStream::connect_timeout(&address, left.max(MOMENT)).and_then(|stream| {
                     stream.set_nodelay(true)?;
                     stream.set_nonblocking(true)?;
                     socket = Some(stream);
@@ -85,7 +89,9 @@ fn open(mut opening: Opening) -> Result<(TcpStream, Connection), Box<dyn std::er
                 opening.connected(connected, now());
             }
             (Step::Exchange, Some(socket)) => {
-                opening.write_with(|slices| socket.write_vectored(slices))?;
+                opening.write_with(|slices| {
+                    unless_blocked(socket.write_vectored(slices)).map(Option::unwrap_or_default)
+                })?;
                 let by = opening.deadline().map(|by| by.saturating_duration_since(now()));
                 wait(socket, PollFlags::IN, by.unwrap_or(PATIENCE))?;
                 match unless_blocked(socket.read(opening.read_buf())) {
@@ -143,11 +149,7 @@ fn turn(socket: &mut TcpStream, connection: &mut Connection) -> Result<(), Box<d
         return Err(Error::timeout(if unknown { Landed::Unknown } else { Landed::NotSent }).into());
     }
     if events.contains(PollFlags::OUT) {
-        let mut slices = [IoSlice::new(&[]); 4];
-        let count = connection.write_slices(&mut slices);
-        if let Some(n) = unless_blocked(socket.write_vectored(&slices[..count]))? {
-            connection.advance_written(n);
-        }
+        connection.write_with(|slices| unless_blocked(socket.write_vectored(slices)).map(Option::unwrap_or_default))?;
     }
     if !(events - PollFlags::OUT).is_empty() {
         if let Some(n) = unless_blocked(socket.read(connection.read_buf()))? {

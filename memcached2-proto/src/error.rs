@@ -41,7 +41,7 @@ pub use self::request::FailedRequest;
 /// | every one | [`NoServers`](Self::NoServers), [`Down`](Self::Down), [`AllDown`](Self::AllDown), [`Connect`](Self::Connect), [`Tls`](Self::Tls), [`Disconnected`](Self::Disconnected), [`Timeout`](Self::Timeout), [`Refused`](Self::Refused), [`Protocol`](Self::Protocol), [`NoCredentials`](Self::NoCredentials), [`CredentialsRefused`](Self::CredentialsRefused), [`CredentialsNotWanted`](Self::CredentialsNotWanted), [`Overloaded`](Self::Overloaded), [`Closed`](Self::Closed); for asynchronous clients [`NoRuntime`](Self::NoRuntime) |
 /// | every one with a key | [`Key`](Self::Key) |
 /// | every one with an expiry | [`Expiry`](Self::Expiry) |
-/// | making a client | [`Uri`](Self::Uri), [`Credentials`](Self::Credentials), and [`Key`](Self::Key) for its prefix |
+/// | making a client | [`Uri`](Self::Uri), [`Credentials`](Self::Credentials), [`Tls`](Self::Tls), and [`Key`](Self::Key) for its prefix |
 /// | `get`, `gets`, `gat`, `gats`, and of many | [`NoMemory`](Self::NoMemory); a miss is `Ok(None)` |
 /// | `get_as`, [`Value::parse`](crate::Value::parse), [`Value::as_str`](crate::Value::as_str) | [`Value`](Self::Value) |
 /// | `set`, `set_many`, `store_many` | [`TooLarge`](Self::TooLarge), [`Value`](Self::Value) |

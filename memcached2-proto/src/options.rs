@@ -366,11 +366,11 @@ macro_rules! options {
                 self.tls = self.tls.with(|tls| tls.server_name = Some(name.as_ref().into()));
             }
 
-            /// Sets whether a server is told the name that its certificate must have, before it shows it (SNI); it is unless set to
-            /// `false`. An IP address is never told.
+            /// Sets whether the name that a server's certificate must have is sent to it in the handshake (SNI). `true` unless set. An
+            /// IP address is never sent.
             #[cfg(feature = "tls")]
-            fn tls_sni(self, told: bool) {
-                self.tls = self.tls.with(|tls| tls.without_sni = !told);
+            fn tls_sni(self, sent: bool) {
+                self.tls = self.tls.with(|tls| tls.without_sni = !sent);
             }
 
             /// Sets the whole configuration of TLS, in place of what the other options of TLS but the name say. Its sessions are

@@ -164,7 +164,7 @@ impl<'f, 'r, O: Operation> FanOut<'f, 'r, O> {
         self.ask(exchange)
     }
 
-    /// Ends with a server; nothing is left of the talk.
+    /// Ends the exchange with a server by an error.
     fn fail<'s>(&mut self, mut exchange: Exchange<'s>, error: &Error) -> Option<Exchange<'s>> {
         exchange.pooled.fail(self.call, &mut exchange.batch, error, self.now);
         None

@@ -189,7 +189,8 @@ impl Opener {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use memcached2_proto::Options;
     use memcached2_testkit::EmbeddedServer;

@@ -34,7 +34,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     // An error says what to do: which authority is not trusted, or which name the certificate has.
     client.set("greeting", "hello", MINUTE).await?;
     println!("{:?}", client.get_as::<String>("greeting").await?);
-    // The server is told that nothing more comes.
+    // Ends the TLS session, too (`close_notify`).
     client.close(MINUTE).await;
     Ok(())
 }

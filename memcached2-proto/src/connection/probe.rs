@@ -66,7 +66,7 @@ impl Connection {
     /// Asks the server whether it speaks meta, before anything else. Until the answer has come nothing else is written;
     /// from then on [`Connection::protocol`] is what the server speaks. The answer is not returned.
     ///
-    /// A server may close the connection, or be silent: [`KnownProtocol`](super::KnownProtocol) decides what to do
+    /// A server may close the connection, or be silent: [`Opening`](crate::opening::Opening) knows what to do
     /// then.
     pub fn probe(&mut self, now: Now) {
         if self.in_flight.is_empty() && self.first == 0 {

@@ -71,13 +71,12 @@ impl Connection {
 
     #[cold]
     pub(super) fn unasked(&mut self) -> Error {
-        let bytes_in = self.decoder.pending();
-        let error = match is_of_full_server(bytes_in) && !self.served {
+        let unread = self.decoder.pending();
+        let error = match is_of_full_server(unread) && !self.served {
             true => full_server(),
-            false => Error::protocol(format!(
-                "got \"{}\" without a request",
-                bytes_in[..bytes_in.len().min(64)].escape_ascii()
-            )),
+            false => {
+                Error::protocol(format!("got \"{}\" without a request", unread[..unread.len().min(64)].escape_ascii()))
+            }
         };
         self.fail(error)
     }

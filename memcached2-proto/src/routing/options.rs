@@ -20,9 +20,9 @@ pub struct RouterOptions {
     pub failover: bool,
     /// What is written before every key; nothing unless set.
     pub prefix: Option<Arc<[u8]>>,
-    /// Whether the prefix has a say in which server has a key; it has unless changed.
+    /// Whether the prefix counts when the server of a key is chosen. `true` by default.
     pub route_by_prefix: bool,
-    /// Who hears of every request; nobody unless set.
+    /// The observer of every request; none by default.
     pub observer: Option<Arc<dyn Observer>>,
 }
 

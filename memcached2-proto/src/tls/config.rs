@@ -129,7 +129,7 @@ impl TlsOptions {
     }
 }
 
-/// The sessions of so many servers are kept, some of each.
+/// The number of servers whose sessions are kept, some of each.
 const SESSIONS: usize = 256;
 
 /// The name that the certificate of a server must have.

@@ -11,9 +11,9 @@ use super::failure::explain;
 use crate::connection::{Connection, RecordSource};
 use crate::error::Error;
 
-/// So much ciphertext is read at once: a whole record.
+/// How many bytes of ciphertext are read at once: a whole record.
 const INCOMING: usize = 18 * 1024;
-/// So much is encrypted ahead of the socket.
+/// How many bytes are encrypted before the socket has taken any.
 const OUTGOING: usize = 64 * 1024;
 
 /// TLS between a [`Connection`] and its socket, without the socket: what an [`Opening`](crate::opening::Opening) of a `memcacheds://` server

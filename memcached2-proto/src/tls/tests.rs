@@ -89,7 +89,7 @@ impl Trial {
         self.opening.advance_read(bytes.len(), now().monotonic);
     }
 
-    /// Opens the connection, in pieces of so many bytes. `None`: it was closed after `cut` bytes of what the server said.
+    /// Opens the connection, with the server's bytes in pieces of this size. `None`: it was closed after `cut` of them.
     fn open(&mut self, piece: usize, cut: usize) -> Result<Option<()>, Error> {
         let mut left = cut;
         while self.opening.step()? == Step::Exchange {

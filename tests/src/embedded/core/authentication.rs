@@ -7,7 +7,7 @@ use super::syntax::{Line, u32_of};
 /// What a line leads to before authentication.
 #[derive(Debug)]
 pub(super) enum Request {
-    /// A block of so many bytes follows, and a line end: the credentials.
+    /// The credentials follow: a block of this many bytes, and a line end.
     Credentials(usize),
     Refused(Answer),
 }
