@@ -61,12 +61,16 @@ fn a_read_is_repeated_on_a_connection_begun_since() {
     block_on(|| async {
         let hit = || Session::new().expect("get a\r\n").send(HIT);
         let two = |session: Session| session.expect("get a\r\nget a\r\n");
-        // One connection dies under two requests. The other one may be dead too: until both requests are answered on a
-        // third one, its own two wait.
-        let repeated = Gate::new("both are repeated");
+        // One connection dies under two requests, once the last call was sent on the other one: a later call would open a
+        // third one. The other one may be dead too: until both requests are answered on a third one, its own two wait.
+        let (sent, repeated) = (Gate::new("all four are sent"), Gate::new("both are repeated"));
         let sessions = [
-            two(hit()).close(),
-            two(hit().expect("get a\r\n").send(HIT)).wait(&repeated).send(HIT.repeat(2)).expect("quit\r\n"),
+            two(hit()).wait(&sent).close(),
+            two(hit().expect("get a\r\n").send(HIT))
+                .open(&sent)
+                .wait(&repeated)
+                .send(HIT.repeat(2))
+                .expect("quit\r\n"),
             two(Session::new()).open(&repeated).send(HIT.repeat(2)).expect("quit\r\n"),
         ];
         let server = ScriptedServer::start(sessions);
