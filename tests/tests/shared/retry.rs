@@ -66,11 +66,7 @@ fn a_read_is_repeated_on_a_connection_begun_since() {
         let (sent, repeated) = (Gate::new("all four are sent"), Gate::new("both are repeated"));
         let sessions = [
             two(hit()).wait(&sent).close(),
-            two(hit().expect("get a\r\n").send(HIT))
-                .open(&sent)
-                .wait(&repeated)
-                .send(HIT.repeat(2))
-                .expect("quit\r\n"),
+            two(hit().expect("get a\r\n").send(HIT)).open(&sent).wait(&repeated).send(HIT.repeat(2)).expect("quit\r\n"),
             two(Session::new()).open(&repeated).send(HIT.repeat(2)).expect("quit\r\n"),
         ];
         let server = ScriptedServer::start(sessions);
