@@ -30,6 +30,9 @@ pub mod embedding {}
 #[doc = include_str!("guide/from_python_memcached2.md")]
 pub mod from_python_memcached2 {}
 
+#[doc = include_str!("guide/protocol.md")]
+pub mod protocol {}
+
 #[doc = include_str!("guide/glossary.md")]
 pub mod glossary {}
 

@@ -1,10 +1,12 @@
-//! The tables of the guide for users of python-memcached2 are complete, and every test they name exists.
+//! The tables of the guide for users of python-memcached2 are complete, and every test they name exists; so is the table of
+//! memcached's commands.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is the failure of the test")]
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+const PROTOCOL: &str = include_str!("../../memcached2-proto/src/guide/protocol.md");
 const GUIDE: &str = include_str!("../../memcached2-proto/src/guide/from_python_memcached2.md");
 
 /// The public names of its one module: of each class, and then its methods.
@@ -60,14 +62,62 @@ const TESTS: &[(&str, &str)] = &[
     ("test_serverconnection", "URI BasicCommand ServerFlushDisconnect Selectors Hashers"),
 ];
 
+/// The commands of memcached 1.6.45, by the headings of the guide.
+const COMMANDS: &[(&str, &[&str])] = &[
+    (
+        "Storage, retrieval and counters",
+        &[
+            "set", "add", "replace", "append", "prepend", "cas", "get", "gets", "gat", "gats", "delete", "incr",
+            "decr", "touch", "noreply",
+        ],
+    ),
+    ("Meta commands", &["mn"]),
+    (
+        "Whole servers",
+        &[
+            "flush_all",
+            "flush_all <delay>",
+            "version",
+            "verbosity",
+            "cache_memlimit",
+            "quit",
+            "misbehave",
+            "debugtime",
+            "debugitem",
+        ],
+    ),
+    (
+        "Statistics",
+        &[
+            "stats",
+            "stats settings",
+            "stats items",
+            "stats slabs",
+            "stats sizes",
+            "stats sizes_enable",
+            "stats sizes_disable",
+            "stats conns",
+            "stats reset",
+            "stats detail on",
+            "stats detail off",
+            "stats detail dump",
+            "stats cachedump",
+        ],
+    ),
+];
+
 /// What stands in backticks.
 fn code(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
-/// The rows of the table below a heading: the first cell, and the last.
+/// The rows of the table below a heading of the guide for users of python-memcached2: the first cell, and the last.
 fn rows(heading: &str) -> impl Iterator<Item = (&'static str, &'static str)> {
-    let (_, section) = GUIDE.split_once(&format!("\n# {heading}\n")).expect("the heading");
+    rows_of(GUIDE, heading)
+}
+
+fn rows_of(guide: &'static str, heading: &str) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let (_, section) = guide.split_once(&format!("\n# {heading}\n")).expect("the heading");
     let table = section.split("\n# ").next().unwrap();
     // Without its head and the line below that.
     let lines = table.lines().filter(|line| line.starts_with('|')).skip(2);
@@ -91,6 +141,15 @@ fn functions(folder: &Path, found: &mut BTreeSet<String>) {
             let names = text.lines().filter_map(|line| line.trim().split_once("fn ")?.1.split_once('('));
             found.extend(names.map(|(name, _)| format!("{stem}::{name}")));
         }
+    }
+}
+
+#[test]
+fn every_command_of_memcached_has_its_row() {
+    for (heading, commands) in COMMANDS {
+        let known: BTreeSet<_> = rows_of(PROTOCOL, heading).flat_map(|(command, _)| code(command)).collect();
+        let expected: BTreeSet<_> = commands.iter().copied().collect();
+        assert_eq!(known, expected, "the rows of {heading}");
     }
 }
 
