@@ -22,6 +22,12 @@ impl TlsSession {
         match *self {}
     }
 
+    /// Whether it has something to be written.
+    #[must_use]
+    pub fn wants_write(&self) -> bool {
+        match *self {}
+    }
+
     pub(crate) fn write_records<S, E>(
         &mut self,
         _: &mut S,

@@ -6,6 +6,7 @@ mod attempts;
 mod authentication;
 mod endpoint;
 mod exchange;
+mod opened;
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -34,7 +35,7 @@ use crate::uri::Address;
 /// |---|---|---|
 /// | [`Resolve`](Step::Resolve) | looks the name of the server up | [`Opening::resolved`] |
 /// | [`Connect`](Step::Connect) | closes the socket that it has, if there is one, and connects another one | [`Opening::connected`] |
-/// | [`Exchange`](Step::Exchange) | writes by [`Opening::write_with`], and reads into [`Opening::read_buf`] | [`Opening::advance_read`], [`Opening::failed`] |
+/// | [`Exchange`](Step::Exchange) | writes by [`Opening::write_with`], and reads into [`Opening::read_buf`]; or both by [`Opening::exchange`] | [`Opening::advance_read`], [`Opening::failed`] |
 /// | [`Ready`](Step::Ready) | takes the connection by [`Opening::finish`] | |
 ///
 /// No step may take longer than until [`Opening::deadline`]; when that has passed, it calls [`Opening::on_deadline`]. A
@@ -42,18 +43,18 @@ use crate::uri::Address;
 /// the step is `Resolve` or `Connect` again.
 ///
 /// ```
-/// use std::io::{self, Read, Write};
+/// use std::io;
 /// use std::net::{TcpStream, ToSocketAddrs};
 /// use std::sync::Arc;
 /// use std::time::SystemTime;
-/// use memcached2_proto::opening::{Destination, Endpoint, Opening, Step};
-/// use memcached2_proto::{Connection, Error, Instant, Landed, Now};
+/// use memcached2_proto::opening::{Destination, Endpoint, Opened, Opening, Step};
+/// use memcached2_proto::{Error, Instant, Now};
 ///
 /// fn now() -> Instant {
 ///     std::time::Instant::now().into()
 /// }
 ///
-/// fn open(endpoint: &Arc<Endpoint>) -> Result<(TcpStream, Connection), Error> {
+/// fn open(endpoint: &Arc<Endpoint>) -> Result<(TcpStream, Opened), Error> {
 ///     let mut opening = Opening::new(endpoint, Now::new(now(), SystemTime::now), None);
 ///     let mut socket = None;
 ///     loop {
@@ -68,20 +69,12 @@ use crate::uri::Address;
 ///                 opening.connected(connected.map(|stream| socket = Some(stream)), now());
 ///             }
 ///             // One that cannot be interrupted: a transport has to keep the deadline.
-///             (Step::Exchange, Some(socket)) => match exchange(&mut opening, socket) {
-///                 Ok(n) => opening.advance_read(n, now()),
-///                 Err(error) => opening.failed(Error::lost(&error, Landed::NotSent), now()),
-///             },
+///             (Step::Exchange, Some(socket)) => opening.exchange(socket, now()),
 ///             (Step::Ready, Some(_)) => break,
 ///             _ => return Err(Error::connect(&io::ErrorKind::Unsupported.into())),
 ///         }
 ///     }
-///     Ok((socket.expect("it was connected"), opening.finish().connection))
-/// }
-///
-/// fn exchange(opening: &mut Opening, socket: &mut TcpStream) -> io::Result<usize> {
-///     opening.write_with(|slices| socket.write_vectored(slices))?;
-///     socket.read(opening.read_buf())
+///     Ok((socket.expect("it was connected"), opening.finish()))
 /// }
 /// ```
 #[derive(Debug)]

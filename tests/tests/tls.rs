@@ -3,6 +3,9 @@
 
 #[path = "../certificates/mod.rs"]
 mod certificates;
+#[path = "../../memcached2-proto/examples/event_loop.rs"]
+#[allow(dead_code, reason = "its `main`")]
+mod event_loop;
 
 use std::time::{Duration, Instant};
 
@@ -172,4 +175,17 @@ fn a_server_that_wants_a_certificate_gets_one() {
         assert!(told.contains("by identity"), "{told}");
     }
     let _ = std::fs::remove_file(authority);
+}
+
+/// The example of an event loop, as users start it.
+#[test]
+fn an_event_loop_of_the_users_own_opens_by_tls_with_a_password() {
+    if Memcached::has_no_tls_for("an_event_loop_of_the_users_own_opens_by_tls_with_a_password") {
+        return;
+    }
+    let (server, _files) = serve(Memcached::with().threads(1).credentials("web", "s3cret"));
+    let address = |password| server.address().replace("://", &format!("://web:{password}@")).parse().unwrap();
+    assert_eq!(event_loop::run(&address("s3cret"), &options()).unwrap(), 500);
+    let told = event_loop::run(&address("wrong"), &options()).unwrap_err().to_string();
+    assert!(told.contains("refused the user and password"), "{told}");
 }

@@ -26,7 +26,7 @@ impl RecordSource for Connection {
     /// the socket has more, which it does not: what follows in the record has been read from there already. So whatever may end
     /// with a data block begins a record, and so does what follows it.
     fn record_slices<'a>(&'a mut self, slices: &mut [IoSlice<'a>]) -> usize {
-        if self.write_slices(&mut [IoSlice::new(&[])]) == 0 {
+        if !self.wants_write() {
             return 0;
         }
         let written = self.sending.written();

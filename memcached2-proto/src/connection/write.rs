@@ -73,6 +73,12 @@ impl Connection {
         self.is_write_blocked
     }
 
+    /// Whether [`Connection::write_slices`] offers something: bytes that the server has room for while its replies are not read.
+    #[must_use]
+    pub fn wants_write(&mut self) -> bool {
+        self.write_slices(&mut [IoSlice::new(&[])]) > 0
+    }
+
     /// Says that the socket takes nothing, or takes something again, where what is written to it is not what is offered here.
     #[cfg(feature = "tls")]
     pub(crate) fn set_write_blocked(&mut self, is_blocked: bool) {

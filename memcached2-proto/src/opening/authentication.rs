@@ -64,6 +64,10 @@ impl Authentication {
         self.is_write_blocked
     }
 
+    pub(super) fn wants_write(&self) -> bool {
+        self.written < self.outgoing.len()
+    }
+
     pub(super) fn read_buf(&mut self) -> &mut [u8] {
         &mut self.incoming[self.filled..]
     }

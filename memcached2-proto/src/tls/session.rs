@@ -72,6 +72,12 @@ impl TlsSession {
         self.0.tls.handshake_kind() == Some(rustls::HandshakeKind::Resumed)
     }
 
+    /// Whether it has something to be written besides what the connection offers.
+    #[must_use]
+    pub fn wants_write(&self) -> bool {
+        self.0.at < self.0.outgoing.len() || self.0.tls.wants_write()
+    }
+
     /// Writes what the connection offers, and what the session has to say, with `write`, which returns how many bytes of the slices
     /// it has taken. Returns `false` if that was none, since the socket is full.
     ///
