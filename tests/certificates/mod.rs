@@ -3,12 +3,15 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use memcached2_proto::tls::{Certificate, Identity};
 use memcached2_testkit::{Memcached, MemcachedSetup};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// An authority.
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -64,6 +67,15 @@ impl Authority {
 impl Signed {
     pub(crate) fn identity(&self) -> Identity {
         Identity::from_pem(format!("{}{}", self.key, self.certificate)).unwrap()
+    }
+
+    /// What a server within the process has it by.
+    pub(crate) fn config(&self) -> Arc<ServerConfig> {
+        let chain = vec![CertificateDer::from_pem_slice(self.certificate.as_bytes()).unwrap()];
+        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        Arc::new(config.with_no_client_auth().with_single_cert(chain, key).unwrap())
     }
 
     /// A memcached that has it.

@@ -1,5 +1,9 @@
-//! Cancelled requests that were not written: the other requests are not affected.
-#![expect(clippy::expect_used, reason = "in a test a panic is the failure")]
+//! Cancelled requests that were not written, and calls dropped at any point: the other ones are not affected.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is the failure of the test")]
+
+#[path = "../certificates/mod.rs"]
+mod certificates;
+mod drop_points;
 
 use std::io::IoSlice;
 use std::time::SystemTime;
@@ -197,4 +201,14 @@ fn a_request_may_have_landed_as_soon_as_all_of_it_but_its_fence_was_written() {
             assert_eq!(landed, expected, "{written} bytes");
         }
     }
+}
+
+#[test]
+fn a_call_on_tokio_may_be_dropped_at_every_point() {
+    drop_points::everywhere::<memcached2_tokio::Client>(None);
+}
+
+#[test]
+fn a_call_on_async_std_may_be_dropped_at_every_point() {
+    drop_points::everywhere::<memcached2_async_std::Client>(None);
 }
