@@ -4,6 +4,10 @@
 //! `SHARING_CALLS=1000000` sets how many calls there are of each client, `SHARING_SEED` which.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is the failure of the test")]
 
+#[path = "../certificates/mod.rs"]
+mod certificates;
+#[path = "stress/relay.rs"]
+mod relay;
 mod sharing {
     pub(crate) mod caller;
     mod changing;
@@ -20,6 +24,8 @@ use std::time::{Duration, SystemTime};
 use memcached2_proto::{Options, Protocol, ReconnectPolicy};
 use memcached2_testkit::{EmbeddedServer, Memcached, Saboteur};
 
+use crate::certificates::{TRUSTED, serve};
+use crate::relay::Relay;
 use crate::sharing::subject::{Subject, share};
 use crate::sharing::tally::Nature;
 use crate::twemproxy::Twemproxy;
@@ -43,6 +49,7 @@ fn options(protocol: Option<Protocol>) -> Options {
     let patient = Duration::from_secs(20);
     let options = Options::default().timeout(patient).connect_timeout(patient).reconnect(ReconnectPolicy::Immediately);
     let options = options.pool_connections(2).shared_connections(1);
+    let options = options.tls_built_in_root_certs(false).add_root_certificate(TRUSTED.certificate());
     match protocol {
         None => options,
         Some(protocol) => options.protocol(protocol),
@@ -71,7 +78,7 @@ fn shared(
 fn sharing<S: Subject>(server: &str, client: &S, (nature, seed): (Nature, u64), on_third: impl FnMut(u64)) {
     let name = format!("{} on {server}", std::any::type_name::<S>());
     eprintln!("{name}: SHARING_SEED={seed}");
-    let tally = share(client, (nature, calls(), seed), on_third);
+    let tally = share(client, (nature, calls() / nature.shorter.max(1), seed), on_third);
     eprintln!("{name}: {tally}");
     assert_eq!(tally.wrong(), 0, "{name} with SHARING_SEED={seed}: {tally}");
     let failed = tally.failed();
@@ -87,7 +94,7 @@ fn in_both_protocols(name: &str, nature: Nature, seed: u64, address: &str, mut o
 }
 
 /// What a server can do that does everything.
-const ABLE: Nature = Nature { lies: false, touches: true, tells_version: true, restarts: false, large: 0 };
+const ABLE: Nature = Nature { lies: false, touches: true, tells_version: true, restarts: false, large: 0, shorter: 1 };
 
 #[test]
 fn no_caller_gets_the_reply_of_another_from_a_memcached_out_of_memory() {
@@ -133,4 +140,20 @@ fn no_caller_gets_the_reply_of_another_through_twemproxy_while_a_server_is_down(
         1 => servers[1].stop(),
         _ => servers[1].restart(),
     });
+}
+
+/// The network below TLS delays, stops, swallows, cuts into bytes, and ends connections, with and without a reset.
+#[test]
+fn no_caller_gets_the_reply_of_another_by_tls_over_a_faulty_network() {
+    if Memcached::has_no_tls_for("no_caller_gets_the_reply_of_another_by_tls_over_a_faulty_network") {
+        return;
+    }
+    let (server, _files) = serve(Memcached::with());
+    let seed = seed();
+    let relay = Relay::start(server.address().trim_start_matches("memcacheds://"), seed, 100);
+    relay.set_faulty(true);
+    let nature = Nature { large: 100, shorter: 3, ..ABLE };
+    let address = format!("memcacheds://{}", relay.address());
+    shared("a memcached by TLS over a faulty network", (None, nature), seed, &address, |_| {});
+    assert!(relay.faults() >= 5, "there were {} faults", relay.faults());
 }

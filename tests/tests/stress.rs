@@ -40,6 +40,9 @@ fn options() -> Options {
     Options::default().timeout(Duration::from_millis(500)).reconnect(ReconnectPolicy::Backoff { min_delay, max_delay })
 }
 
+/// One piece in this many has a fault.
+const ONE_IN: usize = 300;
+
 /// What may remain: what libraries keep for the next time.
 const SLACK: usize = 256 * 1024;
 
@@ -52,7 +55,7 @@ fn stress(round: impl Fn(&[String], &dyn Fn(&Traffic))) {
     for _ in 0..2 {
         round(&addresses, &|traffic| Chaos::new(&mut servers.borrow_mut(), traffic).run());
         let relays: Vec<_> =
-            addresses.iter().zip(1..).map(|(address, seed)| Relay::start(address, seed * 1000)).collect();
+            addresses.iter().zip(1..).map(|(address, seed)| Relay::start(address, seed * 1000, ONE_IN)).collect();
         let behind: Vec<_> = relays.iter().map(Relay::address).collect();
         round(&behind, &|traffic| weather(&relays, traffic));
         drop(relays);

@@ -20,6 +20,8 @@ pub(crate) struct Nature {
     pub(crate) restarts: bool,
     /// One call in this many fetches hundreds of values; 0 means no call.
     pub(crate) large: usize,
+    /// The number of calls is divided by this; 0 means 1.
+    pub(crate) shorter: u64,
 }
 
 /// The outcome of a request, as its caller may see it.

@@ -10,8 +10,6 @@ use std::time::Duration;
 use memcached2_testkit::Rng;
 use socket2::SockRef;
 
-/// One piece in this many has a fault.
-const ONE_IN: usize = 300;
 /// How long a direction waits at most before it looks whether it is to end.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -23,8 +21,10 @@ pub(crate) struct Relay {
     thread: Option<JoinHandle<()>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
+    /// One piece in this many has a fault, while it is faulty.
+    one_in: usize,
     faulty: AtomicBool,
     ended: AtomicBool,
     /// How many faults there were.
@@ -32,10 +32,11 @@ struct State {
 }
 
 impl Relay {
-    pub(crate) fn start(server: &str, seed: u64) -> Self {
+    pub(crate) fn start(server: &str, seed: u64, one_in: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let (address, server) = (listener.local_addr().expect("an address"), server.to_owned());
-        let state = Arc::new(State::default());
+        let (faulty, ended, faults) = (AtomicBool::new(false), AtomicBool::new(false), AtomicU64::new(0));
+        let state = Arc::new(State { one_in, faulty, ended, faults });
         let own = Arc::clone(&state);
         let thread = thread::spawn(move || accept(&listener, &server, &own, seed));
         Self { address, state, thread: Some(thread) }
@@ -103,7 +104,7 @@ fn pass_on(pair: &(TcpStream, TcpStream, AtomicBool), to_server: bool, state: &S
             Err(_) => break,
         };
         let mut size = piece.len();
-        if state.faulty.load(Ordering::SeqCst) && rng.once_in(ONE_IN) {
+        if state.faulty.load(Ordering::SeqCst) && rng.once_in(state.one_in) {
             state.faults.fetch_add(1, Ordering::SeqCst);
             match rng.below(6) {
                 0 => thread::sleep(Duration::from_millis(rng.below(30) as u64)),
