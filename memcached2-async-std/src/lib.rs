@@ -46,14 +46,14 @@ mod stream;
 mod wrappers;
 
 pub use memcached2_proto as proto;
-pub use memcached2_proto::command::VersionText;
+pub use memcached2_proto::command::{Classes, Extstore, Lru, LruCrawler, SlabsAutomove, SlabsReassign, VersionText};
 pub use memcached2_proto::credentials::ProviderError;
 #[cfg(feature = "metrics")]
 pub use memcached2_proto::observer::Metrics;
 #[cfg(feature = "tracing")]
 pub use memcached2_proto::observer::Tracing;
 pub use memcached2_proto::observer::{Event, RequestOutcome, ServerEvent};
-pub use memcached2_proto::report::{GroupedReport, Report, SizeReport};
+pub use memcached2_proto::report::{GroupedReport, PrefixCount, Report, SizeReport};
 pub use memcached2_proto::routing::{Address, ServerId};
 pub use memcached2_proto::{
     BatchResult, Builder, Bytes, Credentials, Data, Error, Expiry, FromValue, Key, Landed, Limits, Observer, Operation,
@@ -61,7 +61,7 @@ pub use memcached2_proto::{
 };
 
 pub use self::client::Client;
-pub use self::wrappers::{Item, Mapping, MissOnError};
+pub use self::wrappers::{Item, Mapping, MissOnError, OneServer};
 
 /// The examples of the README, compiled as tests.
 #[cfg(doctest)]

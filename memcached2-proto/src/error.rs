@@ -52,7 +52,8 @@ pub use self::request::FailedRequest;
 /// | `cache` | those of `get` and `set`, and what the closure returns |
 /// | `incr`, `decr` | [`NonNumeric`](Self::NonNumeric); a missing item is `Ok(None)` |
 /// | `delete`, `delete_many`, `touch` | none: a missing item is `Ok(false)` |
-/// | those that ask every server: `flush_all`, `version`, `stats`, `delete_all` and the others | none |
+/// | those that ask every server: `flush_all`, `version`, `stats`, `delete_all` and the others | [`Argument`](Self::Argument) for numbers that are none, and lines that cannot be sent |
+/// | `on` | [`Argument`](Self::Argument) for a server that the client does not have |
 /// | [`BatchResult::all_stored`](crate::BatchResult::all_stored) | [`MultiStorage`](Self::MultiStorage) |
 ///
 /// # The exceptions of python-memcached2
@@ -116,6 +117,15 @@ pub enum Error {
     #[error("{request}cannot convert the value: {reason}")]
     #[non_exhaustive]
     Value {
+        /// The request.
+        request: FailedRequest,
+        /// What is wrong with it.
+        reason: Arc<str>,
+    },
+    /// An argument of the call cannot be sent, or names no server of the client; nothing was sent.
+    #[error("{request}invalid argument: {reason}")]
+    #[non_exhaustive]
+    Argument {
         /// The request.
         request: FailedRequest,
         /// What is wrong with it.

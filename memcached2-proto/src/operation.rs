@@ -6,6 +6,7 @@ mod all_servers;
 mod batch_result;
 mod each;
 mod fetch;
+mod on_server;
 mod one;
 mod routed;
 
@@ -13,4 +14,5 @@ pub use self::all_servers::AllServers;
 pub use self::batch_result::BatchResult;
 pub use self::each::{DeleteMany, SetMany};
 pub use self::fetch::GetMany;
+pub use self::on_server::OnServer;
 pub use self::routed::RoutedBy;

@@ -26,7 +26,7 @@ macro_rules! operations {
         $crate::__fetch!($async $await $examples);
         $crate::__store!($async $await $examples);
         $crate::__update!($async $await $examples);
-        $crate::__administer!($async $await);
+        $crate::__administer!($async $await __on_all_servers);
         $crate::__compose!($async $await $Fn $examples);
     };
 }

@@ -95,6 +95,9 @@ pub enum ReplyKind {
     Stat,
     /// `RESET`.
     Reset,
+    /// `CONFIG` with a text of at most 256 KiB, then `END`: a single reply, the value that a `get` would have. It is what Amazon
+    /// ElastiCache answers to `config get cluster`.
+    Config,
     /// The answer to an `mg` that asks for the value: `VA` with the opaque, or `EN`, which carries it from 1.6.18 on.
     MetaValue,
     /// The answer to an `ms`: a code with the opaque.
@@ -125,6 +128,7 @@ impl ReplyKind {
                 | Self::Stats
                 | Self::Prefixes
                 | Self::Items
+                | Self::Config
         )
     }
 

@@ -332,6 +332,24 @@ impl Router {
         (0..u32::try_from(self.servers.len()).unwrap_or(u32::MAX)).map(ServerId)
     }
 
+    /// The place of a server: by its [name](Server::name), or written as in the list of servers.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Argument`] if none of the servers is that.
+    pub fn find(&self, server: &str) -> Result<ServerId, Error> {
+        let by_name = self.ids().zip(self.servers()).find(|(_, known)| known.name() == server);
+        let found = by_name.or_else(|| {
+            let named: Server = server.parse().ok()?;
+            self.ids().zip(self.servers()).find(|(_, known)| known.address() == named.address())
+        });
+        let unknown = || {
+            let names: Vec<_> = self.servers().iter().map(Server::name).collect();
+            Error::argument(format!("{} is none of the servers of the client: {}", redacted(server), names.join(", ")))
+        };
+        found.map(|(id, _)| id).ok_or_else(unknown)
+    }
+
     /// The server at a place.
     #[must_use]
     pub fn server(&self, id: ServerId) -> Option<&Server> {

@@ -34,3 +34,15 @@ memcached2_proto::miss_on_error!([] [] FnOnce
     /// ```
 );
 memcached2_proto::mapping!([] []);
+memcached2_proto::one_server!([] []
+    /// ```no_run
+    /// use memcached2_sync::proto::command::SlabsAutomove;
+    /// use memcached2_sync::{Client, Error};
+    ///
+    /// fn tune(client: &Client) -> Result<(), Error> {
+    ///     let cache1 = client.on("cache1:11211")?;
+    ///     println!("{:?} items", cache1.stats()?.number("curr_items"));
+    ///     cache1.slabs_automove(SlabsAutomove::On)
+    /// }
+    /// ```
+);

@@ -34,3 +34,15 @@ memcached2_proto::miss_on_error!([async] [.await] AsyncFnOnce
     /// ```
 );
 memcached2_proto::mapping!([async] [.await]);
+memcached2_proto::one_server!([async] [.await]
+    /// ```no_run
+    /// use memcached2_tokio::proto::command::SlabsAutomove;
+    /// use memcached2_tokio::{Client, Error};
+    ///
+    /// async fn tune(client: &Client) -> Result<(), Error> {
+    ///     let cache1 = client.on("cache1:11211")?;
+    ///     println!("{:?} items", cache1.stats().await?.number("curr_items"));
+    ///     cache1.slabs_automove(SlabsAutomove::On).await
+    /// }
+    /// ```
+);

@@ -14,7 +14,7 @@ mod subject {
     pub(crate) use memcached2_async_std::{
         Client as AsyncClient, Mapping as AsyncMapping, MissOnError as AsyncMissOnError,
     };
-    use memcached2_proto::{Error, Instant, Operation, Options};
+    use memcached2_proto::{Error, Instant, Operation, Options, Router};
 
     pub(crate) const NAME: &str = "memcached2-async-std";
 
@@ -59,6 +59,10 @@ mod subject {
             self.run(operation)
         }
 
+        fn router(&self) -> &Router {
+            self.0.router()
+        }
+
         pub(crate) fn with_timeout(&self, timeout: Duration) -> Self {
             Self(self.0.with_timeout(timeout))
         }
@@ -73,6 +77,7 @@ mod subject {
     memcached2_proto::item!([] []);
     memcached2_proto::miss_on_error!([] [] FnOnce);
     memcached2_proto::mapping!([] []);
+    memcached2_proto::one_server!([] []);
 
     pub(crate) fn block_on<F: Future<Output = ()>>(contract: impl Fn() -> F) {
         wait(bounded(contract()));

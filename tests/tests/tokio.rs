@@ -10,7 +10,7 @@ mod subject {
     use std::sync::LazyLock;
     use std::time::Duration;
 
-    use memcached2_proto::{Error, Instant, Operation, Options};
+    use memcached2_proto::{Error, Instant, Operation, Options, Router};
     pub(crate) use memcached2_tokio::{
         Client as AsyncClient, Mapping as AsyncMapping, MissOnError as AsyncMissOnError,
     };
@@ -51,6 +51,10 @@ mod subject {
             self.run(operation)
         }
 
+        fn router(&self) -> &Router {
+            self.0.router()
+        }
+
         pub(crate) fn with_timeout(&self, timeout: Duration) -> Self {
             Self(self.0.with_timeout(timeout))
         }
@@ -65,6 +69,7 @@ mod subject {
     memcached2_proto::item!([] []);
     memcached2_proto::miss_on_error!([] [] FnOnce);
     memcached2_proto::mapping!([] []);
+    memcached2_proto::one_server!([] []);
 
     /// Runs a contract on each kind of runtime, one after the other.
     pub(crate) fn block_on<F: Future<Output = ()>>(contract: impl Fn() -> F) {

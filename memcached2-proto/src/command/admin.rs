@@ -1,14 +1,27 @@
-//! Commands about a whole server: `version`, `flush_all`, `verbosity`, `cache_memlimit`.
+//! Commands about a whole server, by subject: its version here, its items, settings, slabs, crawler, cluster, and any line.
+
+mod cluster;
+mod crawler;
+mod items;
+mod raw;
+mod settings;
+mod slabs;
 
 use std::fmt;
 use std::sync::Arc;
 
+pub use self::cluster::{ClusterConfig, ConfigGetCluster, Node};
+pub use self::crawler::{Classes, LruCrawler};
+pub use self::items::FlushAll;
+pub use self::raw::Raw;
+pub use self::settings::{CacheMemlimit, Extstore, Lru, RefreshCerts, Verbosity};
+pub use self::slabs::{SlabsAutomove, SlabsReassign};
 use super::detach::borrow_nothing;
 use super::{Command, Protocol, accepted, senseless};
 use crate::error::Error;
 use crate::reply::{Reply, ReplyKind};
 use crate::request_buffer::RequestBuffer;
-use crate::time::{Expiry, Now};
+use crate::time::Now;
 
 /// Asks a server for its version.
 #[derive(Debug, Clone, Copy, Default)]
@@ -67,105 +80,54 @@ impl Command for Warm {
     }
 }
 
-/// Expires every item of a server.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct FlushAll {
-    delay: Option<Expiry>,
+borrow_nothing!(Version Warm);
+
+/// A command of one line, which is answered by `OK`.
+trait Line {
+    const NAME: &'static str;
+
+    /// The line without its line end.
+    fn line(&self) -> Result<String, Error>;
 }
 
-impl FlushAll {
-    /// Expires every item at once.
-    #[must_use]
-    pub fn now() -> Self {
-        Self::default()
-    }
+/// Implements [`Command`] for commands that are a [`Line`].
+macro_rules! answered_by_ok {
+    ($($command:ty)*) => {
+        $(impl $crate::command::Command for $command {
+            type Response = ();
 
-    /// Expires every item at this moment, also those that are stored before it. With [`Expiry::Never`] the error is
-    /// [`Error::Expiry`].
-    #[must_use]
-    pub fn at(when: impl Into<Expiry>) -> Self {
-        Self { delay: Some(when.into()) }
-    }
-}
-
-impl Command for FlushAll {
-    type Response = ();
-
-    fn name(&self) -> &'static str {
-        "flush_all"
-    }
-
-    fn encode(&self, protocol: Protocol, now: Now, out: &mut RequestBuffer) -> Result<ReplyKind, Error> {
-        out.put(b"flush_all");
-        if let Some(delay) = self.delay {
-            if delay == Expiry::Never {
-                return Err(Error::expiry());
+            fn name(&self) -> &'static str {
+                <Self as $crate::command::admin::Line>::NAME
             }
-            out.put(b" ");
-            // A moment in the past means now; memcached reads a negative number in the same way.
-            out.put_signed(delay.exptime(now)?.max(0));
-        }
-        out.put(b"\r\n");
-        put_fence(protocol, out);
-        Ok(ReplyKind::Ok)
-    }
 
-    fn answer(&self, reply: Reply) -> Result<(), Error> {
-        ok(reply)
+            fn encode(
+                &self,
+                protocol: $crate::command::Protocol,
+                _: $crate::time::Now,
+                out: &mut $crate::command::RequestBuffer,
+            ) -> Result<$crate::reply::ReplyKind, $crate::error::Error> {
+                out.put($crate::command::admin::Line::line(self)?.as_bytes());
+                out.put(b"\r\n");
+                $crate::command::admin::put_fence(protocol, out);
+                Ok($crate::reply::ReplyKind::Ok)
+            }
+
+            fn answer(&self, reply: $crate::reply::Reply) -> Result<(), $crate::error::Error> {
+                $crate::command::admin::ok(reply)
+            }
+        })*
+        $crate::command::detach::borrow_nothing!($($command)*);
+    };
+}
+use answered_by_ok;
+
+/// A number with a fraction, as memcached reads it.
+fn fraction(number: f64) -> Result<f64, Error> {
+    match number.is_finite() {
+        true => Ok(number),
+        false => Err(Error::argument(format!("{number} is no number that memcached reads"))),
     }
 }
-
-/// Sets how much memory a server uses for items, in MiB: at least 8.
-///
-/// The limit lasts until the server restarts. A server that was started with all its memory (`-L`) refuses it.
-#[derive(Debug, Clone, Copy)]
-pub struct CacheMemlimit(pub u32);
-
-impl Command for CacheMemlimit {
-    type Response = ();
-
-    fn name(&self) -> &'static str {
-        "cache_memlimit"
-    }
-
-    fn encode(&self, protocol: Protocol, _: Now, out: &mut RequestBuffer) -> Result<ReplyKind, Error> {
-        out.put(b"cache_memlimit ");
-        out.put_number(u64::from(self.0));
-        out.put(b"\r\n");
-        put_fence(protocol, out);
-        Ok(ReplyKind::Ok)
-    }
-
-    fn answer(&self, reply: Reply) -> Result<(), Error> {
-        ok(reply)
-    }
-}
-
-/// Sets how much a server writes to its log.
-#[derive(Debug, Clone, Copy)]
-pub struct Verbosity(pub u32);
-
-impl Command for Verbosity {
-    type Response = ();
-
-    fn name(&self) -> &'static str {
-        "verbosity"
-    }
-
-    fn encode(&self, protocol: Protocol, _: Now, out: &mut RequestBuffer) -> Result<ReplyKind, Error> {
-        out.put(b"verbosity ");
-        out.put_number(u64::from(self.0));
-        out.put(b"\r\n");
-        put_fence(protocol, out);
-        Ok(ReplyKind::Ok)
-    }
-
-    fn answer(&self, reply: Reply) -> Result<(), Error> {
-        ok(reply)
-    }
-}
-
-borrow_nothing!(CacheMemlimit FlushAll Verbosity Version Warm);
 
 /// Ends a request about a whole server with a fence, because its reply carries no check.
 pub(super) fn put_fence(protocol: Protocol, out: &mut RequestBuffer) {

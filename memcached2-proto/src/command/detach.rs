@@ -113,7 +113,7 @@ macro_rules! borrow_nothing {
     ($($command:ty)*) => {
         $(impl $crate::command::Detach for $command {
             fn detach(&self) -> $crate::command::Answer<Self::Response> {
-                $crate::command::Answer::of(*self)
+                $crate::command::Answer::of(Clone::clone(self))
             }
         })*
     };

@@ -58,6 +58,35 @@ impl Stats<GroupedReport> {
     }
 }
 
+impl Stats<Report> {
+    /// The counters of a server that is a proxy: `stats proxy`; needs memcached 1.6.13 with its proxy.
+    #[must_use]
+    pub fn proxy() -> Self {
+        Self { request: "stats proxy\r\n", reply_kind: ReplyKind::Stats, read: Report::read }
+    }
+
+    /// How many functions of each kind a proxy's configuration has, and how many slots they use: `stats proxyfuncs`.
+    #[must_use]
+    pub fn proxy_funcs() -> Self {
+        Self { request: "stats proxyfuncs\r\n", reply_kind: ReplyKind::Stats, read: Report::read }
+    }
+
+    /// The servers behind a proxy that it counts as bad: `stats proxybe`.
+    #[must_use]
+    pub fn proxy_backends() -> Self {
+        Self { request: "stats proxybe\r\n", reply_kind: ReplyKind::Stats, read: Report::read }
+    }
+}
+
+impl Stats<GroupedReport> {
+    /// The pages of the storage on disk: `stats extstore`; needs memcached 1.5.4. It crashes memcached 1.6.6 if the server has no such
+    /// storage.
+    #[must_use]
+    pub fn extstore() -> Self {
+        Self { request: "stats extstore\r\n", reply_kind: ReplyKind::Stats, read: GroupedReport::read }
+    }
+}
+
 impl Stats<SizeReport> {
     /// How many items there are of each size: `stats sizes`. From memcached 1.4.27 on a server counts them only if it
     /// was started with `-o track_sizes`.

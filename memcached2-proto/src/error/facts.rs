@@ -12,6 +12,7 @@ macro_rules! request_of {
             | Self::Expiry { request }
             | Self::TooLarge { request, .. }
             | Self::Value { request, .. }
+            | Self::Argument { request, .. }
             | Self::NoServers { request }
             | Self::NotStored { request }
             | Self::Exists { request }
@@ -59,6 +60,7 @@ impl Error {
             | Self::Expiry { .. }
             | Self::TooLarge { .. }
             | Self::Value { .. }
+            | Self::Argument { .. }
             | Self::CasRefresh { .. }
             | Self::Cas { .. }
             | Self::NoServers { .. }

@@ -84,6 +84,11 @@ impl Error {
     }
 
     #[cold]
+    pub(crate) fn argument(reason: impl fmt::Display) -> Self {
+        Self::Argument { request: FailedRequest::default(), reason: Arc::from(reason.to_string()) }
+    }
+
+    #[cold]
     pub(crate) fn too_large(length: usize, limit: usize) -> Self {
         Self::TooLarge { request: FailedRequest::default(), length, limit }
     }

@@ -1,105 +1,140 @@
-//! The list of the methods that ask every server.
+//! The list of the methods about whole servers: of a client, which asks all of them, and of one server.
 
-/// Expands the methods that ask every server.
+/// Expands the methods about whole servers, by the macro that turns a line into a method.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __administer {
-    ([$($async:tt)*] [$($await:tt)*]) => {
-        $crate::__methods! { [$($async)*] [$($await)*]
-            /// Expires every item on every server; the results come in the order of the servers.
+    ($async:tt $await:tt $expand:ident) => {
+        $crate::$expand! { $async $await
+            /// Expires every item.
+            fn flush_all() -> () = $crate::command::FlushAll::now();
+
+            /// Expires every item at a later moment, also those that are stored before it. With
+            /// [`Expiry::Never`](memcached2_proto::Expiry::Never) it is [`Error::Expiry`](memcached2_proto::Error::Expiry).
+            fn flush_all_at(when: impl Into<$crate::Expiry>) -> () = $crate::command::FlushAll::at(when);
+
+            /// Connects, and waits for an answer, which shows whether the server can be used. At the start of a program it spares the
+            /// first calls the time to connect, to authenticate, and to find out the protocol.
             ///
-            /// Later: `client.run(AllServers(FlushAll::at(expiry)))`.
+            /// It uses one connection to a server, which stays open, and ends by the timeout. The error is
+            /// [`Error::Connect`](memcached2_proto::Error::Connect),
+            /// [`Error::Refused`](memcached2_proto::Error::Refused) if the server does not take the credentials, and the like.
+            fn warm() -> () = $crate::command::Warm;
+
+            /// Asks for the version.
+            fn version() -> $crate::command::VersionText = $crate::command::Version;
+
+            /// Asks for the counters.
+            fn stats() -> $crate::report::Report = $crate::command::Stats::general();
+
+            /// Asks for the settings.
+            fn stats_settings() -> $crate::report::Report = $crate::command::Stats::settings();
+
+            /// Asks for the items of each slab class.
+            fn stats_items() -> $crate::report::GroupedReport = $crate::command::Stats::items();
+
+            /// Asks for the memory of each slab class.
+            fn stats_slabs() -> $crate::report::GroupedReport = $crate::command::Stats::slabs();
+
+            /// Asks how many items there are of each size, which a server counts if it was started with `-o track_sizes`.
+            fn stats_sizes() -> $crate::report::SizeReport = $crate::command::Stats::sizes();
+
+            /// Asks for the connections of a server, by their file descriptors.
+            fn stats_conns() -> $crate::report::GroupedReport = $crate::command::Stats::conns();
+
+            /// Asks for the pages of the storage on disk. It crashes memcached 1.6.6 if the server has no such storage.
+            fn stats_extstore() -> $crate::report::GroupedReport = $crate::command::Stats::extstore();
+
+            /// Starts or stops counting requests by the prefixes of their keys, which
+            /// [`stats_detail_dump`](Self::stats_detail_dump) asks for. It costs a server some time for each request.
+            fn stats_detail(is_on: bool) -> () = $crate::command::StatsDetail(is_on);
+
+            /// Asks what was requested by the prefixes of keys, once that is counted.
+            fn stats_detail_dump() -> Vec<$crate::report::PrefixCount> = $crate::command::Stats::detail();
+
+            /// Resets the counters.
+            fn stats_reset() -> () = $crate::command::StatsReset;
+
+            /// Sets how much memory a server uses for items, in MiB. Less than 8 is refused, for one.
+            fn cache_memlimit(mebibytes: u32) -> () = $crate::command::CacheMemlimit(mebibytes);
+
+            /// Sets how much a server writes to its log.
+            fn verbosity(level: u32) -> () = $crate::command::Verbosity(level);
+
+            /// Moves a page of memory from one slab class to another.
+            fn slabs_reassign(page: $crate::command::SlabsReassign) -> () = page;
+
+            /// Sets how a server moves memory between slab classes by itself.
+            fn slabs_automove(setting: $crate::command::SlabsAutomove) -> () = setting;
+
+            /// Sets in which order items are evicted.
+            fn lru(setting: $crate::command::Lru) -> () = setting;
+
+            /// Controls the thread that looks for expired items.
+            fn lru_crawler(control: $crate::command::LruCrawler) -> () = control;
+
+            /// Sets what a server with storage on disk writes there.
+            fn extstore(setting: $crate::command::Extstore) -> () = setting;
+
+            /// Lets a server with TLS read its certificate and its key again.
+            fn refresh_certs() -> () = $crate::command::RefreshCerts;
+        }
+    };
+}
+
+/// Expands the lines into methods that ask every server.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __on_all_servers {
+    ($async:tt $await:tt $(
+        $(#[$doc:meta])*
+        fn $name:ident ($($argument:ident: $type:ty),*) -> $output:ty = $command:expr;
+    )*) => {
+        $crate::__methods! { $async $await $(
+            $(#[$doc])*
+            ///
+            /// It asks every server, and the results come in the order of the servers. `client.on(server)?` asks one.
             ///
             /// # Errors
             ///
             /// * [`Error::NoServers`](memcached2_proto::Error::NoServers) if the client has none. All other errors are in the
             ///   results.
-            fn flush_all() -> $crate::BatchResult<()> = $crate::operation::AllServers($crate::command::FlushAll::now());
+            fn $name ($($argument: $type),*) -> $crate::BatchResult<$output> = $crate::operation::AllServers($command);
+        )* }
+    };
+}
 
-            /// Connects to every server and waits until each has answered; the results come in the order of the servers, so they
-            /// say which servers cannot be used. At the start of a program it spares the first calls the time to connect,
-            /// to authenticate, and to find out the protocol.
-            ///
-            /// It uses all servers at the same time, and one connection to each, which stays open. It ends by the timeout.
-            ///
-            /// # Errors
-            ///
-            /// * Those of `flush_all`. The results have [`Error::Connect`](memcached2_proto::Error::Connect),
-            ///   [`Error::Refused`](memcached2_proto::Error::Refused) if a server does not take the credentials, and the
-            ///   like.
-            fn warm() -> $crate::BatchResult<()> = $crate::operation::AllServers($crate::command::Warm);
+/// Expands the lines into methods that ask one server.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __on_one_server {
+    ($async:tt $await:tt $(
+        $(#[$doc:meta])*
+        fn $name:ident ($($argument:ident: $type:ty),*) -> $output:ty = $command:expr;
+    )*) => {
+        $($crate::__on_server! {
+            $async $await
+            $(#[$doc])*
+            fn $name ($($argument: $type),*) -> $output = $command;
+        })*
+    };
+}
 
-            /// Asks every server for its version; the results come in the order of the servers.
-            ///
-            /// # Errors
-            ///
-            /// * Those of `flush_all`.
-            fn version() -> $crate::BatchResult<$crate::command::VersionText>
-                = $crate::operation::AllServers($crate::command::Version);
-
-            /// Asks every server for its counters; the results come in the order of the servers.
-            ///
-            /// # Errors
-            ///
-            /// * Those of `flush_all`.
-            fn stats() -> $crate::BatchResult<$crate::report::Report>
-                = $crate::operation::AllServers($crate::command::Stats::general());
-
-            /// Asks every server for its settings; the results come in the order of the servers.
-            ///
-            /// # Errors
-            ///
-            /// * Those of `flush_all`.
-            fn stats_settings() -> $crate::BatchResult<$crate::report::Report>
-                = $crate::operation::AllServers($crate::command::Stats::settings());
-
-            /// Asks every server for the items of each slab class; the results come in the order of the servers.
-            ///
-            /// # Errors
-            ///
-            /// * Those of `flush_all`.
-            fn stats_items() -> $crate::BatchResult<$crate::report::GroupedReport>
-                = $crate::operation::AllServers($crate::command::Stats::items());
-
-            /// Asks every server for the memory of each slab class; the results come in the order of the servers.
-            ///
-            /// # Errors
-            ///
-            /// * Those of `flush_all`.
-            fn stats_slabs() -> $crate::BatchResult<$crate::report::GroupedReport>
-                = $crate::operation::AllServers($crate::command::Stats::slabs());
-
-            /// Asks every server how many items it has of each size, which it counts if it was started with
-            /// `-o track_sizes`; the results come in the order of the servers.
-            ///
-            /// # Errors
-            ///
-            /// * Those of `flush_all`.
-            fn stats_sizes() -> $crate::BatchResult<$crate::report::SizeReport>
-                = $crate::operation::AllServers($crate::command::Stats::sizes());
-
-            /// Resets the counters of every server; the results come in the order of the servers.
-            ///
-            /// # Errors
-            ///
-            /// * Those of `flush_all`.
-            fn stats_reset() -> $crate::BatchResult<()> = $crate::operation::AllServers($crate::command::StatsReset);
-
-            /// Sets how much memory every server uses for items, in MiB; the results come in the order of the servers.
-            ///
-            /// # Errors
-            ///
-            /// * Those of `flush_all`; [`Error::Refused`](memcached2_proto::Error::Refused) if it is less than 8 MiB, for one.
-            fn cache_memlimit(mebibytes: u32) -> $crate::BatchResult<()>
-                = $crate::operation::AllServers($crate::command::CacheMemlimit(mebibytes));
-
-            /// Sets how much every server writes to its log; the results come in the order of the servers.
-            ///
-            /// # Errors
-            ///
-            /// * Those of `flush_all`.
-            fn verbosity(level: u32) -> $crate::BatchResult<()>
-                = $crate::operation::AllServers($crate::command::Verbosity(level));
+/// Expands one line into a method that asks one server.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __on_server {
+    ([$($async:tt)*] [$($await:tt)*]
+        $(#[$doc:meta])*
+        fn $name:ident ($($argument:ident: $type:ty),*) -> $output:ty = $command:expr;
+    ) => {
+        $(#[$doc])*
+        ///
+        /// # Errors
+        ///
+        /// [The errors of every call](memcached2_proto::Error#which-call-gives-which).
+        pub $($async)* fn $name (&self $(, $argument: $type)*) -> Result<$output, $crate::Error> {
+            self.run($command)$($await)*
         }
     };
 }

@@ -257,6 +257,7 @@ impl Decoder {
                         ReplyKind::Prefixes => grammar::stat_line(line, b"PREFIX", self.may_be_words())?,
                         ReplyKind::Items => grammar::stat_line(line, b"ITEM", self.may_be_words())?,
                         ReplyKind::Reset => grammar::reset(line)?,
+                        ReplyKind::Config => grammar::config(line, self.expected.is_fenced)?,
                         ReplyKind::ProbeKey => grammar::probe_key(line, opaque)?,
                         ReplyKind::ProbeEnd => grammar::probe_end(line)?,
                     };
@@ -285,7 +286,7 @@ impl Decoder {
                         }
                         ReplyLine::Reply(reply) => {
                             let reply = match (reply_kind, reply) {
-                                (ReplyKind::Value, Reply::End) => Reply::Miss,
+                                (ReplyKind::Value | ReplyKind::Config, Reply::End) => Reply::Miss,
                                 (ReplyKind::Values | ReplyKind::FencedValues, reply) => {
                                     match self.of_several(reply_kind, reply, keys)? {
                                         None => continue,
@@ -325,12 +326,15 @@ impl Decoder {
                         return Ok(None);
                     }
                     self.state = State::Line;
-                    return Ok(found.map(|(item, data)| (hit(item, data), true)));
+                    let whole = found.and_then(|(item, data)| self.before_fence(hit(item, data)));
+                    if whole.is_some() {
+                        return Ok(whole);
+                    }
                 }
                 State::Small(_) | State::Large(..) | State::Skip(..) => {
                     let Some((item, data)) = self.item(reply_kind)? else { return Ok(None) };
                     match reply_kind {
-                        ReplyKind::Value => self.state = State::End(Some((item, data))),
+                        ReplyKind::Value | ReplyKind::Config => self.state = State::End(Some((item, data))),
                         ReplyKind::MetaNumber => return Ok(Some((grammar::number_value(&data)?, true))),
                         ReplyKind::FencedValues if item.is_meta => {
                             self.has_ended()?;

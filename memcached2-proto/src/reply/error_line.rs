@@ -40,7 +40,7 @@ const TO_ALL: u8 = 1 << 5;
 /// The stored text is no number.
 pub(crate) const NON_NUMERIC: &str = "CLIENT_ERROR cannot increment or decrement non-numeric value";
 
-const TABLE: [ErrorLine; 21] = [
+const TABLE: [ErrorLine; 18] = [
     // A `get` that finds no memory for its reply frees all replies that were not sent yet: `process_get_command` of
     // 1.6.18, `process_get_command_err` of 1.6.45. One with a key that is too long does the same, and says
     // "CLIENT_ERROR bad command line format"; no request here has such a key. 1.6.45 copies the line without its end,
@@ -61,10 +61,6 @@ const TABLE: [ErrorLine; 21] = [
     // 1.4 and 1.5 send each reply before they read the next request.
     line("SERVER_ERROR out of memory preparing response", REFUSED),
     line("SERVER_ERROR out of memory making CAS suffix", REFUSED),
-    // `cache_memlimit` of 1.6.18, which changes nothing then (`process_memlimit_command`).
-    line("MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m", REFUSED),
-    line("MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes", REFUSED),
-    line("MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust", REFUSED),
     // memcached's proxy, about the server behind it, which may have done what was asked.
     line("SERVER_ERROR backend failure", SWALLOWED | INLINE),
     // twemproxy likewise: the error number of the system in words (`rsp_make_error`). It reads a request whole before
@@ -77,6 +73,28 @@ const TABLE: [ErrorLine; 21] = [
     line("SERVER_ERROR unknown", SWALLOWED | CLOSES),
 ];
 
+/// How memcached begins a refusal of a command about a whole server, which changes nothing then: `doc/protocol.txt`, "Slabs Reassign",
+/// and `process_memlimit_command`, `process_watch_command` and `refresh_certs` of 1.6.18. The texts after it differ by version.
+const WORDS: [&str; 12] = [
+    "BADCLASS",
+    "BUSY",
+    "Error",
+    "MEMLIMIT_ADJUST_FAILED",
+    "MEMLIMIT_TOO_SMALL",
+    "NOSPARE",
+    "NOTFULL",
+    "NOTSTARTED",
+    "SAME",
+    "UNSAFE",
+    "WATCHER_FAILED",
+    "WATCHER_TOO_MANY",
+];
+
+/// Whether a line begins with one of those words.
+pub(crate) fn is_refusal_word(line: &str) -> bool {
+    line.split(' ').next().is_some_and(|word| WORDS.contains(&word))
+}
+
 const fn line(text: &'static str, meaning: u8) -> ErrorLine {
     ErrorLine { text, meaning }
 }
@@ -84,7 +102,17 @@ const fn line(text: &'static str, meaning: u8) -> ErrorLine {
 /// What every other line means: `ERROR` and `CLIENT_ERROR` that the request was not understood, `SERVER_ERROR` and the own
 /// words of another server nothing that is sure.
 fn fallback(line: &str) -> u8 {
-    if is_error_line(line.as_bytes()) && !line.starts_with("SERVER_ERROR") { REFUSED } else { 0 }
+    match is_error_line(line.as_bytes()) {
+        true if line.starts_with("SERVER_ERROR: shutdown not enabled") => REFUSED,
+        true if line.starts_with("SERVER_ERROR") => 0,
+        is_error => {
+            if is_error || is_refusal_word(line) {
+                REFUSED
+            } else {
+                0
+            }
+        }
+    }
 }
 
 /// Whether memcached would say a line when it refuses a request.
@@ -148,6 +176,11 @@ mod tests {
             ("ERROR unknown command", REFUSED),
             ("CLIENT_ERROR bad data chunk", REFUSED),
             ("NOT SUPPORTED", 0),
+            ("BUSY currently processing reassign request", REFUSED),
+            ("NOTSTARTED", REFUSED),
+            ("Error TLS not enabled", REFUSED),
+            ("BUSYBOX", 0),
+            ("SERVER_ERROR: shutdown not enabled", REFUSED),
             ("SERVER_ERROR", 0),
             ("SERVER_ERROR out of memory writing stats", 0),
             ("SERVER_ERROR timeout", 0),

@@ -5,7 +5,9 @@ mod meta;
 
 use std::sync::Arc;
 
-pub(super) use self::classic::{deleted, number, ok, reset, stat_line, stored, touched, value, value_ahead, version};
+pub(super) use self::classic::{
+    config, deleted, number, ok, reset, stat_line, stored, touched, value, value_ahead, version,
+};
 pub(super) use self::meta::{
     fence, fenced_value, meta_ahead, meta_deleted, meta_number, meta_stored, meta_value, number_value, probe_end,
     probe_key,

@@ -1,3 +1,4 @@
+mod admin;
 mod authentication;
 mod counts;
 mod dispatch;
@@ -10,6 +11,8 @@ mod stats;
 mod store;
 mod syntax;
 mod text;
+
+use std::collections::BTreeMap;
 
 pub use self::saboteur::Saboteur;
 pub use self::session::Session;
@@ -24,6 +27,8 @@ pub struct Core {
     config: Config,
     store: Store,
     verbosity: u32,
+    /// The settings that were changed since the start.
+    changed: BTreeMap<&'static str, String>,
     open_connections: u64,
     /// `stats detail` is on.
     detail: bool,
@@ -42,7 +47,15 @@ impl Core {
 
     pub(super) fn with(config: Config, unix_seconds: u64) -> Self {
         let store = Store::new(config.memory_limit, config.item_size_max, unix_seconds);
-        Self { config, store, verbosity: 0, open_connections: 0, detail: false, sizes_since: None }
+        Self {
+            config,
+            store,
+            verbosity: 0,
+            changed: BTreeMap::new(),
+            open_connections: 0,
+            detail: false,
+            sizes_since: None,
+        }
     }
 
     /// Returns a new connection to this server, which counts as open until it is closed.

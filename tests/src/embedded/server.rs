@@ -23,8 +23,9 @@ use super::setup::EmbeddedSetup;
 /// * A counter from 2^63 on always counts. To memcached it is no number if there is a minus sign somewhere after it in
 ///   memory.
 /// * The time since the last access (`l` and `la`) starts again with every fetch but the first.
-/// * `lru`, `lru_crawler`, `slabs`, `extstore`, `refresh_certs` and `watch` are answered `ERROR`,
-///   `stats conns` is empty, and the binary protocol is hung up on.
+/// * No slab class has a page to spare, so `slabs reassign` moves none. `lru`, `slabs automove` and most settings of `lru_crawler` and
+///   `extstore` are only kept.
+/// * `watch` is answered `ERROR`, `stats conns` is empty, and the binary protocol is hung up on.
 #[derive(Debug)]
 pub struct EmbeddedServer {
     setup: EmbeddedSetup,

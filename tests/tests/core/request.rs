@@ -4,15 +4,15 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::words::{counted, dumped, found, grouped, kind, prefixes, report, sizes, version, word};
+use super::words::{cluster, counted, dumped, found, grouped, kind, prefixes, report, sizes, version, word};
 use memcached2_proto::call::{Call, Fault};
-use memcached2_proto::command::CacheMemlimit;
 use memcached2_proto::command::{
-    CacheDump, Command, Decr, FlushAll, Gets, Incr, Stats, StatsDetail, StatsReset, Touch, Verbosity, Version,
-    VersionText,
+    CacheDump, CacheMemlimit, Classes, Command, ConfigGetCluster, Decr, Extstore, FlushAll, Gets, Incr, Lru,
+    LruCrawler, Raw, RefreshCerts, SlabsAutomove, SlabsReassign, Stats, StatsDetail, StatsReset, Touch, Verbosity,
+    Version, VersionText,
 };
 use memcached2_proto::operation::GetMany;
-use memcached2_proto::reply::Opaque;
+use memcached2_proto::reply::{Opaque, ReplyKind};
 use memcached2_proto::report::{DumpedItem, GroupedReport, PrefixCount, Report, SizeReport, Statistic};
 use memcached2_proto::{
     Connection, Delete, Error, Expiry, Get, Instant, Landed, Now, Protocol, Reply, Router, Store, Value,
@@ -164,6 +164,7 @@ impl Request {
                 Self::Store { verb, key: key(1), flags: small(words[2]), expiry, data: data.to_vec() }
             };
             let request = match words[..] {
+                [b"get", b"AmazonElastiCache:cluster"] => Self::keyless(ConfigGetCluster::by_key(), cluster),
                 [b"get", _] => Self::Get(key(1)),
                 [b"gets", _] => Self::Gets(key(1), Fetch::cas()),
                 [b"gat", exptime, _] => Self::Gets(key(2), Fetch::touching(exptime)),
@@ -207,12 +208,67 @@ impl Request {
                 [b"flush_all", exptime] => Self::keyless(FlushAll::at(expiry_of(exptime)), ok),
                 [b"verbosity", level] => Self::keyless(Verbosity(small(level)), ok),
                 [b"cache_memlimit", megabytes] => Self::keyless(CacheMemlimit(small(megabytes)), ok),
+                [b"slabs", b"reassign", b"-1", dest] => {
+                    Self::keyless(SlabsReassign { source: None, dest: small(dest) }, ok)
+                }
+                [b"slabs", b"reassign", source, dest] => {
+                    Self::keyless(SlabsReassign { source: Some(small(source)), dest: small(dest) }, ok)
+                }
+                [b"slabs", b"automove", b"ratio", ratio] => Self::keyless(SlabsAutomove::Ratio(fraction(ratio)), ok),
+                [b"slabs", b"automove", b"freeratio", ratio] => {
+                    Self::keyless(SlabsAutomove::FreeRatio(fraction(ratio)), ok)
+                }
+                [b"slabs", b"automove", b"window", seconds] => Self::keyless(SlabsAutomove::Window(small(seconds)), ok),
+                [b"slabs", b"automove", b"0"] => Self::keyless(SlabsAutomove::Off, ok),
+                [b"slabs", b"automove", b"1"] => Self::keyless(SlabsAutomove::On, ok),
+                [b"slabs", b"automove", b"2"] => Self::keyless(SlabsAutomove::Aggressive, ok),
+                [b"lru", b"tune", hot, warm, hot_factor, warm_factor] => Self::keyless(
+                    Lru::Tune {
+                        hot_percent: small(hot),
+                        warm_percent: small(warm),
+                        hot_factor: fraction(hot_factor),
+                        warm_factor: fraction(warm_factor),
+                    },
+                    ok,
+                ),
+                [b"lru", b"mode", b"flat"] => Self::keyless(Lru::Flat, ok),
+                [b"lru", b"mode", b"segmented"] => Self::keyless(Lru::Segmented, ok),
+                [b"lru", b"temp_ttl", b"-1"] => Self::keyless(Lru::TempTtl(None), ok),
+                [b"lru", b"temp_ttl", seconds] => Self::keyless(Lru::TempTtl(Some(small(seconds))), ok),
+                [b"lru_crawler", b"enable"] => Self::keyless(LruCrawler::Enable, ok),
+                [b"lru_crawler", b"disable"] => Self::keyless(LruCrawler::Disable, ok),
+                [b"lru_crawler", b"sleep", microseconds] => {
+                    Self::keyless(LruCrawler::Sleep(Duration::from_micros(number(microseconds))), ok)
+                }
+                [b"lru_crawler", b"tocrawl", count] => Self::keyless(LruCrawler::Tocrawl(small(count)), ok),
+                [b"lru_crawler", b"crawl", b"all"] => Self::keyless(LruCrawler::Crawl(Classes::All), ok),
+                [b"lru_crawler", b"crawl", classes] => {
+                    let classes = classes.split(|byte| *byte == b',').map(small).collect();
+                    Self::keyless(LruCrawler::Crawl(Classes::These(classes)), ok)
+                }
+                [b"extstore", setting, value] => Self::keyless(extstore(setting, value), ok),
+                [b"extstore", b"free_memchunks", class, count] => {
+                    Self::keyless(Extstore::FreeMemchunks { class: small(class), count: small(count) }, ok)
+                }
+                [b"refresh_certs"] => Self::keyless(RefreshCerts, ok),
+                [b"config", b"get", b"cluster"] => Self::keyless(ConfigGetCluster::new(), cluster),
+                [b"vendor", ..] => {
+                    let raw = Raw::new(line, ReplyKind::Stats).expect("a line");
+                    Self::keyless(raw, |reply| match reply {
+                        Reply::Stats(lines) => format!("lines {}", lines.escape_ascii()),
+                        other => format!("{other:?}"),
+                    })
+                }
                 [b"version"] => Self::keyless(Version, |text| version(&text)),
                 [b"stats"] => Self::keyless(Stats::general(), |told| report(&told)),
                 [b"stats", b"settings"] => Self::keyless(Stats::settings(), |told| report(&told)),
                 [b"stats", b"items"] => Self::keyless(Stats::items(), |told| grouped(&told)),
                 [b"stats", b"slabs"] => Self::keyless(Stats::slabs(), |told| grouped(&told)),
                 [b"stats", b"conns"] => Self::keyless(Stats::conns(), |told| grouped(&told)),
+                [b"stats", b"extstore"] => Self::keyless(Stats::extstore(), |told| grouped(&told)),
+                [b"stats", b"proxy"] => Self::keyless(Stats::proxy(), |told| report(&told)),
+                [b"stats", b"proxyfuncs"] => Self::keyless(Stats::proxy_funcs(), |told| report(&told)),
+                [b"stats", b"proxybe"] => Self::keyless(Stats::proxy_backends(), |told| report(&told)),
                 [b"stats", b"sizes"] => Self::keyless(Stats::sizes(), |told| sizes(&told)),
                 [b"stats", b"sizes_enable"] => Self::keyless(Stats::enable_sizes(), |told| sizes(&told)),
                 [b"stats", b"sizes_disable"] => Self::keyless(Stats::disable_sizes(), |told| sizes(&told)),
@@ -351,6 +407,25 @@ fn flag_of(number: usize) -> Vec<u8> {
 fn number(text: &[u8]) -> u64 {
     let text = std::str::from_utf8(text).expect("a number is text");
     text.parse().unwrap_or_else(|_| panic!("no number: {text}"))
+}
+
+fn fraction(text: &[u8]) -> f64 {
+    std::str::from_utf8(text).expect("text").parse().expect("a number")
+}
+
+fn extstore(setting: &[u8], value: &[u8]) -> Extstore {
+    match setting {
+        b"item_size" => Extstore::ItemSize(small(value)),
+        b"item_age" => Extstore::ItemAge(small(value)),
+        b"low_ttl" => Extstore::LowTtl(small(value)),
+        b"recache_rate" => Extstore::RecacheRate(small(value)),
+        b"compact_under" => Extstore::CompactUnder(small(value)),
+        b"drop_under" => Extstore::DropUnder(small(value)),
+        b"max_sleep" => Extstore::MaxSleep(small(value)),
+        b"max_frag" => Extstore::MaxFrag(fraction(value)),
+        b"drop_unread" => Extstore::DropUnread(value == b"1"),
+        other => panic!("no such setting: {}", other.escape_ascii()),
+    }
 }
 
 fn small(text: &[u8]) -> u32 {

@@ -1,6 +1,6 @@
 //! Answers in the words of transcripts.
 
-use memcached2_proto::command::VersionText;
+use memcached2_proto::command::{ClusterConfig, Node, VersionText};
 use memcached2_proto::error::CasProblem;
 use memcached2_proto::report::{DumpedItem, GroupedReport, PrefixCount, Report, SizeReport, Statistic};
 use memcached2_proto::{Error, Landed, Value};
@@ -51,6 +51,13 @@ pub(crate) fn prefixes(told: &[PrefixCount]) -> String {
 pub(crate) fn dumped(told: &[DumpedItem]) -> String {
     let word = |item: &DumpedItem| format!(" {}={}@{}", item.key.escape_ascii(), item.bytes, item.exptime);
     format!("items{}", told.iter().map(word).collect::<String>())
+}
+
+pub(crate) fn cluster(told: Option<ClusterConfig>) -> String {
+    let Some(ClusterConfig { version, nodes, .. }) = told else { return "no cluster".to_owned() };
+    let ip = |node: &Node| node.ip.map_or_else(|| "none".to_owned(), |ip| ip.to_string());
+    let word = |node: &Node| format!(" {} {} {}", node.host, ip(node), node.port);
+    format!("cluster {version}:{}", nodes.iter().map(word).collect::<String>())
 }
 
 pub(crate) fn sizes(told: &SizeReport) -> String {

@@ -22,7 +22,7 @@ fn refusal_in_any_words(line: &[u8], wanted: &str) -> Result<ReplyLine, Error> {
 pub(super) fn is_in_own_words(line: &[u8]) -> bool {
     /// A refusal is a sentence.
     const LONGEST: usize = 256;
-    const REPLIES: [&[u8]; 16] = [
+    const REPLIES: [&[u8]; 17] = [
         b"STORED",
         b"NOT_STORED",
         b"EXISTS",
@@ -37,6 +37,7 @@ pub(super) fn is_in_own_words(line: &[u8]) -> bool {
         b"PREFIX",
         b"ITEM",
         b"RESET",
+        b"CONFIG",
         b"CLIENT_ERROR",
         b"SERVER_ERROR",
     ];
@@ -148,6 +149,28 @@ pub(in crate::reply) fn value(line: &[u8], keys: &mut ExpectedKeys) -> Result<Re
     match line {
         b"END" => Ok(ReplyLine::Reply(Reply::End)),
         _ => refusal(line, "a value or its end"),
+    }
+}
+
+/// `CONFIG <name> <flags> <bytes>`, or `END`. With `may_be_words` a fence shows whether a line in other words is the whole reply.
+pub(in crate::reply) fn config(line: &[u8], may_be_words: bool) -> Result<ReplyLine, Error> {
+    /// Far above what a list of servers takes, and far below what a large value may.
+    const LONGEST: usize = 256 * 1024;
+    if let Some(rest) = line.strip_prefix(b"CONFIG ") {
+        let mut words = rest.split(|byte| *byte == b' ');
+        let item = match (words.next(), words.next().and_then(whole), words.next().and_then(whole), words.next()) {
+            (Some([_, ..]), Some(flags), Some(length), None) => {
+                let length = usize::try_from(length).ok().filter(|length| *length <= LONGEST);
+                length.map(|length| Item { index: 0, flags, cas: None, length, is_meta: false, is_lost: false })
+            }
+            _ => None,
+        };
+        return item.map(ReplyLine::Item).ok_or_else(|| unexpected(line, "a configuration of at most 256 KiB"));
+    }
+    match line {
+        b"END" => Ok(ReplyLine::Reply(Reply::End)),
+        _ if may_be_words => refusal_in_any_words(line, "a configuration or its end"),
+        _ => refusal(line, "a configuration or its end"),
     }
 }
 

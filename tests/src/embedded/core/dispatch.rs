@@ -4,7 +4,7 @@ use super::Core;
 use super::meta;
 use super::stats::stats;
 use super::store::{Incoming, Mode, Moment, Outcome};
-use super::syntax::{Line, u32_of};
+use super::syntax::Line;
 use super::text;
 
 pub(super) const BAD_FORMAT: &str = "CLIENT_ERROR bad command line format";
@@ -107,6 +107,11 @@ impl Core {
             b"version" => Answer::line(&format!("VERSION {}", self.config.version)),
             b"verbosity" if matches!(count, 2 | 3) => self.verbosity(&line),
             b"cache_memlimit" if matches!(count, 2 | 3) => self.cache_memlimit(&line),
+            b"slabs" => self.slabs(&line),
+            b"lru" if count >= 2 => self.lru(&line),
+            b"lru_crawler" => self.lru_crawler(&line, now),
+            b"extstore" => self.extstore(&line),
+            b"refresh_certs" => Answer::line_unless(line.noreply(), "Error TLS not enabled"),
             b"quit" => return Next::Quit,
             b"stats" => stats(self, &line, now),
             b"shutdown" => Answer::line("ERROR: shutdown not enabled"),
@@ -114,27 +119,6 @@ impl Core {
             _ => Answer::line("ERROR"),
         };
         answer.into()
-    }
-
-    fn verbosity(&mut self, line: &Line<'_>) -> Answer {
-        let Some(level) = u32_of(line.words[1]) else {
-            return Answer::line_unless(line.noreply(), BAD_FORMAT);
-        };
-        self.verbosity = level.min(i32::MAX as u32 - 1);
-        Answer::line_unless(line.noreply(), "OK")
-    }
-
-    fn cache_memlimit(&mut self, line: &Line<'_>) -> Answer {
-        let answer = match u32_of(line.words[1]) {
-            None => "ERROR",
-            Some(..8) => "MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m",
-            Some(1_000_000_001..) => "MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes",
-            Some(megabytes) => {
-                self.store.memory_limit = (megabytes as usize) << 20;
-                "OK"
-            }
-        };
-        Answer::line_unless(line.noreply(), answer)
     }
 
     /// Stores the value of an upload; it comes with the two bytes that should be a CRLF.

@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use super::Core;
+use super::admin::CLASSES;
 use super::counts::{ClassCounts, Counts, PrefixCounts};
 use super::dispatch::Answer;
 use super::settings::SETTINGS;
 use super::store::{Moment, Store, size};
 use super::syntax::{Line, u32_of};
 
-/// There are fewer slab classes than this.
-const CLASSES: u32 = 64;
 const PAGE: usize = 1024 * 1024;
 
 #[derive(Debug, Default)]
@@ -211,7 +210,7 @@ fn settings(core: &Core) -> Answer {
             "detail_enabled" => lines.add(name, if core.detail { "yes" } else { "no" }),
             "auth_enabled_ascii" => lines.add(name, if core.asks_for_credentials() { "yes" } else { "no" }),
             "track_sizes" => lines.add(name, if core.sizes_since.is_some() { "yes" } else { "no" }),
-            _ => lines.add(name, value),
+            _ => lines.add(name, core.changed(name).unwrap_or(value)),
         }
     }
     lines.end()

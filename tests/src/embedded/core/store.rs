@@ -347,6 +347,24 @@ impl Store {
         self.items.len()
     }
 
+    /// Removes the items of some classes, or of all, that have expired or were flushed.
+    pub(super) fn crawl(&mut self, classes: &[usize], now: Moment) {
+        let of_classes = |item: &Item| classes.is_empty() || classes.contains(&item.class);
+        let keys: Vec<_> =
+            self.items.iter().filter(|(_, item)| of_classes(item)).map(|(key, _)| Arc::clone(key)).collect();
+        let (flushed, expired) = (self.counts.get_flushed, self.counts.get_expired);
+        for key in &keys {
+            self.find(key, now);
+        }
+        // Nobody has asked for them.
+        (self.counts.get_flushed, self.counts.get_expired) = (flushed, expired);
+    }
+
+    /// How many slab classes there are.
+    pub(super) fn classes(&self) -> usize {
+        self.classes.len()
+    }
+
     pub(super) fn class_of(&self, key: &[u8], flags: u32, value: usize) -> usize {
         self.class(size(key, flags, value))
     }
