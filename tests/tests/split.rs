@@ -6,9 +6,9 @@ mod core;
 use memcached2_testkit::assert_matches;
 use std::path::Path;
 
-use memcached2_proto::command::{Command, Decr, FlushAll, Incr, Touch};
+use memcached2_proto::command::{Command, Decr, FlushAll, Incr, Touch, Version};
 use memcached2_proto::operation::GetMany;
-use memcached2_proto::{Connection, Delete, Error, Expiry, Get, Limits, Protocol, Router, Store};
+use memcached2_proto::{Connection, Delete, Error, Expiry, Get, Landed, Limits, Protocol, Router, Store};
 use memcached2_testkit::{Transcript, load};
 
 use self::core::{Talk, now};
@@ -232,6 +232,26 @@ fn five_hundred_answers_may_come_at_once() {
     let told = talk.finish();
     assert_eq!(told.iter().filter(|result| *result == "version \"1.6.45\" 1 6 45").count(), 500);
     assert_eq!(told.last().map(String::as_str), Some("in step"));
+}
+
+#[test]
+fn no_request_is_sent_after_a_quit() {
+    let asked = b"get a\r\nquit\r\n";
+    for written in 0..=asked.len() {
+        let mut talk = Talk::default();
+        talk.submit(asked);
+        let mut bytes = Vec::new();
+        while bytes.len() < written {
+            talk.write_once(written - bytes.len(), &mut bytes);
+        }
+        let error = talk.connection.submit(&Version, now(), 1).expect_err("a request after a quit");
+        assert!(matches!(error, Error::Closed { .. }) && error.landed() == Landed::NotSent, "{error:?}");
+        bytes.extend(talk.write(usize::MAX));
+        assert_eq!(bytes, asked);
+        talk.read(b"END\r\n");
+        talk.end();
+        assert_eq!(talk.finish(), ["miss", "left"]);
+    }
 }
 
 #[test]

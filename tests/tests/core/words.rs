@@ -9,9 +9,10 @@ pub(crate) fn counted(number: Option<u64>) -> String {
     number.map_or_else(|| "not found".to_owned(), |number| number.to_string())
 }
 
+/// What is longer than this is shown by its length.
+const SHOWN: usize = 64;
+
 pub(crate) fn found(value: Option<Value>) -> String {
-    /// A value that is not readable is shown by its length.
-    const SHOWN: usize = 64;
     let Some(Value { data, flags, cas, .. }) = value else { return "miss".to_owned() };
     let data = match data.len() {
         ..=SHOWN => format!("\"{}\"", data.escape_ascii()),
@@ -28,6 +29,7 @@ pub(crate) fn report(report: &Report) -> String {
         Statistic::Number(number) => format!(" {name}={number}"),
         Statistic::Float(number) => format!(" {name}={number:?}"),
         Statistic::Boolean(is) => format!(" {name}={is}"),
+        Statistic::Text(text) if text.len() > SHOWN => format!(" {name}={} bytes", text.len()),
         Statistic::Text(text) => format!(" {name}={text:?}"),
         Statistic::Absent => format!(" {name}=none"),
         other => format!(" {name}={other:?}"),
