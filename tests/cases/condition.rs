@@ -68,6 +68,12 @@ fn append_and_prepend_change_a_value(on: Kind) {
             assert_eq!(client.prepend("key", before), Ok(()));
         }
         assert_eq!(client.get("key").unwrap().expect("a hit"), "\r\nabcEND\r\n");
+        // memcached keeps more than half a megabyte in several chunks.
+        let large: Vec<u8> = (0..300_000_u32).map(|at| (at % 251) as u8).collect();
+        client.set("large", &large, Expiry::Never).unwrap();
+        assert_eq!(client.append("large", &large), Ok(()));
+        assert_eq!(client.prepend("large", &large[..100_000]), Ok(()));
+        assert!(client.get("large").unwrap().expect("a hit") == [&large[..100_000], &large, &large].concat()[..]);
     });
 }
 

@@ -37,7 +37,14 @@ fn an_incr_of_a_missing_key_is_none(on: Kind) {
 
 fn a_sum_wraps_at_64_bits(on: Kind) {
     on.on_each_socket(|client| {
-        for (from, by, sum) in [(u64::MAX, 1, 0), (u64::MAX - 1, 1, u64::MAX), (u64::MAX, u64::MAX, u64::MAX - 1)] {
+        for (from, by, sum) in [
+            (1 << 32, 1, (1 << 32) + 1),
+            (i64::MAX as u64, 1, 1 << 63),
+            (0, u64::MAX - 5, u64::MAX - 5),
+            (u64::MAX, 1, 0),
+            (u64::MAX - 1, 1, u64::MAX),
+            (u64::MAX, u64::MAX, u64::MAX - 1),
+        ] {
             client.set("n", from.to_string(), Expiry::Never).unwrap();
             assert_eq!(client.incr("n", by), Ok(Some(sum)));
         }

@@ -17,7 +17,7 @@ super::cases! {
         a_value_may_contain_anything,
         a_value_of_almost_a_megabyte_comes_back,
         a_key_may_hold_every_byte_from_0x80_up,
-        a_key_may_have_250_bytes,
+        a_key_may_have_1_to_250_bytes,
         a_key_may_be_a_word_of_the_protocol,
         version_returns_the_version_of_every_server,
         cache_computes_a_missing_value_once_and_stores_it,
@@ -104,13 +104,20 @@ fn a_key_may_hold_every_byte_from_0x80_up(on: Kind) {
     });
 }
 
-fn a_key_may_have_250_bytes(on: Kind) {
-    let key = "k".repeat(250);
+fn a_key_may_have_1_to_250_bytes(on: Kind) {
+    let lengths = (1..20).chain([31, 63, 64, 65, 127, 128, 129, 249, 250]);
+    let keys: Vec<_> = lengths.map(|length| "k".repeat(length)).collect();
     on.on_each_socket(|client| {
-        client.set(&key, "5", Expiry::Never).unwrap();
-        assert_eq!(client.incr(&key, 1), Ok(Some(6)));
-        assert_eq!(client.get(&key).unwrap().expect("a hit"), "6");
-        assert_eq!(client.delete(&key), Ok(true));
+        for key in &keys {
+            client.set(key, "9", Expiry::Never).unwrap();
+            assert_eq!(client.incr(key, key.len() as u64), Ok(Some(9 + key.len() as u64)));
+        }
+        let found = client.get_many(&keys).unwrap().into_result().unwrap();
+        for (key, hit) in keys.iter().zip(found) {
+            assert_eq!(hit.expect("a hit"), (9 + key.len()).to_string().as_str());
+            assert_eq!(client.get(key).unwrap().expect("a hit"), (9 + key.len()).to_string().as_str());
+            assert_eq!(client.delete(key), Ok(true));
+        }
     });
 }
 

@@ -134,4 +134,6 @@ fn stats_detail_counts_requests_by_prefix(on: Kind) {
     client.run(AllServers(StatsDetail(false))).unwrap().into_result().unwrap();
     client.get("shop:a").unwrap();
     assert_eq!(counts(), told);
+    client.stats_reset().unwrap().into_result().unwrap();
+    assert!(counts().is_empty());
 }

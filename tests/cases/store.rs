@@ -62,6 +62,8 @@ fn an_expired_item_is_a_miss(on: Kind) {
             client.set("key", "value", Expiry::Never).unwrap();
             client.set("key", "value", expiry).unwrap();
             assert_eq!(client.get("key"), Ok(None), "{expiry:?}");
+            assert_eq!(client.add("key", "another", expiry), Ok(()), "{expiry:?}");
+            assert_eq!(client.get("key"), Ok(None), "{expiry:?}");
         }
     });
 }
@@ -84,6 +86,8 @@ fn a_value_too_large_is_refused_and_the_client_goes_on(on: Kind) {
     on.on_each_socket(|client| {
         client.set("small", "s", Expiry::Never).unwrap();
         for length in [1024 * 1024 + 1, 5_000_000] {
+            // memcached removes it, so that nobody reads it instead of the new value.
+            client.set("large", "an older value", Expiry::Never).unwrap();
             let error = client.set("large", vec![b'x'; length], Expiry::Never).unwrap_err();
             assert!(matches!(error, Error::Refused { .. }), "{error:?}");
             assert_eq!(error.landed(), Landed::Refused);

@@ -39,6 +39,11 @@ fn a_gets_returns_the_version_of_the_item(on: Kind) {
         assert_eq!(client.gets("key").unwrap().expect("a hit").cas, hit.cas);
         client.set("key", "value", Expiry::Never).unwrap();
         assert_ne!(client.gets("key").unwrap().expect("a hit").cas, hit.cas);
+        // To count makes a new version, too.
+        client.set("n", "1", Expiry::Never).unwrap();
+        let cas = client.gets("n").unwrap().expect("a hit").cas;
+        assert_eq!(client.incr("n", 1), Ok(Some(2)));
+        assert_ne!(client.gets("n").unwrap().expect("a hit").cas, cas);
     });
 }
 
