@@ -1,5 +1,5 @@
-//! The tables of the guide for users of python-memcached2 are complete, and every test they name exists; so is the table of
-//! memcached's commands.
+//! The tables of the guide for users of python-memcached2 are complete, and every test they name exists; so are the tables of
+//! memcached's commands, and of its tests.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is the failure of the test")]
 
 use std::collections::BTreeSet;
@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 
 const PROTOCOL: &str = include_str!("../../memcached2-proto/src/guide/protocol.md");
+const MEMCACHED_TESTS: &str = include_str!("../MEMCACHED_TESTS.md");
 const GUIDE: &str = include_str!("../../memcached2-proto/src/guide/from_python_memcached2.md");
 
 /// The public names of its one module: of each class, and then its methods.
@@ -138,7 +139,10 @@ fn rows(heading: &str) -> impl Iterator<Item = (&'static str, &'static str)> {
 
 fn rows_of(guide: &'static str, heading: &str) -> impl Iterator<Item = (&'static str, &'static str)> {
     let (_, section) = guide.split_once(&format!("\n# {heading}\n")).expect("the heading");
-    let table = section.split("\n# ").next().unwrap();
+    rows_in(section.split("\n# ").next().unwrap())
+}
+
+fn rows_in(table: &'static str) -> impl Iterator<Item = (&'static str, &'static str)> {
     // Without its head and the line below that.
     let lines = table.lines().filter(|line| line.starts_with('|')).skip(2);
     lines.map(|line| {
@@ -162,6 +166,19 @@ fn functions(folder: &Path, found: &mut BTreeSet<String>) {
             found.extend(names.map(|(name, _)| format!("{stem}::{name}")));
         }
     }
+}
+
+/// All tests, as `file::name`.
+fn tests() -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for folder in ["tests/cases", "tests/tests", "memcached2-proto/src"] {
+        functions(&root().join(folder), &mut found);
+    }
+    found
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
 #[test]
@@ -201,15 +218,34 @@ fn every_name_and_every_test_has_its_row() {
 
 #[test]
 fn every_proof_is_there() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let mut there = BTreeSet::new();
-    for folder in ["tests/cases", "tests/tests", "memcached2-proto/src"] {
-        functions(&root.join(folder), &mut there);
-    }
+    let there = tests();
     for heading in ["Names: classes, methods, options, exceptions", "Its tests, and their counterparts"] {
         for (row, proofs) in rows(heading) {
             assert!(code(proofs).next().is_some(), "{row} has no proof");
             code(proofs).for_each(|proof| assert!(there.contains(proof), "{row} is held by {proof}, which is nowhere"));
         }
     }
+}
+
+#[test]
+fn every_test_of_memcached_has_its_row_and_every_counterpart_is_there() {
+    /// How many files `t/*.t` memcached 1.6.45 has.
+    const FILES: usize = 114;
+    let there = tests();
+    let mut files = BTreeSet::new();
+    for (row, proofs) in rows_in(MEMCACHED_TESTS) {
+        code(row).for_each(|file| assert!(files.insert(file), "{file} has two rows"));
+        assert!(
+            code(proofs).next().is_some() || proofs.trim().starts_with("none"),
+            "{row} has neither a test nor a reason"
+        );
+        for proof in code(proofs) {
+            let exists = match proof.ends_with(".txt") {
+                true => root().join("tests").join(proof).is_file(),
+                false => there.contains(proof),
+            };
+            assert!(exists, "{row} is tested by {proof}, which is nowhere");
+        }
+    }
+    assert_eq!(files.len(), FILES);
 }
