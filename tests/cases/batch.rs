@@ -1,4 +1,4 @@
-//! Batches larger than any buffer on the way.
+//! Batches larger than any buffer on the way. They take time, and with a password nothing is different once a connection is open.
 
 use memcached2_proto::Expiry;
 
@@ -8,10 +8,10 @@ use crate::subject::Client;
 
 super::cases! {
     served {
-        a_hundred_thousand_sets_in_one_call_do_not_deadlock,
-        ten_thousand_large_values_in_one_call_arrive,
-        more_keys_than_any_buffer_holds_do_not_deadlock,
-        many_large_values_in_one_call_are_stored,
+        a_hundred_thousand_sets_in_one_call_do_not_deadlock not_over [TlsWithPassword],
+        ten_thousand_large_values_in_one_call_arrive not_over [TlsWithPassword],
+        more_keys_than_any_buffer_holds_do_not_deadlock not_over [TlsWithPassword],
+        many_large_values_in_one_call_are_stored not_over [TlsWithPassword],
     }
     scripted {}
 }

@@ -21,8 +21,8 @@ super::cases! {
         a_client_without_credentials_is_told_how_to_give_them since (1, 5, 15),
         a_provider_is_called_for_each_connection since (1, 5, 15),
         warm_says_which_servers_refuse_the_credentials since (1, 5, 15),
-        a_server_that_asks_for_nothing_gets_no_credentials,
-        credentials_are_shown_by_no_error_event_or_client since (1, 5, 15),
+        a_server_that_asks_for_nothing_gets_no_credentials not_over [TlsWithPassword],
+        credentials_are_shown_by_no_error_event_or_client since (1, 5, 15) not_over [TlsWithPassword],
     }
     scripted {
         a_server_that_asks_for_nothing_never_sees_the_credentials,

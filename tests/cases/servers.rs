@@ -7,20 +7,72 @@ use std::os::unix::net::UnixStream;
 use std::time::SystemTime;
 
 use memcached2_proto::Protocol;
-use memcached2_testkit::{EmbeddedServer, Memcached, MemcachedSetup};
+use memcached2_testkit::{EmbeddedServer, EmbeddedSetup, Memcached, MemcachedSetup};
 
 use super::certificates::{Files, serve};
 use super::setting::{HOUR, PATIENT, client};
 use crate::subject::Client;
 
-/// Which kind of server a case runs against.
+/// Which server a case runs against, and how it is connected to.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Kind {
+pub(super) struct Kind {
+    pub(super) server: On,
+    pub(super) channel: Channel,
+    pub(super) case: &'static str,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum On {
     Embedded,
-    /// With the name of the case.
-    Memcached(&'static str),
-    /// A memcached whose clients use TLS.
-    Tls(&'static str),
+    Memcached,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Channel {
+    Tcp,
+    Unix,
+    Tls,
+    TlsWithPassword,
+}
+
+const fn kind(server: On, channel: Channel) -> Kind {
+    Kind { server, channel, case: "" }
+}
+
+pub(super) const EMBEDDED: [Kind; 2] = [kind(On::Embedded, Channel::Tcp), kind(On::Embedded, Channel::Unix)];
+
+pub(super) const MEMCACHED: [Kind; 4] = [
+    kind(On::Memcached, Channel::Tcp),
+    kind(On::Memcached, Channel::Unix),
+    kind(On::Memcached, Channel::Tls),
+    kind(On::Memcached, Channel::TlsWithPassword),
+];
+
+/// The user and password of servers that are connected to with them.
+const CREDENTIALS: (&str, &str) = ("cases", "pass-word");
+
+impl On {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Embedded => "the embedded server",
+            Self::Memcached => "memcached",
+        }
+    }
+}
+
+impl Channel {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "by TCP",
+            Self::Unix => "by Unix socket",
+            Self::Tls => "by TLS",
+            Self::TlsWithPassword => "by TLS with a password",
+        }
+    }
+
+    pub(super) fn is_tls(self) -> bool {
+        matches!(self, Self::Tls | Self::TlsWithPassword)
+    }
 }
 
 /// A server of either kind.
@@ -29,32 +81,40 @@ pub(super) enum Server {
     Embedded(EmbeddedServer),
     Memcached(Memcached),
     Tls(Memcached, #[expect(dead_code, reason = "they are removed when it is dropped")] Files),
+    TlsWithPassword(Memcached, #[expect(dead_code, reason = "they are removed when it is dropped")] Files),
 }
 
 impl Kind {
-    /// A server on 127.0.0.1.
+    /// A server over the channel.
     pub(super) fn start(self) -> Server {
-        match self {
-            Self::Embedded => Server::Embedded(EmbeddedServer::start()),
-            Self::Memcached(_) => Server::Memcached(Memcached::with().threads(1).start()),
-            Self::Tls(_) => with_tls(Memcached::with().threads(1)),
+        self.start_with(Memcached::with().threads(1), EmbeddedServer::with())
+    }
+
+    fn start_with(self, memcached: MemcachedSetup, embedded: EmbeddedSetup) -> Server {
+        match (self.server, self.channel) {
+            (On::Embedded, Channel::Unix) => Server::Embedded(embedded.unix_socket().start()),
+            (On::Embedded, _) => Server::Embedded(embedded.start()),
+            (On::Memcached, Channel::Tcp) => Server::Memcached(memcached.start()),
+            (On::Memcached, Channel::Unix) => Server::Memcached(memcached.unix_socket().start()),
+            (On::Memcached, Channel::Tls) => with_tls(memcached),
+            (On::Memcached, Channel::TlsWithPassword) => {
+                let (server, files) = serve(memcached.credentials(CREDENTIALS.0, CREDENTIALS.1));
+                Server::TlsWithPassword(server, files)
+            }
         }
     }
 
     /// A server on a Unix socket.
     pub(super) fn start_on_unix_socket(self) -> Server {
-        match self {
-            Self::Embedded => Server::Embedded(EmbeddedServer::with().unix_socket().start()),
-            Self::Memcached(_) | Self::Tls(_) => Server::Memcached(Memcached::with().threads(1).unix_socket().start()),
-        }
+        Self { channel: Channel::Unix, ..self }.start()
     }
 
     /// A server on IPv6, which not every machine has.
     fn start_on_ipv6(self) -> Option<Server> {
         UdpSocket::bind("[::1]:0").ok()?;
-        let server = match self {
-            Self::Embedded => Server::Embedded(EmbeddedServer::with().ipv6().start()),
-            Self::Memcached(_) | Self::Tls(_) => Server::Memcached(Memcached::with().threads(1).ipv6().start()),
+        let server = match self.server {
+            On::Embedded => Server::Embedded(EmbeddedServer::with().ipv6().start()),
+            On::Memcached => Server::Memcached(Memcached::with().threads(1).ipv6().start()),
         };
         assert!(server.address().starts_with("[::1]:"));
         Some(server)
@@ -63,47 +123,38 @@ impl Kind {
     /// Servers on every kind of socket that serve only clients with this user and password.
     pub(super) fn start_with_credentials(self, user: &str, password: &str) -> Vec<Server> {
         let on_ipv6 = UdpSocket::bind("[::1]:0").is_ok();
-        match self {
-            Self::Embedded => {
-                let setup = EmbeddedServer::with().credentials(user, password);
-                let on_ipv6 = on_ipv6.then(|| setup.clone().ipv6().start());
-                let servers = [setup.clone().start(), setup.unix_socket().start()];
-                servers.into_iter().chain(on_ipv6).map(Server::Embedded).collect()
+        let memcached = Memcached::with().threads(1).credentials(user, password);
+        let embedded = EmbeddedServer::with().credentials(user, password);
+        match (self.server, self.channel) {
+            (On::Embedded, Channel::Unix) => vec![Server::Embedded(embedded.unix_socket().start())],
+            (On::Embedded, _) => {
+                let on_ipv6 = on_ipv6.then(|| embedded.clone().ipv6().start());
+                [embedded.start()].into_iter().chain(on_ipv6).map(Server::Embedded).collect()
             }
-            Self::Memcached(_) => {
-                let setup = Memcached::with().threads(1).credentials(user, password);
-                let on_ipv6 = on_ipv6.then(|| setup.clone().ipv6().start());
-                let servers = [setup.clone().start(), setup.unix_socket().start()];
-                servers.into_iter().chain(on_ipv6).map(Server::Memcached).collect()
+            (On::Memcached, Channel::Unix) => vec![Server::Memcached(memcached.unix_socket().start())],
+            (On::Memcached, Channel::Tcp) => {
+                let on_ipv6 = on_ipv6.then(|| memcached.clone().ipv6().start());
+                [memcached.start()].into_iter().chain(on_ipv6).map(Server::Memcached).collect()
             }
-            Self::Tls(_) => {
-                let setup = Memcached::with().threads(1).credentials(user, password);
-                let on_ipv6 = on_ipv6.then(|| with_tls(setup.clone().ipv6()));
-                [with_tls(setup)].into_iter().chain(on_ipv6).collect()
+            (On::Memcached, _) => {
+                let on_ipv6 = on_ipv6.then(|| with_tls(memcached.clone().ipv6()));
+                [with_tls(memcached)].into_iter().chain(on_ipv6).collect()
             }
         }
     }
 
     /// A server with half a gigabyte for items, and as many threads as it likes.
     pub(super) fn start_large(self) -> Server {
-        match self {
-            Self::Embedded => Server::Embedded(EmbeddedServer::with().memory_limit(512 << 20).start()),
-            Self::Memcached(_) => Server::Memcached(Memcached::with().args(["-m", "512"]).start()),
-            Self::Tls(_) => with_tls(Memcached::with().args(["-m", "512"])),
-        }
+        self.start_with(Memcached::with().args(["-m", "512"]), EmbeddedServer::with().memory_limit(512 << 20))
     }
 
     /// A server that counts how many items there are of each size.
     pub(super) fn start_counting_sizes(self) -> Server {
-        match self {
-            Self::Embedded => {
-                let server = self.start();
-                ask(&server, "stats sizes_enable");
-                server
-            }
-            Self::Memcached(_) => Server::Memcached(Memcached::with().args(["-o", "track_sizes"]).start()),
-            Self::Tls(_) => with_tls(Memcached::with().args(["-o", "track_sizes"])),
+        let server = self.start_with(Memcached::with().args(["-o", "track_sizes"]), EmbeddedServer::with());
+        if self.server == On::Embedded {
+            ask(&server, "stats sizes_enable");
         }
+        server
     }
 
     /// This many servers, and their addresses.
@@ -115,26 +166,24 @@ impl Kind {
 
     /// The protocols that a server of this kind speaks, for clients with the option `protocol`.
     pub(super) fn protocols(self) -> &'static [Protocol] {
-        match self {
-            Self::Memcached(case) | Self::Tls(case)
-                if Memcached::is_too_old_for(&format!("{case} in meta"), (1, 6, 10)) =>
-            {
-                &[Protocol::Classic]
-            }
+        let case = self.case;
+        match self.server {
+            On::Memcached if Memcached::is_too_old_for(&format!("{case} in meta"), (1, 6, 10)) => &[Protocol::Classic],
             _ => &[Protocol::Classic, Protocol::Meta],
         }
     }
 
-    /// Runs a case over every kind of socket.
+    /// Runs a case over the channel; that of TCP by IPv6, too.
     pub(super) fn on_each_socket(self, case: impl Fn(&Client)) {
-        let servers = [Some(self.start()), Some(self.start_on_unix_socket()), self.start_on_ipv6()];
-        servers.into_iter().flatten().for_each(|server| case(&client(&[server.address()])));
+        let on_ipv6 = if self.channel == Channel::Tcp { self.start_on_ipv6() } else { None };
+        [Some(self.start()), on_ipv6].into_iter().flatten().for_each(|server| case(&client(&[server.address()])));
     }
 }
 
 /// What a server is called that has this address.
 pub(super) fn name(address: &str) -> &str {
-    address.trim_start_matches("memcacheds://")
+    let (_, rest) = address.split_once("://").unwrap_or(("", address));
+    rest.split_once('@').map_or(rest, |(_, rest)| rest)
 }
 
 fn with_tls(setup: MemcachedSetup) -> Server {
@@ -147,20 +196,24 @@ impl Server {
         match self {
             Self::Embedded(server) => server.address(),
             Self::Memcached(server) | Self::Tls(server, _) => server.address(),
+            Self::TlsWithPassword(server, _) => {
+                let (user, password) = CREDENTIALS;
+                server.address().replace("://", &format!("://{user}:{password}@"))
+            }
         }
     }
 
     pub(super) fn stop(&mut self) {
         match self {
             Self::Embedded(server) => server.stop(),
-            Self::Memcached(server) | Self::Tls(server, _) => server.stop(),
+            Self::Memcached(server) | Self::Tls(server, _) | Self::TlsWithPassword(server, _) => server.stop(),
         }
     }
 
     pub(super) fn restart(&mut self) {
         match self {
             Self::Embedded(server) => server.restart(),
-            Self::Memcached(server) | Self::Tls(server, _) => server.restart(),
+            Self::Memcached(server) | Self::Tls(server, _) | Self::TlsWithPassword(server, _) => server.restart(),
         }
     }
 
@@ -168,7 +221,7 @@ impl Server {
     pub(super) fn suspend(&self) {
         match self {
             Self::Embedded(server) => server.suspend(),
-            Self::Memcached(server) | Self::Tls(server, _) => server.suspend(),
+            Self::Memcached(server) | Self::Tls(server, _) | Self::TlsWithPassword(server, _) => server.suspend(),
         }
     }
 
@@ -176,16 +229,24 @@ impl Server {
     pub(super) fn resume(&self) {
         match self {
             Self::Embedded(server) => server.resume(),
-            Self::Memcached(server) | Self::Tls(server, _) => server.resume(),
+            Self::Memcached(server) | Self::Tls(server, _) | Self::TlsWithPassword(server, _) => server.resume(),
         }
     }
 
     /// The lines that it answers to a line, without a client, up to one that `is_last`.
     pub(super) fn lines(&self, line: &str, is_last: impl Fn(&str) -> bool) -> Vec<String> {
-        let mut stream = self.connect();
-        stream.write_all(format!("{line}\r\n").as_bytes()).expect("the server reads");
+        let mut stream = BufReader::new(self.connect());
+        if let Self::TlsWithPassword(..) = self {
+            let given = format!("{} {}", CREDENTIALS.0, CREDENTIALS.1);
+            let request = format!("set credentials 0 0 {}\r\n{given}\r\n", given.len());
+            stream.get_mut().write_all(request.as_bytes()).expect("the server reads");
+            let mut answer = String::new();
+            stream.read_line(&mut answer).expect("the server answers");
+            assert_eq!(answer, "STORED\r\n");
+        }
+        stream.get_mut().write_all(format!("{line}\r\n").as_bytes()).expect("the server reads");
         let mut lines = Vec::new();
-        for line in BufReader::new(stream).lines() {
+        for line in stream.lines() {
             lines.push(line.expect("the server answers"));
             if lines.last().is_some_and(|line| is_last(line)) {
                 break;
@@ -231,7 +292,7 @@ impl Server {
 
     fn connect(&self) -> Box<dyn Stream> {
         let address = match self {
-            Self::Tls(server, _) => server.plain_address(),
+            Self::Tls(server, _) | Self::TlsWithPassword(server, _) => server.plain_address(),
             server => server.address(),
         };
         match address.strip_prefix("memcached+unix://") {
