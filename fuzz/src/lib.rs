@@ -1,35 +1,20 @@
 //! What the fuzz targets do, as plain functions: the seeds run through them on stable, too.
 
-use std::collections::HashMap;
-use std::io::IoSlice;
-use std::time::SystemTime;
+mod connection;
+mod decoder;
+mod embedded;
+mod opening;
+mod shared;
+mod text;
 
-use memcached2_proto::command::{FlushAll, Incr, NoReply, Stats, Touch, Version};
-use memcached2_proto::reply::{Decoder, Expected, ExpectedKeys, Opaque, ReplyKind};
-use memcached2_proto::{Connection, Delete, Error, Expiry, Get, Instant, Limits, Now, Protocol, Reply, Store};
+use memcached2_proto::Limits;
 
-const KINDS: [ReplyKind; 20] = [
-    ReplyKind::Stored,
-    ReplyKind::Deleted,
-    ReplyKind::Number,
-    ReplyKind::Version,
-    ReplyKind::Value,
-    ReplyKind::Values,
-    ReplyKind::MetaValue,
-    ReplyKind::Stats,
-    ReplyKind::Stat,
-    ReplyKind::Prefixes,
-    ReplyKind::Items,
-    ReplyKind::Reset,
-    ReplyKind::Touched,
-    ReplyKind::Ok,
-    ReplyKind::FencedValues,
-    ReplyKind::MetaStored,
-    ReplyKind::MetaDeleted,
-    ReplyKind::MetaNumber,
-    ReplyKind::ProbeKey,
-    ReplyKind::ProbeEnd,
-];
+pub use self::connection::connection;
+pub use self::decoder::decoder;
+pub use self::embedded::embedded;
+pub use self::opening::opening;
+pub use self::shared::shared;
+pub use self::text::{report, transcript, uri};
 
 /// Values above this are refused, so that a lying length cannot use up the fuzzer's memory.
 const VALUE: usize = 64 * 1024;
@@ -39,166 +24,4 @@ fn limits() -> Limits {
     limits.value = VALUE;
     limits.stats = VALUE;
     limits
-}
-
-/// Decodes `data` as replies of one kind: in one piece and in small ones it must be the same replies.
-///
-/// The first byte chooses the kind of reply and whether there is a fence, the second one the size of the pieces.
-pub fn decoder(data: &[u8]) {
-    let [kind, piece, stream @ ..] = data else { return };
-    let mut expected = Expected::new(KINDS[usize::from(*kind & 0x7f) % KINDS.len()], Opaque::from_ticket(7));
-    expected.is_fenced = *kind & 0x80 != 0;
-    let whole = decode(stream, expected, usize::MAX);
-    let pieces = decode(stream, expected, usize::from(*piece) + 1);
-    assert_eq!(whole, pieces, "replies depend on how the bytes were cut");
-}
-
-/// The replies in a stream, and whether it ended in an error.
-fn decode(mut stream: &[u8], expected: Expected, piece: usize) -> (Vec<(Reply, bool)>, bool) {
-    let mut decoder = Decoder::new(limits());
-    let mut keys = ExpectedKeys::default();
-    let mut replies = Vec::new();
-    ask(&mut keys);
-    decoder.expect(expected);
-    loop {
-        match decoder.decode(&mut keys, true) {
-            Err(_) => return (replies, true),
-            Ok(Some((reply, last))) => {
-                replies.push((reply, last));
-                if last {
-                    keys.close();
-                    ask(&mut keys);
-                }
-            }
-            Ok(None) if stream.is_empty() => return (replies, false),
-            Ok(None) => {
-                let space = decoder.read_buf();
-                assert!(!space.is_empty(), "no room for what comes next");
-                let n = space.len().min(stream.len()).min(piece);
-                space[..n].copy_from_slice(&stream[..n]);
-                decoder.advance_read(n);
-                stream = &stream[n..];
-            }
-        }
-    }
-}
-
-fn ask(keys: &mut ExpectedKeys) {
-    let names: [&[u8]; 4] = [b"a", b"bb", b"a", b"ccc"];
-    names.iter().for_each(|key| keys.push(key));
-    keys.open(names.iter().map(|key| key.len() + 2).sum());
-}
-
-/// Plays `data` as a script of what a client and a server do to a connection.
-///
-/// Whatever they do, a request gets at most one complete answer, a value only under its own key, and nothing comes
-/// after an error.
-pub fn connection(data: &[u8]) {
-    let mut connection = Connection::new(limits());
-    let now = Now::fixed(Instant::ZERO, SystemTime::UNIX_EPOCH);
-    let mut open = HashMap::new();
-    let (mut failed, mut left, mut ended) = (false, false, false);
-    let mut script = data.iter().copied();
-    let mut tag = 0;
-    while let Some(step) = script.next() {
-        let argument = script.next().unwrap_or_default();
-        match step % 12 {
-            0..=2 => {
-                tag += 1;
-                if let Ok(ticket) = submit(&mut connection, argument, now, tag) {
-                    assert!(!failed && !left, "a request was taken after an error or a quit");
-                    open.insert(tag, ticket);
-                }
-            }
-            3 => write(&mut connection, usize::from(argument) * 4),
-            4 => write(&mut connection, usize::MAX),
-            5 | 8 => {
-                let cancelled = open
-                    .iter()
-                    .map(|(tag, ticket)| (*tag, *ticket))
-                    .min_by_key(|(tag, _)| (tag ^ u32::from(argument)) & 7);
-                if let Some((tag, ticket)) = cancelled {
-                    if connection.cancel(ticket) {
-                        open.remove(&tag);
-                    }
-                }
-            }
-            9 => {
-                ended = connection.advance_read(0).is_ok();
-                assert!(!ended || left, "the end of the stream was taken for a pause");
-                // Nothing can be submitted or answered after it.
-                left = true;
-            }
-            10 => {
-                connection.quit();
-                left = true;
-            }
-            11 => connection.probe(now),
-            _ => {
-                let bytes: Vec<u8> = script.by_ref().take(usize::from(argument)).collect();
-                feed(&mut connection, &bytes);
-            }
-        }
-        failed |= take_replies(&mut connection, &mut open, failed);
-        // A refusal that was to be proven is proven by the end of the stream, too.
-        assert!(!ended || open.is_empty(), "the server left before it had answered");
-    }
-    let abandoned: Vec<u32> = connection.fail_pending().map(|abandoned| abandoned.tag).collect();
-    assert_eq!(abandoned.len(), open.len(), "a request was lost or told twice");
-    assert!(abandoned.iter().all(|tag| open.contains_key(tag)), "a request was told twice");
-    assert!(!connection.is_idle(), "an abandoned connection was offered again");
-}
-
-fn submit(connection: &mut Connection, choice: u8, now: Now, tag: u32) -> Result<u64, Error> {
-    connection.set_protocol(if choice & 0x80 == 0 { Protocol::Classic } else { Protocol::Meta });
-    match choice & 0x7f {
-        0..=63 => connection.submit(&Get::new(&[b'a' + choice % 3])?, now, tag),
-        64..=79 => connection.submit(&Store::set("a", &b"value"[..])?, now, tag),
-        80..=95 => connection.submit(&Delete::new("a")?, now, tag),
-        96..=103 => connection.submit(&Incr::new("a", 1)?, now, tag),
-        104..=107 => connection.submit(&Stats::general(), now, tag),
-        108..=111 => connection.submit(&NoReply(Delete::new("a")?), now, tag),
-        112..=115 => connection.submit(&NoReply(Store::set("a", "version\r\n")?), now, tag),
-        116..=119 => connection.submit(&Store::append("a", "value")?, now, tag),
-        120..=122 => connection.submit(&Touch::new("a", Expiry::Never)?, now, tag),
-        123..=125 => connection.submit(&FlushAll::now(), now, tag),
-        _ => connection.submit(&Version, now, tag),
-    }
-}
-
-fn write(connection: &mut Connection, at_most: usize) {
-    let mut slices = [IoSlice::new(&[]); 4];
-    let count = connection.write_slices(&mut slices);
-    let offered: usize = slices[..count].iter().map(|slice| slice.len()).sum();
-    connection.advance_written(offered.min(at_most));
-}
-
-fn feed(connection: &mut Connection, mut bytes: &[u8]) {
-    while !bytes.is_empty() {
-        let space = connection.read_buf();
-        let n = space.len().min(bytes.len());
-        if n == 0 {
-            return;
-        }
-        space[..n].copy_from_slice(&bytes[..n]);
-        let _ = connection.advance_read(n);
-        bytes = &bytes[n..];
-    }
-}
-
-/// Takes all replies; whether the connection has failed.
-fn take_replies(connection: &mut Connection, open: &mut HashMap<u32, u64>, failed: bool) -> bool {
-    loop {
-        match connection.next_reply() {
-            Err(_) => return true,
-            Ok(None) => return false,
-            Ok(Some((tag, _, last))) => {
-                assert!(!failed, "a reply came after an error");
-                assert!(open.contains_key(&tag), "an answer to nobody, or a second one");
-                if last {
-                    open.remove(&tag);
-                }
-            }
-        }
-    }
 }

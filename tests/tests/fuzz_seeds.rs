@@ -32,3 +32,25 @@ fn the_decoder_survives_its_seeds() {
 fn the_connection_survives_its_seeds() {
     replay("connection", fuzz::connection);
 }
+
+#[test]
+fn an_opening_survives_its_seeds() {
+    replay("opening", fuzz::opening);
+}
+
+#[test]
+fn shared_connections_survive_their_seeds() {
+    replay("shared", fuzz::shared);
+}
+
+#[test]
+fn the_embedded_server_survives_its_seeds() {
+    replay("embedded", fuzz::embedded);
+}
+
+#[test]
+fn addresses_statistics_and_transcripts_survive_their_seeds() {
+    replay("uri", fuzz::uri);
+    replay("report", fuzz::report);
+    replay("transcript", fuzz::transcript);
+}
