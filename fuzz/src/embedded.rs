@@ -18,7 +18,9 @@ pub fn embedded(data: &[u8]) {
     // it is whole, what leaves the mode of requests must be alone, and a connection that is closed takes replies with it.
     let depends = [&b"stats"[..], b"incr", b"decr", b"ma ", b"dump", b"watch"].into_iter().any(depends);
     if !depends && !is_closed && longest < 1024 {
-        assert!(whole == pieces, "{:?} in one piece, {:?} in several", whole.escape_ascii(), pieces.escape_ascii());
+        // Replies before a data block that is incomplete are not sent yet.
+        let [whole, pieces] = [whole, pieces].map(|replies| replies.escape_ascii().to_string());
+        assert!(pieces.starts_with(&whole), "{whole} in one piece, {pieces} in several");
     }
 }
 
