@@ -47,7 +47,7 @@ pub fn opening(data: &[u8]) {
             continue;
         }
         let action = action.unwrap_or_default();
-        now = now + Duration::from_millis(u64::from(action >> 6));
+        now += Duration::from_millis(u64::from(action >> 6));
         match step {
             Step::Resolve { .. } if action & 1 == 0 => {
                 let addresses: Vec<_> =

@@ -12,7 +12,8 @@ pub fn uri(data: &[u8]) {
         Ok(server) => {
             let shown = server.to_string();
             let again = shown.parse::<Server>();
-            let again = again.unwrap_or_else(|error| panic!("{shown:?}, which {text:?} is shown as, is {error}"));
+            assert!(again.is_ok(), "{shown:?}, which {text:?} is shown as, is {again:?}");
+            let Ok(again) = again else { return };
             assert_eq!(again.to_string(), shown);
             assert_eq!((again.address(), again.name()), (server.address(), server.name()));
             assert_eq!((again.weight(), again.is_tls()), (server.weight(), server.is_tls()));

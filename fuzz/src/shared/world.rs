@@ -76,7 +76,7 @@ impl World {
 
     pub(super) fn pass(&self, time: Duration) {
         let mut state = self.state();
-        state.now = state.now + time;
+        state.now += time;
     }
 
     fn on_wire(&self, argument: u8, act: impl FnOnce(&mut Wire)) {
