@@ -65,6 +65,14 @@ impl Core {
         Session::default()
     }
 
+    /// Whether the server claims to be this version, or a later one.
+    fn is_since(&self, version: (u32, u32, u32)) -> bool {
+        let mut numbers =
+            self.config.version.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
+        let mut next = || numbers.next().unwrap_or_default();
+        (next(), next(), next()) >= version
+    }
+
     /// Whether there is no memory for the reply to a `get`.
     fn lacks_memory(&mut self) -> bool {
         self.config.shortage.as_mut().is_some_and(|(rng, one_in)| rng.once_in(*one_in))

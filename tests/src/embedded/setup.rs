@@ -48,7 +48,8 @@ impl EmbeddedSetup {
         self
     }
 
-    /// Sets the version that the server reports; it still behaves as 1.6.18.
+    /// Sets the version that the server reports, 1.6.18 otherwise. It decides which flags of the meta commands the server
+    /// knows; all else is as in 1.6.18.
     pub fn version(mut self, version: &str) -> Self {
         version.clone_into(&mut self.config.version);
         self

@@ -144,7 +144,11 @@ impl Core {
                     Outcome::NotFound => "NOT_FOUND",
                 },
             ),
-            UploadReply::Meta { quiet, parts } => meta::stored(&outcome, quiet, &parts, &key, binary),
+            UploadReply::Meta { quiet, parts } => {
+                let item = self.store.item(&key).filter(|_| matches!(outcome, Outcome::Stored(_)));
+                let size = item.map_or(length, |item| item.value.len());
+                meta::stored(&outcome, quiet, &parts, (&key, binary), size)
+            }
         }
     }
 }

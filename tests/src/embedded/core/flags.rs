@@ -33,6 +33,8 @@ pub(super) struct Flags {
     pub(super) cas: Option<u64>,
     pub(super) delta: u64,
     pub(super) initial: u64,
+    pub(super) new_cas: u64,
+    pub(super) remove_value: bool,
 }
 
 impl Flags {
@@ -95,6 +97,12 @@ impl Flags {
                     flags.delta = u64_of(argument).unwrap_or_default();
                 }
                 b'I' => flags.stale = true,
+                b'E' if core.is_since((1, 6, 27)) => {
+                    let cas = u64_of(argument);
+                    expect(cas.is_some(), BAD_TOKEN);
+                    flags.new_cas = cas.unwrap_or_default();
+                }
+                b'x' if core.is_since((1, 6, 27)) => flags.remove_value = true,
                 _ => return Err("CLIENT_ERROR invalid flag"),
             }
         }

@@ -11,18 +11,19 @@ use super::text::{KEY, NON_NUMERIC, VALUE, refusal};
 
 pub(super) fn get(core: &mut Core, line: &Line<'_>, now: Moment) -> Answer {
     let parsed = check(line, "CLIENT_ERROR options flags are too long").and_then(|()| Flags::of(core, line, 2, now));
-    let flags = match parsed {
+    let mut flags = match parsed {
         Ok(flags) => flags,
         Err(error) => return Answer::line(error),
     };
     let words = &line.words[2..];
+    let compares = core.is_since((1, 6, 40));
     let store = &mut core.store;
     if !flags.marked_late && !flags.no_update {
         store.fetch(&flags.key, now);
     }
     let created = store.find(&flags.key, now).is_none() && flags.vivify.is_some();
     if created {
-        store.link(Incoming { key: flags.key.clone(), ..Incoming::default() }, now);
+        store.link(Incoming { key: flags.key.clone(), new_cas: flags.new_cas, ..Incoming::default() }, now);
     }
     let mut answer = Answer::default();
     let touched = flags.exptime.is_some();
@@ -36,6 +37,9 @@ pub(super) fn get(core: &mut Core, line: &Line<'_>, now: Moment) -> Answer {
         store.counts.fetched(None, false);
         return if flags.quiet { Answer::default() } else { answer };
     };
+    if compares && flags.cas == Some(item.cas) {
+        flags.value = false;
+    }
     if let Err(error) = describe(item, &flags, words, created, now, &mut answer.bytes) {
         return Answer::line(error);
     }
@@ -105,6 +109,7 @@ pub(super) enum Part {
     Opaque(Vec<u8>),
     Key,
     Cas,
+    Size,
 }
 
 pub(super) fn set(core: &mut Core, line: &Line<'_>, now: Moment) -> Next {
@@ -131,6 +136,7 @@ fn upload(core: &mut Core, line: &Line<'_>, length: usize, now: Moment) -> Resul
             b'O' => parts.push(Part::Opaque(word.to_vec())),
             b'k' => parts.push(Part::Key),
             b'c' => parts.push(Part::Cas),
+            b's' if core.is_since((1, 6, 20)) => parts.push(Part::Size),
             _ => {}
         }
     }
@@ -158,13 +164,21 @@ fn upload(core: &mut Core, line: &Line<'_>, length: usize, now: Moment) -> Resul
         cas: flags.cas.unwrap_or_default(),
         binary: flags.key_binary,
         may_be_stale: flags.stale && mode == Mode::Cas,
+        new_cas: flags.new_cas,
+        vivify: flags.vivify.filter(|_| core.is_since((1, 6, 20))),
         ..Incoming::default()
     };
     Ok(Upload { mode, item, length, reply: UploadReply::Meta { quiet: flags.quiet, parts } })
 }
 
-/// Answers an `ms` whose value has come.
-pub(super) fn stored(outcome: &Outcome, quiet: bool, parts: &[Part], name: &[u8], binary: bool) -> Answer {
+/// Answers an `ms` whose value has come. `size` is that of the stored value, or of the one that was not stored.
+pub(super) fn stored(
+    outcome: &Outcome,
+    quiet: bool,
+    parts: &[Part],
+    (name, binary): (&[u8], bool),
+    size: usize,
+) -> Answer {
     let (code, cas) = match outcome {
         Outcome::Stored(_) if quiet => return Answer::default(),
         Outcome::Stored(cas) => (b"HD", *cas),
@@ -178,6 +192,7 @@ pub(super) fn stored(outcome: &Outcome, quiet: bool, parts: &[Part], name: &[u8]
             Part::Opaque(word) => bytes.extend([b" ", &word[..]].concat()),
             Part::Key => key(name, binary, &mut bytes),
             Part::Cas => number('c', cas, &mut bytes),
+            Part::Size => number('s', size, &mut bytes),
         }
     }
     bytes.extend(b"\r\n");
@@ -195,7 +210,10 @@ pub(super) fn delete(core: &mut Core, line: &Line<'_>, now: Moment) -> Answer {
 }
 
 fn try_delete(core: &mut Core, line: &Line<'_>, now: Moment) -> Result<Answer, &'static str> {
-    let flags = strict_flags(core, line, now)?;
+    let mut flags = match core.is_since((1, 6, 40)) {
+        false => strict_flags(core, line, now)?,
+        true => check(line, "CLIENT_ERROR options flags are too long").and_then(|()| Flags::of(core, line, 2, now))?,
+    };
     let mut echo = Vec::new();
     flags.echo(&line.words[2..], &mut echo)?;
     let store = &mut core.store;
@@ -208,12 +226,19 @@ fn try_delete(core: &mut Core, line: &Line<'_>, now: Moment) -> Result<Answer, &
             store.counts.delete_misses += 1;
             "EX"
         }
-        Some(item) if flags.stale => {
-            item.exptime = flags.exptime.unwrap_or(item.exptime);
-            (item.stale, item.token_sent) = (true, false);
-            let cas = store.next_cas();
-            if let Some(item) = store.item(&flags.key) {
-                item.cas = cas;
+        Some(item) if flags.stale || flags.remove_value => {
+            let new_cas = if flags.new_cas == 0 { item.cas } else { flags.new_cas };
+            if flags.remove_value {
+                let (key, exptime) = (take(&mut flags.key), flags.exptime.unwrap_or_default());
+                store.link(Incoming { key: key.clone(), exptime, new_cas, ..Incoming::default() }, now);
+                flags.key = key;
+            }
+            if flags.stale {
+                let cas = if flags.new_cas == 0 { store.next_cas() } else { flags.new_cas };
+                if let Some(item) = store.item(&flags.key) {
+                    item.exptime = flags.exptime.unwrap_or(item.exptime);
+                    (item.stale, item.token_sent, item.cas) = (true, false, cas);
+                }
             }
             "HD"
         }
@@ -242,14 +267,16 @@ fn try_arithmetic(core: &mut Core, line: &Line<'_>, now: Moment) -> Result<Answe
         Some(b'D' | b'-') => false,
         Some(_) => return Err("CLIENT_ERROR invalid mode for ma M token"),
     };
+    let is_quiet = flags.quiet && core.is_since((1, 6, 40));
     let store = &mut core.store;
     let mut answer = Answer::default();
-    let (counted, created) = match store.delta(&flags.key, up, flags.delta, flags.cas.unwrap_or_default(), now) {
+    let (mut counted, created) = match store.delta(&flags.key, up, flags.delta, flags.cas.unwrap_or_default(), now) {
         Delta::Done(counted) => (counted, false),
         Delta::NonNumeric => return Err(NON_NUMERIC),
         Delta::NotFound if flags.vivify.is_some() => {
             let value = flags.initial.to_string().into_bytes();
-            let cas = store.link(Incoming { key: flags.key.clone(), value, ..Incoming::default() }, now);
+            let (key, new_cas) = (flags.key.clone(), flags.new_cas);
+            let cas = store.link(Incoming { key, value, new_cas, ..Incoming::default() }, now);
             (Counted { value: flags.initial, cas, exptime: 0, in_place: true }, true)
         }
         missed => {
@@ -262,6 +289,13 @@ fn try_arithmetic(core: &mut Core, line: &Line<'_>, now: Moment) -> Result<Answe
             return Ok(answer);
         }
     };
+    if flags.new_cas != 0 {
+        counted.cas = flags.new_cas;
+        // A new item keeps the cas that it was made with, as in memcached.
+        if let Some(item) = store.item(&flags.key).filter(|_| counted.in_place) {
+            item.cas = flags.new_cas;
+        }
+    }
     let value = counted.value.to_string();
     if flags.value {
         answer.bytes.extend(format!("VA {}", value.len()).into_bytes());
@@ -284,7 +318,7 @@ fn try_arithmetic(core: &mut Core, line: &Line<'_>, now: Moment) -> Result<Answe
             item.exptime = exptime;
         }
     }
-    if flags.quiet && !created {
+    if is_quiet || (flags.quiet && !created) {
         return Ok(Answer::default());
     }
     answer.bytes.extend(b"\r\n");
@@ -297,9 +331,12 @@ fn try_arithmetic(core: &mut Core, line: &Line<'_>, now: Moment) -> Result<Answe
 pub(super) fn debug(core: &mut Core, line: &Line<'_>, now: Moment) -> Answer {
     let Some(name) = line.words.get(1).filter(|name| name.len() <= KEY) else { return Answer::line(BAD_FORMAT) };
     let encoded = line.words.get(2).is_some_and(|word| *word == b"b");
+    // From then on the flag is seen only if something follows it.
+    let encoded = encoded && (line.words.len() > 3 || !core.is_since((1, 6, 40)));
     let decoded = if encoded { from_base64(name) } else { Some(name.to_vec()) };
     let Some(name) = decoded else { return Answer::line(BAD_FORMAT) };
     core.store.counts.meta_cmds += 1;
+    let newer = core.is_since((1, 6, 24));
     let Some(item) = core.store.find(&name, now) else { return Answer::line("EN") };
     let mut bytes = b"ME ".to_vec();
     if item.binary {
@@ -307,7 +344,11 @@ pub(super) fn debug(core: &mut Core, line: &Line<'_>, now: Moment) -> Answer {
     } else {
         bytes.extend(&name);
     }
-    let exptime = if item.exptime == 0 { -1 } else { i64::from(now) - i64::from(item.exptime) };
+    let exptime = match item.exptime {
+        0 => -1,
+        exptime if newer => i64::from(exptime) - i64::from(now),
+        exptime => i64::from(now) - i64::from(exptime),
+    };
     let (la, cas, fetched) = (now.wrapping_sub(item.time), item.cas, if item.fetched { "yes" } else { "no" });
     let (class, size) = (item.class, size(&name, item.flags, item.value.len()));
     let facts = format!(" exp={exptime} la={la} cas={cas} fetch={fetched} cls={class} size={size}\r\n");

@@ -62,6 +62,10 @@ pub(super) struct Incoming {
     pub(super) binary: bool,
     /// A cas lower than the item's stores a stale item.
     pub(super) may_be_stale: bool,
+    /// The cas that it gets; zero for the next one.
+    pub(super) new_cas: u64,
+    /// An item that is to be appended to is made if there is none, with this expiry.
+    pub(super) vivify: Option<Moment>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -222,7 +226,7 @@ impl Store {
 
     /// Puts an item in the place of the one with its key, evicts what has no space besides it and returns its cas.
     pub(super) fn link(&mut self, incoming: Incoming, now: Moment) -> u64 {
-        let Incoming { key, value, flags, exptime, binary, .. } = incoming;
+        let Incoming { key, value, flags, exptime, binary, new_cas, .. } = incoming;
         self.unlink(&key);
         let size = size(&key, flags, value.len());
         while self.bytes + size > self.memory_limit {
@@ -236,7 +240,8 @@ impl Store {
         self.bytes += size;
         self.ticks += 1;
         self.counts.total_items += 1;
-        let (cas, tick, key) = (self.next_cas(), self.ticks, Arc::from(key));
+        let cas = if new_cas == 0 { self.next_cas() } else { new_cas };
+        let (tick, key) = (self.ticks, Arc::from(key));
         let class = self.class(size);
         self.order.insert(tick, Arc::clone(&key));
         let (fetched, stale, token_sent, pin) = (false, false, false, Arc::default());
@@ -253,6 +258,10 @@ impl Store {
                 Mode::Cas => {
                     self.counts.cas_misses += 1;
                     Outcome::NotFound
+                }
+                Mode::Append | Mode::Prepend if incoming.vivify.is_some() => {
+                    incoming.exptime = incoming.vivify.unwrap_or_default();
+                    Outcome::Stored(self.link(incoming, now))
                 }
                 Mode::Replace | Mode::Append | Mode::Prepend => Outcome::NotStored,
             };

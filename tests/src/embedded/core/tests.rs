@@ -220,6 +220,47 @@ fn recaching_and_stale_items_have_one_winner() {
 }
 
 #[test]
+fn newer_flags_of_meta_commands_are_known_from_their_versions_on() {
+    let mut guests = BTreeMap::new();
+    // What memcached 1.6.18 and 1.6.45 answer, but for the first cas, which is 2 there.
+    for (request, old, new) in [
+        ("ms a 2 c s\r\nhi\r\n", "HD c1\r\n", "HD c1 s2\r\n"),
+        ("ms a 3 MA s c\r\nabc\r\n", "HD c2\r\n", "HD s5 c2\r\n"),
+        ("ms v 1 MA N60 s\r\nx\r\nmg v v t\r\n", "NS\r\nEN\r\n", "HD s1\r\nVA 1 t60\r\nx\r\n"),
+        ("ms a 2 E1000 c\r\nhi\r\n", "CLIENT_ERROR invalid flag\r\n", "HD c1000\r\n"),
+        ("mg a C1000 c v f O1\r\n", "VA 5 c2 f0 O1\r\nhiabc\r\n", "HD c1000 f0 O1\r\n"),
+        ("mg a C999 c v f O1\r\n", "VA 5 c2 f0 O1\r\nhiabc\r\n", "VA 2 c1000 f0 O1\r\nhi\r\n"),
+        ("ma n N60 J5 E77 c v\r\n", "CLIENT_ERROR invalid or duplicate flag\r\n", "VA 1 c77\r\n5\r\n"),
+        ("ma n MI D2 E78 c v t\r\n", "CLIENT_ERROR invalid or duplicate flag\r\n", "VA 1 c78 t60\r\n7\r\n"),
+        ("mg n c v\r\n", "EN\r\n", "VA 1 c78\r\n7\r\n"),
+        ("ma n2 N60 q\r\nmn\r\n", "HD\r\nMN\r\n", "MN\r\n"),
+        ("ms d 3 F7 T90\r\nabc\r\nmd d x\r\n", "HD\r\nCLIENT_ERROR invalid or duplicate flag\r\n", "HD\r\nHD\r\n"),
+        ("mg d s f t v\r\n", "VA 3 s3 f7 t90\r\nabc\r\n", "VA 0 s0 f0 t-1\r\n\r\n"),
+        ("md d x T30 I E500\r\n", "CLIENT_ERROR invalid or duplicate flag\r\n", "HD\r\n"),
+        ("mg d s f t c\r\n", "HD s3 f7 t90 c4\r\n", "HD s0 f0 t30 c500 X W\r\n"),
+        ("md d I E600 T-1\r\n", "CLIENT_ERROR invalid or duplicate flag\r\n", "HD\r\n"),
+        ("mg d c\r\n", "HD c4\r\n", "EN\r\n"),
+        ("ms Zm9v 1 b T50\r\nx\r\nmg foo k t\r\n", "HD\r\nHD kZm9v b t50\r\n", "HD\r\nHD kZm9v b t50\r\n"),
+        ("me Zm9v b\r\n", "ME Zm9v exp=-50 la=0 cas=5 fetch=yes cls=1 size=63\r\n", "EN\r\n"),
+        (
+            "me Zm9v b b\r\n",
+            "ME Zm9v exp=-50 la=0 cas=5 fetch=yes cls=1 size=63\r\n",
+            "ME Zm9v exp=50 la=0 cas=7 fetch=yes cls=1 size=63\r\n",
+        ),
+        // An item that an `mg` makes forgets that its key was in base64.
+        ("mg IA== b N30 k\r\n", "HD k  W\r\n", "HD k  W\r\n"),
+        ("mg z N0 E55 c\r\n", "CLIENT_ERROR invalid flag\r\n", "HD c55 W\r\n"),
+        ("md z y\r\n", "CLIENT_ERROR invalid or duplicate flag\r\n", "CLIENT_ERROR invalid flag\r\n"),
+        ("ms z 1 C1 I\r\ny\r\nmg z v\r\n", "NF\r\nEN\r\n", "HD\r\nVA 1 Z X\r\ny\r\n"),
+    ] {
+        for (version, answer) in [("1.6.18", old), ("1.6.45", new)] {
+            let guest = guests.entry(version).or_insert_with(|| Guest::of(EmbeddedServer::with().version(version)));
+            guest.expect(request, answer);
+        }
+    }
+}
+
+#[test]
 fn a_full_server_evicts() {
     let mut guest = Guest::of(EmbeddedServer::with().memory_limit(10_000).item_size_max(5000));
     for number in 0..30 {
