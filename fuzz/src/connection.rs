@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io::IoSlice;
 use std::time::SystemTime;
 
+use memcached2_proto::command::meta::{MetaDebug, MetaGet};
 use memcached2_proto::command::{FlushAll, Incr, NoReply, Stats, Touch, Version};
 use memcached2_proto::{Connection, Delete, Error, Expiry, Get, Instant, Now, Protocol, Store};
 
@@ -82,7 +83,9 @@ fn submit(connection: &mut Connection, choice: u8, now: Now, tag: u32) -> Result
         116..=119 => connection.submit(&Store::append("a", "value")?, now, tag),
         120..=122 => connection.submit(&Touch::new("a", Expiry::Never)?, now, tag),
         123..=125 => connection.submit(&FlushAll::now(), now, tag),
-        _ => connection.submit(&Version, now, tag),
+        126 if choice & 0x80 == 0 => connection.submit(&Version, now, tag),
+        126 => connection.submit(&MetaDebug::new("a")?, now, tag),
+        _ => connection.submit(&MetaGet::new("a")?.value().ttl().return_key(), now, tag),
     }
 }
 

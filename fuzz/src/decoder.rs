@@ -5,7 +5,7 @@ use memcached2_proto::reply::{Decoder, Expected, ExpectedKeys, Opaque, ReplyKind
 
 use super::limits;
 
-const KINDS: [ReplyKind; 20] = [
+const KINDS: [ReplyKind; 26] = [
     ReplyKind::Stored,
     ReplyKind::Deleted,
     ReplyKind::Number,
@@ -26,6 +26,12 @@ const KINDS: [ReplyKind; 20] = [
     ReplyKind::MetaNumber,
     ReplyKind::ProbeKey,
     ReplyKind::ProbeEnd,
+    ReplyKind::MetaGet,
+    ReplyKind::MetaSet,
+    ReplyKind::MetaDelete,
+    ReplyKind::MetaArithmetic,
+    ReplyKind::MetaDebug,
+    ReplyKind::MetaNoop,
 ];
 
 /// Decodes `data` as replies of one kind: in one piece and in small ones it must be the same replies.

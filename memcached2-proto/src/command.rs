@@ -7,6 +7,8 @@ mod admin;
 mod change;
 mod counter;
 mod detach;
+mod everyday;
+pub mod meta;
 mod noreply;
 mod retrieve;
 mod stats;
@@ -16,6 +18,7 @@ pub use self::admin::*;
 pub use self::change::{Delete, Touch};
 pub use self::counter::{Decr, Incr};
 pub use self::detach::{Answer, Detach};
+pub use self::everyday::{CountOr, DeleteCas, Exists, GetIfChanged, GetWithTtl, IfChanged, Metadata};
 pub use self::noreply::NoReply;
 #[cfg(feature = "routing")]
 pub(crate) use self::retrieve::Fetch;
@@ -25,6 +28,7 @@ pub use self::store::Store;
 
 use crate::error::Error;
 use crate::key::Key;
+pub use crate::key::RoutingKey;
 use crate::reply::{Reply, ReplyKind, error_line};
 use crate::request_buffer::Request;
 pub use crate::request_buffer::RequestBuffer;
@@ -121,8 +125,14 @@ impl RequestBuffer {
 
 /// A command about a single key, which decides the server.
 pub trait Keyed: Command {
-    /// The key.
+    /// The key, as it is written: in base64, if it is the key of a [meta command](meta) that is no plain text.
     fn key(&self) -> Key<'_>;
+
+    /// What decides the server: the key, or the bytes that its base64 stands for.
+    #[inline]
+    fn routing_key(&self) -> RoutingKey<'_> {
+        self.key().into()
+    }
 }
 
 /// The reply, unless it is a refusal.

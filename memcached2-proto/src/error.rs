@@ -50,8 +50,11 @@ pub use self::request::FailedRequest;
 /// | `refresh_cas`, `Item::refresh` | [`CasRefresh`](Self::CasRefresh) |
 /// | the changes of an `Item` | those of the client's methods, and [`Cas`](Self::Cas) |
 /// | `cache` | those of `get` and `set`, and what the closure returns |
-/// | `incr`, `decr` | [`NonNumeric`](Self::NonNumeric); a missing item is `Ok(None)` |
-/// | `delete`, `delete_many`, `touch` | none: a missing item is `Ok(false)` |
+/// | `incr`, `decr`, `incr_or`, `decr_or` | [`NonNumeric`](Self::NonNumeric); a missing item is `Ok(None)` of the first two |
+/// | `delete`, `delete_many`, `touch`, `exists` | none: a missing item is `Ok(false)` |
+/// | `get_if_changed` | those of `get`, and [`Cas`](Self::Cas) |
+/// | `delete_cas` | [`Exists`](Self::Exists), [`Cas`](Self::Cas), [`NoMeta`](Self::NoMeta) |
+/// | `get_with_ttl`, `metadata`, the [meta commands](crate::command::meta) | [`NoMeta`](Self::NoMeta); of the commands also [`Argument`](Self::Argument) |
 /// | those that ask every server: `flush_all`, `version`, `stats`, `delete_all` and the others | [`Argument`](Self::Argument) for numbers that are none, and lines that cannot be sent |
 /// | `on` | [`Argument`](Self::Argument) for a server that the client does not have |
 /// | [`BatchResult::all_stored`](crate::BatchResult::all_stored) | [`MultiStorage`](Self::MultiStorage) |
@@ -174,6 +177,14 @@ pub enum Error {
         request: FailedRequest,
         /// Why not.
         problem: CasProblem,
+    },
+    /// A [meta command](crate::command::meta), or a method that needs one, was not sent: the server has not shown that it speaks
+    /// meta as memcached does from 1.6.10 on.
+    #[error("{request}not sent to {}: it does not speak the meta protocol of memcached 1.6.10 and later", request.server_or_default())]
+    #[non_exhaustive]
+    NoMeta {
+        /// The request.
+        request: FailedRequest,
     },
     /// Some items of a batch were not stored. The others are stored.
     #[error("{} of {} items were not stored; the first error: {}", failures(results).count(), results.len(),

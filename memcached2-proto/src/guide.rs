@@ -33,6 +33,9 @@ pub mod from_python_memcached2 {}
 #[doc = include_str!("guide/protocol.md")]
 pub mod protocol {}
 
+#[doc = include_str!("guide/meta.md")]
+pub mod meta {}
+
 #[doc = include_str!("guide/glossary.md")]
 pub mod glossary {}
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+
 use crate::error::{Error, KeyProblem};
 
 /// A key that any memcached accepts: 1 to 250 bytes, none of them a blank, a control character or DEL.
@@ -57,6 +59,90 @@ impl<'k> Key<'k> {
     #[inline]
     pub fn as_bytes(self) -> &'k [u8] {
         self.0
+    }
+}
+
+/// What decides which server a request goes to: mostly its [`Key`].
+///
+/// A [meta command](crate::command::meta) may have a key of any bytes. It is sent in base64, and routed by the bytes themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RoutingKey<'k>(Key<'k>);
+
+impl<'k> RoutingKey<'k> {
+    /// Routes by these bytes, which are written nowhere.
+    pub(crate) fn of_bytes(bytes: &'k [u8]) -> Self {
+        Self(Key(bytes))
+    }
+
+    /// The bytes, as if they were a key: to be hashed, and never to be written.
+    #[inline]
+    pub(crate) fn unchecked(self) -> Key<'k> {
+        self.0
+    }
+}
+
+impl<'k> From<Key<'k>> for RoutingKey<'k> {
+    #[inline]
+    fn from(key: Key<'k>) -> Self {
+        Self(key)
+    }
+}
+
+/// A key of any bytes, as a meta command writes it: as it is, or in base64 if another command could not write it.
+#[derive(Debug, Clone)]
+pub(crate) struct WireKey<'k> {
+    bytes: &'k [u8],
+    base64: Option<Box<str>>,
+}
+
+impl<'k> WireKey<'k> {
+    /// The most bytes of a key whose base64 still is a key.
+    const MAX_ENCODED: usize = Key::MAX / 4 * 3;
+
+    pub(crate) fn new(bytes: &'k [u8]) -> Result<Self, Error> {
+        match Key::new(bytes) {
+            Ok(key) => Ok(key.into()),
+            Err(_) if has_forbidden(bytes) && bytes.len() <= Key::MAX => Self::encoded(bytes),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn encoded(bytes: &'k [u8]) -> Result<Self, Error> {
+        Ok(Self { bytes, base64: Some(Self::encode(bytes)?.into()) })
+    }
+
+    /// The base64 of a key, with its prefix if it has one.
+    pub(crate) fn encode(bytes: &[u8]) -> Result<String, Error> {
+        match bytes.len() {
+            ..=Self::MAX_ENCODED => Ok(BASE64_STANDARD.encode(bytes)),
+            length => Err(Error::invalid_key(bytes, KeyProblem::TooLongEncoded { length })),
+        }
+    }
+
+    /// The bytes of the key.
+    pub(crate) fn bytes(&self) -> &'k [u8] {
+        self.bytes
+    }
+
+    /// Whether it is written in base64.
+    pub(crate) fn is_encoded(&self) -> bool {
+        self.base64.is_some()
+    }
+
+    /// What is written without a prefix: any request may hold it.
+    pub(crate) fn key(&self) -> Key<'_> {
+        Key(self.base64.as_ref().map_or(self.bytes, |text| text.as_bytes()))
+    }
+
+    /// What decides the server.
+    pub(crate) fn routing(&self) -> RoutingKey<'_> {
+        RoutingKey::of_bytes(self.bytes)
+    }
+}
+
+impl<'k> From<Key<'k>> for WireKey<'k> {
+    fn from(key: Key<'k>) -> Self {
+        Self { bytes: key.0, base64: None }
     }
 }
 
@@ -125,6 +211,26 @@ mod tests {
         assert_eq!(problem(b"a"), None);
         assert_eq!(problem(&[b'k'; 250]), None);
         assert_eq!(problem(&[b'k'; 251]), Some(KeyProblem::TooLong { length: 251 }));
+    }
+
+    #[test]
+    fn a_key_of_any_bytes_is_written_in_base64_only_if_it_has_to_be() {
+        let written = |bytes: &[u8]| WireKey::new(bytes).map(|key| key.key().as_bytes().to_vec());
+        assert_eq!(written(b"a"), Ok(b"a".to_vec()));
+        assert_eq!(written(&[b'k'; 250]), Ok(vec![b'k'; 250]));
+        assert_eq!(written(b"\x01\x02"), Ok(b"AQI=".to_vec()));
+        assert_eq!(written(&[b' '; 186]).map(|key| key.len()), Ok(248));
+        for (bytes, expected) in [
+            (&[][..], KeyProblem::Empty),
+            (&[b'k'; 251][..], KeyProblem::TooLong { length: 251 }),
+            (&[b' '; 251][..], KeyProblem::TooLong { length: 251 }),
+            (&[b' '; 187][..], KeyProblem::TooLongEncoded { length: 187 }),
+        ] {
+            assert!(
+                matches!(WireKey::new(bytes), Err(Error::Key { problem, .. }) if problem == expected),
+                "{expected:?}"
+            );
+        }
     }
 
     #[test]

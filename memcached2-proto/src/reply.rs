@@ -6,6 +6,7 @@ mod decoder;
 pub(crate) mod error_line;
 mod expected_keys;
 mod grammar;
+mod meta;
 mod opaque;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ pub use self::expected_keys::ExpectedKeys;
 pub(crate) use self::grammar::foreign;
 #[cfg(feature = "routing")]
 pub(crate) use self::grammar::unexpected;
+pub use self::meta::{MetaItem, MetaReply, MetaStatus, Ttl};
 pub use self::opaque::Opaque;
 use crate::value::Value;
 
@@ -55,6 +57,8 @@ pub enum Reply {
     Stats(Arc<[u8]>),
     /// `RESET`: the counters of the server were reset.
     Reset,
+    /// The reply to a [meta command](crate::command::meta) with flags of the caller's choice, unless it is [`Reply::Miss`].
+    Meta(Box<MetaReply>),
     /// `ERROR`, `CLIENT_ERROR` or `SERVER_ERROR`: the whole line without its line end. To a request about a whole server also a
     /// line in other words, as a proxy or another server may answer.
     Refused(Arc<str>),
@@ -109,6 +113,18 @@ pub enum ReplyKind {
     /// [`ReplyKind::Values`] and [`ReplyKind::MetaValue`], with the key: the last of several keys is asked for by an `mg`, whose
     /// opaque proves that all before it belongs to the same request.
     FencedValues,
+    /// The answer to an `mg` with any flags: `VA`, `HD` or `EN`.
+    MetaGet,
+    /// The answer to an `ms` with any flags: `HD`, `NS`, `EX` or `NF`.
+    MetaSet,
+    /// The answer to an `md` with any flags: `HD`, `NS`, `EX` or `NF`.
+    MetaDelete,
+    /// The answer to an `ma` with any flags: `VA`, `HD`, `NS`, `EX` or `NF`.
+    MetaArithmetic,
+    /// The answer to an `me`: `ME` with the key, or `EN`.
+    MetaDebug,
+    /// The answer to an `mn`: `MN`.
+    MetaNoop,
     /// The answer to the `md` of a [probe](crate::Connection::probe).
     ProbeKey,
     /// The answer to an `mn` of the connection's own.
@@ -125,6 +141,11 @@ impl ReplyKind {
                 | Self::Values
                 | Self::MetaValue
                 | Self::FencedValues
+                | Self::MetaGet
+                | Self::MetaSet
+                | Self::MetaDelete
+                | Self::MetaArithmetic
+                | Self::MetaDebug
                 | Self::Stats
                 | Self::Prefixes
                 | Self::Items
@@ -134,17 +155,22 @@ impl ReplyKind {
 
     /// Whether a data block follows the request line.
     pub(crate) fn has_data(self) -> bool {
-        matches!(self, Self::Stored | Self::MetaStored)
+        matches!(self, Self::Stored | Self::MetaStored | Self::MetaSet)
     }
 
     /// Whether the request is an `incr` or a `decr`.
     pub(crate) fn is_number(self) -> bool {
-        matches!(self, Self::Number | Self::MetaNumber)
+        matches!(self, Self::Number | Self::MetaNumber | Self::MetaArithmetic)
     }
 
     /// Whether any reply but an error line carries the opaque of its request.
     pub(crate) fn is_checked(self) -> bool {
-        matches!(self, Self::MetaValue | Self::MetaStored | Self::MetaDeleted | Self::MetaNumber)
+        matches!(self, Self::MetaValue | Self::MetaStored | Self::MetaDeleted | Self::MetaNumber) || self.is_any_meta()
+    }
+
+    /// Whether it is a [`Reply::Meta`].
+    pub(crate) fn is_any_meta(self) -> bool {
+        matches!(self, Self::MetaGet | Self::MetaSet | Self::MetaDelete | Self::MetaArithmetic)
     }
 }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::data::Data;
 use crate::error::KeyProblem;
 use crate::error::{Error, Landed};
-use crate::key::Key;
+use crate::key::{Key, WireKey};
 use crate::reply::{ExpectedKeys, Opaque, ReplyKind};
 
 /// Where requests are encoded: reused bytes, with large shared values queued between them.
@@ -178,6 +178,23 @@ impl RequestBuffer {
                 self.bytes.extend_from_slice(whole.as_bytes());
                 if asked {
                     self.keys.push(whole.as_bytes());
+                }
+            }
+        }
+    }
+
+    /// Appends a key of any bytes; of one in base64 the prefix is encoded with it. `asked` if the reply names it, which is
+    /// checked then, in the form that is written.
+    pub(crate) fn put_wire_key(&mut self, key: &WireKey<'_>, asked: bool) {
+        if !key.is_encoded() {
+            return if asked { self.ask_key(key.key()) } else { self.put_key(key.key()) };
+        }
+        match WireKey::encode(&[self.prefix.as_deref().unwrap_or_default(), key.bytes()].concat()) {
+            Err(error) => self.fault = Some(error),
+            Ok(text) => {
+                self.bytes.extend_from_slice(text.as_bytes());
+                if asked {
+                    self.keys.push(text.as_bytes());
                 }
             }
         }

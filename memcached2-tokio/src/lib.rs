@@ -36,7 +36,10 @@ mod stream;
 mod wrappers;
 
 pub use memcached2_proto as proto;
-pub use memcached2_proto::command::{Classes, Extstore, Lru, LruCrawler, SlabsAutomove, SlabsReassign, VersionText};
+pub use memcached2_proto::command::meta::{MetaItem, Ttl};
+pub use memcached2_proto::command::{
+    Classes, Extstore, IfChanged, Lru, LruCrawler, SlabsAutomove, SlabsReassign, VersionText,
+};
 pub use memcached2_proto::credentials::ProviderError;
 #[cfg(feature = "metrics")]
 pub use memcached2_proto::observer::Metrics;

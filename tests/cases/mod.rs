@@ -16,6 +16,7 @@ mod get;
 mod health;
 mod item;
 mod many;
+mod meta;
 mod miss_on_error;
 mod noreply;
 mod observer;
@@ -86,7 +87,7 @@ macro_rules! on_one {
 }
 use on_one;
 
-const LISTS: [List; 22] = [
+const LISTS: [List; 23] = [
     admin::LIST,
     batch::LIST,
     close::LIST,
@@ -99,6 +100,7 @@ const LISTS: [List; 22] = [
     health::LIST,
     item::LIST,
     many::LIST,
+    meta::LIST,
     miss_on_error::LIST,
     noreply::LIST,
     observer::LIST,

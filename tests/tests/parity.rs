@@ -72,7 +72,7 @@ const COMMANDS: &[(&str, &[&str])] = &[
             "decr", "touch", "noreply",
         ],
     ),
-    ("Meta commands", &["mn"]),
+    ("Meta commands", &["mg", "ms", "md", "ma", "mn", "me"]),
     (
         "Whole servers",
         &[

@@ -9,7 +9,7 @@ use super::Fault;
 use super::fault::ServerFault;
 use super::probes::Probes;
 use crate::error::{Error, Landed};
-use crate::key::Key;
+use crate::key::{Key, RoutingKey};
 use crate::observer::Tally;
 use crate::routing::{Router, ServerId};
 use crate::time::Instant;
@@ -158,16 +158,16 @@ impl<'r> Plan<'r> {
     /// Plans the request with this number for the server of `key`, among those that are up or may be probed. If there
     /// is none, the request ends with an error.
     #[inline]
-    pub fn add(&mut self, index: usize, key: Key<'_>) {
-        match self.assign(key) {
+    pub fn add<'k>(&mut self, index: usize, key: impl Into<RoutingKey<'k>>) {
+        match self.assign(key.into().unchecked()) {
             Ok(server) => self.push(server, index),
             Err(error) => self.refuse(index, error),
         }
     }
 
     /// Plans a request again whose server is down; `false` if no other server may have `key`.
-    pub fn add_elsewhere(&mut self, index: usize, key: Key<'_>) -> bool {
-        self.assign(key).map(|server| self.push(server, index)).is_ok()
+    pub fn add_elsewhere<'k>(&mut self, index: usize, key: impl Into<RoutingKey<'k>>) -> bool {
+        self.assign(key.into().unchecked()).map(|server| self.push(server, index)).is_ok()
     }
 
     /// Plans a request for a server that no other can stand in for; it ends at once while that one is down.

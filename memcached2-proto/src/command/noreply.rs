@@ -2,7 +2,7 @@
 
 use super::{Command, Keyed, Protocol, accepted};
 use crate::error::Error;
-use crate::key::Key;
+use crate::key::{Key, RoutingKey};
 use crate::reply::{Reply, ReplyKind};
 use crate::request_buffer::RequestBuffer;
 use crate::time::Now;
@@ -32,6 +32,10 @@ pub struct NoReply<C>(pub C);
 impl<C: Keyed> Keyed for NoReply<C> {
     fn key(&self) -> Key<'_> {
         self.0.key()
+    }
+
+    fn routing_key(&self) -> RoutingKey<'_> {
+        self.0.routing_key()
     }
 }
 

@@ -152,7 +152,7 @@ impl<'k, 'v> Store<'k, 'v> {
 
 /// The data of a value, if it can be sent.
 #[inline]
-fn checked<'v>(key: Key<'_>, data: Result<Data<'v>, Error>) -> Result<Data<'v>, Error> {
+pub(super) fn checked<'v>(key: Key<'_>, data: Result<Data<'v>, Error>) -> Result<Data<'v>, Error> {
     let data = data.map_err(|error| error.of_key(key.as_bytes()))?;
     let length = data.as_bytes().len();
     if length > Data::MAX {

@@ -19,6 +19,7 @@ macro_rules! request_of {
             | Self::NotFound { request }
             | Self::CasRefresh { request }
             | Self::Cas { request, .. }
+            | Self::NoMeta { request }
             | Self::NonNumeric { request }
             | Self::Refused { request, .. }
             | Self::Credentials { request, .. }
@@ -63,6 +64,7 @@ impl Error {
             | Self::Argument { .. }
             | Self::CasRefresh { .. }
             | Self::Cas { .. }
+            | Self::NoMeta { .. }
             | Self::NoServers { .. }
             | Self::Credentials { .. }
             | Self::NoCredentials { .. }

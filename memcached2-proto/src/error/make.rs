@@ -79,6 +79,11 @@ impl Error {
         Self::Cas { request: FailedRequest::default(), problem }
     }
 
+    #[cold]
+    pub(crate) fn no_meta() -> Self {
+        Self::NoMeta { request: FailedRequest::default() }
+    }
+
     pub(crate) fn expiry() -> Self {
         Self::Expiry { request: FailedRequest::default() }
     }

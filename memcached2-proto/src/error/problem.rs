@@ -13,6 +13,12 @@ pub enum KeyProblem {
         /// How many bytes it has.
         length: usize,
     },
+    /// It has to be sent in base64, which is a third longer, and that is longer than [`Key::MAX`](crate::Key::MAX).
+    #[error("it has {length} bytes, and 186 are allowed with blanks or control bytes among them; hash a part of it")]
+    TooLongEncoded {
+        /// How many bytes it has, with its prefix.
+        length: usize,
+    },
     /// It holds a blank, a control character or DEL.
     #[error("byte 0x{byte:02x} at position {position} is not allowed; encode keys that may hold blanks or line ends")]
     Forbidden {

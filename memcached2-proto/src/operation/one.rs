@@ -17,7 +17,7 @@ impl<C: Keyed> Operation for C {
 
     #[inline]
     fn start(self, plan: &mut Plan<'_>) -> One<C> {
-        plan.add(0, self.key());
+        plan.add(0, self.routing_key());
         One { command: self, result: None }
     }
 }
@@ -37,7 +37,7 @@ impl<C: Keyed> Progress for One<C> {
     }
 
     fn replan(&mut self, index: usize, plan: &mut Plan<'_>) -> bool {
-        plan.add_elsewhere(index, self.command.key())
+        plan.add_elsewhere(index, self.command.routing_key())
     }
 
     #[inline]

@@ -31,6 +31,32 @@ macro_rules! __compose {
             value.map(T::from_value).transpose().map_err(|error| error.of_method("get_as", Some(key)))
         }
 
+        $crate::__count_or! { [$($async)*] [$($await)*]
+            /// Adds `by` to a number that is stored as decimal text, or stores `initial` if there is none, which expires then.
+            /// Returns what is stored now. A number that is there keeps its expiry.
+            ///
+            /// It is one request where the server speaks meta (memcached 1.6.10). Else it is an `incr` and, after a miss, an `add`; if
+            /// another client was faster with the `add`, both again, up to 8 times. No count is lost in either way.
+            ///
+            #[doc = $begin]
+            #[doc = concat!(r#"let visits = client.incr_or("visits", 1, 1, Duration::from_secs(86_400))"#, $wait, "?;")]
+            #[doc = concat!(r#"assert_eq!((visits, client.incr_or("visits", 1, 1, Duration::from_secs(86_400))"#, $wait, "?), (1, 2));")]
+            #[doc = $end]
+            ///
+            /// # Errors
+            ///
+            /// Those of `incr`, and [`Error::Expiry`](memcached2_proto::Error::Expiry) if the moment of expiry is beyond 2038.
+            fn incr_or = incr;
+
+            /// Subtracts `by` from a number that is stored as decimal text, or stores `initial` if there is none; see `incr_or`. The
+            /// difference is never below 0.
+            ///
+            /// # Errors
+            ///
+            /// Those of `incr_or`.
+            fn decr_or = decr;
+        }
+
         /// Fetches the version of an item that should still have this `value`: what `cas` needs to store over a value
         /// that was fetched without its version, or stored over since.
         ///
@@ -48,6 +74,45 @@ macro_rules! __compose {
                 Some(fresh) if fresh.data == value.data => Ok(fresh),
                 _ => Err($crate::Error::cas_refresh().of_method("refresh_cas", Some(key))),
             }
+        }
+    };
+}
+
+/// Expands `incr_or` and `decr_or` on top of `incr`, `decr` and `add`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __count_or {
+    ($async:tt $await:tt $($(#[$doc:meta])* fn $name:ident = $count:ident;)*) => {
+        $($crate::__count_or!(@one $async $await $(#[$doc])* fn $name = $count;);)*
+    };
+    (@one [$($async:tt)*] [$($await:tt)*] $(#[$doc:meta])* fn $name:ident = $count:ident;) => {
+        $(#[$doc])*
+        pub $($async)* fn $name(
+            &self,
+            key: impl AsRef<[u8]>,
+            by: u64,
+            initial: u64,
+            expiry: impl Into<$crate::Expiry>,
+        ) -> Result<u64, $crate::Error> {
+            let (key, expiry) = (key.as_ref(), expiry.into());
+            let count = $crate::__named!($name $crate::command::CountOr::$count(key, by, initial, expiry)?);
+            match self.run(count)$($await)* {
+                Err($crate::Error::NoMeta { .. }) => {}
+                counted => return counted,
+            }
+            // Each time another client must have stored one and deleted it.
+            for _ in 0..8 {
+                if let Some(number) = self.$count(key, by)$($await)*? {
+                    return Ok(number);
+                }
+                match self.add(key, initial, expiry)$($await)* {
+                    Ok(()) => return Ok(initial),
+                    // Another client was faster.
+                    Err($crate::Error::NotStored { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Err($crate::Error::not_stored().of_method(stringify!($name), Some(key)))
         }
     };
 }

@@ -50,6 +50,79 @@ macro_rules! __fetch {
             fn gats(key: impl AsRef<[u8]>, expiry: impl Into<$crate::Expiry>) -> Option<$crate::Value>
                 = $crate::Get::new(&key)?.with_cas().touch(expiry);
 
+            /// Returns whether there is an item.
+            ///
+            /// Where the server speaks meta (memcached 1.6.10), its value is not fetched, and it can be evicted as soon as before.
+            /// Else a `get` fetches it.
+            ///
+            #[doc = $begin]
+            #[doc = concat!(r#"client.set("greeting", "hello", Duration::from_secs(60))"#, $wait, "?;")]
+            #[doc = concat!(r#"assert!(client.exists("greeting")"#, $wait, "?);")]
+            #[doc = concat!(r#"assert!(!client.exists("missing")"#, $wait, "?);")]
+            #[doc = $end]
+            ///
+            /// # Errors
+            ///
+            /// * [`Error::Key`](memcached2_proto::Error::Key) for a wrong key.
+            fn exists(key: impl AsRef<[u8]>) -> bool = $crate::command::Exists::new(&key)?;
+
+            /// Fetches a value unless the item still has the version that was fetched before: of use if it is large and seldom
+            /// changes.
+            ///
+            /// memcached from 1.6.40 on sends no value then. Older ones send it, and it is thrown away.
+            ///
+            #[doc = $begin]
+            /// use memcached2_proto::command::IfChanged;
+            ///
+            #[doc = concat!(r#"client.set("rules", "be kind", Expiry::Never)"#, $wait, "?;")]
+            #[doc = concat!(r#"let mut rules = client.gets("rules")"#, $wait, r#"?.expect("it was stored");"#)]
+            #[doc = concat!(r#"match client.get_if_changed("rules", rules.cas.unwrap_or_default())"#, $wait, "? {")]
+            ///     IfChanged::Changed(newer) => rules = newer,
+            ///     IfChanged::Same => println!("as before"),
+            ///     IfChanged::Missing => println!("they are gone"),
+            /// }
+            #[doc = $end]
+            ///
+            /// # Errors
+            ///
+            /// * Those of `get`, and [`Error::Cas`](memcached2_proto::Error::Cas) if the version is 0, which is that of no item.
+            fn get_if_changed(key: impl AsRef<[u8]>, cas: u64) -> $crate::command::IfChanged
+                = $crate::command::GetIfChanged::new(&key, cas)?;
+
+            /// Fetches the value of a key, and how long the item stays; needs memcached 1.6.10.
+            ///
+            #[doc = $begin]
+            #[doc = concat!(r#"client.set("greeting", "hello", Duration::from_secs(60))"#, $wait, "?;")]
+            #[doc = concat!(r#"if let Some((value, ttl)) = client.get_with_ttl("greeting")"#, $wait, "? {")]
+            ///     assert_eq!(value, "hello");
+            ///     assert!(ttl.remaining() <= Some(Duration::from_secs(61)));
+            /// }
+            #[doc = $end]
+            ///
+            /// # Errors
+            ///
+            /// * Those of `get`, and [`Error::NoMeta`](memcached2_proto::Error::NoMeta) if the server does not speak meta.
+            fn get_with_ttl(key: impl AsRef<[u8]>) -> Option<($crate::Value, $crate::command::meta::Ttl)>
+                = $crate::command::GetWithTtl::new(&key)?;
+
+            /// Fetches what the server says of an item without its value: size, flags, version, how long it stays, whether it was
+            /// fetched before, and how long ago. `None` is a miss. Needs memcached 1.6.10.
+            ///
+            /// It does not count as a fetch. [`MetaGet`](memcached2_proto::command::meta::MetaGet) fetches a part of it, or more.
+            ///
+            #[doc = $begin]
+            #[doc = concat!(r#"client.set("greeting", "hello", Duration::from_secs(60))"#, $wait, "?;")]
+            #[doc = concat!(r#"let item = client.metadata("greeting")"#, $wait, r#"?.expect("it was stored");"#)]
+            /// assert_eq!((item.size, item.hit_before, item.value), (Some(5), Some(false), None));
+            #[doc = $end]
+            ///
+            /// # Errors
+            ///
+            /// * [`Error::Key`](memcached2_proto::Error::Key) for a wrong key.
+            /// * [`Error::NoMeta`](memcached2_proto::Error::NoMeta) if the server does not speak meta.
+            fn metadata(key: impl AsRef<[u8]>) -> Option<$crate::command::meta::MetaItem>
+                = $crate::command::Metadata::new(&key)?;
+
             /// Fetches the values of many keys, from all servers at once; the results come in the order of the keys.
             ///
             /// The number of keys has no limit: requests are split into lines of about 8 KiB.

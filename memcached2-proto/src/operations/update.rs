@@ -13,6 +13,27 @@ macro_rules! __update {
             /// * [`Error::Key`](memcached2_proto::Error::Key) for a wrong key.
             fn delete(key: impl AsRef<[u8]>) -> bool = $crate::Delete::new(&key)?;
 
+            /// Deletes an item if it has not changed since `gets` returned its version, `cas`; `false` if it is gone. Needs memcached
+            /// 1.6.10.
+            ///
+            #[doc = $begin]
+            #[doc = concat!(r#"client.set("job", "1", Expiry::Never)"#, $wait, "?;")]
+            #[doc = concat!(r#"let job = client.gets("job")"#, $wait, r#"?.expect("it was stored");"#)]
+            #[doc = concat!(r#"match client.delete_cas("job", job.cas.unwrap_or_default())"#, $wait, " {")]
+            ///     Ok(was_there) => assert!(was_there),
+            ///     Err(Error::Exists { .. }) => println!("another client has stored it again"),
+            ///     Err(error) => return Err(error),
+            /// }
+            #[doc = $end]
+            ///
+            /// # Errors
+            ///
+            /// * [`Error::Exists`](memcached2_proto::Error::Exists) if the item has changed.
+            /// * [`Error::Cas`](memcached2_proto::Error::Cas) if the version is 0, which is that of no item.
+            /// * [`Error::Key`](memcached2_proto::Error::Key) for a wrong key.
+            /// * [`Error::NoMeta`](memcached2_proto::Error::NoMeta) if the server does not speak meta.
+            fn delete_cas(key: impl AsRef<[u8]>, cas: u64) -> bool = $crate::command::DeleteCas::new(&key, cas)?;
+
             /// Deletes many items, on all servers at once; the results come in the order of the keys, `false` where there
             /// was no item.
             ///

@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 
 use self::item::hit;
 use super::grammar::{self, Item, ReplyLine, unexpected};
-use super::{Expected, ExpectedKeys, Opaque, Reply, ReplyKind, error_line};
+use super::{Expected, ExpectedKeys, MetaReply, Opaque, Reply, ReplyKind, error_line};
 use crate::data::Data;
 use crate::error::Error;
 use crate::limits::Limits;
@@ -56,6 +56,8 @@ pub struct Decoder {
     ended: bool,
     refused: Option<Arc<str>>,
     refusals: usize,
+    /// The flags of a meta reply whose data is to come.
+    meta: Option<Box<MetaReply>>,
     /// Whether the last reply lacks its check.
     in_doubt: bool,
     limits: Limits,
@@ -122,6 +124,7 @@ impl Decoder {
             ended: false,
             refused: None,
             refusals: 0,
+            meta: None,
             in_doubt: false,
             limits,
             reserve: Vec::try_reserve_exact,
@@ -247,6 +250,13 @@ impl Decoder {
                         ReplyKind::MetaStored => grammar::meta_stored(line, opaque)?,
                         ReplyKind::MetaDeleted => grammar::meta_deleted(line, opaque)?,
                         ReplyKind::MetaNumber => grammar::meta_number(line, opaque)?,
+                        ReplyKind::MetaGet | ReplyKind::MetaSet | ReplyKind::MetaDelete | ReplyKind::MetaArithmetic => {
+                            let (found, meta) = grammar::meta_reply(line, reply_kind, opaque, keys)?;
+                            self.meta = meta;
+                            found
+                        }
+                        ReplyKind::MetaDebug => grammar::meta_debug(line, keys)?,
+                        ReplyKind::MetaNoop => grammar::meta_noop(line)?,
                         ReplyKind::Stored => grammar::stored(line)?,
                         ReplyKind::Deleted => grammar::deleted(line)?,
                         ReplyKind::Touched => grammar::touched(line)?,
@@ -342,10 +352,23 @@ impl Decoder {
                             (self.ended, self.state) = (false, if last { State::Line } else { State::Refused });
                             return Ok(Some((hit(item, data), last)));
                         }
+                        kind if kind.is_any_meta() => return Ok(Some((self.with_flags(item, data), true))),
                         _ => return Ok(Some((hit(item, data), item.is_meta))),
                     }
                 }
             }
+        }
+    }
+
+    /// The reply to a meta command whose data has come.
+    #[cold]
+    fn with_flags(&mut self, item: Item, data: Bytes) -> Reply {
+        match (hit(item, data), self.meta.take()) {
+            (Reply::Value(_, value), Some(mut meta)) => {
+                meta.item.value = Some(value);
+                Reply::Meta(meta)
+            }
+            (reply, _) => reply,
         }
     }
 

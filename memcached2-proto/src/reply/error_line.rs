@@ -40,7 +40,7 @@ const TO_ALL: u8 = 1 << 5;
 /// The stored text is no number.
 pub(crate) const NON_NUMERIC: &str = "CLIENT_ERROR cannot increment or decrement non-numeric value";
 
-const TABLE: [ErrorLine; 18] = [
+const TABLE: [ErrorLine; 19] = [
     // A `get` that finds no memory for its reply frees all replies that were not sent yet: `process_get_command` of
     // 1.6.18, `process_get_command_err` of 1.6.45. One with a key that is too long does the same, and says
     // "CLIENT_ERROR bad command line format"; no request here has such a key. 1.6.45 copies the line without its end,
@@ -58,6 +58,8 @@ const TABLE: [ErrorLine; 18] = [
     line("SERVER_ERROR Out of memory allocating new item", REFUSED),
     line("SERVER_ERROR Out of memory incrementing value", REFUSED),
     line("SERVER_ERROR refcount overflow during fetch", REFUSED),
+    // An `ms` with a flag that came later than the server, from 1.6.10 on.
+    line("CLIENT_ERROR invalid flag", REFUSED | SWALLOWED),
     // 1.4 and 1.5 send each reply before they read the next request.
     line("SERVER_ERROR out of memory preparing response", REFUSED),
     line("SERVER_ERROR out of memory making CAS suffix", REFUSED),

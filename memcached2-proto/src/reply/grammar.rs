@@ -2,6 +2,7 @@
 
 mod classic;
 mod meta;
+mod meta_item;
 
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ pub(super) use self::meta::{
     fence, fenced_value, meta_ahead, meta_deleted, meta_number, meta_stored, meta_value, number_value, probe_end,
     probe_key,
 };
+pub(super) use self::meta_item::{meta_debug, meta_noop, meta_reply};
 use super::{Reply, error_line};
 use crate::error::Error;
 

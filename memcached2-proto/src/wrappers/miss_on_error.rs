@@ -96,10 +96,10 @@ macro_rules! miss_on_error {
         ///
         /// | method | after a failure of the cache |
         /// |---|---|
-        /// | `get`, `gets`, `gat`, `gats`, `get_as` | `Ok(None)` |
+        /// | `get`, `gets`, `gat`, `gats`, `get_as`, `get_with_ttl` | `Ok(None)` |
         /// | `get_many`, `gets_many`, `gat_many`, `gats_many` | `Ok(None)` for each key that was not answered |
         /// | `set` | `Ok(())` |
-        /// | `delete` | `Ok(false)` |
+        /// | `delete`, `exists` | `Ok(false)` |
         /// | `delete_many` | `Ok(false)` for each key that was not answered |
         /// | `cache` | what the closure returns |
         ///
@@ -178,6 +178,12 @@ macro_rules! miss_on_error {
 
                 /// Fetches the value of a key and the version of the item, and gives it a new expiry.
                 fn gats(key: impl AsRef<[u8]>, expiry: impl Into<$crate::Expiry>) -> Option<$crate::Value>; Key Expiry
+
+                /// Fetches the value of a key, and how long the item stays.
+                fn get_with_ttl(key: impl AsRef<[u8]>) -> Option<($crate::Value, $crate::command::meta::Ttl)>; Key NoMeta
+
+                /// Returns whether there is an item.
+                fn exists(key: impl AsRef<[u8]>) -> bool; Key
 
                 /// Fetches the values of many keys; the results come in the order of the keys.
                 fn get_many(keys: &[impl AsRef<[u8]>]) -> $crate::BatchResult<Option<$crate::Value>>; Key

@@ -4,8 +4,10 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::meta::AnyMeta;
 use super::words::{cluster, counted, dumped, found, grouped, kind, prefixes, report, sizes, version, word};
 use memcached2_proto::call::{Call, Fault};
+use memcached2_proto::command::meta::MetaNoop;
 use memcached2_proto::command::{
     CacheDump, CacheMemlimit, Classes, Command, ConfigGetCluster, Decr, Extstore, FlushAll, Gets, Incr, Lru,
     LruCrawler, Raw, RefreshCerts, SlabsAutomove, SlabsReassign, Stats, StatsDetail, StatsReset, Touch, Verbosity,
@@ -17,6 +19,9 @@ use memcached2_proto::report::{DumpedItem, GroupedReport, PrefixCount, Report, S
 use memcached2_proto::{
     Connection, Delete, Error, Expiry, Get, Instant, Landed, Now, Protocol, Reply, Router, Store, Value,
 };
+
+/// What the fence of a request about a whole server begins with.
+const SERVER_FENCE: &[u8] = b"md AA== b C18446744073709551615 ";
 
 /// A moment, the same in every test.
 pub(crate) fn now() -> Now {
@@ -137,6 +142,11 @@ impl Request {
         Self::Keyless(Rc::new((command, words)))
     }
 
+    fn any_meta(words: &[&[u8]], data: &[u8]) -> Self {
+        let words = words.iter().map(|word| word.to_vec()).collect();
+        Self::Keyless(Rc::new(AnyMeta { words, data: data.to_vec() }))
+    }
+
     /// Reads requests from the bytes that a client sends, the first of which has this number.
     #[track_caller]
     pub(crate) fn parse(mut bytes: &[u8], first: usize) -> Vec<Self> {
@@ -145,7 +155,7 @@ impl Request {
             let end = bytes.windows(2).position(|pair| pair == b"\r\n").expect("a request line ends with CR LF");
             let (line, rest) = (&bytes[..end], &bytes[end + 2..]);
             bytes = rest;
-            if line == b"mn" {
+            if line == b"mn" && !bytes.starts_with(SERVER_FENCE) {
                 // The connection asks it by itself.
                 continue;
             }
@@ -175,7 +185,7 @@ impl Request {
                 [b"mg", _, b"f", b"c", b"v", [b'T', exptime @ ..]] => {
                     Self::Gets(key(1), Fetch::touching(exptime).and_cas())
                 }
-                [b"ms", _, length, ref flags @ ..] => {
+                [b"ms", _, length, ref flags @ ..] if flags.iter().all(|flag| matches!(flag[0], b'F' | b'T')) => {
                     let (data, rest) = bytes.split_at(number(length) as usize);
                     bytes = rest.strip_prefix(b"\r\n").expect("a data block ends with CR LF");
                     let flag = |name| flags.iter().find_map(|flag| flag.strip_prefix(&[name]));
@@ -187,9 +197,16 @@ impl Request {
                         data: data.to_vec(),
                     }
                 }
+                [b"ms", _, length, ..] => {
+                    let (data, rest) = bytes.split_at(number(length) as usize);
+                    bytes = rest.strip_prefix(b"\r\n").expect("a data block ends with CR LF");
+                    Self::any_meta(&words, data)
+                }
                 [b"md", _] => Self::Delete(key(1)),
                 [b"ma", _, b"MI", [b'D', by @ ..], b"v"] => Self::Incr(key(1), number(by)),
                 [b"ma", _, b"MD", [b'D', by @ ..], b"v"] => Self::Decr(key(1), number(by)),
+                [b"mg" | b"md" | b"ma" | b"me", ..] => Self::any_meta(&words, b""),
+                [b"mn"] => Self::keyless(MetaNoop, ok),
                 [b"get", ..] => Self::GetMany(keys(1), Fetch::default()),
                 [b"gets", ..] => Self::GetMany(keys(1), Fetch::cas()),
                 [b"gat", exptime, ..] => Self::GetMany(keys(2), Fetch::touching(exptime)),
@@ -404,7 +421,7 @@ fn flag_of(number: usize) -> Vec<u8> {
     Opaque::from_ticket(number as u64).as_line_end()[1..6].to_vec()
 }
 
-fn number(text: &[u8]) -> u64 {
+pub(super) fn number(text: &[u8]) -> u64 {
     let text = std::str::from_utf8(text).expect("a number is text");
     text.parse().unwrap_or_else(|_| panic!("no number: {text}"))
 }
@@ -428,11 +445,11 @@ fn extstore(setting: &[u8], value: &[u8]) -> Extstore {
     }
 }
 
-fn small(text: &[u8]) -> u32 {
+pub(super) fn small(text: &[u8]) -> u32 {
     number(text).try_into().expect("a number of 32 bits")
 }
 
-fn expiry_of(exptime: &[u8]) -> Expiry {
+pub(super) fn expiry_of(exptime: &[u8]) -> Expiry {
     const MONTH: u64 = 30 * 24 * 60 * 60;
     match exptime {
         b"0" => Expiry::Never,
