@@ -56,7 +56,7 @@ fn a_client_gives_its_credentials_on_every_kind_of_socket(on: Kind) {
     for server in on.start_with_credentials(USER, PASSWORD) {
         let protocols = [None].into_iter().chain(on.protocols().iter().copied().map(Some));
         for protocol in protocols {
-            let options = || protocol.into_iter().fold(forgetful(PATIENT), Options::protocol);
+            let options = || protocol.into_iter().fold(forgetful(PATIENT).connect_timeout(PATIENT), Options::protocol);
             for client in [
                 client(&server.address(), options().credentials(credentials(PASSWORD))),
                 // Those of the address come first.
@@ -75,7 +75,7 @@ fn a_client_gives_its_credentials_on_every_kind_of_socket(on: Kind) {
 
 fn wrong_credentials_fail_every_call_and_the_server_is_not_down(on: Kind) {
     for server in on.start_with_credentials(USER, PASSWORD) {
-        let options = trusting().timeout(PATIENT).reconnect(ReconnectPolicy::After(PATIENT));
+        let options = trusting().timeout(PATIENT).connect_timeout(PATIENT).reconnect(ReconnectPolicy::After(PATIENT));
         let client = client(&server.address(), options.credentials(credentials("wrong")));
         // A server that counted as down would not be asked again.
         for _ in 0..3 {
@@ -98,7 +98,7 @@ fn wrong_credentials_fail_every_call_and_the_server_is_not_down(on: Kind) {
 
 fn a_client_without_credentials_is_told_how_to_give_them(on: Kind) {
     for server in on.start_with_credentials(USER, PASSWORD) {
-        let client = client(&server.address(), forgetful(PATIENT));
+        let client = client(&server.address(), forgetful(PATIENT).connect_timeout(PATIENT));
         for error in [client.get("a").map(drop).unwrap_err(), client.set("a", "x", Expiry::Never).unwrap_err()] {
             assert!(error.to_string().contains("unauthenticated"), "{error}");
             assert!(error.to_string().contains("memcached://user:password@host"), "{error}");
@@ -115,7 +115,8 @@ fn a_provider_is_called_for_each_connection(on: Kind) {
             1 => Err("the vault is closed".into()),
             _ => Ok(Credentials::new(USER, PASSWORD)?),
         };
-        let client = client(&server.address(), forgetful(PATIENT).credentials_provider(provider));
+        let client =
+            client(&server.address(), forgetful(PATIENT).connect_timeout(PATIENT).credentials_provider(provider));
         client.set("a", "x", Expiry::Never).unwrap();
         assert_eq!((client.get("a").unwrap().is_some(), called.load(Ordering::Relaxed)), (true, 1));
         server.restart();
@@ -130,7 +131,9 @@ fn warm_says_which_servers_refuse_the_credentials(on: Kind) {
     let addresses: Vec<_> = servers.iter().map(|server| server.address()).collect();
     let (right, others) = addresses.split_first().expect("a server");
     let all = [with_credentials(right)].into_iter().chain(others.iter().cloned());
-    let client = Client::with_options(all, forgetful(PATIENT).credentials(credentials("wrong"))).unwrap();
+    let client =
+        Client::with_options(all, forgetful(PATIENT).connect_timeout(PATIENT).credentials(credentials("wrong")))
+            .unwrap();
     let results = client.warm().unwrap();
     assert!(
         results.len() == servers.len() && results.iter().next().is_some_and(|result| result.is_ok()),
@@ -143,7 +146,7 @@ fn warm_says_which_servers_refuse_the_credentials(on: Kind) {
 
 fn a_server_that_asks_for_nothing_gets_no_credentials(on: Kind) {
     for server in [on.start(), on.start_on_unix_socket()] {
-        let options = trusting().timeout(PATIENT).reconnect(ReconnectPolicy::After(PATIENT));
+        let options = trusting().timeout(PATIENT).connect_timeout(PATIENT).reconnect(ReconnectPolicy::After(PATIENT));
         let client = client(&with_credentials(&server.address()), options);
         for _ in 0..3 {
             let error = client.set("a", "x", Expiry::Never).unwrap_err();
@@ -181,7 +184,7 @@ fn credentials_are_shown_by_no_error_event_or_client(on: Kind) {
             for address in &addresses {
                 let log = Arc::new(Log::default());
                 let observer: Arc<dyn Observer> = Arc::<Log>::clone(&log);
-                let options = forgetful(PATIENT).observer(observer);
+                let options = forgetful(PATIENT).connect_timeout(PATIENT).observer(observer);
                 for client in [
                     client(&with_credentials(address), options.clone()),
                     client(address, options.credentials(credentials(password))),

@@ -26,7 +26,7 @@ pub(super) fn forgetful(timeout: Duration) -> Options {
 }
 
 pub(super) fn client<A: AsRef<str>>(servers: &[A]) -> Client {
-    Client::with_options(servers, forgetful(PATIENT)).expect("the addresses are right")
+    Client::with_options(servers, forgetful(PATIENT).connect_timeout(PATIENT)).expect("the addresses are right")
 }
 
 /// A client that says the same bytes whatever the transport.
