@@ -1,13 +1,14 @@
 //! A meter for the clients: one workload, one client, one line of figures.
 //!
 //! ```text
-//! cargo run --release -p memcached2-testkit --example ops -- <sync|tokio|async-std|smol> <workload> <n> <host:port>
+//! cargo run --release -p memcached2-testkit --example ops -- <sync|tokio|async-std|smol> <workload> <n> <server>
 //! ```
 //!
 //! It stores 100 keys `bench:key:000000` to `bench:key:000099`, does the workload `n` times with one client, and prints
 //! `<client> <workload> <operations per second> <CPU microseconds per operation>`. `THREADS` sets the workers of the
 //! Tokio runtime (1 unless set), `CONNECTIONS` how many connections an asynchronous client shares, and `PROTOCOL`, `classic`
-//! or `meta`, what is spoken (what the server speaks unless set).
+//! or `meta`, what is spoken (what the server speaks unless set). With `memcacheds://host:port` it connects by TLS; `CA` names a
+//! file in PEM with an authority to trust.
 //!
 //! | workload | an operation |
 //! |---|---|
@@ -15,10 +16,12 @@
 //! | `set1k` | a set of 1 KiB |
 //! | `mget100`, `mset100` | one call for all 100 keys, of 100 bytes each |
 //! | `conc64` | a get of 100 bytes, by 64 threads or tasks that share the client |
+//! | `open` | a get of 10 bytes by a new client, so on a new connection; `sync` only |
 #![expect(clippy::expect_used, clippy::print_stdout, reason = "a tool for developers")]
 
 use std::time::{Duration, Instant};
 
+use memcached2_proto::tls::Certificate;
 use memcached2_proto::{Expiry, Options, Protocol};
 
 /// How many threads or tasks share the client in `conc64`.
@@ -31,6 +34,7 @@ fn main() {
     let job = Job { workload, count, size, server };
     let (elapsed, cpu) = match client.as_str() {
         "sync" => blocking(&job),
+        _ if workload == "open" => usage(),
         "tokio" => tokio(&job),
         "async-std" => async_std::task::block_on(async_std(&job)),
         "smol" => smol::block_on(smol(&job)),
@@ -41,8 +45,8 @@ fn main() {
 }
 
 fn usage() -> ! {
-    println!("usage: ops <sync|tokio|async-std|smol> <workload> <n> <host:port>");
-    println!("workloads: get10 get1k get100k set1k mget100 mset100 conc64");
+    println!("usage: ops <sync|tokio|async-std|smol> <workload> <n> <server>");
+    println!("workloads: get10 get1k get100k set1k mget100 mset100 conc64, and open of sync");
     std::process::exit(2)
 }
 
@@ -58,7 +62,7 @@ struct Job<'a> {
 /// The size of the values of a workload.
 fn size(workload: &str) -> Option<usize> {
     Some(match workload {
-        "get10" => 10,
+        "get10" | "open" => 10,
         "get1k" | "set1k" => 1024,
         "get100k" => 100 * 1024,
         "mget100" | "mset100" | "conc64" => 100,
@@ -72,6 +76,13 @@ fn keys() -> Vec<String> {
 
 fn options() -> Options {
     let options = Options::default().timeout(Duration::from_secs(30)).connect_timeout(Duration::from_secs(30));
+    let options = match std::env::var("CA") {
+        Ok(file) => {
+            let authority = std::fs::read(file).ok().and_then(|pem| Certificate::from_pem(pem).ok());
+            options.tls_built_in_root_certs(false).add_root_certificate(authority.expect("certificates in PEM"))
+        }
+        Err(_) => options,
+    };
     let options = match std::env::var("PROTOCOL").as_deref() {
         Ok("classic") => options.protocol(Protocol::Classic),
         Ok("meta") => options.protocol(Protocol::Meta),
@@ -111,7 +122,9 @@ fn cpu() -> Duration {
 }
 
 fn blocking(job: &Job<'_>) -> (Duration, Duration) {
-    let client = memcached2_sync::Client::with_options([job.server], options()).expect("a server");
+    let options = options();
+    let new = || memcached2_sync::Client::with_options([job.server], options.clone()).expect("a server");
+    let client = new();
     let (keys, value) = (keys(), vec![b'x'; job.size]);
     let items: Vec<_> = keys.iter().map(|key| (key, &value)).collect();
     client
@@ -137,6 +150,11 @@ fn blocking(job: &Job<'_>) -> (Duration, Duration) {
                     .set_many(&items, Expiry::Never)
                     .and_then(memcached2_sync::BatchResult::into_result)
                     .expect("stored");
+            }
+        }
+        "open" => {
+            for at in 0..job.count {
+                assert!(new().get(&keys[at % keys.len()]).expect("an answer").is_some());
             }
         }
         "conc64" => std::thread::scope(|scope| {
