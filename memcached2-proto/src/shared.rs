@@ -285,6 +285,12 @@ impl SharedConnection {
         self.lock().phase != Phase::Open
     }
 
+    /// Whether nothing can be submitted any more, though the connection was not lost: the client has closed it.
+    fn is_closed_on_purpose(&self) -> bool {
+        let inner = self.lock();
+        inner.phase != Phase::Open && inner.error.as_ref().is_none_or(|error| matches!(error, Error::Closed { .. }))
+    }
+
     /// Whether the connection has ended because the server does not answer, and that was not reported, because all
     /// callers were cancelled before. It is `true` once.
     fn take_unreported_outage(&self) -> bool {

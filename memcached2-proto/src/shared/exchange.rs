@@ -72,6 +72,11 @@ struct Lane {
     bytes: u64,
     /// Whether the deadline has passed: requests that were not submitted before never are.
     late: bool,
+    /// Why a connection that was made for this call has ended before it could be used: requests that were not submitted before do
+    /// not get another one in this round.
+    lost: Option<(Error, Fault)>,
+    /// In a retry, the connection of all requests.
+    fresh: Option<Arc<SharedConnection>>,
 }
 
 /// A request without an answer yet.
@@ -97,7 +102,8 @@ fn cut(sub_requests: &[SubRequest]) -> Vec<Lane> {
     let lane = |run: &[SubRequest]| {
         let next = begun..begun + run.len();
         begun = next.end;
-        Lane { next, under_way: Vec::new(), answered: 0, encoded: 0, bytes: 0, late: false }
+        let under_way = Vec::new();
+        Lane { next, under_way, answered: 0, encoded: 0, bytes: 0, late: false, lost: None, fresh: None }
     };
     sub_requests.chunk_by(|one, next| one.server() == next.server()).map(lane).collect()
 }
@@ -265,12 +271,21 @@ impl Lane {
             if !call.sub_requests()[at].is_open() {
                 continue;
             }
-            let submitted = match self.late {
-                true => Err((Error::timeout(Landed::NotSent), Fault::Nobody)),
-                false => submit(call, at, times, self.encoded < self.under_way.len(), connect),
+            let submitted = match &self.lost {
+                _ if self.late => Err((Error::timeout(Landed::NotSent), Fault::Nobody)),
+                Some((error, fault)) => Err((error.clone(), *fault)),
+                None => {
+                    let mut connect = |server, freshness| again(&mut self.fresh, server, freshness, connect);
+                    submit(call, at, times, self.encoded < self.under_way.len(), &mut connect)
+                }
             };
             match submitted {
-                Err((error, fault)) => call.fail(at, &error, fault),
+                Err((error, fault)) => {
+                    call.fail(at, &error, fault);
+                    if fault != Fault::Nobody {
+                        self.lost = Some((error, fault));
+                    }
+                }
                 Ok((shared, slot, length)) => {
                     let is_next = length > 0 && self.encoded == self.under_way.len();
                     self.encoded += usize::from(is_next);
@@ -283,6 +298,22 @@ impl Lane {
             }
         }
     }
+}
+
+/// A connection to a server: for all retries of a lane the same one, unless that was closed on purpose.
+fn again(
+    fresh: &mut Option<Arc<SharedConnection>>,
+    server: ServerId,
+    freshness: Freshness,
+    connect: &mut impl FnMut(ServerId, Freshness) -> Result<Arc<SharedConnection>, Error>,
+) -> Result<Arc<SharedConnection>, Error> {
+    let is_retry = matches!(freshness, Freshness::Fresh(_));
+    if let Some(shared) = fresh.as_ref().filter(|shared| is_retry && !shared.is_closed_on_purpose()) {
+        return Ok(Arc::clone(shared));
+    }
+    let shared = connect(server, freshness)?;
+    *fresh = is_retry.then(|| Arc::clone(&shared));
+    Ok(shared)
 }
 
 /// Encodes the only request once that may be; whether it is under way then, or has come to an end already.
@@ -357,9 +388,9 @@ fn submit<O: Operation>(
             Err(NotSubmitted::Invalid(error)) => return Err((error, Fault::Nobody)),
             // It was closed on purpose.
             Err(NotSubmitted::Ended(Error::Closed { .. })) => {}
-            // It was made for this call, so this is how the server answers now.
-            Err(NotSubmitted::Ended(error)) if shared.begun >= begun && !is_lost(&error) => {
-                let fault = Fault::of(&error);
+            // It was made for this call, so this is how the server answers now. If it was lost, the request may be sent once more.
+            Err(NotSubmitted::Ended(error)) if shared.begun >= begun || sub_request.is_retry() => {
+                let fault = if is_lost(&error) { Fault::Connection } else { Fault::of(&error) };
                 return Err((error, fault));
             }
             Err(NotSubmitted::Ended(error)) => last = Some(error),

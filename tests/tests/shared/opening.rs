@@ -1,7 +1,12 @@
 //! Calls that begin before the server has said which protocol it speaks.
 
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
 use futures::future::join_all;
-use memcached2_proto::{Expiry, Options};
+use memcached2_proto::{Expiry, Options, Protocol};
 use memcached2_testkit::{Gate, Memcached, ScriptedServer, Session};
 
 use super::{PATIENT, some_polls};
@@ -73,5 +78,36 @@ fn callers_who_come_while_the_protocol_is_asked_for_share_the_connection() {
         let stats = client.stats().await.unwrap().into_result().unwrap().remove(0);
         // The one that asks, and the one that the server's start was waited for with.
         assert!(stats.number("total_connections").is_some_and(|count| count <= 4), "{stats:?}");
+    });
+}
+
+/// A server that closes every connection at once, and how many there were.
+fn closer() -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let address = listener.local_addr().expect("it is bound").to_string();
+    let accepted = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&accepted);
+    thread::spawn(move || listener.incoming().flatten().for_each(|_| _ = count.fetch_add(1, Ordering::Relaxed)));
+    (address, accepted)
+}
+
+/// The connection may end before a request is submitted to it: that is one of the two attempts.
+#[test]
+fn a_call_opens_few_connections_to_a_server_that_closes_each_of_them() {
+    let keys: Vec<_> = (0..200).map(|at| format!("key{at}")).collect();
+    block_on(|| async {
+        let (address, accepted) = closer();
+        let options = Options::default().timeout(PATIENT).connect_timeout(PATIENT);
+        // The first attempt connects twice if it asks for the protocol: such a server may be one that closes for that.
+        for (options, most) in [(options.clone().protocol(Protocol::Classic), 2), (options, 3)] {
+            for _ in 0..20 {
+                let client = client_of([&address], options.clone()).expect("the address is right");
+                let before = accepted.load(Ordering::Relaxed);
+                let found = client.get_many(&keys).await.expect("the keys are right");
+                assert!(found.iter().all(|found| found.is_err()), "{found:?}");
+                let opened = accepted.load(Ordering::Relaxed) - before;
+                assert!(opened <= most, "{opened} connections");
+            }
+        }
     });
 }
