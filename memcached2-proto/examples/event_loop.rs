@@ -86,7 +86,7 @@ pub(crate) fn run(server: &Server, options: &Options) -> Result<usize, AnyError>
 }
 
 /// Does what the opening says: each step has its deadline.
-fn open(endpoint: &Arc<Endpoint>) -> Result<(TcpStream, Opened), AnyError> {
+pub(crate) fn open(endpoint: &Arc<Endpoint>) -> Result<(TcpStream, Opened), AnyError> {
     let mut opening = Opening::new(endpoint, Now::new(now(), SystemTime::now), Some(now() + TIMEOUT));
     let mut socket = None;
     loop {

@@ -38,6 +38,7 @@ use crate::uri::Address;
 /// | [`Exchange`](Step::Exchange) | writes by [`Opening::write_with`], and reads into [`Opening::read_buf`]; or both by [`Opening::exchange`] | [`Opening::advance_read`], [`Opening::failed`] |
 /// | [`Ready`](Step::Ready) | takes the connection by [`Opening::finish`] | |
 ///
+/// | an error | writes once more by [`Opening::write_with`], if there is a socket: TLS tells the server why | |
 /// No step may take longer than until [`Opening::deadline`]; when that has passed, it calls [`Opening::on_deadline`]. A
 /// server that closes the connection because of the probe, or is silent, is connected to again without a probe: then
 /// the step is `Resolve` or `Connect` again.

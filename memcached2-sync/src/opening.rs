@@ -12,6 +12,9 @@ use memcached2_proto::{Error, Now};
 
 use crate::stream::{Deadline, Stream, now, resolve};
 
+/// How long a read or write may take that the socket is ready for, as a rule.
+const SOON: Duration = Duration::from_millis(10);
+
 /// A connection that is opened while others are heard, as far as the system lets a thread wait for several sockets.
 #[derive(Debug)]
 pub(crate) struct Opener {
@@ -94,6 +97,11 @@ impl Opener {
             }
             Err(error) => self.opening.failed(error, now),
         }
+        if let (Some(stream), Err(_)) = (&mut self.stream, self.opening.step()) {
+            // It makes no difference whether the server gets to know why.
+            let mut soon = Deadline::new(now, SOON);
+            let _ = self.opening.write_with(|slices| stream.write_waiting(slices, &mut soon));
+        }
     }
 
     /// The socket and the connection, which is ready.
@@ -149,9 +157,8 @@ impl Opener {
     }
 
     fn read_at_once(&mut self) {
-        /// There is something to be read, so this does not go by.
-        const SOON: Duration = Duration::from_millis(10);
         let Some(stream) = &mut self.stream else { return };
+        // There is something to be read.
         let by = self.opening.deadline().map(|by| by.max(now() + SOON));
         let mut deadline = Deadline::until(by);
         let read = stream.read_waiting(self.opening.read_buf(), &mut deadline);

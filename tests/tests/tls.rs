@@ -6,13 +6,19 @@ mod certificates;
 #[path = "../../memcached2-proto/examples/event_loop.rs"]
 #[allow(dead_code, reason = "its `main`")]
 mod event_loop;
+#[path = "tls/server.rs"]
+mod server;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use memcached2_proto::opening::Endpoint;
+use memcached2_proto::tls::rustls::AlertDescription;
 use memcached2_proto::{BatchResult, Expiry, Options, ReconnectPolicy};
 use memcached2_testkit::Memcached;
 
 use self::certificates::{Authority, TRUSTED, file, serve};
+use self::server::{End, TlsServer};
 
 const PATIENT: Duration = Duration::from_secs(60);
 
@@ -188,4 +194,58 @@ fn an_event_loop_of_the_users_own_opens_by_tls_with_a_password() {
     assert_eq!(event_loop::run(&address("s3cret"), &options()).unwrap(), 500);
     let told = event_loop::run(&address("wrong"), &options()).unwrap_err().to_string();
     assert!(told.contains("refused the user and password"), "{told}");
+}
+
+#[test]
+fn a_client_that_is_closed_says_close_notify() {
+    let server = TlsServer::start(TRUSTED.sign(&["127.0.0.1"]).config());
+    let ended = |name: &str, stored, is_closed: bool| {
+        assert_eq!((stored, is_closed), (Ok(()), true), "{name}");
+        assert_eq!(server.ends.recv_timeout(PATIENT), Ok(End::CloseNotify), "{name}");
+    };
+    {
+        let client = memcached2_sync::Client::with_options([&server.address], options()).unwrap();
+        ended("sync", client.set("a", "x", Expiry::Never), client.close(PATIENT));
+    }
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+        let client = memcached2_tokio::Client::with_options([&server.address], options()).unwrap();
+        ended("tokio", client.set("a", "x", Expiry::Never).await, client.close(PATIENT).await);
+    });
+    async_std::task::block_on(async {
+        let client = memcached2_async_std::Client::with_options([&server.address], options()).unwrap();
+        ended("async-std", client.set("a", "x", Expiry::Never).await, client.close(PATIENT).await);
+    });
+}
+
+#[test]
+fn a_server_that_cannot_be_trusted_is_sent_the_reason_as_an_alert() {
+    for (signed, expected) in [
+        (Authority::new("unknown").sign(&["127.0.0.1"]), AlertDescription::UnknownCA),
+        (TRUSTED.sign_expired(&["127.0.0.1"]), AlertDescription::CertificateExpired),
+    ] {
+        let server = TlsServer::start(signed.config());
+        for told in told(&server.address, &options()) {
+            let end = server.ends.recv_timeout(PATIENT);
+            assert_eq!(end, Ok(End::Alert(expected)), "{told}");
+        }
+        let endpoint = Arc::new(Endpoint::new(0, &server.address.parse().unwrap(), &options()));
+        assert!(event_loop::open(&endpoint).is_err());
+        assert_eq!(server.ends.recv_timeout(PATIENT), Ok(End::Alert(expected)), "event loop");
+        // Of several servers at the same time, as a blocking call asks them.
+        let both = [server.address.as_str(), "127.0.0.1:1"];
+        let client = memcached2_sync::Client::with_options(both, options()).unwrap();
+        assert!(client.version().unwrap().iter().all(|told| told.is_err()));
+        assert_eq!(server.ends.recv_timeout(PATIENT), Ok(End::Alert(expected)), "several servers");
+    }
+}
+
+#[test]
+fn the_second_connection_to_a_server_that_keeps_sessions_is_resumed() {
+    if Memcached::has_no_tls_for("the_second_connection_to_a_server_that_keeps_sessions_is_resumed") {
+        return;
+    }
+    let (server, _files) = serve(Memcached::with().threads(1).args(["-o", "ssl_session_cache"]));
+    let endpoint = Arc::new(Endpoint::new(0, &server.address().parse().unwrap(), &options()));
+    let resumed = [(); 3].map(|()| event_loop::open(&endpoint).unwrap().1.tls.unwrap().is_resumed());
+    assert_eq!(resumed, [false, true, true]);
 }

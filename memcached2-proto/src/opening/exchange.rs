@@ -8,7 +8,7 @@ use crate::time::Instant;
 
 impl Opening {
     /// Writes what there is with `write`, which returns how many bytes of the slices it has taken. Returns `false` if that was
-    /// none, since the socket is full.
+    /// none, since the socket is full. After a failure of TLS, that is the alert which tells the server why.
     ///
     /// # Errors
     ///
@@ -20,7 +20,8 @@ impl Opening {
             write(slices)
         };
         match (&mut self.stage, &mut self.tls) {
-            (Stage::Failed(_), _) => Ok(true),
+            (Stage::Failed(_), None) => Ok(true),
+            (Stage::Failed(_), Some(tls)) => tls.write_alert(write),
             (Stage::Authenticate(authentication), None) => authentication.write_with(write),
             (Stage::Authenticate(authentication), Some(tls)) => tls.write_records(&mut **authentication, write),
             (_, None) => self.connection.write_with(write),

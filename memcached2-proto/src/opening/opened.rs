@@ -21,13 +21,17 @@ impl Opening {
     }
 
     /// Does the step [`Exchange`](super::Step::Exchange) as far as the socket is ready: writes, reads once, and reports what came of
-    /// it. If nothing can be read, [`Opening::on_deadline`] decides.
+    /// it. If nothing can be read, [`Opening::on_deadline`] decides. After a failure of TLS it sends the alert.
     pub fn exchange(&mut self, socket: &mut (impl Read + Write), now: Instant) {
         let written = self.write_with(|slices| unless_blocked(socket.write_vectored(slices)));
         match written.and_then(|_| socket.read(self.read_buf())) {
             Ok(n) => self.advance_read(n, now),
             Err(error) if is_blocked(&error) => _ = self.on_deadline(now),
             Err(error) => self.failed(Error::lost(&error, Landed::NotSent), now),
+        }
+        if matches!(self.stage, Stage::Failed(_)) {
+            // The failure is known already.
+            let _ = self.write_with(|slices| unless_blocked(socket.write_vectored(slices)));
         }
     }
 }

@@ -115,6 +115,12 @@ impl TlsSession {
         }
     }
 
+    /// Writes what the session itself has to say after a failure: the alert.
+    #[cold]
+    pub(crate) fn write_alert<E>(&mut self, write: impl FnMut(&[IoSlice<'_>]) -> Result<usize, E>) -> Result<bool, E> {
+        self.write_records(&mut Nothing, write)
+    }
+
     /// Where to read ciphertext into.
     pub fn read_buf(&mut self) -> &mut [u8] {
         &mut self.0.incoming
@@ -164,6 +170,19 @@ impl TlsSession {
     pub fn close(&mut self) {
         self.0.tls.send_close_notify();
     }
+}
+
+/// No plaintext is written any more.
+struct Nothing;
+
+impl RecordSource for Nothing {
+    fn record_slices<'a>(&'a mut self, _: &mut [IoSlice<'a>]) -> usize {
+        0
+    }
+
+    fn advance_written(&mut self, _: usize) {}
+
+    fn set_write_blocked(&mut self, _: bool) {}
 }
 
 impl Session {

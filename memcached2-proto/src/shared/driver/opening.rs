@@ -114,6 +114,8 @@ impl Driver {
                     continue;
                 }
                 Err(error) => {
+                    // It makes no difference whether the server gets to know why.
+                    let _ = opening.write_with(|slices| write(socket, cx, slices));
                     self.end(&error);
                     return Poll::Ready(Some(Next::Over));
                 }
