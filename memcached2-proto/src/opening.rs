@@ -7,6 +7,7 @@ mod authentication;
 mod endpoint;
 mod exchange;
 mod opened;
+mod silence;
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -37,8 +38,8 @@ use crate::uri::Address;
 /// | [`Connect`](Step::Connect) | closes the socket that it has, if there is one, and connects another one | [`Opening::connected`] |
 /// | [`Exchange`](Step::Exchange) | writes by [`Opening::write_with`], and reads into [`Opening::read_buf`]; or both by [`Opening::exchange`] | [`Opening::advance_read`], [`Opening::failed`] |
 /// | [`Ready`](Step::Ready) | takes the connection by [`Opening::finish`] | |
-///
 /// | an error | writes once more by [`Opening::write_with`], if there is a socket: TLS tells the server why | |
+///
 /// No step may take longer than until [`Opening::deadline`]; when that has passed, it calls [`Opening::on_deadline`]. A
 /// server that closes the connection because of the probe, or is silent, is connected to again without a probe: then
 /// the step is `Resolve` or `Connect` again.
@@ -93,6 +94,8 @@ pub struct Opening {
     /// Until when the whole of it must be done, whatever else is left.
     until: Option<Instant>,
     is_connected: bool,
+    /// Since when the server has said nothing.
+    silent_since: Instant,
     /// How long the server may be silent after the probe, if that is limited.
     probe_within: Option<Duration>,
 }
@@ -168,6 +171,7 @@ impl Opening {
             connect_by: now.monotonic,
             until,
             is_connected: false,
+            silent_since: now.monotonic,
             probe_within,
         };
         opening.first_step(now.monotonic);
@@ -216,18 +220,18 @@ impl Opening {
         match &self.stage {
             Stage::Resolve => {
                 let late = io::Error::new(ErrorKind::TimedOut, "the name was not looked up in time");
-                self.stage = Stage::Failed(Error::connect(&late));
+                self.stage = Stage::Failed(self.too_late(&late, now));
             }
             Stage::Connect(..) => self.connected(Err(ErrorKind::TimedOut.into()), now),
             #[cfg(feature = "tls")]
             Stage::Tls => {
                 let late = io::Error::new(ErrorKind::TimedOut, crate::tls::LATE);
-                self.stage = Stage::Failed(Error::connect(&late));
+                self.stage = Stage::Failed(self.too_late(&late, now));
             }
             // A caller whose deadline has passed proves nothing about the server.
             _ => match self.speaks_classic_instead(now) {
                 true => self.begin(now),
-                false => self.stage = Stage::Failed(KnownProtocol::silence()),
+                false => self.stage = Stage::Failed(self.too_late(&KnownProtocol::silence(), now)),
             },
         }
         true
@@ -240,7 +244,7 @@ impl Opening {
         }
         match addresses {
             Ok(addresses) => self.connect_next(ConnectAttempts::new(addresses, self.connect_by), now),
-            Err(error) => self.stage = Stage::Failed(Error::connect(&error)),
+            Err(error) => self.stage = Stage::Failed(self.unconnected(&error, now)),
         }
     }
 
@@ -249,13 +253,16 @@ impl Opening {
         let Stage::Connect(_, _, attempts) = &mut self.stage else { return };
         let attempts = attempts.take();
         self.is_connected = result.is_ok();
+        if self.is_connected {
+            self.silent_since = now;
+        }
         match (result, attempts) {
             (Ok(()), _) => match self.endpoint.begin_tls() {
                 Ok(None) => self.secured(now),
                 Ok(tls) => (self.tls, self.stage) = (tls, Stage::Tls),
                 Err(error) => self.stage = Stage::Failed(error),
             },
-            (Err(error), None) => self.stage = Stage::Failed(Error::connect(&error)),
+            (Err(error), None) => self.stage = Stage::Failed(self.unconnected(&error, now)),
             (Err(error), Some(mut attempts)) => {
                 attempts.failed(error);
                 self.connect_next(attempts, now);
@@ -275,7 +282,10 @@ impl Opening {
     fn probe(&mut self, now: Instant) {
         self.stage = match self.connection.is_probing() {
             true => Stage::Probe(self.probe_within.map(|within| now + within)),
-            false => Stage::Ready,
+            false => {
+                self.endpoint.silence().end();
+                Stage::Ready
+            }
         };
     }
 
@@ -291,10 +301,12 @@ impl Opening {
         self.is_connected
     }
 
-    /// Whether the server has been asked something and has not said a word since.
+    /// Whether the server was asked something and has said nothing since, for as long as it may take to connect.
     #[must_use]
-    pub fn is_silent(&self) -> bool {
-        matches!(self.stage, Stage::Tls | Stage::Authenticate(_) | Stage::Probe(_)) && self.answer_by.is_none()
+    pub fn is_silent(&self, now: Instant) -> bool {
+        matches!(self.stage, Stage::Tls | Stage::Authenticate(_) | Stage::Probe(_))
+            && self.answer_by.is_none()
+            && now.saturating_duration_since(self.silent_since) >= self.endpoint.options().connect_timeout
     }
 
     /// The connection. It takes requests from now on, and belongs to the socket that was connected last.
@@ -316,7 +328,7 @@ impl Opening {
             return;
         }
         let endpoint = Arc::clone(&self.endpoint);
-        self.connect_by = self.within_connect_timeout(now);
+        (self.connect_by, self.silent_since) = (self.within_connect_timeout(now), now);
         (self.stage, self.is_connected, self.answer_by, self.tls) = (Stage::Resolve, false, None, None);
         match endpoint.address() {
             Address::Tcp { host, port } => {
@@ -333,7 +345,7 @@ impl Opening {
     /// The first step is done from this moment on: the time to connect begins now, not when the caller began who needs the
     /// connection.
     pub(crate) fn start(&mut self, now: Instant) {
-        self.connect_by = self.within_connect_timeout(now);
+        (self.connect_by, self.silent_since) = (self.within_connect_timeout(now), now);
         if let Stage::Connect(_, by, attempts) = &mut self.stage {
             *by = self.connect_by;
             attempts.iter_mut().for_each(|attempts| attempts.set_deadline(self.connect_by));
@@ -348,8 +360,28 @@ impl Opening {
     fn connect_next(&mut self, mut attempts: ConnectAttempts, now: Instant) {
         self.stage = match attempts.next_address(now) {
             Ok((address, by)) => Stage::Connect(Destination::Tcp(address), by, Some(attempts)),
-            Err(error) => Stage::Failed(Error::connect(&error)),
+            Err(error) => Stage::Failed(self.unconnected(&error, now)),
         };
+    }
+
+    /// The error of a server that could not be connected to.
+    fn unconnected(&self, error: &io::Error, now: Instant) -> Error {
+        match error.kind() {
+            ErrorKind::TimedOut => self.too_late(error, now),
+            _ => Error::connect(error),
+        }
+    }
+
+    /// The error of a step that has taken too long. That the time of the caller is over proves nothing about the server, unless
+    /// callers have waited for it as long as connecting may take, one after the other.
+    fn too_late(&self, late: &io::Error, now: Instant) -> Error {
+        let waited = self.endpoint.silence().add(self.silent_since, now);
+        match self.until {
+            Some(until) if until <= now && waited < self.endpoint.options().connect_timeout => {
+                Error::timeout(Landed::NotSent)
+            }
+            _ => Error::connect(late),
+        }
     }
 
     /// The connection was lost, or is silent, before the server answered the probe. Returns whether another connection

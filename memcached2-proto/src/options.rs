@@ -143,15 +143,15 @@ macro_rules! options {
         $expand! {
             /// Sets how long a whole call may take, connecting and a retry included; 1 second unless set. A call that takes
             /// longer fails with [`Error::Timeout`](crate::Error::Timeout). The error is
-            /// [`Error::Connect`](crate::Error::Connect) if there was no connection yet, and
-            /// [`Error::Disconnected`](crate::Error::Disconnected) if the connection was closed because of another caller's
+            /// [`Error::Connect`](crate::Error::Connect) if the server was connected to for the whole
+            /// [time for that](Options::connect_timeout), and [`Error::Disconnected`](crate::Error::Disconnected) if the connection was closed because of another caller's
             /// timeout.
             fn timeout(self, timeout: Duration) {
                 self.timeout = timeout;
             }
 
             /// Sets how long connecting to one server may take; 500 milliseconds unless set. It ends at the deadline of the
-            /// call at the latest.
+            /// call at the latest, which does not make the server count as down before it was silent for this time.
             fn connect_timeout(self, timeout: Duration) {
                 self.connect_timeout = timeout;
             }

@@ -1,6 +1,7 @@
 //! Servers that go down and come back.
 
 use memcached2_testkit::assert_matches;
+use std::net::TcpListener;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,8 @@ super::cases! {
     }
     scripted {
         a_server_that_is_slow_is_not_down,
+        a_caller_with_little_time_does_not_prove_a_silent_server_down,
+        a_server_that_is_silent_for_the_whole_time_to_connect_is_down,
         a_server_that_has_closed_an_old_connection_is_not_down,
         a_proxy_that_closes_after_errors_is_asked_for_one_key_at_a_time,
         a_proxy_that_closes_after_errors_is_not_down,
@@ -221,6 +224,37 @@ fn a_server_that_is_slow_is_not_down() {
     assert_eq!(found.unwrap().expect("a hit"), "one");
     drop(client);
     server.finish();
+}
+
+/// Clients with little time, of a server that takes connections and never says a word: by TLS, with a password, and with neither.
+fn of_silent(silent: &TcpListener, connect_timeout: Duration) -> [Client; 3] {
+    let address = silent.local_addr().expect("it is bound");
+    let options = trusting().timeout(PATIENT).connect_timeout(connect_timeout).reconnect(ReconnectPolicy::After(LONG));
+    ["memcacheds://", "memcached://web:s3cret@", "memcached://"].map(|scheme| {
+        let client = Client::with_options([format!("{scheme}{address}")], options.clone());
+        client.expect("the address is right").with_timeout(Duration::from_millis(5))
+    })
+}
+
+fn a_caller_with_little_time_does_not_prove_a_silent_server_down() {
+    let silent = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    for client in of_silent(&silent, PATIENT) {
+        for _ in 0..3 {
+            let error = client.get("a").unwrap_err();
+            assert_matches!(&error, Error::Timeout { landed: Landed::NotSent, .. });
+        }
+    }
+}
+
+/// Also if no caller has that much.
+fn a_server_that_is_silent_for_the_whole_time_to_connect_is_down() {
+    let silent = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    for client in of_silent(&silent, Duration::from_millis(50)) {
+        let begun = Instant::now();
+        while !matches!(client.get("a"), Err(Error::Down { .. })) {
+            assert!(begun.elapsed() < PATIENT, "it does not count as down");
+        }
+    }
 }
 
 fn a_server_that_has_closed_an_old_connection_is_not_down() {

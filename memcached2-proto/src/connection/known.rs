@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use super::{Connection, ConnectionOptions};
 use crate::command::Protocol;
-use crate::error::Error;
 use crate::time::{Instant, Now};
 
 /// What the connections to one server have found out of the protocol that it speaks.
@@ -150,9 +149,8 @@ impl KnownProtocol {
 
     /// The error of a connection on which the server has not said within the deadline which protocol it speaks, though it had
     /// said so on one before: nothing was sent.
-    pub(crate) fn silence() -> Error {
-        let reason = "it has taken the connection, and has not answered in time";
-        Error::connect(&io::Error::new(io::ErrorKind::TimedOut, reason))
+    pub(crate) fn silence() -> io::Error {
+        io::Error::new(io::ErrorKind::TimedOut, "it has taken the connection, and has not answered in time")
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Known> {

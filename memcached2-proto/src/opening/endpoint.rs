@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::silence::Silence;
 use crate::connection::{ConnectionOptions, KnownProtocol};
 use crate::error::Error;
 use crate::lookup::Lookup;
@@ -18,6 +19,7 @@ pub struct Endpoint {
     connection_options: ConnectionOptions,
     known: KnownProtocol,
     lookup: Arc<Lookup>,
+    silence: Silence,
     /// The name that its certificate must have, if it is connected to by TLS.
     tls_name: Option<Arc<str>>,
 }
@@ -34,6 +36,7 @@ impl Endpoint {
             options,
             known: KnownProtocol::for_server(place),
             lookup: Arc::default(),
+            silence: Silence::default(),
         }
     }
 
@@ -66,6 +69,11 @@ impl Endpoint {
     #[must_use]
     pub fn lookup(&self) -> &Arc<Lookup> {
         &self.lookup
+    }
+
+    /// For how long it has not answered those who open connections.
+    pub(super) fn silence(&self) -> &Silence {
+        &self.silence
     }
 
     /// A session of TLS, if it is connected to by that.

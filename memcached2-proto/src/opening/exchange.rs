@@ -49,8 +49,11 @@ impl Opening {
 
     /// Says that `n` bytes were read into [`Opening::read_buf`]; 0 is the end of the stream.
     pub fn advance_read(&mut self, n: usize, now: Instant) {
-        if n > 0 && self.answer_by.is_none() {
-            self.answer_by = Some(self.within_connect_timeout(now));
+        let by = self.within_connect_timeout(now);
+        if n > 0 {
+            self.silent_since = now;
+            self.endpoint.silence().end();
+            self.answer_by.get_or_insert(by);
         }
         let Some(tls) = &mut self.tls else { return self.take(n, now) };
         tls.advance_read(n);

@@ -4,6 +4,7 @@ use std::io::IoSlice;
 use std::time::{Duration, SystemTime};
 
 use super::*;
+use crate::call::Fault;
 use crate::options::Options;
 
 mod authentication;
@@ -78,6 +79,13 @@ impl Trial {
     fn read(&mut self, bytes: &[u8]) {
         self.opening.read_buf()[..bytes.len()].copy_from_slice(bytes);
         self.opening.advance_read(bytes.len(), self.now);
+    }
+
+    /// Whether the server has been silent long enough, if it says nothing for as long as it may take to connect.
+    fn is_silent(&self) -> bool {
+        let limit = Options::default().connect_timeout;
+        assert!(!self.opening.is_silent(self.now + limit - Duration::from_nanos(1)));
+        self.opening.is_silent(self.now + limit)
     }
 
     /// Lets the time go by until the deadline.
@@ -169,11 +177,11 @@ fn an_answer_is_understood_wherever_it_is_cut() {
         for cut in 0..answer.len() {
             let mut trial = Trial::of(&endpoint(IP, &Options::default()));
             trial.connect().write();
-            assert!(trial.opening.is_silent());
+            assert!(trial.is_silent());
             let (first, second) = answer.split_at(cut);
             if !first.is_empty() {
                 trial.read(first);
-                assert!(!trial.opening.is_silent());
+                assert!(!trial.is_silent());
             }
             assert_eq!(trial.step(), "exchange");
             trial.read(second);
@@ -276,7 +284,28 @@ fn a_caller_without_time_opens_nothing() {
     let mut trial = Trial::within(&endpoint, Some(Duration::from_millis(10)));
     trial.connect();
     trial.wait();
-    assert!(trial.step().contains("has not answered in time"), "{}", trial.step());
+    assert!(trial.step().contains("did not answer in time"), "{}", trial.step());
+}
+
+#[test]
+fn the_time_of_a_caller_proves_nothing_about_the_server_before_it_was_silent_for_that_to_connect() {
+    let endpoint = endpoint(NAME, &Options::default());
+    // While the name is looked up, it is connected to, and it is asked.
+    let mut begun = Duration::ZERO;
+    for stage in [0, 1, 2, 2] {
+        let mut trial = Trial::within(&endpoint, Some(begun + Duration::from_millis(130)));
+        trial.now += begun;
+        trial.opening.start(trial.now);
+        match stage {
+            0 => {}
+            1 => trial.opening.resolved(Ok(addresses(1)), trial.now),
+            _ => _ = trial.connect(),
+        }
+        trial.wait();
+        let is_server = Fault::of(&trial.opening.step().unwrap_err()) == Fault::Server;
+        begun += Duration::from_secs(1);
+        assert_eq!(is_server, begun == Duration::from_secs(4), "{:?}", trial.opening.step());
+    }
 }
 
 #[test]

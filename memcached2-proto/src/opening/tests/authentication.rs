@@ -104,14 +104,14 @@ fn answers_are_understood_wherever_they_and_the_requests_are_cut() {
         let endpoint = with_credentials(IP);
         let mut trial = Trial::of(&endpoint);
         trial.connect().write();
-        assert!(trial.opening.is_silent());
+        assert!(trial.is_silent());
         trial.read(&WANTED[..cut]);
-        assert!(!trial.opening.is_silent());
+        assert!(!trial.is_silent());
         assert_eq!((trial.step().as_str(), trial.write()), ("exchange", vec![]));
         trial.read(&WANTED[cut..]);
         assert_eq!(trial.write(), SENT);
         let (first, second) = ACCEPTED.split_at(cut % ACCEPTED.len());
-        assert!(trial.opening.is_silent());
+        assert!(trial.is_silent());
         if !first.is_empty() {
             trial.read(first);
         }
@@ -251,7 +251,7 @@ fn a_silent_server_is_waited_for_as_long_as_the_caller_waits() {
         trial.connect().write();
         let begun = trial.now;
         how(&mut trial);
-        assert!(trial.opening.is_silent());
+        assert!(trial.is_silent());
         trial.wait();
         assert_eq!(trial.now - begun, Duration::from_secs(7));
         assert!(trial.step().contains("has not answered in time"), "{}", trial.step());

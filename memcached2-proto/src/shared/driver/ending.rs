@@ -32,7 +32,7 @@ impl Driver {
     pub(super) fn expire(&mut self, now: Instant) -> Poll<()> {
         self.take_over(None);
         let is_connected = self.opening.as_ref().is_none_or(|opening| opening.is_connected());
-        let is_silent = self.opening.as_ref().is_some_and(|opening| opening.is_silent());
+        let is_silent = self.opening.as_ref().is_some_and(|opening| opening.is_silent(now));
         let options = self.endpoint.options();
         let mut dead = is_connected && self.connection.draining() > options.limits.drain_bytes;
         let mut silent = false;
@@ -144,7 +144,7 @@ impl Driver {
         for at in if inner.slots.has_unencoded() { inner.slots.unencoded() } else { Vec::new() } {
             let failure = match now {
                 Some(now) if inner.slots.is_due(at, now) => {
-                    Failure::new(&KnownProtocol::silence(), Landed::NotSent, fault)
+                    Failure::new(&Error::connect(&KnownProtocol::silence()), Landed::NotSent, fault)
                 }
                 _ => Failure::new(error, Landed::NotSent, unencoded),
             };
