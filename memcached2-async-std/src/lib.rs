@@ -24,6 +24,7 @@
 //! * A server that has failed is left alone for a while ([`Options::reconnect`]), and its keys go to the others.
 //! * [`Item`], [`MissOnError`] and [`Mapping`] wrap a client. An [`Observer`] is called for every request; the features
 //!   `tracing` and `metrics` come with one each.
+//! * With the feature `tower`, a [`Client`] is a service, for [tower](https://docs.rs/tower)'s layers.
 //!
 //! The methods of [`Client`] are names for the most common operations; [`Client::run`] takes any [`Operation`], such as
 //! [`proto::Store`] with flags. [A guide](proto::guide::choosing_a_client#the-calls) lists them.
@@ -42,6 +43,8 @@
 mod client;
 mod executor;
 mod over;
+#[cfg(feature = "tower")]
+mod service;
 mod stream;
 mod wrappers;
 
