@@ -97,7 +97,7 @@ fn turns() -> impl Iterator<Item = (Workload, Client)> {
 }
 
 /// Returns the middle one of some figures, the upper one of two; 0 of none.
-fn median(mut figures: Vec<f64>) -> f64 {
+pub(crate) fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     figures.get(figures.len() / 2).copied().unwrap_or_default()
 }

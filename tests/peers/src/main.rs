@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --release --manifest-path tests/peers/Cargo.toml [-- ROUNDS]
 //! cargo run --release --manifest-path tests/peers/Cargo.toml -- one <workload> <client> <n> <host:port>
+//! cargo run --release --manifest-path tests/peers/Cargo.toml -- fair [ROUNDS]
 //! ```
 //!
 //! The first form starts a memcached with one worker thread and measures every client under every workload, `ROUNDS`
@@ -12,6 +13,9 @@
 //! The second form does `n` operations of one workload with one client against a given server, so that `strace` or
 //! `callgrind` can be held to it. What it does besides is the same for every `n`: the difference of two runs, divided
 //! by the difference of their `n`, is the cost of an operation.
+//!
+//! The third form measures how small gets of `memcached2-tokio` fare while other tasks move large values over the same client:
+//! see `fair.rs`.
 //!
 //! | workload | an operation | clients |
 //! |---|---|---|
@@ -38,6 +42,7 @@
 mod asynchronous;
 mod blocking;
 mod contest;
+mod fair;
 mod items;
 mod job;
 
@@ -52,10 +57,17 @@ fn main() {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         [] => contest(ROUNDS),
-        [rounds] => contest(rounds.parse().ok().filter(|rounds| *rounds > 0).unwrap_or_else(|| usage())),
+        ["fair"] => fair::measure(ROUNDS),
+        ["fair", rounds] => fair::measure(number(rounds)),
+        [rounds] => contest(number(rounds)),
         ["one", workload, client, count, server] => one(workload, client, count, server),
         _ => usage(),
     }
+}
+
+/// Reads how many rounds there are.
+fn number(text: &str) -> usize {
+    text.parse().ok().filter(|rounds| *rounds > 0).unwrap_or_else(|| usage())
 }
 
 /// Measures all clients and prints the table.
@@ -84,6 +96,7 @@ fn one(workload: &str, client: &str, count: &str, server: &str) {
 /// Says how to run the program and ends it.
 fn usage() -> ! {
     eprintln!("usage: memcached2-peers [ROUNDS]");
+    eprintln!("       memcached2-peers fair [ROUNDS]");
     eprintln!("       memcached2-peers one <workload> <client> <n> <host:port>");
     for workload in Workload::ALL {
         let clients: Vec<&str> = workload.clients().iter().map(|client| client.name()).collect();
