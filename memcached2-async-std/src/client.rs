@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_io::{AsyncRead, AsyncWrite};
-use memcached2_proto::routing::Address;
-use memcached2_proto::shared::{SharedConnections, TakesSpawner};
+use memcached2_proto::routing::{Address, ServerId};
+use memcached2_proto::shared::{Records, SharedConnections, TakesSpawner};
+use memcached2_proto::stream::StreamCommand;
 use memcached2_proto::{Builder, Error, Instant, Now, Operation, Options, Router};
 
 use crate::executor::{Executor, Spawn, System, now};
@@ -21,6 +22,7 @@ use crate::stream::Sockets;
 #[derive(Debug, Clone)]
 pub struct Client {
     shared: Arc<SharedConnections<System>>,
+    connector: Arc<dyn Spawn>,
     /// How long a call may take, in place of what the options say.
     timeout: Option<Duration>,
 }
@@ -92,7 +94,8 @@ impl Client {
         Builder::with_spawner(move |router, options, spawner| {
             let router = router.for_client(RandomState::new().hash_one(()), Self::now);
             let system = System { executor: Executor::new(spawner)?, connector: Arc::clone(&connector) };
-            Ok(Self { shared: Arc::new(SharedConnections::new(router, options, system)), timeout: None })
+            let shared = Arc::new(SharedConnections::new(router, options, system));
+            Ok(Self { shared, connector: Arc::clone(&connector), timeout: None })
         })
     }
 
@@ -166,6 +169,13 @@ impl Client {
     /// Runs an operation that began at this moment.
     async fn run_since<O: Operation>(&self, begun: Instant, operation: O) -> Result<O::Output, Error> {
         self.shared.run(operation, Now::new(begun, SystemTime::now), self.timeout).await
+    }
+
+    /// The records of these servers, one server after the other.
+    pub(crate) fn records_of<C: StreamCommand>(&self, ids: Vec<ServerId>, command: C) -> Records<C> {
+        let connector = Arc::clone(&self.connector);
+        let open = Arc::new(move |endpoint, within| connector.open(endpoint, within));
+        self.shared.records(ids, command, self.timeout, open)
     }
 
     /// The moment on the clock of the system.

@@ -5,9 +5,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker, ready};
+use std::time::{Duration, SystemTime};
 
-use memcached2_proto::shared::{AsyncTimer, Connector, Driver, Runtime, Spawner};
-use memcached2_proto::{Error, Instant};
+use memcached2_proto::opening::Endpoint;
+use memcached2_proto::shared::{AsyncTimer, Connector, Driver, Runtime, Spawner, StreamOpening, open_stream};
+use memcached2_proto::{Error, Instant, Now};
 
 /// The moment on the clock of the system.
 #[inline]
@@ -48,9 +50,12 @@ pub(crate) struct System {
 /// Starts the task that drives a connection, which is compiled for each kind of stream.
 pub(crate) trait Spawn: Debug + Send + Sync {
     fn spawn(&self, driver: Driver, executor: &Executor);
+
+    /// Opens a connection that belongs to one caller.
+    fn open(&self, endpoint: Arc<Endpoint>, within: Duration) -> StreamOpening;
 }
 
-impl<C: Connector<Stream: Send> + Clone + Debug + 'static> Spawn for C {
+impl<C: Connector<Stream: Send + 'static> + Clone + Debug + 'static> Spawn for C {
     fn spawn(&self, driver: Driver, executor: &Executor) {
         let task = driver.run(self.clone(), Timer::new());
         match executor {
@@ -58,6 +63,11 @@ impl<C: Connector<Stream: Send> + Clone + Debug + 'static> Spawn for C {
             Executor::AsyncStd => drop(async_std::task::spawn(task)),
             Executor::Spawner(spawner) => spawner.spawn(Box::pin(task)),
         }
+    }
+
+    fn open(&self, endpoint: Arc<Endpoint>, within: Duration) -> StreamOpening {
+        let now = Now::new(now(), SystemTime::now);
+        Box::pin(open_stream(self.clone(), Timer::new(), endpoint, now, within))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Other shapes of the client: expanded from what is written once for all transports.
 
+use memcached2_proto::shared::Records;
+
 use crate::client::Client;
 
 memcached2_proto::item!([async] [.await]
@@ -44,5 +46,17 @@ memcached2_proto::one_server!([async] [.await]
     ///     println!("{:?} items", cache1.stats().await?.number("curr_items"));
     ///     cache1.slabs_automove(SlabsAutomove::On).await
     /// }
+    ///
+    /// async fn print_large_items(client: &Client) -> Result<(), Error> {
+    ///     let mut dump = client.on("cache1:11211")?.metadump();
+    ///     while let Some(item) = dump.next().await {
+    ///         let item = item?;
+    ///         if item.size > Some(100_000) {
+    ///             println!("{} expires at {:?}", item.key.escape_ascii(), item.exptime);
+    ///         }
+    ///     }
+    ///     Ok(())
+    /// }
     /// ```
 );
+memcached2_proto::streams!([async] [.await]);

@@ -112,6 +112,7 @@ mod request_buffer;
 pub mod routing;
 #[cfg(feature = "routing")]
 pub mod shared;
+pub mod stream;
 mod time;
 #[cfg(feature = "tls")]
 pub mod tls;

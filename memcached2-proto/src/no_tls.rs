@@ -28,6 +28,19 @@ impl TlsSession {
         match *self {}
     }
 
+    /// Encrypts and writes.
+    ///
+    /// # Errors
+    ///
+    /// Those of `write`.
+    pub fn write_stream<S, E>(
+        &mut self,
+        _: &mut S,
+        _: impl FnMut(&[IoSlice<'_>]) -> Result<usize, E>,
+    ) -> Result<bool, E> {
+        match *self {}
+    }
+
     pub(crate) fn write_records<S, E>(
         &mut self,
         _: &mut S,

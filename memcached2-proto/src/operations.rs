@@ -8,6 +8,7 @@ mod administer;
 mod compose;
 mod fetch;
 mod store;
+mod streams;
 mod update;
 
 /// Expands the lists into methods of a transport's client.

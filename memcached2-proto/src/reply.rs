@@ -14,7 +14,6 @@ use std::sync::Arc;
 pub use self::decoder::Decoder;
 pub use self::expected_keys::ExpectedKeys;
 pub(crate) use self::grammar::foreign;
-#[cfg(feature = "routing")]
 pub(crate) use self::grammar::unexpected;
 pub use self::meta::{MetaItem, MetaReply, MetaStatus, Ttl};
 pub use self::opaque::Opaque;

@@ -10,6 +10,7 @@
 mod driver;
 mod exchange;
 mod load;
+mod records;
 mod runtime;
 mod shared_connections;
 mod slots;
@@ -28,6 +29,7 @@ use loom::sync::{Mutex, MutexGuard};
 pub use self::driver::{AsyncStream, AsyncTimer, Connector, Driver, Next};
 pub use self::exchange::{Exchange, Freshness, exchange};
 use self::load::Load;
+pub use self::records::{OpenStream, Records, StreamConnection, StreamOpening, open_stream};
 pub use self::runtime::Runtime;
 pub use self::shared_connections::SharedConnections;
 use self::slots::Slots;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The modules from the bottom up. A program that parses replies or drives one connection needs only those above the
 /// line.
-const MODULES: [&str; 30] = [
+const MODULES: [&str; 31] = [
     "few",
     "error",
     "key",
@@ -19,6 +19,7 @@ const MODULES: [&str; 30] = [
     "request_buffer",
     "command",
     "connection",
+    "stream",
     "tls",
     "no_tls",
     // ----

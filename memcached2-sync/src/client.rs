@@ -6,9 +6,11 @@ use std::time::{Duration, SystemTime};
 
 use memcached2_proto::call::{Call, ServerBatch};
 use memcached2_proto::routing::ServerId;
+use memcached2_proto::stream::StreamCommand;
 use memcached2_proto::{Builder, Error, Instant, Now, Operation, Options, Router, Server};
 
 use crate::fan_out::FanOut;
+use crate::records::{Records, Target};
 use crate::server_pool::ServerPool;
 use crate::stream::{Deadline, now};
 
@@ -141,6 +143,18 @@ impl Client {
                 return call.finish();
             }
         }
+    }
+
+    /// The records of these servers, one server after the other.
+    pub(crate) fn records_of<C: StreamCommand>(&self, ids: Vec<ServerId>, command: C) -> Records<C> {
+        let target = |id: ServerId| {
+            let pool = self.shared.server_pools.get(id.index())?;
+            let name = self.shared.router.server(id)?.name().to_owned();
+            let within = self.timeout.unwrap_or_else(|| pool.endpoint.options().timeout);
+            let (endpoint, is_closed) = (Arc::clone(&pool.endpoint), pool.lock().is_closed());
+            Some(Target { id, name, endpoint, is_closed, within })
+        };
+        Records::new(command, ids.into_iter().filter_map(target).collect())
     }
 
     /// The moment on the clock of the system.

@@ -29,6 +29,7 @@ mod client;
 mod fan_out;
 mod opening;
 mod pooled_connection;
+mod records;
 mod server_pool;
 mod stream;
 mod turn;
@@ -47,12 +48,14 @@ pub use memcached2_proto::observer::Tracing;
 pub use memcached2_proto::observer::{Event, RequestOutcome, ServerEvent};
 pub use memcached2_proto::report::{GroupedReport, PrefixCount, Report, SizeReport};
 pub use memcached2_proto::routing::ServerId;
+pub use memcached2_proto::stream::{DumpedItem, DumpedKey, Shutdown, WatchEvent, WatchKind, Watcher};
 pub use memcached2_proto::{
     BatchResult, Builder, Bytes, Credentials, Data, Error, Expiry, FromValue, Key, Landed, Limits, Observer, Operation,
     Options, OrMiss, Protocol, ReconnectPolicy, Router, Selection, Server, Store, ToValue, Value,
 };
 
 pub use self::client::Client;
+pub use self::records::Records;
 pub use self::wrappers::{Item, Mapping, MissOnError, OneServer};
 
 /// The examples of the README, compiled as tests.

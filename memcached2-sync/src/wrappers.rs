@@ -1,6 +1,7 @@
 //! Other shapes of the client: expanded from what is written once for all transports.
 
 use crate::client::Client;
+use crate::records::Records;
 
 memcached2_proto::item!([] []
     /// ```no_run
@@ -44,5 +45,16 @@ memcached2_proto::one_server!([] []
     ///     println!("{:?} items", cache1.stats()?.number("curr_items"));
     ///     cache1.slabs_automove(SlabsAutomove::On)
     /// }
+    ///
+    /// fn print_large_items(client: &Client) -> Result<(), Error> {
+    ///     for item in client.on("cache1:11211")?.metadump() {
+    ///         let item = item?;
+    ///         if item.size > Some(100_000) {
+    ///             println!("{} expires at {:?}", item.key.escape_ascii(), item.exptime);
+    ///         }
+    ///     }
+    ///     Ok(())
+    /// }
     /// ```
 );
+memcached2_proto::streams!([] []);

@@ -5,8 +5,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use memcached2_proto::routing::Address;
-use memcached2_proto::shared::SharedConnections;
+use memcached2_proto::routing::{Address, ServerId};
+use memcached2_proto::shared::{Records, SharedConnections};
+use memcached2_proto::stream::StreamCommand;
 use memcached2_proto::{Builder, Error, Instant, Now, Operation, Options, Router};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -23,6 +24,7 @@ use crate::stream::{Sockets, Spawn, Tokio, now};
 #[derive(Debug, Clone)]
 pub struct Client {
     shared: Arc<SharedConnections<Tokio>>,
+    connector: Arc<dyn Spawn>,
     /// How long a call may take, in place of what the options say.
     timeout: Option<Duration>,
 }
@@ -81,7 +83,8 @@ impl Client {
         Builder::new(move |router, options| {
             let router = router.for_client(RandomState::new().hash_one(()), Self::now);
             let runtime = Tokio(Arc::clone(&connector));
-            Self { shared: Arc::new(SharedConnections::new(router, options, runtime)), timeout: None }
+            let shared = Arc::new(SharedConnections::new(router, options, runtime));
+            Self { shared, connector: Arc::clone(&connector), timeout: None }
         })
     }
 
@@ -154,6 +157,13 @@ impl Client {
     /// Runs an operation that began at this moment.
     async fn run_since<O: Operation>(&self, begun: Instant, operation: O) -> Result<O::Output, Error> {
         self.shared.run(operation, Now::new(begun, SystemTime::now), self.timeout).await
+    }
+
+    /// The records of these servers, one server after the other.
+    pub(crate) fn records_of<C: StreamCommand>(&self, ids: Vec<ServerId>, command: C) -> Records<C> {
+        let connector = Arc::clone(&self.connector);
+        let open = Arc::new(move |endpoint, within| connector.open(endpoint, within));
+        self.shared.records(ids, command, self.timeout, open)
     }
 
     /// The moment on the clock of the system.

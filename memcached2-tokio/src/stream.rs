@@ -8,12 +8,12 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use memcached2_proto::opening::{Destination, Endpoint};
-use memcached2_proto::shared::{AsyncStream, AsyncTimer, Connector, Driver, Runtime};
+use memcached2_proto::shared::{AsyncStream, AsyncTimer, Connector, Driver, Runtime, StreamOpening, open_stream};
 use memcached2_proto::transport::Lookup;
-use memcached2_proto::{Error, Instant};
+use memcached2_proto::{Error, Instant, Now};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -36,14 +36,32 @@ pub(crate) struct Tokio(pub(crate) Arc<dyn Spawn>);
 /// Starts the task that drives a connection, which is compiled for each kind of stream.
 pub(crate) trait Spawn: Debug + Send + Sync {
     fn spawn(&self, driver: Driver);
+
+    /// Opens a connection that belongs to one caller.
+    fn open(&self, endpoint: Arc<Endpoint>, within: Duration) -> StreamOpening;
 }
 
-impl<C: Connector<Stream: Send> + Clone + Debug + 'static> Spawn for C {
+impl<C: Connector<Stream: Send + 'static> + Clone + Debug + 'static> Spawn for C {
     fn spawn(&self, driver: Driver) {
         let connector = self.clone();
         // A runtime without timers makes a task panic that sets one, not the caller.
         drop(tokio::spawn(async { driver.run(connector, Timer::new()).await }));
     }
+
+    fn open(&self, endpoint: Arc<Endpoint>, within: Duration) -> StreamOpening {
+        let connector = self.clone();
+        Box::pin(async move {
+            current_runtime()?;
+            open_stream(connector, Timer::new(), endpoint, Now::new(now(), SystemTime::now), within).await
+        })
+    }
+}
+
+#[inline]
+fn current_runtime() -> Result<Id, Error> {
+    const PROBLEM: &str =
+        "no Tokio runtime: call it within a runtime that was made with enable_all, or use the blocking client";
+    Handle::try_current().map(|runtime| runtime.id()).map_err(|_| Error::no_runtime(PROBLEM))
 }
 
 /// Sockets of the operating system, and its names.
@@ -89,9 +107,7 @@ impl Runtime for Tokio {
 
     #[inline]
     fn id(&self) -> Result<Id, Error> {
-        const PROBLEM: &str =
-            "no Tokio runtime: call it within a runtime that was made with enable_all, or use the blocking client";
-        Handle::try_current().map(|runtime| runtime.id()).map_err(|_| Error::no_runtime(PROBLEM))
+        current_runtime()
     }
 
     #[inline]

@@ -27,6 +27,7 @@ mod servers;
 mod setting;
 mod stats;
 mod store;
+mod streams;
 mod table;
 mod touch;
 mod value;
@@ -87,7 +88,7 @@ macro_rules! on_one {
 }
 use on_one;
 
-const LISTS: [List; 23] = [
+const LISTS: [List; 24] = [
     admin::LIST,
     batch::LIST,
     close::LIST,
@@ -109,6 +110,7 @@ const LISTS: [List; 23] = [
     scripted::LIST,
     stats::LIST,
     store::LIST,
+    streams::LIST,
     touch::LIST,
     value::LIST,
 ];

@@ -157,6 +157,11 @@ impl Kind {
         server
     }
 
+    /// A server that a client can end.
+    pub(super) fn start_allowing_shutdown(self) -> Server {
+        self.start_with(Memcached::with().threads(1).args(["-A"]), EmbeddedServer::with().allow_shutdown())
+    }
+
     /// This many servers, and their addresses.
     pub(super) fn servers(self, count: usize) -> (Vec<Server>, Vec<String>) {
         let servers: Vec<_> = (0..count).map(|_| self.start()).collect();

@@ -17,8 +17,13 @@
 //! | `mget100`, `mset100` | one call for all 100 keys, of 100 bytes each |
 //! | `conc64` | a get of 100 bytes, by 64 threads or tasks that share the client |
 //! | `open` | a get of 10 bytes by a new client, so on a new connection; `sync` only |
+//! | `fill` | a set of an item of 10 bytes under a key of its own |
+//! | `metadump` | an item of a dump of the server; `n` is how many it has at least. `raw` as the client only reads the bytes. |
+//!
+//! For `metadump`, the most memory that the process has had is printed, too, in KiB (on Linux).
 #![expect(clippy::expect_used, clippy::print_stdout, reason = "a tool for developers")]
 
+use std::io::{Read as _, Write as _};
 use std::time::{Duration, Instant};
 
 use memcached2_proto::tls::Certificate;
@@ -32,6 +37,11 @@ fn main() {
     let [client, workload, count, server] = &arguments[..] else { usage() };
     let (Ok(count), Some(size)) = (count.parse::<usize>(), size(workload)) else { usage() };
     let job = Job { workload, count, size, server };
+    match workload.as_str() {
+        "fill" => return fill(&job),
+        "metadump" => return metadump(client, &job),
+        _ => {}
+    }
     let (elapsed, cpu) = match client.as_str() {
         "sync" => blocking(&job),
         _ if workload == "open" => usage(),
@@ -46,7 +56,7 @@ fn main() {
 
 fn usage() -> ! {
     println!("usage: ops <sync|tokio|async-std|smol> <workload> <n> <server>");
-    println!("workloads: get10 get1k get100k set1k mget100 mset100 conc64, and open of sync");
+    println!("workloads: get10 get1k get100k set1k mget100 mset100 conc64 fill metadump, and open of sync");
     std::process::exit(2)
 }
 
@@ -66,6 +76,7 @@ fn size(workload: &str) -> Option<usize> {
         "get1k" | "set1k" => 1024,
         "get100k" => 100 * 1024,
         "mget100" | "mset100" | "conc64" => 100,
+        "fill" | "metadump" => 10,
         _ => return None,
     })
 }
@@ -119,6 +130,71 @@ fn cpu() -> Duration {
 #[cfg(not(unix))]
 fn cpu() -> Duration {
     Duration::ZERO
+}
+
+/// Stores items, a thousand at once.
+fn fill(job: &Job<'_>) {
+    let client = memcached2_sync::Client::with_options([job.server], options()).expect("a server");
+    for first in (0..job.count).step_by(1000) {
+        let items: Vec<_> =
+            (first..job.count.min(first + 1000)).map(|at| (format!("dump:key:{at:08}"), [b'x'; 10])).collect();
+        client.set_many(&items, Expiry::Never).and_then(|many| many.all_stored()).expect("memcached runs there");
+    }
+}
+
+/// Counts the items of a dump, or the lines of its bytes.
+fn metadump(client: &str, job: &Job<'_>) {
+    let meter = Meter::start();
+    let count = match client {
+        "sync" => {
+            let client = memcached2_sync::Client::with_options([job.server], options()).expect("a server");
+            client.metadump().inspect(|item| assert!(item.is_ok(), "{item:?}")).count()
+        }
+        "tokio" => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                let client = memcached2_tokio::Client::with_options([job.server], options()).expect("a server");
+                count(client.metadump()).await
+            })
+        }
+        "async-std" => async_std::task::block_on(async {
+            let client = memcached2_async_std::Client::with_options([job.server], options()).expect("a server");
+            count(client.metadump()).await
+        }),
+        "raw" => raw_dump(job.server),
+        _ => usage(),
+    };
+    let (elapsed, cpu) = meter.stop();
+    assert!(count >= job.count, "{count} items");
+    let (rate, cpu) = (count as f64 / elapsed.as_secs_f64(), cpu.as_secs_f64() * 1e6 / count as f64);
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default().trim();
+    println!("{client} metadump {rate:.0} {cpu:.3} {peak}");
+}
+
+async fn count(mut dump: memcached2_proto::shared::Records<memcached2_proto::stream::Metadump>) -> usize {
+    let mut count = 0;
+    while let Some(item) = dump.next().await {
+        item.expect("an item");
+        count += 1;
+    }
+    count
+}
+
+/// What the socket alone takes: reads the dump, and counts its lines.
+fn raw_dump(server: &str) -> usize {
+    let mut socket = std::net::TcpStream::connect(server).expect("memcached runs there");
+    socket.write_all(b"lru_crawler metadump all\r\n").expect("the server reads");
+    let (mut buffer, mut count, mut last) = (vec![0; 64 * 1024], 0, [0; 5]);
+    while &last != b"END\r\n" {
+        let n = socket.read(&mut buffer).expect("the server answers");
+        count += buffer[..n].iter().filter(|byte| **byte == b'\n').count();
+        for byte in &buffer[n.saturating_sub(5)..n] {
+            last.rotate_left(1);
+            last[4] = *byte;
+        }
+    }
+    count - 1
 }
 
 fn blocking(job: &Job<'_>) -> (Duration, Duration) {

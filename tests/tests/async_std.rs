@@ -14,6 +14,9 @@ mod subject {
     pub(crate) use memcached2_async_std::{
         Client as AsyncClient, Mapping as AsyncMapping, MissOnError as AsyncMissOnError,
     };
+    use memcached2_proto::routing::ServerId;
+    use memcached2_proto::shared::Records as AsyncRecords;
+    use memcached2_proto::stream::StreamCommand;
     use memcached2_proto::{Error, Instant, Operation, Options, Router};
 
     pub(crate) const NAME: &str = "memcached2-async-std";
@@ -59,7 +62,7 @@ mod subject {
             self.run(operation)
         }
 
-        fn router(&self) -> &Router {
+        pub(crate) fn router(&self) -> &Router {
             self.0.router()
         }
 
@@ -71,13 +74,49 @@ mod subject {
             wait(self.0.close(within))
         }
 
+        /// Of one server, or of all.
+        #[expect(clippy::needless_pass_by_value, reason = "as that of a transport")]
+        fn records_of<C: StreamCommand>(&self, ids: Vec<ServerId>, command: C) -> Records<C> {
+            let server = |id: &ServerId| self.router().server(*id).expect("a server").name().to_owned();
+            Records(match &ids[..] {
+                [id] => self.0.on(&server(id)).expect("a server").records(command),
+                _ => self.0.records(command),
+            })
+        }
+
         memcached2_proto::operations!([] [] FnOnce);
+    }
+
+    #[derive(Debug)]
+    pub(crate) struct Records<C: StreamCommand>(AsyncRecords<C>);
+
+    impl<C: StreamCommand> Records<C> {
+        pub(crate) fn open(&mut self) -> Result<(), Error> {
+            wait(self.0.open())
+        }
+
+        pub(crate) fn idle_timeout(self, timeout: Option<Duration>) -> Self {
+            Self(self.0.idle_timeout(timeout))
+        }
+
+        pub(crate) fn server(&self) -> Option<ServerId> {
+            self.0.server()
+        }
+    }
+
+    impl<C: StreamCommand> Iterator for Records<C> {
+        type Item = Result<C::Record, Error>;
+
+        fn next(&mut self) -> Option<Self::Item> {
+            wait(self.0.next())
+        }
     }
 
     memcached2_proto::item!([] []);
     memcached2_proto::miss_on_error!([] [] FnOnce);
     memcached2_proto::mapping!([] []);
     memcached2_proto::one_server!([] []);
+    memcached2_proto::streams!([] []);
 
     pub(crate) fn block_on<F: Future<Output = ()>>(contract: impl Fn() -> F) {
         wait(bounded(contract()));

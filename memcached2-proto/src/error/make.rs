@@ -187,6 +187,22 @@ impl Error {
         self.of_request(method, key, None)
     }
 
+    /// The same error with the name of the command and of the server that a stream of records has failed at.
+    #[doc(hidden)]
+    #[must_use]
+    #[cold]
+    pub fn of_stream(self, command: &'static str, server: Option<&str>) -> Self {
+        self.of_request(command, None, server.map(Arc::from).as_ref())
+    }
+
+    /// The same failure, if whether the request may have landed is another question.
+    #[doc(hidden)]
+    #[must_use]
+    #[cold]
+    pub fn of_landed(self, landed: Landed) -> Self {
+        self.with_landed(landed)
+    }
+
     /// The same error with the key of its request.
     #[must_use]
     #[cold]

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 pub use self::opening::Connector;
+pub(super) use self::opening::exchange as exchange_bytes;
+pub(super) use self::wire::write;
 use self::wire::{Sealed, Wire};
 use super::{Phase, SharedConnection};
 use crate::connection::Connection;

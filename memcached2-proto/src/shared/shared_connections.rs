@@ -1,12 +1,15 @@
 //! The shared connections of a client: which one a call gets, and when another one is opened.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use super::{Driver, Freshness, Runtime, SharedConnection};
+use super::records::Target;
+use super::{Driver, Freshness, OpenStream, Records, Runtime, SharedConnection};
 use crate::error::Error;
 use crate::opening::Endpoint;
 use crate::options::Options;
 use crate::routing::{Router, ServerId};
+use crate::stream::StreamCommand;
 use crate::time::{Instant, Now};
 
 /// The connections that the tasks of an asynchronous client share.
@@ -96,6 +99,25 @@ impl<R: Runtime> SharedConnections<R> {
         drop(server_connections);
         self.runtime.spawn(driver);
         Ok(shared)
+    }
+
+    /// The records of these servers, one server after the other, each on a connection that `open` makes. Opening takes no longer than `timeout`,
+    /// or what the [options](crate::Options::timeout) of the server say.
+    pub fn records<C: StreamCommand>(
+        &self,
+        ids: Vec<ServerId>,
+        command: C,
+        timeout: Option<Duration>,
+        open: OpenStream,
+    ) -> Records<C> {
+        let target = |id: ServerId| {
+            let (endpoint, connections) = self.servers.get(id.index())?;
+            let is_closed = connections.lock().unwrap_or_else(PoisonError::into_inner).closed;
+            let name = Arc::clone(self.router.server(id)?.shared_name());
+            let within = timeout.unwrap_or_else(|| endpoint.options().timeout);
+            Some(Target { id, name, endpoint: Arc::clone(endpoint), is_closed, within })
+        };
+        Records::new(command, open, ids.into_iter().filter_map(target).collect())
     }
 
     /// Refuses new calls from now on, and lets each connection end with a `quit` when the calls under way have ended. Returns all of

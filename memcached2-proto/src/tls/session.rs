@@ -10,6 +10,7 @@ use super::config::{TlsOptions, server_name};
 use super::failure::explain;
 use crate::connection::{Connection, RecordSource};
 use crate::error::Error;
+use crate::stream::{RecordStream, StreamCommand};
 
 /// How many bytes of ciphertext are read at once: a whole record.
 const INCOMING: usize = 18 * 1024;
@@ -90,6 +91,19 @@ impl TlsSession {
         write: impl FnMut(&[IoSlice<'_>]) -> Result<usize, E>,
     ) -> Result<bool, E> {
         self.write_records(connection, write)
+    }
+
+    /// The same of a stream of records.
+    ///
+    /// # Errors
+    ///
+    /// Those of `write`.
+    pub fn write_stream<C: StreamCommand, E>(
+        &mut self,
+        stream: &mut RecordStream<C>,
+        write: impl FnMut(&[IoSlice<'_>]) -> Result<usize, E>,
+    ) -> Result<bool, E> {
+        self.write_records(stream, write)
     }
 
     /// The same of anything that has bytes to be written.

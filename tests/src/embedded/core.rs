@@ -2,6 +2,7 @@ mod admin;
 mod authentication;
 mod counts;
 mod dispatch;
+mod dump;
 mod flags;
 mod meta;
 mod saboteur;
@@ -11,13 +12,18 @@ mod stats;
 mod store;
 mod syntax;
 mod text;
+mod watch;
 
 use std::collections::BTreeMap;
 
 pub use self::saboteur::Saboteur;
 pub use self::session::Session;
 use self::store::Store;
+use self::watch::Kind;
 use crate::Rng;
+
+/// The file descriptors before it are those of the server itself.
+const FIRST_DESCRIPTOR: u64 = 20;
 
 /// Holds what all connections of a server share: its items, settings and statistics.
 ///
@@ -32,6 +38,8 @@ pub struct Core {
     open_connections: u64,
     /// `stats detail` is on.
     detail: bool,
+    /// A `shutdown` has come.
+    is_shut_down: bool,
     /// The first cas whose item `stats sizes` counts.
     sizes_since: Option<u64>,
 }
@@ -54,6 +62,7 @@ impl Core {
             changed: BTreeMap::new(),
             open_connections: 0,
             detail: false,
+            is_shut_down: false,
             sizes_since: None,
         }
     }
@@ -62,7 +71,30 @@ impl Core {
     pub fn connect(&mut self) -> Session {
         self.open_connections += 1;
         self.store.counts.total_connections += 1;
-        Session::default()
+        let number = self.store.counts.total_connections + FIRST_DESCRIPTOR;
+        self.store
+            .log
+            .add(Kind::Connection, |_| format!("type=conn_new rip=127.0.0.1 rport=0 transport=tcp cfd={number}"));
+        Session::new(number)
+    }
+
+    /// The version that the server reports, which decides a few forms of answers.
+    fn version(&self) -> (u32, u32, u32) {
+        let mut numbers = self.config.version.split('.').map(|number| number.parse().unwrap_or(0));
+        let mut next = || numbers.next().unwrap_or(0);
+        (next(), next(), next())
+    }
+
+    /// Whether a client has ended the server.
+    #[must_use]
+    pub fn is_shut_down(&self) -> bool {
+        self.is_shut_down
+    }
+
+    /// Whether a connection watches what happens; then look for it by [`Session::take_events`] after each [`Session::feed`].
+    #[must_use]
+    pub fn is_watched(&self) -> bool {
+        self.store.log.is_watched()
     }
 
     /// Whether the server claims to be this version, or a later one.
@@ -88,6 +120,8 @@ pub(super) struct Config {
     /// One `get` in this many finds no memory for its reply.
     pub(super) shortage: Option<(Rng, usize)>,
     pub(super) saboteur: Option<Saboteur>,
+    /// It was started with `-A`.
+    pub(super) allows_shutdown: bool,
     /// Each user and password, with a blank between them; a client has to give one of them first, if there are any.
     pub(super) credentials: Vec<Vec<u8>>,
     pub(super) pid: u32,
@@ -106,6 +140,7 @@ impl Default for Config {
             version: "1.6.18".to_owned(),
             shortage: None,
             saboteur: None,
+            allows_shutdown: false,
             credentials: Vec::new(),
             pid: 1,
             host: "127.0.0.1".to_owned(),

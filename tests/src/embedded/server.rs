@@ -25,7 +25,8 @@ use super::setup::EmbeddedSetup;
 /// * The time since the last access (`l` and `la`) starts again with every fetch but the first.
 /// * No slab class has a page to spare, so `slabs reassign` moves none. `lru`, `slabs automove` and most settings of `lru_crawler` and
 ///   `extstore` are only kept.
-/// * `watch` is answered `ERROR`, `stats conns` is empty, and the binary protocol is hung up on.
+/// * `watch` reports fetched, stored, evicted and deleted items and connections, and nothing else.
+/// * `stats conns` is empty, and the binary protocol is hung up on.
 #[derive(Debug)]
 pub struct EmbeddedServer {
     setup: EmbeddedSetup,
@@ -63,7 +64,8 @@ impl EmbeddedServer {
         };
         place.describe(&mut setup.config);
         let core = setup.clone().core(setup.clock.unix_seconds());
-        let state = State { core, streams: HashMap::new(), accepted: 0, stopping: false, suspended: false };
+        let state =
+            State { core, streams: HashMap::new(), listener: None, accepted: 0, stopping: false, suspended: false };
         let shared = Arc::new(Shared(Mutex::new(state), Condvar::new()));
         let mut server = Self { setup, place, shared, acceptor: None };
         server.run(listener);
@@ -107,7 +109,9 @@ impl EmbeddedServer {
     /// Closes all connections and stops listening; it does nothing to a stopped server.
     pub fn stop(&mut self) {
         let Some(Acceptor(thread, listener)) = self.acceptor.take() else { return };
-        self.shared.lock().stopping = true;
+        let mut state = self.shared.lock();
+        (state.stopping, state.listener) = (true, None);
+        drop(state);
         self.resume();
         // On some systems this wakes the acceptor, on the others only a guest does.
         if let Some(listener) = listener {
@@ -153,6 +157,7 @@ impl EmbeddedServer {
     fn run(&mut self, listener: Socket) {
         let (shared, clock) = (Arc::clone(&self.shared), self.setup.clock.clone());
         let handle = listener.try_clone().ok();
+        shared.lock().listener = listener.try_clone().ok();
         self.acceptor = Some(Acceptor(thread::spawn(move || accept(&listener, &shared, &clock)), handle));
     }
 }
@@ -182,6 +187,7 @@ fn accept(listener: &Socket, shared: &Arc<Shared>, clock: &Clock) {
         let Ok(handle) = stream.try_clone() else { continue };
         state.accepted += 1;
         let mut session = state.core.connect();
+        shared.after_change(&mut state);
         let id = state.accepted;
         state.streams.insert(id, handle);
         drop(state);
@@ -192,6 +198,7 @@ fn accept(listener: &Socket, shared: &Arc<Shared>, clock: &Clock) {
             let mut state = shared.lock();
             state.streams.remove(&id);
             session.close(&mut state.core);
+            shared.after_change(&mut state);
         }));
     }
     for stream in shared.lock().streams.values() {
@@ -216,9 +223,27 @@ fn serve(mut stream: &Socket, session: &mut Session, shared: &Shared, clock: &Cl
         }
         let Some(mut state) = shared.awake() else { break };
         session.feed(&mut state.core, &buffer[..count], clock.unix_seconds());
+        shared.after_change(&mut state);
         drop(state);
         while let Some(bytes) = session.take_outgoing() {
             stream.write_all(&bytes)?;
+        }
+        if session.is_watching() {
+            return report(stream, session, shared);
+        }
+    }
+    Ok(())
+}
+
+/// Writes events to a connection that watches, until the server stops or the connection is closed.
+fn report(mut stream: &Socket, session: &Session, shared: &Shared) -> io::Result<()> {
+    while let Some(mut state) = shared.awake() {
+        match session.take_events(&mut state.core) {
+            Some(bytes) => {
+                drop(state);
+                stream.write_all(&bytes)?;
+            }
+            None => drop(shared.1.wait(state)),
         }
     }
     Ok(())
@@ -230,6 +255,20 @@ struct Shared(Mutex<State>, Condvar);
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes those who watch, and ends the server if a client has.
+    fn after_change(&self, state: &mut State) {
+        if state.core.is_watched() {
+            self.1.notify_all();
+        }
+        if state.core.is_shut_down() && !state.stopping {
+            state.stopping = true;
+            self.1.notify_all();
+            for stream in state.streams.values().chain(&state.listener) {
+                let _ = stream.shutdown(Shutdown::Both);
+            }
+        }
     }
 
     /// The state as soon as the server does not stand still; `None` when it stops.
@@ -245,6 +284,8 @@ struct State {
     core: Core,
     /// The open connections, to be shut down.
     streams: HashMap<usize, Socket>,
+    /// The socket that accepts, which a client can end.
+    listener: Option<Socket>,
     accepted: usize,
     stopping: bool,
     suspended: bool,

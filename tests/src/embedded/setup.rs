@@ -48,8 +48,14 @@ impl EmbeddedSetup {
         self
     }
 
+    /// Lets clients end the server by `shutdown`, as memcached does with `-A`.
+    pub fn allow_shutdown(mut self) -> Self {
+        self.config.allows_shutdown = true;
+        self
+    }
+
     /// Sets the version that the server reports, 1.6.18 otherwise. It decides which flags of the meta commands the server
-    /// knows; all else is as in 1.6.18.
+    /// knows, the lines of dumps, and whether it has `mgdump` and `watch deletions`; all else is as in 1.6.18.
     pub fn version(mut self, version: &str) -> Self {
         version.clone_into(&mut self.config.version);
         self

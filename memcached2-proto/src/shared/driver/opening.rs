@@ -191,7 +191,7 @@ impl Driver {
 }
 
 /// Writes and reads once, as far as the socket lets it.
-fn exchange(
+pub(in crate::shared) fn exchange(
     opening: &mut Opening,
     cx: &mut Context<'_>,
     socket: &mut impl AsyncStream,

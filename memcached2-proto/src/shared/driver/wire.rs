@@ -106,7 +106,11 @@ fn write_at_once(socket: &impl AsyncStream, slices: &[IoSlice<'_>]) -> io::Resul
 
 /// Writes some of `slices`; 0 if the socket is full.
 #[cold]
-pub(super) fn write(socket: &mut impl AsyncStream, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+pub(in crate::shared) fn write(
+    socket: &mut (impl AsyncStream + ?Sized),
+    cx: &mut Context<'_>,
+    slices: &[IoSlice<'_>],
+) -> io::Result<usize> {
     loop {
         match socket.poll_write(cx, slices) {
             Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),

@@ -1,11 +1,13 @@
 //! The way from a request line to its command.
 
 use super::Core;
+use super::dump::dump;
 use super::meta;
 use super::stats::stats;
 use super::store::{Incoming, Mode, Moment, Outcome};
 use super::syntax::Line;
 use super::text;
+use super::watch::{Kind, encoded, kinds};
 
 pub(super) const BAD_FORMAT: &str = "CLIENT_ERROR bad command line format";
 
@@ -45,10 +47,21 @@ pub(super) enum Next {
     Block(Upload),
     /// This many bytes are read and discarded, then comes the answer.
     Swallow(usize, Answer),
+    /// The connection becomes another one, unless an answer waits.
+    Takeover(Takeover),
     /// The connection is closed after the answers.
     Quit,
     /// The connection is closed and the answers are lost.
     Close,
+}
+
+/// What takes a connection over.
+#[derive(Debug)]
+pub(super) enum Takeover {
+    /// A dump, of items or of keys alone.
+    Dump(bool, Vec<u8>),
+    /// A watcher of these kinds.
+    Watch(u8),
 }
 
 impl From<Answer> for Next {
@@ -109,12 +122,27 @@ impl Core {
             b"cache_memlimit" if matches!(count, 2 | 3) => self.cache_memlimit(&line),
             b"slabs" => self.slabs(&line),
             b"lru" if count >= 2 => self.lru(&line),
+            b"lru_crawler" if count == 3 && line.words[1] == b"metadump" => {
+                return dump(self, true, line.words[2], now);
+            }
+            b"lru_crawler" if count == 3 && line.words[1] == b"mgdump" && self.version() >= (1, 6, 19) => {
+                return dump(self, false, line.words[2], now);
+            }
+            b"watch" => match kinds(&line.words[1..], self.version() >= (1, 6, 20)) {
+                Ok(kinds) => return Next::Takeover(Takeover::Watch(kinds)),
+                Err(answer) => answer,
+            },
             b"lru_crawler" => self.lru_crawler(&line, now),
             b"extstore" => self.extstore(&line),
             b"refresh_certs" => Answer::line_unless(line.noreply(), "Error TLS not enabled"),
             b"quit" => return Next::Quit,
             b"stats" => stats(self, &line, now),
-            b"shutdown" => Answer::line("ERROR: shutdown not enabled"),
+            b"shutdown" if !self.config.allows_shutdown => Answer::line("ERROR: shutdown not enabled"),
+            b"shutdown" if count == 1 || (count == 2 && line.words[1] == b"graceful") => {
+                self.is_shut_down = true;
+                return Next::Close;
+            }
+            b"shutdown" => Answer::line("CLIENT_ERROR invalid shutdown mode"),
             _ if is_http(command, &line) => return Next::Close,
             _ => Answer::line("ERROR"),
         };
@@ -133,7 +161,20 @@ impl Core {
         block.truncate(length);
         item.value = block;
         let (key, binary) = (item.key.clone(), item.binary);
+        let ttl = if item.exptime == 0 { 0 } else { item.exptime.saturating_sub(now) };
         let outcome = self.store.put(mode, item, now);
+        self.store.log.add(Kind::Mutation, |connection| {
+            let status = match outcome {
+                Outcome::Stored(_) => "stored",
+                Outcome::NotStored => "not_stored",
+                Outcome::Exists => "exists",
+                Outcome::NotFound => "not_found",
+            };
+            let (key, command) = (encoded(&key), mode.word());
+            format!(
+                "type=item_store key={key} status={status} cmd={command} ttl={ttl} clsid={class} cfd={connection} size={length}"
+            )
+        });
         match reply {
             UploadReply::Text { noreply } => Answer::line_unless(
                 noreply,

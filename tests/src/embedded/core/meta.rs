@@ -245,7 +245,7 @@ fn try_delete(core: &mut Core, line: &Line<'_>, now: Moment) -> Result<Answer, &
         Some(item) => {
             let class = item.class;
             store.counts.class(class).delete_hits += 1;
-            store.unlink(&flags.key);
+            store.delete(&flags.key, "md");
             "HD"
         }
     };

@@ -5,9 +5,10 @@ use std::mem::take;
 
 use super::Core;
 use super::authentication::Request;
-use super::dispatch::{Answer, Next, Pin, Upload};
+use super::dispatch::{Answer, Next, Pin, Takeover, Upload};
 use super::saboteur::{Deed, Saboteur};
 use super::store::Moment;
+use super::watch::Kind;
 
 /// How many bytes a server reads at once.
 const BUFFER: usize = 16 * 1024;
@@ -53,9 +54,29 @@ pub struct Session {
     /// What is sent and not taken yet, one write each.
     writes: VecDeque<Vec<u8>>,
     is_closed: bool,
+    /// Its file descriptor in logs.
+    descriptor: u64,
+    /// Its number as a watcher.
+    watching: Option<u64>,
 }
 
 impl Session {
+    pub(super) fn new(descriptor: u64) -> Self {
+        Self { descriptor, ..Self::default() }
+    }
+
+    /// Whether it watches what happens in the server: it is no longer served, and has [events](Session::take_events) to be written.
+    #[must_use]
+    pub fn is_watching(&self) -> bool {
+        self.watching.is_some()
+    }
+
+    /// Returns the events that are to be written to a connection that [watches](Session::is_watching), if there are any.
+    #[must_use = "what is taken is not returned again"]
+    pub fn take_events(&self, core: &mut Core) -> Option<Vec<u8>> {
+        core.store.log.take(self.watching?)
+    }
+
     /// Serves bytes of the client, which come at this unix time, in seconds.
     ///
     /// One call is one read of the server, or several if there are more than 16 KiB. Requests may be cut anywhere: their
@@ -70,6 +91,7 @@ impl Session {
     /// A closed session ignores what it is fed.
     pub fn feed(&mut self, core: &mut Core, mut bytes: &[u8], unix_seconds: u64) {
         let now = core.store.moment(unix_seconds);
+        (core.store.log.now, core.store.log.connection) = (unix_seconds, self.descriptor);
         while !bytes.is_empty() && !self.is_closed {
             let (read, rest) = bytes.split_at(bytes.len().min(self.room()));
             self.read(read, core, now);
@@ -94,6 +116,11 @@ impl Session {
         if !self.is_closed {
             self.is_closed = true;
             core.open_connections -= 1;
+            self.watching.take().into_iter().for_each(|id| core.store.log.unwatch(id));
+            let number = self.descriptor;
+            core.store.log.add(Kind::Connection, |_| {
+                format!("type=conn_close rip=127.0.0.1 rport=0 transport=tcp reason=normal cfd={number}")
+            });
         }
     }
 
@@ -123,6 +150,11 @@ impl Session {
 
     /// Serves all complete requests and returns whether the connection ends.
     fn work(&mut self, core: &mut Core, now: Moment) -> bool {
+        if self.is_watching() {
+            // Whatever comes is ignored.
+            self.input.clear();
+            return false;
+        }
         let mut input = take(&mut self.input);
         let mut used = 0;
         let close = loop {
@@ -150,6 +182,24 @@ impl Session {
                         Next::Answer(answer) => self.answer(answer, core),
                         Next::Block(upload) => self.state = State::Block(upload, Vec::new()),
                         Next::Swallow(left, answer) => self.state = State::Swallow(left, answer),
+                        Next::Takeover(takeover) if !self.queue.is_empty() => {
+                            let command = match takeover {
+                                Takeover::Dump(true, _) => "metadump",
+                                Takeover::Dump(false, _) => "mgdump",
+                                Takeover::Watch(_) => "watch",
+                            };
+                            let refusal = format!("ERROR cannot pipeline other commands before {command}");
+                            self.answer(Answer::line(&refusal), core);
+                        }
+                        Next::Takeover(Takeover::Dump(_, bytes)) => {
+                            self.queue.extend(bytes);
+                            self.send(core);
+                        }
+                        Next::Takeover(Takeover::Watch(kinds)) => {
+                            self.watching = Some(core.store.log.watch(kinds));
+                            used = input.len();
+                            break false;
+                        }
                         Next::Quit => {
                             self.delayed = false;
                             self.send(core);

@@ -207,6 +207,7 @@ fn settings(core: &Core) -> Answer {
             "domain_socket" => lines.add(name, core.config.socket.as_deref().unwrap_or("NULL")),
             "verbosity" => lines.add(name, core.verbosity),
             "oldest" => lines.add(name, core.store.oldest_live()),
+            "shutdown_command" => lines.add(name, if core.config.allows_shutdown { "yes" } else { "no" }),
             "detail_enabled" => lines.add(name, if core.detail { "yes" } else { "no" }),
             "auth_enabled_ascii" => lines.add(name, if core.asks_for_credentials() { "yes" } else { "no" }),
             "track_sizes" => lines.add(name, if core.sizes_since.is_some() { "yes" } else { "no" }),

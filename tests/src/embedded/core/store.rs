@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::counts::Counts;
 use super::syntax::u64_of;
+use super::watch::{Kind, Log, encoded};
 
 /// What memcached spends on an item besides its key and value: the header, the cas and the CRLF.
 const HEADER: usize = 48 + 8 + 2;
@@ -48,6 +49,19 @@ pub(super) enum Mode {
     Append,
     Prepend,
     Cas,
+}
+
+impl Mode {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Set => "set",
+            Self::Add => "add",
+            Self::Replace => "replace",
+            Self::Append => "append",
+            Self::Prepend => "prepend",
+            Self::Cas => "cas",
+        }
+    }
 }
 
 /// An item to be stored.
@@ -117,6 +131,7 @@ pub(super) struct Store {
     /// The chunk sizes of the slab classes, from class 1 on.
     classes: Vec<usize>,
     pub(super) counts: Counts,
+    pub(super) log: Log,
 }
 
 impl Store {
@@ -134,6 +149,7 @@ impl Store {
             item_size_max,
             classes: classes(),
             counts: Counts::default(),
+            log: Log::default(),
         }
     }
 
@@ -160,11 +176,20 @@ impl Store {
 
     /// Finds an item that is neither expired nor flushed; such ones disappear here.
     pub(super) fn find(&mut self, key: &[u8], now: Moment) -> Option<&mut Item> {
-        let item = self.items.get(key)?;
-        let flushed = self.oldest_live != 0
-            && self.oldest_live <= now
-            && (item.time <= self.oldest_live || (self.oldest_cas != 0 && item.cas < self.oldest_cas));
-        let expired = item.exptime != 0 && item.exptime <= now;
+        let Some(item) = self.items.get(key) else {
+            self.log_fetch(key, "not_found", None);
+            return None;
+        };
+        let (flushed, expired) = (self.is_flushed(item, now), is_expired(item, now));
+        let status = if flushed {
+            "flushed"
+        } else if expired {
+            "expired"
+        } else {
+            "found"
+        };
+        let of_item = (status == "found").then_some((item.class, item.value.len()));
+        self.log_fetch(key, status, of_item);
         if flushed {
             self.counts.get_flushed += 1;
         } else if expired {
@@ -174,6 +199,24 @@ impl Store {
         }
         self.unlink(key);
         None
+    }
+
+    fn log_fetch(&mut self, key: &[u8], status: &str, of_item: Option<(usize, usize)>) {
+        let (class, size) = of_item.unwrap_or_default();
+        self.log.add(Kind::Fetch, |connection| {
+            format!("type=item_get key={} status={status} clsid={class} cfd={connection} size={size}", encoded(key))
+        });
+    }
+
+    fn is_flushed(&self, item: &Item, now: Moment) -> bool {
+        self.oldest_live != 0
+            && self.oldest_live <= now
+            && (item.time <= self.oldest_live || (self.oldest_cas != 0 && item.cas < self.oldest_cas))
+    }
+
+    /// Whether an item has expired or was flushed.
+    pub(super) fn is_over(&self, item: &Item, now: Moment) -> bool {
+        self.is_flushed(item, now) || is_expired(item, now)
     }
 
     /// Finds an item, even one that is over.
@@ -201,6 +244,14 @@ impl Store {
                 self.order.insert(tick, key);
             }
         }
+    }
+
+    /// Removes an item that a client deletes.
+    pub(super) fn delete(&mut self, key: &[u8], command: &str) {
+        let Some(item) = self.unlink(key) else { return };
+        self.log.add(Kind::Deletion, |_| {
+            format!("type=deleted key={} cmd={command} clsid={} size={}", encoded(key), item.class, item.value.len())
+        });
     }
 
     pub(super) fn unlink(&mut self, key: &[u8]) -> Option<Item> {
@@ -233,8 +284,17 @@ impl Store {
             let Some((_, oldest)) = self.order.first_key_value() else { break };
             let oldest = Arc::clone(oldest);
             if let Some(item) = self.unlink(&oldest) {
-                let expired = item.exptime != 0 && item.exptime <= now;
+                let expired = is_expired(&item, now);
                 self.counts.left(&item, expired);
+                self.log.add(Kind::Eviction, |_| {
+                    let fetched = if item.fetched { "yes" } else { "no" };
+                    let ttl = if item.exptime == 0 { -1 } else { i64::from(item.exptime) - i64::from(now) };
+                    let (key, la, size) = (encoded(&oldest), now.saturating_sub(item.time), item.value.len());
+                    format!(
+                        "type=eviction key={key} fetch={fetched} ttl={ttl} la={la} clsid={} size={size}",
+                        item.class
+                    )
+                });
             }
         }
         self.bytes += size;
@@ -359,14 +419,12 @@ impl Store {
     /// Removes the items of some classes, or of all, that have expired or were flushed.
     pub(super) fn crawl(&mut self, classes: &[usize], now: Moment) {
         let of_classes = |item: &Item| classes.is_empty() || classes.contains(&item.class);
-        let keys: Vec<_> =
-            self.items.iter().filter(|(_, item)| of_classes(item)).map(|(key, _)| Arc::clone(key)).collect();
-        let (flushed, expired) = (self.counts.get_flushed, self.counts.get_expired);
-        for key in &keys {
-            self.find(key, now);
+        let is_over = |item: &Item| of_classes(item) && self.is_over(item, now);
+        let over: Vec<_> =
+            self.items.iter().filter(|(_, item)| is_over(item)).map(|(key, _)| Arc::clone(key)).collect();
+        for key in &over {
+            self.unlink(key);
         }
-        // Nobody has asked for them.
-        (self.counts.get_flushed, self.counts.get_expired) = (flushed, expired);
     }
 
     /// How many slab classes there are.
@@ -391,6 +449,10 @@ impl Store {
     pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &Item)> {
         self.order.values().rev().filter_map(|key| Some((&**key, self.items.get(key)?)))
     }
+}
+
+fn is_expired(item: &Item, now: Moment) -> bool {
+    item.exptime != 0 && item.exptime <= now
 }
 
 /// The bytes an item takes as memcached counts them.

@@ -132,7 +132,7 @@ pub(super) fn delete(core: &mut Core, line: &Line<'_>, now: Moment) -> Answer {
         store.counts.delete_misses += 1;
         return Answer::line_unless(noreply, "NOT_FOUND");
     };
-    store.unlink(key);
+    store.delete(key, "delete");
     store.counts.class(class).delete_hits += 1;
     Answer::line_unless(noreply, "DELETED")
 }
