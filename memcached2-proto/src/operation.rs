@@ -12,7 +12,7 @@ mod routed;
 
 pub use self::all_servers::AllServers;
 pub use self::batch_result::BatchResult;
-pub use self::each::{DeleteMany, SetMany};
+pub use self::each::{Batch, DeleteMany, SetMany};
 pub use self::fetch::GetMany;
 pub use self::on_server::OnServer;
 pub use self::routed::RoutedBy;

@@ -7,7 +7,7 @@ use memcached2_proto::command::meta::{
     MetaArithmetic, MetaDebug, MetaDelete, MetaGet, MetaNoop, MetaSet, MetaSetMode, MetaStatus, Ttl,
 };
 use memcached2_proto::error::CasProblem;
-use memcached2_proto::operation::{AllServers, RoutedBy};
+use memcached2_proto::operation::{AllServers, Batch, RoutedBy};
 use memcached2_proto::{Error, Expiry, Landed, OrMiss, Protocol, Store, Value};
 use memcached2_testkit::{EmbeddedServer, ScriptedServer, Session, assert_matches};
 
@@ -26,6 +26,7 @@ super::cases! {
         a_large_value_comes_with_its_flags since (1, 6, 18),
         a_server_says_what_it_knows_of_an_item since (1, 6, 18),
         a_flag_that_came_later_is_refused_and_takes_nothing_from_others since (1, 6, 18) until (1, 6, 26),
+        many_commands_run_at_once_and_each_has_its_result since (1, 6, 18),
         an_item_exists_in_each_protocol,
         a_value_is_fetched_if_it_has_changed_in_each_protocol,
         a_number_is_stored_if_there_is_none_in_each_protocol,
@@ -244,6 +245,25 @@ fn a_flag_that_came_later_is_refused_and_takes_nothing_from_others(on: Kind) {
         }
         assert_eq!(client.get("key").unwrap().expect("a hit"), "value");
     });
+}
+
+fn many_commands_run_at_once_and_each_has_its_result(on: Kind) {
+    let (_servers, addresses) = on.servers(3);
+    let client = client(&addresses);
+    let keys: Vec<String> = (0..2000).map(|number| format!("key {number}")).collect();
+    let sets = keys.iter().enumerate().map(|(number, key)| {
+        let mode = if number % 2 == 0 { MetaSetMode::Set } else { MetaSetMode::Replace };
+        MetaSet::new(key, key).unwrap().mode(mode)
+    });
+    let stored = client.run(Batch::new(sets.collect())).unwrap().into_result().unwrap();
+    assert!(stored.iter().enumerate().all(|(number, outcome)| outcome.is_done() == (number % 2 == 0)));
+    let gets = keys.iter().map(|key| MetaGet::new(key).unwrap().value().return_key());
+    let found = client.run(Batch::new(gets.collect())).unwrap().into_result().unwrap();
+    for (number, (item, key)) in found.into_iter().zip(&keys).enumerate() {
+        let value = item.and_then(|item| item.value.filter(|_| item.key.as_deref() == Some(key.as_bytes())));
+        assert_eq!(value.map(|value| value.data), (number % 2 == 0).then(|| key.clone().into()));
+    }
+    assert!(client.run(Batch::new(Vec::<MetaGet<'_>>::new())).unwrap().is_empty());
 }
 
 fn an_item_exists_in_each_protocol(on: Kind) {

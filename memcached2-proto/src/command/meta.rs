@@ -26,7 +26,7 @@
 //!   the order in which it was asked for: `t` before `T` is the old time to live, and after it the new one.
 //! * The connection sends an opaque of its own in each request, by which it knows the reply, so `O` is not for users. An opaque
 //!   that is given to a request is not sent; it is kept, and returned with the response.
-//! * There is no `q`: a response goes to its caller.
+//! * There is no `q`: each request is answered, and each answer checked. [`Batch`](crate::operation::Batch) sends many at once.
 
 mod arithmetic;
 mod debug;

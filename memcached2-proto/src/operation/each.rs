@@ -54,6 +54,42 @@ impl<'k> DeleteMany<'k> {
     }
 }
 
+/// Many commands of one type, each to the server of its key: to all servers at once, and without waiting for one answer before
+/// the next request.
+///
+/// ```
+/// use memcached2_proto::command::meta::MetaGet;
+/// use memcached2_proto::operation::Batch;
+///
+/// let sizes = ["a", "b"].map(|key| MetaGet::new(key).map(MetaGet::size));
+/// let batch = Batch::new(sizes.into_iter().collect::<Result<_, _>>()?);
+/// // for (item, key) in client.run(batch)?.into_iter().zip(["a", "b"]) { .. }
+/// # Ok::<(), memcached2_proto::Error>(())
+/// ```
+///
+/// Each command has a result of its own, in their order. For values alone, [`GetMany`](super::GetMany) takes less of the network.
+#[derive(Debug, Clone)]
+pub struct Batch<C> {
+    commands: Vec<C>,
+}
+
+impl<C: Keyed> Batch<C> {
+    /// Runs `commands`.
+    #[must_use]
+    pub fn new(commands: Vec<C>) -> Self {
+        Self { commands }
+    }
+}
+
+impl<C: Keyed> Operation for Batch<C> {
+    type Output = BatchResult<C::Response>;
+    type Progress = Each<C>;
+
+    fn start(self, plan: &mut Plan<'_>) -> Each<C> {
+        Each::start(self.commands, plan)
+    }
+}
+
 /// Several commands, each to the server of its key, under way.
 #[derive(Debug)]
 pub struct Each<C: Command> {
@@ -65,7 +101,7 @@ impl<C: Keyed> Each<C> {
     fn start(commands: Vec<C>, plan: &mut Plan<'_>) -> Self {
         plan.reserve(commands.len());
         for (index, command) in commands.iter().enumerate() {
-            plan.add(index, command.key());
+            plan.add(index, command.routing_key());
         }
         let results = commands.iter().map(|_| Err(Error::closed())).collect();
         Self { commands, results }
@@ -105,7 +141,7 @@ impl<C: Keyed> Progress for Each<C> {
     }
 
     fn replan(&mut self, index: usize, plan: &mut Plan<'_>) -> bool {
-        plan.add_elsewhere(index, self.commands[index].key())
+        plan.add_elsewhere(index, self.commands[index].routing_key())
     }
 
     fn finish(self) -> Result<Self::Output, Error> {
