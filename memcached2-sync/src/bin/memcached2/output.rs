@@ -1,0 +1,112 @@
+//! What is printed, and how the program ends.
+
+use std::io::{self, BufWriter, IsTerminal as _, StdoutLock, Write};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::{Map, Value as Json};
+
+/// How a command has ended, if not by an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Outcome {
+    /// All was there.
+    Done,
+    /// A key is missing, or a server is down.
+    Missing,
+    /// Something has failed, and the rest was done.
+    Failed,
+}
+
+impl Outcome {
+    /// That of both: the worse one.
+    pub(crate) fn and(self, other: Self) -> Self {
+        self.max(other)
+    }
+}
+
+/// Why a command could not end.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Whoever reads the output has closed it.
+    ClosedPipe,
+    Because(String),
+}
+
+impl Failure {
+    pub(crate) fn because(reason: impl Into<String>) -> Self {
+        Self::Because(reason.into())
+    }
+}
+
+/// Of the output: all other files are named in their errors.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::ClosedPipe,
+            _ => Self::Because(format!("cannot write to the standard output: {error}")),
+        }
+    }
+}
+
+/// Prints a message on the standard error. That it may be closed is no reason to stop.
+pub(crate) fn complain(message: &str) {
+    drop(writeln!(io::stderr(), "memcached2: {message}"));
+}
+
+/// The standard output, in text or JSON.
+#[derive(Debug)]
+pub(crate) struct Output {
+    to: BufWriter<StdoutLock<'static>>,
+    pub(crate) is_json: bool,
+    pub(crate) is_terminal: bool,
+}
+
+impl Output {
+    pub(crate) fn new(is_json: bool) -> Self {
+        let stdout = io::stdout().lock();
+        Self { is_terminal: stdout.is_terminal(), to: BufWriter::new(stdout), is_json }
+    }
+
+    /// An object in a line of its own.
+    pub(crate) fn json(&mut self, fields: impl IntoIterator<Item = (impl Into<String>, Json)>) -> io::Result<()> {
+        let object: Map<String, Json> = fields.into_iter().map(|(name, value)| (name.into(), value)).collect();
+        writeln!(self.to, "{}", Json::Object(object))
+    }
+
+    pub(crate) fn line(&mut self, line: &str) -> io::Result<()> {
+        writeln!(self.to, "{line}")
+    }
+
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.to.write_all(bytes)
+    }
+
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+
+    /// Empties the screen, if there is one; else an empty line separates what comes.
+    pub(crate) fn clear(&mut self, is_first: bool) -> io::Result<()> {
+        match (self.is_terminal, is_first) {
+            (true, _) => self.bytes(b"\x1b[H\x1b[2J"),
+            (false, true) => Ok(()),
+            (false, false) => self.bytes(b"\n"),
+        }
+    }
+}
+
+/// Bytes as a field of a JSON object: `name` if they are text, else `name_base64`.
+pub(crate) fn bytes_field(name: &str, bytes: &[u8]) -> (String, Json) {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => (name.to_owned(), text.into()),
+        Err(_) => (format!("{name}_base64"), BASE64_STANDARD.encode(bytes).into()),
+    }
+}
+
+/// A key in a line: bytes that do not print, and what separates columns, are escaped.
+pub(crate) fn shown(key: &[u8]) -> String {
+    match std::str::from_utf8(key) {
+        Ok(text) if !text.contains(|c: char| c.is_control() || c == '\\') => text.to_owned(),
+        _ => key.escape_ascii().to_string(),
+    }
+}

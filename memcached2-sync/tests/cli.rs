@@ -1,0 +1,212 @@
+//! The program `memcached2`, run as operators run it: exit codes, text, JSON, pipes.
+#![allow(clippy::panic, clippy::expect_used, clippy::unwrap_used)]
+
+#[path = "cli/program.rs"]
+mod program;
+
+use memcached2_testkit::EmbeddedServer;
+
+use self::program::{Program, servers};
+
+#[test]
+fn ping_says_version_and_protocol_and_fails_if_a_server_is_down() {
+    let (mut embedded, program) = servers(2);
+    let up = program.json(&["ping"], 0);
+    assert_eq!(up.len(), 2);
+    for (server, line) in embedded.iter().zip(&up) {
+        assert_eq!(line["server"], server.address());
+        assert_eq!((line["up"].as_bool(), line["protocol"].as_str()), (Some(true), Some("meta")));
+        assert!(line["version"].as_str().unwrap().starts_with("1."), "{line}");
+        assert!(line["answer_ms"].is_f64() && line["connect_ms"].is_f64(), "{line}");
+    }
+    assert_eq!(program.json(&["ping", "--classic"], 0)[0]["protocol"], "classic");
+    embedded[1].stop();
+    let (out, err) = program.run(&["ping"], 1);
+    assert!(out.lines().any(|line| line.starts_with(&embedded[0].address()) && line.contains("  up  ")), "{out}");
+    assert!(out.lines().any(|line| line.starts_with(&embedded[1].address()) && line.ends_with("down")), "{out}");
+    assert!(err.contains("is memcached running there?"), "{err}");
+    assert_eq!(program.json(&["ping"], 1)[1]["up"], false);
+}
+
+#[test]
+fn values_are_written_as_they_are() {
+    let (_embedded, program) = servers(3);
+    let bytes: Vec<u8> = (0..=255).cycle().take(100_000).collect();
+    program.feed(&["set", "binary", "--flags", "7", "--ttl", "1h"], &bytes, 0);
+    program.run(&["set", "text", "hello"], 0);
+    assert_eq!(program.feed(&["get", "binary"], b"", 0).stdout, bytes);
+    assert_eq!(program.feed(&["get", "text", "binary"], b"", 0).stdout, [b"hello", &bytes[..]].concat());
+    let lines = program.json(&["get", "text", "binary", "missing"], 1);
+    assert_eq!((&lines[0]["value"], &lines[0]["ttl"], &lines[0]["flags"]), (&"hello".into(), &().into(), &0.into()));
+    assert_eq!((&lines[1]["ttl"], &lines[1]["flags"], &lines[1]["size"]), (&3600.into(), &7.into(), &100_000.into()));
+    assert!(lines[1]["value_base64"].is_string() && lines[1].get("value").is_none());
+    assert_eq!((&lines[2]["key"], &lines[2]["found"]), (&"missing".into(), &false.into()));
+    let (out, err) = program.run(&["get", "missing", "text"], 1);
+    assert_eq!((&*out, &*err), ("hello", "memcached2: not found: missing\n"));
+    // Without meta nothing says how long it stays.
+    let classic = &program.json(&["get", "binary", "--classic"], 0)[0];
+    assert_eq!((&classic["size"], &classic["ttl"]), (&100_000.into(), &().into()));
+}
+
+#[test]
+fn items_are_stored_touched_counted_and_deleted() {
+    let (embedded, program) = servers(2);
+    program.run(&["set", "a", "1", "--mode", "add"], 0);
+    let (_, err) = program.run(&["set", "a", "2", "--mode", "add"], 1);
+    assert!(err.contains("not stored"), "{err}");
+    program.run(&["set", "a", "0", "--mode", "append"], 0);
+    assert_eq!(program.run(&["incr", "a"], 0).0, "11\n");
+    assert_eq!(program.run(&["decr", "a", "--by", "12"], 0).0, "0\n");
+    program.run(&["incr", "n"], 1);
+    assert_eq!(program.json(&["incr", "n", "--initial", "5", "--ttl", "90s"], 0)[0]["value"], 5);
+    assert_eq!(program.json(&["get", "n"], 0)[0]["ttl"], 90);
+    program.run(&["touch", "n", "--ttl", "2m"], 0);
+    assert_eq!(program.json(&["get", "n"], 0)[0]["ttl"], 120);
+    program.run(&["touch", "n", "missing", "--ttl", "never"], 1);
+    assert_eq!(program.json(&["get", "n"], 0)[0]["ttl"], serde_json::Value::Null);
+    program.run(&["exists", "a", "n"], 0);
+    assert_eq!(program.run(&["exists", "a", "missing"], 1).1, "memcached2: not found: missing\n");
+    let found = program.json(&["exists", "a", "missing"], 1);
+    assert_eq!((&found[0]["found"], &found[1]["found"]), (&true.into(), &false.into()));
+    // Keys of the standard input, more than are sent at once.
+    let keys: Vec<_> = (0..1200).map(|number| format!("key{number}")).collect();
+    for key in &keys[1190..] {
+        program.run(&["set", key, "x"], 0);
+    }
+    assert_eq!(
+        program.feed(&["delete", "-"], keys.join("\n").as_bytes(), 1).stderr.split(|b| *b == b'\n').count(),
+        1191
+    );
+    program.run(&["delete", "a", "n"], 0);
+    for server in &embedded {
+        assert_eq!(program.json(&["stats", "--on", &server.address()], 0)[0]["stats"]["curr_items"], 0);
+    }
+}
+
+#[test]
+fn the_exit_code_tells_a_miss_from_an_error() {
+    let (mut embedded, program) = servers(2);
+    program.run(&["get"], 2);
+    program.run(&["set", "a", "1", "--ttl", "soon"], 2);
+    program.run(&["get", "two words"], 2);
+    program.run(&["--servers", "http://cache1", "get", "a"], 2);
+    program.run(&["get", "a", "--on", "cache9"], 2);
+    let (_, err) = program.run(&["ring", "a", "--selection", "ketema"], 2);
+    assert!(err.contains("unknown selector"), "{err}");
+    let (_, err) = Program::new::<&str>(&[]).run(&["get", "a"], 2);
+    assert!(err.contains("--servers") && err.contains("MEMCACHED_SERVERS"), "{err}");
+    // One server of two is down: its keys are errors, the others are found.
+    let keys: Vec<_> = (0..20).map(|number| number.to_string()).collect();
+    let arguments: Vec<_> = ["get"].into_iter().chain(keys.iter().map(String::as_str)).collect();
+    for key in &keys {
+        program.run(&["set", key, "x"], 0);
+    }
+    embedded[0].stop();
+    let (out, err) = program.run(&arguments, 2);
+    assert!((1..20).contains(&out.len()) && out.len() + err.lines().count() == 20, "{out} {err}");
+    assert_eq!(program.run(&["stats", "--json"], 1).0.lines().count(), 1);
+}
+
+#[test]
+fn a_prefix_and_one_server_are_asked_for() {
+    let (embedded, program) = servers(2);
+    program.run(&["set", "a", "1", "--prefix", "shop:"], 0);
+    assert_eq!(program.run(&["get", "shop:a"], 0).0, "1");
+    let server = program.run(&["ring", "shop:a"], 0).0;
+    let server = server.trim_end().rsplit('\t').next().unwrap();
+    let other = embedded.iter().map(EmbeddedServer::address).find(|address| address != server).unwrap();
+    program.run(&["get", "shop:a", "--on", server], 0);
+    program.run(&["get", "shop:a", "--on", &other], 1);
+}
+
+#[test]
+fn no_password_is_shown() {
+    let server = EmbeddedServer::with().credentials("web", "s3cret").start();
+    let with_password = format!("memcached://web:s3cret@{}", server.address());
+    Program::new(&[&with_password]).run(&["set", "a", "1"], 0);
+    let by_environment =
+        Program::new(&[server.address()]).env("MEMCACHED_USER", "web").env("MEMCACHED_PASSWORD", "s3cret");
+    assert_eq!(by_environment.run(&["get", "a"], 0).0, "1");
+    let wrong = format!("memcached://web:s3cret2@{}", server.address());
+    for servers in [&wrong, "http://web:s3cret@cache1", "memcached://web:s3cret@cache1:0"] {
+        let program = Program::new(&[servers]).env("MEMCACHED_PASSWORD", "s3cret");
+        for arguments in
+            [&["ping"][..], &["get", "a"], &["stats"], &["--help"], &["get", "--help"], &["get"], &["ring", "a"]]
+        {
+            let output = program.start(arguments, b"");
+            let shown = [output.stdout, output.stderr].concat();
+            assert!(!String::from_utf8_lossy(&shown).contains("s3cret"), "{}", String::from_utf8_lossy(&shown));
+        }
+    }
+    let (_, err) = Program::new(&[wrong]).run(&["get", "a"], 2);
+    assert!(err.contains("refused the user and password"), "{err}");
+}
+
+#[test]
+fn statistics_come_as_a_table_and_as_typed_json() {
+    let (embedded, program) = servers(2);
+    program.run(&["set", "a", "1"], 0);
+    let (out, _) = program.run(&["stats"], 0);
+    let header: Vec<_> = out.lines().next().unwrap().split_whitespace().collect();
+    assert_eq!(header, ["name", &embedded[0].address(), &embedded[1].address()]);
+    assert!(out.lines().any(|line| line.starts_with("curr_items ")), "{out}");
+    let lines = program.json(&["stats"], 0);
+    assert_eq!(lines.iter().map(|line| line["stats"]["curr_items"].as_u64().unwrap()).sum::<u64>(), 1);
+    assert!(lines[0]["stats"]["rusage_user"].is_f64() && lines[0]["stats"]["version"].is_string());
+    for kind in ["settings", "items", "slabs"] {
+        let lines = program.json(&["stats", kind], 0);
+        assert!(lines.iter().any(|line| !line["stats"].as_object().unwrap().is_empty()), "{kind}: {lines:?}");
+    }
+    // What watches counts, too.
+    let rates = program.json(&["stats", "--watch", "10ms", "--count", "2"], 0);
+    assert_eq!(rates.len(), 4);
+    for line in rates {
+        let rates = line["per_second"].as_object().unwrap();
+        assert!(rates["bytes_written"].as_f64().unwrap() > 0.0, "{line}");
+        assert!(
+            ["curr_items", "pid", "uptime", "time", "bytes"].iter().all(|gauge| !rates.contains_key(*gauge)),
+            "{line}"
+        );
+    }
+    let classes = program.json(&["top", "--count", "2", "--interval", "10ms"], 0);
+    assert_eq!(classes.len(), 2, "{classes:?}");
+    assert_eq!((&classes[0]["items"], &classes[0]["sets_per_s"]), (&1.into(), &().into()));
+    assert_eq!(classes[1]["sets_per_s"], 0.0);
+    let (out, _) = program.run(&["top"], 0);
+    assert!(out.contains("class  chunk") && out.contains(": 1 items"), "{out}");
+}
+
+#[test]
+fn the_ring_shows_where_keys_are_and_how_many_move() {
+    let program = Program::new(&["cache1", "cache2", "cache3"]);
+    let (out, _) = program.feed_text(&["ring", "--selection", "ketama"], b"a\r\n\nb\n", 0);
+    let lines: Vec<_> = out.lines().map(|line| line.split('\t').collect::<Vec<_>>()).collect();
+    assert_eq!(lines.iter().map(|line| line[0]).collect::<Vec<_>>(), ["a", "b"]);
+    assert!(lines.iter().all(|line| line[1].starts_with("cache") && line[1].ends_with(":11211")), "{out}");
+    let moved = |arguments: &[&str]| {
+        let arguments = [&["ring", "--sample", "2000"], arguments].concat();
+        let summary = program.json(&arguments, 0).pop().unwrap();
+        assert_eq!(summary["keys"], 2000);
+        summary["moved"].as_u64().unwrap()
+    };
+    assert_eq!(moved(&["--to", "cache1,cache2,cache3"]), 0);
+    let fourth = "cache1,cache2,cache3,cache4";
+    let (by_ring, by_rest) = (moved(&["--selection", "ketama", "--to", fourth]), moved(&["--to", fourth]));
+    // A fourth of the keys by a ring, three fourths by the rest of a division.
+    assert!((300..700).contains(&by_ring) && by_rest > 1300, "{by_ring} {by_rest}");
+    assert!(moved(&["--to-selection", "jump"]) > 1000);
+    let down =
+        program.json(&["ring", "--sample", "100", "--selection", "ketama", "--down", "cache2"], 0).pop().unwrap();
+    assert_eq!(down["servers"][1], serde_json::json!({"server": "cache2:11211", "keys": 0}));
+    program.run(&["ring", "a", "--down", "cache9"], 2);
+    let (out, _) = program.run(&["ring", "a", "b", "--to", "cache1"], 0);
+    assert!(out.lines().last().unwrap().contains("of 2 keys move"), "{out}");
+}
+
+#[test]
+fn a_closed_pipe_ends_it_quietly() {
+    let program = Program::new(&["cache1"]);
+    let keys: Vec<_> = (0..200_000).map(|number| format!("{number}\n")).collect();
+    let (first, status, err) = program.first_line(&["ring"], keys.concat().into_bytes());
+    assert_eq!((&*first, status, &*err), ("0\tcache1:11211\n", Some(0), ""));
+}
