@@ -18,7 +18,7 @@
 //! | `conc64` | a get of 100 bytes, by 64 threads or tasks that share the client |
 //! | `open` | a get of 10 bytes by a new client, so on a new connection; `sync` only |
 //! | `fill` | a set of an item of 10 bytes under a key of its own |
-//! | `metadump` | an item of a dump of the server; `n` is how many it has at least. `raw` as the client only reads the bytes. |
+//! | `metadump` | an item of a dump of the server; `n` is how many it has. `raw` as the client only reads the bytes. |
 //!
 //! For `metadump`, the most memory that the process has had is printed, too, in KiB (on Linux).
 #![expect(clippy::expect_used, clippy::print_stdout, reason = "a tool for developers")]
@@ -165,7 +165,8 @@ fn metadump(client: &str, job: &Job<'_>) {
         _ => usage(),
     };
     let (elapsed, cpu) = meter.stop();
-    assert!(count >= job.count, "{count} items");
+    // The server may miss some that it moves meanwhile.
+    assert!(count > job.count / 10 * 9, "{count} items");
     let (rate, cpu) = (count as f64 / elapsed.as_secs_f64(), cpu.as_secs_f64() * 1e6 / count as f64);
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default().trim();
