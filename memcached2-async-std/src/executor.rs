@@ -18,7 +18,7 @@ pub(crate) fn now() -> Instant {
 }
 
 /// Where the tasks of the connections run. Sockets and timers are those of async-io, which serves any executor.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Executor {
     #[cfg(feature = "async-std")]
     AsyncStd,
@@ -41,7 +41,7 @@ impl Executor {
 }
 
 /// An executor, and what connects.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct System {
     pub(crate) executor: Executor,
     pub(crate) connector: Arc<dyn Spawn>,

@@ -62,7 +62,7 @@ impl Connector for Sockets {
 }
 
 /// Looks a name up in a separate thread, which no runtime waits for, because a lookup has no time limit.
-fn begin_lookup(lookup: &Arc<Lookup>, host: String, port: u16) {
+pub(crate) fn begin_lookup(lookup: &Arc<Lookup>, host: String, port: u16) {
     let own = Arc::clone(lookup);
     let ask = move || own.finish((host, port).to_socket_addrs().map(Iterator::collect));
     if let Err(error) = thread::Builder::new().name("memcached2-lookup".to_owned()).spawn(ask) {

@@ -9,7 +9,7 @@ use crate::credentials::{Credentials, ProviderError};
 use crate::error::Error;
 use crate::observer::Observer;
 use crate::options::{Options, options};
-use crate::routing::{ReconnectPolicy, Router, Selection};
+use crate::routing::{ReconnectPolicy, Router, Selection, ServerListChange};
 use crate::shared::{Spawner, TakesSpawner, Task};
 
 /// A builder of a client: its servers and options.
@@ -66,11 +66,35 @@ impl<C> Builder<C> {
     /// [`Error::NoRuntime`] if the client needs a [spawner](Builder::spawner) and has none.
     pub fn build(self) -> Result<C, Error> {
         let router = Router::with_options(&self.servers, &self.options)?;
+        self.options.check_tls(&router)?;
+        (self.make.0)(router, &self.options, self.spawner)
+    }
+}
+
+impl Options {
+    /// A router for other servers of the same client, and how they differ: for `Client::set_servers` of a transport.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Builder::build`].
+    pub fn router_after(
+        &self,
+        before: &Router,
+        servers: impl IntoIterator<Item = impl AsRef<str>>,
+    ) -> Result<(Router, ServerListChange), Error> {
+        let router = before.for_servers(servers, self)?;
+        self.check_tls(&router)?;
+        let change = before.change_to(&router);
+        Ok((router, change))
+    }
+
+    fn check_tls(&self, router: &Router) -> Result<(), Error> {
         #[cfg(feature = "tls")]
         if router.servers().iter().any(crate::uri::Server::is_tls) {
-            self.options.tls.client_config()?;
+            self.tls.client_config()?;
         }
-        (self.make.0)(router, &self.options, self.spawner)
+        let _ = router;
+        Ok(())
     }
 }
 

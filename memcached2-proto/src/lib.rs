@@ -16,6 +16,7 @@
 //! |---|---|
 //! | use a client | the root; [`command`] and [`operation`] for each [`Operation`] without a method of its own; [`report`] for statistics; [`error`]; [`credentials`] |
 //! | choose which server has a key, and when a server is tried again | [`routing`] |
+//! | follow a list of servers that changes | [`topology`] |
 //! | log, trace and count requests | [`observer`] |
 //! | parse replies | [`reply`]: the grammar of one reply, and the incremental decoder that finds its end |
 //! | drive a connection by your own loop | [`Connection`], the state machine: bytes out, bytes in, and who is waiting for which reply; [`connection`]; [`opening`], from the address of a server to a connection |
@@ -105,6 +106,8 @@ mod operations;
 #[cfg(feature = "routing")]
 mod options;
 mod pool;
+#[cfg(feature = "routing")]
+mod replaceable;
 pub mod reply;
 pub mod report;
 mod request_buffer;
@@ -119,6 +122,8 @@ pub mod tls;
 #[cfg(not(feature = "tls"))]
 #[path = "no_tls.rs"]
 pub mod tls;
+#[cfg(feature = "routing")]
+pub mod topology;
 pub mod transport;
 #[cfg(feature = "routing")]
 mod uri;

@@ -9,6 +9,7 @@ mod compose;
 mod fetch;
 mod store;
 mod streams;
+mod topology;
 mod update;
 
 /// Expands the lists into methods of a transport's client.

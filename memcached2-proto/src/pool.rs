@@ -38,6 +38,7 @@ pub struct Pool<S> {
     /// The number of the next one.
     next: u64,
     closed: bool,
+    is_retired: bool,
     limits: PoolLimits,
 }
 
@@ -69,7 +70,7 @@ impl<S> Pool<S> {
     /// A pool without connections.
     #[must_use]
     pub fn new(limits: PoolLimits) -> Self {
-        Self { idle: Vec::new(), open: 0, queue: VecDeque::new(), next: 0, closed: false, limits }
+        Self { idle: Vec::new(), open: 0, queue: VecDeque::new(), next: 0, closed: false, is_retired: false, limits }
     }
 
     /// What to do to get a connection. A new caller waits after those that wait already.
@@ -143,9 +144,9 @@ impl<S> Pool<S> {
     /// Takes back a connection that is in step. Returns the waker of the next waiting caller, if there is one.
     #[inline]
     pub fn checkin(&mut self, connection: S, now: Instant) -> Option<Waker> {
-        if self.closed {
+        if self.closed || self.is_retired {
             self.open -= 1;
-            return None;
+            return if self.is_retired { self.first() } else { None };
         }
         let oldest = self.idle.first().map(|idle| now.saturating_duration_since(idle.since));
         if oldest.is_some_and(|idle| idle > self.limits.idle) {
@@ -170,6 +171,13 @@ impl<S> Pool<S> {
         self.open -= self.idle.len();
         let idle = self.idle.drain(..).map(|idle| idle.connection).collect();
         (idle, self.queue.drain(..).map(|(_, waker)| waker).collect())
+    }
+
+    /// Closes the idle connections, and from now on each that comes back, because the server is not used any more but by the calls
+    /// that are under way: those may still open connections.
+    pub fn retire(&mut self) {
+        self.clear();
+        self.is_retired = true;
     }
 
     /// Whether the pool was closed.
@@ -287,6 +295,17 @@ mod tests {
         assert_eq!(pool.open(), 1);
         assert!(pool.checkin(2, now).is_none());
         assert_eq!((pool.open(), pool.checkout(now)), (0, Checkout::Closed));
+    }
+
+    #[test]
+    fn a_retired_pool_serves_the_calls_under_way_and_keeps_no_connection() {
+        let (mut pool, now) = (pool(1), Instant::ZERO);
+        assert_eq!(pool.checkout(now), Checkout::Open);
+        pool.retire();
+        let waiting = pool.wait(Waker::noop().clone());
+        assert!(pool.checkin(1, now).is_some());
+        assert_eq!((pool.open(), pool.checkout_in_turn(waiting, now)), (0, Checkout::Open));
+        assert!(pool.checkin(2, now).is_none() && pool.open() == 0);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! For those who choose which server has a key, and when a server is tried again, or write their own rule for it.
 
+mod change;
 mod closers;
 mod hash;
 mod health;
@@ -13,6 +14,7 @@ mod selection;
 
 use std::sync::Arc;
 
+pub use self::change::ServerListChange;
 use self::closers::Closers;
 #[cfg(feature = "ketama")]
 pub use self::hash::KetamaMd5;
@@ -143,6 +145,24 @@ impl Router {
         self.closers = Arc::new(Closers::new(self.servers.len()));
         self.watch = self.observer.clone().map(|observer| Watch { observer, clock });
         self
+    }
+
+    /// A router for another list of servers, for the same client. What it has found out about a server stays, if that server
+    /// is in both lists: whether it is down, for one. [`ServerId`]s are places in the new list.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Router::with_options`].
+    pub fn for_servers(
+        &self,
+        texts: impl IntoIterator<Item = impl AsRef<str>>,
+        options: impl Into<RouterOptions>,
+    ) -> Result<Self, Error> {
+        let router = Self::with_options(texts, options)?;
+        let place = |server: &Server| self.servers.iter().position(|known| known == server);
+        let health = Arc::new(self.health.for_servers(router.servers.iter().map(place)));
+        let closers = Arc::new(Closers::new(router.servers.len()));
+        Ok(Self { health, closers, watch: self.watch.clone(), ..router })
     }
 
     /// The observer.
@@ -343,11 +363,14 @@ impl Router {
             let named: Server = server.parse().ok()?;
             self.ids().zip(self.servers()).find(|(_, known)| known.address() == named.address())
         });
-        let unknown = || {
-            let names: Vec<_> = self.servers().iter().map(Server::name).collect();
-            Error::argument(format!("{} is none of the servers of the client: {}", redacted(server), names.join(", ")))
-        };
-        found.map(|(id, _)| id).ok_or_else(unknown)
+        found.map(|(id, _)| id).ok_or_else(|| self.not_in_list(server))
+    }
+
+    /// The error for a server that is not in the list.
+    #[cold]
+    pub(crate) fn not_in_list(&self, server: &str) -> Error {
+        let names: Vec<_> = self.servers.iter().map(Server::name).collect();
+        Error::argument(format!("{} is none of the servers of the client: {}", redacted(server), names.join(", ")))
     }
 
     /// The server at a place.

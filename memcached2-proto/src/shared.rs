@@ -12,6 +12,7 @@ mod exchange;
 mod load;
 mod records;
 mod runtime;
+mod server_connections;
 mod shared_connections;
 mod slots;
 mod spawner;

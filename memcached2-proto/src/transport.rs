@@ -4,4 +4,6 @@
 
 pub use crate::lookup::{Addresses, Lookup, Waiting};
 pub use crate::pool::{Checkout, Pool, PoolLimits};
+#[cfg(feature = "routing")]
+pub use crate::replaceable::{Current, Replaceable};
 pub use crate::time::time_to_wait;

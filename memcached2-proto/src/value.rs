@@ -169,6 +169,18 @@ impl<const N: usize> PartialEq<&[u8; N]> for Value {
     }
 }
 
+impl PartialEq<str> for Value {
+    fn eq(&self, other: &str) -> bool {
+        self.data == other.as_bytes()
+    }
+}
+
+impl PartialEq<String> for Value {
+    fn eq(&self, other: &String) -> bool {
+        self.data == other.as_bytes()
+    }
+}
+
 impl PartialEq<&str> for Value {
     fn eq(&self, other: &&str) -> bool {
         self.data == other.as_bytes()

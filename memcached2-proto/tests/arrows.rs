@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The modules from the bottom up. A program that parses replies or drives one connection needs only those above the
 /// line.
-const MODULES: [&str; 31] = [
+const MODULES: [&str; 33] = [
     "few",
     "error",
     "key",
@@ -25,11 +25,13 @@ const MODULES: [&str; 31] = [
     // ----
     "lookup",
     "pool",
+    "replaceable",
     "transport",
     "credentials",
     "uri",
     "observer",
     "routing",
+    "topology",
     "options",
     "opening",
     "call",

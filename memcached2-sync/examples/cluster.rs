@@ -88,7 +88,8 @@ impl Cluster {
 
     /// Draws how many items each server holds.
     fn show(&self) -> Result<(), Error> {
-        let routes = self.client.router().servers().iter().map(|server| server.name().to_owned());
+        let router = self.client.router();
+        let routes = router.servers().iter().map(|server| server.name().to_owned());
         for (name, report) in routes.zip(self.client.stats()?.skip_unreachable()?) {
             match report.and_then(|report| report.number("curr_items")) {
                 Some(items) => {

@@ -1,12 +1,15 @@
 //! The client: a pool of connections to each server, one caller at a time on each.
 
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::Arc;
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use memcached2_proto::call::{Call, ServerBatch};
-use memcached2_proto::routing::ServerId;
+use memcached2_proto::opening::Endpoint;
+use memcached2_proto::routing::{ServerId, ServerListChange};
 use memcached2_proto::stream::StreamCommand;
+use memcached2_proto::transport::Replaceable;
 use memcached2_proto::{Builder, Error, Instant, Now, Operation, Options, Router, Server};
 
 use crate::fan_out::FanOut;
@@ -31,8 +34,18 @@ pub struct Client {
 
 #[derive(Debug)]
 struct Shared {
+    servers: Replaceable<Servers>,
+    options: Options,
+    /// Who waits until the client is closed.
+    pauses: Mutex<()>,
+    closed: Condvar,
+}
+
+/// The servers of a call.
+#[derive(Debug)]
+struct Servers {
     router: Router,
-    server_pools: Vec<ServerPool>,
+    server_pools: Vec<Arc<ServerPool>>,
 }
 
 impl Client {
@@ -76,9 +89,11 @@ impl Client {
 
     fn make(router: Router, options: &Options) -> Self {
         let router = router.for_client(RandomState::new().hash_one(()), Self::now);
-        let server_pool = |(place, server): (usize, &Server)| ServerPool::new(place, server, options);
+        let server_pool = |(place, server): (usize, &Server)| Arc::new(ServerPool::new(place, server, options));
         let server_pools = router.servers().iter().enumerate().map(server_pool).collect();
-        Self { shared: Arc::new(Shared { router, server_pools }), timeout: None }
+        let servers = Replaceable::new(Servers { router, server_pools });
+        let (pauses, closed) = (Mutex::default(), Condvar::new());
+        Self { shared: Arc::new(Shared { servers, options: options.clone(), pauses, closed }), timeout: None }
     }
 
     /// The same client, on the same connections, with another timeout for its calls, which replaces
@@ -102,8 +117,41 @@ impl Client {
 
     /// The router: the servers, in the order given, and which of them has a key.
     #[must_use]
-    pub fn router(&self) -> &Router {
-        &self.shared.router
+    pub fn router(&self) -> Router {
+        self.shared.servers.get().router.clone()
+    }
+
+    /// Replaces the list of servers, of this client and all its clones, and returns what has changed.
+    ///
+    /// Calls under way end with the servers that they began with. A server that is in both lists keeps its connections, and what is
+    /// known of it. One that is gone keeps none. Which keys change their server is up to the [`Selection`](memcached2_proto::Selection):
+    /// on a ring, only those that the new servers take over, and those of the servers that are gone.
+    ///
+    /// ```
+    /// use memcached2_sync::{Client, Error};
+    ///
+    /// let client = Client::new(["cache1", "cache2"])?;
+    /// let change = client.set_servers(["cache2", "cache3"])?;
+    /// assert_eq!((change.added, change.removed), (vec!["cache3:11211".to_owned()], vec!["cache1:11211".to_owned()]));
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Client::with_options`]; nothing has changed then. [`Error::Closed`] after [`Client::close`].
+    pub fn set_servers(&self, servers: impl IntoIterator<Item = impl AsRef<str>>) -> Result<ServerListChange, Error> {
+        let options = &self.shared.options;
+        self.shared.servers.replace(|before| {
+            let (router, change) = options.router_after(&before.router, servers)?;
+            let server_pool = |(place, server): (usize, &Server)| match before.router.place_of(server) {
+                Some(known) => Arc::clone(&before.server_pools[known.index()]),
+                None => Arc::new(ServerPool::new(place, server, options)),
+            };
+            let server_pools: Vec<_> = router.servers().iter().enumerate().map(server_pool).collect();
+            let is_kept = |known: &Arc<ServerPool>| server_pools.iter().any(|pool| Arc::ptr_eq(pool, known));
+            before.server_pools.iter().filter(|known| !is_kept(known)).for_each(|known| known.lock().retire());
+            Ok((Servers { router, server_pools }, change))
+        })
     }
 
     /// Closes the client, and all its clones: refuses new calls with [`Error::Closed`], waits for the calls under way,
@@ -111,10 +159,33 @@ impl Client {
     ///
     /// A call that is still under way then ends by its own deadline, and closes its connection. The connections of a
     /// dropped client close at once.
+    #[expect(clippy::must_use_candidate, reason = "it closes, whether the result matters or not")]
     pub fn close(&self, within: Duration) -> bool {
         let mut deadline = Deadline::new(Self::now(), within);
-        self.shared.server_pools.iter().for_each(ServerPool::close);
-        self.shared.server_pools.iter().all(|server_pool| server_pool.wait_until_empty(&mut deadline))
+        let servers = self.shared.servers.close();
+        drop(self.shared.pauses.lock());
+        self.shared.closed.notify_all();
+        servers.server_pools.iter().for_each(|server_pool| server_pool.close());
+        servers.server_pools.iter().all(|server_pool| server_pool.wait_until_empty(&mut deadline))
+    }
+
+    /// A client of another server, with the same options.
+    pub(crate) fn beside(&self, server: &str) -> Result<Self, Error> {
+        Self::with_options([server], self.shared.options.clone())
+    }
+
+    /// The addresses of a name.
+    #[expect(clippy::unused_self, reason = "as in an asynchronous client")]
+    pub(crate) fn addresses(&self, host: String, port: u16) -> Result<Vec<SocketAddr>, Error> {
+        (host, port).to_socket_addrs().map(Iterator::collect).map_err(|error| Error::connect(&error))
+    }
+
+    /// Waits for a time, or until the client is closed; returns whether it is open.
+    pub(crate) fn pause(&self, time: Duration) -> bool {
+        let guard = self.shared.pauses.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_open = |(): &mut ()| !self.shared.servers.is_closed();
+        drop(self.shared.closed.wait_timeout_while(guard, time, is_open));
+        !self.shared.servers.is_closed()
     }
 
     /// Runs any operation; every other method is a name for one call of this.
@@ -130,14 +201,15 @@ impl Client {
     /// Runs an operation that began at this moment.
     #[inline]
     fn run_since<O: Operation>(&self, begun: Instant, operation: O) -> Result<O::Output, Error> {
-        let shared = &*self.shared;
+        let servers = self.shared.servers.get();
+        let servers = &*servers;
         let now = Now::new(begun, SystemTime::now);
-        let mut call = Call::new(operation, &shared.router, now);
+        let mut call = Call::new(operation, &servers.router, now);
         call.keep_time_to_merge(Self::now);
         let mut deadline = Deadline::of_call(begun, self.timeout, call.time_to_merge());
         loop {
             if let Some(batch) = call.batch(0) {
-                shared.round(&mut call, batch, now, &mut deadline);
+                servers.round(&mut call, batch, now, &mut deadline);
             }
             if !call.end_round(Self::now) {
                 return call.finish();
@@ -146,15 +218,18 @@ impl Client {
     }
 
     /// The records of these servers, one server after the other.
-    pub(crate) fn records_of<C: StreamCommand>(&self, ids: Vec<ServerId>, command: C) -> Records<C> {
-        let target = |id: ServerId| {
-            let pool = self.shared.server_pools.get(id.index())?;
-            let name = self.shared.router.server(id)?.name().to_owned();
-            let within = self.timeout.unwrap_or_else(|| pool.endpoint.options().timeout);
-            let (endpoint, is_closed) = (Arc::clone(&pool.endpoint), pool.lock().is_closed());
-            Some(Target { id, name, endpoint, is_closed, within })
+    pub(crate) fn records_of<C: StreamCommand>(&self, servers: Vec<Server>, command: C) -> Records<C> {
+        let (current, is_closed) = (self.shared.servers.get(), self.shared.servers.is_closed());
+        let target = |server: Server| {
+            let endpoint = match current.router.place_of(&server) {
+                Some(known) => Arc::clone(&current.server_pools[known.index()].endpoint),
+                // It has left the list meanwhile.
+                None => Arc::new(Endpoint::new(0, &server, &self.shared.options)),
+            };
+            let within = self.timeout.unwrap_or_else(|| endpoint.options().timeout);
+            Target { server, endpoint, is_closed, within }
         };
-        Records::new(command, ids.into_iter().filter_map(target).collect())
+        Records::new(command, servers.into_iter().map(target).collect())
     }
 
     /// The moment on the clock of the system.
@@ -179,7 +254,7 @@ impl Client {
     ] }
 }
 
-impl Shared {
+impl Servers {
     /// Does a round with one server, or with several at the same time.
     #[inline]
     fn round<O: Operation>(&self, call: &mut Call<'_, O>, mut batch: ServerBatch, now: Now, deadline: &mut Deadline) {
@@ -204,7 +279,7 @@ impl Shared {
 
     #[inline]
     fn server_pool(&self, id: ServerId) -> Result<&ServerPool, Error> {
-        self.server_pools.get(id.index()).ok_or_else(Error::no_servers)
+        self.server_pools.get(id.index()).map(|server_pool| &**server_pool).ok_or_else(Error::no_servers)
     }
 }
 
@@ -228,7 +303,7 @@ mod tests {
         let before = opened();
         assert_eq!(opened(), before);
         // As in a child: the connections were made by another process.
-        client.shared.server_pools[0].process.store(0, Ordering::Relaxed);
+        client.shared.servers.get().server_pools[0].process.store(0, Ordering::Relaxed);
         assert!(opened() > before);
         assert_eq!(client.get("a").unwrap().unwrap(), "x");
     }

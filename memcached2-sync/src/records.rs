@@ -6,11 +6,10 @@ use std::io::IoSlice;
 use std::sync::Arc;
 use std::time::Duration;
 
-use memcached2_proto::Error;
 use memcached2_proto::opening::Endpoint;
-use memcached2_proto::routing::ServerId;
 use memcached2_proto::stream::{RecordStream, StreamCommand};
 use memcached2_proto::tls::TlsSession;
+use memcached2_proto::{Error, Server};
 
 use crate::opening::open;
 use crate::stream::{Deadline, Stream, now};
@@ -36,8 +35,7 @@ pub struct Records<C: StreamCommand> {
 /// A server to be asked.
 #[derive(Debug)]
 pub(crate) struct Target {
-    pub(crate) id: ServerId,
-    pub(crate) name: String,
+    pub(crate) server: Server,
     pub(crate) endpoint: Arc<Endpoint>,
     /// The client is closed.
     pub(crate) is_closed: bool,
@@ -66,8 +64,8 @@ impl<C: StreamCommand> Records<C> {
 
     /// The server that is read from, or was read from last.
     #[must_use]
-    pub fn server(&self) -> Option<ServerId> {
-        self.current.as_ref().map(|target| target.id)
+    pub fn server(&self) -> Option<&Server> {
+        self.current.as_ref().map(|target| &target.server)
     }
 
     /// Connects to the first server, and waits until it has begun to answer. What happens in it from then on, a watch reports.
@@ -95,7 +93,7 @@ impl<C: StreamCommand> Records<C> {
                 Ok(record) => return Some(Ok(record)),
                 Err(error) => {
                     self.open = None;
-                    let server = self.current.as_ref().map(|target| &*target.name);
+                    let server = self.current.as_ref().map(|target| target.server.name());
                     return Some(Err(error.of_stream(self.command.name(), server)));
                 }
             }

@@ -58,3 +58,24 @@ memcached2_proto::one_server!([] []
     /// ```
 );
 memcached2_proto::streams!([] []);
+memcached2_proto::topology!([] []
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use memcached2_sync::proto::topology::ServerSource;
+    /// use memcached2_sync::Client;
+    ///
+    /// let endpoint = "cache.cfg.use1.cache.amazonaws.com:11211";
+    /// let client = Client::new([endpoint])?;
+    /// let mut source = ServerSource::cluster(endpoint)?;
+    /// client.refresh_servers(&mut source)?;
+    /// let follower = client.clone();
+    /// std::thread::spawn(move || {
+    ///     follower.follow_servers(source, Duration::from_secs(60), |refreshed| {
+    ///         if let Err(error) = refreshed {
+    ///             eprintln!("the list of servers is as old as before: {error}");
+    ///         }
+    ///     });
+    /// });
+    /// # Ok::<(), memcached2_sync::Error>(())
+    /// ```
+);

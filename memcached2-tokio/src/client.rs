@@ -2,17 +2,19 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use memcached2_proto::routing::{Address, ServerId};
+use memcached2_proto::routing::{Address, ServerListChange};
 use memcached2_proto::shared::{Records, SharedConnections};
 use memcached2_proto::stream::StreamCommand;
-use memcached2_proto::{Builder, Error, Instant, Now, Operation, Options, Router};
+use memcached2_proto::transport::Lookup;
+use memcached2_proto::{Builder, Error, Instant, Now, Operation, Options, Router, Server};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::over::Over;
-use crate::stream::{Sockets, Spawn, Tokio, now};
+use crate::stream::{Sockets, Spawn, Tokio, begin_lookup, now};
 
 /// A client whose calls are futures.
 ///
@@ -129,8 +131,47 @@ impl Client {
 
     /// The router: the servers, in the order given, and which of them has a key.
     #[must_use]
-    pub fn router(&self) -> &Router {
+    pub fn router(&self) -> Router {
         self.shared.router()
+    }
+
+    /// Replaces the list of servers, of this client and all its clones, and returns what has changed.
+    ///
+    /// Calls under way end with the servers that they began with. A server that is in both lists keeps its connections, and what is
+    /// known of it. One that is gone keeps none. Which keys change their server is up to the [`Selection`](memcached2_proto::Selection):
+    /// on a ring, only those that the new servers take over, and those of the servers that are gone.
+    ///
+    /// ```
+    /// use memcached2_tokio::{Client, Error};
+    ///
+    /// let client = Client::new(["cache1", "cache2"])?;
+    /// let change = client.set_servers(["cache2", "cache3"])?;
+    /// assert_eq!((change.added, change.removed), (vec!["cache3:11211".to_owned()], vec!["cache1:11211".to_owned()]));
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Client::with_options`]; nothing has changed then. [`Error::Closed`] after [`Client::close`].
+    pub fn set_servers(&self, servers: impl IntoIterator<Item = impl AsRef<str>>) -> Result<ServerListChange, Error> {
+        self.shared.set_servers(servers)
+    }
+
+    /// A client of another server, with the same options.
+    pub(crate) fn beside(&self, server: &str) -> Result<Self, Error> {
+        Ok(Self { shared: Arc::new(self.shared.beside([server])?), ..self.clone() })
+    }
+
+    /// The addresses of a name.
+    pub(crate) async fn addresses(&self, host: String, port: u16) -> Result<Arc<[SocketAddr]>, Error> {
+        let lookup = Arc::new(Lookup::default());
+        lookup.addresses(|| begin_lookup(&lookup, host, port)).await.map_err(|error| Error::connect(&error))
+    }
+
+    /// Waits for a time, and returns whether the client is still open.
+    pub(crate) async fn pause(&self, time: Duration) -> bool {
+        self.shared.pause(time).await;
+        !self.shared.is_closed()
     }
 
     /// Closes the client, and all its clones: refuses new calls with [`Error::Closed`], waits for the calls under way,
@@ -160,10 +201,10 @@ impl Client {
     }
 
     /// The records of these servers, one server after the other.
-    pub(crate) fn records_of<C: StreamCommand>(&self, ids: Vec<ServerId>, command: C) -> Records<C> {
+    pub(crate) fn records_of<C: StreamCommand>(&self, servers: Vec<Server>, command: C) -> Records<C> {
         let connector = Arc::clone(&self.connector);
         let open = Arc::new(move |endpoint, within| connector.open(endpoint, within));
-        self.shared.records(ids, command, self.timeout, open)
+        self.shared.records(servers, command, self.timeout, open)
     }
 
     /// The moment on the clock of the system.

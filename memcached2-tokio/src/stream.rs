@@ -30,7 +30,7 @@ pub(crate) fn now() -> Instant {
 }
 
 /// Tokio, and what connects.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Tokio(pub(crate) Arc<dyn Spawn>);
 
 /// Starts the task that drives a connection, which is compiled for each kind of stream.
@@ -125,7 +125,7 @@ impl Runtime for Tokio {
 }
 
 /// Looks a name up in a separate thread, which no runtime waits for, because a lookup has no time limit.
-fn begin_lookup(lookup: &Arc<Lookup>, host: String, port: u16) {
+pub(crate) fn begin_lookup(lookup: &Arc<Lookup>, host: String, port: u16) {
     let own = Arc::clone(lookup);
     let ask = move || own.finish((host, port).to_socket_addrs().map(Iterator::collect));
     if let Err(error) = thread::Builder::new().name("memcached2-lookup".to_owned()).spawn(ask) {

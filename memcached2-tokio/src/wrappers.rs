@@ -60,3 +60,27 @@ memcached2_proto::one_server!([async] [.await]
     /// ```
 );
 memcached2_proto::streams!([async] [.await]);
+memcached2_proto::topology!([async] [.await]
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use memcached2_tokio::proto::topology::ServerSource;
+    /// use memcached2_tokio::{Client, Error};
+    ///
+    /// # async fn start() -> Result<(), Error> {
+    /// let endpoint = "cache.cfg.use1.cache.amazonaws.com:11211";
+    /// let client = Client::new([endpoint])?;
+    /// let mut source = ServerSource::cluster(endpoint)?;
+    /// client.refresh_servers(&mut source).await?;
+    /// let follower = client.clone();
+    /// tokio::spawn(async move {
+    ///     let log = |refreshed| {
+    ///         if let Err(error) = refreshed {
+    ///             eprintln!("the list of servers is as old as before: {error}");
+    ///         }
+    ///     };
+    ///     follower.follow_servers(source, Duration::from_secs(60), log).await;
+    /// });
+    /// # Ok(())
+    /// # }
+    /// ```
+);

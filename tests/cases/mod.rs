@@ -29,6 +29,7 @@ mod stats;
 mod store;
 mod streams;
 mod table;
+mod topology;
 mod touch;
 mod value;
 
@@ -88,7 +89,7 @@ macro_rules! on_one {
 }
 use on_one;
 
-const LISTS: [List; 24] = [
+const LISTS: &[List] = &[
     admin::LIST,
     batch::LIST,
     close::LIST,
@@ -111,6 +112,7 @@ const LISTS: [List; 24] = [
     stats::LIST,
     store::LIST,
     streams::LIST,
+    topology::LIST,
     touch::LIST,
     value::LIST,
 ];

@@ -61,7 +61,8 @@ fn dumped(client: &Client) -> Vec<BTreeMap<String, DumpedItem>> {
         let mut dump = client.metadump();
         while let Some(item) = dump.next() {
             let item = item?;
-            let of_server = &mut found[dump.server().expect("a server").index()];
+            let place = client.router().place_of(dump.server().expect("a server")).expect("one of the client");
+            let of_server = &mut found[place.index()];
             of_server.insert(String::from_utf8(item.key.to_vec()).expect("text"), item);
         }
         Ok(found)
@@ -183,7 +184,7 @@ fn a_watch_reports_fetched_and_stored_items(on: Kind) {
     let client = client(&addresses);
     for (at, mut events) in client.watch([Watcher::Fetchers, Watcher::Mutations]).into_iter().enumerate() {
         events.open().unwrap();
-        assert_eq!(events.server().map(|id| id.index()), Some(at));
+        assert_eq!(events.server().map(|server| server.name()), Some(name(&addresses[at])));
         let server = client.on(name(&addresses[at])).unwrap();
         server.run(Store::set("a:b%c", "value").unwrap()).unwrap();
         server.run(Get::new("a:b%c").unwrap()).unwrap().unwrap();

@@ -14,10 +14,11 @@ mod subject {
     pub(crate) use memcached2_async_std::{
         Client as AsyncClient, Mapping as AsyncMapping, MissOnError as AsyncMissOnError,
     };
-    use memcached2_proto::routing::ServerId;
+    use memcached2_proto::routing::ServerListChange;
     use memcached2_proto::shared::Records as AsyncRecords;
     use memcached2_proto::stream::StreamCommand;
-    use memcached2_proto::{Error, Instant, Operation, Options, Router};
+    use memcached2_proto::topology::ServerSource;
+    use memcached2_proto::{Error, Instant, Operation, Options, Router, Server};
 
     pub(crate) const NAME: &str = "memcached2-async-std";
 
@@ -62,8 +63,28 @@ mod subject {
             self.run(operation)
         }
 
-        pub(crate) fn router(&self) -> &Router {
+        pub(crate) fn router(&self) -> Router {
             self.0.router()
+        }
+
+        pub(crate) fn set_servers(
+            &self,
+            servers: impl IntoIterator<Item = impl AsRef<str>>,
+        ) -> Result<ServerListChange, Error> {
+            self.0.set_servers(servers)
+        }
+
+        pub(crate) fn refresh_servers(&self, source: &mut ServerSource) -> Result<ServerListChange, Error> {
+            wait(self.0.refresh_servers(source))
+        }
+
+        pub(crate) fn follow_servers(
+            &self,
+            source: ServerSource,
+            period: Duration,
+            on_refresh: impl FnMut(Result<ServerListChange, Error>),
+        ) {
+            wait(self.0.follow_servers(source, period, on_refresh));
         }
 
         pub(crate) fn with_timeout(&self, timeout: Duration) -> Self {
@@ -76,10 +97,9 @@ mod subject {
 
         /// Of one server, or of all.
         #[expect(clippy::needless_pass_by_value, reason = "as that of a transport")]
-        fn records_of<C: StreamCommand>(&self, ids: Vec<ServerId>, command: C) -> Records<C> {
-            let server = |id: &ServerId| self.router().server(*id).expect("a server").name().to_owned();
-            Records(match &ids[..] {
-                [id] => self.0.on(&server(id)).expect("a server").records(command),
+        fn records_of<C: StreamCommand>(&self, servers: Vec<Server>, command: C) -> Records<C> {
+            Records(match &servers[..] {
+                [server] => self.0.on(server.name()).expect("a server").records(command),
                 _ => self.0.records(command),
             })
         }
@@ -99,7 +119,7 @@ mod subject {
             Self(self.0.idle_timeout(timeout))
         }
 
-        pub(crate) fn server(&self) -> Option<ServerId> {
+        pub(crate) fn server(&self) -> Option<&Server> {
             self.0.server()
         }
     }

@@ -3,7 +3,7 @@
 use crate::call::{Operation, Plan, Progress};
 use crate::command::Command;
 use crate::error::Error;
-use crate::routing::ServerId;
+use crate::uri::Server;
 
 /// A command to one server, whatever its key. No other server is asked if that one is down.
 ///
@@ -15,13 +15,13 @@ use crate::routing::ServerId;
 /// use memcached2_proto::operation::OnServer;
 ///
 /// let router = Router::parse(["cache1", "cache2"])?;
-/// let version = OnServer::new(router.find("cache2")?, Version);
+/// let version = OnServer::new(&router.servers()[1], Version);
 /// // client.run(version)?;
 /// # Ok::<(), memcached2_proto::Error>(())
 /// ```
-#[derive(Debug, Clone, Copy)]
-pub struct OnServer<C> {
-    server: ServerId,
+#[derive(Debug, Clone)]
+pub struct OnServer<'s, C> {
+    server: &'s Server,
     command: C,
 }
 
@@ -32,24 +32,24 @@ pub struct AskingOne<C: Command> {
     result: Option<Result<C::Response, Error>>,
 }
 
-impl<C: Command> OnServer<C> {
-    /// Sends `command` to the server at this place of the router.
+impl<'s, C: Command> OnServer<'s, C> {
+    /// Sends `command` to this server, wherever it stands in the list of servers.
     #[must_use]
-    pub fn new(server: ServerId, command: C) -> Self {
+    pub fn new(server: &'s Server, command: C) -> Self {
         Self { server, command }
     }
 }
 
-impl<C: Command> Operation for OnServer<C> {
+impl<C: Command> Operation for OnServer<'_, C> {
     type Output = C::Response;
     type Progress = AskingOne<C>;
 
     fn start(self, plan: &mut Plan<'_>) -> AskingOne<C> {
         let mut result = None;
-        match plan.router().server(self.server) {
-            Some(_) => plan.add_to(self.server, 0),
-            // It is a place of another client.
-            None => result = Some(Err(Error::no_servers())),
+        match plan.router().place_of(self.server) {
+            Some(id) => plan.add_to(id, 0),
+            // The list of servers has changed.
+            None => result = Some(Err(plan.router().not_in_list(self.server.name()))),
         }
         AskingOne { command: self.command, result }
     }

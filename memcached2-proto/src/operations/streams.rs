@@ -8,7 +8,7 @@ macro_rules! streams {
         impl Client {
             /// The records of any [`StreamCommand`](memcached2_proto::stream::StreamCommand), of all servers, one server after the other.
             pub fn records<C: $crate::stream::StreamCommand>(&self, command: C) -> Records<C> {
-                self.records_of(self.router().ids().collect(), command)
+                self.records_of(self.router().servers().to_vec(), command)
             }
 
             /// All items of all servers, without their values, one server after the other. [`Records::server`] says which one
@@ -30,7 +30,7 @@ macro_rules! streams {
                 watchers: impl IntoIterator<Item = $crate::stream::Watcher>,
             ) -> Vec<Records<$crate::stream::Watch>> {
                 let watch = $crate::stream::Watch::new(watchers);
-                self.router().ids().map(|id| self.records_of(vec![id], watch.clone())).collect()
+                self.router().servers().iter().map(|server| self.records_of(vec![server.clone()], watch.clone())).collect()
             }
 
             /// Ends all servers, one after the other, and with them all that they have stored; the results come in the order of
@@ -46,8 +46,8 @@ macro_rules! streams {
                 how: $crate::stream::Shutdown,
             ) -> Result<$crate::BatchResult<()>, $crate::Error> {
                 let mut results = Vec::new();
-                for id in self.router().ids() {
-                    let ended = self.records_of(vec![id], how).next()$($await)*;
+                for server in self.router().servers() {
+                    let ended = self.records_of(vec![server.clone()], how).next()$($await)*;
                     results.push(ended.unwrap_or(Ok(())));
                 }
                 if results.is_empty() { Err($crate::Error::no_servers()) } else { Ok(results.into()) }
@@ -57,7 +57,7 @@ macro_rules! streams {
         impl OneServer {
             /// The records of any [`StreamCommand`](memcached2_proto::stream::StreamCommand).
             pub fn records<C: $crate::stream::StreamCommand>(&self, command: C) -> Records<C> {
-                self.client.records_of(vec![self.id], command)
+                self.client.records_of(vec![self.server.clone()], command)
             }
 
             /// All its items, without their values. See [`Metadump`](memcached2_proto::stream::Metadump).

@@ -29,7 +29,7 @@ pub(super) struct Health {
 }
 
 /// The failures of a server, which make it count as down if they are enough.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Outage {
     /// How many times it has failed in a row.
     failures: u32,
@@ -59,6 +59,16 @@ impl Health {
         let observers = usize::from(is_observed);
         let attention = AtomicUsize::new(observers);
         Self { seed, attention, observers, ..Self::new(&self.policy, self.down_after, self.servers.len()) }
+    }
+
+    /// The same for another list of servers. For each of them: which place it has in this list, if it is in it. What is known of those
+    /// is kept, but for a probe that is under way.
+    pub(super) fn for_servers(&self, places: impl Iterator<Item = Option<usize>>) -> Self {
+        let outage = |place| self.lock(place).and_then(|outage| outage.clone());
+        let outages: Vec<_> = places.map(|place| place.and_then(outage)).collect();
+        let attention = AtomicUsize::new(self.observers + outages.iter().flatten().count());
+        let servers = outages.into_iter().map(Mutex::new).collect();
+        Self { policy: self.policy.clone(), servers, attention, ..*self }
     }
 
     /// Whether servers can count as down.

@@ -13,10 +13,10 @@ use super::driver::{exchange_bytes, write};
 use super::{AsyncStream, AsyncTimer, Connector};
 use crate::error::Error;
 use crate::opening::{Endpoint, Opening, Step};
-use crate::routing::ServerId;
 use crate::stream::{RecordStream, StreamCommand};
 use crate::time::{Instant, Now};
 use crate::tls::TlsSession;
+use crate::uri::Server;
 
 /// The records of one server, or of several, one server after the other.
 ///
@@ -41,8 +41,7 @@ pub struct Records<C: StreamCommand> {
 /// A server to be asked.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
-    pub(super) id: ServerId,
-    pub(super) name: Arc<str>,
+    pub(super) server: Server,
     pub(super) endpoint: Arc<Endpoint>,
     /// The client is closed.
     pub(super) is_closed: bool,
@@ -154,8 +153,8 @@ impl<C: StreamCommand> Records<C> {
 
     /// The server that is read from, or was read from last.
     #[must_use]
-    pub fn server(&self) -> Option<ServerId> {
-        self.current.as_ref().map(|target| target.id)
+    pub fn server(&self) -> Option<&Server> {
+        self.current.as_ref().map(|target| &target.server)
     }
 
     /// Connects to the first server, and waits until it has begun to answer. What happens in it from then on, a watch reports.
@@ -216,7 +215,7 @@ impl<C: StreamCommand> Records<C> {
             };
             return Poll::Ready(Some(next.map_err(|error| {
                 self.state = State::Between;
-                let server = self.current.as_ref().map(|target| &target.name);
+                let server = self.server().map(Server::shared_name);
                 error.of_request(self.command.name(), None, server)
             })));
         }

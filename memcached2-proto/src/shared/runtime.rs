@@ -52,15 +52,24 @@ impl<R: Runtime> SharedConnections<R> {
         timeout: Option<Duration>,
     ) -> Result<O::Output, Error> {
         let clock = || self.runtime().now();
-        let mut call = Call::new(operation, self.router(), now);
+        let servers = self.current();
+        let servers = &*servers;
+        let mut call = Call::new(operation, &servers.router, now);
         call.keep_time_to_merge(clock);
         loop {
-            let connect = |server, freshness: Freshness| self.connection(server, freshness, now);
+            let connect = |server, freshness: Freshness| self.connection(servers, server, freshness, now);
             exchange(&mut call, now, timeout, connect).await;
             if !call.end_round(clock) {
                 return call.finish();
             }
         }
+    }
+
+    /// Waits for a time.
+    pub async fn pause(&self, time: Duration) {
+        let mut timer = self.runtime().timer();
+        let deadline = self.runtime().now() + time;
+        poll_fn(|cx| timer.poll_until(cx, deadline)).await;
     }
 
     /// Refuses new calls from now on, waits until those under way have ended, and closes all connections with a `quit`. After `time`

@@ -13,7 +13,7 @@ macro_rules! one_server {
         #[derive(Debug, Clone)]
         pub struct OneServer {
             client: Client,
-            id: $crate::routing::ServerId,
+            server: $crate::Server,
         }
 
         impl Client {
@@ -24,16 +24,17 @@ macro_rules! one_server {
             ///
             /// [`Error::Argument`](memcached2_proto::Error::Argument) if none of the servers is that.
             pub fn on(&self, server: &str) -> Result<OneServer, $crate::Error> {
-                let id = self.router().find(server)?;
-                Ok(OneServer { client: self.clone(), id })
+                let router = self.router();
+                let server = router.server(router.find(server)?).ok_or_else($crate::Error::no_servers)?;
+                Ok(OneServer { client: self.clone(), server: server.clone() })
             }
         }
 
         impl OneServer {
-            /// Its place in the list of servers.
+            /// The server.
             #[must_use]
-            pub fn id(&self) -> $crate::routing::ServerId {
-                self.id
+            pub fn server(&self) -> &$crate::Server {
+                &self.server
             }
 
             /// Runs any command on it, also one whose key belongs to another server.
@@ -41,9 +42,9 @@ macro_rules! one_server {
             /// # Errors
             ///
             /// The errors of the command, and those of every call; [`Error::Down`](memcached2_proto::Error::Down) if its retry is
-            /// not due yet.
+            /// not due yet, [`Error::Argument`](memcached2_proto::Error::Argument) if it is no server of the client any more.
             pub $($async)* fn run<C: $crate::command::Command>(&self, command: C) -> Result<C::Response, $crate::Error> {
-                self.client.run($crate::operation::OnServer::new(self.id, command))$($await)*
+                self.client.run($crate::operation::OnServer::new(&self.server, command))$($await)*
             }
 
             $crate::__administer!([$($async)*] [$($await)*] __on_one_server);

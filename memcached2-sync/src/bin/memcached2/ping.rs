@@ -63,16 +63,17 @@ pub(crate) fn ping(fleet: &Fleet, out: &mut Output) -> Result<Outcome, Failure> 
 }
 
 fn ask(client: &Client) -> Result<Answer, Error> {
-    let id = client.router().ids().next().ok_or_else(Error::no_servers)?;
+    let router = client.router();
+    let server = router.servers().first().ok_or_else(Error::no_servers)?;
     let begun = Instant::now();
-    let protocol = match client.run(OnServer::new(id, MetaNoop)) {
+    let protocol = match client.run(OnServer::new(server, MetaNoop)) {
         Ok(()) => "meta",
         Err(Error::NoMeta { .. }) => "classic",
         Err(error) => return Err(error),
     };
     let connect = begun.elapsed();
     let begun = Instant::now();
-    let version = client.run(OnServer::new(id, Version))?;
+    let version = client.run(OnServer::new(server, Version))?;
     Ok(Answer { version: version.as_str().to_owned(), protocol, connect, time: begun.elapsed() })
 }
 

@@ -61,7 +61,8 @@ fn look(client: &Client) -> Result<(Vec<(String, Seen)>, Outcome), Failure> {
     let (general, outcome) = answers(client, client.stats()?);
     // A server that was down just now is not reported again.
     let of_each = |results: memcached2_sync::BatchResult<GroupedReport>| -> HashMap<String, GroupedReport> {
-        let names = client.router().servers().iter().map(|server| server.name().to_owned());
+        let router = client.router();
+        let names = router.servers().iter().map(|server| server.name().to_owned());
         names.zip(results).filter_map(|(name, result)| Some((name, result.ok()?))).collect()
     };
     let (mut slabs, mut items) = (of_each(client.stats_slabs()?), of_each(client.stats_items()?));

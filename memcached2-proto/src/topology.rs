@@ -1,0 +1,179 @@
+//! Lists of servers that somebody else keeps, and that change.
+//!
+//! For users whose servers come and go: a [`ServerSource`] is asked again and again, by `client.follow_servers(..)`. Whoever has the
+//! list in another way calls `client.set_servers(..)`.
+
+use std::net::SocketAddr;
+
+use crate::command::{ClusterConfig, Node};
+use crate::error::Error;
+use crate::uri::{Address, Server};
+
+/// Where the list of servers comes from.
+///
+/// ```
+/// use memcached2_proto::topology::ServerSource;
+///
+/// // The configuration endpoint of a cluster on Amazon ElastiCache, or of Memorystore.
+/// let nodes = ServerSource::cluster("cache.cfg.use1.cache.amazonaws.com:11211")?;
+/// // Every address of a name, such as that of a headless service of Kubernetes.
+/// let pods = ServerSource::dns("memcached.default.svc.cluster.local:11211")?;
+/// # Ok::<(), memcached2_proto::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct ServerSource {
+    kind: Kind,
+    server: Server,
+    /// The number of the newest list that there was.
+    version: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Cluster,
+    Dns,
+}
+
+/// What a transport asks for a new list, and reports to the [source](ServerSource).
+#[doc(hidden)]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Question {
+    /// `config get cluster`, of this server. Next: [`ServerSource::on_config`].
+    Cluster(String),
+    /// The addresses of this name. Next: [`ServerSource::on_addresses`].
+    Addresses(String, u16),
+}
+
+impl ServerSource {
+    /// The nodes that a server of a cluster names: `config get cluster`, of Amazon ElastiCache and Google Memorystore.
+    ///
+    /// `endpoint` is written as a [`Server`]: `memcacheds://` also stands for the nodes, each of which needs a certificate for its own
+    /// name. Credentials for all of them are an option of the client. A node keeps its keys when its address changes, because its
+    /// name on a ring is its host name. Of two lists the one with the higher number counts, so a node that has not heard of the last
+    /// change does no harm.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Uri`] if the text is no address of a server.
+    pub fn cluster(endpoint: &str) -> Result<Self, Error> {
+        Self::new(Kind::Cluster, endpoint)
+    }
+
+    /// Every address that a name has, as a server of its own: `name:port`, the port is 11211 unless given.
+    ///
+    /// A server is known by its address, so one that gets another address also gets other keys.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Uri`] if the text is no address of a server.
+    pub fn dns(name: &str) -> Result<Self, Error> {
+        Self::new(Kind::Dns, name)
+    }
+
+    fn new(kind: Kind, text: &str) -> Result<Self, Error> {
+        Ok(Self { kind, server: text.parse()?, version: None })
+    }
+
+    /// What to ask.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn question(&self) -> Question {
+        match (self.kind, self.server.address()) {
+            (Kind::Dns, Address::Tcp { host, port }) => Question::Addresses(host.clone(), *port),
+            _ => Question::Cluster(self.server.to_string()),
+        }
+    }
+
+    /// Takes what a cluster has answered. Returns the servers, if the list is newer than the last one and not empty.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Protocol`] if the cluster names no nodes.
+    #[doc(hidden)]
+    pub fn on_config(&mut self, config: Option<ClusterConfig>) -> Result<Option<Vec<String>>, Error> {
+        let config = config.filter(|config| !config.nodes.is_empty());
+        let config = config.ok_or_else(|| Error::protocol("the cluster names no nodes"))?;
+        if self.version.is_some_and(|newest| config.version <= newest) {
+            return Ok(None);
+        }
+        self.version = Some(config.version);
+        Ok(Some(config.nodes.iter().map(|node| self.text(node)).collect()))
+    }
+
+    /// Takes the addresses of the name. Returns the servers, if there are any.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn on_addresses(&self, addresses: &[SocketAddr]) -> Option<Vec<String>> {
+        // The order of an answer says nothing, and must not move keys.
+        let mut addresses = addresses.to_vec();
+        addresses.sort_unstable();
+        addresses.dedup();
+        let text = |address: &SocketAddr| match (self.server.is_tls(), self.server.address()) {
+            (true, Address::Tcp { host, .. }) => format!("memcacheds://{address}?tls_name={host}"),
+            _ => address.to_string(),
+        };
+        (!addresses.is_empty()).then(|| addresses.iter().map(text).collect())
+    }
+
+    /// A node, as a server is written.
+    fn text(&self, node: &Node) -> String {
+        let (host, port, scheme) =
+            (&node.host, node.port, if self.server.is_tls() { "memcacheds" } else { "memcached" });
+        match node.ip {
+            None => format!("{scheme}://{host}:{port}"),
+            Some(ip) => {
+                let tls_name = if self.server.is_tls() { format!("&tls_name={host}") } else { String::new() };
+                format!("{scheme}://{}?name={host}:{port}{tls_name}", SocketAddr::new(ip, port))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(version: u64, nodes: &str) -> Option<ClusterConfig> {
+        Some(ClusterConfig::parse(format!("{version}\n{nodes}\n").as_bytes()).unwrap())
+    }
+
+    #[test]
+    fn of_two_lists_the_one_with_the_higher_number_counts() {
+        let mut source = ServerSource::cluster("cfg.example").unwrap();
+        assert_eq!(source.question(), Question::Cluster("cfg.example:11211".into()));
+        let first = source.on_config(config(2, "a.example|10.0.0.1|11211 b.example||11212")).unwrap().unwrap();
+        assert_eq!(first, ["memcached://10.0.0.1:11211?name=a.example:11211", "memcached://b.example:11212"]);
+        assert_eq!(first[0].parse::<Server>().unwrap().name(), "a.example:11211");
+        assert_eq!(source.on_config(config(1, "old.example||1")), Ok(None));
+        assert_eq!(source.on_config(config(2, "a.example||1")), Ok(None));
+        for empty in [None, config(3, "")] {
+            assert!(matches!(source.on_config(empty), Err(Error::Protocol { .. })));
+        }
+        assert_eq!(source.on_config(config(3, "[x]||1")).unwrap().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn each_address_of_a_name_is_a_server_in_an_order_of_its_own() {
+        let source = ServerSource::dns("cache.example:11212").unwrap();
+        assert_eq!(source.question(), Question::Addresses("cache.example".into(), 11212));
+        let found = ["10.0.0.2:11212", "[::1]:11212", "10.0.0.1:11212", "10.0.0.2:11212"];
+        let found = found.map(|address| address.parse().unwrap());
+        let servers = source.on_addresses(&found).unwrap();
+        assert_eq!(servers, ["10.0.0.1:11212", "10.0.0.2:11212", "[::1]:11212"]);
+        assert_eq!(source.on_addresses(&[]), None);
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn servers_of_a_source_with_tls_have_certificates_for_its_names() {
+        let mut tls = ServerSource::cluster("memcacheds://cfg.example").unwrap();
+        let servers = tls.on_config(config(1, "a.example|fe80::1|11211")).unwrap().unwrap();
+        assert_eq!(servers, ["memcacheds://[fe80::1]:11211?name=a.example:11211&tls_name=a.example"]);
+        assert!(servers[0].parse::<Server>().is_ok_and(|server| server.is_tls()));
+        let tls = ServerSource::dns("memcacheds://cache.example").unwrap();
+        assert_eq!(
+            tls.on_addresses(&["10.0.0.1:11212".parse().unwrap()]).unwrap(),
+            ["memcacheds://10.0.0.1:11212?tls_name=cache.example"]
+        );
+    }
+}
