@@ -3,6 +3,8 @@
 
 #[path = "cli/program.rs"]
 mod program;
+#[path = "cli/transfer.rs"]
+mod transfer;
 
 use memcached2_testkit::EmbeddedServer;
 

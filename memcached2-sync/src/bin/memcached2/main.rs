@@ -7,10 +7,15 @@ mod fleet;
 mod items;
 mod output;
 mod ping;
+mod progress;
+mod record;
 mod ring;
+mod scan;
 mod stats;
 mod table;
 mod top;
+mod transfer;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -40,6 +45,16 @@ enum Command {
     Incr(items::Count),
     /// Subtracts from numbers, and prints the differences, which are never below 0
     Decr(items::Count),
+    /// Lists all items of all servers: key, time to live in seconds, bytes in memory, flags
+    Dump(transfer::Dump),
+    /// Stores what `dump --values` wrote; items expire when they would have
+    Load(transfer::Load),
+    /// Copies all items to other servers; they expire when they would have
+    Copy(transfer::Copy),
+    /// Copies the items that are missing on other servers
+    Warm(transfer::Copy),
+    /// Prints what happens in servers: keys fetched, stored, evicted and more
+    Watch(watch::Watch),
     /// Prints which server has a key, or how many keys move to another server with another list or rule
     Ring(ring::Ring),
     /// Prints the slab classes of each server, what is evicted from them and what hits them, again and again
@@ -76,6 +91,11 @@ fn run(cli: &Cli, out: &mut Output) -> Result<Outcome, Failure> {
         Command::Exists(keys) => keys.exists(&fleet, out),
         Command::Incr(count) => count.incr(&fleet, out),
         Command::Decr(count) => count.decr(&fleet, out),
+        Command::Dump(dump) => dump.run(&fleet, out),
+        Command::Load(load) => load.run(&fleet, out),
+        Command::Copy(copy) => copy.copy(&fleet, out),
+        Command::Warm(copy) => copy.warm(&fleet, out),
+        Command::Watch(watch) => watch.run(&fleet, out),
         Command::Ring(ring) => ring.run(&fleet, out),
         Command::Top(top) => top.run(&fleet, out),
     }

@@ -1,0 +1,150 @@
+//! Going over all items of servers, some at a time.
+
+use std::time::{Duration, Instant};
+
+use memcached2_sync::proto::command::meta::MetaGet;
+use memcached2_sync::proto::operation::Batch;
+use memcached2_sync::{Client, DumpedItem, Error, Key};
+
+use crate::fleet::Fleet;
+use crate::items::BATCH;
+use crate::output::{Failure, Outcome, complain};
+use crate::progress::Progress;
+use crate::record::{Record, unix_now};
+
+/// The values of at most so many bytes are fetched at once, by what the server says of their size.
+const BATCH_BYTES: u64 = 4 << 20;
+
+/// How long a server may be busy with another dump, or with its own search for expired items.
+const BUSY: Duration = Duration::from_secs(10);
+
+/// An item of a server as its dump lists it.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    /// Its key without the prefix of the client.
+    pub(crate) key: Vec<u8>,
+    /// How many seconds it stays, by the clock of its server; `None` is until it is evicted.
+    pub(crate) ttl: Option<u64>,
+    pub(crate) item: DumpedItem,
+}
+
+/// Calls `each` with the items of each server, some at a time. A server that fails is reported, and the next one follows.
+pub(crate) fn scan(
+    fleet: &Fleet,
+    mut each: impl FnMut(&str, &Client, Vec<&Listed>) -> Result<Outcome, Failure>,
+) -> Result<Outcome, Failure> {
+    let mut outcome = Outcome::Done;
+    let mut progress = Progress::new();
+    let servers = fleet.each()?;
+    let stats: Vec<_> =
+        servers.iter().map(|(_, client)| client.stats().and_then(|all| Ok(all.into_result()?.pop()))).collect();
+    let number = |stats: &Result<Option<memcached2_sync::Report>, Error>, name| {
+        stats.as_ref().ok().and_then(|stats| stats.as_ref()?.number(name))
+    };
+    progress.total = stats.iter().filter_map(|stats| number(stats, "curr_items")).sum();
+    for ((server, client), stats) in servers.iter().zip(&stats) {
+        // Its dump has moments of its own clock.
+        let clock = Clock { server: number(stats, "time").unwrap_or_else(unix_now), asked: Instant::now() };
+        let prefix = fleet.options.prefix.as_deref().unwrap_or_default();
+        let (mut batch, mut size) = (Vec::new(), 0);
+        let mut give = |batch: &mut Vec<Listed>, size: &mut u64| {
+            let ended = each(server, client, batch.iter().collect())?;
+            progress.add(batch.len() as u64, *size);
+            batch.clear();
+            *size = 0;
+            Ok::<_, Failure>(ended)
+        };
+        for item in dumped(client) {
+            match item {
+                Ok(item) => {
+                    let Some(key) = item.key.strip_prefix(prefix).filter(|key| !key.is_empty()) else { continue };
+                    size += item.size.unwrap_or(0);
+                    batch.push(Listed { key: key.to_vec(), ttl: item.exptime.map(|at| clock.until(at)), item });
+                    if batch.len() >= BATCH || size >= BATCH_BYTES {
+                        outcome = outcome.and(give(&mut batch, &mut size)?);
+                    }
+                }
+                Err(error) => {
+                    complain(&format!("{error}; not all items of {server} were listed"));
+                    outcome = outcome.and(Outcome::Missing);
+                }
+            }
+        }
+        if !batch.is_empty() {
+            outcome = outcome.and(give(&mut batch, &mut size)?);
+        }
+    }
+    Ok(outcome)
+}
+
+/// The clock of a server, when it was asked for it.
+struct Clock {
+    server: u64,
+    asked: Instant,
+}
+
+impl Clock {
+    fn until(&self, at: u64) -> u64 {
+        at.saturating_sub(self.server + self.asked.elapsed().as_secs())
+    }
+}
+
+/// The dump of the one server of a client, once it is not busy.
+fn dumped(client: &Client) -> impl Iterator<Item = Result<DumpedItem, Error>> + use<> {
+    let begun = Instant::now();
+    loop {
+        let mut dump = client.metadump();
+        match dump.next() {
+            Some(Err(Error::Refused { line, .. })) if line.starts_with("BUSY") && begun.elapsed() < BUSY => {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            first => return first.into_iter().chain(dump),
+        }
+    }
+}
+
+/// The items with their values, without those that are gone by now; and whether all could be fetched. It does not count as a use of the
+/// items.
+pub(crate) fn fetch(client: &Client, listed: &[&Listed]) -> Result<(Vec<Record>, Outcome), Failure> {
+    let (mut records, mut outcome) = (Vec::with_capacity(listed.len()), Outcome::Done);
+    let mut classic = Vec::new();
+    let command = |listed| Ok(MetaGet::new::<Vec<u8>>(listed)?.value().flags().ttl().no_bump());
+    let commands = listed.iter().map(|listed| command(&listed.key)).collect::<Result<_, Error>>()?;
+    for (listed, found) in listed.iter().zip(client.run(Batch::new(commands))?) {
+        match found {
+            Ok(None) => {}
+            Ok(Some(item)) => {
+                let ttl = item.ttl.and_then(|ttl| ttl.remaining()).map(|ttl| ttl.as_secs());
+                let value = item.value.unwrap_or_default();
+                if ttl != Some(0) {
+                    let flags = item.flags.unwrap_or(value.flags);
+                    records.push(Record { key: listed.key.clone(), value: value.data, flags, ttl });
+                }
+            }
+            Err(Error::NoMeta { .. }) if Key::new(&listed.key).is_ok() => classic.push(listed),
+            Err(error) => {
+                complain(&error.to_string());
+                outcome = Outcome::Failed;
+            }
+        }
+    }
+    let keys: Vec<_> = classic.iter().map(|listed| &listed.key).collect();
+    for (listed, found) in classic.iter().zip(client.get_many(&keys)?) {
+        match found {
+            Ok(Some(value)) if listed.ttl != Some(0) => {
+                records.push(Record {
+                    key: listed.key.clone(),
+                    value: value.data,
+                    flags: value.flags,
+                    ttl: listed.ttl,
+                });
+            }
+            Ok(_) => {}
+            Err(error) => {
+                complain(&error.to_string());
+                outcome = Outcome::Failed;
+            }
+        }
+    }
+    Ok((records, outcome))
+}

@@ -1,0 +1,237 @@
+//! `dump`, `load`, `copy` and `warm`: items with their values, from servers to files and to other servers.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+
+use clap::Args;
+use memcached2_sync::proto::command::Exists;
+use memcached2_sync::proto::command::meta::{MetaSet, MetaSetMode};
+use memcached2_sync::proto::operation::Batch;
+use memcached2_sync::{Client, Error, Key, Selection, Store};
+use serde_json::json;
+
+use crate::args::selection;
+use crate::fleet::Fleet;
+use crate::items::{BATCH, input_failure};
+use crate::output::{Failure, Outcome, Output, bytes_field, complain, shown};
+use crate::progress::Progress;
+use crate::record::Record;
+use crate::scan::{Listed, fetch, scan};
+
+#[derive(Debug, Args)]
+pub(crate) struct Dump {
+    /// With the values, as JSON, a line for each item: what `load` reads
+    #[arg(long)]
+    values: bool,
+    /// Only the keys, as they are, a line each: what `get -` and `delete -` read
+    #[arg(long, conflicts_with_all = ["values", "json"])]
+    keys: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Load {
+    /// A file that `dump --values` wrote; the standard input unless given
+    file: Option<PathBuf>,
+    /// Stores only items whose keys are missing
+    #[arg(long)]
+    missing: bool,
+    /// Lets items stay as long from now on as they had to when they were dumped
+    #[arg(long)]
+    anew: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Copy {
+    /// The servers to store on
+    #[arg(long, value_name = "SERVERS", value_delimiter = ',', required = true)]
+    to: Vec<String>,
+    /// The rule by which keys belong to them; the same unless given
+    #[arg(long, value_name = "RULE", value_parser = selection)]
+    to_selection: Option<Selection>,
+    /// What stands before every key there; the same unless given
+    #[arg(long, value_name = "PREFIX")]
+    to_prefix: Option<String>,
+}
+
+/// What became of the items.
+#[derive(Debug, Default)]
+struct Tally {
+    stored: u64,
+    /// Their keys were not missing.
+    present: u64,
+    failed: u64,
+}
+
+impl Dump {
+    pub(crate) fn run(&self, fleet: &Fleet, out: &mut Output) -> Result<Outcome, Failure> {
+        scan(fleet, |server, client, listed| {
+            if self.values {
+                let (records, outcome) = fetch(client, &listed)?;
+                for record in records {
+                    out.json(record.fields())?;
+                }
+                return Ok(outcome);
+            }
+            for listed in listed {
+                self.print(server, listed, out)?;
+            }
+            Ok(Outcome::Done)
+        })
+    }
+
+    fn print(&self, server: &str, Listed { key, ttl, item }: &Listed, out: &mut Output) -> Result<(), Failure> {
+        if self.keys {
+            out.bytes(key)?;
+            return Ok(out.line("")?);
+        }
+        if out.is_json {
+            return Ok(out.json([
+                bytes_field("key", key),
+                ("ttl".into(), json!(ttl)),
+                ("size".into(), json!(item.size)),
+                ("flags".into(), json!(item.flags)),
+                ("class".into(), json!(item.class)),
+                ("fetched".into(), json!(item.fetched)),
+                ("last_access".into(), json!(item.last_access)),
+                ("server".into(), json!(server)),
+            ])?);
+        }
+        let number =
+            |number: Option<u64>, none: &str| number.map_or_else(|| none.to_owned(), |number| number.to_string());
+        let (ttl, size, flags) = (number(*ttl, "never"), number(item.size, "-"), number(item.flags, "-"));
+        Ok(out.line(&format!("{}\t{ttl}\t{size}\t{flags}", shown(key)))?)
+    }
+}
+
+impl Load {
+    pub(crate) fn run(&self, fleet: &Fleet, out: &mut Output) -> Result<Outcome, Failure> {
+        let client = fleet.client()?;
+        let (mut input, name): (Box<dyn BufRead>, _) = match &self.file {
+            None => (Box::new(std::io::stdin().lock()), "the standard input".to_owned()),
+            Some(path) => {
+                let file = File::open(path);
+                let file =
+                    file.map_err(|error| Failure::because(format!("cannot read {}: {error}", path.display())))?;
+                (Box::new(BufReader::new(file)), path.display().to_string())
+            }
+        };
+        let (mut tally, mut progress) = (Tally::default(), Progress::new());
+        let (mut records, mut size, mut number, mut line) = (Vec::new(), 0, 0_u64, Vec::new());
+        loop {
+            line.clear();
+            let read = input.read_until(b'\n', &mut line).map_err(|error| input_failure(&error))?;
+            number += 1;
+            if !line.trim_ascii().is_empty() {
+                let record = Record::read(&line, self.anew);
+                let record = record.map_err(|problem| Failure::because(format!("{name}, line {number}: {problem}")))?;
+                size += record.as_ref().map_or(0, |record| record.value.len());
+                records.extend(record);
+            }
+            if read == 0 || records.len() >= BATCH || size >= (4 << 20) {
+                store(&client, &records, self.missing, &mut tally)?;
+                progress.add(records.len() as u64, size as u64);
+                records.clear();
+                size = 0;
+            }
+            if read == 0 {
+                drop(progress);
+                return tally.print(out);
+            }
+        }
+    }
+}
+
+impl Copy {
+    pub(crate) fn copy(&self, fleet: &Fleet, out: &mut Output) -> Result<Outcome, Failure> {
+        self.run(fleet, false, out)
+    }
+
+    pub(crate) fn warm(&self, fleet: &Fleet, out: &mut Output) -> Result<Outcome, Failure> {
+        self.run(fleet, true, out)
+    }
+
+    fn run(&self, fleet: &Fleet, only_missing: bool, out: &mut Output) -> Result<Outcome, Failure> {
+        let mut target = fleet.or_servers(&self.to);
+        if let Some(rule) = &self.to_selection {
+            target.options = target.options.selection(rule.clone());
+        }
+        if let Some(prefix) = &self.to_prefix {
+            target.options = target.options.prefix(prefix);
+        }
+        let target = target.client()?;
+        let mut tally = Tally::default();
+        let scanned = scan(fleet, |_, client, listed| {
+            let all = listed.len();
+            let wanted = if only_missing { missing(&target, listed)? } else { listed };
+            tally.present += (all - wanted.len()) as u64;
+            let (records, outcome) = fetch(client, &wanted)?;
+            store(&target, &records, only_missing, &mut tally)?;
+            Ok(outcome)
+        })?;
+        Ok(tally.print(out)?.and(scanned))
+    }
+}
+
+/// The items whose keys a target does not have, so that their values need not be fetched. If it cannot say so, storing says it.
+fn missing<'l>(target: &Client, mut listed: Vec<&'l Listed>) -> Result<Vec<&'l Listed>, Error> {
+    let asked = listed.iter().filter_map(|listed| Exists::new(&listed.key).ok()).collect();
+    let mut exists = target.run(Batch::new(asked))?.into_iter();
+    // Keys of any bytes were not asked for.
+    listed.retain(|listed| Key::new(&listed.key).is_err() || !matches!(exists.next(), Some(Ok(true))));
+    Ok(listed)
+}
+
+fn store(client: &Client, records: &[Record], only_missing: bool, tally: &mut Tally) -> Result<(), Error> {
+    // Keys of any bytes need a meta command.
+    let (plain, binary): (Vec<_>, Vec<_>) = records.iter().partition(|record| Key::new(&record.key).is_ok());
+    let flags = |record: &Record| u32::try_from(record.flags).map_err(|_| too_wide(record));
+    let stores = plain.into_iter().map(|record| {
+        let store = if only_missing {
+            Store::add(&record.key, &record.value)?
+        } else {
+            Store::set(&record.key, &record.value)?
+        };
+        Ok(store.flags(flags(record)?).expiry(record.expiry()))
+    });
+    let (stores, wrong): (Vec<_>, Vec<_>) = stores.partition(Result::is_ok);
+    for result in client.store_many(stores.into_iter().flatten().collect())? {
+        tally.count(result);
+    }
+    wrong.into_iter().for_each(|wrong: Result<Store<'_, '_>, Error>| tally.count(wrong.map(drop)));
+    let mode = if only_missing { MetaSetMode::Add } else { MetaSetMode::Set };
+    for record in binary {
+        let stored = MetaSet::new(&record.key, &record.value)
+            .and_then(|set| Ok(set.mode(mode).flags(flags(record)?).expiry(record.expiry())))
+            .and_then(|set| client.run(set));
+        tally.count(stored.and_then(|outcome| if outcome.is_done() { Ok(()) } else { Err(Error::not_stored()) }));
+    }
+    Ok(())
+}
+
+fn too_wide(record: &Record) -> Error {
+    Error::value(format!("the flags of {}, {}, need more than 32 bits", shown(&record.key), record.flags))
+}
+
+impl Tally {
+    fn count(&mut self, result: Result<(), Error>) {
+        match result {
+            Ok(()) => self.stored += 1,
+            Err(Error::NotStored { .. }) => self.present += 1,
+            Err(error) => {
+                self.failed += 1;
+                complain(&error.to_string());
+            }
+        }
+    }
+
+    fn print(&self, out: &mut Output) -> Result<Outcome, Failure> {
+        let Self { stored, present, failed } = self;
+        if out.is_json {
+            out.json([("stored", json!(stored)), ("present", json!(present)), ("failed", json!(failed))])?;
+        } else {
+            out.line(&format!("{stored} stored, {present} were there, {failed} failed"))?;
+        }
+        Ok(if *failed == 0 { Outcome::Done } else { Outcome::Failed })
+    }
+}
