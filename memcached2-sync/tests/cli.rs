@@ -79,7 +79,9 @@ fn items_are_stored_touched_counted_and_deleted() {
         program.feed(&["delete", "-"], keys.join("\n").as_bytes(), 1).stderr.split(|b| *b == b'\n').count(),
         1191
     );
-    program.run(&["delete", "a", "n"], 0);
+    // A key that no server accepts stops no other one.
+    let (_, err) = program.feed_text(&["delete", "-"], b"two words\na\nn\n", 2);
+    assert!(err.contains("two words") && err.lines().count() == 1, "{err}");
     for server in &embedded {
         assert_eq!(program.json(&["stats", "--on", &server.address()], 0)[0]["stats"]["curr_items"], 0);
     }
@@ -142,6 +144,39 @@ fn no_password_is_shown() {
     }
     let (_, err) = Program::new(&[wrong]).run(&["get", "a"], 2);
     assert!(err.contains("refused the user and password"), "{err}");
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn servers_are_asked_by_tls() {
+    use memcached2_testkit::Memcached;
+    if Memcached::has_no_tls_for("servers_are_asked_by_tls") {
+        return;
+    }
+    let directory = std::env::temp_dir().join(format!("memcached2-cli-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let file = |name: &str, text: &str| {
+        let path = directory.join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let made = rcgen::generate_simple_self_signed(["cache.example".to_owned()]).unwrap();
+    let (chain, key) = (file("chain.pem", &made.cert.pem()), file("key.pem", &made.signing_key.serialize_pem()));
+    let server = Memcached::with().tls(&chain, &key).start();
+    let program = Program::new(&[server.address()]);
+    program.run(&["set", "a", "1", "--tls-ca", &chain, "--tls-name", "cache.example"], 0);
+    assert_eq!(program.run(&["get", "a", "--tls-ca", &chain, "--tls-name", "cache.example"], 0).0, "1");
+    for wrong in [
+        &["--tls-ca", &*chain][..],
+        &["--tls-name", "cache.example"],
+        &["--tls-ca", "/no/such/file"],
+        &["--tls-ca", &*key],
+    ] {
+        let (_, err) = program.run(&[&["get", "a"], wrong].concat(), 2);
+        assert!(err.contains("TLS") || err.contains("cannot read /no/such/file"), "{err}");
+    }
+    drop(server);
+    std::fs::remove_dir_all(&directory).unwrap();
 }
 
 #[test]

@@ -30,7 +30,10 @@ impl Program {
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_memcached2"));
-        command.env_clear().envs(self.0.iter().cloned());
+        for name in ["MEMCACHED_SERVERS", "MEMCACHED_USER", "MEMCACHED_PASSWORD"] {
+            command.env_remove(name);
+        }
+        command.envs(self.0.iter().cloned());
         // A busy machine is slow.
         command.args(arguments).args(["--timeout", "20s"]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

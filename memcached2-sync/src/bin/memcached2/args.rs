@@ -9,6 +9,9 @@ use crate::Command;
 use crate::fleet::Fleet;
 use crate::output::Failure;
 
+/// How long connecting may take, unless the user sets a timeout.
+const CONNECT: Duration = Duration::from_secs(1);
+
 const AFTER_HELP: &str = "\
 Servers: host, host:port, memcached://user:password@host, memcached+unix:///path; memcacheds:// with TLS. After a `?`
 come options: weight=2, name=cache1, timeout=250ms. MEMCACHED_USER and MEMCACHED_PASSWORD are for servers whose address has no
@@ -40,9 +43,9 @@ pub(crate) struct Shared {
     /// Prints JSON, a line for each result
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// How long a request may take, such as 250ms or 2s
-    #[arg(long, global = true, value_name = "TIME", value_parser = duration, default_value = "1s")]
-    timeout: Duration,
+    /// How long a request may take, such as 250ms or 2s; 1 second unless given, and 10 seconds for many items with their values
+    #[arg(long, global = true, value_name = "TIME", value_parser = duration)]
+    timeout: Option<Duration>,
     /// The rule by which keys belong to servers; `ring --help` lists them
     #[arg(long, global = true, value_name = "RULE", value_parser = selection)]
     selection: Option<Selection>,
@@ -99,10 +102,11 @@ impl Tls {
 }
 
 impl Shared {
-    pub(crate) fn fleet(&self) -> Result<Fleet, Failure> {
+    /// The servers, with a timeout that the user may have set.
+    pub(crate) fn fleet(&self, timeout: Duration) -> Result<Fleet, Failure> {
         let mut options = Options::default()
-            .timeout(self.timeout)
-            .connect_timeout(self.timeout)
+            .timeout(self.timeout.unwrap_or(timeout))
+            .connect_timeout(self.timeout.unwrap_or(CONNECT))
             // The server that has a key answers, or nobody: else a value of another server, or none, would be its answer.
             .failover(false)
             .reconnect(ReconnectPolicy::Immediately);

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use memcached2_sync::proto::command::meta::Ttl as ItemTtl;
 use memcached2_sync::proto::command::{Decr, Exists, GetWithTtl, Incr, Touch as TouchItem};
 use memcached2_sync::proto::operation::Batch;
-use memcached2_sync::{BatchResult, Client, Error, Store, Value};
+use memcached2_sync::{BatchResult, Client, Error, Key, Store, Value};
 use serde_json::{Value as Json, json};
 
 use crate::args::{Ttl, ttl};
@@ -80,7 +80,7 @@ pub(crate) struct Count {
 }
 
 impl Keys {
-    /// Calls `each` with the keys, some of them at a time.
+    /// Calls `each` with the keys, some of them at a time. One that no server accepts is reported, and the others go on.
     fn in_batches(&self, mut each: impl FnMut(&[Vec<u8>]) -> Result<Outcome, Failure>) -> Result<Outcome, Failure> {
         let mut outcome = Outcome::Done;
         let mut batch = Vec::new();
@@ -90,7 +90,11 @@ impl Keys {
             _ => Box::new(given),
         };
         for key in keys {
-            batch.push(key.map_err(|error| input_failure(&error))?);
+            let key = key.map_err(|error| input_failure(&error))?;
+            match Key::new(&key) {
+                Ok(_) => batch.push(key),
+                Err(error) => outcome = outcome.and(failed(&error)),
+            }
             if batch.len() == BATCH {
                 outcome = outcome.and(each(&batch)?);
                 batch.clear();

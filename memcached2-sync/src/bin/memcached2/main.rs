@@ -18,6 +18,7 @@ mod transfer;
 mod watch;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser as _, Subcommand};
 
@@ -61,6 +62,16 @@ enum Command {
     Top(top::Top),
 }
 
+impl Command {
+    /// How long a request may take, unless the user says so: many items with their values take longer.
+    fn timeout(&self) -> Duration {
+        match self {
+            Self::Dump(_) | Self::Load(_) | Self::Copy(_) | Self::Warm(_) => Duration::from_secs(10),
+            _ => Duration::from_secs(1),
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let mut out = Output::new(cli.shared.json);
@@ -80,7 +91,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli, out: &mut Output) -> Result<Outcome, Failure> {
-    let fleet = cli.shared.fleet()?;
+    let fleet = cli.shared.fleet(cli.command.timeout())?;
     match &cli.command {
         Command::Ping => ping::ping(&fleet, out),
         Command::Stats(stats) => stats.run(&fleet, out),

@@ -82,7 +82,7 @@ fn show(server: &str, before: Option<&Seen>, now: &Seen, out: &mut Output) -> Re
     if !out.is_json {
         let speed = |name| per_second(grown(name)).map_or_else(|| "-".to_owned(), rate);
         out.line(&format!(
-            "{server}: {} items, {} of {}; {} connections; hits {} ({} at all); {} gets/s, {} sets/s, {} evictions/s",
+            "{server}: {} items, {} of {}; {} connections; hits {} now, {} since it was started; {} gets/s, {} sets/s, {} evictions/s",
             number("curr_items"),
             bytes(number("bytes")),
             bytes(number("limit_maxbytes")),
