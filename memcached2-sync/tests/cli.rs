@@ -133,7 +133,7 @@ fn no_password_is_shown() {
     assert_eq!(by_environment.run(&["get", "a"], 0).0, "1");
     let wrong = format!("memcached://web:s3cret2@{}", server.address());
     for servers in [&wrong, "http://web:s3cret@cache1", "memcached://web:s3cret@cache1:0"] {
-        let program = Program::new(&[servers]).env("MEMCACHED_PASSWORD", "s3cret");
+        let program = Program::new(&[servers]).env("MEMCACHED_USER", "web").env("MEMCACHED_PASSWORD", "s3cret");
         for arguments in
             [&["ping"][..], &["get", "a"], &["stats"], &["--help"], &["get", "--help"], &["get"], &["ring", "a"]]
         {
@@ -142,6 +142,10 @@ fn no_password_is_shown() {
             assert!(!String::from_utf8_lossy(&shown).contains("s3cret"), "{}", String::from_utf8_lossy(&shown));
         }
     }
+    let (_, err) = Program::new(&[server.address()]).env("MEMCACHED_PASSWORD", "s3cret").run(&["get", "a"], 2);
+    assert!(err.contains("MEMCACHED_USER"), "{err}");
+    let (_, err) = Program::new(&["cache1"]).run(&["ring", "a", "--down", &wrong], 2);
+    assert!(err.contains("***") && !err.contains("s3cret"), "{err}");
     let (_, err) = Program::new(&[wrong]).run(&["get", "a"], 2);
     assert!(err.contains("refused the user and password"), "{err}");
 }

@@ -55,10 +55,6 @@ pub(crate) struct Shared {
     /// Sends only classic commands, also to servers that speak meta
     #[arg(long, global = true)]
     classic: bool,
-    #[arg(long, hide = true, env = "MEMCACHED_USER", hide_env_values = true)]
-    user: Option<String>,
-    #[arg(long, hide = true, env = "MEMCACHED_PASSWORD", hide_env_values = true)]
-    password: Option<String>,
     #[cfg(feature = "tls")]
     #[command(flatten)]
     tls: Tls,
@@ -119,8 +115,8 @@ impl Shared {
         if let Some(prefix) = &self.prefix {
             options = options.prefix(prefix);
         }
-        if let (Some(user), Some(password)) = (&self.user, &self.password) {
-            options = options.credentials(Credentials::new(user, password)?);
+        if let Some(credentials) = credentials()? {
+            options = options.credentials(credentials);
         }
         #[cfg(feature = "tls")]
         {
@@ -136,6 +132,18 @@ impl Shared {
             Some(server) => fleet.only(server),
             None => Ok(fleet),
         }
+    }
+}
+
+/// User and password. They are no options: other users of a machine see those of its processes.
+fn credentials() -> Result<Option<Credentials>, Failure> {
+    let [user, password] = ["MEMCACHED_USER", "MEMCACHED_PASSWORD"].map(std::env::var_os);
+    match (user, password) {
+        (None, None) => Ok(None),
+        (Some(user), Some(password)) => {
+            Ok(Some(Credentials::new(user.as_encoded_bytes(), password.as_encoded_bytes())?))
+        }
+        _ => Err(Failure::because("set both MEMCACHED_USER and MEMCACHED_PASSWORD, or neither")),
     }
 }
 

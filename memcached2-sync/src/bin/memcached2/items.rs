@@ -26,6 +26,7 @@ pub(crate) struct Keys {
 
 #[derive(Debug, Args)]
 pub(crate) struct Set {
+    /// The key
     key: String,
     /// The value; the standard input is read if there is none
     value: Option<String>,

@@ -18,8 +18,9 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    pub(crate) fn new() -> Self {
-        let is_shown = io::stderr().is_terminal();
+    /// Of a command that prints its results meanwhile, or not: both in one terminal would get mixed up.
+    pub(crate) fn new(prints_to_terminal: bool) -> Self {
+        let is_shown = io::stderr().is_terminal() && !prints_to_terminal;
         Self { is_shown, begun: Instant::now(), drawn: None, total: 0, items: 0, bytes: 0 }
     }
 

@@ -86,8 +86,7 @@ impl Ring {
         for server in &self.down {
             let is_known = |side: &Side| side.router.find(server).is_ok();
             if !is_known(&here) && !there.as_ref().is_some_and(is_known) {
-                let known: Vec<_> = here.router.servers().iter().map(|server| server.name()).collect();
-                return Err(Failure::because(format!("--down {server}: it is none of {}", known.join(", "))));
+                here.router.find(server)?;
             }
         }
         let (mut keys, mut moved, mut outcome) = (0_u64, 0_u64, Outcome::Done);

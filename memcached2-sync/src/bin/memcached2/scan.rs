@@ -31,10 +31,10 @@ pub(crate) struct Listed {
 /// Calls `each` with the items of each server, some at a time. A server that fails is reported, and the next one follows.
 pub(crate) fn scan(
     fleet: &Fleet,
+    mut progress: Progress,
     mut each: impl FnMut(&str, &Client, Vec<&Listed>) -> Result<Outcome, Failure>,
 ) -> Result<Outcome, Failure> {
     let mut outcome = Outcome::Done;
-    let mut progress = Progress::new();
     let servers = fleet.each()?;
     let stats: Vec<_> =
         servers.iter().map(|(_, client)| client.stats().and_then(|all| Ok(all.into_result()?.pop()))).collect();

@@ -214,26 +214,42 @@ fn hit_rates(before: &[(String, Flat)], now: &[(String, Flat)], out: &mut Output
 
 /// Whether a statistic only grows: not a size, a number of what there is now, a setting or the time.
 fn is_counter(name: &str) -> bool {
-    const GAUGES: [&str; 17] = [
-        "age",
+    const GAUGES: [&str; 33] = [
+        "active_slabs",
         "bytes",
         "chunk_size",
+        "chunks_per_page",
         "connection_structures",
-        "curr_",
-        "free_",
-        "hash_",
-        "limit_",
-        "max_",
+        "evicted_time",
+        "extstore_bytes_fragmented",
+        "extstore_bytes_used",
+        "extstore_io_queue",
+        "extstore_limit_maxbytes",
+        "extstore_objects_used",
+        "extstore_pages_free",
+        "extstore_pages_used",
+        "log_watchers",
         "mem_requested",
-        "number",
         "pid",
-        "read_buf_",
-        "response_obj_",
+        "pointer_size",
+        "read_buf_bytes",
+        "read_buf_bytes_free",
+        "read_buf_count",
+        "reserved_fds",
+        "response_obj_bytes",
+        "response_obj_count",
+        "response_obj_free",
+        "slab_global_page_pool",
         "threads",
         "time",
+        "total_chunks",
+        "total_malloced",
+        "total_pages",
+        "unexpected_napi_ids",
         "uptime",
+        "used_chunks",
     ];
-    const COUNTERS: [&str; 4] = ["read_buf_oom", "response_obj_oom", "time_in_listen_disabled_us", "bytes_"];
+    const GROUPS: [&str; 7] = ["age", "curr_", "free_", "hash_", "limit_", "max_", "number"];
     let name = name.rsplit(':').next().unwrap_or(name);
-    COUNTERS.iter().any(|counter| name.starts_with(counter)) || !GAUGES.iter().any(|gauge| name.starts_with(gauge))
+    !GAUGES.contains(&name) && !GROUPS.iter().any(|group| name.starts_with(group))
 }

@@ -65,7 +65,7 @@ struct Tally {
 
 impl Dump {
     pub(crate) fn run(&self, fleet: &Fleet, out: &mut Output) -> Result<Outcome, Failure> {
-        scan(fleet, |server, client, listed| {
+        scan(fleet, Progress::new(out.is_terminal), |server, client, listed| {
             if self.values {
                 let (records, outcome) = fetch(client, &listed)?;
                 for record in records {
@@ -116,7 +116,7 @@ impl Load {
                 (Box::new(BufReader::new(file)), path.display().to_string())
             }
         };
-        let (mut tally, mut progress) = (Tally::default(), Progress::new());
+        let (mut tally, mut progress) = (Tally::default(), Progress::new(false));
         let (mut records, mut size, mut number, mut line) = (Vec::new(), 0, 0_u64, Vec::new());
         loop {
             line.clear();
@@ -161,7 +161,7 @@ impl Copy {
         }
         let target = target.client()?;
         let mut tally = Tally::default();
-        let scanned = scan(fleet, |_, client, listed| {
+        let scanned = scan(fleet, Progress::new(false), |_, client, listed| {
             let all = listed.len();
             let wanted = if only_missing { missing(&target, listed)? } else { listed };
             tally.present += (all - wanted.len()) as u64;
