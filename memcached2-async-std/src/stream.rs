@@ -40,7 +40,7 @@ impl Connector for Sockets {
     type Stream = Socket;
 
     async fn resolve(&self, endpoint: &Arc<Endpoint>, host: String, port: u16) -> io::Result<Arc<[SocketAddr]>> {
-        endpoint.lookup().addresses(|| begin_lookup(endpoint.lookup(), host, port)).await
+        resolve(endpoint.lookup(), host, port).await
     }
 
     async fn connect(&self, endpoint: &Arc<Endpoint>, destination: Destination) -> io::Result<Socket> {
@@ -62,12 +62,10 @@ impl Connector for Sockets {
 }
 
 /// Looks a name up in a separate thread, which no runtime waits for, because a lookup has no time limit.
-pub(crate) fn begin_lookup(lookup: &Arc<Lookup>, host: String, port: u16) {
-    let own = Arc::clone(lookup);
-    let ask = move || own.finish((host, port).to_socket_addrs().map(Iterator::collect));
-    if let Err(error) = thread::Builder::new().name("memcached2-lookup".to_owned()).spawn(ask) {
-        lookup.finish(Err(error));
-    }
+pub(crate) async fn resolve(lookup: &Arc<Lookup>, host: String, port: u16) -> io::Result<Arc<[SocketAddr]>> {
+    let ask = move || (host, port).to_socket_addrs().map(Iterator::collect);
+    let in_thread = |task| thread::Builder::new().name("memcached2-lookup".to_owned()).spawn(task).map(drop);
+    lookup.addresses(|| lookup.begin(ask, in_thread)).await
 }
 
 impl From<Kind> for Socket {

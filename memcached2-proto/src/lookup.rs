@@ -61,6 +61,18 @@ impl Lookup {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Begins the look-up that [`Waiting::poll`] wants: `spawn` runs what it gets in a thread, where `ask` asks the operating system.
+    pub fn begin(
+        self: &Arc<Self>,
+        ask: impl FnOnce() -> io::Result<Vec<SocketAddr>> + Send + 'static,
+        spawn: impl FnOnce(Box<dyn FnOnce() + Send>) -> io::Result<()>,
+    ) {
+        let own = Arc::clone(self);
+        if let Err(error) = spawn(Box::new(move || own.finish(ask()))) {
+            self.finish(Err(error));
+        }
+    }
+
     /// Ends the lookup with this result, for all waiting callers.
     pub fn finish(&self, addresses: io::Result<Vec<SocketAddr>>) {
         let addresses = match addresses {
@@ -155,6 +167,16 @@ mod tests {
         assert!(lookup.wait().poll(&cx, || begun += 1).is_pending());
         lookup.finish(Ok(Vec::new()));
         assert_eq!(begun, 3);
+    }
+
+    #[test]
+    fn a_lookup_that_cannot_begin_is_answered_by_why() {
+        let (lookup, cx) = (Arc::new(Lookup::default()), Context::from_waker(Waker::noop()));
+        let mut waiting = lookup.wait();
+        let no_thread = |_| Err(io::Error::other("no more threads"));
+        assert!(waiting.poll(&cx, || lookup.begin(|| Ok(vec![address(1)]), no_thread)).is_pending());
+        let Poll::Ready(Err(error)) = waiting.poll(&cx, || {}) else { panic!("no answer") };
+        assert!(error.to_string().contains("no more threads"), "{error}");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //!
 //! [`exchange`] is the callers' side of a whole [`Call`](crate::call::Call).
 
+mod connect_fn;
 mod driver;
 mod exchange;
 mod load;
@@ -27,6 +28,7 @@ use std::time::Duration;
 #[cfg(loom)]
 use loom::sync::{Mutex, MutexGuard};
 
+pub use self::connect_fn::{BufferedStream, ConnectFn, Flushed};
 pub use self::driver::{AsyncStream, AsyncTimer, Connector, Driver, Next};
 pub use self::exchange::{Exchange, Freshness, exchange};
 use self::load::Load;

@@ -7,14 +7,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use memcached2_proto::routing::{Address, ServerListChange};
-use memcached2_proto::shared::{Records, SharedConnections};
+use memcached2_proto::shared::{ConnectFn, Records, SharedConnections};
 use memcached2_proto::stream::StreamCommand;
-use memcached2_proto::transport::Lookup;
 use memcached2_proto::{Builder, Error, Instant, Now, Operation, Options, Router, Server};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::over::Over;
-use crate::stream::{Sockets, Spawn, Tokio, begin_lookup, now};
+use crate::over::Own;
+use crate::stream::{Sockets, Spawn, Tokio, now, resolve};
 
 /// A client whose calls are futures.
 ///
@@ -78,7 +77,10 @@ impl Client {
         C: Future<Output = io::Result<S>> + Send + 'static,
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        Self::builder_of(Arc::new(Over::new(connect)))
+        Self::builder_of(Arc::new(ConnectFn::new(move |server| {
+            let connecting = connect(server);
+            async { connecting.await.map(Own) }
+        })))
     }
 
     fn builder_of(connector: Arc<dyn Spawn>) -> Builder<Self> {
@@ -103,7 +105,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Those of [`Client::new`], [`Error::Key`] if the prefix is longer than 250 bytes or contains a blank or control
+    /// Those of [`Client::new`], [`Error::Key`] if the prefix is longer than 249 bytes or contains a blank or control
     /// byte, and [`Error::Tls`] if a certificate or key of the options cannot be used.
     pub fn with_options(servers: impl IntoIterator<Item = impl AsRef<str>>, options: Options) -> Result<Self, Error> {
         let servers = servers.into_iter().map(|server| server.as_ref().to_owned());
@@ -164,8 +166,7 @@ impl Client {
 
     /// The addresses of a name.
     pub(crate) async fn addresses(&self, host: String, port: u16) -> Result<Arc<[SocketAddr]>, Error> {
-        let lookup = Arc::new(Lookup::default());
-        lookup.addresses(|| begin_lookup(&lookup, host, port)).await.map_err(|error| Error::connect(&error))
+        resolve(&Arc::default(), host, port).await.map_err(|error| Error::connect(&error))
     }
 
     /// Waits for a time, and returns whether the client is still open.

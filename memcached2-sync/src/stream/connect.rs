@@ -74,14 +74,8 @@ fn look_up(
     within: Duration,
     ask: impl FnOnce() -> io::Result<Vec<SocketAddr>> + Send + 'static,
 ) -> io::Result<Arc<[SocketAddr]>> {
-    let own = Arc::clone(lookup);
-    let mut begin = Some(move || {
-        let (own, failed) = (Arc::clone(&own), own);
-        let tell = move || own.finish(ask());
-        if let Err(error) = thread::Builder::new().name("memcached2-lookup".to_owned()).spawn(tell) {
-            failed.finish(Err(error));
-        }
-    });
+    let in_thread = |task| thread::Builder::new().name("memcached2-lookup".to_owned()).spawn(task).map(drop);
+    let mut begin = Some(|| lookup.begin(ask, in_thread));
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let (mut waiting, begun) = (lookup.wait(), now());
     loop {
