@@ -282,4 +282,5 @@ const ENDED: &str = "the server closed it";
 const CLOSED_SOON: &str = "closed, because the server closes it after such an error";
 
 #[cfg(test)]
+#[cfg(feature = "routing")]
 mod tests;
