@@ -61,7 +61,7 @@ impl<C> Builder<C> {
     /// # Errors
     ///
     /// [`Error::Uri`] for the first text that is no address of a server, or whose credentials cannot be sent.
-    /// [`Error::Key`] if the prefix is longer than 250 bytes or contains a blank or control byte. [`Error::Tls`] if a certificate
+    /// [`Error::Key`] if the prefix is longer than 249 bytes or contains a blank or control byte. [`Error::Tls`] if a certificate
     /// is not usable, or no authority is trusted.
     /// [`Error::NoRuntime`] if the client needs a [spawner](Builder::spawner) and has none.
     pub fn build(self) -> Result<C, Error> {

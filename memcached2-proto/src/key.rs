@@ -40,7 +40,7 @@ impl<'k> Key<'k> {
         Ok(Self(bytes))
     }
 
-    /// The key with `prefix` before it, put together in `room`.
+    /// The key with `prefix` before it, which was checked, put together in `room`.
     pub(crate) fn prefixed<'r>(self, prefix: &[u8], room: &'r mut [u8; Key::MAX]) -> Result<Key<'r>, Error> {
         let length = prefix.len() + self.0.len();
         match room.get_mut(..length) {

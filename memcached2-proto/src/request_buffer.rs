@@ -23,6 +23,7 @@ pub struct RequestBuffer {
     pub(crate) keys: ExpectedKeys,
     /// What is written before every key.
     prefix: Option<Arc<[u8]>>,
+    is_prefix_valid: bool,
     /// The longest value that is taken.
     value_max: usize,
     /// The number of the next request on its connection: its opaque.
@@ -54,9 +55,13 @@ impl Default for RequestBuffer {
 
 impl RequestBuffer {
     /// An empty buffer, which writes `prefix` before every key and takes no value of more than `value_limit` bytes.
+    ///
+    /// With a prefix that is no beginning of a key, every request with a key is refused.
     #[must_use]
     pub fn new(prefix: Option<Arc<[u8]>>, value_limit: usize) -> Self {
+        let is_prefix_valid = prefix.as_deref().is_none_or(|prefix| prefix.is_empty() || Key::new(prefix).is_ok());
         Self {
+            is_prefix_valid,
             bytes: Vec::new(),
             shared: VecDeque::new(),
             requests: Vec::new(),
@@ -168,11 +173,16 @@ impl RequestBuffer {
         }
     }
 
-    /// Appends a key with the prefix before it; one that is too long then makes the request fail.
+    /// Appends a key with the prefix before it. If that makes no key, the request fails.
     #[cold]
     fn put_prefixed(&mut self, key: Key<'_>, asked: bool) {
         let prefix = self.prefix.as_deref().unwrap_or_default();
-        match key.prefixed(prefix, &mut [0; Key::MAX]) {
+        let mut room = [0; Key::MAX];
+        let whole = match self.is_prefix_valid {
+            true => key.prefixed(prefix, &mut room),
+            false => Key::new(prefix),
+        };
+        match whole {
             Err(error) => self.fault = Some(error),
             Ok(whole) => {
                 self.bytes.extend_from_slice(whole.as_bytes());

@@ -80,7 +80,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Those of [`Client::new`], [`Error::Key`] if the prefix is longer than 250 bytes or contains a blank or control
+    /// Those of [`Client::new`], [`Error::Key`] if the prefix is longer than 249 bytes or contains a blank or control
     /// byte, and [`Error::Tls`] if a certificate or key of the options cannot be used.
     pub fn with_options(servers: impl IntoIterator<Item = impl AsRef<str>>, options: Options) -> Result<Self, Error> {
         let servers = servers.into_iter().map(|server| server.as_ref().to_owned());

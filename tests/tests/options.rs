@@ -69,6 +69,21 @@ fn a_key_without_its_prefix_is_not_the_one_that_was_asked_for() {
 }
 
 #[test]
+fn a_prefix_that_holds_a_line_end_is_refused_before_a_byte_is_written() {
+    for prefix in ["x\r\nflush_all\r\n", "two words "] {
+        let mut connection = Connection::with_options(&ConnectionOptions::from(&Options::default().prefix(prefix)));
+        let refused = [
+            connection.submit(&Get::new("a").unwrap(), now(), 0).map(drop),
+            connection.submit(&Store::set("b", "x").unwrap(), now(), 1).map(drop),
+        ];
+        for result in refused {
+            assert!(matches!(result, Err(Error::Key { problem: KeyProblem::Forbidden { .. }, .. })), "{result:?}");
+        }
+        assert_eq!(write(&mut connection), "");
+    }
+}
+
+#[test]
 fn a_key_that_is_too_long_with_its_prefix_fails_alone() {
     let long = "k".repeat(246);
     let is_right = |error: &Error| {

@@ -10,16 +10,21 @@ use crate::limits::Limits;
 ///
 /// ```
 /// use memcached2_proto::connection::ConnectionOptions;
-/// use memcached2_proto::{Connection, Options};
+/// use memcached2_proto::{Connection, Protocol};
 ///
-/// let options = ConnectionOptions::from(&Options::default().prefix("shop:"));
+/// let mut options = ConnectionOptions::default();
+/// options.prefix = Some(b"shop:"[..].into());
+/// options.protocol = Some(Protocol::Meta);
 /// let connection = Connection::with_options(&options);
 /// # assert!(connection.is_idle());
 /// ```
+///
+/// A client's [`Options`](crate::Options) become these by [`From`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ConnectionOptions {
-    /// What is written before every key; nothing unless changed.
+    /// What is written before every key; nothing unless changed. If it is longer than 249 bytes or contains a blank or control
+    /// byte, every request with a key fails with [`Error::Key`](crate::Error::Key).
     pub prefix: Option<Arc<[u8]>>,
     /// What is sent and what is accepted.
     pub limits: Limits,

@@ -7,6 +7,18 @@ use crate::observer::Observer;
 
 /// How a router behaves: what of the options of a client concerns it. [`Router::with_options`](crate::Router::with_options)
 /// also takes an [`&Options`](crate::Options).
+///
+/// ```
+/// use memcached2_proto::routing::RouterOptions;
+/// use memcached2_proto::{Router, Selection};
+///
+/// let mut options = RouterOptions::default();
+/// options.selection = Selection::Ketama;
+/// options.failover = false;
+/// let router = Router::with_options(["cache1", "cache2"], options)?;
+/// # assert_eq!(router.servers().len(), 2);
+/// # Ok::<(), memcached2_proto::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct RouterOptions {
@@ -18,7 +30,8 @@ pub struct RouterOptions {
     pub failures: u32,
     /// Whether the keys of a server that is down go to others; they do unless changed.
     pub failover: bool,
-    /// What is written before every key; nothing unless set.
+    /// What is written before every key; nothing unless set. If it is longer than 249 bytes or contains a blank or control byte,
+    /// there is no router, but [`Error::Key`](crate::Error::Key).
     pub prefix: Option<Arc<[u8]>>,
     /// Whether the prefix counts when the server of a key is chosen. `true` by default.
     pub route_by_prefix: bool,
