@@ -4,15 +4,16 @@ use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Command, Output, Stdio};
 
-use memcached2_testkit::EmbeddedServer;
+use memcached2_testkit::{Clock, EmbeddedServer};
 use serde_json::Value as Json;
 
 /// The program with its environment.
 pub(crate) struct Program(Vec<(&'static str, OsString)>);
 
-/// Servers within the process, and the program that asks them.
+/// Servers within the process, and the program that asks them. Their clock stands still, so that no time to live gets shorter.
 pub(crate) fn servers(count: usize) -> (Vec<EmbeddedServer>, Program) {
-    let servers: Vec<_> = (0..count).map(|_| EmbeddedServer::start()).collect();
+    let clock = Clock::manual(1_500_000_000);
+    let servers: Vec<_> = (0..count).map(|_| EmbeddedServer::with().clock(clock.clone()).start()).collect();
     let addresses: Vec<_> = servers.iter().map(EmbeddedServer::address).collect();
     (servers, Program::new(&addresses))
 }
