@@ -271,7 +271,7 @@ impl Servers {
         if let Some(waited) = deadline.take_waited() {
             call.waited(batch.server(), waited);
         }
-        match pooled.link().exchange(call, &mut batch, now, deadline) {
+        match pooled.conn().exchange(call, &mut batch, now, deadline) {
             Ok(()) => pooled.checkin(now),
             Err(error) => pooled.fail(call, &mut batch, &error, now),
         }

@@ -35,15 +35,15 @@ impl Exchange<'_> {
 
     /// Reads and writes as far as the socket is ready; `true` when all replies have come.
     fn exchange<O: Operation>(&mut self, call: &mut Call<'_, O>, ready: Ready, now: Now) -> Result<bool, Error> {
-        let link = self.pooled.link();
+        let conn = self.pooled.conn();
         let is_done = match ready.to_read {
-            true => link.read(call, &mut self.batch, now, &mut self.deadline)?,
+            true => conn.read(call, &mut self.batch, now, &mut self.deadline)?,
             // The time of one does not go by unnoticed while others are ready.
             false => self.deadline.left().map(|_| self.batch.is_done())?,
         };
         // A reply may make room in the window.
-        if !is_done && (ready.to_write || (ready.to_read && !link.connection.is_write_blocked())) {
-            link.write_at_once(&mut self.deadline)?;
+        if !is_done && (ready.to_write || (ready.to_read && !conn.connection.is_write_blocked())) {
+            conn.write_at_once(&mut self.deadline)?;
         }
         Ok(is_done)
     }
@@ -106,7 +106,7 @@ impl<'f, 'r, O: Operation> FanOut<'f, 'r, O> {
         deadline: Deadline,
     ) -> Option<Exchange<'s>> {
         let mut exchange = Exchange { batch, pooled, opener: None, deadline };
-        if exchange.pooled.link.is_some() {
+        if exchange.pooled.conn.is_some() {
             return self.ask(exchange);
         }
         match Opener::begin(&exchange.pooled.server_pool.endpoint, &mut exchange.deadline) {
@@ -123,13 +123,13 @@ impl<'f, 'r, O: Operation> FanOut<'f, 'r, O> {
         if let Some(waited) = exchange.deadline.take_waited() {
             self.call.waited(exchange.batch.server(), waited);
         }
-        self.call.submit(&mut exchange.batch, &mut exchange.pooled.link().connection, self.now);
+        self.call.submit(&mut exchange.batch, &mut exchange.pooled.conn().connection, self.now);
         self.write(exchange)
     }
 
     /// Writes as much as the socket takes at once.
     fn write<'s>(&mut self, mut exchange: Exchange<'s>) -> Option<Exchange<'s>> {
-        match exchange.pooled.link().write_at_once(&mut exchange.deadline) {
+        match exchange.pooled.conn().write_at_once(&mut exchange.deadline) {
             Ok(_) => Some(exchange),
             Err(error) => self.fail(exchange, &error),
         }
@@ -201,9 +201,9 @@ impl Exchange<'_> {
         use std::os::fd::AsFd as _;
 
         use rustix::event::{PollFd, PollFlags};
-        let (socket, is_stuck) = match (&self.opener, &self.pooled.link) {
+        let (socket, is_stuck) = match (&self.opener, &self.pooled.conn) {
             (Some(opener), _) => opener.socket()?,
-            (None, Some(link)) => (link.stream.as_fd(), link.connection.is_write_blocked()),
+            (None, Some(conn)) => (conn.stream.as_fd(), conn.connection.is_write_blocked()),
             (None, None) => return None,
         };
         let events = if is_stuck { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };

@@ -32,7 +32,7 @@ mod pooled_connection;
 mod records;
 mod server_pool;
 mod stream;
-mod turn;
+mod waiter;
 mod wrappers;
 
 pub use memcached2_proto as proto;

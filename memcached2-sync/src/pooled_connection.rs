@@ -13,7 +13,7 @@ use crate::stream::{self, Deadline, Stream, now};
 
 /// A socket and the state of the conversation on it.
 #[derive(Debug)]
-pub(crate) struct Link {
+pub(crate) struct Conn {
     pub(crate) stream: Stream,
     pub(crate) connection: Connection,
     /// What stands between the two, if the server is connected to by TLS.
@@ -23,7 +23,7 @@ pub(crate) struct Link {
     age: Option<Duration>,
 }
 
-impl Link {
+impl Conn {
     /// Writes what may go before replies are read, as much as the socket takes at once; whether that is all.
     #[cfg(unix)]
     pub(crate) fn write_at_once(&mut self, deadline: &mut Deadline) -> Result<bool, Error> {
@@ -102,7 +102,7 @@ impl Link {
     }
 }
 
-impl Link {
+impl Conn {
     /// Writes all that may go, by TLS.
     #[cold]
     fn write_sealed(&mut self, deadline: &mut Deadline) -> Result<(), Error> {
@@ -144,7 +144,7 @@ impl Link {
 #[derive(Debug)]
 pub(crate) struct PooledConnection<'s> {
     pub(crate) server_pool: &'s ServerPool,
-    pub(crate) link: Option<Box<Link>>,
+    pub(crate) conn: Option<Box<Conn>>,
     /// Whether the connection was idle for so long that it may have died unnoticed.
     pub(crate) was_idle: bool,
 }
@@ -152,8 +152,8 @@ pub(crate) struct PooledConnection<'s> {
 impl PooledConnection<'_> {
     #[inline]
     #[expect(clippy::expect_used, reason = "only `checkin` takes it, which consumes `self`")]
-    pub(crate) fn link(&mut self) -> &mut Link {
-        self.link.as_mut().expect("there is a link until it is checked in")
+    pub(crate) fn conn(&mut self) -> &mut Conn {
+        self.conn.as_mut().expect("there is a connection until it is checked in")
     }
 
     /// Opens the connection.
@@ -169,7 +169,7 @@ impl PooledConnection<'_> {
     /// Takes the connection that was opened.
     pub(crate) fn opened(&mut self, stream: Stream, opened: Opened) {
         let endpoint = &self.server_pool.endpoint;
-        self.link = Some(Box::new(Link {
+        self.conn = Some(Box::new(Conn {
             stream,
             connection: opened.connection,
             tls: opened.tls,
@@ -188,15 +188,15 @@ impl PooledConnection<'_> {
         error: &Error,
         now: Now,
     ) {
-        let Some(mut link) = self.link.take() else { return call.fail_batch(batch, error) };
+        let Some(mut conn) = self.conn.take() else { return call.fail_batch(batch, error) };
         let endpoint = &self.server_pool.endpoint;
         let known = endpoint.known();
         let spares_server = self.was_idle || known.asks(endpoint.connection_options(), stream::now());
-        let error = match link.tls {
-            None => link.connection.explain_lost(error.clone()),
+        let error = match conn.tls {
+            None => conn.connection.explain_lost(error.clone()),
             Some(_) => error.clone(),
         };
-        if call.fail_on(batch, &mut link.connection, &error, spares_server) {
+        if call.fail_on(batch, &mut conn.connection, &error, spares_server) {
             known.doubt();
             self.server_pool.lock().discard_idle_since(now.monotonic);
         }
@@ -205,19 +205,19 @@ impl PooledConnection<'_> {
     /// Whether the connection is older than it may become.
     #[inline]
     fn is_old(&mut self, now: Now) -> bool {
-        let Link { begun, age, .. } = self.link();
+        let Conn { begun, age, .. } = self.conn();
         age.is_some_and(|age| now.monotonic.saturating_duration_since(*begun) > age)
     }
 
     /// Gives the connection back, if it is in step.
     #[inline]
     pub(crate) fn checkin(mut self, now: Now) {
-        if !self.link().connection.is_idle() || self.is_old(now) {
+        if !self.conn().connection.is_idle() || self.is_old(now) {
             return;
         }
-        if let Some(link) = self.link.take() {
+        if let Some(conn) = self.conn.take() {
             let mut pool = self.server_pool.lock();
-            let next = pool.checkin(link, now.monotonic);
+            let next = pool.checkin(conn, now.monotonic);
             let is_closed = pool.is_closed();
             drop(pool);
             if let Some(next) = next {
@@ -234,7 +234,7 @@ impl PooledConnection<'_> {
 impl Drop for PooledConnection<'_> {
     #[cold]
     fn drop(&mut self) {
-        drop(self.link.take());
+        drop(self.conn.take());
         self.server_pool.on_closed();
     }
 }

@@ -8,15 +8,15 @@ use memcached2_proto::opening::Endpoint;
 use memcached2_proto::transport::{Checkout, Pool};
 use memcached2_proto::{Error, Landed, Now, Options, Server};
 
-use crate::pooled_connection::{Link, PooledConnection};
+use crate::pooled_connection::{Conn, PooledConnection};
 use crate::stream::Deadline;
-use crate::turn::Turn;
+use crate::waiter::Waiter;
 
 /// The connections to one server.
 #[derive(Debug)]
 pub(crate) struct ServerPool {
     pub(crate) endpoint: Arc<Endpoint>,
-    pool: Mutex<Pool<Box<Link>>>,
+    pool: Mutex<Pool<Box<Conn>>>,
     /// Notified when a connection was closed after the client.
     pub(crate) emptied: Condvar,
     /// The process that has made the idle connections.
@@ -45,8 +45,8 @@ impl ServerPool {
     ) -> Result<PooledConnection<'_>, Error> {
         let (pool, checkout) = self.ask_pool(fresh, now, deadline);
         match checkout {
-            Checkout::Reuse(link) if !link.connection.needs_look() => {
-                Ok(PooledConnection { server_pool: self, link: Some(link), was_idle: false })
+            Checkout::Reuse(conn) if !conn.connection.needs_look() => {
+                Ok(PooledConnection { server_pool: self, conn: Some(conn), was_idle: false })
             }
             other => self.open(pool, other, now, deadline),
         }
@@ -65,7 +65,7 @@ impl ServerPool {
 
     /// What the pool says, and the pool.
     #[inline]
-    fn ask_pool(&self, fresh: bool, now: Now, deadline: &mut Deadline) -> (Guard<'_>, Checkout<Box<Link>>) {
+    fn ask_pool(&self, fresh: bool, now: Now, deadline: &mut Deadline) -> (Guard<'_>, Checkout<Box<Conn>>) {
         deadline.within(self.endpoint.options().timeout);
         let mut pool = self.lock();
         if fresh {
@@ -80,12 +80,12 @@ impl ServerPool {
     fn open<'s>(
         &'s self,
         pool: Guard<'s>,
-        checkout: Checkout<Box<Link>>,
+        checkout: Checkout<Box<Conn>>,
         now: Now,
         deadline: &mut Deadline,
     ) -> Result<PooledConnection<'s>, Error> {
         let mut pooled = self.settle(pool, checkout, now, deadline)?;
-        if pooled.link.is_none() {
+        if pooled.conn.is_none() {
             if let Err(error) = pooled.connect(deadline) {
                 drop(pooled);
                 return self.wait_if_full(error, now, deadline);
@@ -99,7 +99,7 @@ impl ServerPool {
     fn settle<'s>(
         &'s self,
         mut pool: Guard<'s>,
-        mut checkout: Checkout<Box<Link>>,
+        mut checkout: Checkout<Box<Conn>>,
         now: Now,
         deadline: &mut Deadline,
     ) -> Result<PooledConnection<'s>, Error> {
@@ -112,13 +112,13 @@ impl ServerPool {
                 Checkout::Closed => return Err(Error::closed()),
                 Checkout::Open => {
                     drop(pool);
-                    return Ok(PooledConnection { server_pool: self, link: None, was_idle: false });
+                    return Ok(PooledConnection { server_pool: self, conn: None, was_idle: false });
                 }
-                Checkout::Reuse(link) if !link.connection.needs_look() => {
-                    return Ok(PooledConnection { server_pool: self, link: Some(link), was_idle: false });
+                Checkout::Reuse(conn) if !conn.connection.needs_look() => {
+                    return Ok(PooledConnection { server_pool: self, conn: Some(conn), was_idle: false });
                 }
-                Checkout::Reuse(link) => self.look(pool, link, false),
-                Checkout::Look(link) => self.look(pool, link, true),
+                Checkout::Reuse(conn) => self.look(pool, conn, false),
+                Checkout::Look(conn) => self.look(pool, conn, true),
             };
             match looked {
                 Ok(pooled) => return Ok(pooled),
@@ -130,9 +130,9 @@ impl ServerPool {
 
     /// Takes an idle connection, unless the server has closed it or has sent unexpected bytes.
     #[cold]
-    fn look<'s>(&'s self, pool: Guard<'s>, link: Box<Link>, was_idle: bool) -> Result<PooledConnection<'s>, Guard<'s>> {
-        let pooled = PooledConnection { server_pool: self, link: Some(link), was_idle };
-        if self.is_of_this_process(pool) && pooled.link.as_ref().is_some_and(|link| link.stream.is_quiet()) {
+    fn look<'s>(&'s self, pool: Guard<'s>, conn: Box<Conn>, was_idle: bool) -> Result<PooledConnection<'s>, Guard<'s>> {
+        let pooled = PooledConnection { server_pool: self, conn: Some(conn), was_idle };
+        if self.is_of_this_process(pool) && pooled.conn.as_ref().is_some_and(|conn| conn.stream.is_quiet()) {
             return Ok(pooled);
         }
         drop(pooled);
@@ -159,23 +159,23 @@ impl ServerPool {
             error if error.is_timeout() && self.lock().open() > 0 => Error::timeout(Landed::NotSent),
             error => return Err(error),
         };
-        let mut turn = Turn::new(self, self.lock());
-        while turn.pool().open() > 0 {
-            let checkout = match turn.has_come() {
-                true => turn.pool().checkout_idle(now.monotonic),
+        let mut waiter = Waiter::new(self, self.lock());
+        while waiter.pool().open() > 0 {
+            let checkout = match waiter.is_first() {
+                true => waiter.pool().checkout_idle(now.monotonic),
                 false => None,
             };
-            let (link, was_idle) = match checkout {
-                Some(Checkout::Reuse(link)) => (link, false),
-                Some(Checkout::Look(link)) => (link, true),
-                _ => match turn.wait(deadline) {
+            let (conn, was_idle) = match checkout {
+                Some(Checkout::Reuse(conn)) => (conn, false),
+                Some(Checkout::Look(conn)) => (conn, true),
+                _ => match waiter.wait(deadline) {
                     Ok(()) => continue,
                     Err(_) => return Err(error),
                 },
             };
-            match self.look(turn.leave(), link, was_idle) {
+            match self.look(waiter.finish(), conn, was_idle) {
                 Ok(pooled) => return Ok(pooled),
-                Err(pool) => turn = Turn::new(self, pool),
+                Err(pool) => waiter = Waiter::new(self, pool),
             }
         }
         Err(error)
@@ -188,14 +188,14 @@ impl ServerPool {
         pool: Guard<'s>,
         now: Now,
         deadline: &mut Deadline,
-    ) -> Result<(Guard<'s>, Checkout<Box<Link>>), Error> {
-        let mut turn = Turn::new(self, pool);
+    ) -> Result<(Guard<'s>, Checkout<Box<Conn>>), Error> {
+        let mut waiter = Waiter::new(self, pool);
         loop {
-            turn.wait(deadline)?;
-            let number = turn.number;
-            match turn.pool().checkout_in_turn(number, now.monotonic) {
+            waiter.wait(deadline)?;
+            let number = waiter.number;
+            match waiter.pool().checkout_in_turn(number, now.monotonic) {
                 Checkout::Wait => {}
-                checkout => return Ok((turn.leave(), checkout)),
+                checkout => return Ok((waiter.finish(), checkout)),
             }
         }
     }
@@ -211,7 +211,7 @@ impl ServerPool {
         let (idle, waiting) = self.lock().close();
         waiting.into_iter().for_each(Waker::wake);
         self.emptied.notify_all();
-        idle.into_iter().for_each(|link| link.quit());
+        idle.into_iter().for_each(|conn| conn.quit());
     }
 
     /// Waits until no connection is open; `false` if time runs out.
@@ -239,4 +239,4 @@ impl ServerPool {
 }
 
 /// The pool, while it is locked.
-pub(crate) type Guard<'p> = MutexGuard<'p, Pool<Box<Link>>>;
+pub(crate) type Guard<'p> = MutexGuard<'p, Pool<Box<Conn>>>;

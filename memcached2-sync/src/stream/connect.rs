@@ -11,7 +11,7 @@ use memcached2_proto::opening::Destination;
 use memcached2_proto::transport::Lookup;
 
 use super::{Socket, now};
-use crate::turn::Unpark;
+use crate::waiter::Unpark;
 
 /// Connects a socket that blocks.
 pub(super) fn connect(destination: &Destination, within: Duration) -> io::Result<Socket> {

@@ -10,19 +10,19 @@ use crate::server_pool::{Guard, ServerPool};
 use crate::stream::{Deadline, now};
 
 /// A caller that waits in the queue of a pool, and leaves it when this is dropped.
-pub(crate) struct Turn<'s> {
+pub(crate) struct Waiter<'s> {
     server_pool: &'s ServerPool,
     /// The pool; `None` only while it is not locked.
     pool: Option<Guard<'s>>,
     pub(crate) number: u64,
-    has_left: bool,
+    has_ended: bool,
 }
 
-impl<'s> Turn<'s> {
+impl<'s> Waiter<'s> {
     /// Takes the last place.
     pub(crate) fn new(server_pool: &'s ServerPool, mut pool: Guard<'s>) -> Self {
         let number = pool.wait(Waker::from(Arc::new(Unpark(thread::current()))));
-        Self { server_pool, pool: Some(pool), number, has_left: false }
+        Self { server_pool, pool: Some(pool), number, has_ended: false }
     }
 
     pub(crate) fn pool(&mut self) -> &mut Guard<'s> {
@@ -31,7 +31,7 @@ impl<'s> Turn<'s> {
     }
 
     /// Whether this caller is the first.
-    pub(crate) fn has_come(&mut self) -> bool {
+    pub(crate) fn is_first(&mut self) -> bool {
         let number = self.number;
         self.pool().is_first(number)
     }
@@ -46,7 +46,7 @@ impl<'s> Turn<'s> {
     }
 
     /// Ends waiting, since it is this caller's turn.
-    pub(crate) fn leave(mut self) -> Guard<'s> {
+    pub(crate) fn finish(mut self) -> Guard<'s> {
         self.end();
         let server_pool = self.server_pool;
         self.pool.take().unwrap_or_else(|| server_pool.lock())
@@ -54,7 +54,7 @@ impl<'s> Turn<'s> {
 
     /// A caller that leaves wakes the next one, if there is a connection for it.
     fn end(&mut self) {
-        if std::mem::replace(&mut self.has_left, true) {
+        if std::mem::replace(&mut self.has_ended, true) {
             return;
         }
         let number = self.number;
@@ -65,7 +65,7 @@ impl<'s> Turn<'s> {
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for Waiter<'_> {
     fn drop(&mut self) {
         self.end();
     }
