@@ -1,7 +1,7 @@
-//! Lists of servers that somebody else keeps, and that change.
+//! Service discovery: lists of servers that change, from DNS or from the configuration endpoint of a cluster.
 //!
-//! For users whose servers come and go: a [`ServerSource`] is asked again and again, by `client.follow_servers(..)`. Whoever has the
-//! list in another way calls `client.set_servers(..)`.
+//! For users whose servers come and go: `client.follow_servers(..)` asks a [`ServerSource`] once in every period. If you have the list
+//! from elsewhere, call `client.set_servers(..)` when it changes.
 
 use std::net::SocketAddr;
 

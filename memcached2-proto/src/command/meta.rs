@@ -8,7 +8,7 @@
 //! use memcached2_proto::command::meta::MetaGet;
 //! use std::time::Duration;
 //!
-//! // The value, and how long it stays. If it stays for less than a minute, one client is told to store it again.
+//! // The value, and how long it stays. If it stays for less than a minute, one client wins, and stores it again.
 //! let request = MetaGet::new("page:1")?.value().ttl().recache(Duration::from_secs(60));
 //! // if let Some(item) = client.run(request)? {
 //! //     if item.win { .. }

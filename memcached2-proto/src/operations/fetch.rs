@@ -66,10 +66,10 @@ macro_rules! __fetch {
             /// * [`Error::Key`](memcached2_proto::Error::Key) for a wrong key.
             fn exists(key: impl AsRef<[u8]>) -> bool = $crate::command::Exists::new(&key)?;
 
-            /// Fetches a value unless the item still has the version that was fetched before: of use if it is large and seldom
+            /// Fetches a value unless the item still has the version that was fetched before: useful if it is large and seldom
             /// changes.
             ///
-            /// memcached from 1.6.40 on sends no value then. Older ones send it, and it is thrown away.
+            /// memcached from 1.6.40 on sends no value then. Older ones send it, and the client discards it.
             ///
             #[doc = $begin]
             /// use memcached2_proto::command::IfChanged;
@@ -79,7 +79,7 @@ macro_rules! __fetch {
             #[doc = concat!(r#"match client.get_if_changed("rules", rules.cas.unwrap_or_default())"#, $wait, "? {")]
             ///     IfChanged::Changed(newer) => rules = newer,
             ///     IfChanged::Same => println!("as before"),
-            ///     IfChanged::Missing => println!("they are gone"),
+            ///     IfChanged::Missing => println!("they were deleted, or have expired"),
             /// }
             #[doc = $end]
             ///

@@ -10,7 +10,7 @@ use crate::time::Now;
 
 /// Asks a node of Amazon ElastiCache for all nodes of its cluster: `config get cluster`.
 ///
-/// `None` means that it has none to name. A memcached refuses it: `ERROR`.
+/// `None` means that the server has no list. memcached itself does not know the command and says `ERROR`.
 ///
 /// The source is "Adding Auto Discovery to your client library" of the ElastiCache user guide.
 #[derive(Debug, Clone, Copy, Default)]

@@ -42,7 +42,7 @@ pub enum LruCrawler {
     Sleep(Duration),
     /// How many items of a slab class it looks at; 0 is all.
     Tocrawl(u32),
-    /// Looks at all items of some slab classes now. `OK` means that it has begun; `BUSY` that it does so already.
+    /// Looks at all items of some slab classes now. `OK` means that it has begun; `BUSY` that it was already running.
     Crawl(Classes),
 }
 

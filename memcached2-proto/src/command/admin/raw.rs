@@ -1,4 +1,4 @@
-//! Any line.
+//! A command of your own: any line.
 
 use crate::command::detach::{Answer, Detach};
 use crate::command::{Command, Protocol, RequestBuffer, accepted, admin};
@@ -77,8 +77,8 @@ impl Raw {
         Err(Error::argument(format!("the line \"{}\" cannot be sent: {problem}", line.escape_ascii())))
     }
 
-    /// Sends no fence after it: for a server that speaks meta and does not take both together. Then nothing checks that the reply is the one
-    /// to this line.
+    /// Sends no fence after it: for a server that speaks meta but fails when another command follows this line. Then nothing checks that
+    /// the reply belongs to this line.
     #[must_use]
     pub fn without_fence(mut self) -> Self {
         self.has_fence = false;

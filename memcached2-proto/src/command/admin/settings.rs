@@ -1,6 +1,6 @@
 //! What a running server can be set to: memory, log, the order of use, the storage on disk, certificates.
 //!
-//! Nothing of it is kept over a restart.
+//! A server that restarts forgets all of it.
 
 use super::{Line, answered_by_ok, fraction};
 use crate::error::Error;
@@ -45,7 +45,7 @@ pub enum Lru {
         warm_percent: u32,
         /// How long a hot item may stay there unused, as a part of the age of the oldest cold item; more than 0.
         hot_factor: f64,
-        /// The same of warm items.
+        /// The same for warm items.
         warm_factor: f64,
     },
     /// One list of items for each slab class: `lru mode flat`.
@@ -76,7 +76,7 @@ impl Line for Lru {
 
 /// Sets what a server with storage on disk (extstore) writes there: `extstore`, since memcached 1.5.4.
 ///
-/// A server without such storage says `OK`, too, and nothing comes of it. `doc/storage.txt` of memcached 1.6.45 explains the
+/// A server without such storage also says `OK`, and ignores it. `doc/storage.txt` of memcached 1.6.45 explains the
 /// settings, which have the names of the options that it is started with (`-o ext_item_size`).
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]

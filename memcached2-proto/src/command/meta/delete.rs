@@ -12,7 +12,7 @@ use crate::time::{Expiry, Now};
 /// use memcached2_proto::command::meta::MetaDelete;
 /// use std::time::Duration;
 ///
-/// // For another 30 seconds it is served as stale, and one client is told to store it again.
+/// // For another 30 seconds it is served as stale, and one client wins, and stores it again.
 /// let request = MetaDelete::new("page:1")?.invalidate().expiry(Duration::from_secs(30));
 /// # Ok::<(), memcached2_proto::Error>(())
 /// ```
