@@ -3,7 +3,7 @@
 use std::iter;
 
 use memcached2_proto::Server;
-use memcached2_proto::report::{DumpedItem, GroupedReport, PrefixCount, Report, SizeReport};
+use memcached2_proto::stats::{CacheDumpItem, GroupedReport, PrefixCount, Report, SizeReport};
 
 /// Reads `data` as the address of a server. What is shown of it is the same server, and shows no password.
 pub fn uri(data: &[u8]) {
@@ -52,7 +52,7 @@ pub fn report(data: &[u8]) {
     assert_eq!(sizes.sizes.len() + sizes.status.len(), lines);
     let _ = sizes.is_disabled();
     assert!(PrefixCount::read(&text).len() <= lines);
-    let items = DumpedItem::read(data);
+    let items = CacheDumpItem::read(data);
     assert!(items.iter().all(|item| item.key.len() <= data.len()) && items.len() <= lines + 1);
 }
 

@@ -14,7 +14,7 @@
 //!
 //! | you want to | look at |
 //! |---|---|
-//! | use a client | the root; [`command`] and [`operation`] for each [`Operation`] without a method of its own; [`report`] for statistics; [`error`]; [`credentials`] |
+//! | use a client | the root; [`command`] and [`operation`] for each [`Operation`] without a method of its own; [`stats`] for statistics; [`error`]; [`credentials`] |
 //! | choose which server has a key, and when a server is tried again | [`routing`] |
 //! | follow a list of servers that changes | [`topology`] |
 //! | log, trace and count requests | [`observer`] |
@@ -109,12 +109,12 @@ mod pool;
 #[cfg(feature = "routing")]
 mod replaceable;
 pub mod reply;
-pub mod report;
 mod request_buffer;
 #[cfg(feature = "routing")]
 pub mod routing;
 #[cfg(feature = "routing")]
 pub mod shared;
+pub mod stats;
 pub mod stream;
 mod time;
 #[cfg(feature = "tls")]

@@ -14,7 +14,7 @@ const MODULES: [&str; 33] = [
     "data",
     "limits",
     "time",
-    "report",
+    "stats",
     "reply",
     "request_buffer",
     "command",

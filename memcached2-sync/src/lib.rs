@@ -46,8 +46,8 @@ pub use memcached2_proto::observer::Metrics;
 #[cfg(feature = "tracing")]
 pub use memcached2_proto::observer::Tracing;
 pub use memcached2_proto::observer::{Event, RequestOutcome, ServerEvent};
-pub use memcached2_proto::report::{GroupedReport, PrefixCount, Report, SizeReport};
 pub use memcached2_proto::routing::ServerId;
+pub use memcached2_proto::stats::{GroupedReport, PrefixCount, Report, SizeReport};
 pub use memcached2_proto::stream::{DumpedItem, DumpedKey, Shutdown, WatchEvent, WatchKind, Watcher};
 pub use memcached2_proto::{
     BatchResult, Builder, Bytes, Credentials, Data, Error, Expiry, FromValue, Key, Landed, Limits, Observer, Operation,

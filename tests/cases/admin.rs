@@ -8,7 +8,7 @@ use memcached2_proto::command::{
 };
 use memcached2_proto::operation::AllServers;
 use memcached2_proto::reply::ReplyKind;
-use memcached2_proto::report::Report;
+use memcached2_proto::stats::Report;
 use memcached2_proto::{BatchResult, Error, Expiry, Get, Landed, Reply, Store};
 
 use super::servers::{Kind, Server, name};

@@ -2,7 +2,7 @@
 
 use memcached2_proto::command::{Stats, StatsDetail};
 use memcached2_proto::operation::AllServers;
-use memcached2_proto::report::Statistic;
+use memcached2_proto::stats::Statistic;
 use memcached2_proto::{Expiry, Protocol};
 
 use super::servers::{Channel, Kind, Server, ask};

@@ -4,8 +4,8 @@ use super::detach::borrow_nothing;
 use super::{Command, Protocol, accepted, admin, senseless};
 use crate::error::Error;
 use crate::reply::{Reply, ReplyKind};
-use crate::report::{DumpedItem, GroupedReport, PrefixCount, Report, SizeReport};
 use crate::request_buffer::RequestBuffer;
+use crate::stats::{CacheDumpItem, GroupedReport, PrefixCount, Report, SizeReport};
 use crate::time::Now;
 
 /// Asks a server for its statistics; the type of the answer says which.
@@ -201,7 +201,7 @@ pub struct CacheDump {
 }
 
 impl Command for CacheDump {
-    type Response = Vec<DumpedItem>;
+    type Response = Vec<CacheDumpItem>;
 
     fn name(&self) -> &'static str {
         "stats cachedump"
@@ -217,9 +217,9 @@ impl Command for CacheDump {
         Ok(ReplyKind::Items)
     }
 
-    fn answer(&self, reply: Reply) -> Result<Vec<DumpedItem>, Error> {
+    fn answer(&self, reply: Reply) -> Result<Vec<CacheDumpItem>, Error> {
         match accepted(reply)? {
-            Reply::Stats(lines) => Ok(DumpedItem::read(&lines)),
+            Reply::Stats(lines) => Ok(CacheDumpItem::read(&lines)),
             other => Err(senseless(&other)),
         }
     }

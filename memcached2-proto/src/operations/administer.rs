@@ -25,37 +25,37 @@ macro_rules! __administer {
             fn version() -> $crate::command::VersionText = $crate::command::Version;
 
             /// Asks for the counters.
-            fn stats() -> $crate::report::Report = $crate::command::Stats::general();
+            fn stats() -> $crate::stats::Report = $crate::command::Stats::general();
 
             /// Asks for the settings.
-            fn stats_settings() -> $crate::report::Report = $crate::command::Stats::settings();
+            fn stats_settings() -> $crate::stats::Report = $crate::command::Stats::settings();
 
             /// Asks for the items of each slab class.
-            fn stats_items() -> $crate::report::GroupedReport = $crate::command::Stats::items();
+            fn stats_items() -> $crate::stats::GroupedReport = $crate::command::Stats::items();
 
             /// Asks for the memory of each slab class.
-            fn stats_slabs() -> $crate::report::GroupedReport = $crate::command::Stats::slabs();
+            fn stats_slabs() -> $crate::stats::GroupedReport = $crate::command::Stats::slabs();
 
             /// Asks how many items there are of each size, which a server counts if it was started with `-o track_sizes`.
-            fn stats_sizes() -> $crate::report::SizeReport = $crate::command::Stats::sizes();
+            fn stats_sizes() -> $crate::stats::SizeReport = $crate::command::Stats::sizes();
 
             /// Asks for the connections of a server, by their file descriptors.
-            fn stats_conns() -> $crate::report::GroupedReport = $crate::command::Stats::conns();
+            fn stats_conns() -> $crate::stats::GroupedReport = $crate::command::Stats::conns();
 
             /// Asks for the pages of the storage on disk. It crashes memcached 1.6.6 if the server has no such storage.
-            fn stats_extstore() -> $crate::report::GroupedReport = $crate::command::Stats::extstore();
+            fn stats_extstore() -> $crate::stats::GroupedReport = $crate::command::Stats::extstore();
 
             /// Starts or stops counting requests by the prefixes of their keys, which
             /// [`stats_detail_dump`](Self::stats_detail_dump) asks for. It costs a server some time for each request.
             fn stats_detail(is_on: bool) -> () = $crate::command::StatsDetail(is_on);
 
             /// Asks what was requested by the prefixes of keys, once that is counted.
-            fn stats_detail_dump() -> Vec<$crate::report::PrefixCount> = $crate::command::Stats::detail();
+            fn stats_detail_dump() -> Vec<$crate::stats::PrefixCount> = $crate::command::Stats::detail();
 
             /// Resets the counters.
             fn stats_reset() -> () = $crate::command::StatsReset;
 
-            /// Sets how much memory a server uses for items, in MiB. Less than 8 is refused, for one.
+            /// Sets how much memory a server uses for items, in MiB. Servers refuse less than 8.
             fn cache_memlimit(mebibytes: u32) -> () = $crate::command::CacheMemlimit(mebibytes);
 
             /// Sets how much a server writes to its log.

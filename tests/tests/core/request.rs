@@ -15,7 +15,7 @@ use memcached2_proto::command::{
 };
 use memcached2_proto::operation::GetMany;
 use memcached2_proto::reply::{Opaque, ReplyKind};
-use memcached2_proto::report::{DumpedItem, GroupedReport, PrefixCount, Report, SizeReport, Statistic};
+use memcached2_proto::stats::{CacheDumpItem, GroupedReport, PrefixCount, Report, SizeReport, Statistic};
 use memcached2_proto::{
     Connection, Delete, Error, Expiry, Get, Instant, Landed, Now, Protocol, Reply, Router, Store, Value,
 };

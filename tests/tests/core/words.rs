@@ -2,7 +2,7 @@
 
 use memcached2_proto::command::{ClusterConfig, Node, VersionText};
 use memcached2_proto::error::CasProblem;
-use memcached2_proto::report::{DumpedItem, GroupedReport, PrefixCount, Report, SizeReport, Statistic};
+use memcached2_proto::stats::{CacheDumpItem, GroupedReport, PrefixCount, Report, SizeReport, Statistic};
 use memcached2_proto::{Error, Landed, Value};
 
 pub(crate) fn counted(number: Option<u64>) -> String {
@@ -50,8 +50,8 @@ pub(crate) fn prefixes(told: &[PrefixCount]) -> String {
     format!("prefixes{}", told.iter().map(word).collect::<String>())
 }
 
-pub(crate) fn dumped(told: &[DumpedItem]) -> String {
-    let word = |item: &DumpedItem| format!(" {}={}@{}", item.key.escape_ascii(), item.bytes, item.exptime);
+pub(crate) fn dumped(told: &[CacheDumpItem]) -> String {
+    let word = |item: &CacheDumpItem| format!(" {}={}@{}", item.key.escape_ascii(), item.bytes, item.exptime);
     format!("items{}", told.iter().map(word).collect::<String>())
 }
 

@@ -4,11 +4,11 @@ use crate::command::{Answer, Command, Detach, Keyed, Protocol, accepted, sensele
 use crate::error::Error;
 use crate::key::{Key, RoutingKey, WireKey};
 use crate::reply::{Reply, ReplyKind};
-use crate::report::Report;
 use crate::request_buffer::RequestBuffer;
+use crate::stats::Report;
 use crate::time::Now;
 
-/// Asks what a server knows of an item, for people who look for a fault: `me`. `None` is a miss. Nothing of the item changes.
+/// Asks what a server knows of an item, for debugging: `me`. `None` is a miss. Nothing of the item changes.
 ///
 /// memcached 1.6.45 says `exp` (seconds until it expires, -1 for never), `la` (seconds since it was fetched or stored), `cas`,
 /// `fetch` (whether it was fetched), `cls` (its slab class) and `size` (all bytes that it takes). Before 1.6.24 `exp` is wrong.

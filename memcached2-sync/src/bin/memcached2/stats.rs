@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
-use memcached2_sync::proto::report::Statistic;
+use memcached2_sync::proto::stats::Statistic;
 use memcached2_sync::{BatchResult, Client, Error, GroupedReport, PrefixCount, Report, SizeReport};
 use serde_json::{Map, Value as Json, json};
 

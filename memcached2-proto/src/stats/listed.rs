@@ -38,7 +38,7 @@ impl PrefixCount {
 /// An item as `stats cachedump` lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct DumpedItem {
+pub struct CacheDumpItem {
     /// Its key, which need not be text.
     pub key: Box<[u8]>,
     /// How many bytes its value has.
@@ -47,7 +47,7 @@ pub struct DumpedItem {
     pub exptime: u64,
 }
 
-impl DumpedItem {
+impl CacheDumpItem {
     /// Reads lines such as `key [5 b; 1795376591 s]`; others are passed over.
     #[must_use]
     pub fn read(lines: &[u8]) -> Vec<Self> {
@@ -76,9 +76,10 @@ mod tests {
         let counted = PrefixCount::read("foo get 2 hit 1 set 3 del 4\r\nnonsense\r\n\u{e9} get 0 hit 0 set 1 del 0\n");
         let count = |prefix: &str, get, hit, set, del| PrefixCount { prefix: prefix.to_owned(), get, hit, set, del };
         assert_eq!(counted, [count("foo", 2, 1, 3, 4), count("\u{e9}", 0, 0, 1, 0)]);
-        let items =
-            DumpedItem::read(b"b [1 b; 1795376591 s]\r\nodd[ [key] [20 b; 0 s]\r\nnonsense\r\ncaf\xe9 [1 b; 0 s]\r\n");
-        let item = |key: &[u8], bytes, exptime| DumpedItem { key: key.into(), bytes, exptime };
+        let items = CacheDumpItem::read(
+            b"b [1 b; 1795376591 s]\r\nodd[ [key] [20 b; 0 s]\r\nnonsense\r\ncaf\xe9 [1 b; 0 s]\r\n",
+        );
+        let item = |key: &[u8], bytes, exptime| CacheDumpItem { key: key.into(), bytes, exptime };
         assert_eq!(items, [item(b"b", 1, 1_795_376_591), item(b"odd[ [key]", 20, 0), item(b"caf\xe9", 1, 0)]);
     }
 }

@@ -8,7 +8,7 @@ mod listed;
 use std::collections::BTreeMap;
 
 use self::known::Kind;
-pub use self::listed::{DumpedItem, PrefixCount};
+pub use self::listed::{CacheDumpItem, PrefixCount};
 
 /// The statistics of a server, in its order.
 ///
@@ -16,7 +16,7 @@ pub use self::listed::{DumpedItem, PrefixCount};
 /// its name, is kept as text.
 ///
 /// ```
-/// use memcached2_proto::report::{Report, Statistic};
+/// use memcached2_proto::stats::{Report, Statistic};
 ///
 /// let report = Report::read("curr_items 3\nrusage_user 0.25\ncas_enabled yes\nbrand_new some text\n");
 /// assert_eq!(report.number("curr_items"), Some(3));
