@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_io::{AsyncRead, AsyncWrite};
+use memcached2_proto::fetch::Leader;
 use memcached2_proto::routing::{Address, ServerListChange};
 use memcached2_proto::shared::{ConnectFn, Records, SharedConnections, TakesSpawner};
 use memcached2_proto::stream::StreamCommand;
-use memcached2_proto::{Builder, Error, Instant, Now, Operation, Options, Router, Server};
+use memcached2_proto::{Builder, Error, Instant, Now, Operation, Options, Router, Server, Value};
 
 use crate::executor::{Executor, Spawn, System, now};
 use crate::over::Own;
@@ -181,6 +182,11 @@ impl Client {
         resolve(&Arc::default(), host, port).await.map_err(|error| Error::connect(&error))
     }
 
+    /// Waits for the caller that fetches the same key by `fetch`.
+    pub(crate) async fn follow(&self, key: &[u8], within: Duration) -> Result<Option<Value>, Option<Leader<'_>>> {
+        self.shared.follow(key, within).await
+    }
+
     /// Waits for a time, and returns whether the client is still open.
     pub(crate) async fn pause(&self, time: Duration) -> bool {
         self.shared.pause(time).await;
@@ -222,7 +228,7 @@ impl Client {
 
     /// The moment on the clock of the system.
     #[inline]
-    fn now() -> Instant {
+    pub(crate) fn now() -> Instant {
         now()
     }
 

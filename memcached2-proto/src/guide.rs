@@ -9,6 +9,9 @@ pub mod choosing_a_client {}
 #[doc = include_str!("guide/failover.md")]
 pub mod failover {}
 
+#[doc = include_str!("guide/stampedes.md")]
+pub mod stampedes {}
+
 #[doc = include_str!("guide/timeouts.md")]
 pub mod timeouts {}
 

@@ -17,6 +17,7 @@
 //! | use a client | the root; [`command`] and [`operation`] for each [`Operation`] without a method of its own; [`stats`] for statistics; [`error`]; [`credentials`] |
 //! | choose which server has a key, and when a server is tried again | [`routing`] |
 //! | follow a list of servers that changes | [`topology`] |
+//! | compute a value once for all who miss together | [`fetch`] |
 //! | log, trace and count requests | [`observer`] |
 //! | parse replies | [`reply`]: the grammar of one reply, and the incremental decoder that finds its end |
 //! | drive a connection by your own loop | [`Connection`], the state machine: bytes out, bytes in, and who is waiting for which reply; [`connection`]; [`opening`], from the address of a server to a connection |
@@ -89,6 +90,8 @@ pub mod connection;
 pub mod credentials;
 mod data;
 pub mod error;
+#[cfg(feature = "routing")]
+pub mod fetch;
 mod few;
 #[cfg(feature = "routing")]
 pub mod guide;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The modules from the bottom up. A program that parses replies or drives one connection needs only those above the
 /// line.
-const MODULES: [&str; 33] = [
+const MODULES: [&str; 34] = [
     "few",
     "error",
     "key",
@@ -36,6 +36,7 @@ const MODULES: [&str; 33] = [
     "opening",
     "call",
     "operation",
+    "fetch",
     "shared",
     "builder",
     "wrappers",

@@ -3,19 +3,23 @@
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use memcached2_proto::call::{Call, ServerBatch};
+use memcached2_proto::fetch::{Flights, Joined, Leader};
 use memcached2_proto::opening::Endpoint;
 use memcached2_proto::routing::{ServerId, ServerListChange};
 use memcached2_proto::stream::StreamCommand;
 use memcached2_proto::transport::Replaceable;
-use memcached2_proto::{Builder, Error, Instant, Now, Operation, Options, Router, Server};
+use memcached2_proto::{Builder, Error, Instant, Now, Operation, Options, Router, Server, Value};
 
 use crate::fan_out::FanOut;
 use crate::records::{Records, Target};
 use crate::server_pool::ServerPool;
 use crate::stream::{Deadline, now};
+use crate::waiter::Unpark;
 
 /// A client whose calls block the calling thread.
 ///
@@ -36,6 +40,8 @@ pub struct Client {
 struct Shared {
     servers: Replaceable<Servers>,
     options: Options,
+    /// What callers fetch by `fetch`.
+    flights: Flights,
     /// Who waits until the client is closed.
     pauses: Mutex<()>,
     closed: Condvar,
@@ -93,7 +99,10 @@ impl Client {
         let server_pools = router.servers().iter().enumerate().map(server_pool).collect();
         let servers = Replaceable::new(Servers { router, server_pools });
         let (pauses, closed) = (Mutex::default(), Condvar::new());
-        Self { shared: Arc::new(Shared { servers, options: options.clone(), pauses, closed }), timeout: None }
+        Self {
+            shared: Arc::new(Shared { servers, options: options.clone(), flights: Flights::default(), pauses, closed }),
+            timeout: None,
+        }
     }
 
     /// The same client, on the same connections, with another timeout for its calls, which replaces
@@ -180,6 +189,26 @@ impl Client {
         (host, port).to_socket_addrs().map(Iterator::collect).map_err(|error| Error::connect(&error))
     }
 
+    /// Waits for the caller that fetches the same key by `fetch`, for this time at most.
+    pub(crate) fn follow(&self, key: &[u8], within: Duration) -> Result<Option<Value>, Option<Leader<'_>>> {
+        let mut follower = match self.shared.flights.join(key) {
+            Joined::Leader(leader) => return Err(Some(leader)),
+            Joined::Follower(follower) => follower,
+        };
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let begun = Self::now();
+        loop {
+            if let Poll::Ready(got) = follower.poll(&Context::from_waker(&waker)) {
+                return got.map_err(Some);
+            }
+            let left = within.saturating_sub(Self::now() - begun);
+            if left.is_zero() {
+                return Err(None);
+            }
+            thread::park_timeout(left);
+        }
+    }
+
     /// Waits for a time, or until the client is closed; returns whether it is open.
     pub(crate) fn pause(&self, time: Duration) -> bool {
         let guard = self.shared.pauses.lock().unwrap_or_else(PoisonError::into_inner);
@@ -234,7 +263,7 @@ impl Client {
 
     /// The moment on the clock of the system.
     #[inline]
-    fn now() -> Instant {
+    pub(crate) fn now() -> Instant {
         now()
     }
 

@@ -79,3 +79,17 @@ memcached2_proto::topology!([] []
     /// # Ok::<(), memcached2_sync::Error>(())
     /// ```
 );
+memcached2_proto::fetch!([] [] FnOnce
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use memcached2_sync::proto::fetch::FetchPolicy;
+    /// use memcached2_sync::{Client, Error};
+    ///
+    /// fn front_page(client: &Client) -> Result<String, Error> {
+    ///     let policy = FetchPolicy::new(Duration::from_secs(3600)).refresh_before(Duration::from_secs(60));
+    ///     let render = || Ok::<_, Error>("<html>".to_owned());
+    ///     let page = client.fetch("page:front", &policy, render)?;
+    ///     Ok(page.as_str()?.to_owned())
+    /// }
+    /// ```
+);

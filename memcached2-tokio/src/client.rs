@@ -6,10 +6,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use memcached2_proto::fetch::Leader;
 use memcached2_proto::routing::{Address, ServerListChange};
 use memcached2_proto::shared::{ConnectFn, Records, SharedConnections};
 use memcached2_proto::stream::StreamCommand;
-use memcached2_proto::{Builder, Error, Instant, Now, Operation, Options, Router, Server};
+use memcached2_proto::{Builder, Error, Instant, Now, Operation, Options, Router, Server, Value};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::over::Own;
@@ -169,6 +170,11 @@ impl Client {
         resolve(&Arc::default(), host, port).await.map_err(|error| Error::connect(&error))
     }
 
+    /// Waits for the caller that fetches the same key by `fetch`.
+    pub(crate) async fn follow(&self, key: &[u8], within: Duration) -> Result<Option<Value>, Option<Leader<'_>>> {
+        self.shared.follow(key, within).await
+    }
+
     /// Waits for a time, and returns whether the client is still open.
     pub(crate) async fn pause(&self, time: Duration) -> bool {
         self.shared.pause(time).await;
@@ -210,7 +216,7 @@ impl Client {
 
     /// The moment on the clock of the system.
     #[inline]
-    fn now() -> Instant {
+    pub(crate) fn now() -> Instant {
         now()
     }
 

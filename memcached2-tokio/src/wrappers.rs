@@ -84,3 +84,17 @@ memcached2_proto::topology!([async] [.await]
     /// # }
     /// ```
 );
+memcached2_proto::fetch!([async] [.await] AsyncFnOnce
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use memcached2_tokio::proto::fetch::FetchPolicy;
+    /// use memcached2_tokio::{Client, Error};
+    ///
+    /// async fn front_page(client: &Client) -> Result<String, Error> {
+    ///     let policy = FetchPolicy::new(Duration::from_secs(3600)).refresh_before(Duration::from_secs(60));
+    ///     let render = async || Ok::<_, Error>("<html>".to_owned());
+    ///     let page = client.fetch("page:front", &policy, render).await?;
+    ///     Ok(page.as_str()?.to_owned())
+    /// }
+    /// ```
+);

@@ -12,6 +12,7 @@ mod connections;
 mod counter;
 mod credentials;
 mod failure;
+mod fetch;
 mod get;
 mod health;
 mod item;
@@ -98,6 +99,7 @@ const LISTS: &[List] = &[
     counter::LIST,
     credentials::LIST,
     failure::LIST,
+    fetch::LIST,
     get::LIST,
     health::LIST,
     item::LIST,

@@ -14,11 +14,12 @@ mod subject {
     pub(crate) use memcached2_async_std::{
         Client as AsyncClient, Mapping as AsyncMapping, MissOnError as AsyncMissOnError,
     };
+    use memcached2_proto::fetch::FetchPolicy;
     use memcached2_proto::routing::ServerListChange;
     use memcached2_proto::shared::Records as AsyncRecords;
     use memcached2_proto::stream::StreamCommand;
     use memcached2_proto::topology::ServerSource;
-    use memcached2_proto::{Error, Instant, Operation, Options, Router, Server};
+    use memcached2_proto::{Error, Instant, Operation, Options, Router, Server, ToValue, Value};
 
     pub(crate) const NAME: &str = "memcached2-async-std";
 
@@ -65,6 +66,24 @@ mod subject {
 
         pub(crate) fn router(&self) -> Router {
             self.0.router()
+        }
+
+        pub(crate) fn fetch<T: ToValue, E: From<Error>>(
+            &self,
+            key: impl AsRef<[u8]>,
+            policy: &FetchPolicy,
+            compute: impl FnOnce() -> Result<T, E>,
+        ) -> Result<Value, E> {
+            wait(self.0.fetch(key, policy, async || compute()))
+        }
+
+        pub(crate) fn fetch_optional<T: ToValue, E: From<Error>>(
+            &self,
+            key: impl AsRef<[u8]>,
+            policy: &FetchPolicy,
+            compute: impl FnOnce() -> Result<Option<T>, E>,
+        ) -> Result<Option<Value>, E> {
+            wait(self.0.fetch_optional(key, policy, async || compute()))
         }
 
         pub(crate) fn set_servers(

@@ -10,11 +10,12 @@ mod subject {
     use std::sync::LazyLock;
     use std::time::Duration;
 
+    use memcached2_proto::fetch::FetchPolicy;
     use memcached2_proto::routing::ServerListChange;
     use memcached2_proto::shared::Records as AsyncRecords;
     use memcached2_proto::stream::StreamCommand;
     use memcached2_proto::topology::ServerSource;
-    use memcached2_proto::{Error, Instant, Operation, Options, Router, Server};
+    use memcached2_proto::{Error, Instant, Operation, Options, Router, Server, ToValue, Value};
     pub(crate) use memcached2_tokio::{
         Client as AsyncClient, Mapping as AsyncMapping, MissOnError as AsyncMissOnError,
     };
@@ -57,6 +58,24 @@ mod subject {
 
         pub(crate) fn router(&self) -> Router {
             self.0.router()
+        }
+
+        pub(crate) fn fetch<T: ToValue, E: From<Error>>(
+            &self,
+            key: impl AsRef<[u8]>,
+            policy: &FetchPolicy,
+            compute: impl FnOnce() -> Result<T, E>,
+        ) -> Result<Value, E> {
+            RUNTIME.block_on(self.0.fetch(key, policy, async || compute()))
+        }
+
+        pub(crate) fn fetch_optional<T: ToValue, E: From<Error>>(
+            &self,
+            key: impl AsRef<[u8]>,
+            policy: &FetchPolicy,
+            compute: impl FnOnce() -> Result<Option<T>, E>,
+        ) -> Result<Option<Value>, E> {
+            RUNTIME.block_on(self.0.fetch_optional(key, policy, async || compute()))
         }
 
         pub(crate) fn set_servers(

@@ -124,7 +124,8 @@ macro_rules! __cache {
     ([$($async:tt)*] [$($await:tt)*] $Fn:ident $(#[$example:meta])*) => {
         /// Fetches the value of a key; after a miss computes it, and stores it until `expiry`.
         ///
-        /// Several callers who miss at the same time all compute it, 50 callers 50 times, and the last one's value stays.
+        /// Several callers who miss at the same time all compute it, 50 callers 50 times, and the last one's value stays. `fetch` computes
+        /// it once.
         ///
         $(#[$example])*
         /// # Errors

@@ -8,7 +8,9 @@ use std::time::Duration;
 use super::{AsyncTimer, Driver, Freshness, SharedConnections, exchange};
 use crate::call::{Call, Operation};
 use crate::error::Error;
+use crate::fetch::{Joined, Leader};
 use crate::time::{Instant, Now};
+use crate::value::Value;
 
 /// What an asynchronous runtime does for a client: it runs the drivers of shared connections, and measures time.
 pub trait Runtime {
@@ -63,6 +65,27 @@ impl<R: Runtime> SharedConnections<R> {
                 return call.finish();
             }
         }
+    }
+
+    /// Waits for the caller that fetches the same key by `fetch`, for this time at most: what it gets, or the lead if there is no such
+    /// caller. `Err(None)`: the time is over.
+    ///
+    /// # Errors
+    ///
+    /// When the caller is to fetch itself.
+    #[doc(hidden)]
+    pub async fn follow(&self, key: &[u8], within: Duration) -> Result<Option<Value>, Option<Leader<'_>>> {
+        let mut follower = match self.flights().join(key) {
+            Joined::Leader(leader) => return Err(Some(leader)),
+            Joined::Follower(follower) => follower,
+        };
+        let mut timer = self.runtime().timer();
+        let deadline = self.runtime().now() + within;
+        poll_fn(|cx| match follower.poll(cx) {
+            Poll::Ready(got) => Poll::Ready(got.map_err(Some)),
+            Poll::Pending => timer.poll_until(cx, deadline).map(|_| Err(None)),
+        })
+        .await
     }
 
     /// Waits for a time.

@@ -7,6 +7,7 @@ use super::records::Target;
 use super::server_connections::Server;
 use super::{Driver, Freshness, OpenStream, Records, Runtime, SharedConnection};
 use crate::error::Error;
+use crate::fetch::Flights;
 use crate::opening::Endpoint;
 use crate::options::Options;
 use crate::replaceable::{Current, Replaceable};
@@ -23,6 +24,8 @@ use crate::uri;
 pub struct SharedConnections<R: Runtime> {
     servers: Replaceable<Servers<R::Id>>,
     options: Options,
+    /// What its callers fetch by `fetch`.
+    flights: Flights,
     runtime: R,
 }
 
@@ -40,7 +43,12 @@ impl<R: Runtime> SharedConnections<R> {
     pub fn new(router: Router, options: &Options, runtime: R) -> Self {
         let server = |(place, server)| Arc::new(Server::new(Endpoint::new(place, server, options)));
         let servers = router.servers().iter().enumerate().map(server).collect();
-        Self { servers: Replaceable::new(Servers { router, servers }), options: options.clone(), runtime }
+        Self {
+            servers: Replaceable::new(Servers { router, servers }),
+            options: options.clone(),
+            flights: Flights::default(),
+            runtime,
+        }
     }
 
     /// Shared connections to other servers, with the same options and the same runtime.
@@ -86,6 +94,11 @@ impl<R: Runtime> SharedConnections<R> {
     #[inline]
     pub(super) fn current(&self) -> Current<'_, Servers<R::Id>> {
         self.servers.get()
+    }
+
+    /// What its callers fetch by `fetch`.
+    pub(super) fn flights(&self) -> &Flights {
+        &self.flights
     }
 
     /// Whether new calls are refused.

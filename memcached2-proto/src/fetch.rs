@@ -1,0 +1,254 @@
+//! One computation for all who miss together: the rules of `client.fetch(..)`, without I/O.
+//!
+//! For users: a [`FetchPolicy`] says how a value is fetched, and for how long it is stored.
+
+mod flights;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+#[doc(hidden)]
+pub use self::flights::{Flights, Follower, Joined, Leader};
+use crate::command::meta::{MetaGet, MetaItem};
+use crate::data::ToValue;
+use crate::error::Error;
+use crate::time::Expiry;
+use crate::value::Value;
+
+/// How `client.fetch(..)` fetches a value, and for how long it stores one that was computed.
+///
+/// ```
+/// use std::time::Duration;
+/// use memcached2_proto::fetch::FetchPolicy;
+///
+/// // For an hour; in its last minute one caller computes it again while the others still get it.
+/// let policy = FetchPolicy::new(Duration::from_secs(3600)).refresh_before(Duration::from_secs(60));
+/// ```
+#[derive(Debug, Clone)]
+pub struct FetchPolicy {
+    expiry: Expiry,
+    lease: Duration,
+    wait: Duration,
+    refresh_before: Option<Duration>,
+    serves_stale: bool,
+    absent: Option<Expiry>,
+}
+
+impl FetchPolicy {
+    /// Stores a computed value until `expiry`.
+    #[must_use]
+    pub fn new(expiry: impl Into<Expiry>) -> Self {
+        Self {
+            expiry: expiry.into(),
+            lease: Duration::from_secs(10),
+            wait: Duration::from_secs(10),
+            refresh_before: None,
+            serves_stale: true,
+            absent: None,
+        }
+    }
+
+    /// Sets how long one program may compute before another one does, in whole seconds: 10 unless changed. Make it longer than a
+    /// computation takes.
+    #[must_use]
+    pub fn lease(mut self, time: Duration) -> Self {
+        self.lease = time;
+        self
+    }
+
+    /// Sets how long a caller waits for the value that another one computes: 10 seconds unless changed. Then it computes one for itself,
+    /// which is not stored.
+    #[must_use]
+    pub fn wait(mut self, time: Duration) -> Self {
+        self.wait = time;
+        self
+    }
+
+    /// Lets one caller compute the value again if it expires in less than `time`, while all others still get it. Needs a server that
+    /// speaks meta. Default: a value is computed again when it has expired.
+    #[must_use]
+    pub fn refresh_before(mut self, time: Duration) -> Self {
+        self.refresh_before = Some(time);
+        self
+    }
+
+    /// Sets whether a value that was [marked as stale](crate::command::meta::MetaDelete::invalidate) is returned while another caller
+    /// computes it again, and if that fails. `true` unless changed; with `false` callers wait for the new value.
+    #[must_use]
+    pub fn serve_stale(mut self, served: bool) -> Self {
+        self.serves_stale = served;
+        self
+    }
+
+    /// Stores for this time that there is no value, when the computation of `fetch_optional` returns `None`. Default: nothing is stored,
+    /// and the next caller computes again.
+    #[must_use]
+    pub fn absent_for(mut self, expiry: impl Into<Expiry>) -> Self {
+        self.absent = Some(expiry.into());
+        self
+    }
+}
+
+/// What was found under a key.
+#[doc(hidden)]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// This; `None` is stored as absent.
+    Value(Option<Value>),
+    /// This caller is to compute it, and to store it over the item with this version. Until then there is an old value, or none.
+    Compute(Option<u64>, Option<Option<Value>>),
+    /// Another caller computes it. Until then there is an old value, or none.
+    Wait(Option<Option<Value>>),
+}
+
+/// The flags of an item that stands for no value.
+const ABSENT: u32 = u32::from_be_bytes(*b"NONE");
+/// The flags of an item that stands for a value that is being computed, on a server without meta.
+const LEASED: u32 = u32::from_be_bytes(*b"WAIT");
+
+/// What the macro of `fetch` asks.
+#[doc(hidden)]
+impl FetchPolicy {
+    /// What to ask a server that speaks meta.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Key`].
+    pub fn question<'k>(&self, key: &'k [u8]) -> Result<MetaGet<'k>, Error> {
+        let question = MetaGet::new(key)?.value().flags().cas().vivify(self.lease_expiry());
+        Ok(match self.refresh_before {
+            None => question,
+            Some(before) => question.recache(before),
+        })
+    }
+
+    /// What a server that speaks meta has answered.
+    #[must_use]
+    pub fn judge(&self, item: Option<MetaItem>) -> Found {
+        // It would have been made: the server has ignored that.
+        let Some(item) = item else { return Found::Compute(None, None) };
+        let value = item.value.unwrap_or_default();
+        let is_empty = value.data.is_empty() && value.flags == 0 && (item.win || item.already_won) && !item.stale;
+        let old = (!is_empty).then(|| Self::present(value));
+        match old {
+            old if item.win => Found::Compute(item.cas, old),
+            // It is to be computed again soon, and still good.
+            Some(value) if !item.stale => Found::Value(value),
+            old => Found::Wait(old),
+        }
+    }
+
+    /// What `gets` has returned from a server that does not speak meta.
+    #[must_use]
+    pub fn judge_classic(&self, value: Value) -> Found {
+        match Self::is_leased(&value) {
+            true => Found::Wait(None),
+            false => Found::Value(Self::present(value)),
+        }
+    }
+
+    /// Whether it stands for a value that is being computed.
+    #[must_use]
+    pub fn is_leased(value: &Value) -> bool {
+        value.data.is_empty() && value.flags == u64::from(LEASED)
+    }
+
+    /// What stands for a value that is being computed.
+    #[must_use]
+    pub fn leased() -> Value {
+        Value::new(Bytes::new(), LEASED.into())
+    }
+
+    /// What is stored, and until when; `None` if nothing is.
+    #[must_use]
+    pub fn stored(&self, value: Option<&Value>) -> Option<(Value, Expiry)> {
+        match value {
+            Some(value) => Some((value.clone(), self.expiry)),
+            None => self.absent.map(|expiry| (Value::new(Bytes::new(), ABSENT.into()), expiry)),
+        }
+    }
+
+    /// How long a lease lasts on the server: 0 would be for ever.
+    #[must_use]
+    pub fn lease_expiry(&self) -> Expiry {
+        Expiry::from(self.lease.max(Duration::from_secs(1)))
+    }
+
+    /// How long to wait for other callers.
+    #[must_use]
+    pub fn wait_time(&self) -> Duration {
+        self.wait
+    }
+
+    /// Whether old values are served.
+    #[must_use]
+    pub fn serves_stale_values(&self) -> bool {
+        self.serves_stale
+    }
+
+    /// How long to wait before the server is asked again, for this time.
+    #[must_use]
+    pub fn delay(attempt: u32) -> Duration {
+        /// The first time, which grows by a half up to the last.
+        const FIRST: Duration = Duration::from_millis(10);
+        const LAST: Duration = Duration::from_millis(250);
+        (0..attempt.min(16)).fold(FIRST, |delay, _| delay * 3 / 2).min(LAST)
+    }
+
+    fn present(value: Value) -> Option<Value> {
+        let is_absent = value.data.is_empty() && value.flags == u64::from(ABSENT);
+        (!is_absent).then_some(value)
+    }
+}
+
+/// What was computed, as a value.
+///
+/// # Errors
+///
+/// That of its [`ToValue`].
+#[doc(hidden)]
+pub fn computed<T: ToValue + ?Sized>(computed: &T, key: &[u8]) -> Result<Value, Error> {
+    let data = computed.to_value().map_err(|error| error.of_method("fetch", Some(key)))?;
+    let flags = data.flags().into();
+    Ok(Value::new(data.into_bytes(), flags))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(data: &'static [u8], flags: u64) -> MetaItem {
+        let mut item = MetaItem::default();
+        (item.value, item.cas) = (Some(Value::new(Bytes::from_static(data), flags)), Some(7));
+        item
+    }
+
+    #[test]
+    fn one_caller_computes_and_the_others_wait_or_get_what_there_is() {
+        let policy = FetchPolicy::new(Duration::from_secs(60));
+        let some = |data| Some(Some(Value::new(Bytes::from_static(data), 0)));
+        let judged = |win, already_won, stale, data: &'static [u8]| {
+            policy.judge(Some(MetaItem { win, already_won, stale, ..item(data, 0) }))
+        };
+        assert_eq!(policy.judge(None), Found::Compute(None, None));
+        assert_eq!(judged(false, false, false, b"x"), Found::Value(some(b"x").unwrap()));
+        assert_eq!(judged(true, false, false, b""), Found::Compute(Some(7), None));
+        assert_eq!(judged(false, true, false, b""), Found::Wait(None));
+        assert_eq!(judged(true, false, false, b"x"), Found::Compute(Some(7), some(b"x")));
+        assert_eq!(judged(false, true, false, b"x"), Found::Value(some(b"x").unwrap()));
+        assert_eq!(judged(true, false, true, b"x"), Found::Compute(Some(7), some(b"x")));
+        assert_eq!(judged(false, true, true, b"x"), Found::Wait(some(b"x")));
+        // An empty value is a value.
+        assert_eq!(judged(false, false, false, b""), Found::Value(some(b"").unwrap()));
+        assert_eq!(policy.judge(Some(item(b"", ABSENT.into()))), Found::Value(None));
+        assert_eq!(policy.judge_classic(FetchPolicy::leased()), Found::Wait(None));
+    }
+
+    #[test]
+    fn the_delays_grow_to_a_quarter_of_a_second() {
+        let delays: Vec<_> = (0..40).map(FetchPolicy::delay).collect();
+        assert!(delays.is_sorted() && delays[0] == Duration::from_millis(10));
+        assert_eq!(delays.last(), Some(&Duration::from_millis(250)));
+    }
+}

@@ -1,0 +1,227 @@
+//! Callers of one program who want the same value at the same time.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use crate::value::Value;
+
+/// What the callers of a client fetch at the moment: one of those who want the same leads, the others follow and get what it gets. If
+/// the leader is dropped or fails, the first follower leads.
+#[derive(Debug, Default)]
+pub struct Flights(Mutex<HashMap<Box<[u8]>, Flight>>);
+
+/// What a leader has got.
+type Outcome = Arc<OnceLock<Option<Value>>>;
+
+#[derive(Debug)]
+struct Flight {
+    outcome: Outcome,
+    is_led: bool,
+    /// The version of the item that the leader was to store over, for one that takes its place.
+    lease: Option<u64>,
+    followers: Vec<(u64, Option<Waker>)>,
+    next: u64,
+}
+
+/// What a caller is.
+#[derive(Debug)]
+pub enum Joined<'f> {
+    /// The one that fetches.
+    Leader(Leader<'f>),
+    /// One that waits for it.
+    Follower(Follower<'f>),
+}
+
+/// The caller that fetches.
+#[derive(Debug)]
+pub struct Leader<'f> {
+    flights: &'f Flights,
+    key: Box<[u8]>,
+    outcome: Outcome,
+}
+
+/// A caller that waits.
+#[derive(Debug)]
+pub struct Follower<'f> {
+    flights: &'f Flights,
+    key: Box<[u8]>,
+    outcome: Outcome,
+    number: u64,
+    has_left: bool,
+}
+
+impl Flights {
+    /// Joins those who want the value of this key.
+    pub fn join(&self, key: &[u8]) -> Joined<'_> {
+        match self.lock().entry(key.into()) {
+            Entry::Vacant(vacant) => {
+                let outcome = Outcome::default();
+                let flight =
+                    Flight { outcome: Arc::clone(&outcome), is_led: true, lease: None, followers: Vec::new(), next: 0 };
+                vacant.insert(flight);
+                Joined::Leader(Leader { flights: self, key: key.into(), outcome })
+            }
+            Entry::Occupied(mut occupied) => {
+                let flight = occupied.get_mut();
+                flight.next += 1;
+                flight.followers.push((flight.next, None));
+                let (outcome, number) = (Arc::clone(&flight.outcome), flight.next);
+                Joined::Follower(Follower { flights: self, key: key.into(), outcome, number, has_left: false })
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Box<[u8]>, Flight>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does something to a flight that has not ended, and then lets the first follower lead if no one does. One without anybody ends.
+    fn update(&self, key: &[u8], outcome: &Outcome, act: impl FnOnce(&mut Flight) -> Option<Waker>) {
+        let mut flights = self.lock();
+        let Some(flight) = flights.get_mut(key).filter(|flight| Arc::ptr_eq(&flight.outcome, outcome)) else { return };
+        let old = act(flight);
+        let first = match flight.is_led {
+            true => None,
+            false => flight.followers.first().and_then(|(_, waker)| waker.clone()),
+        };
+        if !flight.is_led && flight.followers.is_empty() {
+            flights.remove(key);
+        }
+        drop(flights);
+        drop(old);
+        first.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Leader<'_> {
+    /// The version of the item that an earlier leader was to store over.
+    #[must_use]
+    pub fn lease(&self) -> Option<u64> {
+        self.flights.lock().get(&self.key).and_then(|flight| flight.lease)
+    }
+
+    /// Says which version of the item the value will be stored over.
+    pub fn set_lease(&self, cas: Option<u64>) {
+        self.flights.update(&self.key, &self.outcome, |flight| {
+            flight.lease = cas;
+            None
+        });
+    }
+
+    /// Gives all followers what it has got.
+    pub fn finish(self, value: Option<Value>) {
+        let mut flights = self.flights.lock();
+        let flight = flights.remove(&self.key);
+        let _ = self.outcome.set(value);
+        drop(flights);
+        let followers = flight.into_iter().flat_map(|flight| flight.followers);
+        followers.filter_map(|(_, waker)| waker).for_each(Waker::wake);
+    }
+}
+
+/// After [`Leader::finish`] nothing is left to be updated.
+impl Drop for Leader<'_> {
+    fn drop(&mut self) {
+        self.flights.update(&self.key, &self.outcome, |flight| {
+            flight.is_led = false;
+            None
+        });
+    }
+}
+
+impl<'f> Follower<'f> {
+    /// Waits for what the leader gets: that, or the lead.
+    pub fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<Option<Value>, Leader<'f>>> {
+        let mut flights = self.flights.lock();
+        if let Some(value) = self.outcome.get() {
+            return Poll::Ready(Ok(value.clone()));
+        }
+        let flight = flights.get_mut(&self.key).filter(|flight| Arc::ptr_eq(&flight.outcome, &self.outcome));
+        let Some(flight) = flight else { return Poll::Pending };
+        let is_first = flight.followers.first().is_some_and(|(number, _)| *number == self.number);
+        if !flight.is_led && is_first {
+            flight.is_led = true;
+            flight.followers.remove(0);
+            self.has_left = true;
+            drop(flights);
+            let (flights, key, outcome) = (self.flights, self.key.clone(), Arc::clone(&self.outcome));
+            return Poll::Ready(Err(Leader { flights, key, outcome }));
+        }
+        let mine = flight.followers.iter_mut().find(|(number, _)| *number == self.number);
+        let old = mine.and_then(|(_, waker)| waker.replace(cx.waker().clone()));
+        // Not while the lock is held: dropping a waker can drop a task, and with it another follower.
+        drop(flights);
+        drop(old);
+        Poll::Pending
+    }
+}
+
+impl Drop for Follower<'_> {
+    fn drop(&mut self) {
+        if self.has_left {
+            return;
+        }
+        let number = self.number;
+        self.flights.update(&self.key, &self.outcome, |flight| {
+            let at = flight.followers.iter().position(|(follower, _)| *follower == number)?;
+            flight.followers.remove(at).1
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leader(joined: Joined<'_>) -> Leader<'_> {
+        let Joined::Leader(leader) = joined else { panic!("another one leads") };
+        leader
+    }
+
+    fn follower(joined: Joined<'_>) -> Follower<'_> {
+        let Joined::Follower(follower) = joined else { panic!("no one leads") };
+        follower
+    }
+
+    #[test]
+    fn all_who_want_the_same_get_what_the_leader_gets() {
+        let (flights, cx) = (Flights::default(), Context::from_waker(Waker::noop()));
+        let leads = leader(flights.join(b"a"));
+        let mut followers: Vec<_> = (0..3).map(|_| follower(flights.join(b"a"))).collect();
+        assert!(followers.iter_mut().all(|follower| follower.poll(&cx).is_pending()));
+        let other = leader(flights.join(b"b"));
+        let value = Value::new("x".into(), 0);
+        leads.finish(Some(value.clone()));
+        for follower in &mut followers {
+            let Poll::Ready(Ok(got)) = follower.poll(&cx) else { panic!("nothing came") };
+            assert_eq!(got, Some(value.clone()));
+        }
+        drop((followers, other));
+        assert!(flights.lock().is_empty());
+        drop(leader(flights.join(b"a")));
+        assert!(flights.lock().is_empty());
+    }
+
+    #[test]
+    fn the_first_follower_leads_if_the_leader_is_dropped() {
+        let (flights, cx) = (Flights::default(), Context::from_waker(Waker::noop()));
+        let leads = leader(flights.join(b"a"));
+        let (gone, mut first, mut second) =
+            (follower(flights.join(b"a")), follower(flights.join(b"a")), follower(flights.join(b"a")));
+        assert!(first.poll(&cx).is_pending() && second.poll(&cx).is_pending());
+        leads.set_lease(Some(7));
+        drop(leads);
+        assert!(second.poll(&cx).is_pending() && first.poll(&cx).is_pending());
+        drop(gone);
+        let Poll::Ready(Err(next)) = first.poll(&cx) else { panic!("it does not lead") };
+        assert_eq!(next.lease(), Some(7));
+        assert!(second.poll(&cx).is_pending());
+        drop((first, next));
+        let Poll::Ready(Err(last)) = second.poll(&cx) else { panic!("it does not lead") };
+        drop(second);
+        last.finish(None);
+        assert!(flights.lock().is_empty());
+    }
+}
