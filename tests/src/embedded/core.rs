@@ -8,6 +8,7 @@ mod meta;
 mod saboteur;
 mod session;
 mod settings;
+mod slabs;
 mod stats;
 mod store;
 mod syntax;

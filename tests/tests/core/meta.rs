@@ -6,7 +6,8 @@ use memcached2_proto::command::meta::{
 };
 use memcached2_proto::{Connection, Error, Reply, Value};
 
-use super::request::{Keyless, expiry_of, now, number, small};
+use super::arguments::{expiry_of, number, small};
+use super::request::{Keyless, now};
 use super::words::{found, report};
 
 /// A meta command: its words without the opaque, and its data block.

@@ -2,6 +2,7 @@
 //! that go over it.
 #![allow(dead_code, unused_imports, reason = "each test binary uses its own part of this")]
 
+mod arguments;
 mod meta;
 mod request;
 mod words;

@@ -2,23 +2,21 @@
 
 use std::fmt;
 use std::rc::Rc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use super::arguments::{Fetch, Verb, at, expiry_of, number, small};
 use super::meta::AnyMeta;
 use super::words::{cluster, counted, dumped, found, grouped, kind, prefixes, report, sizes, version, word};
 use memcached2_proto::call::{Call, Fault};
 use memcached2_proto::command::meta::MetaNoop;
 use memcached2_proto::command::{
-    CacheDump, CacheMemlimit, Classes, Command, ConfigGetCluster, Decr, Extstore, FlushAll, Gets, Incr, Lru,
-    LruCrawler, Raw, RefreshCerts, SlabsAutomove, SlabsReassign, Stats, StatsDetail, StatsReset, Touch, Verbosity,
-    Version, VersionText,
+    CacheDump, CacheMemlimit, Classes, Command, ConfigGetCluster, Decr, Extstore, FlushAll, Incr, Lru, LruCrawler, Raw,
+    RefreshCerts, SlabsAutomove, SlabsReassign, Stats, StatsDetail, StatsReset, Touch, Verbosity, Version, VersionText,
 };
 use memcached2_proto::operation::GetMany;
 use memcached2_proto::reply::{Opaque, ReplyKind};
 use memcached2_proto::stats::{CacheDumpItem, GroupedReport, PrefixCount, Report, SizeReport, Statistic};
-use memcached2_proto::{
-    Connection, Delete, Error, Expiry, Get, Instant, Landed, Now, Protocol, Reply, Router, Store, Value,
-};
+use memcached2_proto::{Connection, Delete, Error, Expiry, Get, Instant, Landed, Now, Protocol, Reply, Router, Value};
 
 /// What the fence of a request about a whole server begins with.
 const SERVER_FENCE: &[u8] = b"md AA== b C18446744073709551615 ";
@@ -26,10 +24,6 @@ const SERVER_FENCE: &[u8] = b"md AA== b C18446744073709551615 ";
 /// A moment, the same in every test.
 pub(crate) fn now() -> Now {
     Now::fixed(Instant::ZERO, at(1_800_000_000))
-}
-
-fn at(unix: u64) -> SystemTime {
-    UNIX_EPOCH + Duration::from_secs(unix)
 }
 
 fn one_server() -> Router {
@@ -72,68 +66,6 @@ impl<C: Command + fmt::Debug> Keyless for (C, fn(C::Response) -> String) {
 
     fn answer(&self, reply: Reply) -> Result<String, Error> {
         self.0.answer(reply).map(self.1)
-    }
-}
-
-/// What is fetched besides values and flags, and the expiry that is given.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Fetch {
-    cas: bool,
-    touch: Option<Expiry>,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Verb {
-    Set,
-    Add,
-    Replace,
-    Append,
-    Prepend,
-    Cas(u64),
-}
-
-impl Fetch {
-    fn cas() -> Self {
-        Self { cas: true, touch: None }
-    }
-
-    fn touching(exptime: &[u8]) -> Self {
-        Self { cas: false, touch: Some(expiry_of(exptime)) }
-    }
-
-    fn and_cas(self) -> Self {
-        Self { cas: true, ..self }
-    }
-
-    fn one(self, key: &[u8]) -> Result<Gets<'_>, Error> {
-        let get = Get::new(key)?;
-        Ok(match self.touch {
-            None => get.with_cas(),
-            Some(expiry) if self.cas => get.with_cas().touch(expiry),
-            Some(expiry) => get.touch(expiry),
-        })
-    }
-
-    fn many(self, keys: &[Vec<u8>]) -> Result<GetMany<'_>, Error> {
-        let many = GetMany::new(keys)?;
-        let many = if self.cas { many.with_cas() } else { many };
-        Ok(match self.touch {
-            None => many,
-            Some(expiry) => many.touch(expiry),
-        })
-    }
-}
-
-impl Verb {
-    fn of<'k, 'v>(self, key: &'k [u8], data: &'v [u8]) -> Result<Store<'k, 'v>, Error> {
-        match self {
-            Self::Set => Store::set(key, data),
-            Self::Add => Store::add(key, data),
-            Self::Replace => Store::replace(key, data),
-            Self::Append => Store::append(key, data),
-            Self::Prepend => Store::prepend(key, data),
-            Self::Cas(cas) => Store::cas(key, data, cas),
-        }
     }
 }
 
@@ -421,11 +353,6 @@ fn flag_of(number: usize) -> Vec<u8> {
     Opaque::from_ticket(number as u64).as_line_end()[1..6].to_vec()
 }
 
-pub(super) fn number(text: &[u8]) -> u64 {
-    let text = std::str::from_utf8(text).expect("a number is text");
-    text.parse().unwrap_or_else(|_| panic!("no number: {text}"))
-}
-
 fn fraction(text: &[u8]) -> f64 {
     std::str::from_utf8(text).expect("text").parse().expect("a number")
 }
@@ -442,22 +369,6 @@ fn extstore(setting: &[u8], value: &[u8]) -> Extstore {
         b"max_frag" => Extstore::MaxFrag(fraction(value)),
         b"drop_unread" => Extstore::DropUnread(value == b"1"),
         other => panic!("no such setting: {}", other.escape_ascii()),
-    }
-}
-
-pub(super) fn small(text: &[u8]) -> u32 {
-    number(text).try_into().expect("a number of 32 bits")
-}
-
-pub(super) fn expiry_of(exptime: &[u8]) -> Expiry {
-    const MONTH: u64 = 30 * 24 * 60 * 60;
-    match exptime {
-        b"0" => Expiry::Never,
-        b"-1" => Expiry::After(Duration::ZERO),
-        _ => match number(exptime) {
-            seconds @ ..=MONTH => Expiry::After(Duration::from_secs(seconds)),
-            seconds => Expiry::At(at(seconds)),
-        },
     }
 }
 

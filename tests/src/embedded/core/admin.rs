@@ -59,7 +59,7 @@ impl Core {
 
     /// No class has a page to spare here.
     fn reassign(&self, source: i32, dest: i32) -> Answer {
-        let classes = self.store.classes();
+        let classes = self.store.classes.count();
         let exists = |class: i32| usize::try_from(class).is_ok_and(|class| class <= classes);
         Answer::line(match (exists(source), exists(dest)) {
             _ if source == dest => "SAME src and dst class are identical",

@@ -3,6 +3,7 @@
 use super::Core;
 use super::dump::dump;
 use super::meta;
+use super::slabs::size;
 use super::stats::stats;
 use super::store::{Incoming, Mode, Moment, Outcome};
 use super::syntax::Line;
@@ -152,7 +153,7 @@ impl Core {
     /// Stores the value of an upload; it comes with the two bytes that should be a CRLF.
     pub(super) fn complete(&mut self, upload: Upload, mut block: Vec<u8>, now: Moment) -> Answer {
         let Upload { mode, mut item, length, reply } = upload;
-        let class = self.store.class_of(&item.key, item.flags, length);
+        let class = self.store.classes.of(size(&item.key, item.flags, length));
         self.store.counts.class(class).set_cmds += 1;
         if !block.ends_with(b"\r\n") {
             let silent = matches!(reply, UploadReply::Text { noreply: true });

@@ -3,7 +3,8 @@
 use super::Core;
 use super::admin::classes;
 use super::dispatch::{Answer, Next, Takeover};
-use super::store::{Moment, size};
+use super::slabs::size;
+use super::store::Moment;
 use super::syntax::to_base64;
 use super::watch::encoded;
 

@@ -5,7 +5,8 @@ use std::mem::take;
 use super::Core;
 use super::dispatch::{Answer, BAD_FORMAT, Next, Upload, UploadReply};
 use super::flags::{Flags, OPAQUE, OPAQUE_TOO_LONG, check, key, number, opaque, ttl};
-use super::store::{Counted, Delta, Incoming, Item, Mode, Moment, Outcome, size};
+use super::slabs::size;
+use super::store::{Counted, Delta, Incoming, Item, Mode, Moment, Outcome};
 use super::syntax::{Line, from_base64, i32_of, to_base64};
 use super::text::{KEY, NON_NUMERIC, VALUE, refusal};
 

@@ -8,7 +8,8 @@ use super::admin::CLASSES;
 use super::counts::{ClassCounts, Counts, PrefixCounts};
 use super::dispatch::Answer;
 use super::settings::SETTINGS;
-use super::store::{Moment, Store, size};
+use super::slabs::size;
+use super::store::{Moment, Store};
 use super::syntax::{Line, u32_of};
 
 const PAGE: usize = 1024 * 1024;
@@ -257,7 +258,7 @@ fn slabs(store: &Store) -> Answer {
     let mut pages = 0;
     for (class, counts) in &store.counts.classes {
         let used = in_use.get(class).map_or(0, |(number, ..)| *number as usize);
-        let chunk = store.chunk_size(*class);
+        let chunk = store.classes.chunk_size(*class);
         let per_page = PAGE / chunk;
         let of_class = used.div_ceil(per_page).max(1);
         pages += of_class;

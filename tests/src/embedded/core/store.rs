@@ -4,15 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::counts::Counts;
+use super::slabs::{CHUNK_MAX, SlabClasses, size};
 use super::syntax::u64_of;
 use super::watch::{Kind, Log, encoded};
 
-/// What memcached spends on an item besides its key and value: the header, the cas and the CRLF.
-const HEADER: usize = 48 + 8 + 2;
-/// Space for the client flags, which is taken unless they are zero.
-const FLAGS: usize = 4;
-/// Larger items are stored in chunks and are no numbers.
-const CHUNK_MAX: usize = 512 * 1024;
 /// The longest relative expiry.
 const MONTH: i32 = 60 * 60 * 24 * 30;
 /// Seconds from the epoch of a server to its start: a time of zero stays free for "never".
@@ -128,8 +123,7 @@ pub(super) struct Store {
     pub(super) bytes: usize,
     pub(super) memory_limit: usize,
     item_size_max: usize,
-    /// The chunk sizes of the slab classes, from class 1 on.
-    classes: Vec<usize>,
+    pub(super) classes: SlabClasses,
     pub(super) counts: Counts,
     pub(super) log: Log,
 }
@@ -147,7 +141,7 @@ impl Store {
             bytes: 0,
             memory_limit,
             item_size_max,
-            classes: classes(),
+            classes: SlabClasses::default(),
             counts: Counts::default(),
             log: Log::default(),
         }
@@ -302,7 +296,7 @@ impl Store {
         self.counts.total_items += 1;
         let cas = if new_cas == 0 { self.next_cas() } else { new_cas };
         let (tick, key) = (self.ticks, Arc::from(key));
-        let class = self.class(size);
+        let class = self.classes.of(size);
         self.order.insert(tick, Arc::clone(&key));
         let (fetched, stale, token_sent, pin) = (false, false, false, Arc::default());
         let item = Item { value, flags, exptime, time: now, cas, fetched, stale, token_sent, binary, pin, class, tick };
@@ -427,24 +421,6 @@ impl Store {
         }
     }
 
-    /// How many slab classes there are.
-    pub(super) fn classes(&self) -> usize {
-        self.classes.len()
-    }
-
-    pub(super) fn class_of(&self, key: &[u8], flags: u32, value: usize) -> usize {
-        self.class(size(key, flags, value))
-    }
-
-    /// Returns the slab class of an item of this size.
-    fn class(&self, size: usize) -> usize {
-        self.classes.iter().position(|chunk| size <= *chunk).unwrap_or(self.classes.len() - 1) + 1
-    }
-
-    pub(super) fn chunk_size(&self, class: usize) -> usize {
-        self.classes[class - 1]
-    }
-
     /// Returns the items with their keys, the last used one first.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], &Item)> {
         self.order.values().rev().filter_map(|key| Some((&**key, self.items.get(key)?)))
@@ -453,24 +429,6 @@ impl Store {
 
 fn is_expired(item: &Item, now: Moment) -> bool {
     item.exptime != 0 && item.exptime <= now
-}
-
-/// The bytes an item takes as memcached counts them.
-pub(super) fn size(key: &[u8], flags: u32, value: usize) -> usize {
-    HEADER + key.len() + 1 + if flags == 0 { 0 } else { FLAGS } + value
-}
-
-fn classes() -> Vec<usize> {
-    let factor = 1.25;
-    let mut sizes = Vec::new();
-    let mut size = 96;
-    while (size as f64) < CHUNK_MAX as f64 / factor {
-        size = usize::next_multiple_of(size, 8);
-        sizes.push(size);
-        size = (size as f64 * factor) as usize;
-    }
-    sizes.push(CHUNK_MAX);
-    sizes
 }
 
 #[cfg(test)]

@@ -81,7 +81,7 @@ fn an_item_counts_its_header_its_key_and_its_flags() {
     let (store, _) = store(10_000_000);
     assert_eq!(store.fit(b"a", 0, 1_048_576 - 60), Fit::Fits);
     assert_eq!(store.fit(b"a", 0, 1_048_576 - 59), Fit::TooLarge);
-    assert_eq!([61, 96, 97, 524_289].map(|size| store.class(size)), [1, 1, 2, 39]);
+    assert_eq!([61, 96, 97, 524_289].map(|size| store.classes.of(size)), [1, 1, 2, 39]);
 }
 
 #[test]
