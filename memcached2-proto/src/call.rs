@@ -184,7 +184,7 @@ impl<'r, O: Operation> Call<'r, O> {
     pub fn fail(&mut self, at: usize, error: &Error, fault: Fault) {
         let sub_request = self.plan.sub_requests[at];
         self.on_request(&sub_request, RequestOutcome::Failed(error), 0);
-        let fault = self.excuse(sub_request.server, error, fault);
+        let fault = self.excuse(&sub_request, error, fault);
         let rare = self.plan.rare();
         // The values that came before the failure are not counted if it is sent again.
         rare.tallies.remove(&sub_request.index);
@@ -201,10 +201,17 @@ impl<'r, O: Operation> Call<'r, O> {
         }
     }
 
-    /// That a server which closes connections after errors has closed one speaks against the connection.
-    fn excuse(&self, server: ServerId, error: &Error, fault: Fault) -> Fault {
+    /// What a closed connection does not prove. A proxy that closes connections after errors has closed one; and proxies close it on a
+    /// command that they do not know, which is one without a key.
+    fn excuse(&self, sub_request: &SubRequest, error: &Error, fault: Fault) -> Fault {
+        let command = self.progress.command(sub_request.index());
         match (error, fault) {
-            (Error::Disconnected { .. }, Fault::Server) if self.plan.router.is_closer(server, self.plan.now) => {
+            (Error::Disconnected { .. }, Fault::Server) if command.keys() == 1 && command.only_key().is_none() => {
+                Fault::Nobody
+            }
+            (Error::Disconnected { .. }, Fault::Server)
+                if self.plan.router.is_closer(sub_request.server, self.plan.now) =>
+            {
                 Fault::Connection
             }
             (_, fault) => fault,

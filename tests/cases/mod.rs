@@ -21,6 +21,7 @@ mod meta;
 mod miss_on_error;
 mod noreply;
 mod observer;
+mod other_servers;
 mod protocol;
 mod restart;
 mod scripted;
@@ -108,6 +109,7 @@ const LISTS: &[List] = &[
     miss_on_error::LIST,
     noreply::LIST,
     observer::LIST,
+    other_servers::LIST,
     protocol::LIST,
     restart::LIST,
     scripted::LIST,

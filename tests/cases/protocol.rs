@@ -10,7 +10,7 @@ use crate::subject::Client;
 super::cases! {
     served {}
     scripted {
-        a_server_that_speaks_tls_or_binary_is_named_in_the_error,
+        a_server_that_speaks_another_protocol_is_named_in_the_error,
         a_server_that_answers_in_meta_is_asked_in_meta,
         a_server_that_refuses_meta_is_asked_in_the_classic_protocol,
         a_server_that_closes_when_it_is_asked_for_its_protocol_is_not_asked_again,
@@ -49,22 +49,22 @@ fn client_with(server: &ScriptedServer, options: Options) -> Client {
     Client::with_options([server.address()], options).expect("the address is right")
 }
 
-fn a_server_that_speaks_tls_or_binary_is_named_in_the_error() {
+fn a_server_that_speaks_another_protocol_is_named_in_the_error() {
     for (bytes, told) in [
         (&b"\x15\x03\x03\x00\x02\x02\x46"[..], "TLS"),
         (b"\x15\x03\x01\x00\x02\x02\n", "TLS"),
         (b"\x81\0\0\0\0\0\0\x81\0\0\0\x0fUnknown command", "binary protocol"),
+        (b"HTTP/1.1 400 Bad Request\r\n", "HTTP"),
+        (b"-ERR unknown command 'md', with args beginning with: 'AA==' 'b' \r\n", "Redis"),
+        (b"-NOAUTH Authentication required.\r\n", "Redis"),
     ] {
-        // To the question for the protocol it says the same, and is asked without it then.
-        let classic = Session::new().expect("get a\r\n").send(bytes).close();
-        let server = ScriptedServer::start([probed_with(bytes).close(), classic]);
-        let error = client(&server).get("a").unwrap_err();
+        let server = ScriptedServer::start([Session::new().expect(PROBE).send(bytes).close()]);
+        // A value is never sent to it: Redis would carry out its lines.
+        let error = client(&server).set("a", "flushall", Expiry::Never).unwrap_err();
         assert!(error.to_string().contains(told), "{error}");
+        assert_eq!((kind(&error), error.landed()), ("connect", Landed::NotSent), "{error}");
+        server.finish();
     }
-}
-
-fn probed_with(answer: &[u8]) -> Session {
-    Session::new().expect(PROBE).send(answer)
 }
 
 fn a_server_that_answers_in_meta_is_asked_in_meta() {

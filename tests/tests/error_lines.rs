@@ -21,7 +21,7 @@ enum Then {
 
 /// A line; whether it proves that nothing was done; whether the data of a store was read as data; whether it may stand
 /// for several requests; and what follows it among several keys.
-const LINES: [(&str, Landed, bool, bool, Then); 22] = [
+const LINES: [(&str, Landed, bool, bool, Then); 34] = [
     ("SERVER_ERROR out of memory writing get response", Landed::Refused, false, true, Then::Unknown),
     ("SERVER_ERROR out of memory writing get responseing get response", Landed::Refused, false, true, Then::Unknown),
     ("SERVER_ERROR out of memory reading request", Landed::Unknown, false, true, Then::Unknown),
@@ -36,10 +36,22 @@ const LINES: [(&str, Landed, bool, bool, Then); 22] = [
     ("SERVER_ERROR out of memory preparing response", Landed::Refused, false, false, Then::Unknown),
     ("SERVER_ERROR out of memory making CAS suffix", Landed::Refused, false, false, Then::Unknown),
     ("SERVER_ERROR backend failure", Landed::Unknown, true, false, Then::End),
+    ("SERVER_ERROR active request limit reached", Landed::Refused, true, false, Then::End),
+    ("SERVER_ERROR lua start failure", Landed::Refused, true, false, Then::End),
+    ("SERVER_ERROR lua failure", Landed::Unknown, true, false, Then::End),
+    ("SERVER_ERROR bad response", Landed::Unknown, true, false, Then::End),
     ("SERVER_ERROR Connection refused", Landed::Unknown, true, false, Then::Close),
     ("SERVER_ERROR Connection timed out", Landed::Unknown, true, false, Then::Close),
     ("SERVER_ERROR Connection reset by peer", Landed::Unknown, true, false, Then::Close),
     ("SERVER_ERROR Host is down", Landed::Unknown, true, false, Then::Close),
+    ("SERVER_ERROR timeout", Landed::Unknown, true, false, Then::Unknown),
+    ("SERVER_ERROR connection timeout", Landed::Unknown, true, false, Then::Unknown),
+    ("SERVER_ERROR connection error", Landed::Unknown, true, false, Then::Unknown),
+    ("SERVER_ERROR unavailable", Landed::Unknown, true, false, Then::Unknown),
+    ("SERVER_ERROR 307 busy", Landed::Unknown, true, false, Then::Unknown),
+    ("SERVER_ERROR local error", Landed::Unknown, true, false, Then::Unknown),
+    ("SERVER_ERROR remote error", Landed::Unknown, true, false, Then::Unknown),
+    ("TYPE_MISMATCH", Landed::Refused, true, false, Then::Unknown),
     ("ERROR", Landed::Refused, false, false, Then::Unknown),
     ("CLIENT_ERROR bad data chunk", Landed::Refused, false, false, Then::Unknown),
     ("SERVER_ERROR busy", Landed::Unknown, false, false, Then::Unknown),

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::time::{Duration, SystemTime};
 
 use memcached2_proto::call::{Call, Fault};
-use memcached2_proto::command::Version;
+use memcached2_proto::command::{FlushAll, Version};
 use memcached2_proto::operation::{AllServers, GetMany, RoutedBy, SetMany};
 use memcached2_proto::routing::ServerId;
 use memcached2_proto::{
@@ -105,6 +105,13 @@ fn what_speaks_against_no_server_leaves_it_up() {
         drop(call);
         assert_eq!(asked(&Call::new(Get::new(&key).unwrap(), &router, at(now))), [0], "{fault:?}");
     }
+    // A proxy closes the connection on a command that it does not know.
+    let mut call = Call::new(AllServers(FlushAll::now()), &router, at(now));
+    let lost = Error::lost(&ErrorKind::UnexpectedEof.into(), Landed::Unknown);
+    (0..3).for_each(|at| call.fail(at, &lost, Fault::of(&lost)));
+    assert!(!call.end_round(|| now));
+    drop(call);
+    assert_eq!(asked(&Call::new(Get::new(&key).unwrap(), &router, at(now))), [0]);
 }
 
 #[test]

@@ -59,10 +59,15 @@ impl Connection {
         None
     }
 
+    /// What the server speaks instead, by the bytes that are not read yet.
+    pub(crate) fn foreign(&self) -> Option<&'static str> {
+        foreign(self.decoder.pending())
+    }
+
     /// The error of a connection that the server has ended before everything was answered.
     #[cold]
     pub(super) fn ended_early(&self) -> Error {
-        if let (Some(what), false) = (foreign(self.decoder.pending()), self.served) {
+        if let (Some(what), false) = (self.foreign(), self.served) {
             return Error::disconnected(what);
         }
         match self.held.as_ref().and_then(|held| held.lines.last()) {

@@ -1,6 +1,6 @@
 //! The bytes of an opening: the handshake of TLS, credentials, and the probe.
 
-use std::io::IoSlice;
+use std::io::{self, ErrorKind, IoSlice};
 
 use super::{Opening, Stage};
 use crate::error::{Error, Landed};
@@ -85,6 +85,10 @@ impl Opening {
             return;
         }
         let end = self.connection.advance_read(n);
+        if let Some(what) = self.connection.foreign() {
+            // It is not asked in the classic protocol: Redis would carry out the lines of a value.
+            return self.stage = Stage::Failed(Error::connect(&io::Error::new(ErrorKind::InvalidData, what)));
+        }
         // There is no other reply than that to the probe.
         match self.connection.next_reply() {
             Err(error) => self.failed(error, now),

@@ -193,6 +193,28 @@ fn an_answer_is_understood_wherever_it_is_cut() {
     }
 }
 
+/// Redis would carry out the lines of a value as commands.
+#[test]
+fn a_server_that_speaks_another_protocol_is_not_asked_in_the_classic_one() {
+    for (answer, what) in [
+        (&b"-ERR unknown command 'md', with args beginning with: 'AA==' \r\n"[..], "Redis"),
+        (b"-NOAUTH Authentication required.\r\n", "Redis"),
+        (b"HTTP/1.1 400 Bad Request\r\n", "HTTP"),
+        (b"\x15\x03\x03\0\x02\x02\x46", "TLS"),
+    ] {
+        for cut in 1..answer.len() {
+            let mut trial = Trial::of(&endpoint(IP, &Options::default()));
+            trial.connect().write();
+            trial.read(&answer[..cut]);
+            if trial.step() == "exchange" {
+                trial.read(&answer[cut..]);
+            }
+            let step = trial.step();
+            assert!(step.starts_with("failed") && step.contains(what), "cut at {cut}: {step}");
+        }
+    }
+}
+
 /// Else a shared connection would wait for ever, and each of its calls for its whole timeout.
 #[test]
 fn a_server_that_stops_in_the_middle_of_its_answer_has_failed() {

@@ -1,7 +1,7 @@
 //! What an error line means for its request, and for others on the connection.
 //!
-//! The table comes from the sources of memcached 1.4.39, 1.5.22, 1.6.18 and 1.6.45 with its proxy, and of twemproxy
-//! 0.5. Each line that they can be made to send was seen.
+//! The table comes from the sources of memcached 1.4.39, 1.5.22, 1.6.18 and 1.6.45 with its proxy, of twemproxy 0.5, mcrouter
+//! and Arcus. Each line that memcached and twemproxy can be made to send was seen.
 
 use std::sync::Arc;
 
@@ -36,11 +36,14 @@ const INLINE: u8 = 1 << 3;
 const CLOSES: u8 = 1 << 4;
 /// It is the answer to everything, also to a fence.
 const TO_ALL: u8 = 1 << 5;
+/// In the reply to a `get` of several keys it stands in the place of `END`. Other proxies may say it in the place of a key: so it
+/// is not believed, and one key is asked for at a time.
+const NO_END: u8 = 1 << 6;
 
 /// The stored text is no number.
 pub(crate) const NON_NUMERIC: &str = "CLIENT_ERROR cannot increment or decrement non-numeric value";
 
-const TABLE: [ErrorLine; 19] = [
+const TABLE: [ErrorLine; 31] = [
     // A `get` that finds no memory for its reply frees all replies that were not sent yet: `process_get_command` of
     // 1.6.18, `process_get_command_err` of 1.6.45. One with a key that is too long does the same, and says
     // "CLIENT_ERROR bad command line format"; no request here has such a key. 1.6.45 copies the line without its end,
@@ -65,6 +68,11 @@ const TABLE: [ErrorLine; 19] = [
     line("SERVER_ERROR out of memory making CAS suffix", REFUSED),
     // memcached's proxy, about the server behind it, which may have done what was asked.
     line("SERVER_ERROR backend failure", SWALLOWED | INLINE),
+    // About itself: before it begins, and after its Lua code has failed (`proto_proxy.c` of 1.6.45).
+    line("SERVER_ERROR active request limit reached", REFUSED | SWALLOWED | INLINE),
+    line("SERVER_ERROR lua start failure", REFUSED | SWALLOWED | INLINE),
+    line("SERVER_ERROR lua failure", SWALLOWED | INLINE),
+    line("SERVER_ERROR bad response", SWALLOWED | INLINE),
     // twemproxy likewise: the error number of the system in words (`rsp_make_error`). It reads a request whole before
     // it sends it on, and closes once a `get` of several keys has failed.
     line("SERVER_ERROR Connection refused", SWALLOWED | CLOSES),
@@ -73,7 +81,19 @@ const TABLE: [ErrorLine; 19] = [
     line("SERVER_ERROR Host is down", SWALLOWED | CLOSES),
     // The server behind the proxy has closed the connection, which has no error number.
     line("SERVER_ERROR unknown", SWALLOWED | CLOSES),
+    // mcrouter likewise (`errorResultStr` of `AsciiSerialized.cpp`, and `MultiOpParent.cpp`).
+    line("SERVER_ERROR timeout", SWALLOWED | NO_END),
+    line("SERVER_ERROR connection timeout", SWALLOWED | NO_END),
+    line("SERVER_ERROR connection error", SWALLOWED | NO_END),
+    line("SERVER_ERROR unavailable", SWALLOWED | NO_END),
+    line("SERVER_ERROR 307 busy", SWALLOWED | NO_END),
+    line("SERVER_ERROR local error", SWALLOWED | NO_END),
+    line("SERVER_ERROR remote error", SWALLOWED | NO_END),
+    // Arcus, for a key whose value is a list, a set, a map or a tree.
+    line(TYPE_MISMATCH, REFUSED | SWALLOWED),
 ];
+
+const TYPE_MISMATCH: &str = "TYPE_MISMATCH";
 
 /// How memcached begins a refusal of a command about a whole server, which changes nothing then: `doc/protocol.txt`, "Slabs Reassign",
 /// and `process_memlimit_command`, `process_watch_command` and `refresh_certs` of 1.6.18. The texts after it differ by version.
@@ -115,6 +135,11 @@ fn fallback(line: &str) -> u8 {
             }
         }
     }
+}
+
+/// Whether a line is no reply to a request, but refuses it.
+pub(crate) fn refuses(line: &[u8]) -> bool {
+    is_error_line(line) || line == TYPE_MISMATCH.as_bytes()
 }
 
 /// Whether memcached would say a line when it refuses a request.
@@ -167,6 +192,11 @@ pub(crate) fn announces_close(line: &str) -> bool {
     means(line, CLOSES)
 }
 
+/// Whether a `get` of several keys costs its connection, if a server behind this proxy does not answer.
+pub(crate) fn costs_connection(line: &str) -> bool {
+    means(line, CLOSES | NO_END)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,13 +215,15 @@ mod tests {
             ("SERVER_ERROR: shutdown not enabled", REFUSED),
             ("SERVER_ERROR", 0),
             ("SERVER_ERROR out of memory writing stats", 0),
-            ("SERVER_ERROR timeout", 0),
+            ("SERVER_ERROR timeout", SWALLOWED | NO_END),
+            ("SERVER_ERROR timeout 1", 0),
+            ("TYPE_MISMATCH", REFUSED | SWALLOWED),
             ("SERVER_ERROR out of memory", REFUSED),
             ("SERVER_ERROR out of memory and more", 0),
             ("SERVER_ERROR out of memory writing get response", REFUSED | SEVERAL),
             ("SERVER_ERROR out of memory writing get responseing get response", REFUSED | SEVERAL),
         ] {
-            for one in [REFUSED, SWALLOWED, SEVERAL, INLINE, CLOSES, TO_ALL] {
+            for one in [REFUSED, SWALLOWED, SEVERAL, INLINE, CLOSES, TO_ALL, NO_END] {
                 assert_eq!(means(line, one), meaning & one != 0, "{line}");
             }
         }

@@ -53,6 +53,9 @@ pub(crate) fn foreign(bytes: &[u8]) -> Option<&'static str> {
         [0x15, 0x03, ..] => Some("it speaks TLS, which this connection does not"),
         [0x81, ..] => Some("it speaks the binary protocol, which this client does not"),
         [b'H', b'T', b'T', b'P', b'/', ..] => Some("it speaks HTTP, which this client does not"),
+        [b'-' | b'+', b'A'..=b'Z', ..] | [b'$' | b'*' | b':', b'-' | b'0'..=b'9', ..] => {
+            Some("it speaks the protocol of Redis, which this client does not")
+        }
         _ => None,
     }
 }
@@ -72,7 +75,7 @@ pub(crate) fn unexpected(line: &[u8], wanted: &str) -> Error {
 /// An error line, or else the error that says what came instead of `wanted`.
 #[cold]
 fn refusal(line: &[u8], wanted: &str) -> Result<ReplyLine, Error> {
-    match error_line::is_error_line(line) {
+    match error_line::refuses(line) {
         true => Ok(ReplyLine::Reply(Reply::Refused(Arc::from(String::from_utf8_lossy(line))))),
         false => Err(unexpected(line, wanted)),
     }

@@ -1,4 +1,4 @@
-//! Servers that close a connection when a `get` of several keys has failed.
+//! Servers that cost a connection when a `get` of several keys has failed.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,8 +7,9 @@ use std::time::Duration;
 use crate::reply::error_line;
 use crate::time::Instant;
 
-/// Which servers are proxies that close the connection when a `get` of several keys fails, as twemproxy does. They are
-/// recognised by the error line that they send when a server behind them does not answer.
+/// Which servers are proxies that close the connection when a `get` of several keys fails, as twemproxy does, or that leave out the
+/// end of the reply, as mcrouter does, so that this side closes it. They are recognised by the error line that they send when a
+/// server behind them does not answer.
 ///
 /// A closed connection would also fail other requests on it. So such a proxy is asked for one key at a time, and only
 /// the keys of the server that is down fail.
@@ -40,7 +41,7 @@ impl Closers {
 
     /// Notes an error line.
     pub(super) fn on_error_line(&self, place: usize, line: &str, now: Instant) {
-        if error_line::announces_close(line) {
+        if error_line::costs_connection(line) {
             if let Some(mut until) = self.lock(place) {
                 *until = Some(now + REMEMBERED);
                 self.any.store(true, Ordering::Relaxed);
@@ -67,7 +68,7 @@ mod tests {
         assert!(closers.is_empty() && !closers.holds(1, now));
         closers.on_error_line(1, "SERVER_ERROR Connection refused", now);
         assert!(!closers.is_empty() && closers.holds(1, now) && !closers.holds(0, now) && !closers.holds(2, now));
-        closers.on_error_line(1, "SERVER_ERROR Connection timed out", now + REMEMBERED / 2);
+        closers.on_error_line(1, "SERVER_ERROR unavailable", now + REMEMBERED / 2);
         assert!(closers.holds(1, now + REMEMBERED));
         assert!(!closers.holds(1, now + REMEMBERED * 2));
     }

@@ -47,7 +47,9 @@ pub(super) fn is_in_own_words(line: &[u8]) -> bool {
     let is_number = matches!(line, [b'0'..=b'9', ..] | [b'-', b'0'..=b'9', ..]);
     let is_code = matches!(line, [_, _] | [_, _, b' ', ..]) && CODES.iter().any(|code| line.starts_with(code));
     let is_of_memcached = is_number || is_code || REPLIES.iter().any(|word| begins_with(word));
-    is_text && !matches!(line, [] | [b' ', ..]) && !is_of_memcached && foreign(line).is_none()
+    // What Redis refuses, it refuses in one line.
+    let is_foreign = foreign(line).is_some() && !line.starts_with(b"-ERR ");
+    is_text && !matches!(line, [] | [b' ', ..]) && !is_of_memcached && !is_foreign
 }
 
 #[inline]
