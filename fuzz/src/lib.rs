@@ -5,6 +5,7 @@ mod decoder;
 mod embedded;
 mod opening;
 mod shared;
+mod stream;
 mod text;
 
 use memcached2_proto::Limits;
@@ -14,6 +15,7 @@ pub use self::decoder::decoder;
 pub use self::embedded::embedded;
 pub use self::opening::opening;
 pub use self::shared::shared;
+pub use self::stream::{config, stream};
 pub use self::text::{report, transcript, uri};
 
 /// Values above this are refused, so that a lying length cannot use up the fuzzer's memory.

@@ -44,13 +44,19 @@ fn shared_connections_survive_their_seeds() {
 }
 
 #[test]
+fn streams_survive_their_seeds() {
+    replay("stream", fuzz::stream);
+}
+
+#[test]
 fn the_embedded_server_survives_its_seeds() {
     replay("embedded", fuzz::embedded);
 }
 
 #[test]
-fn addresses_statistics_and_transcripts_survive_their_seeds() {
+fn addresses_statistics_nodes_and_transcripts_survive_their_seeds() {
     replay("uri", fuzz::uri);
     replay("report", fuzz::report);
+    replay("config", fuzz::config);
     replay("transcript", fuzz::transcript);
 }
