@@ -28,7 +28,7 @@ super::cases! {
 }
 
 /// The question for the protocol.
-const PROBE: &str = "md AA== b C18446744073709551615 O0000\r\nmn\r\n";
+const PROBE: &str = "md AA== b C18446744073709551615 O0000\r\nmn    \r\n";
 const HIT: &str = "VALUE a 0 3\r\none\r\nEND\r\n";
 
 fn probed(answer: &str) -> Session {

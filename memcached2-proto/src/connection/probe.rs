@@ -32,7 +32,8 @@ impl Probe {
 struct ProbeKey;
 
 /// An `mn`, which shows where the answer to the `md` ends. memcached's proxy answers it itself, even while its servers
-/// are down.
+/// are down. The blanks mean nothing: memcached 1.6.44 and later that wants credentials (`-Y`) closes a connection, without a
+/// word, for a line that is shorter than 6 bytes (`MIN_AUTH_REQ_LEN` in `proto_text.c`).
 struct ProbeEnd;
 
 impl Command for ProbeKey {
@@ -53,7 +54,7 @@ impl Command for ProbeEnd {
     type Response = ();
 
     fn encode(&self, _: Protocol, _: Now, out: &mut RequestBuffer) -> Result<ReplyKind, Error> {
-        out.put(b"mn\r\n");
+        out.put(b"mn    \r\n");
         Ok(ReplyKind::ProbeEnd)
     }
 

@@ -64,7 +64,7 @@ impl Trial {
         self.opening.write_with(write).unwrap();
         hear(&mut self.server, &written, &mut self.heard);
         for (request, answer) in [
-            (&b"mn\r\n"[..], META),
+            (&b"mn    \r\n"[..], META),
             (b"version\r\n", b"CLIENT_ERROR unauthenticated\r\n"),
             (b"\r\nweb s3cret\r\n", b"STORED\r\n"),
         ] {

@@ -81,7 +81,8 @@ impl Core {
 
     /// The version that the server reports, which decides a few forms of answers.
     fn version(&self) -> (u32, u32, u32) {
-        let mut numbers = self.config.version.split('.').map(|number| number.parse().unwrap_or(0));
+        let mut numbers =
+            self.config.version.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
         let mut next = || numbers.next().unwrap_or(0);
         (next(), next(), next())
     }
@@ -100,10 +101,7 @@ impl Core {
 
     /// Whether the server claims to be this version, or a later one.
     fn is_since(&self, version: (u32, u32, u32)) -> bool {
-        let mut numbers =
-            self.config.version.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
-        let mut next = || numbers.next().unwrap_or_default();
-        (next(), next(), next()) >= version
+        self.version() >= version
     }
 
     /// Whether there is no memory for the reply to a `get`.

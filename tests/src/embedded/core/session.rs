@@ -14,6 +14,8 @@ use super::watch::Kind;
 const BUFFER: usize = 16 * 1024;
 /// A line may be longer only as a `get`.
 const LINE: usize = 2048;
+/// Of a shorter line a server of 1.6.44 or later that wants credentials closes the connection.
+const SHORTEST: usize = 6;
 /// How many requests are served before the answers are sent.
 const REQUESTS: i32 = 20;
 /// How many replies a saboteur spares at the beginning of a connection, and after each that it spoils.
@@ -172,6 +174,11 @@ impl Session {
                     let line =
                         if end > 1 { rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]) } else { &rest[..end] };
                     if !self.is_served(core) {
+                        // What is stacked is thrown away with the connection.
+                        if end < SHORTEST && core.is_since((1, 6, 44)) {
+                            self.queue.clear();
+                            break true;
+                        }
                         match Core::before_authentication(line) {
                             Request::Credentials(length) => self.state = State::Credentials(length),
                             Request::Refused(answer) => self.answer(answer, core),
