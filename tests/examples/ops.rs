@@ -5,7 +5,8 @@
 //! ```
 //!
 //! It stores 100 keys `bench:key:000000` to `bench:key:000099`, does the workload `n` times with one client, and prints
-//! `<client> <workload> <operations per second> <CPU microseconds per operation>`. `THREADS` sets the workers of the
+//! `<client> <workload> <operations per second> <CPU microseconds per operation>`, and per operation of the server, by its
+//! `stats`, `<bytes read> <bytes written> <CPU microseconds>`. `THREADS` sets the workers of the
 //! Tokio runtime (1 unless set), `CONNECTIONS` how many connections an asynchronous client shares, and `PROTOCOL`, `classic`
 //! or `meta`, what is spoken (what the server speaks unless set). With `memcacheds://host:port` it connects by TLS; `CA` names a
 //! file in PEM with an authority to trust.
@@ -15,6 +16,7 @@
 //! | `get10`, `get1k`, `get100k` | a get of a value of that size, one after the other over all keys |
 //! | `set1k` | a set of 1 KiB |
 //! | `mget100`, `mset100` | one call for all 100 keys, of 100 bytes each |
+//! | `batch100` | the same gets as of `mget100`, each a request of its own; `sync` only |
 //! | `conc64` | a get of 100 bytes, by 64 threads or tasks that share the client |
 //! | `open` | a get of 10 bytes by a new client, so on a new connection; `sync` only |
 //! | `fill` | a set of an item of 10 bytes under a key of its own |
@@ -26,8 +28,9 @@
 use std::io::{Read as _, Write as _};
 use std::time::{Duration, Instant};
 
+use memcached2_proto::operation::Batch;
 use memcached2_proto::tls::Certificate;
-use memcached2_proto::{Expiry, Options, Protocol};
+use memcached2_proto::{Expiry, Get, Options, Protocol};
 
 /// How many threads or tasks share the client in `conc64`.
 const CALLERS: usize = 64;
@@ -42,21 +45,24 @@ fn main() {
         "metadump" => return metadump(client, &job),
         _ => {}
     }
+    let before = server_usage(&job);
     let (elapsed, cpu) = match client.as_str() {
         "sync" => blocking(&job),
-        _ if workload == "open" => usage(),
+        _ if matches!(workload.as_str(), "open" | "batch100") => usage(),
         "tokio" => tokio(&job),
         "async-std" => async_std::task::block_on(async_std(&job)),
         "smol" => smol::block_on(smol(&job)),
         _ => usage(),
     };
     let (rate, cpu) = (count as f64 / elapsed.as_secs_f64(), cpu.as_secs_f64() * 1e6 / count as f64);
-    println!("{client} {workload} {rate:.0} {cpu:.3}");
+    let after = server_usage(&job);
+    let [read, written, of_server] = [0, 1, 2].map(|at| (after[at] - before[at]) / count as f64);
+    println!("{client} {workload} {rate:.0} {cpu:.3} {read:.1} {written:.1} {of_server:.3}");
 }
 
 fn usage() -> ! {
     println!("usage: ops <sync|tokio|async-std|smol> <workload> <n> <server>");
-    println!("workloads: get10 get1k get100k set1k mget100 mset100 conc64 fill metadump, and open of sync");
+    println!("workloads: get10 get1k get100k set1k mget100 mset100 conc64 fill metadump, and batch100 open of sync");
     std::process::exit(2)
 }
 
@@ -75,7 +81,7 @@ fn size(workload: &str) -> Option<usize> {
         "get10" | "open" => 10,
         "get1k" | "set1k" => 1024,
         "get100k" => 100 * 1024,
-        "mget100" | "mset100" | "conc64" => 100,
+        "mget100" | "mset100" | "batch100" | "conc64" => 100,
         "fill" | "metadump" => 10,
         _ => return None,
     })
@@ -130,6 +136,15 @@ fn cpu() -> Duration {
 #[cfg(not(unix))]
 fn cpu() -> Duration {
     Duration::ZERO
+}
+
+/// How many bytes the server has read and written, and its CPU time in microseconds.
+fn server_usage(job: &Job<'_>) -> [f64; 3] {
+    let client = memcached2_sync::Client::with_options([job.server], options()).expect("a server");
+    let stats = client.stats().and_then(memcached2_sync::BatchResult::into_result).expect("memcached runs there");
+    let number = |name| stats[0].float(name).unwrap_or_default();
+    let cpu = number("rusage_user") + number("rusage_system");
+    [number("bytes_read"), number("bytes_written"), cpu * 1e6]
 }
 
 /// Stores items, a thousand at once.
@@ -219,6 +234,13 @@ fn blocking(job: &Job<'_>) -> (Duration, Duration) {
         "mget100" => {
             for _ in 0..job.count {
                 assert_eq!(client.get_many(&keys).expect("an answer").len(), keys.len());
+            }
+        }
+        "batch100" => {
+            for _ in 0..job.count {
+                let gets = keys.iter().map(Get::new).collect::<Result<_, _>>().expect("keys");
+                let values = client.run(Batch::new(gets)).and_then(memcached2_sync::BatchResult::into_result);
+                assert_eq!(values.expect("an answer").len(), keys.len());
             }
         }
         "mset100" => {
