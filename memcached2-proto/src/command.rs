@@ -98,6 +98,13 @@ pub trait Command {
         1
     }
 
+    /// About how many bytes of values it moves, as far as that is known before it is sent: from 64 KiB on, all requests of a
+    /// call to one server together, an asynchronous client sends it on a connection for
+    /// [large transfers](crate::guide::sharing#large-transfers).
+    fn transfer_size(&self) -> usize {
+        0
+    }
+
     /// Its key, if it has one and no other: what an error names.
     fn only_key(&self) -> Option<Key<'_>> {
         None

@@ -254,6 +254,12 @@ impl Connection {
         self.in_flight.is_empty() && is_open && self.is_flushed() && self.decoder.pending().is_empty()
     }
 
+    /// Whether a reply has ever come.
+    #[cfg(feature = "routing")]
+    pub(crate) fn has_served(&self) -> bool {
+        self.served
+    }
+
     /// Whether something that has come unasked could be taken for the reply to the next request: no request is under way, and
     /// the protocol has no check that would notice. Then a transport looks before it writes whether something has come, and
     /// closes the connection if it has.

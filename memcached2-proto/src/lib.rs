@@ -96,6 +96,8 @@ mod few;
 #[cfg(feature = "routing")]
 pub mod guide;
 mod key;
+#[cfg(feature = "routing")]
+mod large_keys;
 mod limits;
 mod lookup;
 #[cfg(feature = "routing")]

@@ -48,6 +48,8 @@ pub struct Options {
     pub observer: Option<Arc<dyn Observer>>,
     /// See [`Options::shared_connections`].
     pub shared_connections: usize,
+    /// See [`Options::bulk_connections`].
+    pub bulk_connections: usize,
     /// See [`Options::wait_at_limit`].
     pub wait_at_limit: bool,
     /// See [`Options::keepalive`].
@@ -82,6 +84,7 @@ impl Default for Options {
             failover,
             observer,
             shared_connections: 1,
+            bulk_connections: 1,
             wait_at_limit: true,
             keepalive: Some(Duration::from_secs(60)),
             max_age,
@@ -218,6 +221,14 @@ macro_rules! options {
             /// client does not share connections: see `pool_connections`.
             fn shared_connections(self, connections: usize) {
                 self.shared_connections = connections.max(1);
+            }
+
+            /// Sets how many more connections to each server an asynchronous client opens for large transfers, so that small
+            /// requests do not wait for them; 1 unless set. They are opened when they are needed. With 0, all requests share the
+            /// [same connections](Options::shared_connections). The guide
+            /// [sharing](crate::guide::sharing#large-transfers) says what a large transfer is.
+            fn bulk_connections(self, connections: usize) {
+                self.bulk_connections = connections;
             }
 
             /// Sets how many requests may be in flight on a shared connection; 65,536 unless set. A request is in flight from

@@ -10,6 +10,7 @@
 mod connect_fn;
 mod driver;
 mod exchange;
+mod large;
 mod load;
 mod records;
 mod runtime;
@@ -18,7 +19,8 @@ mod shared_connections;
 mod slots;
 mod spawner;
 
-use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
 #[cfg(not(loom))]
 use std::sync::{Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
@@ -31,6 +33,8 @@ use loom::sync::{Mutex, MutexGuard};
 pub use self::connect_fn::{BufferedStream, ConnectFn, Flushed};
 pub use self::driver::{AsyncStream, AsyncTimer, Connector, Driver, Next};
 pub use self::exchange::{Exchange, Freshness, exchange};
+use self::large::LARGE;
+pub use self::large::Transfer;
 use self::load::Load;
 pub use self::records::{OpenStream, Records, StreamConnection, StreamOpening, open_stream};
 pub use self::runtime::Runtime;
@@ -41,7 +45,8 @@ use crate::call::{Failure, SlotResult};
 use crate::command::{Command, Protocol};
 use crate::connection::Connection;
 use crate::error::{Error, Landed};
-use crate::options::Options;
+use crate::large_keys::LargeKeys;
+use crate::opening::Endpoint;
 use crate::request_buffer::RequestBuffer;
 use crate::time::{Instant, Now};
 
@@ -58,6 +63,10 @@ pub struct SharedConnection {
     waits_at_limit: bool,
     /// When it was made.
     begun: Instant,
+    /// The keys of the server whose values are large.
+    large_keys: Arc<LargeKeys>,
+    /// Whether it is in the middle of a large reply.
+    receives_large: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -68,6 +77,8 @@ struct Inner {
     load: Load,
     /// The slots and tickets of requests that were cancelled since the driver last checked.
     cancelled: Vec<(u32, u64)>,
+    /// Whether the server has been connected to, and is ready for requests.
+    is_open: bool,
     /// The protocol of requests; `None` until the server has answered the probe.
     protocol: Option<Protocol>,
     /// The earliest deadline of all slots, or an earlier moment.
@@ -75,6 +86,8 @@ struct Inner {
     /// The driver, while it sleeps.
     driver: Option<Waker>,
     phase: Phase,
+    /// Whether it was for large transfers, and has failed before the server had answered anything.
+    is_unusable: bool,
     /// The error that the driver has ended with.
     error: Option<Error>,
     /// Whether the driver has ended because the server does not answer, or cannot be connected to, and no caller was
@@ -128,12 +141,15 @@ pub enum NotSubmitted {
 
 impl SharedConnection {
     /// What the callers of a connection share that speaks `protocol`, if that is known.
-    pub(crate) fn new(options: &Options, protocol: Option<Protocol>, begun: Instant) -> Self {
+    pub(crate) fn new(endpoint: &Endpoint, protocol: Option<Protocol>, begun: Instant) -> Self {
+        let options = endpoint.options();
         let inner = Inner {
             buffer: Box::new(RequestBuffer::new(options.prefix.clone(), options.limits.sent_value)),
             slots: Slots::default(),
             load: Load::new(&options.limits),
             cancelled: Vec::new(),
+            is_open: false,
+            is_unusable: false,
             protocol,
             deadline: None,
             driver: None,
@@ -142,7 +158,14 @@ impl SharedConnection {
             unreported_outage: false,
             close_waiters: Vec::new(),
         };
-        Self { inner: Mutex::new(inner), timeout: options.timeout, waits_at_limit: options.wait_at_limit, begun }
+        Self {
+            inner: Mutex::new(inner),
+            timeout: options.timeout,
+            waits_at_limit: options.wait_at_limit,
+            begun,
+            large_keys: Arc::clone(endpoint.large_keys()),
+            receives_large: AtomicBool::new(false),
+        }
     }
 
     /// A panic while the lock was held cannot have left it half changed: only `encode` calls foreign code, and what it
@@ -294,6 +317,47 @@ impl SharedConnection {
     fn is_closed_on_purpose(&self) -> bool {
         let inner = self.lock();
         inner.phase != Phase::Open && inner.error.as_ref().is_none_or(|error| matches!(error, Error::Closed { .. }))
+    }
+
+    /// Whether it is open.
+    fn is_open(&self) -> bool {
+        let inner = self.lock();
+        inner.phase == Phase::Open && inner.is_open
+    }
+
+    /// Whether it is open, and nothing is asked: then a small request does not wait for a large one.
+    fn is_idle(&self) -> bool {
+        let inner = self.lock();
+        inner.phase == Phase::Open && inner.is_open && inner.slots.is_empty()
+    }
+
+    /// Whether it was for large transfers, and has failed before the server had answered anything.
+    fn is_unusable(&self) -> bool {
+        self.lock().is_unusable
+    }
+
+    /// Says whether it is in the middle of a large reply.
+    #[cold]
+    fn set_receives_large(&self, receives: bool) {
+        self.receives_large.store(receives, Ordering::Relaxed);
+        if receives {
+            self.large_keys.begin();
+        }
+    }
+
+    /// Which other connection suits a request better than this one, if that is not settled: as far as large values are known.
+    #[cold]
+    fn better_for<C: Command + ?Sized>(&self, command: &C, settled: Option<Transfer>) -> Option<Transfer> {
+        let key = command.only_key();
+        match (settled, key) {
+            // What follows it goes the same way, so that nothing overtakes it even if its caller does not wait.
+            (Some(Transfer::Large), Some(key)) if command.transfer_size() >= LARGE => self.large_keys.add(key),
+            (Some(_), _) => {}
+            (None, Some(key)) if self.large_keys.has(key) => return Some(Transfer::Large),
+            (None, _) if self.receives_large.load(Ordering::Relaxed) => return Some(Transfer::Aside),
+            (None, _) => {}
+        }
+        None
     }
 
     /// Whether the connection has ended because the server does not answer, and that was not reported, because all

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The modules from the bottom up. A program that parses replies or drives one connection needs only those above the
 /// line.
-const MODULES: [&str; 34] = [
+const MODULES: [&str; 35] = [
     "few",
     "error",
     "key",
@@ -24,6 +24,7 @@ const MODULES: [&str; 34] = [
     "no_tls",
     // ----
     "lookup",
+    "large_keys",
     "pool",
     "replaceable",
     "transport",

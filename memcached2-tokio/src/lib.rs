@@ -15,7 +15,8 @@
 //! ```
 //!
 //! * A [`Client`] is made without a connection, so it is made while servers are down. It is cheap to clone, and any number
-//!   of tasks can use it: they share a connection to each server, and their requests leave together.
+//!   of tasks can use it: they share a connection to each server, and their requests leave together. Large transfers have
+//!   another connection, so that small requests do not wait for them.
 //! * A future can be dropped, which cancels the call, or left unpolled at any point. Its reply is read and discarded;
 //!   no other call waits for its caller.
 //! * A client can be `static`: each runtime that uses it has its own connections.

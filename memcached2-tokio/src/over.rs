@@ -7,6 +7,8 @@ use std::task::{Context, Poll, ready};
 use memcached2_proto::shared::BufferedStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::stream::give_way;
+
 /// Any stream of [`tokio::io`].
 pub(crate) struct Own<S>(pub(crate) S);
 
@@ -23,5 +25,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> BufferedStream for Own<S> {
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn give_way(&mut self, cx: &mut Context<'_>) {
+        give_way(cx);
     }
 }

@@ -55,6 +55,8 @@ pub struct SubRequest {
     pub(super) state: State,
     /// Whether it is sent a second time, since the first connection was dead.
     pub(super) is_retry: bool,
+    /// Whether it was sent on a connection for large transfers, because of its key or of what the other one received.
+    is_redirected: bool,
     /// How often it has moved to another server.
     pub(super) moves: u8,
 }
@@ -78,7 +80,7 @@ const MOVES: u8 = 10;
 impl SubRequest {
     #[inline]
     pub(super) fn new(server: ServerId, index: u32) -> Self {
-        Self { server, index, sent: 0, state: State::Open, is_retry: false, moves: 0 }
+        Self { server, index, sent: 0, state: State::Open, is_retry: false, is_redirected: false, moves: 0 }
     }
 
     /// The server to ask.
@@ -107,6 +109,16 @@ impl SubRequest {
     #[inline]
     pub fn is_retry(&self) -> bool {
         self.is_retry
+    }
+
+    /// Whether a connection for large transfers was chosen for it, though it is small as far as it shows.
+    pub(crate) fn is_redirected(&self) -> bool {
+        self.is_redirected
+    }
+
+    /// Notes that one was chosen.
+    pub(crate) fn redirect(&mut self) {
+        self.is_redirected = true;
     }
 
     /// Notes how many bytes it has.

@@ -20,6 +20,14 @@ pub(crate) struct Failure {
 }
 
 impl SlotResult {
+    /// How long the value is, if there is just one.
+    pub(crate) fn value_length(&self) -> Option<usize> {
+        match &self.replies {
+            Few::One(Reply::Value(_, value)) => Some(value.data.len()),
+            _ => None,
+        }
+    }
+
     /// Whether the deadline has passed before the answer came.
     pub(crate) fn is_late(&self) -> bool {
         matches!(&self.end, Err(failure) if matches!(failure.error, Error::Timeout { .. }))

@@ -54,6 +54,10 @@ impl<C: Command> Command for NoReply<C> {
         read(reply)
     }
 
+    fn transfer_size(&self) -> usize {
+        self.0.transfer_size()
+    }
+
     fn only_key(&self) -> Option<Key<'_>> {
         self.0.only_key()
     }

@@ -316,6 +316,12 @@ impl Command for GetPart<'_> {
         self.keys.len()
     }
 
+    fn transfer_size(&self) -> usize {
+        /// A value whose length nobody knows counts as this long: so 512 keys are a large transfer.
+        const VALUE: usize = 128;
+        self.keys.len() * VALUE
+    }
+
     /// One `get` for all keys is answered in few packets, and costs less than an `mg` for each. Where meta is spoken, an `mg`
     /// asks for the last of them: its opaque shows that what came before belongs to this request, even after an error
     /// line.

@@ -228,6 +228,11 @@ impl Store<'_, '_> {
 impl Command for Store<'_, '_> {
     type Response = ();
 
+    #[inline]
+    fn transfer_size(&self) -> usize {
+        self.data.as_bytes().len()
+    }
+
     fn only_key(&self) -> Option<Key<'_>> {
         Some(self.key)
     }

@@ -40,6 +40,12 @@ impl Connection {
         }
     }
 
+    /// Whether the reply under way has more than `bytes` bytes, as far as they have come or are announced.
+    pub(crate) fn is_reply_longer_than(&self, bytes: usize) -> bool {
+        let come = self.bytes_in.saturating_sub(self.front_from);
+        !self.in_flight.is_empty() && come + self.decoder.announced() as u64 > bytes as u64
+    }
+
     /// The next reply: the tag of its request, the reply, and whether it is the last one to that request.
     ///
     /// # Errors

@@ -87,6 +87,11 @@ impl Connection {
         }
     }
 
+    /// Says that the rest is written later, though the socket may not be full.
+    pub(crate) fn forget_write_blocked(&mut self) {
+        self.is_write_blocked = false;
+    }
+
     /// The socket has taken bytes again after it had been full: so the server takes what is sent to it, and is not silent, even
     /// if it says nothing before it has all of a long request.
     #[cold]

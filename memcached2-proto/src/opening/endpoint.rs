@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::silence::Silence;
 use crate::connection::{ConnectionOptions, KnownProtocol};
 use crate::error::Error;
+use crate::large_keys::LargeKeys;
 use crate::lookup::Lookup;
 use crate::options::Options;
 use crate::tls::TlsSession;
@@ -20,6 +21,7 @@ pub struct Endpoint {
     known: KnownProtocol,
     lookup: Arc<Lookup>,
     silence: Silence,
+    large_keys: Arc<LargeKeys>,
     /// The name that its certificate must have, if it is connected to by TLS.
     tls_name: Option<Arc<str>>,
 }
@@ -37,6 +39,7 @@ impl Endpoint {
             known: KnownProtocol::for_server(place),
             lookup: Arc::default(),
             silence: Silence::default(),
+            large_keys: Arc::default(),
         }
     }
 
@@ -74,6 +77,11 @@ impl Endpoint {
     /// For how long it has not answered those who open connections.
     pub(super) fn silence(&self) -> &Silence {
         &self.silence
+    }
+
+    /// Which of its keys have large values.
+    pub(crate) fn large_keys(&self) -> &Arc<LargeKeys> {
+        &self.large_keys
     }
 
     /// A session of TLS, if it is connected to by that.

@@ -31,6 +31,11 @@ pub trait BufferedStream {
     ///
     /// What the stream says.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// The same as [`AsyncStream::give_way`].
+    fn give_way(&mut self, cx: &mut Context<'_>) {
+        cx.waker().wake_by_ref();
+    }
 }
 
 /// Connects by a function, which gets the address of a server as it was written, and looks its name up if it needs that.
@@ -106,5 +111,9 @@ impl<S: BufferedStream> AsyncStream for Flushed<S> {
         self.is_flushed = false;
         self.flush(cx);
         Poll::Ready(Ok(written))
+    }
+
+    fn give_way(&mut self, cx: &mut Context<'_>) {
+        self.stream.give_way(cx);
     }
 }

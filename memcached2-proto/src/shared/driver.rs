@@ -2,6 +2,8 @@
 
 mod ending;
 mod opening;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use std::io::{self, IoSlice};
@@ -12,14 +14,18 @@ pub use self::opening::Connector;
 pub(super) use self::opening::exchange as exchange_bytes;
 pub(super) use self::wire::write;
 use self::wire::{Sealed, Wire};
+use super::large::LARGE;
 use super::{Phase, SharedConnection};
 use crate::connection::Connection;
 use crate::error::{Error, Landed};
 use crate::opening::{Endpoint, Opening};
-use crate::reply::Reply;
+use crate::reply::{Decoder, Reply};
 use crate::request_buffer::RequestBuffer;
 use crate::time::{Instant, Now};
 use crate::tls::TlsSession;
+
+/// How many bytes are read or written at once: a longer call of the operating system would keep the processor from others.
+const PIECE: usize = 64 * 1024;
 
 /// A socket that a [`Driver`] can read and write: what every asynchronous stream has.
 pub trait AsyncStream {
@@ -47,6 +53,12 @@ pub trait AsyncStream {
     fn write_at_once(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let _ = slices;
         Err(io::ErrorKind::WouldBlock.into())
+    }
+
+    /// Wakes the task when other tasks and other sockets have had their turn: the driver has moved much. A runtime that looks at
+    /// its sockets only when no task is ready needs more than a wake.
+    fn give_way(&mut self, cx: &mut Context<'_>) {
+        cx.waker().wake_by_ref();
     }
 
     /// Whether something can be read, or the stream has ended: what the operating system knows now, whatever the runtime
@@ -94,6 +106,10 @@ pub struct Driver {
     idle: Option<(u64, Instant)>,
     /// Whether callers waited for room when the driver last checked.
     is_full: bool,
+    /// Whether it is for large transfers alone, so that there is another connection to the server.
+    is_bulk: bool,
+    /// Whether it is in the middle of a large reply.
+    receives_large: bool,
     ended: bool,
 }
 
@@ -104,7 +120,7 @@ impl Driver {
         let (options, opening) = (endpoint.options(), Opening::new(endpoint, now, None));
         let mut connection = Connection::with_options(endpoint.connection_options());
         connection.set_protocol(opening.protocol().unwrap_or_default());
-        let shared = Arc::new(SharedConnection::new(options, opening.protocol(), now.monotonic));
+        let shared = Arc::new(SharedConnection::new(endpoint, opening.protocol(), now.monotonic));
         let driver = Self {
             endpoint: Arc::clone(endpoint),
             shared: Arc::clone(&shared),
@@ -119,8 +135,17 @@ impl Driver {
             retired_at: None,
             idle: None,
             is_full: false,
+            is_bulk: false,
+            receives_large: false,
             ended: false,
         };
+        (driver, shared)
+    }
+
+    /// The driver of a connection for large transfers.
+    pub(super) fn bulk(endpoint: &Arc<Endpoint>, now: Now) -> (Self, Arc<SharedConnection>) {
+        let (mut driver, shared) = Self::new(endpoint, now);
+        driver.is_bulk = true;
         (driver, shared)
     }
 
@@ -193,12 +218,18 @@ impl Driver {
     #[inline]
     fn turn(&mut self, cx: &mut Context<'_>, socket: &mut impl Wire) -> Poll<Error> {
         /// How many reads there are in a row, before writes, deadlines and other tasks have their turn.
-        const READS: usize = 32;
+        const READS: usize = 4;
         for reads in 1.. {
-            match socket.poll_read(cx, self.connection.read_buf()) {
+            let space = self.connection.read_buf();
+            let piece = space.len().min(PIECE);
+            match socket.poll_read(cx, &mut space[..piece]) {
                 Poll::Ready(Ok(n)) => {
                     let end = self.connection.advance_read(n);
-                    match self.hand_out().and_then(|answered| end.map(|()| answered)) {
+                    let handed_out = self.hand_out();
+                    if n >= Decoder::LARGE || self.receives_large {
+                        self.watch_large_reply();
+                    }
+                    match handed_out.and_then(|answered| end.map(|()| answered)) {
                         Err(error) => return Poll::Ready(error),
                         // The callers just woken will most likely send again: their requests shall leave together.
                         Ok(answered) if answered > 1 => {
@@ -206,7 +237,7 @@ impl Driver {
                             return Poll::Pending;
                         }
                         Ok(_) if reads < READS => continue,
-                        Ok(_) => cx.waker().wake_by_ref(),
+                        Ok(_) => socket.give_way(cx),
                     }
                 }
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -308,6 +339,16 @@ impl Driver {
         self.is_full = inner.load.is_full();
         drop(guard);
         self.wakers.drain(..).for_each(Waker::wake);
+    }
+
+    /// Says when a large reply begins, and when it has come.
+    #[cold]
+    fn watch_large_reply(&mut self) {
+        let receives = self.connection.is_reply_longer_than(LARGE);
+        if receives != self.receives_large {
+            self.receives_large = receives;
+            self.shared.set_receives_large(receives);
+        }
     }
 
     /// Puts complete replies into their slots, and returns how many callers got their answer.

@@ -7,15 +7,17 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::{Encoded, NotSubmitted, SharedConnection, Turn};
-use crate::call::{Call, Fault, Operation, SubRequest};
+use super::large::LARGE;
+use super::{Encoded, NotSubmitted, SharedConnection, Transfer, Turn};
+use crate::call::{Call, Fault, Operation, SlotResult, SubRequest};
+use crate::command::Command;
 use crate::error::{Error, Landed};
 use crate::routing::ServerId;
 use crate::time::{Instant, Now, time_to_wait};
 
 /// Submits all open requests of a call, and waits for their answers: one round, without I/O.
 ///
-/// `connect` returns a connection to a server, with the given freshness. It must not wait: the driver of the connection
+/// `connect` returns a connection to a server, with the given freshness, for such a transfer. It must not wait: the driver of the connection
 /// connects. `timeout` replaces the one of the [options](crate::Options::timeout). Nothing happens until the future is
 /// polled. Dropping it cancels its requests; other calls on the connections are not affected.
 pub fn exchange<'c, 'r, O, F>(
@@ -26,7 +28,7 @@ pub fn exchange<'c, 'r, O, F>(
 ) -> Exchange<'c, 'r, O, F>
 where
     O: Operation,
-    F: FnMut(ServerId, Freshness) -> Result<Arc<SharedConnection>, Error>,
+    F: FnMut(ServerId, Freshness, Transfer) -> Result<Arc<SharedConnection>, Error>,
 {
     Exchange { call, now, connect, timeout, only: None, lanes: Vec::new(), gave_way: false }
 }
@@ -63,6 +65,8 @@ pub struct Exchange<'c, 'r, O: Operation, F> {
 struct Lane {
     /// The places of requests that were not submitted yet.
     next: Range<usize>,
+    /// All of them go to the same connections, so that they stay in order.
+    transfer: Transfer,
     under_way: Vec<UnderWay>,
     /// How many of those have been answered.
     answered: usize,
@@ -97,15 +101,17 @@ const WINDOW: usize = 1024;
 const WINDOW_BYTES: u64 = 1024 * 1024;
 
 /// Cuts requests that are sorted by server into lanes.
-fn cut(sub_requests: &[SubRequest]) -> Vec<Lane> {
+fn cut<O: Operation>(call: &Call<'_, O>) -> Vec<Lane> {
     let mut begun = 0;
     let lane = |run: &[SubRequest]| {
         let next = begun..begun + run.len();
         begun = next.end;
+        let sizes = next.clone().map(|at| call.command(at).transfer_size());
+        let transfer = if sizes.fold(0, usize::saturating_add) < LARGE { Transfer::Small } else { Transfer::Large };
         let under_way = Vec::new();
-        Lane { next, under_way, answered: 0, encoded: 0, bytes: 0, late: false, lost: None, fresh: None }
+        Lane { next, transfer, under_way, answered: 0, encoded: 0, bytes: 0, late: false, lost: None, fresh: None }
     };
-    sub_requests.chunk_by(|one, next| one.server() == next.server()).map(lane).collect()
+    call.sub_requests().chunk_by(|one, next| one.server() == next.server()).map(lane).collect()
 }
 
 // Nothing in it is ever pinned.
@@ -114,7 +120,7 @@ impl<O: Operation, F> Unpin for Exchange<'_, '_, O, F> {}
 impl<O, F> Future for Exchange<'_, '_, O, F>
 where
     O: Operation,
-    F: FnMut(ServerId, Freshness) -> Result<Arc<SharedConnection>, Error>,
+    F: FnMut(ServerId, Freshness, Transfer) -> Result<Arc<SharedConnection>, Error>,
 {
     type Output = ();
 
@@ -130,7 +136,7 @@ where
 impl<O, F> Exchange<'_, '_, O, F>
 where
     O: Operation,
-    F: FnMut(ServerId, Freshness) -> Result<Arc<SharedConnection>, Error>,
+    F: FnMut(ServerId, Freshness, Transfer) -> Result<Arc<SharedConnection>, Error>,
 {
     #[inline]
     fn poll_only(&mut self, cx: &Context<'_>) -> Poll<()> {
@@ -139,7 +145,11 @@ where
             if !call.sub_requests()[0].is_open() {
                 return self.give_way(cx);
             }
-            match submit(call, 0, (*now, *timeout), false, connect) {
+            let transfer = match call.command(0).transfer_size() {
+                ..LARGE => None,
+                _ => Some(Transfer::Large),
+            };
+            match submit(call, 0, (*now, *timeout), (transfer, false), connect) {
                 Ok((shared, slot, length)) => *only = Some((shared, slot, length > 0)),
                 Err((error, fault)) => {
                     call.fail(0, &error, fault);
@@ -160,7 +170,12 @@ where
             }
             match shared.poll(*slot, cx) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(outcome) => call.conclude(0, outcome),
+                Poll::Ready(outcome) => {
+                    if shared.large_keys.is_in_use() {
+                        remember(call, shared, &outcome);
+                    }
+                    call.conclude(0, outcome);
+                }
             }
         }
         *only = None;
@@ -173,7 +188,7 @@ where
             if !call.sub_requests().iter().any(SubRequest::is_open) {
                 return self.give_way(cx);
             }
-            *lanes = cut(call.sub_requests());
+            *lanes = cut(call);
         }
         let mut pending = false;
         for lane in lanes {
@@ -263,8 +278,9 @@ impl Lane {
         &mut self,
         call: &mut Call<'_, O>,
         times: Times,
-        connect: &mut impl FnMut(ServerId, Freshness) -> Result<Arc<SharedConnection>, Error>,
+        connect: &mut impl FnMut(ServerId, Freshness, Transfer) -> Result<Arc<SharedConnection>, Error>,
     ) {
+        let transfer = Some(self.transfer);
         self.under_way.clear();
         (self.answered, self.encoded, self.bytes) = (0, 0, 0);
         for at in self.next.by_ref() {
@@ -275,8 +291,11 @@ impl Lane {
                 _ if self.late => Err((Error::timeout(Landed::NotSent), Fault::Nobody)),
                 Some((error, fault)) => Err((error.clone(), *fault)),
                 None => {
-                    let mut connect = |server, freshness| again(&mut self.fresh, server, freshness, connect);
-                    submit(call, at, times, self.encoded < self.under_way.len(), &mut connect)
+                    let is_behind = self.encoded < self.under_way.len();
+                    let mut connect = |server, freshness, suited| {
+                        again(&mut self.fresh, freshness, || connect(server, freshness, suited))
+                    };
+                    submit(call, at, times, (transfer, is_behind), &mut connect)
                 }
             };
             match submitted {
@@ -303,15 +322,14 @@ impl Lane {
 /// A connection to a server: for all retries of a lane the same one, unless that was closed on purpose.
 fn again(
     fresh: &mut Option<Arc<SharedConnection>>,
-    server: ServerId,
     freshness: Freshness,
-    connect: &mut impl FnMut(ServerId, Freshness) -> Result<Arc<SharedConnection>, Error>,
+    connect: impl FnOnce() -> Result<Arc<SharedConnection>, Error>,
 ) -> Result<Arc<SharedConnection>, Error> {
     let is_retry = matches!(freshness, Freshness::Fresh(_));
     if let Some(shared) = fresh.as_ref().filter(|shared| is_retry && !shared.is_closed_on_purpose()) {
         return Ok(Arc::clone(shared));
     }
-    let shared = connect(server, freshness)?;
+    let shared = connect()?;
     *fresh = is_retry.then(|| Arc::clone(&shared));
     Ok(shared)
 }
@@ -349,6 +367,17 @@ fn encode<O: Operation>(
     }
 }
 
+/// Remembers whether the value of the only key is large.
+#[cold]
+fn remember<O: Operation>(call: &Call<'_, O>, shared: &SharedConnection, outcome: &SlotResult) {
+    let Some(key) = call.command(0).only_key() else { return };
+    match outcome.value_length() {
+        Some(LARGE..) => shared.large_keys.add(key),
+        Some(_) => shared.large_keys.remove(key),
+        None => {}
+    }
+}
+
 /// The present moment, and how long the call may take, if that is not what the options say.
 type Times = (Now, Option<Duration>);
 
@@ -358,14 +387,16 @@ fn submit<O: Operation>(
     call: &mut Call<'_, O>,
     at: usize,
     (now, timeout): Times,
-    is_behind: bool,
-    connect: &mut impl FnMut(ServerId, Freshness) -> Result<Arc<SharedConnection>, Error>,
+    (transfer, is_behind): (Option<Transfer>, bool),
+    connect: &mut impl FnMut(ServerId, Freshness, Transfer) -> Result<Arc<SharedConnection>, Error>,
 ) -> Result<(Arc<SharedConnection>, u32, u64), (Error, Fault)> {
     /// A connection can end before it is used; this many in a row do not.
     const TRIES: usize = 3;
     let begun = call.begun();
     let to_merge = call.time_to_merge();
     let (sub_request, command) = call.request(at);
+    // In its place there comes a connection of the same kind.
+    let transfer = if sub_request.is_redirected() { Some(Transfer::Large) } else { transfer };
     let mut last = None;
     for tried in 0..TRIES {
         // No connection could be made here, which is no failure of the server.
@@ -374,7 +405,15 @@ fn submit<O: Operation>(
             (false, 0) => Freshness::Any,
             (false, _) => Freshness::Live,
         };
-        let shared = connect(sub_request.server(), freshness).map_err(|error| (error, Fault::Nobody))?;
+        let suited = transfer.unwrap_or(Transfer::Small);
+        let mut shared = connect(sub_request.server(), freshness, suited).map_err(|error| (error, Fault::Nobody))?;
+        if suited == Transfer::Large || shared.large_keys.is_in_use() {
+            let better = |suited| {
+                sub_request.redirect();
+                connect(sub_request.server(), freshness, suited)
+            };
+            shared = change(shared, command, transfer, better).map_err(|error| (error, Fault::Nobody))?;
+        }
         match shared.queue(
             command,
             now,
@@ -390,7 +429,7 @@ fn submit<O: Operation>(
             Err(NotSubmitted::Ended(Error::Closed { .. })) => {}
             // It was made for this call, so this is how the server answers now. If it was lost, the request may be sent once more.
             Err(NotSubmitted::Ended(error)) if shared.begun >= begun || sub_request.is_retry() => {
-                let fault = if is_lost(&error) { Fault::Connection } else { Fault::of(&error) };
+                let fault = if is_lost(&error) || shared.is_unusable() { Fault::Connection } else { Fault::of(&error) };
                 return Err((error, fault));
             }
             Err(NotSubmitted::Ended(error)) => last = Some(error),
@@ -398,6 +437,21 @@ fn submit<O: Operation>(
     }
     let last = last.unwrap_or_else(|| Error::disconnected("each connection has ended before it could be used"));
     Err((last.with_landed(Landed::NotSent), Fault::Connection))
+}
+
+/// Another connection, if that suits the request better.
+#[cold]
+#[inline(never)]
+fn change<C: Command + ?Sized>(
+    shared: Arc<SharedConnection>,
+    command: &C,
+    settled: Option<Transfer>,
+    connect: impl FnOnce(Transfer) -> Result<Arc<SharedConnection>, Error>,
+) -> Result<Arc<SharedConnection>, Error> {
+    match shared.better_for(command, settled) {
+        None => Ok(shared),
+        Some(better) => connect(better),
+    }
 }
 
 /// Whether a connection was lost, so that another one may do.

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Duration;
 
-use super::{AsyncTimer, Driver, Freshness, SharedConnections, exchange};
+use super::{AsyncTimer, Driver, Freshness, SharedConnections, Transfer, exchange};
 use crate::call::{Call, Operation};
 use crate::error::Error;
 use crate::fetch::{Joined, Leader};
@@ -59,7 +59,9 @@ impl<R: Runtime> SharedConnections<R> {
         let mut call = Call::new(operation, &servers.router, now);
         call.keep_time_to_merge(clock);
         loop {
-            let connect = |server, freshness: Freshness| self.connection(servers, server, freshness, now);
+            let connect = |server, freshness: Freshness, transfer: Transfer| {
+                self.connection(servers, server, freshness, transfer, now)
+            };
             exchange(&mut call, now, timeout, connect).await;
             if !call.end_round(clock) {
                 return call.finish();

@@ -1,9 +1,11 @@
 //! The connections to one server.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use super::{Freshness, SharedConnection};
+use super::{Driver, Freshness, SharedConnection};
 use crate::opening::Endpoint;
+use crate::options::Options;
 use crate::time::Instant;
 
 /// A server, and the connections to it.
@@ -16,11 +18,24 @@ pub(super) struct Server<I> {
 /// The connections to one server.
 #[derive(Debug)]
 pub(super) struct ServerConnections<I> {
+    pub(super) shared: Group<I>,
+    /// Those for large transfers.
+    pub(super) bulk: Group<I>,
+    pub(super) closed: bool,
+}
+
+/// Connections that take turns.
+#[derive(Debug)]
+pub(super) struct Group<I> {
     connections: Vec<OpenConnection<I>>,
     /// Which connection is next.
     next: usize,
-    pub(super) closed: bool,
+    /// When it was found that the server does not answer on a new one.
+    failed_at: Option<Instant>,
 }
+
+/// A server that does not answer on a connection for large transfers gets another one after this time.
+const RETRY: Duration = Duration::from_secs(5);
 
 /// A connection, its runtime, and when it was opened.
 #[derive(Debug)]
@@ -33,7 +48,8 @@ struct OpenConnection<I> {
 impl<I> Server<I> {
     /// A server without connections.
     pub(super) fn new(endpoint: Endpoint) -> Self {
-        let connections = ServerConnections { connections: Vec::new(), next: 0, closed: false };
+        let group = || Group { connections: Vec::new(), next: 0, failed_at: None };
+        let connections = ServerConnections { shared: group(), bulk: group(), closed: false };
         Self { endpoint: Arc::new(endpoint), connections: Mutex::new(connections) }
     }
 
@@ -56,18 +72,68 @@ impl<I> Drop for Server<I> {
     }
 }
 
-impl<I> ServerConnections<I> {
-    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<SharedConnection>> {
-        self.connections.iter().map(|open| &open.shared)
-    }
-
-    /// Adds a connection that was just made.
-    pub(super) fn add(&mut self, runtime: I, begun: Instant, shared: &Arc<SharedConnection>) {
-        self.connections.push(OpenConnection { runtime, shared: Arc::clone(shared), begun });
+impl<I: Copy + Eq> ServerConnections<I> {
+    /// Whether large transfers have connections of their own now. A server gets them that has been connected to and answers: the
+    /// first transfer may also find out that it does not.
+    pub(super) fn has_bulk(&self, runtime: I, options: &Options, now: Instant) -> bool {
+        options.bulk_connections > 0
+            && !self.bulk.is_put_off(now)
+            && (self.bulk.has(runtime) || self.shared.of(runtime).any(|open| open.shared.is_open()))
     }
 }
 
-impl<I: Copy + Eq> ServerConnections<I> {
+impl<I> ServerConnections<I> {
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<SharedConnection>> {
+        self.shared.connections.iter().chain(&self.bulk.connections).map(|open| &open.shared)
+    }
+}
+
+impl<I: Copy + Eq> Group<I> {
+    fn of(&self, runtime: I) -> impl Iterator<Item = &OpenConnection<I>> {
+        self.connections.iter().filter(move |open| open.runtime == runtime)
+    }
+
+    pub(super) fn has(&self, runtime: I) -> bool {
+        self.of(runtime).next().is_some()
+    }
+
+    /// Whether no new one is tried, since the server did not answer on one a short time ago.
+    pub(super) fn is_put_off(&self, now: Instant) -> bool {
+        self.failed_at.is_some_and(|failed_at| now < failed_at + RETRY)
+    }
+
+    /// Adds a connection that was just made, whose driver is put into `to_spawn`.
+    pub(super) fn add(
+        &mut self,
+        runtime: I,
+        begun: Instant,
+        (driver, shared): (Driver, Arc<SharedConnection>),
+        to_spawn: &mut Option<Driver>,
+    ) -> Arc<SharedConnection> {
+        self.connections.push(OpenConnection { runtime, shared: Arc::clone(&shared), begun });
+        *to_spawn = Some(driver);
+        shared
+    }
+
+    /// Removes the connections that have ended. Whether one has because the server does not answer, which was not reported yet.
+    pub(super) fn remove_ended(&mut self, now: Instant) -> bool {
+        let (mut unreported_outage, failed_at) = (false, &mut self.failed_at);
+        self.connections.retain(|open| {
+            let ended = open.shared.has_ended();
+            unreported_outage |= ended && open.shared.take_unreported_outage();
+            if ended && open.shared.is_unusable() {
+                *failed_at = Some(now);
+            }
+            !ended
+        });
+        unreported_outage
+    }
+
+    /// A connection that answers and on which nothing is asked.
+    pub(super) fn idle(&self, runtime: I) -> Option<Arc<SharedConnection>> {
+        self.of(runtime).find(|open| open.shared.is_idle()).map(|open| Arc::clone(&open.shared))
+    }
+
     /// The only connection, if there is to be one: the path of most calls.
     #[inline]
     pub(super) fn pick_at_once(
@@ -93,12 +159,7 @@ impl<I: Copy + Eq> ServerConnections<I> {
         asked: Instant,
         wanted: usize,
     ) -> (Option<Arc<SharedConnection>>, bool) {
-        let mut unreported_outage = false;
-        self.connections.retain(|open| {
-            let ended = open.shared.has_ended();
-            unreported_outage |= ended && open.shared.take_unreported_outage();
-            !ended
-        });
+        let unreported_outage = self.remove_ended(asked);
         let mut mine = self.connections.iter().filter(|open| open.runtime == runtime);
         let count = mine.clone().count();
         let picked = match freshness {

@@ -1,11 +1,11 @@
 //! The shared connections of a client: which one a call gets, and when another one is opened.
 
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use super::records::Target;
-use super::server_connections::Server;
-use super::{Driver, Freshness, OpenStream, Records, Runtime, SharedConnection};
+use super::server_connections::{Server, ServerConnections};
+use super::{Driver, Freshness, OpenStream, Records, Runtime, SharedConnection, Transfer};
 use crate::error::Error;
 use crate::fetch::Flights;
 use crate::opening::Endpoint;
@@ -113,8 +113,8 @@ impl<R: Runtime> SharedConnections<R> {
         &self.runtime
     }
 
-    /// A connection to a server, which callers can use at once; a new one if it is needed. If it has ended meanwhile, ask for one
-    /// that is [live](Freshness::Live).
+    /// A connection to a server for a transfer, which callers can use at once; a new one if it is needed. If it has ended meanwhile,
+    /// ask for one that is [live](Freshness::Live).
     ///
     /// # Errors
     ///
@@ -126,31 +126,69 @@ impl<R: Runtime> SharedConnections<R> {
         servers: &Servers<R::Id>,
         id: ServerId,
         freshness: Freshness,
+        transfer: Transfer,
         now: Now,
     ) -> Result<Arc<SharedConnection>, Error> {
         let runtime = self.runtime.id()?;
         let server = servers.servers.get(id.index()).ok_or_else(Error::no_servers)?;
-        let wanted = server.endpoint.options().shared_connections;
-        let mut server_connections = server.lock();
+        let server_connections = server.lock();
         if server_connections.closed {
             return Err(Error::closed());
         }
-        if let Some(shared) = server_connections.pick_at_once(runtime, freshness, wanted) {
-            return Ok(shared);
+        if transfer == Transfer::Small {
+            let wanted = server.endpoint.options().shared_connections;
+            if let Some(shared) = server_connections.shared.pick_at_once(runtime, freshness, wanted) {
+                return Ok(shared);
+            }
         }
-        let (picked, unreported_outage) = server_connections.pick(runtime, freshness, now.monotonic, wanted.max(1));
-        if unreported_outage {
-            servers.router.report_silence(id, now.monotonic);
+        let at = (&servers.router, id, &server.endpoint);
+        Ok(self.connection_in_turn(at, server_connections, runtime, (freshness, transfer), now))
+    }
+
+    /// The next connection in turn, or a new one.
+    #[cold]
+    #[inline(never)]
+    fn connection_in_turn(
+        &self,
+        (router, id, endpoint): (&Router, ServerId, &Arc<Endpoint>),
+        mut server_connections: MutexGuard<'_, ServerConnections<R::Id>>,
+        runtime: R::Id,
+        (freshness, transfer): (Freshness, Transfer),
+        now: Now,
+    ) -> Arc<SharedConnection> {
+        let (options, moment) = (endpoint.options(), now.monotonic);
+        let mut unreported_outage = transfer != Transfer::Small && server_connections.bulk.remove_ended(moment);
+        let has_bulk = transfer != Transfer::Small && server_connections.has_bulk(runtime, options, moment);
+        let ServerConnections { shared, bulk, .. } = &mut *server_connections;
+        let is_bulk = has_bulk && transfer == Transfer::Large;
+        let freshness = match freshness {
+            // The one before was not answered, which says nothing about the others.
+            Freshness::Fresh(_) if transfer == Transfer::Large && bulk.is_put_off(moment) => Freshness::Live,
+            freshness => freshness,
+        };
+        let begun = if let Freshness::Fresh(round) = freshness { round } else { moment };
+        let new = |is_bulk| if is_bulk { Driver::bulk(endpoint, now) } else { Driver::new(endpoint, now) };
+        let mut driver = None;
+        let group = if is_bulk { &mut *bulk } else { shared };
+        let wanted = if is_bulk { options.bulk_connections } else { options.shared_connections.max(1) };
+        let (picked, is_unreported) = group.pick(runtime, freshness, moment, wanted);
+        unreported_outage |= is_unreported;
+        let mut shared = picked.unwrap_or_else(|| group.add(runtime, begun, new(is_bulk), &mut driver));
+        if has_bulk && transfer == Transfer::Aside && driver.is_none() {
+            if !bulk.has(runtime) {
+                // For those that come later: to wait until it is open may take longer than the reply.
+                bulk.add(runtime, begun, new(true), &mut driver);
+            }
+            shared = bulk.idle(runtime).unwrap_or(shared);
         }
-        if let Some(shared) = picked {
-            return Ok(shared);
-        }
-        let (driver, shared) = Driver::new(&server.endpoint, now);
-        let begun = if let Freshness::Fresh(moment) = freshness { moment } else { now.monotonic };
-        server_connections.add(runtime, begun, &shared);
         drop(server_connections);
-        self.runtime.spawn(driver);
-        Ok(shared)
+        if unreported_outage {
+            router.report_silence(id, now.monotonic);
+        }
+        if let Some(driver) = driver {
+            self.runtime.spawn(driver);
+        }
+        shared
     }
 
     /// The records of these servers, one server after the other, each on a connection that `open` makes. Opening takes no longer than `timeout`,

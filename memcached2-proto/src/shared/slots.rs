@@ -78,6 +78,11 @@ impl Slots {
         self.place(Slot { state, ticket: 0, deadline, waker: None, replies: Few::None })
     }
 
+    /// Whether none is in use.
+    pub(super) fn is_empty(&self) -> bool {
+        self.free.len() == self.slots.len()
+    }
+
     /// Whether a caller has a slot without a request.
     pub(super) fn has_unencoded(&self) -> bool {
         self.unencoded > 0

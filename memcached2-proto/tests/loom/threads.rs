@@ -156,7 +156,7 @@ pub(crate) fn get_by(
     let mut call = Call::new(Told(Get::new(key).unwrap()), &router, now());
     loop {
         // A call that is sent again finds no other connection here.
-        let mut round = exchange(&mut call, begun(deadline), None, |_, _| Ok(Arc::clone(shared)));
+        let mut round = exchange(&mut call, begun(deadline), None, |_, _, _| Ok(Arc::clone(shared)));
         block_on(poll_fn(|cx| Pin::new(&mut round).poll(&mut Context::from_waker(&waker(cx.waker())))));
         drop(round);
         if !call.end_round(|| now().monotonic) {
@@ -176,7 +176,7 @@ pub(crate) fn get_by(
 pub(crate) fn cancel(shared: &Arc<SharedConnection>, key: &str, waker: Waker) {
     let router = Router::parse(["server"]).unwrap();
     let mut call = Call::new(Told(Get::new(key).unwrap()), &router, now());
-    let mut conversation = exchange(&mut call, begun(later()), None, |_, _| Ok(Arc::clone(shared)));
+    let mut conversation = exchange(&mut call, begun(later()), None, |_, _, _| Ok(Arc::clone(shared)));
     let _ = Pin::new(&mut conversation).poll(&mut Context::from_waker(&waker));
     // What the shared connection keeps of it is then the last.
     drop(waker);

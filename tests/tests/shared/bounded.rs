@@ -11,7 +11,7 @@ use super::{PATIENT, check, names, some_polls};
 use crate::subject::{AsyncClient, block_on, client_of, spawn, yield_now};
 
 fn limited(server: &Memcached, options: Options) -> AsyncClient {
-    client_of([server.address()], options.timeout(PATIENT)).expect("the address is right")
+    client_of([server.address()], options.timeout(PATIENT).bulk_connections(0)).expect("the address is right")
 }
 
 #[test]

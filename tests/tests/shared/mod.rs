@@ -1,6 +1,7 @@
 //! What tasks that share a connection may rely on: written once, for every asynchronous client.
 
 mod bounded;
+mod bulk;
 mod cancelled;
 mod closed;
 mod crowd;

@@ -108,16 +108,28 @@ impl Driver {
         self.end_at(error, Fault::of(error), None);
     }
 
+    /// Ends the connection before it is open. On another one, what was to be sent on one for large transfers has a chance only before its
+    /// deadline.
+    pub(super) fn end_opening(&mut self, error: &Error, now: Instant) {
+        self.end_at(error, Fault::of(error), self.is_bulk.then_some(now));
+    }
+
     pub(super) fn end_at(&mut self, error: &Error, fault: Fault, now: Option<Instant>) {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
+        let is_unusable =
+            self.is_bulk && !self.connection.has_served() && (fault != Fault::Nobody || error.is_server_full());
+        // A server may take no more connections, and still answer on the other one, where what was not sent is sent again unless it is
+        // late.
+        let (fault, fault_of_late) = if is_unusable { (Fault::Connection, Fault::Nobody) } else { (fault, fault) };
         // Nothing can be submitted from here on. Requests that were not taken over were never written, so they must not
         // count as unknown.
         {
             let mut inner = self.shared.lock();
             inner.phase = Phase::Ended;
             inner.error = Some(error.clone());
+            inner.is_unusable = is_unusable;
         }
         self.take_over(None);
         let mut guard = self.shared.lock();
@@ -126,7 +138,7 @@ impl Driver {
         for abandoned in self.connection.fail_pending() {
             let failure = match now {
                 Some(now) if inner.slots.is_due(abandoned.tag, now) => {
-                    Failure::new(&Error::timeout(abandoned.landed), abandoned.landed, fault)
+                    Failure::new(&Error::timeout(abandoned.landed), abandoned.landed, fault_of_late)
                 }
                 _ if abandoned.stale => Failure::new(error, abandoned.landed, Fault::Connection),
                 _ => Failure::new(error, abandoned.landed, fault),
@@ -144,7 +156,7 @@ impl Driver {
         for at in if inner.slots.has_unencoded() { inner.slots.unencoded() } else { Vec::new() } {
             let failure = match now {
                 Some(now) if inner.slots.is_due(at, now) => {
-                    Failure::new(&Error::connect(&KnownProtocol::silence()), Landed::NotSent, fault)
+                    Failure::new(&Error::connect(&KnownProtocol::silence()), Landed::NotSent, fault_of_late)
                 }
                 _ => Failure::new(error, Landed::NotSent, unencoded),
             };

@@ -56,7 +56,7 @@ impl Driver {
         let endpoint = Arc::clone(&self.endpoint);
         while !self.ended {
             match self.opening.as_ref().map_or(Ok(Step::Ready), |opening| opening.step()) {
-                Err(error) => self.end(&error),
+                Err(error) => self.end_opening(&error, alarm.now()),
                 Ok(Step::Resolve { host, port }) => {
                     if let Some(found) = self.meanwhile(connector.resolve(&endpoint, host, port), alarm).await {
                         self.report(|opening| opening.resolved(found, alarm.now()));
@@ -116,7 +116,7 @@ impl Driver {
                 Err(error) => {
                     // It makes no difference whether the server gets to know why.
                     let _ = opening.write_with(|slices| write(socket, cx, slices));
-                    self.end(&error);
+                    self.end_opening(&error, alarm.now());
                     return Poll::Ready(Some(Next::Over));
                 }
             }
@@ -178,6 +178,7 @@ impl Driver {
         (self.is_plain, self.tls) = (opened.tls.is_none(), opened.tls);
         self.retired_at = self.endpoint.known().age(self.endpoint.connection_options()).map(|age| now + age);
         let mut inner = self.shared.lock();
+        inner.is_open = true;
         inner.deadline = inner.deadline.into_iter().chain(self.retired_at).min();
         if inner.protocol.is_none() {
             self.connection = opened.connection;

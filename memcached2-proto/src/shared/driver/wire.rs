@@ -3,7 +3,9 @@
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll, ready};
 
-use super::AsyncStream;
+use smallvec::SmallVec;
+
+use super::{AsyncStream, PIECE};
 use crate::connection::Connection;
 use crate::tls::TlsSession;
 
@@ -16,7 +18,10 @@ pub(super) trait Wire {
     /// Writes what the connection offers; `false` if the socket is full.
     fn write(&mut self, cx: &mut Context<'_>, connection: &mut Connection) -> io::Result<bool>;
 
-    /// The same, whatever the runtime has noticed of the socket.
+    /// Has the task woken when others have had their turn.
+    fn give_way(&mut self, cx: &mut Context<'_>);
+
+    /// The same as [`Wire::write`], whatever the runtime has noticed of the socket.
     fn write_at_once(&mut self, connection: &mut Connection) -> io::Result<bool>;
 
     /// Whether something can be read, or the stream has ended.
@@ -34,6 +39,9 @@ impl<S: AsyncStream> Wire for S {
 
     #[inline]
     fn write(&mut self, cx: &mut Context<'_>, connection: &mut Connection) -> io::Result<bool> {
+        if connection.unsent() > PIECE as u64 {
+            return write_pieces(self, cx, connection, |connection, write| connection.write_with(write));
+        }
         // Not by `write`, which is for where it is not worth the space to have it in place.
         connection.write_with(|slices| {
             loop {
@@ -45,6 +53,11 @@ impl<S: AsyncStream> Wire for S {
                 }
             }
         })
+    }
+
+    #[cold]
+    fn give_way(&mut self, cx: &mut Context<'_>) {
+        AsyncStream::give_way(self, cx);
     }
 
     #[cold]
@@ -79,7 +92,12 @@ impl<S: AsyncStream> Wire for Sealed<'_, S> {
     }
 
     fn write(&mut self, cx: &mut Context<'_>, connection: &mut Connection) -> io::Result<bool> {
-        self.session.write_with(connection, |slices| write(self.socket, cx, slices))
+        let Self { socket, session } = self;
+        write_pieces(*socket, cx, connection, |connection, write| session.write_with(connection, write))
+    }
+
+    fn give_way(&mut self, cx: &mut Context<'_>) {
+        self.socket.give_way(cx);
     }
 
     fn write_at_once(&mut self, connection: &mut Connection) -> io::Result<bool> {
@@ -102,6 +120,46 @@ fn write_at_once(socket: &impl AsyncStream, slices: &[IoSlice<'_>]) -> io::Resul
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
         written => written,
     }
+}
+
+/// How many bytes are written before other tasks have their turn.
+const AT_ONCE: usize = 4 * PIECE;
+
+/// Writes what the connection offers, by `write_with`, in pieces and no more than may be written at once. It has the task woken for
+/// the rest; `false` then, too.
+#[cold]
+fn write_pieces<S: AsyncStream>(
+    socket: &mut S,
+    cx: &mut Context<'_>,
+    connection: &mut Connection,
+    write_with: impl FnOnce(&mut Connection, &mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>) -> io::Result<bool>,
+) -> io::Result<bool> {
+    let mut left = AT_ONCE;
+    let is_written = write_with(connection, &mut |slices| {
+        let pieces = first(slices, PIECE.min(left));
+        if pieces.is_empty() {
+            return Ok(0);
+        }
+        let n = write(socket, cx, &pieces)?;
+        left -= n;
+        Ok(n)
+    })?;
+    if left == 0 && !is_written {
+        // The socket was not full, so this says nothing about the server.
+        connection.forget_write_blocked();
+        socket.give_way(cx);
+    }
+    Ok(is_written)
+}
+
+/// The first `left` bytes of `slices`.
+fn first<'s>(slices: &'s [IoSlice<'_>], mut left: usize) -> SmallVec<[IoSlice<'s>; 4]> {
+    let first = |slice: &'s IoSlice<'_>| {
+        let length = slice.len().min(left);
+        left -= length;
+        IoSlice::new(&slice[..length])
+    };
+    slices.iter().map(first).filter(|slice| !slice.is_empty()).collect()
 }
 
 /// Writes some of `slices`; 0 if the socket is full.

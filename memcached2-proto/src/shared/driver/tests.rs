@@ -1,0 +1,109 @@
+//! How much a driver does before others have their turn.
+
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, SystemTime};
+
+use super::wire::Wire;
+use super::{AsyncStream, AsyncTimer, Driver, PIECE};
+use crate::command::{Get, Protocol, Store};
+use crate::connection::Connection;
+use crate::limits::Limits;
+use crate::opening::Endpoint;
+use crate::options::Options;
+use crate::time::{Instant, Now};
+
+/// A socket that takes whatever is written, and always has more to be read after that.
+#[derive(Default)]
+struct Endless {
+    head: &'static [u8],
+    /// How many bytes were moved, by how many calls, and how often it gave way.
+    moved: usize,
+    calls: usize,
+    gave_way: usize,
+}
+
+impl Endless {
+    fn moved(&mut self, bytes: usize) -> Poll<io::Result<usize>> {
+        self.moved += bytes;
+        self.calls += 1;
+        Poll::Ready(Ok(bytes))
+    }
+}
+
+impl AsyncStream for Endless {
+    fn poll_read(&mut self, _: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+        if self.calls == 0 {
+            return Poll::Pending;
+        }
+        let head = std::mem::take(&mut self.head);
+        let n = if head.is_empty() { space.len() } else { head.len() };
+        space[..n].fill(b'x');
+        space[..head.len()].copy_from_slice(head);
+        self.moved(n)
+    }
+
+    fn poll_write(&mut self, _: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        self.moved(slices.iter().map(|slice| slice.len()).sum())
+    }
+
+    fn give_way(&mut self, _: &mut Context<'_>) {
+        self.gave_way += 1;
+    }
+}
+
+struct Never;
+
+impl AsyncTimer for Never {
+    fn now(&self) -> Instant {
+        Instant::ZERO
+    }
+
+    fn poll_until(&mut self, _: &mut Context<'_>, _: Instant) -> Poll<Instant> {
+        Poll::Pending
+    }
+}
+
+fn now() -> Now {
+    Now::fixed(Instant::ZERO, SystemTime::UNIX_EPOCH)
+}
+
+#[test]
+fn an_upload_gives_way_to_other_tasks_though_the_socket_takes_all_of_it() {
+    let mut connection = Connection::new(Limits::default());
+    let value = vec![b'x'; 10 * PIECE];
+    connection.submit(&Store::set("key", &value).expect("a value"), now(), 0).expect("a request");
+    let (mut socket, mut cx) = (Endless::default(), Context::from_waker(Waker::noop()));
+    let (mut all, mut turns) = (0, 0);
+    while !connection.is_flushed() {
+        turns += 1;
+        assert_eq!(Wire::write(&mut socket, &mut cx, &mut connection).ok(), Some(connection.is_flushed()));
+        assert!(!connection.is_write_blocked(), "the socket took all that it was given");
+        let Endless { moved, calls, gave_way, .. } = std::mem::take(&mut socket);
+        assert!(moved <= 4 * PIECE && calls * PIECE >= moved, "{moved} bytes in {calls} calls");
+        assert_eq!(gave_way, usize::from(!connection.is_flushed()));
+        all += moved;
+    }
+    assert!(turns >= 3 && all > 10 * PIECE, "{all} bytes in {turns} turns");
+}
+
+#[test]
+fn a_download_gives_way_to_other_tasks_though_more_can_be_read() {
+    let options = Options::default().protocol(Protocol::Classic);
+    let endpoint = Arc::new(Endpoint::new(0, &"127.0.0.1".parse().expect("an address"), &options));
+    let (mut driver, shared) = Driver::new(&endpoint, now());
+    let deadline = Instant::ZERO + Duration::from_secs(1);
+    let slot = shared.submit(&Get::new("key").expect("a key"), now(), deadline).expect("it is open");
+    let mut socket = Endless { head: b"VALUE key 0 100000000\r\n", ..Endless::default() };
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(driver.poll(&mut cx, &mut socket, &mut Never).is_pending());
+    for turn in 1..20 {
+        assert!(driver.poll(&mut cx, &mut socket, &mut Never).is_pending());
+        let Endless { moved, calls, gave_way, .. } = socket;
+        assert!(moved <= turn * 5 * PIECE && calls * PIECE >= moved, "{moved} bytes in {calls} calls");
+        assert_eq!(gave_way, turn);
+    }
+    assert!(shared.receives_large.load(std::sync::atomic::Ordering::Relaxed));
+    shared.cancel(slot);
+}
