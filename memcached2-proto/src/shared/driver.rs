@@ -237,7 +237,13 @@ impl Driver {
                             return Poll::Pending;
                         }
                         Ok(_) if reads < READS => continue,
-                        Ok(_) => socket.give_way(cx),
+                        Ok(_) => {
+                            socket.give_way(cx);
+                            // All that has come must be read before it is checked that nothing comes unasked.
+                            if self.connection.needs_look() {
+                                return Poll::Pending;
+                            }
+                        }
                     }
                 }
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => continue,

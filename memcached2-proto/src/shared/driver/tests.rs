@@ -1,5 +1,6 @@
 //! How much a driver does before others have their turn.
 
+use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -50,6 +51,34 @@ impl AsyncStream for Endless {
 
     fn give_way(&mut self, _: &mut Context<'_>) {
         self.gave_way += 1;
+    }
+}
+
+/// A socket whose replies come in pieces, and that knows only after the last one that nothing more comes: as one with TLS does.
+#[derive(Default)]
+struct Pieces {
+    unread: VecDeque<&'static [u8]>,
+    is_drained: bool,
+    written: Vec<u8>,
+}
+
+impl AsyncStream for Pieces {
+    fn poll_read(&mut self, _: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+        let piece = self.unread.pop_front();
+        self.is_drained = piece.is_none();
+        let Some(piece) = piece else { return Poll::Pending };
+        space[..piece.len()].copy_from_slice(piece);
+        Poll::Ready(Ok(piece.len()))
+    }
+
+    fn poll_write(&mut self, _: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let before = self.written.len();
+        slices.iter().for_each(|slice| self.written.extend_from_slice(slice));
+        Poll::Ready(Ok(self.written.len() - before))
+    }
+
+    fn has_unread(&self) -> bool {
+        !self.is_drained
     }
 }
 
@@ -106,4 +135,27 @@ fn a_download_gives_way_to_other_tasks_though_more_can_be_read() {
     }
     assert!(shared.receives_large.load(std::sync::atomic::Ordering::Relaxed));
     shared.cancel(slot);
+}
+
+#[test]
+fn a_reply_that_comes_in_many_pieces_is_not_taken_for_bytes_without_a_request() {
+    let options = Options::default().protocol(Protocol::Classic);
+    let endpoint = Arc::new(Endpoint::new(0, &"127.0.0.1".parse().expect("an address"), &options));
+    let reply: &[u8] = b"VALUE a 0 4\r\nwxyz\r\nEND\r\n";
+    // However many pieces are read in one turn.
+    for pieces in 1..=reply.len() {
+        let (mut driver, shared) = Driver::new(&endpoint, now());
+        let deadline = Instant::ZERO + Duration::from_secs(1);
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut socket = Pieces::default();
+        shared.submit(&Get::new("a").expect("a key"), now(), deadline).expect("it is open");
+        assert!(driver.poll(&mut cx, &mut socket, &mut Never).is_pending());
+        assert_eq!(socket.written, b"get a\r\n");
+        shared.submit(&Get::new("b").expect("a key"), now(), deadline).expect("it is open");
+        socket.unread = reply.chunks(reply.len().div_ceil(pieces)).collect();
+        for _ in 0..=reply.len() {
+            assert!(driver.poll(&mut cx, &mut socket, &mut Never).is_pending(), "closed after {pieces} pieces");
+        }
+        assert!(socket.written.ends_with(b"get b\r\n"), "{pieces} pieces");
+    }
 }
