@@ -44,10 +44,11 @@ fn seed() -> u64 {
 }
 
 /// A client has much time to open a connection: a server that is busy, and does not answer in time which protocol it speaks, is spoken to in
-/// the classic one, in which not every wrong reply can be noticed.
-fn options(protocol: Option<Protocol>) -> Options {
+/// the classic one, in which not every wrong reply can be noticed. Where the network swallows parts of a handshake, it has a second.
+fn options(protocol: Option<Protocol>, nature: Nature) -> Options {
     let patient = Duration::from_secs(20);
-    let options = Options::default().timeout(patient).connect_timeout(patient).reconnect(ReconnectPolicy::Immediately);
+    let connect = if nature.stalls { Duration::from_secs(1) } else { patient };
+    let options = Options::default().timeout(patient).connect_timeout(connect).reconnect(ReconnectPolicy::Immediately);
     let options = options.pool_connections(2).shared_connections(1);
     let options = options.tls_built_in_root_certs(false).add_root_certificate(TRUSTED.certificate());
     match protocol {
@@ -66,7 +67,7 @@ fn shared(
 ) {
     // A call to a server that says nothing costs little time.
     let timeout = Duration::from_millis(if nature.lies { 60 } else { 300 });
-    let options = options(protocol);
+    let options = options(protocol, nature);
     let blocking = memcached2_sync::Client::with_options([address], options.clone()).expect("a client");
     sharing(name, &blocking.with_timeout(timeout), (nature, seed), &mut on_third);
     let tokio = memcached2_tokio::Client::with_options([address], options.clone()).expect("a client");
@@ -94,7 +95,8 @@ fn in_both_protocols(name: &str, nature: Nature, seed: u64, address: &str, mut o
 }
 
 /// What a server can do that does everything.
-const ABLE: Nature = Nature { lies: false, touches: true, tells_version: true, restarts: false, large: 0, shorter: 1 };
+const ABLE: Nature =
+    Nature { lies: false, stalls: false, touches: true, tells_version: true, restarts: false, large: 0, shorter: 1 };
 
 #[test]
 fn no_caller_gets_the_reply_of_another_from_a_memcached_out_of_memory() {
@@ -152,7 +154,7 @@ fn no_caller_gets_the_reply_of_another_by_tls_over_a_faulty_network() {
     let seed = seed();
     let relay = Relay::start(server.address().trim_start_matches("memcacheds://"), seed, 100);
     relay.set_faulty(true);
-    let nature = Nature { large: 100, shorter: 3, ..ABLE };
+    let nature = Nature { stalls: true, large: 100, shorter: 3, ..ABLE };
     let address = format!("memcacheds://{}", relay.address());
     shared("a memcached by TLS over a faulty network", (None, nature), seed, &address, |_| {});
     assert!(relay.faults() >= 5, "there were {} faults", relay.faults());

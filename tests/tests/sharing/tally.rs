@@ -12,6 +12,8 @@ use memcached2_proto::{Error, Landed};
 pub(crate) struct Nature {
     /// An error line says nothing of what was done.
     pub(crate) lies: bool,
+    /// Its connections can stand still for ever, also while they are opened.
+    pub(crate) stalls: bool,
     /// It knows `touch` and `gat`.
     pub(crate) touches: bool,
     /// It answers `version`.
