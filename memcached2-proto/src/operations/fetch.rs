@@ -53,7 +53,7 @@ macro_rules! __fetch {
             /// Returns whether there is an item.
             ///
             /// Where the server speaks meta (memcached 1.6.10), its value is not fetched, and it can be evicted as soon as before.
-            /// Else a `get` fetches it.
+            /// Else a `get` fetches it. Of an item that is [marked as stale](memcached2_proto::guide::meta), it takes the win.
             ///
             #[doc = $begin]
             #[doc = concat!(r#"client.set("greeting", "hello", Duration::from_secs(60))"#, $wait, "?;")]

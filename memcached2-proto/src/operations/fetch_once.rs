@@ -16,7 +16,8 @@ macro_rules! fetch {
             ///   stored, so a `delete` is never undone.
             /// * If the server fails, the value is computed and returned: that is no error.
             ///
-            /// The guide [stampedes](memcached2_proto::guide::stampedes) has more. Fetch such a key by `fetch` alone: while it is computed, other methods find an empty value.
+            /// Fetch such a key by `fetch` alone: while its value is computed, other methods find an empty one. The guide
+            /// [stampedes](memcached2_proto::guide::stampedes) has more.
             ///
             $(#[$example])*
             ///

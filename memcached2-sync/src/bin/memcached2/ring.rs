@@ -18,7 +18,7 @@ pub(crate) struct Ring {
     /// The keys; without any they are read from the standard input, a line each
     #[arg(value_name = "KEY", conflicts_with = "sample")]
     keys: Vec<String>,
-    /// Makes up so many keys, and prints only how many each server has
+    /// Makes up this number of keys, and prints only how many each server has
     #[arg(long, value_name = "NUMBER")]
     sample: Option<u64>,
     /// The servers to compare with

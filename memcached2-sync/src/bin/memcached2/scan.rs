@@ -12,7 +12,7 @@ use crate::output::{Failure, Outcome, complain};
 use crate::progress::Progress;
 use crate::record::{Record, unix_now};
 
-/// The values of at most so many bytes are fetched at once, by what the server says of their size.
+/// Values of at most this many bytes are fetched at once, by what the server says of their size.
 const BATCH_BYTES: u64 = 4 << 20;
 
 /// How long a server may be busy with another dump, or with its own search for expired items.

@@ -15,7 +15,7 @@ pub(crate) struct Watch {
     /// What is reported
     #[arg(value_enum, default_values_t = [Stream::Fetchers, Stream::Mutations, Stream::Evictions])]
     streams: Vec<Stream>,
-    /// Ends after so many events
+    /// Ends after this number of events
     #[arg(long, value_name = "NUMBER")]
     count: Option<u64>,
 }
