@@ -42,7 +42,11 @@ macro_rules! topology {
                 mut on_refresh: impl FnMut(Result<$crate::routing::ServerListChange, $crate::Error>),
             ) {
                 while self.pause(std::time::Duration::ZERO)$($await)* {
-                    on_refresh(self.refresh_servers(&mut source)$($await)*);
+                    match self.refresh_servers(&mut source)$($await)* {
+                        // It was closed meanwhile.
+                        Err($crate::Error::Closed { .. }) => return,
+                        refreshed => on_refresh(refreshed),
+                    }
                     self.pause(period)$($await)*;
                 }
             }
