@@ -65,8 +65,8 @@ pub fn connection(data: &[u8]) {
         assert!(!ended || open.is_empty(), "the server left before it had answered");
     }
     let abandoned: Vec<u32> = connection.fail_pending().map(|abandoned| abandoned.tag).collect();
-    assert_eq!(abandoned.len(), open.len(), "a request was lost or told twice");
-    assert!(abandoned.iter().all(|tag| open.contains_key(tag)), "a request was told twice");
+    assert_eq!(abandoned.len(), open.len(), "a request was lost or reported twice");
+    assert!(abandoned.iter().all(|tag| open.contains_key(tag)), "a request was reported twice");
     assert!(!connection.is_idle(), "an abandoned connection was offered again");
 }
 

@@ -46,7 +46,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = listener.local_addr()?;
     println!("http://{address}");
 
-    // Serves until it is told to stop, and then to the end of the requests that are under way.
+    // Serves until it is asked to stop, and then to the end of the requests that are under way.
     let service = app(client.clone()).into_make_service_with_connect_info::<SocketAddr>();
     let stop = async move {
         match checks {
