@@ -24,6 +24,7 @@ super::cases! {
         that_there_is_no_value_is_stored_on_request,
         a_stale_value_is_served_while_one_computes since (1, 6, 10),
         one_caller_computes_before_the_value_expires since (1, 6, 10),
+        failed_computations_delete_no_old_value since (1, 6, 10),
         a_caller_that_has_waited_long_enough_computes_for_itself,
     }
     scripted {
@@ -194,6 +195,32 @@ fn one_caller_computes_before_the_value_expires(on: Kind) {
         Ok::<_, Error>("new")
     });
     assert_eq!(value.unwrap(), "new");
+}
+
+fn failed_computations_delete_no_old_value(on: Kind) {
+    let server = on.start();
+    let client = Client::with_options([server.address()], forgetful(PATIENT)).expect("right");
+    let early = FetchPolicy::new(Duration::from_secs(60)).refresh_before(HOUR);
+    let fail = || Err::<&str, _>(Error::value("no template"));
+    for _ in 0..20 {
+        client.set("page", "old", Duration::from_secs(60)).unwrap();
+        let barrier = Barrier::new(2);
+        thread::scope(|scope| {
+            let next = scope.spawn(|| {
+                barrier.wait();
+                client.fetch("page", &early, fail)
+            });
+            let first = client.fetch("page", &early, || {
+                barrier.wait();
+                // Most of the time the other one follows by now, and takes the place of this one.
+                (0..100).for_each(|_| thread::yield_now());
+                fail()
+            });
+            assert_eq!(first.unwrap(), "old");
+            assert_eq!(next.join().unwrap().unwrap(), "old");
+        });
+        assert!(server.holds("page"));
+    }
 }
 
 fn a_caller_that_has_waited_long_enough_computes_for_itself(on: Kind) {

@@ -86,7 +86,8 @@ macro_rules! fetch {
                     $crate::fetch::Found::Compute(cas, old) => (cas, old),
                     _ => (None, None),
                 };
-                leader.iter().for_each(|leader| leader.set_lease(cas));
+                // With an old value the next one asks again: it must not take that for a lease, and delete it if it fails.
+                leader.iter().for_each(|leader| leader.set_lease(cas.filter(|_| old.is_none())));
                 match compute()$($await)* {
                     Ok(computed) => {
                         let value = computed.map(|computed| $crate::fetch::computed(&computed, key)).transpose()?;
