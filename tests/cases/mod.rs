@@ -55,6 +55,7 @@ macro_rules! cases {
         crate::cases::on! {
             [$($case)*]
             on_embedded = EMBEDDED[0], on_embedded_by_unix = EMBEDDED[1],
+            on_embedded_by_tls = EMBEDDED[2], on_embedded_by_tls_with_password = EMBEDDED[3],
             on_memcached = MEMCACHED[0], on_memcached_by_unix = MEMCACHED[1],
             on_memcached_by_tls = MEMCACHED[2], on_memcached_by_tls_with_password = MEMCACHED[3],
         }

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use memcached2_proto::Protocol;
 use memcached2_testkit::{EmbeddedServer, EmbeddedSetup, Memcached, MemcachedSetup};
 
-use super::certificates::{Files, serve};
+use super::certificates::{Files, begin_tls, signed};
 use super::setting::{HOUR, PATIENT, client};
 use crate::subject::Client;
 
@@ -39,14 +39,18 @@ const fn kind(server: On, channel: Channel) -> Kind {
     Kind { server, channel, case: "" }
 }
 
-pub(super) const EMBEDDED: [Kind; 2] = [kind(On::Embedded, Channel::Tcp), kind(On::Embedded, Channel::Unix)];
+/// The places of a kind of server: by each channel.
+const fn places(server: On) -> [Kind; 4] {
+    [
+        kind(server, Channel::Tcp),
+        kind(server, Channel::Unix),
+        kind(server, Channel::Tls),
+        kind(server, Channel::TlsWithPassword),
+    ]
+}
 
-pub(super) const MEMCACHED: [Kind; 4] = [
-    kind(On::Memcached, Channel::Tcp),
-    kind(On::Memcached, Channel::Unix),
-    kind(On::Memcached, Channel::Tls),
-    kind(On::Memcached, Channel::TlsWithPassword),
-];
+pub(super) const EMBEDDED: [Kind; 4] = places(On::Embedded);
+pub(super) const MEMCACHED: [Kind; 4] = places(On::Memcached);
 
 /// The user and password of servers that are connected to with them.
 const CREDENTIALS: (&str, &str) = ("cases", "pass-word");
@@ -77,11 +81,23 @@ impl Channel {
 
 /// A server of either kind.
 #[derive(Debug)]
-pub(super) enum Server {
+pub(super) struct Server {
+    process: Process,
+    channel: Channel,
+    /// Those of its certificate, which are removed when it is dropped.
+    _files: Option<Files>,
+}
+
+#[derive(Debug)]
+enum Process {
     Embedded(EmbeddedServer),
     Memcached(Memcached),
-    Tls(Memcached, #[expect(dead_code, reason = "they are removed when it is dropped")] Files),
-    TlsWithPassword(Memcached, #[expect(dead_code, reason = "they are removed when it is dropped")] Files),
+}
+
+/// How a server is to be started.
+enum Setup {
+    Embedded(EmbeddedSetup),
+    Memcached(MemcachedSetup),
 }
 
 impl Kind {
@@ -91,16 +107,13 @@ impl Kind {
     }
 
     fn start_with(self, memcached: MemcachedSetup, embedded: EmbeddedSetup) -> Server {
-        match (self.server, self.channel) {
-            (On::Embedded, Channel::Unix) => Server::Embedded(embedded.unix_socket().start()),
-            (On::Embedded, _) => Server::Embedded(embedded.start()),
-            (On::Memcached, Channel::Tcp) => Server::Memcached(memcached.start()),
-            (On::Memcached, Channel::Unix) => Server::Memcached(memcached.unix_socket().start()),
-            (On::Memcached, Channel::Tls) => with_tls(memcached),
-            (On::Memcached, Channel::TlsWithPassword) => {
-                let (server, files) = serve(memcached.credentials(CREDENTIALS.0, CREDENTIALS.1));
-                Server::TlsWithPassword(server, files)
-            }
+        let setup = match self.server {
+            On::Embedded => Setup::Embedded(embedded),
+            On::Memcached => Setup::Memcached(memcached),
+        };
+        match self.channel {
+            Channel::TlsWithPassword => setup.credentials(CREDENTIALS.0, CREDENTIALS.1).start(self.channel),
+            channel => setup.start(channel),
         }
     }
 
@@ -112,35 +125,21 @@ impl Kind {
     /// A server on IPv6, which not every machine has.
     fn start_on_ipv6(self) -> Option<Server> {
         UdpSocket::bind("[::1]:0").ok()?;
-        let server = match self.server {
-            On::Embedded => Server::Embedded(EmbeddedServer::with().ipv6().start()),
-            On::Memcached => Server::Memcached(Memcached::with().threads(1).ipv6().start()),
-        };
+        let server = self.start_with(Memcached::with().threads(1).ipv6(), EmbeddedServer::with().ipv6());
         assert!(server.address().starts_with("[::1]:"));
         Some(server)
     }
 
     /// Servers on every kind of socket that serve only clients with this user and password.
     pub(super) fn start_with_credentials(self, user: &str, password: &str) -> Vec<Server> {
-        let on_ipv6 = UdpSocket::bind("[::1]:0").is_ok();
-        let memcached = Memcached::with().threads(1).credentials(user, password);
-        let embedded = EmbeddedServer::with().credentials(user, password);
-        match (self.server, self.channel) {
-            (On::Embedded, Channel::Unix) => vec![Server::Embedded(embedded.unix_socket().start())],
-            (On::Embedded, _) => {
-                let on_ipv6 = on_ipv6.then(|| embedded.clone().ipv6().start());
-                [embedded.start()].into_iter().chain(on_ipv6).map(Server::Embedded).collect()
-            }
-            (On::Memcached, Channel::Unix) => vec![Server::Memcached(memcached.unix_socket().start())],
-            (On::Memcached, Channel::Tcp) => {
-                let on_ipv6 = on_ipv6.then(|| memcached.clone().ipv6().start());
-                [memcached.start()].into_iter().chain(on_ipv6).map(Server::Memcached).collect()
-            }
-            (On::Memcached, _) => {
-                let on_ipv6 = on_ipv6.then(|| with_tls(memcached.clone().ipv6()));
-                [with_tls(memcached)].into_iter().chain(on_ipv6).collect()
-            }
-        }
+        let setup = || match self.server {
+            On::Embedded => Setup::Embedded(EmbeddedServer::with()).credentials(user, password),
+            On::Memcached => Setup::Memcached(Memcached::with().threads(1)).credentials(user, password),
+        };
+        let channel = if self.channel == Channel::TlsWithPassword { Channel::Tls } else { self.channel };
+        let has_ipv6 = channel != Channel::Unix && UdpSocket::bind("[::1]:0").is_ok();
+        let on_ipv6 = has_ipv6.then(|| setup().ipv6().start(channel));
+        [setup().start(channel)].into_iter().chain(on_ipv6).collect()
     }
 
     /// A server with half a gigabyte for items, and as many threads as it likes.
@@ -191,57 +190,86 @@ pub(super) fn name(address: &str) -> &str {
     rest.split_once('@').map_or(rest, |(_, rest)| rest)
 }
 
-fn with_tls(setup: MemcachedSetup) -> Server {
-    let (server, files) = serve(setup);
-    Server::Tls(server, files)
+impl Setup {
+    fn credentials(self, user: &str, password: &str) -> Self {
+        match self {
+            Self::Embedded(setup) => Self::Embedded(setup.credentials(user, password)),
+            Self::Memcached(setup) => Self::Memcached(setup.credentials(user, password)),
+        }
+    }
+
+    fn ipv6(self) -> Self {
+        match self {
+            Self::Embedded(setup) => Self::Embedded(setup.ipv6()),
+            Self::Memcached(setup) => Self::Memcached(setup.ipv6()),
+        }
+    }
+
+    fn start(self, channel: Channel) -> Server {
+        let (process, files) = match (self, channel) {
+            (Self::Embedded(setup), Channel::Tcp) => (Process::Embedded(setup.start()), None),
+            (Self::Embedded(setup), Channel::Unix) => (Process::Embedded(setup.unix_socket().start()), None),
+            (Self::Embedded(setup), _) => (Process::Embedded(setup.tls(signed().config()).start()), None),
+            (Self::Memcached(setup), Channel::Tcp) => (Process::Memcached(setup.start()), None),
+            (Self::Memcached(setup), Channel::Unix) => (Process::Memcached(setup.unix_socket().start()), None),
+            (Self::Memcached(setup), _) => {
+                let (server, files) = signed().serve(setup);
+                (Process::Memcached(server), Some(files))
+            }
+        };
+        Server { process, channel, _files: files }
+    }
 }
 
 impl Server {
     pub(super) fn address(&self) -> String {
-        match self {
-            Self::Embedded(server) => server.address(),
-            Self::Memcached(server) | Self::Tls(server, _) => server.address(),
-            Self::TlsWithPassword(server, _) => {
+        let address = match &self.process {
+            Process::Embedded(server) => server.address(),
+            Process::Memcached(server) => server.address(),
+        };
+        match self.channel {
+            Channel::TlsWithPassword => {
                 let (user, password) = CREDENTIALS;
-                server.address().replace("://", &format!("://{user}:{password}@"))
+                address.replace("://", &format!("://{user}:{password}@"))
             }
+            _ => address,
         }
     }
 
     pub(super) fn stop(&mut self) {
-        match self {
-            Self::Embedded(server) => server.stop(),
-            Self::Memcached(server) | Self::Tls(server, _) | Self::TlsWithPassword(server, _) => server.stop(),
+        match &mut self.process {
+            Process::Embedded(server) => server.stop(),
+            Process::Memcached(server) => server.stop(),
         }
     }
 
     pub(super) fn restart(&mut self) {
-        match self {
-            Self::Embedded(server) => server.restart(),
-            Self::Memcached(server) | Self::Tls(server, _) | Self::TlsWithPassword(server, _) => server.restart(),
+        match &mut self.process {
+            Process::Embedded(server) => server.restart(),
+            Process::Memcached(server) => server.restart(),
         }
     }
 
     /// Lets it stand still: connections can be made, and nothing is answered.
     pub(super) fn suspend(&self) {
-        match self {
-            Self::Embedded(server) => server.suspend(),
-            Self::Memcached(server) | Self::Tls(server, _) | Self::TlsWithPassword(server, _) => server.suspend(),
+        match &self.process {
+            Process::Embedded(server) => server.suspend(),
+            Process::Memcached(server) => server.suspend(),
         }
     }
 
     /// Lets it go on.
     pub(super) fn resume(&self) {
-        match self {
-            Self::Embedded(server) => server.resume(),
-            Self::Memcached(server) | Self::Tls(server, _) | Self::TlsWithPassword(server, _) => server.resume(),
+        match &self.process {
+            Process::Embedded(server) => server.resume(),
+            Process::Memcached(server) => server.resume(),
         }
     }
 
     /// The lines that it answers to a line, without a client, up to one that `is_last`.
     pub(super) fn lines(&self, line: &str, is_last: impl Fn(&str) -> bool) -> Vec<String> {
         let mut stream = BufReader::new(self.connect());
-        if let Self::TlsWithPassword(..) = self {
+        if self.channel == Channel::TlsWithPassword {
             let given = format!("{} {}", CREDENTIALS.0, CREDENTIALS.1);
             let request = format!("set credentials 0 0 {}\r\n{given}\r\n", given.len());
             stream.get_mut().write_all(request.as_bytes()).expect("the server reads");
@@ -296,18 +324,15 @@ impl Server {
     }
 
     fn connect(&self) -> Box<dyn Stream> {
-        let address = match self {
-            Self::Tls(server, _) | Self::TlsWithPassword(server, _) => server.plain_address(),
-            server => server.address(),
+        let address = match &self.process {
+            Process::Memcached(server) => server.plain_address(),
+            Process::Embedded(server) => server.address(),
         };
-        match address.strip_prefix("memcached+unix://") {
-            None => {
-                let stream = TcpStream::connect(address).expect("the server listens");
-                stream.set_read_timeout(Some(PATIENT)).expect("a valid timeout");
-                Box::new(stream)
-            }
+        match address.split_once("://") {
+            None => Box::new(connect_tcp(&address)),
+            Some(("memcacheds", address)) => Box::new(begin_tls(connect_tcp(address))),
             #[cfg(unix)]
-            Some(path) => {
+            Some((_, path)) => {
                 let stream = UnixStream::connect(path).expect("the server listens");
                 stream.set_read_timeout(Some(PATIENT)).expect("a valid timeout");
                 Box::new(stream)
@@ -316,6 +341,12 @@ impl Server {
             Some(_) => panic!("there are no Unix sockets here"),
         }
     }
+}
+
+fn connect_tcp(address: &str) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("the server listens");
+    stream.set_read_timeout(Some(PATIENT)).expect("a valid timeout");
+    stream
 }
 
 trait Stream: Read + Write {}

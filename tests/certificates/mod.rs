@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "not every test uses all of it")]
 
 use std::fs;
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -9,9 +10,9 @@ use std::sync::{Arc, LazyLock};
 use memcached2_proto::tls::{Certificate, Identity};
 use memcached2_testkit::{Memcached, MemcachedSetup};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
-use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, StreamOwned};
 
 /// An authority.
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -85,9 +86,24 @@ impl Signed {
     }
 }
 
+/// A certificate of this machine that the clients trust.
+pub(crate) fn signed() -> Signed {
+    TRUSTED.sign(&["127.0.0.1", "::1", "localhost"])
+}
+
 /// A memcached with TLS that the clients trust.
 pub(crate) fn serve(setup: MemcachedSetup) -> (Memcached, Files) {
-    TRUSTED.sign(&["127.0.0.1", "::1", "localhost"]).serve(setup)
+    signed().serve(setup)
+}
+
+/// A connection by TLS, without a client.
+pub(crate) fn begin_tls(stream: TcpStream) -> StreamOwned<ClientConnection, TcpStream> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(TRUSTED.pem().as_bytes()).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = Arc::new(config.with_root_certificates(roots).with_no_client_auth());
+    StreamOwned::new(ClientConnection::new(config, "localhost".try_into().unwrap()).unwrap(), stream)
 }
 
 /// A file with this text.

@@ -123,6 +123,8 @@ pub(super) struct Config {
     pub(super) allows_shutdown: bool,
     /// Each user and password, with a blank between them; a client has to give one of them first, if there are any.
     pub(super) credentials: Vec<Vec<u8>>,
+    /// It is connected to by TLS, which its sockets do.
+    pub(super) has_tls: bool,
     pub(super) pid: u32,
     pub(super) host: String,
     pub(super) port: u16,
@@ -141,6 +143,7 @@ impl Default for Config {
             saboteur: None,
             allows_shutdown: false,
             credentials: Vec::new(),
+            has_tls: false,
             pid: 1,
             host: "127.0.0.1".to_owned(),
             port: 11211,

@@ -73,10 +73,12 @@ impl EmbeddedServer {
     }
 
     /// Returns the address, which stays the same over a restart:
-    /// `127.0.0.1:PORT`, `[::1]:PORT` or `memcached+unix:///PATH`.
+    /// `127.0.0.1:PORT`, `[::1]:PORT` or `memcached+unix:///PATH`, and `memcacheds://127.0.0.1:PORT` by TLS.
     #[must_use]
     pub fn address(&self) -> String {
         match &self.place {
+            #[cfg(feature = "tls")]
+            Place::Tcp { address, .. } if self.setup.tls.is_some() => format!("memcacheds://{address}"),
             Place::Tcp { address, .. } => address.to_string(),
             Place::Unix(path) => format!("memcached+unix://{}", path.display()),
         }
@@ -155,10 +157,10 @@ impl EmbeddedServer {
     }
 
     fn run(&mut self, listener: Socket) {
-        let (shared, clock) = (Arc::clone(&self.shared), self.setup.clock.clone());
+        let (shared, setup) = (Arc::clone(&self.shared), self.setup.clone());
         let handle = listener.try_clone().ok();
         shared.lock().listener = listener.try_clone().ok();
-        self.acceptor = Some(Acceptor(thread::spawn(move || accept(&listener, &shared, &clock)), handle));
+        self.acceptor = Some(Acceptor(thread::spawn(move || accept(&listener, &shared, &setup)), handle));
     }
 }
 
@@ -170,7 +172,7 @@ impl Drop for EmbeddedServer {
 }
 
 /// Serves all connections until the server stops, then closes them.
-fn accept(listener: &Socket, shared: &Arc<Shared>, clock: &Clock) {
+fn accept(listener: &Socket, shared: &Arc<Shared>, setup: &EmbeddedSetup) {
     let mut guests: Vec<JoinHandle<()>> = Vec::new();
     loop {
         let accepted = listener.accept();
@@ -192,9 +194,9 @@ fn accept(listener: &Socket, shared: &Arc<Shared>, clock: &Clock) {
         state.streams.insert(id, handle);
         drop(state);
         guests.retain(|guest| !guest.is_finished());
-        let (shared, clock) = (Arc::clone(shared), clock.clone());
+        let (shared, setup) = (Arc::clone(shared), setup.clone());
         guests.push(thread::spawn(move || {
-            let _ = serve(&stream, &mut session, &shared, &clock);
+            let _ = serve(&stream, &mut session, &shared, &setup);
             let mut state = shared.lock();
             state.streams.remove(&id);
             session.close(&mut state.core);
@@ -209,9 +211,25 @@ fn accept(listener: &Socket, shared: &Arc<Shared>, clock: &Clock) {
     }
 }
 
-/// Carries bytes between a connection and its session until one side ends it.
-fn serve(mut stream: &Socket, session: &mut Session, shared: &Shared, clock: &Clock) -> io::Result<()> {
+/// Serves a connection, by TLS if the setup says so.
+fn serve(stream: &Socket, session: &mut Session, shared: &Shared, setup: &EmbeddedSetup) -> io::Result<()> {
     let _ = stream.set_tcp_nodelay(true);
+    #[cfg(feature = "tls")]
+    if let Some(config) = &setup.tls {
+        // While it stands still, no handshake is answered.
+        drop(shared.awake());
+        let tls = rustls::ServerConnection::new(Arc::clone(config)).map_err(io::Error::other)?;
+        let mut stream = rustls::StreamOwned::new(tls, stream);
+        let served = carry(&mut stream, session, shared, &setup.clock);
+        stream.conn.send_close_notify();
+        let _ = stream.flush();
+        return served;
+    }
+    carry(stream, session, shared, &setup.clock)
+}
+
+/// Carries bytes between a connection and its session until one side ends it.
+fn carry(mut stream: impl Read + Write, session: &mut Session, shared: &Shared, clock: &Clock) -> io::Result<()> {
     let mut buffer = vec![0; 64 * 1024];
     while !session.is_closed() {
         let count = match stream.read(&mut buffer[..session.room()]) {
@@ -228,6 +246,7 @@ fn serve(mut stream: &Socket, session: &mut Session, shared: &Shared, clock: &Cl
         while let Some(bytes) = session.take_outgoing() {
             stream.write_all(&bytes)?;
         }
+        stream.flush()?;
         if session.is_watching() {
             return report(stream, session, shared);
         }
@@ -236,12 +255,13 @@ fn serve(mut stream: &Socket, session: &mut Session, shared: &Shared, clock: &Cl
 }
 
 /// Writes events to a connection that watches, until the server stops or the connection is closed.
-fn report(mut stream: &Socket, session: &Session, shared: &Shared) -> io::Result<()> {
+fn report(mut stream: impl Write, session: &Session, shared: &Shared) -> io::Result<()> {
     while let Some(mut state) = shared.awake() {
         match session.take_events(&mut state.core) {
             Some(bytes) => {
                 drop(state);
                 stream.write_all(&bytes)?;
+                stream.flush()?;
             }
             None => drop(shared.1.wait(state)),
         }

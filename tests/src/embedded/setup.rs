@@ -11,11 +11,19 @@ pub struct EmbeddedSetup {
     pub(super) home: Home,
     pub(super) clock: Clock,
     pub(super) config: Config,
+    #[cfg(feature = "tls")]
+    pub(super) tls: Option<std::sync::Arc<rustls::ServerConfig>>,
 }
 
 impl Default for EmbeddedSetup {
     fn default() -> Self {
-        Self { home: Home::Ipv4, clock: Clock::system(), config: Config::default() }
+        Self {
+            home: Home::Ipv4,
+            clock: Clock::system(),
+            config: Config::default(),
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
     }
 }
 
@@ -29,6 +37,14 @@ impl EmbeddedSetup {
     /// Listens on a unix socket in the directory for temporary files instead.
     pub fn unix_socket(mut self) -> Self {
         self.home = Home::Unix;
+        self
+    }
+
+    /// Is connected to by TLS, as memcached is with `-Z`: the certificate and its key are in `config`, and clients connect to
+    /// `memcacheds://` and the address.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, config: std::sync::Arc<rustls::ServerConfig>) -> Self {
+        (self.tls, self.config.has_tls) = (Some(config), true);
         self
     }
 

@@ -135,7 +135,10 @@ impl Core {
             },
             b"lru_crawler" => self.lru_crawler(&line, now),
             b"extstore" => self.extstore(&line),
-            b"refresh_certs" => Answer::line_unless(line.noreply(), "Error TLS not enabled"),
+            b"refresh_certs" => {
+                let answer = if self.config.has_tls { "OK" } else { "Error TLS not enabled" };
+                Answer::line_unless(line.noreply(), answer)
+            }
             b"quit" => return Next::Quit,
             b"stats" => stats(self, &line, now),
             b"shutdown" if !self.config.allows_shutdown => Answer::line("ERROR: shutdown not enabled"),
