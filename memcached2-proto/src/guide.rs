@@ -12,6 +12,9 @@ pub mod failover {}
 #[doc = include_str!("guide/stampedes.md")]
 pub mod stampedes {}
 
+#[doc = include_str!("guide/namespaces.md")]
+pub mod namespaces {}
+
 #[doc = include_str!("guide/timeouts.md")]
 pub mod timeouts {}
 

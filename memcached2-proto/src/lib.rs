@@ -18,6 +18,7 @@
 //! | choose which server has a key, and when a server is tried again | [`routing`] |
 //! | follow a list of servers that changes | [`topology`] |
 //! | compute a value once for all who miss together | [`fetch`] |
+//! | clear a part of a cache at once, or have keys of any length | [`namespace`] |
 //! | log, trace and count requests | [`observer`] |
 //! | parse replies | [`reply`]: the grammar of one reply, and the incremental decoder that finds its end |
 //! | drive a connection by your own loop | [`Connection`], the state machine: bytes out, bytes in, and who is waiting for which reply; [`connection`]; [`opening`], from the address of a server to a connection |
@@ -100,6 +101,8 @@ mod key;
 mod large_keys;
 mod limits;
 mod lookup;
+#[cfg(feature = "routing")]
+pub mod namespace;
 #[cfg(feature = "routing")]
 pub mod observer;
 #[cfg(feature = "routing")]

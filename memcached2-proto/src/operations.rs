@@ -26,9 +26,9 @@ macro_rules! operations {
         $crate::operations!($async $await $Fn ["" "" "" ""]);
     };
     ($async:tt $await:tt $Fn:ident $examples:tt) => {
-        $crate::__fetch!($async $await $examples);
-        $crate::__store!($async $await $examples);
-        $crate::__update!($async $await $examples);
+        $crate::__fetch!($async $await $examples __methods);
+        $crate::__store!($async $await $examples __methods);
+        $crate::__update!($async $await $examples __methods);
         $crate::__administer!($async $await __on_all_servers);
         $crate::__compose!($async $await $Fn $examples);
     };

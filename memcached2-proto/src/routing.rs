@@ -178,7 +178,8 @@ impl Router {
     }
 
     /// How many bytes are written before every key.
-    pub(crate) fn prefix_length(&self) -> usize {
+    #[must_use]
+    pub fn prefix_length(&self) -> usize {
         self.prefix.as_ref().map_or(0, |prefix| prefix.bytes.len())
     }
 

@@ -6,6 +6,7 @@
 mod item;
 mod mapping;
 mod miss_on_error;
+mod namespace;
 mod one_server;
 
 pub use self::item::Fetched;

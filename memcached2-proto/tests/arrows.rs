@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The modules from the bottom up. A program that parses replies or drives one connection needs only those above the
 /// line.
-const MODULES: [&str; 35] = [
+const MODULES: [&str; 36] = [
     "few",
     "error",
     "key",
@@ -38,6 +38,7 @@ const MODULES: [&str; 35] = [
     "call",
     "operation",
     "fetch",
+    "namespace",
     "shared",
     "builder",
     "wrappers",

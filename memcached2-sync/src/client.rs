@@ -229,7 +229,7 @@ impl Client {
 
     /// Runs an operation that began at this moment.
     #[inline]
-    fn run_since<O: Operation>(&self, begun: Instant, operation: O) -> Result<O::Output, Error> {
+    pub(crate) fn run_since<O: Operation>(&self, begun: Instant, operation: O) -> Result<O::Output, Error> {
         let servers = self.shared.servers.get();
         let servers = &*servers;
         let now = Now::new(begun, SystemTime::now);

@@ -41,6 +41,7 @@ pub use memcached2_proto::command::{
     Classes, Extstore, IfChanged, Lru, LruCrawler, SlabsAutomove, SlabsReassign, VersionText,
 };
 pub use memcached2_proto::credentials::ProviderError;
+pub use memcached2_proto::namespace::LongKeys;
 #[cfg(feature = "metrics")]
 pub use memcached2_proto::observer::Metrics;
 #[cfg(feature = "tracing")]
@@ -56,7 +57,7 @@ pub use memcached2_proto::{
 
 pub use self::client::Client;
 pub use self::records::Records;
-pub use self::wrappers::{Item, Mapping, MissOnError, OneServer};
+pub use self::wrappers::{Item, Mapping, MissOnError, Namespace, OneServer};
 
 /// The examples of the README, compiled as tests.
 #[cfg(doctest)]

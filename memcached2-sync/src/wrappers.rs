@@ -93,3 +93,18 @@ memcached2_proto::fetch!([] [] FnOnce
     /// }
     /// ```
 );
+memcached2_proto::namespace!([] [] FnOnce
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use memcached2_sync::{Client, Error};
+    ///
+    /// fn example(client: &Client) -> Result<(), Error> {
+    ///     let users = client.namespace("users")?;
+    ///     users.set("42", "Ada", Duration::from_secs(3600))?;
+    ///     assert!(users.get("42")?.is_some());
+    ///     users.clear()?;
+    ///     assert_eq!(users.get("42")?, None);
+    ///     Ok(())
+    /// }
+    /// ```
+);

@@ -203,7 +203,7 @@ impl Client {
     }
 
     /// Runs an operation that began at this moment.
-    async fn run_since<O: Operation>(&self, begun: Instant, operation: O) -> Result<O::Output, Error> {
+    pub(crate) async fn run_since<O: Operation>(&self, begun: Instant, operation: O) -> Result<O::Output, Error> {
         self.shared.run(operation, Now::new(begun, SystemTime::now), self.timeout).await
     }
 

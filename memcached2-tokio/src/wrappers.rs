@@ -98,3 +98,18 @@ memcached2_proto::fetch!([async] [.await] AsyncFnOnce
     /// }
     /// ```
 );
+memcached2_proto::namespace!([async] [.await] AsyncFnOnce
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use memcached2_tokio::{Client, Error};
+    ///
+    /// async fn example(client: &Client) -> Result<(), Error> {
+    ///     let users = client.namespace("users")?;
+    ///     users.set("42", "Ada", Duration::from_secs(3600)).await?;
+    ///     assert!(users.get("42").await?.is_some());
+    ///     users.clear().await?;
+    ///     assert_eq!(users.get("42").await?, None);
+    ///     Ok(())
+    /// }
+    /// ```
+);

@@ -19,6 +19,7 @@ mod item;
 mod many;
 mod meta;
 mod miss_on_error;
+mod namespace;
 mod noreply;
 mod observer;
 mod other_servers;
@@ -108,6 +109,7 @@ const LISTS: &[List] = &[
     many::LIST,
     meta::LIST,
     miss_on_error::LIST,
+    namespace::LIST,
     noreply::LIST,
     observer::LIST,
     other_servers::LIST,

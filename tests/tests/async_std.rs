@@ -57,7 +57,7 @@ mod subject {
         }
 
         fn now() -> Instant {
-            Instant::ZERO
+            std::time::Instant::now().into()
         }
 
         fn run_since<O: Operation>(&self, _: Instant, operation: O) -> Result<O::Output, Error> {
@@ -154,6 +154,7 @@ mod subject {
     memcached2_proto::item!([] []);
     memcached2_proto::miss_on_error!([] [] FnOnce);
     memcached2_proto::mapping!([] []);
+    memcached2_proto::namespace!([] [] FnOnce);
     memcached2_proto::one_server!([] []);
     memcached2_proto::streams!([] []);
 

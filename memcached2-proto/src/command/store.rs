@@ -168,6 +168,27 @@ impl Keyed for Store<'_, '_> {
     }
 }
 
+#[cfg(feature = "routing")]
+impl<'k, 'v> Store<'k, 'v> {
+    pub(crate) fn key_bytes(&self) -> &'k [u8] {
+        self.key.as_bytes()
+    }
+
+    pub(crate) fn data(&self) -> &Data<'v> {
+        &self.data
+    }
+
+    /// Whether it adds to what is stored.
+    pub(crate) fn extends(&self) -> bool {
+        matches!(self.verb, Verb::Append | Verb::Prepend)
+    }
+
+    /// The same under another key, of other data if there is some.
+    pub(crate) fn moved<'n>(self, key: Key<'n>, data: Option<Data<'v>>) -> Store<'n, 'v> {
+        Store { key, data: data.unwrap_or(self.data), verb: self.verb, expiry: self.expiry }
+    }
+}
+
 impl Store<'_, '_> {
     pub(super) fn verb(&self) -> Verb {
         self.verb

@@ -4,8 +4,8 @@
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __store {
-    ([$($async:tt)*] [$($await:tt)*] [$_fn:tt $wait:tt $begin:tt $end:tt]) => {
-        $crate::__methods! { [$($async)*] [$($await)*]
+    ([$($async:tt)*] [$($await:tt)*] [$_fn:tt $wait:tt $begin:tt $end:tt] $expand:ident) => {
+        $crate::$expand! { [$($async)*] [$($await)*]
             /// Stores a value, whatever was there before.
             ///
             /// An expiry is a [`Duration`](std::time::Duration), a [`SystemTime`](std::time::SystemTime) or an

@@ -4,8 +4,8 @@
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __update {
-    ([$($async:tt)*] [$($await:tt)*] [$_fn:tt $wait:tt $begin:tt $end:tt]) => {
-        $crate::__methods! { [$($async)*] [$($await)*]
+    ([$($async:tt)*] [$($await:tt)*] [$_fn:tt $wait:tt $begin:tt $end:tt] $expand:ident) => {
+        $crate::$expand! { [$($async)*] [$($await)*]
             /// Deletes an item; `false` if there was none.
             ///
             /// # Errors
