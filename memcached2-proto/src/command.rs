@@ -10,6 +10,7 @@ mod detach;
 mod everyday;
 pub mod meta;
 mod noreply;
+mod quiet;
 mod retrieve;
 mod stats;
 mod store;
@@ -20,6 +21,7 @@ pub use self::counter::{Decr, Incr};
 pub use self::detach::{Answer, Detach};
 pub use self::everyday::{CountOr, DeleteCas, Exists, GetIfChanged, GetWithTtl, IfChanged, Metadata};
 pub use self::noreply::NoReply;
+pub use self::quiet::{Quiet, QuietPart};
 #[cfg(feature = "routing")]
 pub(crate) use self::retrieve::Fetch;
 pub use self::retrieve::{Get, GetPart, Gets};

@@ -8,6 +8,7 @@ mod each;
 mod fetch;
 mod on_server;
 mod one;
+mod quiet;
 mod routed;
 
 pub use self::all_servers::AllServers;
@@ -15,4 +16,5 @@ pub use self::batch_result::BatchResult;
 pub use self::each::{Batch, DeleteMany, SetMany};
 pub use self::fetch::GetMany;
 pub use self::on_server::OnServer;
+pub use self::quiet::QuietBatch;
 pub use self::routed::RoutedBy;

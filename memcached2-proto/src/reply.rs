@@ -8,6 +8,7 @@ mod expected_keys;
 mod grammar;
 mod meta;
 mod opaque;
+mod quiet;
 
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ pub(crate) use self::grammar::foreign;
 pub(crate) use self::grammar::unexpected;
 pub use self::meta::{MetaItem, MetaReply, MetaStatus, Ttl};
 pub use self::opaque::Opaque;
+pub use self::quiet::QuietReply;
 use crate::value::Value;
 
 /// A complete reply, or one of the several parts of a reply: an item of a multi-key `get`.
@@ -58,6 +60,8 @@ pub enum Reply {
     Reset,
     /// The reply to a [meta command](crate::command::meta) with flags of the caller's choice, unless it is [`Reply::Miss`].
     Meta(Box<MetaReply>),
+    /// To a [quiet batch](crate::operation::QuietBatch): the reply to one of its requests, or, the last one, its end.
+    Quiet(Box<QuietReply>),
     /// `ERROR`, `CLIENT_ERROR` or `SERVER_ERROR`: the whole line without its line end. To a request about a whole server also a
     /// line in other words, as a proxy or another server may answer.
     Refused(Arc<str>),
@@ -120,6 +124,14 @@ pub enum ReplyKind {
     MetaDelete,
     /// The answer to an `ma` with any flags: `VA`, `HD`, `NS`, `EX` or `NF`.
     MetaArithmetic,
+    /// The answers to several quiet `mg`, and to the `mn` and the fence that follow them.
+    QuietGet,
+    /// The same of several quiet `ms`.
+    QuietSet,
+    /// The same of several quiet `md`.
+    QuietDelete,
+    /// The same of several quiet `ma`.
+    QuietArithmetic,
     /// The answer to an `me`: `ME` with the key, or `EN`.
     MetaDebug,
     /// The answer to an `mn`: `MN`.
@@ -144,6 +156,10 @@ impl ReplyKind {
                 | Self::MetaSet
                 | Self::MetaDelete
                 | Self::MetaArithmetic
+                | Self::QuietGet
+                | Self::QuietSet
+                | Self::QuietDelete
+                | Self::QuietArithmetic
                 | Self::MetaDebug
                 | Self::Stats
                 | Self::Prefixes
@@ -154,17 +170,22 @@ impl ReplyKind {
 
     /// Whether a data block follows the request line.
     pub(crate) fn has_data(self) -> bool {
-        matches!(self, Self::Stored | Self::MetaStored | Self::MetaSet)
+        matches!(self, Self::Stored | Self::MetaStored | Self::MetaSet | Self::QuietSet)
     }
 
     /// Whether the request is an `incr` or a `decr`.
     pub(crate) fn is_number(self) -> bool {
-        matches!(self, Self::Number | Self::MetaNumber | Self::MetaArithmetic)
+        matches!(self, Self::Number | Self::MetaNumber | Self::MetaArithmetic | Self::QuietArithmetic)
     }
 
     /// Whether any reply but an error line carries the opaque of its request.
     pub(crate) fn is_checked(self) -> bool {
         matches!(self, Self::MetaValue | Self::MetaStored | Self::MetaDeleted | Self::MetaNumber) || self.is_any_meta()
+    }
+
+    /// Whether several requests are answered together, those that succeed by nothing.
+    pub(crate) fn is_quiet(self) -> bool {
+        matches!(self, Self::QuietGet | Self::QuietSet | Self::QuietDelete | Self::QuietArithmetic)
     }
 
     /// Whether it is a [`Reply::Meta`].

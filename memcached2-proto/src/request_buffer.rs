@@ -100,6 +100,50 @@ impl RequestBuffer {
         self.bytes.extend_from_slice(Opaque::from_ticket(self.ticket).as_line_end());
     }
 
+    /// Ends the line of the meta command at a place in a quiet batch with the flags `q` and `O`: an opaque of its own, which the
+    /// reply repeats if there is one.
+    pub fn end_quietly(&mut self, at: u32) {
+        self.put(b" q");
+        self.put(Opaque::from_ticket(self.ticket).as_flag());
+        self.put(&Opaque::part(at));
+        self.put(b"\r\n");
+    }
+
+    /// Appends one of several requests that are answered together, or nothing of it. Returns what is expected, and how many bytes
+    /// it has.
+    pub(crate) fn put_part(
+        &mut self,
+        encode: impl FnOnce(&mut Self) -> Result<ReplyKind, Error>,
+    ) -> Result<(ReplyKind, u64), Error> {
+        let (bytes, shared, keys) = (self.bytes.len(), self.shared.len(), self.keys.size());
+        let encoded = encode(self);
+        match self.fault.take().map_or(encoded, Err) {
+            Ok(reply_kind) => {
+                let values = self.shared.range(shared..).map(|(_, value)| value.len()).sum::<usize>();
+                let length = (self.bytes.len() - bytes + values) as u64;
+                self.keys.push_part(length);
+                Ok((reply_kind, length))
+            }
+            Err(error) => {
+                self.bytes.truncate(bytes);
+                self.shared.truncate(shared);
+                self.keys.truncate(keys);
+                Err(error)
+            }
+        }
+    }
+
+    /// Ends several requests of which those after the first one have `others` bytes: an `mn`, whose answer shows that no further reply
+    /// comes, and a fence, whose opaque shows that it is the answer to this `mn`. The server carries the first request out
+    /// without all that follows.
+    pub(crate) fn end_parts(&mut self, others: u64) {
+        let begun = self.bytes.len();
+        self.put(b"mn\r\n");
+        self.put_server_fence();
+        let closing = (self.bytes.len() - begun) as u64;
+        self.fence = u32::try_from(others + closing).unwrap_or(u32::MAX);
+    }
+
     /// Appends a fence to a classic request about `key`: a meta command that changes nothing, and whose reply carries
     /// the opaque that the one to the classic request cannot carry.
     ///

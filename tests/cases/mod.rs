@@ -24,6 +24,7 @@ mod noreply;
 mod observer;
 mod other_servers;
 mod protocol;
+mod quiet;
 mod restart;
 mod scripted;
 mod servers;
@@ -114,6 +115,7 @@ const LISTS: &[List] = &[
     observer::LIST,
     other_servers::LIST,
     protocol::LIST,
+    quiet::LIST,
     restart::LIST,
     scripted::LIST,
     stats::LIST,

@@ -17,6 +17,8 @@
 //! | `set1k` | a set of 1 KiB |
 //! | `mget100`, `mset100` | one call for all 100 keys, of 100 bytes each |
 //! | `batch100` | the same gets as of `mget100`, each a request of its own; `sync` only |
+//! | `mset100q` | `mset100` as a quiet batch; `sync` only |
+//! | `mdel100`, `mdel100q` | a store of all 100 keys and a `delete_many`, or a quiet batch of deletes; `sync` only |
 //! | `conc64` | a get of 100 bytes, by 64 threads or tasks that share the client |
 //! | `open` | a get of 10 bytes by a new client, so on a new connection; `sync` only |
 //! | `fill` | a set of an item of 10 bytes under a key of its own |
@@ -28,7 +30,7 @@
 use std::io::{Read as _, Write as _};
 use std::time::{Duration, Instant};
 
-use memcached2_proto::operation::Batch;
+use memcached2_proto::operation::{Batch, DeleteMany, SetMany};
 use memcached2_proto::tls::Certificate;
 use memcached2_proto::{Expiry, Get, Options, Protocol};
 
@@ -48,7 +50,7 @@ fn main() {
     let before = server_usage(&job);
     let (elapsed, cpu) = match client.as_str() {
         "sync" => blocking(&job),
-        _ if matches!(workload.as_str(), "open" | "batch100") => usage(),
+        _ if matches!(workload.as_str(), "open" | "batch100" | "mset100q" | "mdel100" | "mdel100q") => usage(),
         "tokio" => tokio(&job),
         "async-std" => async_std::task::block_on(async_std(&job)),
         "smol" => smol::block_on(smol(&job)),
@@ -62,7 +64,9 @@ fn main() {
 
 fn usage() -> ! {
     println!("usage: ops <sync|tokio|async-std|smol> <workload> <n> <server>");
-    println!("workloads: get10 get1k get100k set1k mget100 mset100 conc64 fill metadump, and batch100 open of sync");
+    println!(
+        "workloads: get10 get1k get100k set1k mget100 mset100 conc64 fill metadump, and batch100 mset100q mdel100 mdel100q open of sync"
+    );
     std::process::exit(2)
 }
 
@@ -81,7 +85,7 @@ fn size(workload: &str) -> Option<usize> {
         "get10" | "open" => 10,
         "get1k" | "set1k" => 1024,
         "get100k" => 100 * 1024,
-        "mget100" | "mset100" | "batch100" | "conc64" => 100,
+        "mget100" | "mset100" | "mset100q" | "mdel100" | "mdel100q" | "batch100" | "conc64" => 100,
         "fill" | "metadump" => 10,
         _ => return None,
     })
@@ -249,6 +253,22 @@ fn blocking(job: &Job<'_>) -> (Duration, Duration) {
                     .set_many(&items, Expiry::Never)
                     .and_then(memcached2_sync::BatchResult::into_result)
                     .expect("stored");
+            }
+        }
+        "mset100q" => {
+            for _ in 0..job.count {
+                let batch = SetMany::new(&items, Expiry::Never).expect("keys").quiet();
+                client.run(batch).and_then(memcached2_sync::BatchResult::into_result).expect("stored");
+            }
+        }
+        "mdel100" | "mdel100q" => {
+            for _ in 0..job.count {
+                client.set_many(&items, Expiry::Never).and_then(|many| many.all_stored()).expect("stored");
+                let deleted = match job.workload {
+                    "mdel100" => client.delete_many(&keys),
+                    _ => client.run(DeleteMany::new(&keys).expect("keys").quiet()),
+                };
+                assert!(deleted.expect("an answer").iter().all(|deleted| deleted == Ok(&true)));
             }
         }
         "open" => {

@@ -26,7 +26,8 @@
 //!   the order in which it was asked for: `t` before `T` is the old time to live, and after it the new one.
 //! * The connection sends an opaque of its own in each request, by which it knows the reply, so `O` is not for users. An opaque
 //!   that is given to a request is not sent; it is kept, and returned with the response.
-//! * There is no `q`: each request is answered, and each answer checked. [`Batch`](crate::operation::Batch) sends many at once.
+//! * [`Batch`](crate::operation::Batch) sends many at once; each is answered, and each answer checked. With
+//!   [`Batch::quiet`](crate::operation::Batch::quiet) those that succeed are not answered, flag `q`, and the batch ends with an `mn`.
 
 mod arithmetic;
 mod debug;
@@ -110,9 +111,11 @@ impl<'k> Meta<'k> {
     }
 
     /// Appends command and key, and the length of the data if there is some.
-    fn begin(&self, verb: &[u8], length: Option<usize>, out: &mut RequestBuffer) {
+    fn begin(&self, verb: &[u8], length: Option<usize>, quiet: Option<u32>, out: &mut RequestBuffer) {
         out.put(verb);
-        out.put_wire_key(&self.key, self.flags.has(b'k') && !self.key.is_encoded());
+        // The opaques of a quiet batch say which request a reply belongs to.
+        let is_asked = self.flags.has(b'k') && !self.key.is_encoded() && quiet.is_none();
+        out.put_wire_key(&self.key, is_asked);
         if let Some(length) = length {
             out.put(b" ");
             out.put_number(length as u64);
@@ -121,12 +124,15 @@ impl<'k> Meta<'k> {
 
     /// Appends the flags, and ends the line. The server is not asked for a key in base64: memcached 1.6.45 returns its bytes as
     /// they are if the item was made by an `mg`, an `ma` or an append, and a line end in them would be taken for one.
-    fn end(&self, now: Now, out: &mut RequestBuffer) -> Result<(), Error> {
+    fn end(&self, now: Now, quiet: Option<u32>, out: &mut RequestBuffer) -> Result<(), Error> {
         if self.key.is_encoded() {
             out.put(b" b");
         }
         self.flags.put(if self.key.is_encoded() { Some(b'k') } else { None }, now, out)?;
-        out.end_with_opaque();
+        match quiet {
+            None => out.end_with_opaque(),
+            Some(at) => out.end_quietly(at),
+        }
         Ok(())
     }
 
@@ -189,10 +195,36 @@ fn refuse_if(is_wrong: bool, problem: &'static str) -> Result<(), Error> {
 
 /// The traits of a command with flags, whose `encode` and `check` are its own, and the methods that all of them have.
 macro_rules! meta_command {
-    ($command:ident $lifetimes:tt $name:literal $kind:ident -> $response:ty = $read:ident, repeatable: $repeatable:expr) => {
-        meta_command!(@traits $command $lifetimes $name $kind $response, $read, $repeatable);
+    (
+        $command:ident $lifetimes:tt $name:literal $kind:ident -> $response:ty = $read:ident, repeatable: $repeatable:expr,
+        quiet: $quiet:ident without $lost:literal, hides $hidden:expr
+    ) => {
+        meta_command!(@traits $command $lifetimes $name $kind $response, $read, $repeatable, $quiet, $lost, $hidden);
     };
-    (@traits $command:ident [$($lifetime:lifetime)*] $name:literal $kind:ident $response:ty, $read:ident, $repeatable:expr) => {
+    (
+        @traits $command:ident [$($lifetime:lifetime)*] $name:literal $kind:ident $response:ty, $read:ident, $repeatable:expr,
+        $quiet:ident, $lost:literal, $hidden:expr
+    ) => {
+        impl crate::command::Quiet for $command<$($lifetime),*> {
+            fn encode_quiet(
+                &self,
+                at: u32,
+                now: crate::time::Now,
+                out: &mut crate::request_buffer::RequestBuffer,
+            ) -> Result<crate::reply::ReplyKind, crate::error::Error> {
+                let is_lost = $lost.iter().any(|letter| self.meta.flags.has(*letter));
+                refuse_if(is_lost, "what a request returns is lost in a quiet batch, where its success is not answered")?;
+                self.meta.check(crate::command::Protocol::Meta)?;
+                self.check()?;
+                self.put(now, Some(at), out)?;
+                Ok(crate::reply::ReplyKind::$quiet)
+            }
+
+            fn hidden(&self) -> crate::reply::Reply {
+                $hidden
+            }
+        }
+
         impl crate::command::Keyed for $command<$($lifetime),*> {
             fn key(&self) -> crate::key::Key<'_> {
                 self.meta.key.key()
@@ -222,7 +254,7 @@ macro_rules! meta_command {
             ) -> Result<crate::reply::ReplyKind, crate::error::Error> {
                 self.meta.check(protocol)?;
                 self.check()?;
-                self.put(now, out)?;
+                self.put(now, None, out)?;
                 Ok(crate::reply::ReplyKind::$kind)
             }
 

@@ -220,7 +220,14 @@ impl Store<'_, '_> {
         Ok(())
     }
 
-    fn put_meta_set(&self, now: Now, out: &mut RequestBuffer) -> Result<(), Error> {
+    /// Appends an `ms`, whose line `end` ends.
+    #[inline]
+    pub(super) fn put_meta_set(
+        &self,
+        now: Now,
+        out: &mut RequestBuffer,
+        end: impl FnOnce(&mut RequestBuffer),
+    ) -> Result<(), Error> {
         let exptime = self.expiry.exptime(now)?;
         out.put(b"ms ");
         out.put_key(self.key);
@@ -234,7 +241,7 @@ impl Store<'_, '_> {
             out.put(b" T");
             out.put_signed(exptime);
         }
-        out.end_with_opaque();
+        end(out);
         self.put_block(out);
         Ok(())
     }
@@ -274,7 +281,9 @@ impl Command for Store<'_, '_> {
     #[inline]
     fn encode(&self, protocol: Protocol, now: Now, out: &mut RequestBuffer) -> Result<ReplyKind, Error> {
         match (protocol, self.verb) {
-            (Protocol::Meta, Verb::Set) => self.put_meta_set(now, out).map(|()| ReplyKind::MetaStored),
+            (Protocol::Meta, Verb::Set) => {
+                self.put_meta_set(now, out, RequestBuffer::end_with_opaque).map(|()| ReplyKind::MetaStored)
+            }
             (Protocol::Classic, _) => self.put_classic(now, out).map(|()| ReplyKind::Stored),
             (Protocol::Meta, _) => {
                 self.put_classic(now, out)?;

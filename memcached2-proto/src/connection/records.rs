@@ -3,6 +3,7 @@
 use std::io::IoSlice;
 
 use super::{Connection, InFlight};
+use crate::reply::ReplyKind;
 
 /// Requests without a data block share a record up to this size, which fits the smallest buffer that memcached reads into.
 const SHARED: u64 = 2 * 1024;
@@ -30,8 +31,11 @@ impl RecordSource for Connection {
             return 0;
         }
         let written = self.sending.written();
-        let unwritten = self.in_flight.range(self.written_count..);
-        let until = end_of_record(written, unwritten).min(written + PIECE);
+        let until = match self.end_of_quiet_set() {
+            Some(end) => end,
+            None => end_of_record(written, self.in_flight.range(self.written_count..)),
+        };
+        let until = until.min(written + PIECE);
         self.sending.slices_up_to(until, slices)
     }
 
@@ -41,6 +45,32 @@ impl RecordSource for Connection {
 
     fn set_write_blocked(&mut self, is_blocked: bool) {
         Self::set_write_blocked(self, is_blocked);
+    }
+}
+
+impl Connection {
+    /// How far the next record goes, if it is of a quiet batch of stores.
+    #[cold]
+    fn end_of_quiet_set(&mut self) -> Option<u64> {
+        let written = self.sending.written();
+        let at = self.in_flight.iter().position(|request| request.end > written)?;
+        let InFlight { reply_kind, keys, end, .. } = self.in_flight[at];
+        if reply_kind != ReplyKind::QuietSet {
+            return None;
+        }
+        let begun = match at.checked_sub(1) {
+            Some(before) => self.in_flight[before].end,
+            None => self.sending.answered_until(),
+        };
+        let skip = self.in_flight.range(..at).map(|request| request.keys as usize).sum();
+        let mut place = begun;
+        for length in self.sending.keys().part_lengths(skip, keys as usize) {
+            place += length;
+            if place > written {
+                return Some(place);
+            }
+        }
+        Some(end)
     }
 }
 

@@ -1,8 +1,8 @@
 //! Several items, each with its own request.
 
-use super::BatchResult;
+use super::{BatchResult, QuietBatch};
 use crate::call::{Operation, Plan, Progress};
-use crate::command::{Command, Delete, Keyed, Store};
+use crate::command::{Command, Delete, Keyed, Quiet, Store};
 use crate::data::ToValue;
 use crate::error::Error;
 use crate::time::Expiry;
@@ -35,6 +35,12 @@ impl<'k, 'v> SetMany<'k, 'v> {
     pub fn from_stores(items: Vec<Store<'k, 'v>>) -> Self {
         Self { items }
     }
+
+    /// Lets the server be silent about what is stored: see [`QuietBatch`].
+    #[must_use]
+    pub fn quiet(self) -> QuietBatch<Store<'k, 'v>> {
+        QuietBatch::new(self.items)
+    }
 }
 
 /// Deletes many items.
@@ -51,6 +57,12 @@ impl<'k> DeleteMany<'k> {
     /// [`Error::Key`] for the first wrong key; nothing is deleted then.
     pub fn new<K: AsRef<[u8]>>(keys: &'k [K]) -> Result<Self, Error> {
         Ok(Self { items: keys.iter().map(Delete::new).collect::<Result<_, _>>()? })
+    }
+
+    /// Lets the server be silent about what is deleted: see [`QuietBatch`].
+    #[must_use]
+    pub fn quiet(self) -> QuietBatch<Delete<'k>> {
+        QuietBatch::new(self.items)
     }
 }
 
@@ -78,6 +90,25 @@ impl<C: Keyed> Batch<C> {
     #[must_use]
     pub fn new(commands: Vec<C>) -> Self {
         Self { commands }
+    }
+
+    /// Lets the server be silent about those that succeed: see [`QuietBatch`].
+    ///
+    /// ```
+    /// use memcached2_proto::command::meta::MetaDelete;
+    /// use memcached2_proto::operation::Batch;
+    ///
+    /// let stale = ["a", "b"].map(|key| MetaDelete::new(key).map(MetaDelete::invalidate));
+    /// let batch = Batch::new(stale.into_iter().collect::<Result<_, _>>()?).quiet();
+    /// // for (outcome, key) in client.run(batch)?.into_iter().zip(["a", "b"]) { .. }
+    /// # Ok::<(), memcached2_proto::Error>(())
+    /// ```
+    #[must_use]
+    pub fn quiet(self) -> QuietBatch<C>
+    where
+        C: Quiet,
+    {
+        QuietBatch::new(self.commands)
     }
 }
 

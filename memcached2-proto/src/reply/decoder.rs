@@ -2,6 +2,7 @@
 
 mod ahead;
 mod item;
+mod quiet;
 mod several;
 
 use std::collections::TryReserveError;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use self::item::hit;
+use self::quiet::Quiet;
 use super::grammar::{self, Item, ReplyLine, unexpected};
 use super::{Expected, ExpectedKeys, MetaReply, Opaque, Reply, ReplyKind, error_line};
 use crate::data::Data;
@@ -58,6 +60,8 @@ pub struct Decoder {
     refusals: usize,
     /// The flags of a meta reply whose data is to come.
     meta: Option<Box<MetaReply>>,
+    /// How far the reply to a quiet batch has come.
+    quiet: Option<Box<Quiet>>,
     /// Whether the last reply lacks its check.
     in_doubt: bool,
     limits: Limits,
@@ -125,6 +129,7 @@ impl Decoder {
             refused: None,
             refusals: 0,
             meta: None,
+            quiet: None,
             in_doubt: false,
             limits,
             reserve: Vec::try_reserve_exact,
@@ -175,7 +180,8 @@ impl Decoder {
     /// Whether no byte waits to be decoded and no reply is half done.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let is_between = matches!(self.state, State::Line) && !self.ended && self.refused.is_none();
+        let is_between =
+            matches!(self.state, State::Line) && !self.ended && self.refused.is_none() && self.quiet.is_none();
         self.start == self.end && self.lines.is_empty() && is_between
     }
 
@@ -242,6 +248,7 @@ impl Decoder {
             match &mut self.state {
                 State::Line => {
                     let Some((line, next)) = self.line()? else { return Ok(None) };
+                    let at = line.clone();
                     let line = &self.buffer[line];
                     let found = match reply_kind {
                         ReplyKind::Value | ReplyKind::Values => grammar::value(line, keys)?,
@@ -270,6 +277,13 @@ impl Decoder {
                         ReplyKind::Config => grammar::config(line, self.expected.is_fenced)?,
                         ReplyKind::ProbeKey => grammar::probe_key(line, opaque)?,
                         ReplyKind::ProbeEnd => grammar::probe_end(line)?,
+                        ReplyKind::QuietGet
+                        | ReplyKind::QuietSet
+                        | ReplyKind::QuietDelete
+                        | ReplyKind::QuietArithmetic => match self.quiet_line(at, next, keys, keep)? {
+                            Some(reply) => return Ok(Some(reply)),
+                            None => continue,
+                        },
                     };
                     let begun = std::mem::replace(&mut self.start, next);
                     match found {
@@ -352,6 +366,7 @@ impl Decoder {
                             (self.ended, self.state) = (false, if last { State::Line } else { State::Refused });
                             return Ok(Some((hit(item, data), last)));
                         }
+                        kind if kind.is_quiet() => return Ok(Some((self.quiet_item(item, data), false))),
                         kind if kind.is_any_meta() => return Ok(Some((self.with_flags(item, data), true))),
                         _ => return Ok(Some((hit(item, data), item.is_meta))),
                     }

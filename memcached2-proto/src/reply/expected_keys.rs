@@ -22,6 +22,8 @@ pub struct ExpectedKeys {
 pub(crate) struct Next(usize);
 
 const HEAD: usize = 2;
+/// How many bytes the length of a request takes.
+const PART: usize = HEAD + 8;
 
 impl ExpectedKeys {
     /// Appends one key; it belongs to the last request.
@@ -32,6 +34,24 @@ impl ExpectedKeys {
         let length = u8::try_from(key.len()).unwrap_or(u8::MAX);
         self.entries.extend_from_slice(&[length, 0]);
         self.entries.extend_from_slice(&key[..usize::from(length)]);
+    }
+
+    /// Appends, in the place of a key, the length of one of several requests that are answered together.
+    pub(crate) fn push_part(&mut self, length: u64) {
+        self.push(&length.to_le_bytes());
+    }
+
+    /// How many requests are answered together with the front one, if those are what stands here.
+    pub(crate) fn parts(&self) -> u32 {
+        u32::try_from((self.end - self.front) / PART).unwrap_or(u32::MAX)
+    }
+
+    /// The lengths of requests that are answered together. They begin `skip` bytes after the front request, and take `size`.
+    #[cfg(feature = "tls")]
+    pub(crate) fn part_lengths(&self, skip: usize, size: usize) -> impl Iterator<Item = u64> {
+        let entries = self.entries.get(self.front + skip..self.front + skip + size).unwrap_or_default();
+        let length = |entry: &[u8]| entry[HEAD..].try_into().map_or(0, u64::from_le_bytes);
+        entries.chunks_exact(PART).map(length)
     }
 
     /// How many bytes the keys take here; the difference of two readings is the size of a request's part.

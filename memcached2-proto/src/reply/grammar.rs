@@ -3,6 +3,7 @@
 mod classic;
 mod meta;
 mod meta_item;
+mod quiet;
 
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ pub(super) use self::meta::{
     probe_key,
 };
 pub(super) use self::meta_item::{meta_debug, meta_noop, meta_reply};
+pub(super) use self::quiet::{QuietLine, quiet};
 use super::{Reply, error_line};
 use crate::error::Error;
 

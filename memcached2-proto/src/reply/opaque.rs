@@ -27,8 +27,27 @@ impl Opaque {
 
     /// The flag with a blank before it.
     #[inline]
-    pub(super) fn as_flag(&self) -> &[u8] {
+    pub(crate) fn as_flag(&self) -> &[u8] {
         &self.0[..6]
+    }
+
+    /// How many requests can be answered together.
+    pub(crate) const PARTS: usize = 1 << 12;
+
+    /// What follows the four characters for one of several requests that are answered together: two more. So it is the opaque of
+    /// no other request.
+    pub(crate) fn part(at: u32) -> [u8; 2] {
+        let digit = |place: u32| b'0' + ((at >> (6 * place)) & 63) as u8;
+        [digit(1), digit(0)]
+    }
+
+    /// The place among several requests that follows this opaque in the flag `O` of a reply.
+    pub(crate) fn part_in(&self, flag: &[u8]) -> Option<u32> {
+        let digit = |byte: u8| byte.checked_sub(b'0').filter(|digit| *digit < 64).map(u32::from);
+        match *flag.strip_prefix(&self.as_flag()[1..])? {
+            [high, low] => Some(digit(high)? << 6 | digit(low)?),
+            _ => None,
+        }
     }
 }
 
@@ -46,5 +65,19 @@ mod tests {
             assert_eq!(opaque.as_line_end()[..], format!("{expected}\r\n").into_bytes());
         }
         assert_eq!(Opaque::from_ticket(1 << 24), Opaque::from_ticket(0));
+    }
+
+    #[test]
+    fn each_of_several_requests_has_an_opaque_that_no_other_request_has() {
+        let opaque = Opaque::from_ticket(10);
+        for (at, expected) in [(0, "O000:00"), (9, "O000:09"), (64, "O000:10"), (4095, "O000:oo")] {
+            let flag = [&opaque.as_flag()[1..], &Opaque::part(at)].concat();
+            assert_eq!(flag, expected.as_bytes());
+            assert_eq!(opaque.part_in(&flag), Some(at));
+            assert_eq!(Opaque::from_ticket(11).part_in(&flag), None);
+        }
+        for wrong in ["O000:", "O000:0", "O000:000", "O000:0p", "O000:0 ", "O000;00", "000:00", ""] {
+            assert_eq!(opaque.part_in(wrong.as_bytes()), None, "{wrong:?}");
+        }
     }
 }

@@ -14,8 +14,7 @@ use memcached2_proto::command::Version;
 use memcached2_proto::{Connection, Error, Landed, Limits, Reply};
 
 pub(crate) use self::request::{Request, now};
-pub(crate) use self::words::kind;
-use self::words::word;
+pub(crate) use self::words::{kind, word};
 
 /// One connection, driven as a transport drives it: it writes what is offered, reads into the given space, takes
 /// replies until there is none, and after a failure asks which requests may have taken effect. Or by completion, with

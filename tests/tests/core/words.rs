@@ -86,6 +86,8 @@ pub(crate) fn kind(error: &Error) -> String {
         Error::Connect { .. } => "connect",
         Error::Disconnected { .. } => "disconnected",
         Error::Protocol { .. } => "protocol",
+        Error::Argument { .. } => "argument",
+        Error::Expiry { .. } => "expiry",
         _ => return format!("{error:?}"),
     }
     .to_owned()

@@ -102,10 +102,11 @@ impl<'k> MetaArithmetic<'k> {
         refuse_if(flags.has(b'J') && !flags.has(b'N'), "`initial` needs `vivify`")
     }
 
-    fn put(&self, now: Now, out: &mut RequestBuffer) -> Result<(), Error> {
-        self.meta.begin(b"ma ", None, out);
-        self.meta.end(now, out)
+    fn put(&self, now: Now, quiet: Option<u32>, out: &mut RequestBuffer) -> Result<(), Error> {
+        self.meta.begin(b"ma ", None, quiet, out);
+        self.meta.end(now, quiet, out)
     }
 }
 
-meta_command!(MetaArithmetic ['_] "ma" MetaArithmetic -> MetaOutcome = outcome, repeatable: |_| false);
+meta_command!(MetaArithmetic ['_] "ma" MetaArithmetic -> MetaOutcome = outcome, repeatable: |_| false,
+    quiet: QuietArithmetic without b"vct", hides crate::reply::Reply::Meta(Box::default()));

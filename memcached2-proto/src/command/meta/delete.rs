@@ -72,10 +72,11 @@ impl<'k> MetaDelete<'k> {
         refuse_if(has(b'E') && !keeps, "`set_cas` of an `md` needs `invalidate` or `remove_value`")
     }
 
-    fn put(&self, now: Now, out: &mut RequestBuffer) -> Result<(), Error> {
-        self.meta.begin(b"md ", None, out);
-        self.meta.end(now, out)
+    fn put(&self, now: Now, quiet: Option<u32>, out: &mut RequestBuffer) -> Result<(), Error> {
+        self.meta.begin(b"md ", None, quiet, out);
+        self.meta.end(now, quiet, out)
     }
 }
 
-meta_command!(MetaDelete ['_] "md" MetaDelete -> MetaOutcome = outcome, repeatable: |_| false);
+meta_command!(MetaDelete ['_] "md" MetaDelete -> MetaOutcome = outcome, repeatable: |_| false,
+    quiet: QuietDelete without b"", hides crate::reply::Reply::Meta(Box::default()));

@@ -101,11 +101,12 @@ impl<'k> MetaGet<'k> {
         refuse_if(flags.has(b'E') && !flags.has(b'N'), "`set_cas` of an `mg` needs `vivify`")
     }
 
-    fn put(&self, now: Now, out: &mut RequestBuffer) -> Result<(), Error> {
-        self.meta.begin(b"mg ", None, out);
-        self.meta.end(now, out)
+    fn put(&self, now: Now, quiet: Option<u32>, out: &mut RequestBuffer) -> Result<(), Error> {
+        self.meta.begin(b"mg ", None, quiet, out);
+        self.meta.end(now, quiet, out)
     }
 }
 
 meta_command!(MetaGet ['_] "mg" MetaGet -> Option<MetaItem> = item,
-    repeatable: |get| !b"TNR".iter().any(|letter| get.meta.flags.has(*letter)));
+    repeatable: |get| !b"TNR".iter().any(|letter| get.meta.flags.has(*letter)),
+    quiet: QuietGet without b"", hides crate::reply::Reply::Miss);

@@ -141,8 +141,8 @@ impl<'k, 'v> MetaSet<'k, 'v> {
         matches!(self.mode, MetaSetMode::Append | MetaSetMode::Prepend)
     }
 
-    fn put(&self, now: Now, out: &mut RequestBuffer) -> Result<(), Error> {
-        self.meta.begin(b"ms ", Some(self.data.as_bytes().len()), out);
+    fn put(&self, now: Now, quiet: Option<u32>, out: &mut RequestBuffer) -> Result<(), Error> {
+        self.meta.begin(b"ms ", Some(self.data.as_bytes().len()), quiet, out);
         if self.mode != MetaSetMode::Set {
             out.put(&[b' ', b'M', self.mode.letter()]);
         }
@@ -150,11 +150,12 @@ impl<'k, 'v> MetaSet<'k, 'v> {
             out.put(b" F");
             out.put_number(self.data.flags().into());
         }
-        self.meta.end(now, out)?;
+        self.meta.end(now, quiet, out)?;
         out.put_data(&self.data);
         out.put(b"\r\n");
         Ok(())
     }
 }
 
-meta_command!(MetaSet ['_ '_] "ms" MetaSet -> MetaOutcome = outcome, repeatable: |_| false);
+meta_command!(MetaSet ['_ '_] "ms" MetaSet -> MetaOutcome = outcome, repeatable: |_| false,
+    quiet: QuietSet without b"cs", hides crate::reply::Reply::Meta(Box::default()));

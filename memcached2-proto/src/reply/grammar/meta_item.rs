@@ -45,11 +45,17 @@ pub(in crate::reply) fn meta_reply(
 
 /// A `VA`, which data follows.
 fn announced(words: &[u8], opaque: Opaque, keys: &mut ExpectedKeys) -> Option<Found> {
-    let (length, words) = digits(words.strip_prefix(b" ")?)?;
+    let (length, words) = announced_item(words)?;
     let item = checked(words, opaque, keys)?;
-    let (length, flags) = (usize::try_from(length).ok()?, item.flags.unwrap_or_default());
+    let flags = item.flags.unwrap_or_default();
     let line = Item { index: 0, flags, cas: item.cas, length, is_meta: true, is_lost: false };
     Some((ReplyLine::Item(line), Some(Box::new(MetaReply { status: MetaStatus::Done, item }))))
+}
+
+/// The length of the data after a `VA`, and its flags.
+pub(super) fn announced_item(words: &[u8]) -> Option<(usize, &[u8])> {
+    let (length, words) = digits(words.strip_prefix(b" ")?)?;
+    Some((usize::try_from(length).ok()?, words))
 }
 
 fn answered(status: MetaStatus, words: &[u8], opaque: Opaque, keys: &mut ExpectedKeys) -> Option<Found> {
@@ -59,7 +65,7 @@ fn answered(status: MetaStatus, words: &[u8], opaque: Opaque, keys: &mut Expecte
 
 /// An `EN`, which repeats the opaque from memcached 1.6.18 on.
 fn missed(words: &[u8], opaque: Opaque, keys: &mut ExpectedKeys) -> Option<Found> {
-    let (_, found) = meta_item(words, keys)?;
+    let (_, found) = meta_item(words, Some(keys))?;
     let miss = match found {
         Some(word) => (word == &opaque.as_flag()[1..]).then_some(ReplyLine::Reply(Reply::Miss))?,
         None => ReplyLine::Unchecked(Reply::Miss),
@@ -69,12 +75,15 @@ fn missed(words: &[u8], opaque: Opaque, keys: &mut ExpectedKeys) -> Option<Found
 
 /// The flags of a reply to the request with this opaque.
 fn checked(words: &[u8], opaque: Opaque, keys: &mut ExpectedKeys) -> Option<MetaItem> {
-    let (item, found) = meta_item(words, keys)?;
+    let (item, found) = meta_item(words, Some(keys))?;
     (found? == &opaque.as_flag()[1..]).then_some(item)
 }
 
-/// Reads the flags of a reply, and its opaque. `None` if one is not valid, or the key is none that was asked for.
-fn meta_item<'l>(mut words: &'l [u8], keys: &mut ExpectedKeys) -> Option<(MetaItem, Option<&'l [u8]>)> {
+/// Reads the flags of a reply, and its opaque. `None` if one is not valid, or the key is none that was asked for, if `keys` are those.
+pub(super) fn meta_item<'l>(
+    mut words: &'l [u8],
+    keys: Option<&mut ExpectedKeys>,
+) -> Option<(MetaItem, Option<&'l [u8]>)> {
     let mut item = MetaItem::default();
     let (mut key, mut is_encoded, mut opaque) = (None, false, None);
     while let [b' ', rest @ ..] = words {
@@ -102,7 +111,9 @@ fn meta_item<'l>(mut words: &'l [u8], keys: &mut ExpectedKeys) -> Option<(MetaIt
     }
     if let Some(key) = key {
         let key = if is_encoded { Cow::Owned(BASE64_STANDARD.decode(key).ok()?) } else { Cow::Borrowed(key) };
-        keys.answer_key(&key)?;
+        if let Some(keys) = keys {
+            keys.answer_key(&key)?;
+        }
         item.key = Some(Bytes::copy_from_slice(&key));
     }
     words.is_empty().then_some((item, opaque))

@@ -1,0 +1,193 @@
+//! Requests of a quiet batch: those that succeed are not answered.
+
+use std::cell::RefCell;
+
+use super::store::Verb;
+use super::{Command, Delete, Keyed, Protocol, Store, accepted};
+use crate::error::{Error, Landed};
+use crate::key::Key;
+use crate::reply::{MetaStatus, Opaque, Reply, ReplyKind};
+use crate::request_buffer::RequestBuffer;
+use crate::time::Now;
+
+/// A command that can be sent in a [quiet batch](crate::operation::QuietBatch), with flag `q` of the meta commands.
+///
+/// memcached 1.6.10 to 1.6.45 answers it as if it had no `q`, but says nothing to an `mg` that misses (`EN`), to an `ms` or `md` that is
+/// carried out (`HD`), and to an `ma` that is (`HD`, `VA`; before 1.6.40 not if it makes the item).
+pub trait Quiet: Keyed {
+    /// Appends the request as the one at a place in its batch, with the flags that [`RequestBuffer::end_quietly`] writes, and says
+    /// what may answer it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Command::encode`], and [`Error::Argument`] if it asks for something that its success would return.
+    fn encode_quiet(&self, at: u32, now: Now, out: &mut RequestBuffer) -> Result<ReplyKind, Error>;
+
+    /// The reply that the server leaves out.
+    fn hidden(&self) -> Reply;
+
+    /// Reads the response from the reply to it, a [`Reply::Meta`] mostly, or from the one that was left out.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Command::answer`].
+    fn answer_quiet(&self, reply: Reply) -> Result<Self::Response, Error> {
+        self.answer(reply)
+    }
+}
+
+/// A `set` alone: under a condition it is [`MetaSet`](super::meta::MetaSet).
+impl Quiet for Store<'_, '_> {
+    fn encode_quiet(&self, at: u32, now: Now, out: &mut RequestBuffer) -> Result<ReplyKind, Error> {
+        match self.verb() {
+            Verb::Set => self.put_meta_set(now, out, |out| out.end_quietly(at)).map(|()| ReplyKind::QuietSet),
+            _ => Err(Error::argument("a store under a condition is no meta command; `MetaSet` is, in each mode")),
+        }
+    }
+
+    fn hidden(&self) -> Reply {
+        Reply::Stored
+    }
+
+    fn answer_quiet(&self, reply: Reply) -> Result<(), Error> {
+        self.answer(in_classic_words(reply, Reply::Stored))
+    }
+}
+
+impl Quiet for Delete<'_> {
+    fn encode_quiet(&self, at: u32, _: Now, out: &mut RequestBuffer) -> Result<ReplyKind, Error> {
+        out.put(b"md ");
+        out.put_key(self.key());
+        out.end_quietly(at);
+        Ok(ReplyKind::QuietDelete)
+    }
+
+    fn hidden(&self) -> Reply {
+        Reply::Deleted
+    }
+
+    fn answer_quiet(&self, reply: Reply) -> Result<bool, Error> {
+        self.answer(in_classic_words(reply, Reply::Deleted))
+    }
+}
+
+/// What a reply says, as the classic protocol says it.
+fn in_classic_words(reply: Reply, done: Reply) -> Reply {
+    match reply {
+        Reply::Meta(meta) => match meta.status {
+            MetaStatus::Done => done,
+            MetaStatus::NotStored => Reply::NotStored,
+            MetaStatus::Exists => Reply::Exists,
+            MetaStatus::NotFound => Reply::NotFound,
+        },
+        reply => reply,
+    }
+}
+
+/// Commands of a quiet batch that go to one server together, of which those that succeed are not answered: one request of a
+/// [`QuietBatch`](crate::operation::QuietBatch), with a [`Reply::Quiet`] for each that is answered, and one at the end.
+#[derive(Debug, Clone)]
+pub struct QuietPart<C> {
+    /// Each with its place in the whole batch.
+    items: Vec<(usize, C)>,
+    /// Which of them could not be encoded when it was sent last.
+    unsent: RefCell<Vec<(usize, Error)>>,
+}
+
+impl<C: Quiet> QuietPart<C> {
+    /// At most this many, so that the replies fit any socket's buffers if all are refused.
+    pub(crate) const MOST: usize = 128;
+    /// They are no more once they have this many bytes without values.
+    pub(crate) const BYTES: usize = 8 * 1024;
+    /// They are no more once their values have this many bytes.
+    pub(crate) const VALUES: usize = 64 * 1024;
+
+    /// A request of these commands, at most 4096, each with its place in the whole batch.
+    #[must_use]
+    pub fn new(items: Vec<(usize, C)>) -> Self {
+        Self { items, unsent: RefCell::default() }
+    }
+
+    /// The command at a place in this request, and its place in the whole batch.
+    pub(crate) fn item(&self, at: usize) -> Option<(usize, &C)> {
+        self.items.get(at).map(|(place, command)| (*place, command))
+    }
+
+    /// All commands.
+    pub(crate) fn items(&self) -> &[(usize, C)] {
+        &self.items
+    }
+
+    /// Takes the commands out.
+    pub(crate) fn take_items(&mut self) -> Vec<(usize, C)> {
+        self.unsent.take();
+        std::mem::take(&mut self.items)
+    }
+
+    /// Why the command at a place could not be encoded, if it could not.
+    pub(crate) fn fault(&self, at: usize) -> Option<Error> {
+        self.unsent.borrow().iter().find(|(unsent, _)| *unsent == at).map(|(_, error)| error.clone())
+    }
+}
+
+impl<C: Quiet> Command for QuietPart<C> {
+    /// The last reply; the others go where they belong as they come.
+    type Response = Reply;
+
+    fn name(&self) -> &'static str {
+        self.items.first().map_or("mn", |(_, command)| command.name())
+    }
+
+    fn keys(&self) -> usize {
+        self.items.len()
+    }
+
+    fn transfer_size(&self) -> usize {
+        self.items.iter().map(|(_, command)| command.transfer_size()).fold(0, usize::saturating_add)
+    }
+
+    fn only_key(&self) -> Option<Key<'_>> {
+        match &self.items[..] {
+            [(_, command)] => command.only_key(),
+            _ => None,
+        }
+    }
+
+    fn repeatable(&self) -> bool {
+        self.items.iter().all(|(_, command)| command.repeatable())
+    }
+
+    fn encode(&self, protocol: Protocol, now: Now, out: &mut RequestBuffer) -> Result<ReplyKind, Error> {
+        if protocol == Protocol::Classic {
+            return Err(Error::no_meta());
+        }
+        if self.items.len() > Opaque::PARTS {
+            return Err(Error::argument("a request of more than 4096 commands"));
+        }
+        let mut unsent = self.unsent.borrow_mut();
+        unsent.clear();
+        let (mut kind, mut others) = (None, 0);
+        // The places of those that are sent follow each other.
+        let mut next = 0;
+        for (at, (_, command)) in self.items.iter().enumerate() {
+            match out.put_part(|out| command.encode_quiet(next, now, out)) {
+                Ok((reply_kind, length)) => {
+                    next += 1;
+                    others += if kind.is_none() { 0 } else { length };
+                    kind = Some(reply_kind);
+                }
+                Err(error) => unsent.push((at, error)),
+            }
+        }
+        let Some(kind) = kind else {
+            let error = unsent.first().map(|(_, error)| error.clone());
+            return Err(error.unwrap_or_else(|| Error::protocol("a batch of nothing").with_landed(Landed::NotSent)));
+        };
+        out.end_parts(others);
+        Ok(kind)
+    }
+
+    fn answer(&self, reply: Reply) -> Result<Reply, Error> {
+        accepted(reply)
+    }
+}
