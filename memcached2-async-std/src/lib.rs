@@ -71,7 +71,7 @@ pub use memcached2_proto::{
 };
 
 pub use self::client::Client;
-pub use self::wrappers::{Item, Mapping, MissOnError, Namespace, OneServer};
+pub use self::wrappers::{Item, Lock, Mapping, MissOnError, Namespace, OneServer};
 
 /// The examples of the README, compiled as tests.
 #[cfg(doctest)]

@@ -113,3 +113,31 @@ memcached2_proto::namespace!([async] [.await] AsyncFnOnce
     /// }
     /// ```
 );
+memcached2_proto::rate_limit!([async] [.await]
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use memcached2_async_std::proto::rate_limit::RateLimit;
+    /// use memcached2_async_std::{Client, Error};
+    ///
+    /// /// Ten attempts to log in per minute.
+    /// async fn may_log_in(client: &Client, address: &str) -> Result<bool, Error> {
+    ///     let limit = RateLimit::new(10, Duration::from_secs(60)).sliding();
+    ///     Ok(client.limit_rate(format!("login:{address}"), &limit).await?.is_allowed)
+    /// }
+    /// ```
+);
+memcached2_proto::lock!([async] [.await]
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use memcached2_async_std::{Client, Error};
+    ///
+    /// /// Sends the report of a day, unless another program does.
+    /// async fn report(client: &Client, day: &str) -> Result<(), Error> {
+    ///     if let Some(lock) = client.try_lock(format!("lock:report:{day}"), Duration::from_secs(60)).await? {
+    ///         // ..
+    ///         lock.release().await?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+);

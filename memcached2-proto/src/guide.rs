@@ -15,6 +15,9 @@ pub mod stampedes {}
 #[doc = include_str!("guide/namespaces.md")]
 pub mod namespaces {}
 
+#[doc = include_str!("guide/limits_and_locks.md")]
+pub mod limits_and_locks {}
+
 #[doc = include_str!("guide/timeouts.md")]
 pub mod timeouts {}
 

@@ -19,6 +19,7 @@
 //! | follow a list of servers that changes | [`topology`] |
 //! | compute a value once for all who miss together | [`fetch`] |
 //! | clear a part of a cache at once, or have keys of any length | [`namespace`] |
+//! | limit how often something happens | [`rate_limit`] |
 //! | log, trace and count requests | [`observer`] |
 //! | parse replies | [`reply`]: the grammar of one reply, and the incremental decoder that finds its end |
 //! | drive a connection by your own loop | [`Connection`], the state machine: bytes out, bytes in, and who is waiting for which reply; [`connection`]; [`opening`], from the address of a server to a connection |
@@ -100,6 +101,9 @@ mod key;
 #[cfg(feature = "routing")]
 mod large_keys;
 mod limits;
+#[cfg(feature = "routing")]
+#[doc(hidden)]
+pub mod lock;
 mod lookup;
 #[cfg(feature = "routing")]
 pub mod namespace;
@@ -114,6 +118,8 @@ mod operations;
 #[cfg(feature = "routing")]
 mod options;
 mod pool;
+#[cfg(feature = "routing")]
+pub mod rate_limit;
 #[cfg(feature = "routing")]
 mod replaceable;
 pub mod reply;

@@ -4,10 +4,12 @@
 //! For authors of a transport: its `Item`, `MissOnError` and `Mapping` are made by macros on top of these.
 
 mod item;
+mod lock;
 mod mapping;
 mod miss_on_error;
 mod namespace;
 mod one_server;
+mod rate_limit;
 
 pub use self::item::Fetched;
 pub use self::miss_on_error::OrMiss;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The modules from the bottom up. A program that parses replies or drives one connection needs only those above the
 /// line.
-const MODULES: [&str; 36] = [
+const MODULES: [&str; 38] = [
     "few",
     "error",
     "key",
@@ -39,6 +39,8 @@ const MODULES: [&str; 36] = [
     "operation",
     "fetch",
     "namespace",
+    "rate_limit",
+    "lock",
     "shared",
     "builder",
     "wrappers",

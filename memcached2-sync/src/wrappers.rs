@@ -108,3 +108,31 @@ memcached2_proto::namespace!([] [] FnOnce
     /// }
     /// ```
 );
+memcached2_proto::rate_limit!([] []
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use memcached2_sync::proto::rate_limit::RateLimit;
+    /// use memcached2_sync::{Client, Error};
+    ///
+    /// /// Ten attempts to log in per minute.
+    /// fn may_log_in(client: &Client, address: &str) -> Result<bool, Error> {
+    ///     let limit = RateLimit::new(10, Duration::from_secs(60)).sliding();
+    ///     Ok(client.limit_rate(format!("login:{address}"), &limit)?.is_allowed)
+    /// }
+    /// ```
+);
+memcached2_proto::lock!([] []
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use memcached2_sync::{Client, Error};
+    ///
+    /// /// Sends the report of a day, unless another program does.
+    /// fn report(client: &Client, day: &str) -> Result<(), Error> {
+    ///     if let Some(lock) = client.try_lock(format!("lock:report:{day}"), Duration::from_secs(60))? {
+    ///         // ..
+    ///         lock.release()?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+);

@@ -21,7 +21,8 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::{Router, routing::get};
 use memcached2_testkit::EmbeddedServer;
-use memcached2_tokio::{Client, Error, OrMiss as _};
+use memcached2_tokio::proto::rate_limit::{Rate, RateLimit};
+use memcached2_tokio::{Client, Error};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -117,19 +118,11 @@ async fn limit_rate(
     request: Request,
     next: Next,
 ) -> Response {
+    let limit = RateLimit::new(LIMIT, Duration::from_secs(60));
     // Without the cache nothing is limited, rather than everything.
-    match count(&client, peer).await.or_miss() {
-        Ok(Some(number)) if number > LIMIT => StatusCode::TOO_MANY_REQUESTS.into_response(),
+    match client.limit_rate(format!("rate:{}", peer.ip()), &limit).await {
+        Ok(Rate { is_allowed: false, .. }) => StatusCode::TOO_MANY_REQUESTS.into_response(),
         _ => next.run(request).await,
-    }
-}
-
-async fn count(client: &Client, peer: SocketAddr) -> Result<Option<u64>, Error> {
-    let key = format!("rate:{}:{}", peer.ip(), unix_seconds() / 60);
-    // `incr` needs a counter. Of all who `add` it at the same time one succeeds, and the others go on with that one's.
-    match client.add(&key, 0, Duration::from_secs(120)).await {
-        Ok(()) | Err(Error::NotStored { .. }) => client.incr(&key, 1).await,
-        Err(error) => Err(error),
     }
 }
 

@@ -16,6 +16,7 @@ mod fetch;
 mod get;
 mod health;
 mod item;
+mod limits_and_locks;
 mod many;
 mod meta;
 mod miss_on_error;
@@ -107,6 +108,7 @@ const LISTS: &[List] = &[
     get::LIST,
     health::LIST,
     item::LIST,
+    limits_and_locks::LIST,
     many::LIST,
     meta::LIST,
     miss_on_error::LIST,

@@ -10,7 +10,7 @@ use memcached2_testkit::assert_matches;
 use memcached2_testkit::{ScriptedServer, Session};
 
 use super::servers::Kind;
-use super::setting::{HOUR, PATIENT, client, forgetful, text_client};
+use super::setting::{HOUR, PATIENT, client, failing_over, forgetful, text_client};
 use crate::subject::{Client, Namespace};
 
 super::cases! {
@@ -201,7 +201,7 @@ fn a_namespace_works_in_both_protocols(on: Kind) {
 
 fn a_namespace_fails_when_its_generation_is_not_known_and_its_server_is_down(on: Kind) {
     let (mut servers, addresses) = on.servers(2);
-    let client = client(&addresses);
+    let client = failing_over(&addresses);
     let server_of = |key: &[u8]| client.router().route(Key::new(key).unwrap()).unwrap().index();
     let users = users(&client);
     // An item on the other server.
@@ -210,6 +210,8 @@ fn a_namespace_fails_when_its_generation_is_not_known_and_its_server_is_down(on:
     users.set(&key, "x", Expiry::Never).unwrap();
     servers[home].stop();
     assert_eq!(users.get(&key), Ok(value("x")));
+    // The other server takes the place of the first one for everything else.
+    assert_eq!(client.get("users:generation"), Ok(None));
     let checking = users.clone().check_after(Duration::ZERO);
     for _ in 0..2 {
         let error = checking.get(&key).unwrap_err();

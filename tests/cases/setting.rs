@@ -29,6 +29,11 @@ pub(super) fn client<A: AsRef<str>>(servers: &[A]) -> Client {
     Client::with_options(servers, forgetful(PATIENT).connect_timeout(PATIENT)).expect("the addresses are right")
 }
 
+/// A client that asks other servers while one is down.
+pub(super) fn failing_over<A: AsRef<str>>(servers: &[A]) -> Client {
+    Client::with_options(servers, trusting().timeout(PATIENT)).expect("the addresses are right")
+}
+
 /// A client that says the same bytes whatever the transport.
 pub(super) fn text_client(servers: &[&ScriptedServer], timeout: Duration) -> Client {
     let options = forgetful(timeout).protocol(Protocol::Classic);

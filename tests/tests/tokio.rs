@@ -48,6 +48,11 @@ mod subject {
             RUNTIME.block_on(self.0.run(operation))
         }
 
+        fn pause(&self, time: Duration) -> bool {
+            std::thread::sleep(time);
+            true
+        }
+
         fn now() -> Instant {
             std::time::Instant::now().into()
         }
@@ -147,6 +152,8 @@ mod subject {
     memcached2_proto::miss_on_error!([] [] FnOnce);
     memcached2_proto::mapping!([] []);
     memcached2_proto::namespace!([] [] FnOnce);
+    memcached2_proto::rate_limit!([] []);
+    memcached2_proto::lock!([] []);
     memcached2_proto::one_server!([] []);
     memcached2_proto::streams!([] []);
 

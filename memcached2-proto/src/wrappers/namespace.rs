@@ -121,7 +121,7 @@ macro_rules! namespace {
                 question: &$crate::namespace::Question,
             ) -> Result<$crate::namespace::Place, $crate::Error> {
                 let get = $crate::Get::new(self.space.generation_key())?;
-                let number = match self.run_at_home(begun, get)$($await)*? {
+                let number = match self.client.run_at_home(begun, self.space.generation_key(), get)$($await)*? {
                     Some(number) => number.parse()?,
                     None => self.count(begun, 0)$($await)*?,
                 };
@@ -149,34 +149,22 @@ macro_rules! namespace {
                 let (key, never) = (self.space.generation_key(), $crate::Expiry::Never);
                 let first = self.space.first(std::time::SystemTime::now());
                 let count = $crate::command::CountOr::incr(key, by, first, never)?;
-                match self.run_at_home(begun, count)$($await)* {
+                match self.client.run_at_home(begun, self.space.generation_key(), count)$($await)* {
                     Err($crate::Error::NoMeta { .. }) => {}
                     counted => return counted,
                 }
-                if let Some(number) = self.run_at_home(begun, $crate::command::Incr::new(key, by)?)$($await)*? {
+                if let Some(number) = self.client.run_at_home(begun, self.space.generation_key(), $crate::command::Incr::new(key, by)?)$($await)*? {
                     return Ok(number);
                 }
-                match self.run_at_home(begun, $crate::Store::add(key, &first)?)$($await)* {
+                match self.client.run_at_home(begun, self.space.generation_key(), $crate::Store::add(key, &first)?)$($await)* {
                     Ok(()) => Ok(first),
                     // Another client was faster.
                     Err(error @ $crate::Error::NotStored { .. }) => {
-                        let number = self.run_at_home(begun, $crate::command::Incr::new(key, by)?)$($await)*?;
+                        let number = self.client.run_at_home(begun, self.space.generation_key(), $crate::command::Incr::new(key, by)?)$($await)*?;
                         number.ok_or(error)
                     }
                     Err(error) => Err(error),
                 }
-            }
-
-            /// Asks the server that has the number: while it is down no other one may answer, since it would not know the number.
-            $($async)* fn run_at_home<C: $crate::command::Command>(
-                &self,
-                begun: $crate::Instant,
-                command: C,
-            ) -> Result<C::Response, $crate::Error> {
-                let router = self.client.router();
-                let id = router.route($crate::Key::new(self.space.generation_key())?)?;
-                let server = router.server(id).ok_or_else($crate::Error::no_servers)?;
-                self.client.run_since(begun, $crate::operation::OnServer::new(server, command))$($await)*
             }
 
             $crate::__fetch!([$($async)*] [$($await)*] ["" "" "" ""] __in_namespace);

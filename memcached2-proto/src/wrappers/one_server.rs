@@ -28,6 +28,19 @@ macro_rules! one_server {
                 let server = router.server(router.find(server)?).ok_or_else($crate::Error::no_servers)?;
                 Ok(OneServer { client: self.clone(), server: server.clone() })
             }
+
+            /// Runs a command on the server of a key. While that one is down no other takes its place: it would not know what the
+            /// first one knows.
+            $($async)* fn run_at_home<C: $crate::command::Command>(
+                &self,
+                begun: $crate::Instant,
+                key: &[u8],
+                command: C,
+            ) -> Result<C::Response, $crate::Error> {
+                let router = self.router();
+                let server = router.server(router.route($crate::Key::new(key)?)?).ok_or_else($crate::Error::no_servers)?;
+                self.run_since(begun, $crate::operation::OnServer::new(server, command))$($await)*
+            }
         }
 
         impl OneServer {
