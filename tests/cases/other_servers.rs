@@ -90,7 +90,7 @@ fn play(talks: impl IntoIterator<Item = Talk>) {
 }
 
 /// A result in words.
-fn told<T>(result: Result<T, Error>, word: impl FnOnce(T) -> String) -> String {
+fn outcome<T>(result: Result<T, Error>, word: impl FnOnce(T) -> String) -> String {
     match result {
         Ok(value) => word(value),
         Err(Error::Refused { line, landed, .. }) => format!("{line}, {landed:?}"),
@@ -107,48 +107,48 @@ fn found(value: Option<memcached2_proto::Value>) -> String {
 }
 
 fn get(client: &Client) -> String {
-    told(client.get("a"), found)
+    outcome(client.get("a"), found)
 }
 
 fn get_many(client: &Client) -> String {
     let results = client.get_many(&["a", "b", "c"]).unwrap().into_iter();
-    results.map(|result| told(result, found)).collect::<Vec<_>>().join(" | ")
+    results.map(|result| outcome(result, found)).collect::<Vec<_>>().join(" | ")
 }
 
 fn set(client: &Client) -> String {
-    told(client.set("a", "x", Expiry::Never), shown)
+    outcome(client.set("a", "x", Expiry::Never), shown)
 }
 
 fn incr(client: &Client) -> String {
-    told(client.incr("a", 1), shown)
+    outcome(client.incr("a", 1), shown)
 }
 
 fn touch(client: &Client) -> String {
-    told(client.touch("a", Expiry::Never), shown)
+    outcome(client.touch("a", Expiry::Never), shown)
 }
 
 fn version(client: &Client) -> String {
-    told(client.version().unwrap().into_result(), |versions| versions[0].to_string())
+    outcome(client.version().unwrap().into_result(), |versions| versions[0].to_string())
 }
 
 fn stats(client: &Client) -> String {
-    told(client.stats().unwrap().into_result(), |stats| shown(stats[0].len()))
+    outcome(client.stats().unwrap().into_result(), |stats| shown(stats[0].len()))
 }
 
 fn stats_settings(client: &Client) -> String {
-    told(client.stats_settings().unwrap().into_result(), |stats| shown(stats[0].len()))
+    outcome(client.stats_settings().unwrap().into_result(), |stats| shown(stats[0].len()))
 }
 
 fn flush_all(client: &Client) -> String {
-    told(client.flush_all().unwrap().into_result(), shown)
+    outcome(client.flush_all().unwrap().into_result(), shown)
 }
 
 fn flush_all_later(client: &Client) -> String {
-    told(client.flush_all_at(Duration::from_secs(60)).unwrap().into_result(), shown)
+    outcome(client.flush_all_at(Duration::from_secs(60)).unwrap().into_result(), shown)
 }
 
 fn verbosity(client: &Client) -> String {
-    told(client.verbosity(1).unwrap().into_result(), shown)
+    outcome(client.verbosity(1).unwrap().into_result(), shown)
 }
 
 const META: &str = "NF O0000\r\nMN\r\n";
@@ -243,7 +243,7 @@ fn mcrouter_is_asked_in_the_classic_protocol_and_ends_a_get_of_many_with_an_erro
             ),
         ]),
     ]);
-    // What it is told about a server behind it first among many keys: whether END follows is not known.
+    // An error of a server behind it comes first among many keys: whether END follows is not known.
     play([
         Talk::probed("CLIENT_ERROR malformed request\r\n", []).and_closes(),
         Talk::unprobed([row(

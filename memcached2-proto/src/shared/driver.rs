@@ -250,36 +250,37 @@ impl Driver {
                 Poll::Ready(Err(error)) => return Poll::Ready(Error::lost(&error, Landed::Unknown)),
                 Poll::Pending => {}
             }
-            loop {
-                let more = self.take_over(Some(cx.waker()));
+            let next = loop {
+                let next = self.take_over(Some(cx.waker()));
                 if let Poll::Ready(Err(error)) = self.write(cx, socket) {
                     return Poll::Ready(error);
                 }
                 if self.is_full {
                     self.attend();
                 }
-                match more {
-                    More::Taken => {}
-                    More::Nothing => break,
-                    More::Closed | More::Quit if self.connection.is_busy() => break,
-                    More::Closed => {
-                        socket.close(cx, &mut self.connection);
-                        return Poll::Ready(Error::closed());
-                    }
-                    More::Quit => {
-                        self.connection.quit();
-                        let _ = self.write(cx, socket);
-                        socket.close(cx, &mut self.connection);
-                        return Poll::Ready(Error::closed());
-                    }
-                    More::Aborted => {
-                        // By the client itself: the server has nothing to do with it.
-                        self.is_plain = false;
-                        return Poll::Ready(aborted());
-                    }
+                if next != Left::More {
+                    break next;
                 }
-            }
-            break;
+            };
+            return match next {
+                Left::Wait | Left::More => Poll::Pending,
+                Left::Closed | Left::Quit if self.connection.is_busy() => Poll::Pending,
+                Left::Closed => {
+                    socket.close(cx, &mut self.connection);
+                    Poll::Ready(Error::closed())
+                }
+                Left::Quit => {
+                    self.connection.quit();
+                    let _ = self.write(cx, socket);
+                    socket.close(cx, &mut self.connection);
+                    Poll::Ready(Error::closed())
+                }
+                Left::Aborted => {
+                    // By the client itself: the server has nothing to do with it.
+                    self.is_plain = false;
+                    Poll::Ready(aborted())
+                }
+            };
         }
         Poll::Pending
     }
@@ -297,18 +298,18 @@ impl Driver {
         }
     }
 
-    /// Takes over what callers have encoded since the last time; if that is nothing, stores `sleeper` to be woken.
+    /// Takes over what callers have encoded since the last time, and stores `sleeper`, which those wake who encode more: also while
+    /// this is written, so that the driver need not look again.
     #[inline]
-    fn take_over(&mut self, sleeper: Option<&Waker>) -> More {
+    fn take_over(&mut self, sleeper: Option<&Waker>) -> Left {
         let mut guard = self.shared.lock();
         let inner = &mut *guard;
         let taken = !inner.buffer.is_empty();
-        let more = match inner.phase {
-            Phase::Open if taken => More::Taken,
-            Phase::Open => More::Nothing,
+        let left = match inner.phase {
+            Phase::Open => Left::Wait,
             // They were submitted before the end.
-            phase if phase != Phase::Aborting && !taken && inner.slots.has_unencoded() => More::Nothing,
-            phase => More::at_the_end(phase, taken),
+            phase if phase != Phase::Aborting && !taken && inner.slots.has_unencoded() => Left::Wait,
+            phase => Left::at_the_end(phase, taken),
         };
         let is_quiet = inner.cancelled.is_empty() && !inner.load.is_full();
         if taken {
@@ -318,7 +319,7 @@ impl Driver {
         }
         self.deadline = inner.deadline;
         let mut old = None;
-        if let (false, Some(sleeper)) = (taken, sleeper) {
+        if let Some(sleeper) = sleeper {
             old = inner.driver.replace(sleeper.clone());
         }
         drop(guard);
@@ -329,7 +330,7 @@ impl Driver {
         if !is_quiet {
             self.attend();
         }
-        more
+        left
     }
 
     /// Cancels the requests whose callers are gone, and lets callers in that wait for room.
@@ -398,9 +399,11 @@ pub enum Next {
 
 /// What callers have left for the driver to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum More {
-    Taken,
-    Nothing,
+enum Left {
+    /// Nothing: whoever has something wakes it.
+    Wait,
+    /// Near the end, the requests that were taken over now.
+    More,
     /// Nothing, and nothing will come any more.
     Closed,
     /// The same, and `quit` is sent.
@@ -409,12 +412,12 @@ enum More {
     Aborted,
 }
 
-impl More {
+impl Left {
     #[cold]
     fn at_the_end(phase: Phase, taken: bool) -> Self {
         match phase {
             Phase::Aborting => Self::Aborted,
-            _ if taken => Self::Taken,
+            _ if taken => Self::More,
             Phase::Quitting => Self::Quit,
             _ => Self::Closed,
         }

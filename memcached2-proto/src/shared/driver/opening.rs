@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use super::wire::write;
-use super::{AsyncStream, AsyncTimer, Driver, More, Next, aborted};
+use super::{AsyncStream, AsyncTimer, Driver, Left, Next, aborted};
 use crate::call::Fault;
 use crate::error::{Error, Landed};
 use crate::opening::{Destination, Endpoint, Opening, Step};
@@ -134,10 +134,10 @@ impl Driver {
     fn watch_opening(&mut self, cx: &mut Context<'_>, alarm: &mut impl AsyncTimer) -> Poll<()> {
         loop {
             match self.take_over(Some(cx.waker())) {
-                More::Taken => continue,
-                More::Closed | More::Quit if !self.connection.is_busy() => self.end(&Error::closed()),
-                More::Aborted => self.end_at(&aborted(), Fault::Nobody, None),
-                More::Nothing | More::Closed | More::Quit => break,
+                Left::More => continue,
+                Left::Closed | Left::Quit if !self.connection.is_busy() => self.end(&Error::closed()),
+                Left::Aborted => self.end_at(&aborted(), Fault::Nobody, None),
+                Left::Wait | Left::Closed | Left::Quit => break,
             }
             return Poll::Ready(());
         }

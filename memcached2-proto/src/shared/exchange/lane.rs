@@ -1,0 +1,204 @@
+//! The requests of a call that go to one server, among many.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use super::super::large::LARGE;
+use super::super::{Encoded, SharedConnection, Transfer, Turn};
+use super::{Freshness, Times, submit};
+use crate::call::{Call, Fault, Operation, SubRequest};
+use crate::command::Command as _;
+use crate::error::{Error, Landed};
+use crate::routing::ServerId;
+use crate::time::Now;
+
+/// The requests that go to one server. A server that is slow holds up its own lane only.
+#[derive(Debug)]
+pub(super) struct Lane {
+    /// The places of requests that were not submitted yet.
+    next: Range<usize>,
+    /// All of them go to the same connections, so that they stay in order.
+    transfer: Transfer,
+    under_way: Vec<UnderWay>,
+    /// How many of those have been answered.
+    answered: usize,
+    /// Before which all have been encoded: all, unless the protocol was not known when they were submitted.
+    encoded: usize,
+    /// How many bytes those have that were not answered.
+    bytes: u64,
+    /// Whether the deadline has passed: requests that were not submitted before never are.
+    late: bool,
+    /// Why a connection that was made for this call has ended before it could be used: requests that were not submitted before do
+    /// not get another one in this round.
+    lost: Option<(Error, Fault)>,
+    /// In a retry, the connection of all requests.
+    fresh: Option<Arc<SharedConnection>>,
+}
+
+/// A request without an answer yet.
+#[derive(Debug)]
+struct UnderWay {
+    shared: Arc<SharedConnection>,
+    slot: u32,
+    /// Its place among the requests of the call.
+    at: usize,
+    /// How many bytes it has, once it is encoded.
+    length: u64,
+}
+
+/// A lane of more requests than this waits for their answers before it asks more: memory stays in bounds, and a window
+/// this wide costs hardly any speed.
+const WINDOW: usize = 1024;
+/// A lane with more encoded bytes than this also waits.
+const WINDOW_BYTES: u64 = 1024 * 1024;
+
+impl Lane {
+    /// Cuts requests that are sorted by server into lanes.
+    pub(super) fn cut<O: Operation>(call: &Call<'_, O>) -> Vec<Self> {
+        let mut begun = 0;
+        let lane = |run: &[SubRequest]| {
+            let next = begun..begun + run.len();
+            begun = next.end;
+            let sizes = next.clone().map(|at| call.command(at).transfer_size());
+            let transfer = if sizes.fold(0, usize::saturating_add) < LARGE { Transfer::Small } else { Transfer::Large };
+            let under_way = Vec::new();
+            Self { next, transfer, under_way, answered: 0, encoded: 0, bytes: 0, late: false, lost: None, fresh: None }
+        };
+        call.sub_requests().chunk_by(|one, next| one.server() == next.server()).map(lane).collect()
+    }
+
+    pub(super) fn is_under_way(&self) -> bool {
+        self.answered < self.under_way.len()
+    }
+
+    /// Takes the answers that have come; `Ready` when all have, and whether there is more to be asked.
+    pub(super) fn take_answers<O: Operation>(
+        &mut self,
+        call: &mut Call<'_, O>,
+        now: Now,
+        cx: &Context<'_>,
+    ) -> Poll<bool> {
+        while let Some(UnderWay { shared, slot, at, length }) = self.under_way.get(self.answered) {
+            // One that could not be encoded has no slot any more.
+            if call.sub_requests()[*at].is_open() {
+                let is_encoded = self.answered < self.encoded;
+                let turn = match is_encoded {
+                    true => shared.poll(*slot, cx).map(Turn::Done),
+                    false => shared.poll_unencoded(*slot, cx),
+                };
+                match turn {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Turn::Done(outcome)) => {
+                        self.late |= outcome.is_late();
+                        call.conclude(*at, outcome);
+                    }
+                    Poll::Ready(Turn::Encode) => {
+                        self.encoded = self.answered;
+                        self.encode(call, now);
+                        continue;
+                    }
+                }
+            }
+            self.bytes -= length;
+            self.answered += 1;
+            if self.encoded < self.under_way.len() {
+                self.encode(call, now);
+            }
+        }
+        Poll::Ready(!self.next.is_empty())
+    }
+
+    /// Encodes requests that were submitted before the protocol was known, as many as a window holds.
+    #[cold]
+    fn encode<O: Operation>(&mut self, call: &mut Call<'_, O>, now: Now) {
+        self.encoded = self.encoded.max(self.answered);
+        while let Some(UnderWay { shared, slot, at, length }) = self.under_way.get_mut(self.encoded) {
+            if self.bytes > WINDOW_BYTES && self.encoded > self.answered {
+                return;
+            }
+            let (sub_request, command) = call.request(*at);
+            match shared.encode(*slot, command, now) {
+                Ok(Encoded::Now(encoded)) => {
+                    sub_request.encoded(encoded);
+                    *length = encoded;
+                    self.bytes += encoded;
+                }
+                // There is no room, or it is on another connection.
+                Ok(Encoded::NotYet) => return,
+                Ok(Encoded::NoLonger) => {}
+                Err(error) => call.fail(*at, &error, Fault::Nobody),
+            }
+            self.encoded += 1;
+        }
+    }
+
+    /// Submits as many requests as a window holds.
+    pub(super) fn submit<O: Operation>(
+        &mut self,
+        call: &mut Call<'_, O>,
+        times: Times,
+        connect: &mut impl FnMut(ServerId, Freshness, Transfer) -> Result<Arc<SharedConnection>, Error>,
+    ) {
+        let transfer = Some(self.transfer);
+        self.under_way.clear();
+        (self.answered, self.encoded, self.bytes) = (0, 0, 0);
+        for at in self.next.by_ref() {
+            if !call.sub_requests()[at].is_open() {
+                continue;
+            }
+            let submitted = match &self.lost {
+                _ if self.late => Err((Error::timeout(Landed::NotSent), Fault::Nobody)),
+                Some((error, fault)) => Err((error.clone(), *fault)),
+                None => {
+                    let is_behind = self.encoded < self.under_way.len();
+                    let mut connect = |server, freshness, suited| {
+                        again(&mut self.fresh, freshness, || connect(server, freshness, suited))
+                    };
+                    submit(call, at, times, (transfer, is_behind), &mut connect)
+                }
+            };
+            match submitted {
+                Err((error, fault)) => {
+                    call.fail(at, &error, fault);
+                    if fault != Fault::Nobody {
+                        self.lost = Some((error, fault));
+                    }
+                }
+                Ok((shared, slot, length)) => {
+                    let is_next = length > 0 && self.encoded == self.under_way.len();
+                    self.encoded += usize::from(is_next);
+                    self.under_way.push(UnderWay { shared, slot, at, length });
+                    self.bytes += length;
+                    if self.under_way.len() == WINDOW || self.bytes > WINDOW_BYTES {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Cancels what has no answer yet.
+    pub(super) fn cancel<O: Operation>(&self, call: &Call<'_, O>) {
+        for UnderWay { shared, slot, at, .. } in &self.under_way[self.answered..] {
+            if call.sub_requests()[*at].is_open() {
+                shared.cancel(*slot);
+            }
+        }
+    }
+}
+
+/// A connection to a server: for all retries of a lane the same one, unless that was closed on purpose.
+fn again(
+    fresh: &mut Option<Arc<SharedConnection>>,
+    freshness: Freshness,
+    connect: impl FnOnce() -> Result<Arc<SharedConnection>, Error>,
+) -> Result<Arc<SharedConnection>, Error> {
+    let is_retry = matches!(freshness, Freshness::Fresh(_));
+    if let Some(shared) = fresh.as_ref().filter(|shared| is_retry && !shared.is_closed_on_purpose()) {
+        return Ok(Arc::clone(shared));
+    }
+    let shared = connect()?;
+    *fresh = is_retry.then(|| Arc::clone(&shared));
+    Ok(shared)
+}
