@@ -61,9 +61,16 @@ impl Connector for Sockets {
     }
 }
 
-/// Looks a name up in a separate thread, which no runtime waits for, because a lookup has no time limit.
+/// The addresses of a name.
 pub(crate) async fn resolve(lookup: &Arc<Lookup>, host: String, port: u16) -> io::Result<Arc<[SocketAddr]>> {
-    let ask = move || (host, port).to_socket_addrs().map(Iterator::collect);
+    look_up(lookup, move || (host, port).to_socket_addrs().map(Iterator::collect)).await
+}
+
+/// Looks a name up in a separate thread, which no runtime waits for, because a lookup has no time limit.
+pub(crate) async fn look_up<T: Send + Sync + 'static>(
+    lookup: &Arc<Lookup<T>>,
+    ask: impl FnOnce() -> io::Result<Vec<T>> + Send + 'static,
+) -> io::Result<Arc<[T]>> {
     let in_thread = |task| thread::Builder::new().name("memcached2-lookup".to_owned()).spawn(task).map(drop);
     lookup.addresses(|| lookup.begin(ask, in_thread)).await
 }

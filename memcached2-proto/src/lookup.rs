@@ -1,4 +1,4 @@
-//! Looks a name up once for all callers that need its addresses.
+//! Looks a name up once for all callers that need what is found under it.
 
 use std::future::poll_fn;
 use std::io;
@@ -6,21 +6,21 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-/// The addresses of a name, or an error of the operating system, which can be cloned for several callers.
-pub type Addresses = Result<Arc<[SocketAddr]>, Arc<io::Error>>;
+/// What is found under a name, mostly its addresses, or an error of the operating system, which can be cloned for several callers.
+pub type Addresses<T = SocketAddr> = Result<Arc<[T]>, Arc<io::Error>>;
 
-/// Looks up the name of one server, once at a time. A lookup has no time limit, and callers that come meanwhile wait
+/// Looks up one name, once at a time. A lookup has no time limit, and callers that come meanwhile wait
 /// for the same answer. So a resolver that hangs holds one thread, however many connections are made.
-#[derive(Debug, Default)]
-pub struct Lookup(Mutex<State>);
+#[derive(Debug)]
+pub struct Lookup<T = SocketAddr>(Mutex<State<T>>);
 
-#[derive(Debug, Default)]
-struct State {
+#[derive(Debug)]
+struct State<T> {
     /// The number of the look-up under way, or of the last one.
     number: u64,
     is_under_way: bool,
     /// The answer to the last one, with its number.
-    answer: Option<(u64, Addresses)>,
+    answer: Option<(u64, Addresses<T>)>,
     /// Those who wait, each with a number of its own.
     waiting: Vec<(u64, Waker)>,
     next: u64,
@@ -28,45 +28,55 @@ struct State {
 
 /// A caller that waits for a [`Lookup`], until it is dropped: a resolver that hangs keeps nothing of callers that gave up.
 #[derive(Debug)]
-pub struct Waiting<'l> {
-    lookup: &'l Lookup,
+pub struct Waiting<'l, T = SocketAddr> {
+    lookup: &'l Lookup<T>,
     /// The number of the lookup that it waits for, and its own.
     joined: Option<(u64, u64)>,
 }
 
+impl<T> Default for Lookup<T> {
+    fn default() -> Self {
+        Self(Mutex::new(State { number: 0, is_under_way: false, answer: None, waiting: Vec::new(), next: 0 }))
+    }
+}
+
 impl Lookup {
-    /// The addresses of the name, by [`Waiting::poll`].
+    /// The address of a host that is one, and needs no look-up.
+    pub(crate) fn literal(host: &str, port: u16) -> Option<SocketAddr> {
+        host.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, port))
+    }
+}
+
+impl<T> Lookup<T> {
+    /// What is found under the name, by [`Waiting::poll`].
     ///
     /// # Errors
     ///
     /// What the look-up has failed with.
-    pub async fn addresses(&self, begin: impl FnOnce()) -> io::Result<Arc<[SocketAddr]>> {
+    pub async fn addresses(&self, begin: impl FnOnce()) -> io::Result<Arc<[T]>> {
         let (mut waiting, mut begin) = (self.wait(), Some(begin));
         let begin_once = |cx: &mut Context<'_>| waiting.poll(cx, || begin.take().into_iter().for_each(|begin| begin()));
         poll_fn(begin_once).await.map_err(|error| io::Error::new(error.kind(), error))
     }
 
-    /// The address of a host that is one, and needs no look-up.
-    pub(crate) fn literal(host: &str, port: u16) -> Option<SocketAddr> {
-        host.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, port))
-    }
-
-    /// A caller that waits for the addresses, by [`Waiting::poll`].
+    /// A caller that waits for what is found, by [`Waiting::poll`].
     #[must_use]
-    pub fn wait(&self) -> Waiting<'_> {
+    pub fn wait(&self) -> Waiting<'_, T> {
         Waiting { lookup: self, joined: None }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Begins the look-up that [`Waiting::poll`] wants: `spawn` runs what it gets in a thread, where `ask` asks the operating system.
     pub fn begin(
         self: &Arc<Self>,
-        ask: impl FnOnce() -> io::Result<Vec<SocketAddr>> + Send + 'static,
+        ask: impl FnOnce() -> io::Result<Vec<T>> + Send + 'static,
         spawn: impl FnOnce(Box<dyn FnOnce() + Send>) -> io::Result<()>,
-    ) {
+    ) where
+        T: Send + Sync + 'static,
+    {
         let own = Arc::clone(self);
         if let Err(error) = spawn(Box::new(move || own.finish(ask()))) {
             self.finish(Err(error));
@@ -74,7 +84,7 @@ impl Lookup {
     }
 
     /// Ends the lookup with this result, for all waiting callers.
-    pub fn finish(&self, addresses: io::Result<Vec<SocketAddr>>) {
+    pub fn finish(&self, addresses: io::Result<Vec<T>>) {
         let addresses = match addresses {
             Ok(found) if found.is_empty() => Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address")),
             // The system has no kind for it.
@@ -90,10 +100,10 @@ impl Lookup {
     }
 }
 
-impl Waiting<'_> {
+impl<T> Waiting<'_, T> {
     /// Waits for the addresses. If no lookup is under way at first, it calls `begin`, which must make sure that
     /// [`Lookup::finish`] is called, from a thread for example.
-    pub fn poll(&mut self, cx: &Context<'_>, begin: impl FnOnce()) -> Poll<Addresses> {
+    pub fn poll(&mut self, cx: &Context<'_>, begin: impl FnOnce()) -> Poll<Addresses<T>> {
         let mut state = self.lookup.lock();
         let begins = self.joined.is_none() && !state.is_under_way;
         if begins {
@@ -125,7 +135,7 @@ impl Waiting<'_> {
     }
 }
 
-impl Drop for Waiting<'_> {
+impl<T> Drop for Waiting<'_, T> {
     fn drop(&mut self) {
         let Some((_, own)) = self.joined else { return };
         let mut state = self.lookup.lock();

@@ -3,8 +3,13 @@
 //! For users whose servers come and go: `client.follow_servers(..)` asks a [`ServerSource`] once in every period. If you have the list
 //! from elsewhere, call `client.set_servers(..)` when it changes.
 
-use std::net::SocketAddr;
+mod srv;
 
+use std::net::SocketAddr;
+use std::str::FromStr;
+
+#[doc(hidden)]
+pub use self::srv::{SrvAsk, SrvQuestion, SrvRecord};
 use crate::command::{ClusterConfig, Node};
 use crate::error::Error;
 use crate::uri::{Address, Server};
@@ -18,6 +23,8 @@ use crate::uri::{Address, Server};
 /// let nodes = ServerSource::cluster("cache.cfg.use1.cache.amazonaws.com:11211")?;
 /// // Every address of a name, such as that of a headless service of Kubernetes.
 /// let pods = ServerSource::dns("memcached.default.svc.cluster.local:11211")?;
+/// // As a line of a configuration.
+/// let pods: ServerSource = "dns+memcached.default.svc.cluster.local:11211".parse()?;
 /// # Ok::<(), memcached2_proto::Error>(())
 /// ```
 #[derive(Debug, Clone)]
@@ -26,12 +33,17 @@ pub struct ServerSource {
     server: Server,
     /// The number of the newest list that there was.
     version: Option<u64>,
+    /// Who is asked for SRV records; those of the system if there are none.
+    #[cfg(feature = "srv")]
+    name_servers: Vec<SocketAddr>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Cluster,
     Dns,
+    #[cfg(feature = "srv")]
+    Srv,
 }
 
 /// What a transport asks for a new list, and reports to the [source](ServerSource).
@@ -42,6 +54,8 @@ pub enum Question {
     Cluster(String),
     /// The addresses of this name. Next: [`ServerSource::on_addresses`].
     Addresses(String, u16),
+    /// The SRV records of a name. Next: [`ServerSource::on_records`].
+    Records(SrvQuestion),
 }
 
 impl ServerSource {
@@ -70,8 +84,54 @@ impl ServerSource {
         Self::new(Kind::Dns, name)
     }
 
+    /// The servers that the SRV records of a name list, each with its host, port and weight: `_memcached._tcp.cache.example`, say.
+    ///
+    /// Only those of the lowest priority are servers. A weight counts by the rules that honour
+    /// [weights](crate::Selection); 0 is the smallest. A server is known by its host and port, so it keeps its keys when its address changes.
+    /// `memcacheds://` before the name stands for all servers.
+    ///
+    /// It asks the name servers of `/etc/resolv.conf`, by UDP, and by TCP if the answer is long; 3 seconds each, and all of them twice.
+    /// On a system without this file give it [`name_servers`](Self::name_servers). The name is asked for as it is: no search domain
+    /// is appended.
+    ///
+    /// ```
+    /// use memcached2_proto::topology::ServerSource;
+    ///
+    /// let source = ServerSource::srv("_memcached._tcp.memcached.default.svc.cluster.local")?;
+    /// // The same, in the words of Thanos and others.
+    /// let source: ServerSource = "dnssrv+_memcached._tcp.memcached.default.svc.cluster.local".parse()?;
+    /// # Ok::<(), memcached2_proto::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Uri`] or [`Error::Argument`] if the text is no name. [`Error::Argument`] if there is a port: those are in the records.
+    #[cfg(feature = "srv")]
+    pub fn srv(name: &str) -> Result<Self, Error> {
+        let source = Self::new(Kind::Srv, name)?;
+        let has_port = name.rsplit(':').next().is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
+        match source.server.address() {
+            Address::Tcp { host, .. } if !has_port && srv::is_name(host) => Ok(source),
+            _ => Err(Error::argument("the source of SRV records is a name, without a port")),
+        }
+    }
+
+    /// Sets which name servers are asked for SRV records, in this order. They are those of the system unless set.
+    #[cfg(feature = "srv")]
+    #[must_use]
+    pub fn name_servers(mut self, name_servers: impl IntoIterator<Item = SocketAddr>) -> Self {
+        self.name_servers = name_servers.into_iter().collect();
+        self
+    }
+
     fn new(kind: Kind, text: &str) -> Result<Self, Error> {
-        Ok(Self { kind, server: text.parse()?, version: None })
+        Ok(Self {
+            kind,
+            server: text.parse()?,
+            version: None,
+            #[cfg(feature = "srv")]
+            name_servers: Vec::new(),
+        })
     }
 
     /// What to ask.
@@ -80,6 +140,10 @@ impl ServerSource {
     pub fn question(&self) -> Question {
         match (self.kind, self.server.address()) {
             (Kind::Dns, Address::Tcp { host, port }) => Question::Addresses(host.clone(), *port),
+            #[cfg(feature = "srv")]
+            (Kind::Srv, Address::Tcp { host, .. }) => {
+                Question::Records(SrvQuestion { name: host.clone(), name_servers: self.name_servers.clone() })
+            }
             _ => Question::Cluster(self.server.to_string()),
         }
     }
@@ -115,16 +179,47 @@ impl ServerSource {
         (!addresses.is_empty()).then(|| addresses.iter().map(text).collect())
     }
 
+    /// Takes the SRV records of the name. Returns the servers, if there are any.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Protocol`] if a record names no host.
+    #[doc(hidden)]
+    pub fn on_records(&self, records: &[SrvRecord]) -> Result<Option<Vec<String>>, Error> {
+        srv::servers(records, self.scheme())
+    }
+
+    fn scheme(&self) -> &'static str {
+        if self.server.is_tls() { "memcacheds" } else { "memcached" }
+    }
+
     /// A node, as a server is written.
     fn text(&self, node: &Node) -> String {
-        let (host, port, scheme) =
-            (&node.host, node.port, if self.server.is_tls() { "memcacheds" } else { "memcached" });
+        let (host, port, scheme) = (&node.host, node.port, self.scheme());
         match node.ip {
             None => format!("{scheme}://{host}:{port}"),
             Some(ip) => {
                 let tls_name = if self.server.is_tls() { format!("&tls_name={host}") } else { String::new() };
                 format!("{scheme}://{}?name={host}:{port}{tls_name}", SocketAddr::new(ip, port))
             }
+        }
+    }
+}
+
+/// `dns+name:port`, and with the feature `srv` `dnssrv+name` and `dnssrvnoa+name`, which here mean the same. Else it is the endpoint of
+/// a cluster.
+impl FromStr for ServerSource {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let srv = text.strip_prefix("dnssrv+").or_else(|| text.strip_prefix("dnssrvnoa+"));
+        match (text.strip_prefix("dns+"), srv) {
+            (Some(name), _) => Self::dns(name),
+            #[cfg(feature = "srv")]
+            (None, Some(name)) => Self::srv(name),
+            #[cfg(not(feature = "srv"))]
+            (None, Some(_)) => Err(Error::argument("SRV records need the feature `srv`")),
+            (None, None) => Self::cluster(text),
         }
     }
 }
@@ -161,6 +256,29 @@ mod tests {
         let servers = source.on_addresses(&found).unwrap();
         assert_eq!(servers, ["10.0.0.1:11212", "10.0.0.2:11212", "[::1]:11212"]);
         assert_eq!(source.on_addresses(&[]), None);
+    }
+
+    #[test]
+    fn a_source_is_a_line_of_a_configuration() {
+        let question = |text: &str| text.parse::<ServerSource>().map(|source| source.question());
+        assert_eq!(question("dns+cache.example"), Ok(Question::Addresses("cache.example".into(), 11211)));
+        assert_eq!(question("cfg.example"), Ok(Question::Cluster("cfg.example:11211".into())));
+        for text in ["dnssrv+_memcached._tcp.cache.example", "dnssrvnoa+_memcached._tcp.cache.example"] {
+            let name = "_memcached._tcp.cache.example".to_owned();
+            match cfg!(feature = "srv") {
+                true => assert_eq!(question(text), Ok(Question::Records(SrvQuestion { name, name_servers: vec![] }))),
+                false => assert!(matches!(question(text), Err(Error::Argument { .. }))),
+            }
+        }
+    }
+
+    #[cfg(feature = "srv")]
+    #[test]
+    fn a_source_of_records_is_a_name_without_a_port() {
+        for wrong in ["cache.example:11211", "[::1]", "unix:///run/m.sock", &"x".repeat(64), ""] {
+            let error = ServerSource::srv(wrong).unwrap_err();
+            assert!(matches!(error, Error::Argument { .. } | Error::Uri { .. }), "{wrong}: {error}");
+        }
     }
 
     #[cfg(feature = "tls")]

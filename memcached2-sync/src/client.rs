@@ -12,6 +12,7 @@ use memcached2_proto::fetch::{Flights, Joined, Leader};
 use memcached2_proto::opening::Endpoint;
 use memcached2_proto::routing::{ServerId, ServerListChange};
 use memcached2_proto::stream::StreamCommand;
+use memcached2_proto::topology::{SrvQuestion, SrvRecord};
 use memcached2_proto::transport::Replaceable;
 use memcached2_proto::{Builder, Error, Instant, Now, Operation, Options, Router, Server, Value};
 
@@ -20,6 +21,7 @@ use crate::records::{Records, Target};
 use crate::server_pool::ServerPool;
 use crate::stream::{Deadline, now};
 use crate::waiter::Unpark;
+use crate::wrappers::srv_records;
 
 /// A client whose calls block the calling thread.
 ///
@@ -187,6 +189,12 @@ impl Client {
     #[expect(clippy::unused_self, reason = "as in an asynchronous client")]
     pub(crate) fn addresses(&self, host: String, port: u16) -> Result<Vec<SocketAddr>, Error> {
         (host, port).to_socket_addrs().map(Iterator::collect).map_err(|error| Error::connect(&error))
+    }
+
+    /// The SRV records of a name.
+    #[expect(clippy::unused_self, clippy::needless_pass_by_value, reason = "as in an asynchronous client")]
+    pub(crate) fn services(&self, question: SrvQuestion) -> Result<Vec<SrvRecord>, Error> {
+        srv_records(&question).map_err(|error| Error::connect(&error))
     }
 
     /// Waits for the caller that fetches the same key by `fetch`, for this time at most.

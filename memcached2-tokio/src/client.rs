@@ -10,11 +10,13 @@ use memcached2_proto::fetch::Leader;
 use memcached2_proto::routing::{Address, ServerListChange};
 use memcached2_proto::shared::{ConnectFn, Records, SharedConnections};
 use memcached2_proto::stream::StreamCommand;
+use memcached2_proto::topology::{SrvQuestion, SrvRecord};
 use memcached2_proto::{Builder, Error, Instant, Now, Operation, Options, Router, Server, Value};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::over::Own;
-use crate::stream::{Sockets, Spawn, Tokio, now, resolve};
+use crate::stream::{Sockets, Spawn, Tokio, look_up, now, resolve};
+use crate::wrappers::srv_records;
 
 /// A client whose calls are futures.
 ///
@@ -168,6 +170,12 @@ impl Client {
     /// The addresses of a name.
     pub(crate) async fn addresses(&self, host: String, port: u16) -> Result<Arc<[SocketAddr]>, Error> {
         resolve(&Arc::default(), host, port).await.map_err(|error| Error::connect(&error))
+    }
+
+    /// The SRV records of a name.
+    pub(crate) async fn services(&self, question: SrvQuestion) -> Result<Arc<[SrvRecord]>, Error> {
+        let ask = move || srv_records(&question);
+        look_up(&Arc::default(), ask).await.map_err(|error| Error::connect(&error))
     }
 
     /// Waits for the caller that fetches the same key by `fetch`.

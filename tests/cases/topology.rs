@@ -1,5 +1,7 @@
 //! Lists of servers that change while calls are under way.
 
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread;
@@ -8,6 +10,8 @@ use std::time::Duration;
 use memcached2_proto::topology::ServerSource;
 use memcached2_proto::{Error, Expiry, Key, Router, Selection};
 use memcached2_testkit::{EmbeddedServer, ScriptedServer, Session, assert_matches};
+use simple_dns::rdata::{RData, SRV};
+use simple_dns::{CLASS, Name, Packet, PacketFlag, RCODE, ResourceRecord};
 
 use super::servers::{Kind, name};
 use super::setting::{PATIENT, forgetful, text_client};
@@ -24,6 +28,8 @@ super::cases! {
         a_cluster_names_its_nodes_and_an_older_list_is_ignored,
         a_server_that_is_gone_keeps_no_connection,
         following_a_source_ends_when_the_client_is_closed,
+        the_records_of_a_name_are_servers_with_ports_weights_and_priorities,
+        a_name_server_that_is_away_changes_nothing,
     }
 }
 
@@ -188,4 +194,120 @@ fn following_a_source_ends_when_the_client_is_closed() {
         // The follower has ended when nothing can come any more.
         results.iter().for_each(drop);
     });
+}
+
+const SERVICE: &str = "_memcached._tcp.cache.example";
+
+/// A record of a service: priority, weight, port and host.
+type Record = (u16, u16, u16, &'static str);
+
+/// The answer to a question for the records of the service; with `is_cut` it does not fit.
+fn records(question: &[u8], records: &[Record], is_cut: bool) -> Vec<u8> {
+    let question = Packet::parse(question).unwrap();
+    assert_eq!(question.questions[0].qname.to_string(), SERVICE);
+    let mut answer = question.into_reply();
+    let name = || Name::new(SERVICE).unwrap();
+    for (priority, weight, port, host) in records.iter().copied() {
+        let srv = SRV { priority, weight, port, target: Name::new(host).unwrap() };
+        answer.answers.push(ResourceRecord::new(name(), CLASS::IN, 60, RData::SRV(srv)));
+    }
+    if is_cut {
+        answer.set_flags(PacketFlag::TRUNCATION);
+        answer.answers.clear();
+    }
+    if records.is_empty() {
+        *answer.rcode_mut() = RCODE::NameError;
+    }
+    answer.build_bytes_vec_compressed().unwrap()
+}
+
+/// A name server that gives these answers, one to each question. One that does not fit a datagram is asked for again by TCP.
+fn name_server(answers: Vec<(Vec<Record>, bool)>) -> (SocketAddr, thread::JoinHandle<()>) {
+    let (by_udp, by_tcp) = std::iter::repeat_with(|| UdpSocket::bind("127.0.0.1:0").unwrap())
+        .find_map(|by_udp| {
+            let by_tcp = TcpListener::bind(by_udp.local_addr().unwrap()).ok()?;
+            Some((by_udp, by_tcp))
+        })
+        .unwrap();
+    let address = by_udp.local_addr().unwrap();
+    let serve = move || {
+        for (list, is_long) in answers {
+            let mut question = [0; 512];
+            let (length, client) = by_udp.recv_from(&mut question).unwrap();
+            let question = &question[..length];
+            // One to an earlier question comes first, and is not taken.
+            let mut late = records(question, &[(0, 0, 1, "late.example")], false);
+            late[1] ^= 1;
+            by_udp.send_to(&late, client).unwrap();
+            by_udp.send_to(&records(question, &list, is_long), client).unwrap();
+            if is_long {
+                let (mut socket, _) = by_tcp.accept().unwrap();
+                let mut length = [0; 2];
+                socket.read_exact(&mut length).unwrap();
+                let mut question = vec![0; u16::from_be_bytes(length).into()];
+                socket.read_exact(&mut question).unwrap();
+                let answer = records(&question, &list, false);
+                socket.write_all(&u16::try_from(answer.len()).unwrap().to_be_bytes()).unwrap();
+                socket.write_all(&answer).unwrap();
+            }
+        }
+    };
+    (address, thread::spawn(serve))
+}
+
+fn port_of(server: &EmbeddedServer) -> u16 {
+    server.address().rsplit_once(':').unwrap().1.parse().unwrap()
+}
+
+fn the_records_of_a_name_are_servers_with_ports_weights_and_priorities() {
+    let servers = [EmbeddedServer::start(), EmbeddedServer::start()];
+    let [first, second] = [0, 1].map(|at: usize| port_of(&servers[at]));
+    let (address, serving) = name_server(vec![
+        (vec![(10, 60, second, "localhost"), (20, 1, 1, "backup.example"), (10, 20, first, "localhost")], false),
+        (vec![(20, 0, 1, "backup.example"), (10, 0, first, "localhost")], true),
+        // The service is not there any more: an answer is no reason to ask nobody.
+        (vec![], false),
+    ]);
+    let client = Client::with_options([servers[0].address()], forgetful(PATIENT)).unwrap();
+    let mut source = ServerSource::srv(SERVICE).unwrap().name_servers([address]);
+    let listed = |client: &Client| {
+        let router = client.router();
+        let listed: Vec<_> =
+            router.servers().iter().map(|server| (server.name().to_owned(), server.weight())).collect();
+        listed
+    };
+    let change = client.refresh_servers(&mut source).unwrap();
+    assert_eq!((change.added.len(), change.removed.len()), (2, 1));
+    let mut expected = vec![(format!("localhost:{first}"), 1), (format!("localhost:{second}"), 3)];
+    if second < first {
+        expected.reverse();
+    }
+    assert_eq!(listed(&client), expected);
+    for number in 0..20 {
+        client.set(format!("key{number}"), "x", Expiry::Never).unwrap();
+    }
+    assert_eq!(client.version().unwrap().into_result().map(|versions| versions.len()), Ok(2));
+    // One has left, and its name server says so by TCP.
+    let change = client.refresh_servers(&mut source).unwrap();
+    assert_eq!((change.added, change.removed), (vec![], vec![format!("localhost:{second}?weight=3")]));
+    assert_matches!(client.refresh_servers(&mut source), Err(Error::Connect { .. }));
+    assert_eq!(listed(&client), [(format!("localhost:{first}"), 1)]);
+    client.set("a", "x", Expiry::Never).unwrap();
+    serving.join().unwrap();
+}
+
+fn a_name_server_that_is_away_changes_nothing() {
+    let server = EmbeddedServer::start();
+    let client = Client::with_options([server.address()], forgetful(PATIENT)).unwrap();
+    // A port that nobody listens on says so at once.
+    let away = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut source = ServerSource::srv(SERVICE).unwrap().name_servers([away]);
+    assert_matches!(client.refresh_servers(&mut source), Err(Error::Connect { .. }));
+    let (address, serving) = name_server(vec![(vec![(0, 0, port_of(&server), "localhost")], false)]);
+    let mut source = source.name_servers([away, address]);
+    assert_eq!(client.refresh_servers(&mut source).unwrap().added.len(), 1);
+    client.set("a", "x", Expiry::Never).unwrap();
+    serving.join().unwrap();
+    assert_matches!(client.refresh_servers(&mut source), Err(Error::Connect { .. }));
+    assert_eq!(client.get("a").unwrap().unwrap(), "x");
 }
