@@ -229,7 +229,7 @@ impl Opening {
                 self.stage = Stage::Failed(self.too_late(&late, now));
             }
             // A caller whose deadline has passed proves nothing about the server.
-            _ => match self.speaks_classic_instead(now) {
+            _ => match self.speaks_classic_instead(true, now) {
                 true => self.begin(now),
                 false => self.stage = Stage::Failed(self.too_late(&KnownProtocol::silence(), now)),
             },
@@ -386,10 +386,10 @@ impl Opening {
 
     /// The connection was lost, or is silent, before the server answered the probe. Returns whether another connection
     /// must be made, without a probe.
-    fn speaks_classic_instead(&self, now: Instant) -> bool {
+    fn speaks_classic_instead(&self, is_silent: bool, now: Instant) -> bool {
         matches!(self.stage, Stage::Probe(_))
             && self.until.is_none_or(|until| until > now)
-            && self.endpoint.known().retries_classic(now)
+            && self.endpoint.known().retries_classic(is_silent, now)
     }
 }
 

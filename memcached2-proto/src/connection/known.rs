@@ -127,7 +127,10 @@ impl KnownProtocol {
     /// Notes that a connection was lost, or silent, before its probe was answered. `true`: the server may be one that
     /// cannot be probed, so make a new connection that speaks the classic protocol, without a probe. No other request
     /// was written, so no call fails.
-    pub(crate) fn retries_classic(&self, now: Instant) -> bool {
+    ///
+    /// A server that has answered a probe before and is silent now is no such server. It stands still, and would let the call wait for
+    /// its whole deadline on the new connection.
+    pub(crate) fn retries_classic(&self, is_silent: bool, now: Instant) -> bool {
         let mut known = self.lock();
         match *known {
             Known::Nothing => {
@@ -141,7 +144,7 @@ impl KnownProtocol {
             // Another connection has found out just now.
             Known::ClosesOnProbe(_) => true,
             Known::Answers | Known::InDoubt => {
-                *known = Known::Nothing;
+                *known = if is_silent { Known::InDoubt } else { Known::Nothing };
                 false
             }
         }
@@ -167,7 +170,7 @@ mod tests {
         let (known, options, now) = (KnownProtocol::default(), ConnectionOptions::default(), Instant::ZERO);
         let probe = |within: Option<u64>| First::Probe(within.map(Duration::from_millis));
         assert_eq!(known.first(&options, now), probe(Some(250)));
-        assert!(known.retries_classic(now));
+        assert!(known.retries_classic(true, now));
         assert_eq!(known.first(&options, now + FORGET / 2), First::Speak(Protocol::Classic));
         assert_eq!(known.first(&options, now + FORGET), probe(Some(250)));
         known.proved();
@@ -175,10 +178,25 @@ mod tests {
         known.doubt();
         assert_eq!(known.first(&options, now), probe(Some(250)));
         // A server that has answered is more likely to have gone; the next one is asked with patience for the other case.
-        assert!(!known.retries_classic(now));
+        assert!(!known.retries_classic(false, now));
         assert_eq!(known.first(&options, now), probe(Some(250)));
         let options = ConnectionOptions { protocol: Some(Protocol::Meta), ..options };
         assert_eq!(known.first(&options, now), First::Speak(Protocol::Meta));
+    }
+
+    #[test]
+    fn a_server_that_has_answered_a_probe_and_is_silent_is_never_spoken_to_without_one() {
+        let (known, options, now) = (KnownProtocol::default(), ConnectionOptions::default(), Instant::ZERO);
+        known.proved();
+        known.doubt();
+        // Several connections find that out at the same time, and others as often as the server is tried again.
+        for _ in 0..10 {
+            assert!(!known.retries_classic(true, now));
+            assert_eq!(known.first(&options, now), First::Probe(Some(options.probe_timeout)));
+        }
+        // Another one may have taken its place, which closes the connection.
+        assert!(!known.retries_classic(false, now));
+        assert!(known.retries_classic(false, now));
     }
 
     #[test]

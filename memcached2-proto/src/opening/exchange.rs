@@ -108,7 +108,7 @@ impl Opening {
             return self.stage = Stage::Failed(Error::tls(reason));
         }
         let is_lost = matches!(error, Error::Disconnected { .. } | Error::Protocol { .. });
-        match is_lost && self.speaks_classic_instead(now) {
+        match is_lost && self.speaks_classic_instead(false, now) {
             true => self.begin(now),
             false => self.stage = Stage::Failed(error.with_landed(Landed::NotSent)),
         }
