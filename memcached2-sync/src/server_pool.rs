@@ -154,10 +154,10 @@ impl ServerPool {
     /// error if it is full: it lets new connections wait. So the other connections show whether the server is up.
     #[cold]
     fn wait_if_full(&self, error: Error, now: Now, deadline: &mut Deadline) -> Result<PooledConnection<'_>, Error> {
-        let error = match error {
-            error if error.is_server_full() => error,
+        let late = match &error {
+            error if error.is_server_full() => error.clone(),
             error if error.is_timeout() && self.lock().open() > 0 => Error::timeout(Landed::NotSent),
-            error => return Err(error),
+            _ => return Err(error),
         };
         let mut waiter = Waiter::new(self, self.lock());
         while waiter.pool().open() > 0 {
@@ -170,7 +170,7 @@ impl ServerPool {
                 Some(Checkout::Look(conn)) => (conn, true),
                 _ => match waiter.wait(deadline) {
                     Ok(()) => continue,
-                    Err(_) => return Err(error),
+                    Err(_) => return Err(late),
                 },
             };
             match self.look(waiter.finish(), conn, was_idle) {
@@ -178,6 +178,7 @@ impl ServerPool {
                 Err(pool) => waiter = Waiter::new(self, pool),
             }
         }
+        // The others were closed, or could not be opened either.
         Err(error)
     }
 
