@@ -135,13 +135,13 @@ impl<C> Debug for Make<C> {
 }
 
 macro_rules! methods {
-    ($($(#[$doc:meta])* fn $name:ident($self:ident, $value:ident: $type:ty) $body:block)*) => {
+    ($($(#[$doc:meta])* fn $name:ident($self:ident $(, $value:ident: $type:ty)*) $body:block)*) => {
         impl<C> Builder<C> {
             $(
                 $(#[$doc])*
                 #[must_use]
-                pub fn $name(mut self, $value: $type) -> Self {
-                    self.options = self.options.$name($value);
+                pub fn $name(mut self $(, $value: $type)*) -> Self {
+                    self.options = self.options.$name($($value),*);
                     self
                 }
             )*

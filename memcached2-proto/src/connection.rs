@@ -132,7 +132,7 @@ impl Connection {
     pub fn with_options(options: &ConnectionOptions) -> Self {
         let mut connection = Self::new(options.limits);
         connection.protocol = options.protocol.unwrap_or_default();
-        *connection.sending.buffer() = RequestBuffer::new(options.prefix.clone(), options.limits.sent_value);
+        *connection.sending.buffer() = RequestBuffer::with_options(options);
         connection
     }
 

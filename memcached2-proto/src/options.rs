@@ -9,7 +9,7 @@ use crate::credentials::{Credentials, CredentialsSource, ProviderError};
 use crate::limits::Limits;
 use crate::observer::Observer;
 use crate::pool::PoolLimits;
-use crate::routing::{ReconnectPolicy, RouterOptions, Selection};
+use crate::routing::{Gutter, ReconnectPolicy, RouterOptions, Selection};
 #[cfg(feature = "tls")]
 use crate::tls::TlsOptions;
 use crate::uri::Server;
@@ -44,6 +44,8 @@ pub struct Options {
     pub failures: u32,
     /// See [`Options::failover`].
     pub failover: bool,
+    /// See [`Options::gutter`].
+    pub gutter: Option<Gutter>,
     /// See [`Options::observer`].
     pub observer: Option<Arc<dyn Observer>>,
     /// See [`Options::shared_connections`].
@@ -70,7 +72,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        let RouterOptions { selection, reconnect, failures, failover, prefix, route_by_prefix, observer } =
+        let RouterOptions { selection, reconnect, failures, failover, gutter, prefix, route_by_prefix, observer } =
             RouterOptions::default();
         let ConnectionOptions { limits, protocol, max_age, .. } = ConnectionOptions::default();
         Self {
@@ -82,6 +84,7 @@ impl Default for Options {
             reconnect,
             failures,
             failover,
+            gutter,
             observer,
             shared_connections: 1,
             bulk_connections: 1,
@@ -107,6 +110,7 @@ impl From<&Options> for ConnectionOptions {
             // The same time is left to connect again.
             probe_timeout: options.connect_timeout.min(options.timeout) / 2,
             max_age: options.max_age,
+            max_ttl: None,
         }
     }
 }
@@ -118,6 +122,7 @@ impl From<&Options> for RouterOptions {
             reconnect: options.reconnect.clone(),
             failures: options.failures,
             failover: options.failover,
+            gutter: options.gutter.clone(),
             prefix: options.prefix.clone(),
             route_by_prefix: options.route_by_prefix,
             observer: options.observer.clone(),
@@ -126,6 +131,13 @@ impl From<&Options> for RouterOptions {
 }
 
 impl Options {
+    /// The same options for a client of other servers, without those that these name: for a transport that asks a
+    /// [source](crate::topology::ServerSource) of servers.
+    #[must_use]
+    pub fn of_other_servers(&self) -> Self {
+        Self { gutter: None, ..self.clone() }
+    }
+
     /// The options for one server, whose URI may set some of them; see [`Server`].
     #[must_use]
     pub fn towards(&self, server: &Server) -> Self {
@@ -209,6 +221,25 @@ macro_rules! options {
             /// program must not read an old value, set `false`, let values expire soon, or flush a server before it comes back.
             fn failover(self, failover: bool) {
                 self.failover = failover;
+            }
+
+            /// Sets a gutter: servers to which the keys of a server that is down go, in place of the other servers; none unless set.
+            /// What is stored there expires after `max_ttl` at the latest: whole seconds, rounded down, and one at least. A value
+            /// without an expiry stays for that long, too.
+            ///
+            /// So the copies that stay on the gutter's servers cannot be found as old values in a later outage, and servers that are
+            /// up get no keys of others. A server that comes back still has its own old items, as with
+            /// [failover](Options::failover), which has no effect with a gutter; the guide
+            /// [failover](crate::guide::failover#which-promise-each-choice-gives) compares them.
+            ///
+            /// The same [selection](Options::selection) chooses among the gutter's servers, and the next of them while one is
+            /// down. They are the last in the list of servers: `stats`, `flush_all`, `delete_all` and all else that asks every server
+            /// asks them, too. It takes servers that count as down, so not [`ReconnectPolicy::Immediately`].
+            ///
+            /// The client cannot be made, with [`Error::Uri`](crate::Error::Uri), if one of them is no address of a server, or one of
+            /// the client's other servers.
+            fn gutter(self, servers: impl IntoIterator<Item = impl Into<String>>, max_ttl: Duration) {
+                self.gutter = Some(Gutter::new(servers, max_ttl));
             }
 
             /// Sets an observer, which is called for every request and its outcome, for logs, traces and metrics; none unless
@@ -395,12 +426,12 @@ macro_rules! options {
 }
 
 macro_rules! methods {
-    ($($(#[$doc:meta])* fn $name:ident($self:ident, $value:ident: $type:ty) $body:block)*) => {
+    ($($(#[$doc:meta])* fn $name:ident($self:ident $(, $value:ident: $type:ty)*) $body:block)*) => {
         impl Options {
             $(
                 $(#[$doc])*
                 #[must_use]
-                pub fn $name(mut $self, $value: $type) -> Self {
+                pub fn $name(mut $self $(, $value: $type)*) -> Self {
                     $body
                     $self
                 }

@@ -2,14 +2,17 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::connection::ConnectionOptions;
 use crate::data::Data;
 use crate::error::KeyProblem;
 use crate::error::{Error, Landed};
 use crate::key::{Key, WireKey};
 use crate::reply::{ExpectedKeys, Opaque, ReplyKind};
+use crate::time::{Expiry, Now};
 
 /// Where requests are encoded: reused bytes, with large shared values queued between them.
 #[derive(Debug)]
@@ -26,6 +29,8 @@ pub struct RequestBuffer {
     is_prefix_valid: bool,
     /// The longest value that is taken.
     value_max: usize,
+    /// How long an item stays at most, whatever its expiry.
+    max_ttl: Option<Duration>,
     /// The number of the next request on its connection: its opaque.
     pub(crate) ticket: u64,
     /// How many bytes the fence of the request has that is being encoded.
@@ -68,10 +73,16 @@ impl RequestBuffer {
             keys: ExpectedKeys::default(),
             prefix,
             value_max: value_limit,
+            max_ttl: None,
             ticket: 0,
             fence: 0,
             fault: None,
         }
+    }
+
+    /// An empty buffer for a connection with these options.
+    pub(crate) fn with_options(options: &ConnectionOptions) -> Self {
+        Self { max_ttl: options.max_ttl, ..Self::new(options.prefix.clone(), options.limits.sent_value) }
     }
 
     /// Appends bytes of the protocol.
@@ -90,6 +101,45 @@ impl RequestBuffer {
     #[inline]
     pub fn put_signed(&mut self, number: i32) {
         self.bytes.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+    }
+
+    /// The number that says on this connection when an item expires: that of [`Expiry::exptime`], or an earlier moment if the
+    /// connection has a [longest time to live](ConnectionOptions::max_ttl).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Expiry::exptime`].
+    #[inline]
+    pub fn exptime(&self, expiry: Expiry, now: Now) -> Result<i32, Error> {
+        match self.max_ttl {
+            None => expiry.exptime(now),
+            Some(max) => expiry.exptime(now).and_then(|_| expiry.at_most(max, now).exptime(now)),
+        }
+    }
+
+    /// Appends [when an item expires](RequestBuffer::exptime).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Expiry::exptime`].
+    #[inline]
+    pub fn put_expiry(&mut self, expiry: Expiry, now: Now) -> Result<(), Error> {
+        let exptime = self.exptime(expiry, now)?;
+        self.put_signed(exptime);
+        Ok(())
+    }
+
+    /// Whether an item without an expiry gets one.
+    pub(crate) fn has_max_ttl(&self) -> bool {
+        self.max_ttl.is_some()
+    }
+
+    /// Appends before which time to live an item is to be stored again. With a [longest time to live](ConnectionOptions::max_ttl) it
+    /// is at most a half of that: else each item would be stored again at once.
+    pub(crate) fn put_recache(&mut self, before: Duration, now: Now) -> Result<(), Error> {
+        let before = self.max_ttl.map_or(before, |max| before.min(max / 2));
+        self.put_signed(Expiry::After(before).exptime(now)?);
+        Ok(())
     }
 
     /// Ends the line of a meta command with the flag `O`: the opaque of this request, which a meta reply repeats.

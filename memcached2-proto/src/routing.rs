@@ -4,6 +4,8 @@
 
 mod change;
 mod closers;
+mod group;
+mod gutter;
 mod hash;
 mod health;
 mod options;
@@ -16,6 +18,8 @@ use std::sync::Arc;
 
 pub use self::change::ServerListChange;
 use self::closers::Closers;
+use self::group::Group;
+pub use self::gutter::Gutter;
 #[cfg(feature = "ketama")]
 pub use self::hash::KetamaMd5;
 pub use self::hash::{CMemcache, Crc, KeyHasher, OneAtATime, UpperCrc, Zero};
@@ -49,8 +53,12 @@ impl ServerId {
 /// The servers, and the rule that decides which of them has a key.
 #[derive(Debug, Clone)]
 pub struct Router {
+    /// All of them: first those that have the keys, then those of the gutter.
     servers: Arc<[Server]>,
-    selector: Arc<dyn Selector>,
+    /// Those that have the keys.
+    main: Group,
+    /// Those that stand in for servers that are down.
+    gutter: Option<Group>,
     prefix: Option<Prefix>,
     /// Whether the keys of a server that is down go to others.
     failover: bool,
@@ -81,12 +89,13 @@ impl Router {
     /// A router for `servers`, in this order, by a rule.
     #[must_use]
     pub fn with_selection(servers: Vec<Server>, selection: &Selection) -> Self {
-        let selector = selection.selector(&servers);
+        let main = Group::new(0, &servers, selection);
         let health = Arc::new(Health::new(&ReconnectPolicy::Immediately, 1, servers.len()));
         let closers = Arc::new(Closers::new(servers.len()));
         Self {
             servers: servers.into(),
-            selector,
+            main,
+            gutter: None,
             prefix: None,
             failover: true,
             health,
@@ -117,15 +126,12 @@ impl Router {
         options: impl Into<RouterOptions>,
     ) -> Result<Self, Error> {
         let options = options.into();
-        let mut servers = Vec::<Server>::new();
-        for text in texts {
-            let server: Server = text.as_ref().parse()?;
-            if servers.iter().any(|other| other.address() == server.address() && other.name() == server.name()) {
-                return Err(Error::Uri { uri: redacted(text.as_ref()).into(), problem: UriProblem::Repeated });
-            }
-            servers.push(server);
-        }
-        let mut router = Self::with_selection(servers, &options.selection);
+        let mut servers = Vec::new();
+        parse_servers(texts, &mut servers)?;
+        let mut router = match &options.gutter {
+            None => Self::with_selection(servers, &options.selection),
+            Some(gutter) => Self::with_gutter(servers, gutter, &options.selection)?,
+        };
         router.health = Arc::new(Health::new(&options.reconnect, options.failures.max(1), router.servers.len()));
         router.observer = options.observer;
         router.failover = options.failover;
@@ -205,11 +211,16 @@ impl Router {
 
     #[inline]
     fn choose(&self, key: Key<'_>) -> Result<ServerId, Error> {
-        match self.servers.len() {
+        match self.main.servers {
             0 => Err(Error::no_servers()),
             1 => Ok(ServerId(0)),
             _ => self.choose_of_many(key),
         }
+    }
+
+    /// The server of all keys while it is up, if there is only one.
+    pub(crate) fn only_server(&self) -> Option<ServerId> {
+        (self.main.servers == 1).then_some(ServerId(0))
     }
 
     /// Whether every server counts as up.
@@ -217,24 +228,26 @@ impl Router {
         self.health.all_up()
     }
 
-    /// Whether the keys of a server that is down go to others.
-    pub(crate) fn has_failover(&self) -> bool {
-        self.failover
-    }
-
     /// Whether a request whose server is down can go to another one.
     pub(crate) fn may_fail_over(&self) -> bool {
-        self.failover && self.health.is_kept()
+        (self.failover || self.gutter.is_some()) && self.health.is_kept()
     }
 
-    /// The server of a key among those that are up, whose retry is due, or that `is_mine` names by their places.
+    /// The server of a key among those that are up, whose retry is due, or that `is_mine` names by their places. Without failover, and
+    /// without a gutter, there is only one, whether it is up or not.
     pub(crate) fn route_open(
         &self,
         key: Key<'_>,
         now: Instant,
         is_mine: &dyn Fn(usize) -> bool,
     ) -> Result<ServerId, Error> {
-        match self.route_among(key, &|place| is_mine(place) || self.health.may_try(place, now)) {
+        let is_up = |place| is_mine(place) || self.health.may_try(place, now);
+        let routed = match &self.gutter {
+            None if self.failover => self.route_among(key, &is_up),
+            None => return self.route(key),
+            Some(gutter) => self.route_or_gutter(key, gutter, &is_up),
+        };
+        match routed {
             Err(Error::NoServers { .. }) => Err(self.all_down(key)),
             routed => routed,
         }
@@ -245,7 +258,7 @@ impl Router {
     pub(crate) fn all_down(&self, key: Key<'_>) -> Error {
         match (self.route(key), self.servers.len()) {
             (Err(error), _) => error,
-            (Ok(id), 2..) if self.failover => {
+            (Ok(id), 2..) if self.failover || self.gutter.is_some() => {
                 let (request, servers) = (FailedRequest::default(), self.servers.len());
                 Error::AllDown { request, servers, cause: self.health.cause(id.index()) }
             }
@@ -318,31 +331,28 @@ impl Router {
     ///
     /// Those of [`Router::route`]; [`Error::NoServers`] also when the rule finds none that is up.
     pub fn route_among(&self, key: Key<'_>, is_up: &dyn Fn(usize) -> bool) -> Result<ServerId, Error> {
+        self.choose_in(&self.main, key, is_up)
+    }
+
+    /// The server of a key in a group.
+    fn choose_in(&self, group: &Group, key: Key<'_>, is_up: &dyn Fn(usize) -> bool) -> Result<ServerId, Error> {
         let mut room = [0; Key::MAX];
-        match &self.prefix {
-            None => self.choose_among(key.as_bytes(), is_up),
+        let place = match &self.prefix {
+            None => group.select(key.as_bytes(), is_up),
             Some(prefix) => {
                 let whole = key.prefixed(&prefix.bytes, &mut room)?;
-                self.choose_among(if prefix.is_routed { whole } else { key }.as_bytes(), is_up)
+                group.select(if prefix.is_routed { whole } else { key }.as_bytes(), is_up)
             }
-        }
+        };
+        id(place)
     }
 
     #[inline(never)]
     fn choose_of_many(&self, key: Key<'_>) -> Result<ServerId, Error> {
-        self.choose_among(key.as_bytes(), &|_| true)
+        id(self.main.select_any(key.as_bytes()))
     }
 
-    fn choose_among(&self, key: &[u8], is_up: &dyn Fn(usize) -> bool) -> Result<ServerId, Error> {
-        let found = match self.servers.len() {
-            0 => None,
-            1 => is_up(0).then_some(0),
-            count => self.selector.select(key, is_up).filter(|place| *place < count),
-        };
-        found.and_then(|place| u32::try_from(place).ok()).map(ServerId).ok_or_else(Error::no_servers)
-    }
-
-    /// All servers, in the order given.
+    /// All servers, in the order given; those of the [gutter](Gutter) are the last.
     #[must_use]
     pub fn servers(&self) -> &[Server] {
         &self.servers
@@ -379,6 +389,22 @@ impl Router {
     pub fn server(&self, id: ServerId) -> Option<&Server> {
         self.servers.get(id.index())
     }
+}
+
+/// Appends the servers that `texts` name, each of them once.
+fn parse_servers(texts: impl IntoIterator<Item = impl AsRef<str>>, servers: &mut Vec<Server>) -> Result<(), Error> {
+    for text in texts {
+        let server: Server = text.as_ref().parse()?;
+        if servers.iter().any(|other| other.address() == server.address() && other.name() == server.name()) {
+            return Err(Error::Uri { uri: redacted(text.as_ref()).into(), problem: UriProblem::Repeated });
+        }
+        servers.push(server);
+    }
+    Ok(())
+}
+
+fn id(place: Option<usize>) -> Result<ServerId, Error> {
+    place.and_then(|place| u32::try_from(place).ok()).map(ServerId).ok_or_else(Error::no_servers)
 }
 
 impl Router {

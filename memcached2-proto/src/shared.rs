@@ -144,7 +144,7 @@ impl SharedConnection {
     pub(crate) fn new(endpoint: &Endpoint, protocol: Option<Protocol>, begun: Instant) -> Self {
         let options = endpoint.options();
         let inner = Inner {
-            buffer: Box::new(RequestBuffer::new(options.prefix.clone(), options.limits.sent_value)),
+            buffer: Box::new(RequestBuffer::with_options(endpoint.connection_options())),
             slots: Slots::default(),
             load: Load::new(&options.limits),
             cancelled: Vec::new(),

@@ -118,6 +118,8 @@ impl Expiry {
     ///
     /// [`Error::Expiry`] when the moment lies after 2038-01-19 03:14:07 UTC: the server keeps 31 bits of it and would
     /// expire the item at once, or never.
+    /// A [`Command`](crate::command::Command) of your own asks [`RequestBuffer::exptime`](crate::command::RequestBuffer::exptime), which
+    /// also keeps to the longest time to live of the server.
     #[inline]
     pub fn exptime(self, now: Now) -> Result<i32, Error> {
         match self {
@@ -125,6 +127,15 @@ impl Expiry {
             Self::After(after) => relative(after, now),
             Self::At(at) => absolute(at),
         }
+    }
+
+    /// The same, but no later than this long from now.
+    pub(crate) fn at_most(self, max: Duration, now: Now) -> Self {
+        Self::After(match self {
+            Self::Never => max,
+            Self::After(after) => after.min(max),
+            Self::At(at) => at.duration_since(now.wall()).unwrap_or_default().min(max),
+        })
     }
 }
 
@@ -186,5 +197,30 @@ mod tests {
         ] {
             assert_eq!(expiry.exptime(now(wall)), expected, "{expiry:?}");
         }
+    }
+
+    #[test]
+    fn an_expiry_is_cut_to_the_longest_time_to_live() {
+        let seconds = Duration::from_secs;
+        let at = |unix| Expiry::At(UNIX_EPOCH + Duration::from_millis(unix));
+        for (expiry, cut) in [
+            (Expiry::Never, 10),
+            (Expiry::After(seconds(11)), 10),
+            (Expiry::After(seconds(u64::MAX)), 10),
+            (Expiry::After(seconds(9)), 9),
+            (Expiry::After(Duration::from_millis(9001)), 10),
+            (Expiry::After(Duration::ZERO), -1),
+            (at(1_800_000_000_000 + 5_000), 5),
+            (at(1_800_000_000_000 + 9_999), 10),
+            (at(1_800_000_000_000 + 11_000), 10),
+            (at(1_800_000_000_000), -1),
+            (at(5), -1),
+        ] {
+            let now = now(1_800_000_000);
+            assert_eq!(expiry.at_most(seconds(10), now).exptime(now), Ok(cut), "{expiry:?}");
+        }
+        let now = now(1_800_000_000);
+        // Longer than 30 days is a moment.
+        assert_eq!(Expiry::Never.at_most(seconds(40 * 86_400), now).exptime(now), Ok(1_803_456_000));
     }
 }

@@ -7,6 +7,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 
@@ -94,6 +95,11 @@ impl Server {
         self.options.weight
     }
 
+    /// Limits how long its items stay.
+    pub(crate) fn set_max_ttl(&mut self, max_ttl: Duration) {
+        self.options.max_ttl = Some(max_ttl);
+    }
+
     /// The options after its address.
     pub(crate) fn options(&self) -> &ServerOptions {
         &self.options
@@ -128,7 +134,8 @@ impl From<Address> for Server {
     }
 }
 
-/// As a person writes it: what is shown is parsed to the same server, but for its credentials, which are left out.
+/// As a person writes it: what is shown is parsed to the same server, but for its credentials, which are left out, and the limit that a
+/// [gutter](crate::routing::Gutter) sets.
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.address {

@@ -182,7 +182,7 @@ impl Client {
 
     /// A client of another server, with the same options.
     pub(crate) fn beside(&self, server: &str) -> Result<Self, Error> {
-        Self::with_options([server], self.shared.options.clone())
+        Self::with_options([server], self.shared.options.of_other_servers())
     }
 
     /// The addresses of a name.

@@ -14,6 +14,7 @@ mod credentials;
 mod failure;
 mod fetch;
 mod get;
+mod gutter;
 mod health;
 mod item;
 mod limits_and_locks;
@@ -106,6 +107,7 @@ const LISTS: &[List] = &[
     failure::LIST,
     fetch::LIST,
     get::LIST,
+    gutter::LIST,
     health::LIST,
     item::LIST,
     limits_and_locks::LIST,

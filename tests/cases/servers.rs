@@ -303,7 +303,9 @@ impl Server {
             return self.seconds_left_of_dumped(key);
         }
         let (_, left) = answer.split_once(" t").unwrap_or_else(|| panic!("{answer}"));
-        (left != "-1" && left != " -1").then(|| left.trim_start().parse().unwrap())
+        // What else is said follows: that others have won the item, for one.
+        let left = left.split_whitespace().next().unwrap_or_default();
+        (left != "-1").then(|| left.parse().unwrap())
     }
 
     /// The same, as `stats cachedump` reports it: before 1.5.0 for every item, since then for new ones.

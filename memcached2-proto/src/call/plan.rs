@@ -219,10 +219,6 @@ impl<'r> Plan<'r> {
         if self.router.all_up() {
             return self.router.route(key);
         }
-        if !self.router.has_failover() {
-            let server = self.router.route(key)?;
-            return if self.claim(server) { Ok(server) } else { Err(self.router.all_down(key)) };
-        }
         for _ in 0..TRIES {
             let is_mine = |place| self.probes_server(place);
             let server = self.router.route_open(key, self.now, &is_mine)?;

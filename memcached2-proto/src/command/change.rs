@@ -107,11 +107,10 @@ impl Command for Touch<'_> {
     /// A `touch` also in the meta protocol: an `mg` with `T` would take the win of a stale item from the client that
     /// shall compute it again.
     fn encode(&self, protocol: Protocol, now: Now, out: &mut RequestBuffer) -> Result<ReplyKind, Error> {
-        let exptime = self.expiry.exptime(now)?;
         out.put(b"touch ");
         out.put_key(self.key);
         out.put(b" ");
-        out.put_signed(exptime);
+        out.put_expiry(self.expiry, now)?;
         out.put(b"\r\n");
         if protocol == Protocol::Classic {
             return Ok(ReplyKind::Touched);

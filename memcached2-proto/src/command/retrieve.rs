@@ -199,7 +199,7 @@ impl Fetch {
         out.put(self.verb().as_bytes());
         if let Some(expiry) = self.touch {
             out.put(b" ");
-            out.put_signed(expiry.exptime(now)?);
+            out.put_expiry(expiry, now)?;
         }
         Ok(())
     }
@@ -209,7 +209,7 @@ impl Fetch {
         out.put(if self.cas { b" f c v" } else { b" f v" });
         if let Some(expiry) = self.touch {
             out.put(b" T");
-            out.put_signed(expiry.exptime(now)?);
+            out.put_expiry(expiry, now)?;
         }
         out.end_with_opaque();
         Ok(())

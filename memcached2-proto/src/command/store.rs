@@ -195,7 +195,7 @@ impl Store<'_, '_> {
     }
 
     fn put_classic(&self, now: Now, out: &mut RequestBuffer) -> Result<(), Error> {
-        let exptime = self.expiry.exptime(now)?;
+        let exptime = out.exptime(self.expiry, now)?;
         out.put(match self.verb {
             Verb::Set => b"set ",
             Verb::Add => b"add ",
@@ -228,7 +228,7 @@ impl Store<'_, '_> {
         out: &mut RequestBuffer,
         end: impl FnOnce(&mut RequestBuffer),
     ) -> Result<(), Error> {
-        let exptime = self.expiry.exptime(now)?;
+        let exptime = out.exptime(self.expiry, now)?;
         out.put(b"ms ");
         out.put_key(self.key);
         out.put(b" ");

@@ -35,6 +35,9 @@ pub struct ConnectionOptions {
     pub probe_timeout: Duration,
     /// How old a connection may become; as old as it lasts unless set.
     pub max_age: Option<Duration>,
+    /// How long an item may stay that is stored or touched: longer expiries are cut to it, and an item that is to stay for ever
+    /// stays for this long. Nothing is cut unless set.
+    pub max_ttl: Option<Duration>,
 }
 
 impl Default for ConnectionOptions {
@@ -45,6 +48,7 @@ impl Default for ConnectionOptions {
             protocol: None,
             probe_timeout: Duration::from_millis(250),
             max_age: None,
+            max_ttl: None,
         }
     }
 }

@@ -34,7 +34,10 @@ impl Endpoint {
         Self {
             tls_name: tls_name(server, &options),
             address: server.address().clone(),
-            connection_options: ConnectionOptions::from(&options),
+            connection_options: ConnectionOptions {
+                max_ttl: server.options().max_ttl,
+                ..ConnectionOptions::from(&options)
+            },
             options,
             known: KnownProtocol::for_server(place),
             lookup: Arc::default(),

@@ -95,7 +95,7 @@ impl<'k> Operation for GetMany<'k> {
         let router = plan.router();
         // With a prefix each key may be too long for itself; a server that is down is not asked, or for one key at a time.
         let is_plain = router.prefix_length() == 0 && router.all_up() && router.has_no_closers();
-        if let (1, Some(server), true) = (router.servers().len(), router.ids().next(), is_plain) {
+        if let (Some(server), true) = (router.only_server(), is_plain) {
             for line in lines(&keys, (fetch.line(), 0)) {
                 let request = GetPart::run(keys[line.clone()].to_vec(), line.start, fetch);
                 fetching.add(request, server, plan);

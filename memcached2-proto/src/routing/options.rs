@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{ReconnectPolicy, Selection};
+use super::{Gutter, ReconnectPolicy, Selection};
 use crate::observer::Observer;
 
 /// How a router behaves: what of the options of a client concerns it. [`Router::with_options`](crate::Router::with_options)
@@ -30,6 +30,8 @@ pub struct RouterOptions {
     pub failures: u32,
     /// Whether the keys of a server that is down go to others; they do unless changed.
     pub failover: bool,
+    /// The servers that stand in for those that are down; none unless set. Then `failover` is not asked.
+    pub gutter: Option<Gutter>,
     /// What is written before every key; nothing unless set. If it is longer than 249 bytes or contains a blank or control byte,
     /// there is no router, but [`Error::Key`](crate::Error::Key).
     pub prefix: Option<Arc<[u8]>>,
@@ -46,6 +48,7 @@ impl Default for RouterOptions {
             reconnect: ReconnectPolicy::default(),
             failures: 1,
             failover: true,
+            gutter: None,
             prefix: None,
             route_by_prefix: true,
             observer: None,

@@ -117,7 +117,7 @@ impl Driver {
     /// A driver whose connection is not made yet, and what its callers share. They can submit from now on.
     #[must_use]
     pub fn new(endpoint: &Arc<Endpoint>, now: Now) -> (Self, Arc<SharedConnection>) {
-        let (options, opening) = (endpoint.options(), Opening::new(endpoint, now, None));
+        let opening = Opening::new(endpoint, now, None);
         let mut connection = Connection::with_options(endpoint.connection_options());
         connection.set_protocol(opening.protocol().unwrap_or_default());
         let shared = Arc::new(SharedConnection::new(endpoint, opening.protocol(), now.monotonic));
@@ -128,7 +128,7 @@ impl Driver {
             tls: None,
             is_plain: false,
             connection,
-            taken: Box::new(RequestBuffer::new(options.prefix.clone(), options.limits.sent_value)),
+            taken: Box::new(RequestBuffer::with_options(endpoint.connection_options())),
             arrived: Vec::new(),
             wakers: Vec::new(),
             deadline: None,

@@ -60,8 +60,9 @@ impl<R: Runtime> SharedConnections<R> {
     where
         R: Clone,
     {
-        let router = Router::with_options(servers, &self.options)?;
-        Ok(Self::new(router, &self.options, self.runtime.clone()))
+        let options = self.options.of_other_servers();
+        let router = Router::with_options(servers, &options)?;
+        Ok(Self::new(router, &options, self.runtime.clone()))
     }
 
     /// Replaces the list of servers, and returns what has changed. Calls under way end with the servers that they began with; a server

@@ -17,6 +17,8 @@ pub(crate) struct ServerOptions {
     pub(crate) timeout: Option<Duration>,
     pub(crate) connect_timeout: Option<Duration>,
     pub(crate) connections: Option<usize>,
+    /// How long an item may stay: not an option of a URI, but of a server of a gutter.
+    pub(crate) max_ttl: Option<Duration>,
     /// The name that its certificate must have.
     pub(crate) tls_name: Option<Arc<str>>,
     /// Those before the address.
@@ -25,7 +27,15 @@ pub(crate) struct ServerOptions {
 
 impl Default for ServerOptions {
     fn default() -> Self {
-        Self { weight: 1, timeout: None, connect_timeout: None, connections: None, tls_name: None, credentials: None }
+        Self {
+            weight: 1,
+            timeout: None,
+            connect_timeout: None,
+            connections: None,
+            max_ttl: None,
+            tls_name: None,
+            credentials: None,
+        }
     }
 }
 

@@ -14,6 +14,7 @@ pub(super) enum Argument {
     None,
     Number(u64),
     Expiry(Expiry),
+    Recache(Duration),
     Letter(u8),
     Text(Box<[u8]>),
 }
@@ -50,7 +51,8 @@ impl Flags {
             match argument {
                 Argument::None => {}
                 Argument::Number(number) => out.put_number(*number),
-                Argument::Expiry(expiry) => out.put_signed(expiry.exptime(now)?),
+                Argument::Expiry(expiry) => out.put_expiry(*expiry, now)?,
+                Argument::Recache(before) => out.put_recache(*before, now)?,
                 Argument::Letter(letter) => out.put(&[*letter]),
                 Argument::Text(hint) => {
                     if hint.is_empty() || hint.len() > HINT || hint.iter().any(|byte| *byte <= b' ' || *byte == 0x7f) {
@@ -63,11 +65,5 @@ impl Flags {
             }
         }
         Ok(())
-    }
-}
-
-impl From<Duration> for Argument {
-    fn from(duration: Duration) -> Self {
-        Self::Expiry(duration.into())
     }
 }

@@ -78,7 +78,7 @@ impl<'k> MetaGet<'k> {
     /// never won.
     #[must_use]
     pub fn recache(mut self, before: Duration) -> Self {
-        self.meta.flags.set(b'R', before.into());
+        self.meta.flags.set(b'R', Argument::Recache(before));
         self
     }
 

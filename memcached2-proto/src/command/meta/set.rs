@@ -150,6 +150,10 @@ impl<'k, 'v> MetaSet<'k, 'v> {
             out.put(b" F");
             out.put_number(self.data.flags().into());
         }
+        if out.has_max_ttl() && !self.extends() && !self.meta.flags.has(b'T') {
+            out.put(b" T");
+            out.put_expiry(Expiry::Never, now)?;
+        }
         self.meta.end(now, quiet, out)?;
         out.put_data(&self.data);
         out.put(b"\r\n");
