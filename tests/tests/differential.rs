@@ -19,7 +19,7 @@ use std::time::Duration;
 use memcached2_testkit::{EmbeddedServer, Memcached, MemcachedVersion, Rng};
 
 use self::answers::{Answers, Unit};
-use self::requests::{Batch, Piece, sequence};
+use self::requests::{Batch, Piece, Requests, sequence};
 
 const SEQUENCES: u64 = 300;
 const COMMANDS: usize = 60;
@@ -27,12 +27,16 @@ const COMMANDS: usize = 60;
 const ITEM_SIZE_MAX: usize = 16 * 1024;
 
 fn real() -> Memcached {
-    let options = "no_lru_maintainer,no_lru_crawler,slab_chunk_max=16384";
-    Memcached::with().threads(4).args(["-m", "64", "-I", "16k", "-o", options]).start()
+    // It was in bytes, and is in kilobytes.
+    let largest_chunk = if Memcached::version() > Some(IMITATED) { 16 } else { 16384 };
+    let options = format!("no_lru_maintainer,no_lru_crawler,slab_chunk_max={largest_chunk}");
+    Memcached::with().threads(4).args(["-m", "64", "-I", "16k", "-o", &options]).start()
 }
 
+/// An embedded server that claims to be of the same version.
 fn embedded() -> EmbeddedServer {
-    EmbeddedServer::with().item_size_max(ITEM_SIZE_MAX).start()
+    let (major, minor, patch) = Memcached::version().expect("it is known, or the test is skipped");
+    EmbeddedServer::with().item_size_max(ITEM_SIZE_MAX).version(&format!("{major}.{minor}.{patch}")).start()
 }
 
 /// One side of the comparison.
@@ -153,8 +157,10 @@ fn shorten(text: &str) -> String {
     if text.len() <= 400 { text.to_owned() } else { format!("{}... ({} characters)", &text[..400], text.len()) }
 }
 
-/// The version that is imitated: others differ where they should, and may not even start with the options of `real`.
+/// The version that is imitated in all: others differ where they should, and may not even start with the options of `real`.
 const IMITATED: MemcachedVersion = (1, 6, 18);
+/// The newest that was compared.
+const NEWEST: MemcachedVersion = (1, 6, 45);
 
 fn is_skipped(test: &str) -> bool {
     Memcached::is_too_old_for(test, IMITATED) || Memcached::is_too_new_for(test, IMITATED)
@@ -162,16 +168,65 @@ fn is_skipped(test: &str) -> bool {
 
 #[test]
 fn the_embedded_server_answers_as_memcached_does() {
-    if is_skipped("the_embedded_server_answers_as_memcached_does") {
-        return;
+    if !is_skipped("the_embedded_server_answers_as_memcached_does") {
+        compare_sequences(Requests::Any);
     }
+}
+
+/// What a client sends that checks what it sends is answered as by the newest version, too. Wrong lines are answered as by 1.6.18,
+/// since 1.6.40 reads lines by another parser.
+#[test]
+fn the_embedded_server_answers_right_requests_as_its_version_does() {
+    let test = "the_embedded_server_answers_right_requests_as_its_version_does";
+    if !(Memcached::is_too_old_for(test, IMITATED) || Memcached::is_too_new_for(test, NEWEST)) {
+        compare_sequences(Requests::Right);
+    }
+}
+
+fn compare_sequences(requests: Requests) {
     let (real, embedded) = (real(), embedded());
     let addresses = [real.address(), embedded.address()];
     for seed in 0..SEQUENCES {
-        let batches = sequence(&mut Rng::new(seed), &format!("s{seed}"), COMMANDS, ITEM_SIZE_MAX);
+        let batches = sequence(&mut Rng::new(seed), &format!("s{seed}"), COMMANDS, ITEM_SIZE_MAX, requests);
         if let Some(difference) = compare(&addresses, &batches) {
             panic!("{}", report(seed, &batches, difference));
         }
+    }
+}
+
+/// Whatever a client says that has not given its password: 1.6.44 and later close on a short line, such as an `mn`, without a word.
+#[test]
+fn a_client_without_a_password_is_answered_as_by_its_version() {
+    if Memcached::is_too_old_for("a_client_without_a_password_is_answered_as_by_its_version", IMITATED) {
+        return;
+    }
+    let (major, minor, patch) = Memcached::version().expect("it is known, or the test is skipped");
+    let version = format!("{major}.{minor}.{patch}");
+    let real = Memcached::with().threads(1).credentials("web", "s3cret").start();
+    let embedded = EmbeddedServer::with().credentials("web", "s3cret").version(&version).start();
+    for said in [
+        "mn\r\n",
+        "mn  \r\n",
+        "mn    \r\n",
+        "get a\r\n",
+        "version\r\n",
+        "ms a 1\r\nx\r\nversion\r\n",
+        "set a 0 0 9\r\nweb wrong\r\n",
+        "set a 0 0 3\r\nweb\r\n",
+        "set a 0 0 10\r\nweb s3cret\r\n",
+        "set a 0 0 10\r\nweb s3cret\r\nmn\r\n",
+    ] {
+        let answers = [real.address(), embedded.address()].map(|address| {
+            let mut stream = TcpStream::connect(address).expect("the server listens");
+            stream.set_read_timeout(Some(Duration::from_secs(5))).expect("a valid timeout");
+            // What follows is answered, too, unless the server has hung up; and so the end of the answers is known.
+            let _ = stream.write_all(format!("{said}version of the end\r\nquit\r\n").as_bytes());
+            let _ = stream.shutdown(std::net::Shutdown::Write);
+            let mut answer = Vec::new();
+            let _ = stream.read_to_end(&mut answer);
+            String::from_utf8_lossy(&answer).into_owned()
+        });
+        assert_eq!(answers[1], answers[0], "after {said:?}");
     }
 }
 

@@ -34,9 +34,24 @@ impl Batch {
     }
 }
 
+/// Which requests are drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Requests {
+    /// Right ones, wrong ones, and those in between.
+    Any,
+    /// Those that a client sends which checks what it sends: all versions read them in the same way.
+    Right,
+}
+
 /// Draws this many commands, or some more, which use their own keys.
-pub(crate) fn sequence(rng: &mut Rng, prefix: &str, count: usize, item_size_max: usize) -> Vec<Batch> {
-    let mut draw = Draw { rng, prefix, item_size_max };
+pub(crate) fn sequence(
+    rng: &mut Rng,
+    prefix: &str,
+    count: usize,
+    item_size_max: usize,
+    requests: Requests,
+) -> Vec<Batch> {
+    let mut draw = Draw { rng, prefix, item_size_max, is_right: requests == Requests::Right };
     let mut batches = Vec::new();
     let mut drawn = 0;
     while drawn < count {
@@ -46,7 +61,8 @@ pub(crate) fn sequence(rng: &mut Rng, prefix: &str, count: usize, item_size_max:
     }
     let ends: [&[u8]; 4] = [b"quit\r\n", b"quit now\r\n", b"hello HTTP/1.1\r\n", &[b'x'; 3000]];
     let get = draw.get();
-    let commands = vec![draw.end(get), vec![Piece::from(draw.rng.pick(&ends))]];
+    let end = if draw.is_right { ends[0] } else { draw.rng.pick(&ends) };
+    let commands = vec![draw.end(get), vec![Piece::from(end)]];
     batches.push(Batch { ends: true, ..Batch::whole(commands) });
     batches
 }
@@ -91,13 +107,34 @@ const NUMBERS: [&[u8]; 17] = [
 const DELTAS: [&str; 12] =
     ["1", "1", "5", "10", "91", "0", "1000000000000", "18446744073709551616", "-1", "x", "+2", "noreply"];
 
+/// How many of those at the beginning every version takes.
+const RIGHT_FLAGS: usize = 5;
+const RIGHT_EXPTIMES: usize = 10;
+const RIGHT_DELTAS: usize = 7;
+const RIGHT_PLAIN: usize = 14;
+/// Of the flags of meta commands those that are not right.
+const WRONG_FLAGS: [&str; 7] = ["Tx", "Fx", "Mx", "MSS", "Cx", "Jx", "D-1"];
+
 struct Draw<'a> {
     rng: &'a mut Rng,
     prefix: &'a str,
     item_size_max: usize,
+    /// Nothing wrong is drawn.
+    is_right: bool,
 }
 
 impl Draw<'_> {
+    /// One of these, of which the first `right` are right.
+    fn pick<'t>(&mut self, texts: &[&'t str], right: usize) -> &'t str {
+        let until = if self.is_right { right } else { texts.len() };
+        self.rng.pick(&texts[..until])
+    }
+
+    /// Whether something wrong is drawn, once in so many.
+    fn errs(&mut self, once_in: usize) -> bool {
+        !self.is_right && self.rng.once_in(once_in)
+    }
+
     /// Several commands in one write, or one in several: where a batch is cut changes some answers in memcached.
     fn batch(&mut self) -> Batch {
         if self.rng.once_in(3) {
@@ -136,21 +173,22 @@ impl Draw<'_> {
             66..=76 => return self.meta_set(),
             77..=81 => self.meta("md", &MD),
             82..=88 => self.meta("ma", &MA),
-            89 => self.meta("me", &["", "b", "k"]),
-            90..=94 => vec![Piece::from(self.rng.pick(&PLAIN))],
-            _ => vec![Piece::from(self.rng.pick(&WRONG))],
+            89 if !self.is_right => self.meta("me", &["", "b", "k"]),
+            95.. if !self.is_right => vec![Piece::from(self.rng.pick(&WRONG))],
+            _ => vec![Piece::from(self.pick(&PLAIN, RIGHT_PLAIN))],
         };
         self.end(line)
     }
 
     /// Ends a line, with a CR or without.
     fn end(&mut self, mut line: Command) -> Command {
-        line.push(Piece::from(if self.rng.once_in(12) { "\n" } else { "\r\n" }));
+        line.push(Piece::from(if self.errs(12) { "\n" } else { "\r\n" }));
         line
     }
 
     fn key(&mut self) -> Vec<u8> {
         match self.rng.below(80) {
+            0 | 3 if self.is_right => format!("{}:a", self.prefix).into_bytes(),
             0 => [self.prefix.as_bytes(), &[b'k'; 300]].concat()[..251].to_vec(),
             1 => [self.prefix.as_bytes(), &[b'k'; 300]].concat()[..250].to_vec(),
             2 => [self.prefix.as_bytes(), b":\xff\xfe\x01\t"].concat(),
@@ -174,6 +212,7 @@ impl Draw<'_> {
     fn noreply(&mut self) -> &'static str {
         match self.rng.below(14) {
             0..=2 => " noreply",
+            3.. if self.is_right => "",
             3 => " NOREPLY",
             4 => "  ",
             _ => "",
@@ -181,7 +220,7 @@ impl Draw<'_> {
     }
 
     fn line(&mut self, verb: &str, words: &str) -> Command {
-        let gap = if self.rng.once_in(15) { "  " } else { " " };
+        let gap = if self.errs(15) { "  " } else { " " };
         let key = self.key();
         let noreply = self.noreply();
         let mut line = [verb.as_bytes(), gap.as_bytes(), &key].concat();
@@ -190,12 +229,13 @@ impl Draw<'_> {
     }
 
     fn get(&mut self) -> Command {
-        let verb = self.rng.pick(&["get", "gets", "gets", "gat", "gats", "bget"]);
+        let verb = self.pick(&["get", "gets", "gets", "gat", "gats", "bget"], 5);
         let mut line = verb.as_bytes().to_vec();
         if verb.starts_with("gat") {
-            line.extend(format!(" {}", self.rng.pick(&EXPTIMES)).into_bytes());
+            line.extend(format!(" {}", self.pick(&EXPTIMES, RIGHT_EXPTIMES)).into_bytes());
         }
-        let keys = if self.rng.once_in(10) { self.rng.below(40) } else { 1 + self.rng.below(3) };
+        let keys =
+            if self.rng.once_in(10) { usize::from(self.is_right) + self.rng.below(39) } else { 1 + self.rng.below(3) };
         for _ in 0..keys {
             line.push(b' ');
             line.extend(self.key());
@@ -209,14 +249,14 @@ impl Draw<'_> {
             return self.large(verb, " 0 0");
         }
         let value = self.value();
-        let flags = if self.rng.once_in(3) { self.rng.pick(&FLAGS) } else { "0" };
-        let exptime = if self.rng.once_in(3) { self.rng.pick(&EXPTIMES) } else { "0" };
+        let flags = if self.rng.once_in(3) { self.pick(&FLAGS, RIGHT_FLAGS) } else { "0" };
+        let exptime = if self.rng.once_in(3) { self.pick(&EXPTIMES, RIGHT_EXPTIMES) } else { "0" };
         let key = self.key();
         let (length, block) = self.block(&value);
         let mut head = [verb.as_bytes(), b" ", &key].concat();
         head.extend(format!(" {flags} {exptime} {length}").into_bytes());
         let mut command = vec![Piece::from(head)];
-        if verb == "cas" || self.rng.once_in(60) {
+        if verb == "cas" || self.errs(60) {
             command.push(Piece::from(" "));
             command.push(self.cas());
         }
@@ -244,6 +284,7 @@ impl Draw<'_> {
         let length = value.len();
         let right = [value, b"\r\n"].concat();
         match self.rng.below(60) {
+            0..6 if self.is_right => (length.to_string(), right),
             // What is too much is read as a line.
             0 => (length.to_string(), [value, b"more\r\n"].concat()),
             // What is too little eats what follows, so something follows.
@@ -258,32 +299,44 @@ impl Draw<'_> {
 
     fn cas(&mut self) -> Piece {
         match self.rng.below(10) {
-            0 => Piece::from(self.rng.pick(&["0", "18446744073709551615", "18446744073709551616", "x", "+1", "-1"])),
+            0 => Piece::from(self.pick(&["18446744073709551615", "0", "18446744073709551616", "x", "+1", "-1"], 1)),
+            // Which numbers are between those that appear is not the same in all versions.
+            1 if self.is_right => Piece::from("1"),
             1 => Piece::Cas(self.rng.below(3), -1),
             _ => Piece::Cas(self.rng.below(4), 0),
         }
     }
 
     fn delete(&mut self) -> Command {
-        let words = self.rng.pick(&["", "", "", "", " 0", " 5", " 0 0", " noreply 0"]);
+        let words = self.pick(&["", "", "", "", " 0", " 5", " 0 0", " noreply 0"], 5);
         self.line("delete", words)
     }
 
     fn count(&mut self) -> Command {
-        let (verb, delta) = (self.rng.pick(&["incr", "decr"]), self.rng.pick(&DELTAS));
+        let (verb, delta) = (self.rng.pick(&["incr", "decr"]), self.pick(&DELTAS, RIGHT_DELTAS));
         self.line(verb, &format!(" {delta}"))
     }
 
     fn touch(&mut self) -> Command {
-        let exptime = self.rng.pick(&EXPTIMES);
+        let exptime = self.pick(&EXPTIMES, RIGHT_EXPTIMES);
         self.line("touch", &format!(" {exptime}"))
     }
 
     /// The flags of a meta command: some of those that mean something to it, and a few of all the others.
     fn flags(&mut self, known: &[&'static str], line: &mut Command, binary: bool) {
-        let count = if self.rng.once_in(40) { 14 + self.rng.below(6) } else { self.rng.below(5) };
+        let count = if self.errs(40) { 14 + self.rng.below(6) } else { self.rng.below(5) };
+        let mut letters = Vec::new();
         for _ in 0..count {
-            let flag = if self.rng.once_in(40) { self.rng.pick(&ODD) } else { self.rng.pick(known) };
+            let flag = match self.rng.once_in(40) {
+                true if self.is_right => self.rng.pick(&NEWER),
+                true => self.rng.pick(&ODD),
+                false => self.rng.pick(known),
+            };
+            let letter = flag.bytes().next();
+            if self.is_right && (WRONG_FLAGS.contains(&flag) || letters.contains(&letter)) {
+                continue;
+            }
+            letters.push(letter);
             match flag {
                 "" | "b" => {}
                 "C" => line.extend([Piece::from(" C"), self.cas()]),
@@ -298,8 +351,8 @@ impl Draw<'_> {
     /// A key as meta commands take it, and whether it is in base64.
     fn meta_key(&mut self) -> (Vec<u8>, bool) {
         let key = self.key();
-        let binary = self.rng.once_in(6);
-        if binary && !self.rng.once_in(20) { (base64(&key), true) } else { (key, binary) }
+        let binary = self.rng.once_in(6) && (!self.is_right || key.len() <= 186);
+        if binary && !self.errs(20) { (base64(&key), true) } else { (key, binary) }
     }
 
     fn meta(&mut self, verb: &str, known: &[&'static str]) -> Command {
@@ -337,6 +390,8 @@ const MA: [&str; 19] = [
     "MI", "MD", "M+", "M-", "Mi", "N0", "N4000", "J13", "Jx", "D10", "D91", "D-1", "T1000", "q", "t", "c", "v", "k",
     "C",
 ];
+/// Flags that came after 1.6.18, or that some commands ignore. The versions are far from those that the servers give.
+const NEWER: [&str; 6] = ["E9007199254740991", "E9007199254740993", "x", "N60", "Pproxy", "s"];
 const ODD: [&str; 13] = [
     "O12345678901234567890123456789012",
     "O1234567890123456789012345678901",
@@ -355,14 +410,11 @@ const ODD: [&str; 13] = [
 /// Commands without a key.
 const PLAIN: [&str; 18] = [
     "mn",
-    "mn now",
     "version",
-    "version 1",
     "verbosity 0",
     "verbosity 0 noreply",
     "flush_all",
     "flush_all 0",
-    "flush_all -5",
     "flush_all noreply",
     "cache_memlimit 64",
     "stats",
@@ -371,6 +423,9 @@ const PLAIN: [&str; 18] = [
     "stats detail off",
     "stats detail dump",
     "stats reset",
+    "mn now",
+    "version 1",
+    "flush_all -5",
     "stats reset noreply",
 ];
 const WRONG: [&str; 49] = [

@@ -240,6 +240,9 @@ fn try_delete(core: &mut Core, line: &Line<'_>, now: Moment) -> Result<Answer, &
                     item.exptime = flags.exptime.unwrap_or(item.exptime);
                     (item.stale, item.token_sent, item.cas) = (true, false, cas);
                 }
+            } else if let Some(class) = store.item(&flags.key).map(|item| item.class) {
+                // An item without its value counts as deleted.
+                store.counts.class(class).delete_hits += 1;
             }
             "HD"
         }

@@ -394,11 +394,21 @@ impl Store {
     }
 
     /// Lets everything expire that is older than now or, with a delay, older than then.
-    pub(super) fn flush_all(&mut self, delay: i32, now: Moment) {
+    ///
+    /// Of what was stored in this second memcached knows `by_cas` whether it is older; 1.6.25 and later remove all of it.
+    pub(super) fn flush_all(&mut self, delay: i32, by_cas: bool, now: Moment) {
         let oldest = if delay > 0 { self.expiry(delay, now) } else { now };
         self.oldest_live = oldest.wrapping_sub(1);
-        if self.oldest_live <= now {
+        if self.oldest_live <= now && by_cas {
             self.oldest_cas = self.next_cas();
+        }
+        if !by_cas {
+            let is_newer = |item: &Item| item.time >= self.oldest_live;
+            let newer: Vec<_> =
+                self.items.iter().filter(|(_, item)| is_newer(item)).map(|(key, _)| Arc::clone(key)).collect();
+            for key in &newer {
+                self.unlink(key);
+            }
         }
     }
 

@@ -33,7 +33,8 @@ fn fetch(
     if core.lacks_memory() {
         return Answer { alone: true, ..Answer::line("SERVER_ERROR out of memory writing get response") };
     }
-    let mut answer = Answer { urgent: true, ..Answer::default() };
+    // Before 1.6.35 each is sent at once.
+    let mut answer = Answer { urgent: !core.is_since((1, 6, 35)), ..Answer::default() };
     let mut keys = first.to_vec();
     loop {
         for key in &keys {
@@ -186,6 +187,7 @@ pub(super) fn flush_all(core: &mut Core, line: &Line<'_>, now: Moment) -> Answer
             None => return Answer::line_unless(noreply, BAD_EXPTIME),
         }
     }
-    core.store.flush_all(delay, now);
+    let by_cas = !core.is_since((1, 6, 25));
+    core.store.flush_all(delay, by_cas, now);
     Answer::line_unless(noreply, "OK")
 }

@@ -43,12 +43,12 @@ fn an_item_lives_as_long_as_its_expiry_time_says() {
 fn a_flush_hides_what_was_stored_before_it_fires() {
     let (mut store, now) = store(1_000_000);
     set(&mut store, "before", "v", 0, now);
-    store.flush_all(0, now);
+    store.flush_all(0, true, now);
     set(&mut store, "after", "v", 0, now);
     assert!(store.find(b"before", now).is_none());
     assert!(store.find(b"after", now).is_some());
 
-    store.flush_all(10, now);
+    store.flush_all(10, true, now);
     set(&mut store, "meanwhile", "v", 0, now + 5);
     assert!(store.find(b"after", now + 8).is_some());
     assert!(store.find(b"meanwhile", now + 8).is_some());
