@@ -3,6 +3,7 @@
 //! For users: a [`FetchPolicy`] says how a value is fetched, and for how long it is stored.
 
 mod flights;
+mod many;
 
 use std::time::Duration;
 
@@ -10,7 +11,9 @@ use bytes::Bytes;
 
 #[doc(hidden)]
 pub use self::flights::{Flights, Follower, Joined, Leader};
-use crate::command::meta::{MetaGet, MetaItem};
+#[doc(hidden)]
+pub use self::many::{Fill, Lead, Missed, computed_many};
+use crate::command::meta::{MetaDelete, MetaGet, MetaItem};
 use crate::data::ToValue;
 use crate::error::Error;
 use crate::time::Expiry;
@@ -96,10 +99,46 @@ impl FetchPolicy {
 pub enum Found {
     /// This; `None` is stored as absent.
     Value(Option<Value>),
-    /// This caller is to compute it, and to store it over the item with this version. Until then there is an old value, or none.
-    Compute(Option<u64>, Option<Option<Value>>),
-    /// Another caller computes it. Until then there is an old value, or none.
+    /// This caller is to compute it.
+    Compute(Lease),
+    /// Another caller computes it. Until then there is a stale value, or none.
     Wait(Option<Option<Value>>),
+}
+
+/// The right to compute a value and to store it.
+#[doc(hidden)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lease {
+    /// The version of the item that it is stored over; without one it is not stored.
+    pub cas: Option<u64>,
+    /// What others get until then, if there is something.
+    pub old: Option<Option<Value>>,
+    /// Whether that is marked as stale.
+    pub is_stale: bool,
+}
+
+impl Lease {
+    /// What lets another caller compute at once. An old value stays; unless it is marked as stale, nobody can win it again.
+    #[must_use]
+    pub fn given_up<'k>(&self, key: &'k [u8]) -> Option<MetaDelete<'k>> {
+        let delete = self.removed(key)?;
+        match (&self.old, self.is_stale) {
+            (None, _) => Some(delete),
+            (Some(_), true) => Some(delete.invalidate()),
+            (Some(_), false) => None,
+        }
+    }
+
+    /// What removes the item.
+    #[must_use]
+    pub fn removed<'k>(&self, key: &'k [u8]) -> Option<MetaDelete<'k>> {
+        Some(MetaDelete::new(key).ok()?.compare_cas(self.cas?))
+    }
+}
+
+impl Found {
+    /// There is nothing, and what is computed is not stored.
+    pub const UNLEASED: Self = Self::Compute(Lease { cas: None, old: None, is_stale: false });
 }
 
 /// The flags of an item that stands for no value.
@@ -127,12 +166,12 @@ impl FetchPolicy {
     #[must_use]
     pub fn judge(&self, item: Option<MetaItem>) -> Found {
         // It would have been made: the server has ignored that.
-        let Some(item) = item else { return Found::Compute(None, None) };
+        let Some(item) = item else { return Found::UNLEASED };
         let value = item.value.unwrap_or_default();
         let is_empty = value.data.is_empty() && value.flags == 0 && (item.win || item.already_won) && !item.stale;
         let old = (!is_empty).then(|| Self::present(value));
         match old {
-            old if item.win => Found::Compute(item.cas, old),
+            old if item.win => Found::Compute(Lease { cas: item.cas, old, is_stale: item.stale }),
             // It is to be computed again soon, and still good.
             Some(value) if !item.stale => Found::Value(value),
             old => Found::Wait(old),
@@ -141,10 +180,21 @@ impl FetchPolicy {
 
     /// What `gets` has returned from a server that does not speak meta.
     #[must_use]
-    pub fn judge_classic(&self, value: Value) -> Found {
-        match Self::is_leased(&value) {
-            true => Found::Wait(None),
-            false => Found::Value(Self::present(value)),
+    pub fn judge_classic(&self, value: Option<Value>) -> Found {
+        match value {
+            None => Found::UNLEASED,
+            Some(value) if Self::is_leased(&value) => Found::Wait(None),
+            Some(value) => Found::Value(Self::present(value)),
+        }
+    }
+
+    /// What `gets` has returned after the `add` of this caller was stored.
+    #[must_use]
+    pub fn judge_lease(&self, value: Option<Value>) -> Found {
+        match value {
+            None => Found::UNLEASED,
+            Some(value) if Self::is_leased(&value) => Found::Compute(Lease { cas: value.cas, ..Lease::default() }),
+            Some(value) => Found::Value(Self::present(value)),
         }
     }
 
@@ -181,10 +231,17 @@ impl FetchPolicy {
         self.wait
     }
 
-    /// Whether old values are served.
+    /// What others get while the value is computed, and this caller if that fails; `None` if they have to wait.
     #[must_use]
-    pub fn serves_stale_values(&self) -> bool {
-        self.serves_stale
+    pub fn meanwhile(&self, lease: &Lease, may_be_absent: bool) -> Option<Option<Value>> {
+        let old = lease.old.clone().filter(|_| self.serves_stale || !lease.is_stale);
+        old.filter(|old| may_be_absent || old.is_some())
+    }
+
+    /// What a caller gets who finds that another one computes; `None` if it has to wait.
+    #[must_use]
+    pub fn stale(&self, old: Option<Option<Value>>, may_be_absent: bool) -> Option<Option<Value>> {
+        self.meanwhile(&Lease { cas: None, old, is_stale: true }, may_be_absent)
     }
 
     /// How long to wait before the server is asked again, for this time.
@@ -231,18 +288,19 @@ mod tests {
         let judged = |win, already_won, stale, data: &'static [u8]| {
             policy.judge(Some(MetaItem { win, already_won, stale, ..item(data, 0) }))
         };
-        assert_eq!(policy.judge(None), Found::Compute(None, None));
+        let lease = |old, is_stale| Found::Compute(Lease { cas: Some(7), old, is_stale });
+        assert_eq!(policy.judge(None), Found::UNLEASED);
         assert_eq!(judged(false, false, false, b"x"), Found::Value(some(b"x").unwrap()));
-        assert_eq!(judged(true, false, false, b""), Found::Compute(Some(7), None));
+        assert_eq!(judged(true, false, false, b""), lease(None, false));
         assert_eq!(judged(false, true, false, b""), Found::Wait(None));
-        assert_eq!(judged(true, false, false, b"x"), Found::Compute(Some(7), some(b"x")));
+        assert_eq!(judged(true, false, false, b"x"), lease(some(b"x"), false));
         assert_eq!(judged(false, true, false, b"x"), Found::Value(some(b"x").unwrap()));
-        assert_eq!(judged(true, false, true, b"x"), Found::Compute(Some(7), some(b"x")));
+        assert_eq!(judged(true, false, true, b"x"), lease(some(b"x"), true));
         assert_eq!(judged(false, true, true, b"x"), Found::Wait(some(b"x")));
         // An empty value is a value.
         assert_eq!(judged(false, false, false, b""), Found::Value(some(b"").unwrap()));
         assert_eq!(policy.judge(Some(item(b"", ABSENT.into()))), Found::Value(None));
-        assert_eq!(policy.judge_classic(FetchPolicy::leased()), Found::Wait(None));
+        assert_eq!(policy.judge_classic(Some(FetchPolicy::leased())), Found::Wait(None));
     }
 
     #[test]

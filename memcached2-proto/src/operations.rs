@@ -7,6 +7,7 @@
 mod administer;
 mod compose;
 mod fetch;
+mod fetch_many;
 mod fetch_once;
 mod store;
 mod streams;

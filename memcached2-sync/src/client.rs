@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use memcached2_proto::call::{Call, ServerBatch};
-use memcached2_proto::fetch::{Flights, Joined, Leader};
+use memcached2_proto::fetch::{Flights, Follower, Joined, Leader};
 use memcached2_proto::opening::Endpoint;
 use memcached2_proto::routing::{ServerId, ServerListChange};
 use memcached2_proto::stream::StreamCommand;
@@ -197,12 +197,17 @@ impl Client {
         srv_records(&question).map_err(|error| Error::connect(&error))
     }
 
-    /// Waits for the caller that fetches the same key by `fetch`, for this time at most.
-    pub(crate) fn follow(&self, key: &[u8], within: Duration) -> Result<Option<Value>, Option<Leader<'_>>> {
-        let mut follower = match self.shared.flights.join(key) {
-            Joined::Leader(leader) => return Err(Some(leader)),
-            Joined::Follower(follower) => follower,
-        };
+    /// Joins the callers who fetch the same key by `fetch`.
+    pub(crate) fn join(&self, key: &[u8]) -> Joined<'_> {
+        self.shared.flights.join(key)
+    }
+
+    /// Waits for the caller that fetches the same key, for this time at most.
+    pub(crate) fn follow<'f>(
+        &self,
+        mut follower: Follower<'f>,
+        within: Duration,
+    ) -> Result<Option<Value>, Option<Leader<'f>>> {
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
         let begun = Self::now();
         loop {

@@ -79,7 +79,7 @@ memcached2_proto::topology!([] []
     /// # Ok::<(), memcached2_sync::Error>(())
     /// ```
 );
-memcached2_proto::fetch!([] [] FnOnce
+memcached2_proto::fetch!([] [] FnOnce FnMut
     /// ```no_run
     /// use std::time::Duration;
     /// use memcached2_sync::proto::fetch::FetchPolicy;

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use memcached2_proto::fetch::Leader;
+use memcached2_proto::fetch::{Follower, Joined, Leader};
 use memcached2_proto::routing::{Address, ServerListChange};
 use memcached2_proto::shared::{ConnectFn, Records, SharedConnections};
 use memcached2_proto::stream::StreamCommand;
@@ -178,9 +178,18 @@ impl Client {
         look_up(&Arc::default(), ask).await.map_err(|error| Error::connect(&error))
     }
 
-    /// Waits for the caller that fetches the same key by `fetch`.
-    pub(crate) async fn follow(&self, key: &[u8], within: Duration) -> Result<Option<Value>, Option<Leader<'_>>> {
-        self.shared.follow(key, within).await
+    /// Joins the callers who fetch the same key by `fetch`.
+    pub(crate) fn join(&self, key: &[u8]) -> Joined<'_> {
+        self.shared.join(key)
+    }
+
+    /// Waits for the caller that fetches the same key.
+    pub(crate) async fn follow<'f>(
+        &self,
+        follower: Follower<'f>,
+        within: Duration,
+    ) -> Result<Option<Value>, Option<Leader<'f>>> {
+        self.shared.follow(follower, within).await
     }
 
     /// Waits for a time, and returns whether the client is still open.

@@ -84,7 +84,7 @@ memcached2_proto::topology!([async] [.await]
     /// # }
     /// ```
 );
-memcached2_proto::fetch!([async] [.await] AsyncFnOnce
+memcached2_proto::fetch!([async] [.await] AsyncFnOnce AsyncFnMut
     /// ```no_run
     /// use std::time::Duration;
     /// use memcached2_tokio::proto::fetch::FetchPolicy;

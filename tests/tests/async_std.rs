@@ -91,6 +91,15 @@ mod subject {
             wait(self.0.fetch_optional(key, policy, async || compute()))
         }
 
+        pub(crate) fn fetch_many<'k, K: AsRef<[u8]>, T: ToValue, E: From<Error>>(
+            &self,
+            keys: &'k [K],
+            policy: &FetchPolicy,
+            mut compute: impl FnMut(Vec<&'k K>) -> Result<Vec<Option<T>>, E>,
+        ) -> Result<Vec<Option<Value>>, E> {
+            wait(self.0.fetch_many(keys, policy, async |missed| compute(missed)))
+        }
+
         pub(crate) fn set_servers(
             &self,
             servers: impl IntoIterator<Item = impl AsRef<str>>,

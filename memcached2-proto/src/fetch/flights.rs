@@ -5,6 +5,7 @@ use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use super::Lease;
 use crate::value::Value;
 
 /// What the callers of a client fetch at the moment: one of those who want the same leads, the others follow and get what it gets. If
@@ -19,8 +20,8 @@ type Outcome = Arc<OnceLock<Option<Value>>>;
 struct Flight {
     outcome: Outcome,
     is_led: bool,
-    /// The version of the item that the leader was to store over, for one that takes its place.
-    lease: Option<u64>,
+    /// What the leader has, for one that takes its place.
+    lease: Option<Lease>,
     followers: Vec<(u64, Option<Waker>)>,
     next: u64,
 }
@@ -96,16 +97,16 @@ impl Flights {
 }
 
 impl Leader<'_> {
-    /// The version of the item that an earlier leader was to store over.
+    /// What an earlier leader had that was dropped.
     #[must_use]
-    pub fn lease(&self) -> Option<u64> {
-        self.flights.lock().get(&self.key).and_then(|flight| flight.lease)
+    pub fn lease(&self) -> Option<Lease> {
+        self.flights.lock().get(&self.key).and_then(|flight| flight.lease.clone())
     }
 
-    /// Says which version of the item the value will be stored over.
-    pub fn set_lease(&self, cas: Option<u64>) {
+    /// Says what it has, or that it has that no more.
+    pub fn set_lease(&self, lease: Option<Lease>) {
         self.flights.update(&self.key, &self.outcome, |flight| {
-            flight.lease = cas;
+            flight.lease = lease;
             None
         });
     }
@@ -211,12 +212,13 @@ mod tests {
         let (gone, mut first, mut second) =
             (follower(flights.join(b"a")), follower(flights.join(b"a")), follower(flights.join(b"a")));
         assert!(first.poll(&cx).is_pending() && second.poll(&cx).is_pending());
-        leads.set_lease(Some(7));
+        let lease = Lease { cas: Some(7), ..Lease::default() };
+        leads.set_lease(Some(lease.clone()));
         drop(leads);
         assert!(second.poll(&cx).is_pending() && first.poll(&cx).is_pending());
         drop(gone);
         let Poll::Ready(Err(next)) = first.poll(&cx) else { panic!("it does not lead") };
-        assert_eq!(next.lease(), Some(7));
+        assert_eq!(next.lease(), Some(lease));
         assert!(second.poll(&cx).is_pending());
         drop((first, next));
         let Poll::Ready(Err(last)) = second.poll(&cx) else { panic!("it does not lead") };

@@ -5,7 +5,8 @@
 #[doc(hidden)]
 #[macro_export]
 macro_rules! fetch {
-    ([$($async:tt)*] [$($await:tt)*] $Fn:ident $(#[$example:meta])*) => {
+    ([$($async:tt)*] [$($await:tt)*] $Fn:ident $FnMut:ident $(#[$example:meta])*) => {
+        $crate::__fetch_many!([$($async)*] [$($await)*] $FnMut);
         impl Client {
             /// Fetches the value of a key; after a miss one caller computes it and stores it, and all others get what it has computed.
             ///
@@ -72,39 +73,37 @@ macro_rules! fetch {
                 T: $crate::ToValue,
                 E: From<$crate::Error>,
             {
-                let leader = match self.follow(key, policy.wait_time())$($await)* {
-                    Ok(value) if may_be_absent || value.is_some() => return Ok(value),
-                    Ok(_) => None,
-                    Err(leader) => leader,
-                };
-                let found = self.find_or_lease(key, policy, leader.as_ref())$($await)*?;
-                let (cas, old) = match found {
-                    $crate::fetch::Found::Value(value) if may_be_absent || value.is_some() => {
-                        leader.into_iter().for_each(|leader| leader.finish(value.clone()));
-                        return Ok(value);
+                let leader = match self.join(key) {
+                    $crate::fetch::Joined::Leader(leader) => Some(leader),
+                    $crate::fetch::Joined::Follower(follower) => {
+                        match self.follow(follower, policy.wait_time())$($await)* {
+                            Ok(value) if may_be_absent || value.is_some() => return Ok(value),
+                            Ok(_) => None,
+                            Err(leader) => leader,
+                        }
                     }
-                    $crate::fetch::Found::Compute(cas, old) => (cas, old),
-                    _ => (None, None),
                 };
-                // With an old value the next one asks again: it must not take that for a lease, and delete it if it fails.
-                leader.iter().for_each(|leader| leader.set_lease(cas.filter(|_| old.is_none())));
-                match compute()$($await)* {
-                    Ok(computed) => {
-                        let value = computed.map(|computed| $crate::fetch::computed(&computed, key)).transpose()?;
-                        self.fill(key, policy, cas, value.as_ref())$($await)*;
-                        leader.into_iter().for_each(|leader| leader.finish(value.clone()));
+                let lead = $crate::fetch::Lead { place: 0, leader };
+                let lease = match self.find_or_lease(key, policy, &lead, may_be_absent)$($await)*? {
+                    $crate::fetch::Found::Value(value) if may_be_absent || value.is_some() => return Ok(lead.finish(value)),
+                    $crate::fetch::Found::Compute(lease) => lease,
+                    _ => $crate::fetch::Lease::default(),
+                };
+                let missed = lead.begin(lease, policy, may_be_absent);
+                let computed = compute()$($await)*.and_then(|computed| {
+                    Ok(computed.map(|computed| $crate::fetch::computed(&computed, key)).transpose()?)
+                });
+                match computed {
+                    Ok(value) => {
+                        self.fill_many(&[key], policy, std::slice::from_ref(&missed), std::slice::from_ref(&value))$($await)*;
+                        missed.finish(value.clone());
                         Ok(value)
                     }
-                    Err(error) => match old {
-                        Some(old) if policy.serves_stale_values() => Ok(old),
-                        old => {
-                            if old.is_none() {
-                                leader.iter().for_each(|leader| leader.set_lease(None));
-                                self.give_up_lease(key, cas)$($await)*;
-                            }
-                            Err(error)
-                        }
-                    },
+                    Err(error) => {
+                        missed.fail();
+                        self.give_up(key, &missed.lease)$($await)*;
+                        missed.old.map_or(Err(error), Ok)
+                    }
                 }
             }
 
@@ -113,25 +112,24 @@ macro_rules! fetch {
                 &self,
                 key: &[u8],
                 policy: &$crate::fetch::FetchPolicy,
-                leader: Option<&$crate::fetch::Leader<'_>>,
+                lead: &$crate::fetch::Lead<'_>,
+                may_be_absent: bool,
             ) -> Result<$crate::fetch::Found, $crate::Error> {
-                // It has waited long enough for the others.
-                let Some(leader) = leader else { return Ok($crate::fetch::Found::Compute(None, None)) };
-                if let Some(cas) = leader.lease() {
-                    return Ok($crate::fetch::Found::Compute(Some(cas), None));
+                if let Some(found) = lead.known() {
+                    return Ok(found);
                 }
                 let (begun, mut attempt) = (Self::now(), 0);
                 loop {
                     let old = match self.find(key, policy)$($await)* {
-                        Err(error) if error.counts_as_miss() => return Ok($crate::fetch::Found::Compute(None, None)),
+                        Err(error) if error.counts_as_miss() => return Ok($crate::fetch::Found::UNLEASED),
                         Ok($crate::fetch::Found::Wait(old)) => old,
                         found => return found,
                     };
-                    if let Some(old) = old.filter(|_| policy.serves_stale_values()) {
+                    if let Some(old) = policy.stale(old, may_be_absent) {
                         return Ok($crate::fetch::Found::Value(old));
                     }
                     if Self::now().saturating_duration_since(begun) >= policy.wait_time() {
-                        return Ok($crate::fetch::Found::Compute(None, None));
+                        return Ok($crate::fetch::Found::UNLEASED);
                     }
                     self.pause($crate::fetch::FetchPolicy::delay(attempt))$($await)*;
                     attempt += 1;
@@ -143,45 +141,15 @@ macro_rules! fetch {
                 key: &[u8],
                 policy: &$crate::fetch::FetchPolicy,
             ) -> Result<$crate::fetch::Found, $crate::Error> {
-                match self.run(policy.question(key)?)$($await)* {
-                    Err($crate::Error::NoMeta { .. }) => {}
-                    item => return Ok(policy.judge(item?)),
-                }
-                if let Some(value) = self.gets(key)$($await)*? {
-                    return Ok(policy.judge_classic(value));
-                }
-                match self.add(key, &$crate::fetch::FetchPolicy::leased(), policy.lease_expiry())$($await)* {
-                    Err($crate::Error::NotStored { .. }) => Ok($crate::fetch::Found::Wait(None)),
-                    Err(error) => Err(error),
-                    Ok(()) => Ok(match self.gets(key)$($await)*? {
-                        None => $crate::fetch::Found::Compute(None, None),
-                        Some(value) if $crate::fetch::FetchPolicy::is_leased(&value) => {
-                            $crate::fetch::Found::Compute(value.cas, None)
-                        }
-                        Some(value) => policy.judge_classic(value),
-                    }),
-                }
+                let mut found = self.find_many(vec![key], policy)$($await)*?;
+                found.pop().unwrap_or(Ok($crate::fetch::Found::UNLEASED))
             }
 
-            /// Stores what was computed over the lease. Whatever comes of it, the caller has the value.
-            $($async)* fn fill(
-                &self,
-                key: &[u8],
-                policy: &$crate::fetch::FetchPolicy,
-                cas: Option<u64>,
-                value: Option<&$crate::Value>,
-            ) {
-                let Some((value, expiry)) = policy.stored(value) else { return self.give_up_lease(key, cas)$($await)* };
-                let (Some(cas), Ok(store)) = (cas, $crate::command::meta::MetaSet::new(key, &value)) else { return };
-                if let Err($crate::Error::NoMeta { .. }) = self.run(store.expiry(expiry).compare_cas(cas))$($await)* {
-                    let _ = self.cas(key, &value, expiry, cas)$($await)*;
-                }
-            }
-
-            /// Lets another caller compute at once. A server without meta does so when the lease ends.
-            $($async)* fn give_up_lease(&self, key: &[u8], cas: Option<u64>) {
-                if let (Some(cas), Ok(delete)) = (cas, $crate::command::meta::MetaDelete::new(key)) {
-                    let _ = self.run(delete.compare_cas(cas))$($await)*;
+            /// Lets another caller compute at once. A server without meta does so when the lease ends. Until then there is the old value,
+            /// if there is one.
+            $($async)* fn give_up(&self, key: &[u8], lease: &$crate::fetch::Lease) {
+                if let Some(delete) = lease.given_up(key) {
+                    let _ = self.run(delete)$($await)*;
                 }
             }
         }

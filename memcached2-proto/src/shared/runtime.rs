@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{AsyncTimer, Driver, Freshness, SharedConnections, Transfer, exchange};
 use crate::call::{Call, Operation};
 use crate::error::Error;
-use crate::fetch::{Joined, Leader};
+use crate::fetch::{Follower, Joined, Leader};
 use crate::time::{Instant, Now};
 use crate::value::Value;
 
@@ -69,18 +69,23 @@ impl<R: Runtime> SharedConnections<R> {
         }
     }
 
-    /// Waits for the caller that fetches the same key by `fetch`, for this time at most: what it gets, or the lead if there is no such
-    /// caller. `Err(None)`: the time is over.
+    /// Joins the callers who fetch the same key by `fetch`.
+    #[doc(hidden)]
+    pub fn join(&self, key: &[u8]) -> Joined<'_> {
+        self.flights().join(key)
+    }
+
+    /// Waits for what the caller gets that fetches the same key, for this time at most; `None` if there is nothing.
     ///
     /// # Errors
     ///
-    /// When the caller is to fetch itself.
+    /// The lead, when this caller is to fetch itself; `Err(None)`: the time is over.
     #[doc(hidden)]
-    pub async fn follow(&self, key: &[u8], within: Duration) -> Result<Option<Value>, Option<Leader<'_>>> {
-        let mut follower = match self.flights().join(key) {
-            Joined::Leader(leader) => return Err(Some(leader)),
-            Joined::Follower(follower) => follower,
-        };
+    pub async fn follow<'f>(
+        &self,
+        mut follower: Follower<'f>,
+        within: Duration,
+    ) -> Result<Option<Value>, Option<Leader<'f>>> {
         let mut timer = self.runtime().timer();
         let deadline = self.runtime().now() + within;
         poll_fn(|cx| match follower.poll(cx) {
