@@ -74,6 +74,10 @@ impl<'k> MetaDelete<'k> {
 
     fn put(&self, now: Now, quiet: Option<u32>, out: &mut RequestBuffer) -> Result<(), Error> {
         self.meta.begin(b"md ", None, quiet, out);
+        if out.has_max_ttl() && self.meta.flags.has(b'x') && !self.meta.flags.has(b'T') {
+            out.put(b" T");
+            out.put_expiry(Expiry::Never, now)?;
+        }
         self.meta.end(now, quiet, out)
     }
 }

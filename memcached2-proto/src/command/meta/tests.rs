@@ -2,6 +2,7 @@ use std::time::{Duration, SystemTime};
 
 use super::*;
 use crate::command::{Command, Keyed};
+use crate::connection::ConnectionOptions;
 use crate::reply::ReplyKind;
 use crate::time::{Expiry, Instant};
 
@@ -15,6 +16,36 @@ fn encode<C: Command>(command: &C, protocol: Protocol, prefix: Option<&str>) -> 
 fn sent<C: Command>(command: Result<C, Error>) -> String {
     let (text, _) = command.and_then(|command| encode(&command, Protocol::Meta, None)).unwrap();
     text.replace("\\r\\n", "\n")
+}
+
+#[test]
+fn with_a_longest_time_to_live_no_item_stays_longer() {
+    let options = ConnectionOptions { max_ttl: Some(Duration::from_secs(10)), ..ConnectionOptions::default() };
+    let cut = |command: &dyn Fn(&mut RequestBuffer, Now) -> Result<(), Error>| {
+        let mut out = RequestBuffer::with_options(&options);
+        command(&mut out, Now::fixed(Instant::ZERO, SystemTime::UNIX_EPOCH)).unwrap();
+        out.bytes.escape_ascii().to_string().replace("\\r\\n", "\n").replace(" O0000", "")
+    };
+    macro_rules! cut {
+        ($command:expr) => {
+            cut(&|out, now| out.request(&$command?, Protocol::Meta, now, 0).map(drop))
+        };
+    }
+    for (text, expected) in [
+        (cut!(MetaSet::new("a", "hi")), "ms a 2 T10\nhi\n"),
+        (cut!(MetaSet::new("a", "hi").map(|set| set.expiry(MINUTE))), "ms a 2 T10\nhi\n"),
+        (cut!(MetaSet::new("a", "hi").map(|set| set.mode(MetaSetMode::Append))), "ms a 2 MA\nhi\n"),
+        (cut!(MetaSet::new("a", "hi").map(|set| set.mode(MetaSetMode::Prepend).vivify(MINUTE))), "ms a 2 MP N10\nhi\n"),
+        (cut!(MetaGet::new("a").map(|get| get.touch(MINUTE).vivify(MINUTE).recache(MINUTE))), "mg a T10 N10 R5\n"),
+        (cut!(MetaGet::new("a").map(|get| get.recache(Duration::from_secs(2)))), "mg a R2\n"),
+        (cut!(MetaDelete::new("a")), "md a\n"),
+        (cut!(MetaDelete::new("a").map(MetaDelete::invalidate)), "md a I\n"),
+        (cut!(MetaDelete::new("a").map(|md| md.invalidate().expiry(MINUTE))), "md a I T10\n"),
+        (cut!(MetaDelete::new("a").map(MetaDelete::remove_value)), "md a T10 x\n"),
+        (cut!(MetaArithmetic::incr("a", 1).map(|ma| ma.vivify(Expiry::Never))), "ma a MI D1 N10\n"),
+    ] {
+        assert_eq!(text, expected);
+    }
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
