@@ -9,7 +9,7 @@ use crate::credentials::{Credentials, ProviderError};
 use crate::error::Error;
 use crate::observer::Observer;
 use crate::options::{Options, options};
-use crate::routing::{ReconnectPolicy, Router, Selection, ServerListChange};
+use crate::routing::{ReconnectPolicy, Router, Selection, ServerListChange, WriteTo};
 use crate::shared::{Spawner, TakesSpawner, Task};
 
 /// A builder of a client: its servers and options.
@@ -63,6 +63,7 @@ impl<C> Builder<C> {
     /// [`Error::Uri`] for the first text that is no address of a server, or whose credentials cannot be sent.
     /// [`Error::Key`] if the prefix is longer than 249 bytes or contains a blank or control byte. [`Error::Tls`] if a certificate
     /// is not usable, or no authority is trusted.
+    /// [`Error::Argument`] if a replica has no server, or there is no nearest one.
     /// [`Error::NoRuntime`] if the client needs a [spawner](Builder::spawner) and has none.
     pub fn build(self) -> Result<C, Error> {
         let router = Router::with_options(&self.servers, &self.options)?;

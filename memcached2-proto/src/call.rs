@@ -3,6 +3,7 @@
 //! For authors of a transport, which drives a [`Call`], and of their own [`Operation`]s.
 
 mod batch;
+mod copies;
 mod fault;
 mod operation;
 mod plan;
@@ -58,15 +59,18 @@ impl<'r, O: Operation> Call<'r, O> {
         let progress = operation.start(&mut plan);
         let mut call = Self { progress, plan, has_failed: false };
         if call.plan.rare.is_some() {
-            call.end_unplanned();
+            call.plan_rare();
         }
         call.plan.sort();
         call
     }
 
-    /// Ends the requests that no server can be asked for.
+    /// Decides which replicas are asked, and ends the requests that no server can be asked for.
     #[cold]
-    fn end_unplanned(&mut self) {
+    fn plan_rare(&mut self) {
+        if self.plan.router.has_replicas() {
+            self.plan_replicas();
+        }
         for (index, server, error) in std::mem::take(&mut self.plan.rare().unplanned) {
             let sub_request = SubRequest::new(server, index);
             self.on_request(&sub_request, RequestOutcome::Failed(&error), 0);
@@ -118,8 +122,36 @@ impl<'r, O: Operation> Call<'r, O> {
     #[inline(always)]
     pub fn answer(&mut self, at: usize, reply: Reply, last: bool) {
         if self.plan.router.watch().is_some() {
-            self.observe_reply(at, &reply, last);
+            return self.answer_observed(at, reply, last);
         }
+        self.take_answer(at, reply, last);
+    }
+
+    /// The same if something looks at each request.
+    #[cold]
+    fn answer_observed(&mut self, at: usize, reply: Reply, last: bool) {
+        let hits = self.observe_reply(at, &reply, last);
+        let sub_request = self.plan.sub_requests[at];
+        if last && self.plan.has_copies(sub_request.index) {
+            self.plan.sub_requests[at].state = State::Answered;
+            return self.end_copy(&sub_request, Ok(reply));
+        }
+        if last && self.is_missed(&sub_request, &reply, hits) {
+            self.plan.report_answer(sub_request.server);
+            let rest = match reply {
+                value @ Reply::Value(..) => {
+                    self.progress.take_reply(sub_request.index(), value);
+                    Reply::End
+                }
+                rest => rest,
+            };
+            return self.read_next(at, Ok(rest));
+        }
+        self.take_answer(at, reply, last);
+    }
+
+    #[inline(always)]
+    fn take_answer(&mut self, at: usize, reply: Reply, last: bool) {
         let sub_request = &mut self.plan.sub_requests[at];
         let (index, server) = (sub_request.index as usize, sub_request.server);
         if !last {
@@ -194,6 +226,7 @@ impl<'r, O: Operation> Call<'r, O> {
         }
         let repeatable = self.progress.command(sub_request.index as usize).repeatable();
         let next = sub_request.after(error.landed(), fault, repeatable, self.plan.router);
+        let next = if self.plan.router.has_replicas() { self.after_replica(at, next, error, fault) } else { next };
         self.plan.sub_requests[at].state = next;
         self.has_failed = true;
         if next == State::Ended {
@@ -221,6 +254,12 @@ impl<'r, O: Operation> Call<'r, O> {
     /// Gives the operation the failure of a request that is not sent again.
     #[cold]
     fn end_with(&mut self, sub_request: &SubRequest, error: Error) {
+        if self.plan.has_copies(sub_request.index) {
+            return self.end_copy(sub_request, Err(error));
+        }
+        if let Some(reply) = self.plan.take_unread(sub_request.index) {
+            return self.end_read(sub_request, reply);
+        }
         let index = sub_request.index as usize;
         let command = self.progress.command(index);
         let server = self.plan.router.server(sub_request.server);
@@ -228,19 +267,21 @@ impl<'r, O: Operation> Call<'r, O> {
         self.progress.end(index, Err(error));
     }
 
-    /// Counts a reply for the observer; the last one is reported.
+    /// Counts a reply for the observer; the last one is reported. Returns how many values have come.
     #[cold]
-    fn observe_reply(&mut self, at: usize, reply: &Reply, last: bool) {
+    fn observe_reply(&mut self, at: usize, reply: &Reply, last: bool) -> usize {
         let sub_request = self.plan.sub_requests[at];
         let before = self.plan.rare.as_mut().and_then(|rare| rare.tallies.remove(&sub_request.index));
         let mut tally = before.unwrap_or_default();
         tally.add(reply);
+        let hits = tally.hits();
         if last {
             let keys = self.progress.command(sub_request.index as usize).keys();
             self.on_request(&sub_request, tally.outcome(keys), tally.received);
         } else {
             self.plan.rare().tallies.insert(sub_request.index, tally);
         }
+        hits
     }
 
     /// Reports what has come of a request to the observer.
@@ -248,11 +289,12 @@ impl<'r, O: Operation> Call<'r, O> {
     fn on_request(&self, sub_request: &SubRequest, outcome: RequestOutcome<'_>, received: u64) {
         let Plan { router, now: begun, .. } = &self.plan;
         let Some(watch) = router.watch() else { return };
+        let Some(observer) = &watch.observer else { return };
         let command = self.progress.command(sub_request.index as usize);
         let waits = self.plan.rare.iter().flat_map(|rare| &rare.waits);
         let wait = waits.filter(|(server, _)| *server == sub_request.server).map(|(_, wait)| *wait).sum();
         let is_unsent = matches!(outcome, RequestOutcome::Failed(error) if error.landed() == Landed::NotSent);
-        watch.observer.on_request(&Event {
+        observer.on_request(&Event {
             command: command.name(),
             server: router.server(sub_request.server),
             outcome,

@@ -116,6 +116,23 @@ pub trait Command {
     fn repeatable(&self) -> bool {
         false
     }
+
+    /// What becomes of it where each item has several copies. A pure read is asked of one, and everything else is refused unless
+    /// this says that it is written to all.
+    fn on_replicas(&self) -> OnReplicas {
+        if self.repeatable() { OnReplicas::Read } else { OnReplicas::Refuse }
+    }
+}
+
+/// What becomes of a command where each item has several copies: see the guide [replicas](crate::guide::replicas).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OnReplicas {
+    /// One replica is asked, and the next one if it fails.
+    Read,
+    /// Every replica is asked: the item is the same in all of them, whatever was there before.
+    Write,
+    /// It is refused: what it does depends on the copy, and would make them differ.
+    Refuse,
 }
 
 impl RequestBuffer {

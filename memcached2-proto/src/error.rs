@@ -38,7 +38,7 @@ pub use self::request::FailedRequest;
 ///
 /// | call | errors of its own |
 /// |---|---|
-/// | every one | [`NoServers`](Self::NoServers), [`Down`](Self::Down), [`AllDown`](Self::AllDown), [`Connect`](Self::Connect), [`Tls`](Self::Tls), [`Disconnected`](Self::Disconnected), [`Timeout`](Self::Timeout), [`Refused`](Self::Refused), [`Protocol`](Self::Protocol), [`NoCredentials`](Self::NoCredentials), [`CredentialsRefused`](Self::CredentialsRefused), [`CredentialsNotWanted`](Self::CredentialsNotWanted), [`Overloaded`](Self::Overloaded), [`Closed`](Self::Closed); for asynchronous clients [`NoRuntime`](Self::NoRuntime) |
+/// | every one | [`NoServers`](Self::NoServers), [`Down`](Self::Down), [`AllDown`](Self::AllDown), [`Connect`](Self::Connect), [`Tls`](Self::Tls), [`Disconnected`](Self::Disconnected), [`Timeout`](Self::Timeout), [`Refused`](Self::Refused), [`Protocol`](Self::Protocol), [`NoCredentials`](Self::NoCredentials), [`CredentialsRefused`](Self::CredentialsRefused), [`CredentialsNotWanted`](Self::CredentialsNotWanted), [`Overloaded`](Self::Overloaded), [`Closed`](Self::Closed); with replicas [`Replicas`](Self::Replicas) and [`Argument`](Self::Argument); for asynchronous clients [`NoRuntime`](Self::NoRuntime) |
 /// | every one with a key | [`Key`](Self::Key) |
 /// | every one with an expiry | [`Expiry`](Self::Expiry) |
 /// | making a client | [`Uri`](Self::Uri), [`Credentials`](Self::Credentials), [`Tls`](Self::Tls), and [`Key`](Self::Key) for its prefix |
@@ -300,6 +300,18 @@ pub enum Error {
         /// The last failure of the server that has the key while all are up.
         #[source]
         cause: Option<Cause<Self>>,
+    },
+    /// Fewer [replicas](crate::Options::replica) have carried out a write than [`Options::write_to`](crate::Options::write_to) says.
+    /// It has taken effect on some.
+    #[error("{request}{} of {} replicas have carried it out{}", results.iter().filter(|result| result.is_ok()).count(),
+        results.len(), results.iter().find_map(|result| result.as_ref().err()).map_or_else(String::new, |error|
+        format!("; another one: {error}")))]
+    #[non_exhaustive]
+    Replicas {
+        /// The request.
+        request: FailedRequest,
+        /// The result of each replica, in their order.
+        results: Arc<[Result<(), Self>]>,
     },
     /// The limit of requests in flight or of unsent bytes is reached, and the client does not
     /// [wait](crate::Options::wait_at_limit); nothing was sent.

@@ -9,6 +9,9 @@ pub mod choosing_a_client {}
 #[doc = include_str!("guide/failover.md")]
 pub mod failover {}
 
+#[doc = include_str!("guide/replicas.md")]
+pub mod replicas {}
+
 #[doc = include_str!("guide/stampedes.md")]
 pub mod stampedes {}
 

@@ -186,6 +186,11 @@ impl Tally {
         };
     }
 
+    /// How many values have come.
+    pub(crate) fn hits(&self) -> usize {
+        self.hits
+    }
+
     /// The outcome of a request for this many keys.
     pub(crate) fn outcome(&self, keys: usize) -> RequestOutcome<'_> {
         match &self.end {
@@ -199,10 +204,10 @@ impl Tally {
     }
 }
 
-/// An observer, and the clock for its durations.
+/// What looks at each request: an observer with a clock for its durations, or replicas.
 #[derive(Debug, Clone)]
 pub(crate) struct Watch {
-    pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) observer: Option<Arc<dyn Observer>>,
     pub(crate) clock: fn() -> Instant,
 }
 

@@ -5,6 +5,7 @@
 mod all_servers;
 mod batch_result;
 mod each;
+mod each_replica;
 mod fetch;
 mod on_server;
 mod one;
@@ -14,6 +15,7 @@ mod routed;
 pub use self::all_servers::AllServers;
 pub use self::batch_result::BatchResult;
 pub use self::each::{Batch, DeleteMany, SetMany};
+pub use self::each_replica::EachReplica;
 pub use self::fetch::GetMany;
 pub use self::on_server::OnServer;
 pub use self::quiet::QuietBatch;

@@ -9,7 +9,7 @@ use crate::credentials::{Credentials, CredentialsSource, ProviderError};
 use crate::limits::Limits;
 use crate::observer::Observer;
 use crate::pool::PoolLimits;
-use crate::routing::{Gutter, ReconnectPolicy, RouterOptions, Selection};
+use crate::routing::{Gutter, ReconnectPolicy, Replicas, RouterOptions, Selection, WriteTo};
 #[cfg(feature = "tls")]
 use crate::tls::TlsOptions;
 use crate::uri::Server;
@@ -46,6 +46,8 @@ pub struct Options {
     pub failover: bool,
     /// See [`Options::gutter`].
     pub gutter: Option<Gutter>,
+    /// See [`Options::replica`], [`Options::write_to`], [`Options::nearest`] and [`Options::read_next_on_miss`].
+    pub replicas: Replicas,
     /// See [`Options::observer`].
     pub observer: Option<Arc<dyn Observer>>,
     /// See [`Options::shared_connections`].
@@ -72,8 +74,17 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        let RouterOptions { selection, reconnect, failures, failover, gutter, prefix, route_by_prefix, observer } =
-            RouterOptions::default();
+        let RouterOptions {
+            selection,
+            reconnect,
+            failures,
+            failover,
+            gutter,
+            replicas,
+            prefix,
+            route_by_prefix,
+            observer,
+        } = RouterOptions::default();
         let ConnectionOptions { limits, protocol, max_age, .. } = ConnectionOptions::default();
         Self {
             timeout: Duration::from_secs(1),
@@ -85,6 +96,7 @@ impl Default for Options {
             failures,
             failover,
             gutter,
+            replicas,
             observer,
             shared_connections: 1,
             bulk_connections: 1,
@@ -123,6 +135,7 @@ impl From<&Options> for RouterOptions {
             failures: options.failures,
             failover: options.failover,
             gutter: options.gutter.clone(),
+            replicas: options.replicas.clone(),
             prefix: options.prefix.clone(),
             route_by_prefix: options.route_by_prefix,
             observer: options.observer.clone(),
@@ -135,7 +148,7 @@ impl Options {
     /// [source](crate::topology::ServerSource) of servers.
     #[must_use]
     pub fn of_other_servers(&self) -> Self {
-        Self { gutter: None, ..self.clone() }
+        Self { gutter: None, replicas: Replicas::default(), ..self.clone() }
     }
 
     /// The options for one server, whose URI may set some of them; see [`Server`].
@@ -240,6 +253,42 @@ macro_rules! options {
             /// the client's other servers.
             fn gutter(self, servers: impl IntoIterator<Item = impl Into<String>>, max_ttl: Duration) {
                 self.gutter = Some(Gutter::new(servers, max_ttl));
+            }
+
+            /// Adds a replica: servers that have all keys, as the client's first servers have; none unless added. Each call adds one more.
+            /// The [selection](Options::selection) chooses the server of a key among those of each replica.
+            ///
+            /// A read is asked of the [nearest](Options::nearest) replica. If its server of the key is down, or fails, the next one
+            /// is asked. `set`, `delete`, `touch`, `gat` and batches of them go to all replicas at the same time, and [`Options::write_to`]
+            /// says how many must carry them out. Commands whose result depends on the copy (`add`, `cas`, `incr`, `fetch` and others)
+            /// fail with [`Error::Argument`](crate::Error::Argument). The guide [replicas](crate::guide::replicas) has more.
+            ///
+            /// The client cannot be made, with [`Error::Argument`](crate::Error::Argument), if a replica has no server, or with
+            /// [`Error::Uri`](crate::Error::Uri), if one of them is no address of a server, or one of the client's other servers.
+            fn replica(self, servers: impl IntoIterator<Item = impl Into<String>>) {
+                self.replicas.others.push(servers.into_iter().map(Into::into).collect());
+            }
+
+            /// Sets how many [replicas](Options::replica) must carry out a write, so that it succeeds: all of them unless set. If fewer
+            /// have, the error is [`Error::Replicas`](crate::Error::Replicas), with the result of each. A write waits for the answers
+            /// of all replicas that are up, in any case.
+            fn write_to(self, write_to: WriteTo) {
+                self.replicas.write_to = write_to;
+            }
+
+            /// Sets which [replica](Options::replica) is read first, counted from 0: the first one unless set. After it the others are
+            /// read in their order. So clients in several zones have the same list of replicas, and each reads its own first.
+            ///
+            /// The client cannot be made, with [`Error::Argument`](crate::Error::Argument), if there are not so many replicas.
+            fn nearest(self, replica: usize) {
+                self.replicas.nearest = replica;
+            }
+
+            /// Sets whether the next [replica](Options::replica) is asked for a key that one does not have; `false` unless set. It is for
+            /// replicas that were empty when they were added, or lose items on their own. A key that no replica has costs a round trip
+            /// to each of them.
+            fn read_next_on_miss(self, asked: bool) {
+                self.replicas.read_next_on_miss = asked;
             }
 
             /// Sets an observer, which is called for every request and its outcome, for logs, traces and metrics; none unless

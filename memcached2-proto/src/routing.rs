@@ -10,6 +10,7 @@ mod hash;
 mod health;
 mod options;
 mod reconnect;
+mod replicas;
 mod ring;
 mod select;
 mod selection;
@@ -26,6 +27,8 @@ pub use self::hash::{CMemcache, Crc, KeyHasher, OneAtATime, UpperCrc, Zero};
 use self::health::Health;
 pub use self::options::RouterOptions;
 pub use self::reconnect::{CustomReconnect, ReconnectPolicy};
+use self::replicas::ReplicaGroups;
+pub use self::replicas::{Replicas, WriteTo};
 pub use self::ring::BuildSelector;
 pub use self::select::Selector;
 pub use self::selection::{Selection, UnknownSelection};
@@ -53,10 +56,12 @@ impl ServerId {
 /// The servers, and the rule that decides which of them has a key.
 #[derive(Debug, Clone)]
 pub struct Router {
-    /// All of them: first those that have the keys, then those of the gutter.
+    /// All of them: first those that have the keys, then those of the other replicas, then those of the gutter.
     servers: Arc<[Server]>,
     /// Those that have the keys.
     main: Group,
+    /// Those that have all keys, too.
+    replicas: Option<Arc<ReplicaGroups>>,
     /// Those that stand in for servers that are down.
     gutter: Option<Group>,
     prefix: Option<Prefix>,
@@ -67,7 +72,7 @@ pub struct Router {
     /// Which servers close connections after errors.
     closers: Arc<Closers>,
     observer: Option<Arc<dyn Observer>>,
-    /// The observer, and its clock.
+    /// What looks at each request: the observer with its clock, or replicas.
     watch: Option<Watch>,
 }
 
@@ -90,11 +95,16 @@ impl Router {
     #[must_use]
     pub fn with_selection(servers: Vec<Server>, selection: &Selection) -> Self {
         let main = Group::new(0, &servers, selection);
+        Self::with_groups(servers, main)
+    }
+
+    fn with_groups(servers: Vec<Server>, main: Group) -> Self {
         let health = Arc::new(Health::new(&ReconnectPolicy::Immediately, 1, servers.len()));
         let closers = Arc::new(Closers::new(servers.len()));
         Self {
             servers: servers.into(),
             main,
+            replicas: None,
             gutter: None,
             prefix: None,
             failover: true,
@@ -128,12 +138,16 @@ impl Router {
         let options = options.into();
         let mut servers = Vec::new();
         parse_servers(texts, &mut servers)?;
-        let mut router = match &options.gutter {
-            None => Self::with_selection(servers, &options.selection),
-            Some(gutter) => Self::with_gutter(servers, gutter, &options.selection)?,
-        };
+        let selection = &options.selection;
+        let main = Group::new(0, &servers, selection);
+        let replicas = ReplicaGroups::new(&options.replicas, &mut servers, selection)?;
+        let gutter = options.gutter.map(|gutter| gutter.group(&mut servers, selection)).transpose()?;
+        let mut router = Self { replicas, gutter, ..Self::with_groups(servers, main) };
         router.health = Arc::new(Health::new(&options.reconnect, options.failures.max(1), router.servers.len()));
         router.observer = options.observer;
+        if router.has_replicas() {
+            router = router.for_client(0, || Instant::ZERO);
+        }
         router.failover = options.failover;
         if let Some(bytes) = options.prefix {
             // As many bytes as a prefix has must be allowed in a key, and leave room for one more.
@@ -147,9 +161,10 @@ impl Router {
     /// come back to a server at once, and a clock for its [observer](crate::Observer), if it has one.
     #[must_use]
     pub fn for_client(mut self, seed: u64, clock: fn() -> Instant) -> Self {
-        self.health = Arc::new(self.health.for_client(seed, self.observer.is_some()));
+        let is_observed = self.observer.is_some() || self.has_replicas();
+        self.health = Arc::new(self.health.for_client(seed, is_observed));
         self.closers = Arc::new(Closers::new(self.servers.len()));
-        self.watch = self.observer.clone().map(|observer| Watch { observer, clock });
+        self.watch = is_observed.then(|| Watch { observer: self.observer.clone(), clock });
         self
     }
 
@@ -171,13 +186,13 @@ impl Router {
         Ok(Self { health, closers, watch: self.watch.clone(), ..router })
     }
 
-    /// The observer.
+    /// What looks at each request, if something does: an observer, or replicas.
     #[inline]
     pub(crate) fn watch(&self) -> Option<&Watch> {
         self.watch.as_ref()
     }
 
-    /// Whether all servers are up and there is no observer, so that nothing has to be looked up or reported.
+    /// Whether all servers are up and there are neither an observer nor replicas, so that nothing has to be looked up or reported.
     #[inline]
     pub(crate) fn all_up_unobserved(&self) -> bool {
         self.health.all_up_unobserved()
@@ -220,7 +235,7 @@ impl Router {
 
     /// The server of all keys while it is up, if there is only one.
     pub(crate) fn only_server(&self) -> Option<ServerId> {
-        (self.main.servers == 1).then_some(ServerId(0))
+        (self.main.servers == 1 && !self.has_replicas()).then_some(ServerId(0))
     }
 
     /// Whether every server counts as up.
@@ -230,22 +245,23 @@ impl Router {
 
     /// Whether a request whose server is down can go to another one.
     pub(crate) fn may_fail_over(&self) -> bool {
-        (self.failover || self.gutter.is_some()) && self.health.is_kept()
+        (self.failover || self.gutter.is_some() || self.has_replicas()) && self.health.is_kept()
     }
 
     /// The server of a key among those that are up, whose retry is due, or that `is_mine` names by their places. Without failover, and
-    /// without a gutter, there is only one, whether it is up or not.
+    /// without a gutter, there is only one, whether it is up or not. With replicas it is the one to read from, after those `skipped`.
     pub(crate) fn route_open(
         &self,
         key: Key<'_>,
-        now: Instant,
+        (now, skipped): (Instant, usize),
         is_mine: &dyn Fn(usize) -> bool,
     ) -> Result<ServerId, Error> {
         let is_up = |place| is_mine(place) || self.health.may_try(place, now);
-        let routed = match &self.gutter {
-            None if self.failover => self.route_among(key, &is_up),
-            None => return self.route(key),
-            Some(gutter) => self.route_or_gutter(key, gutter, &is_up),
+        let routed = match (&self.replicas, &self.gutter) {
+            (Some(replicas), _) => self.route_read(key, replicas, skipped, &is_up),
+            (None, Some(gutter)) => self.route_or_gutter(key, gutter, &is_up),
+            (None, None) if self.failover => self.route_among(key, &is_up),
+            (None, None) => return self.route(key),
         };
         match routed {
             Err(Error::NoServers { .. }) => Err(self.all_down(key)),
@@ -258,7 +274,7 @@ impl Router {
     pub(crate) fn all_down(&self, key: Key<'_>) -> Error {
         match (self.route(key), self.servers.len()) {
             (Err(error), _) => error,
-            (Ok(id), 2..) if self.failover || self.gutter.is_some() => {
+            (Ok(id), 2..) if self.failover || self.gutter.is_some() || self.has_replicas() => {
                 let (request, servers) = (FailedRequest::default(), self.servers.len());
                 Error::AllDown { request, servers, cause: self.health.cause(id.index()) }
             }
@@ -320,8 +336,8 @@ impl Router {
 
     /// Tells the observer that a server went down or came back.
     fn tell(&self, id: ServerId, change: Option<ServerEvent>) {
-        if let (Some(change), Some(watch), Some(server)) = (change, &self.watch, self.server(id)) {
-            watch.observer.on_server_event(server, change);
+        if let (Some(change), Some(observer), Some(server)) = (change, &self.observer, self.server(id)) {
+            observer.on_server_event(server, change);
         }
     }
 
@@ -352,7 +368,7 @@ impl Router {
         id(self.main.select_any(key.as_bytes()))
     }
 
-    /// All servers, in the order given; those of the [gutter](Gutter) are the last.
+    /// All servers, in the order given: those of the first replica, those of the others, and those of the [gutter](Gutter).
     #[must_use]
     pub fn servers(&self) -> &[Server] {
         &self.servers

@@ -27,6 +27,7 @@ mod observer;
 mod other_servers;
 mod protocol;
 mod quiet;
+mod replicas;
 mod restart;
 mod scripted;
 mod servers;
@@ -120,6 +121,7 @@ const LISTS: &[List] = &[
     other_servers::LIST,
     protocol::LIST,
     quiet::LIST,
+    replicas::LIST,
     restart::LIST,
     scripted::LIST,
     stats::LIST,

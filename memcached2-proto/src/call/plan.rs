@@ -6,11 +6,13 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use super::Fault;
+use super::copies::{Copies, Replicated};
 use super::fault::ServerFault;
 use super::probes::Probes;
 use crate::error::{Error, Landed};
 use crate::key::{Key, RoutingKey};
 use crate::observer::Tally;
+use crate::reply::Reply;
 use crate::routing::{Router, ServerId};
 use crate::time::Instant;
 
@@ -40,6 +42,15 @@ pub(super) struct Rare<'r> {
     /// For the observer: what has come of answers that are not complete, and how long connections were waited for.
     pub(super) tallies: BTreeMap<u32, Tally>,
     pub(super) waits: Vec<(ServerId, Duration)>,
+    /// With replicas: the requests of which it is not known yet how many servers are asked, the copies of writes, and what has come
+    /// of reads for which the next replica is asked.
+    pub(super) replicated: Vec<Replicated>,
+    pub(super) copies: BTreeMap<u32, Copies>,
+    pub(super) unread: BTreeMap<u32, Result<Reply, Error>>,
+    /// How many replicas, in the order in which they are read, the reads that are planned have asked before.
+    pub(super) skipped: usize,
+    /// Whether requests were planned for certain servers.
+    pub(super) is_addressed: bool,
     /// How much of its time a large call keeps back.
     pub(super) time_to_merge: Duration,
 }
@@ -171,7 +182,13 @@ impl<'r> Plan<'r> {
     /// is none, the request ends with an error.
     #[inline]
     pub fn add<'k>(&mut self, index: usize, key: impl Into<RoutingKey<'k>>) {
-        match self.assign(key.into().unchecked()) {
+        let key = key.into().unchecked();
+        let assigned = match self.router.all_up_unobserved() {
+            true => self.router.route(key),
+            false if self.router.has_replicas() => return self.add_to_replicas(short(index), key),
+            false => self.assign_among(key),
+        };
+        match assigned {
             Ok(server) => self.push(server, index),
             Err(error) => self.refuse(index, error),
         }
@@ -184,6 +201,9 @@ impl<'r> Plan<'r> {
 
     /// Plans a request for a server that no other can stand in for; it ends at once while that one is down.
     pub fn add_to(&mut self, server: ServerId, index: usize) {
+        if self.router.has_replicas() {
+            self.rare().is_addressed = true;
+        }
         if self.router.all_up() || self.claim(server) {
             return self.push(server, index);
         }
@@ -216,12 +236,13 @@ impl<'r> Plan<'r> {
     fn assign_among(&mut self, key: Key<'_>) -> Result<ServerId, Error> {
         /// Another call may be the one that tries a server: this many of them are passed over.
         const TRIES: usize = 4;
-        if self.router.all_up() {
+        let skipped = if self.router.has_replicas() { self.rare().skipped } else { 0 };
+        if self.router.all_up() && !self.router.has_replicas() {
             return self.router.route(key);
         }
         for _ in 0..TRIES {
             let is_mine = |place| self.probes_server(place);
-            let server = self.router.route_open(key, self.now, &is_mine)?;
+            let server = self.router.route_open(key, (self.now, skipped), &is_mine)?;
             if self.claim(server) {
                 return Ok(server);
             }
@@ -230,7 +251,7 @@ impl<'r> Plan<'r> {
     }
 
     /// Whether a server may be asked: it is up, or this call is the one that tries it.
-    fn claim(&mut self, server: ServerId) -> bool {
+    pub(super) fn claim(&mut self, server: ServerId) -> bool {
         if self.probes_server(server.index()) {
             return true;
         }
@@ -262,7 +283,7 @@ impl<'r> Plan<'r> {
 }
 
 /// An operation has at most 2^32 requests: more would not fit the memory.
-fn short(index: usize) -> u32 {
+pub(super) fn short(index: usize) -> u32 {
     u32::try_from(index).unwrap_or(u32::MAX)
 }
 

@@ -53,7 +53,8 @@ impl<O: Operation> Call<'_, O> {
     /// Plans requests again that were not sent because their server is down; `true` if one has another server now.
     fn fail_over(&mut self) -> bool {
         let faults = self.plan.rare.as_mut().map_or_else(Vec::new, |rare| std::mem::take(&mut rare.faults));
-        if faults.is_empty() {
+        let has_replicas = self.plan.router.has_replicas();
+        if faults.is_empty() && !has_replicas {
             return false;
         }
         let planned = self.plan.sub_requests.len();
@@ -64,6 +65,10 @@ impl<O: Operation> Call<'_, O> {
             }
             self.plan.sub_requests[at].state = State::Ended;
             self.plan.moves = sub_request.moves + 1;
+            if has_replicas {
+                self.replan_read(&sub_request);
+                continue;
+            }
             if self.progress.replan(sub_request.index as usize, &mut self.plan) {
                 continue;
             }

@@ -1,6 +1,6 @@
 //! Changing what is stored: `delete`, `touch`.
 
-use super::{Command, Keyed, Protocol, accepted, senseless};
+use super::{Command, Keyed, OnReplicas, Protocol, accepted, senseless};
 use crate::error::Error;
 use crate::key::Key;
 use crate::reply::{Reply, ReplyKind};
@@ -35,6 +35,10 @@ impl Command for Delete<'_> {
 
     fn only_key(&self) -> Option<Key<'_>> {
         Some(self.key)
+    }
+
+    fn on_replicas(&self) -> OnReplicas {
+        OnReplicas::Write
     }
 
     fn name(&self) -> &'static str {
@@ -98,6 +102,10 @@ impl Command for Touch<'_> {
 
     fn only_key(&self) -> Option<Key<'_>> {
         Some(self.key)
+    }
+
+    fn on_replicas(&self) -> OnReplicas {
+        OnReplicas::Write
     }
 
     fn name(&self) -> &'static str {

@@ -262,6 +262,14 @@ macro_rules! meta_command {
                 self.meta.returned().$read(reply)
             }
 
+            fn on_replicas(&self) -> crate::command::OnReplicas {
+                match self.repeatable() {
+                    true => crate::command::OnReplicas::Read,
+                    false if self.is_same_everywhere() => crate::command::OnReplicas::Write,
+                    false => crate::command::OnReplicas::Refuse,
+                }
+            }
+
             fn repeatable(&self) -> bool {
                 let repeatable: fn(&Self) -> bool = $repeatable;
                 repeatable(self)

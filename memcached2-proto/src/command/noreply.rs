@@ -1,6 +1,6 @@
 //! Requests whose outcome is not reported, in place of `noreply`.
 
-use super::{Command, Keyed, Protocol, accepted};
+use super::{Command, Keyed, OnReplicas, Protocol, accepted};
 use crate::error::Error;
 use crate::key::{Key, RoutingKey};
 use crate::reply::{Reply, ReplyKind};
@@ -60,6 +60,10 @@ impl<C: Command> Command for NoReply<C> {
 
     fn only_key(&self) -> Option<Key<'_>> {
         self.0.only_key()
+    }
+
+    fn on_replicas(&self) -> OnReplicas {
+        self.0.on_replicas()
     }
 
     fn repeatable(&self) -> bool {

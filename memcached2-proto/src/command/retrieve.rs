@@ -1,6 +1,6 @@
 //! Reading: `get`, `gets`, `gat`, `gats`, in both protocols.
 
-use super::{Command, Keyed, Protocol, accepted, senseless};
+use super::{Command, Keyed, OnReplicas, Protocol, accepted, senseless};
 use crate::error::{Error, Landed};
 use crate::key::Key;
 use crate::reply::{Reply, ReplyKind};
@@ -158,6 +158,10 @@ impl Command for Gets<'_> {
 
     fn only_key(&self) -> Option<Key<'_>> {
         Some(self.key)
+    }
+
+    fn on_replicas(&self) -> OnReplicas {
+        if self.fetch.touch.is_some() { OnReplicas::Write } else { OnReplicas::Read }
     }
 
     fn repeatable(&self) -> bool {

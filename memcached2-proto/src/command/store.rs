@@ -1,6 +1,6 @@
 //! Writing: `set`, `add`, `replace`, `append`, `prepend`, `cas`.
 
-use super::{Command, Keyed, Protocol, accepted, senseless};
+use super::{Command, Keyed, OnReplicas, Protocol, accepted, senseless};
 use crate::data::{Data, ToValue};
 use crate::error::{CasProblem, Error};
 use crate::key::Key;
@@ -263,6 +263,10 @@ impl Command for Store<'_, '_> {
 
     fn only_key(&self) -> Option<Key<'_>> {
         Some(self.key)
+    }
+
+    fn on_replicas(&self) -> OnReplicas {
+        if matches!(self.verb, Verb::Set) { OnReplicas::Write } else { OnReplicas::Refuse }
     }
 
     fn name(&self) -> &'static str {

@@ -30,6 +30,7 @@ macro_rules! request_of {
             | Self::Tls { request, .. }
             | Self::Down { request, .. }
             | Self::AllDown { request, .. }
+            | Self::Replicas { request, .. }
             | Self::Overloaded { request }
             | Self::Disconnected { request, .. }
             | Self::Timeout { request, .. }
@@ -52,7 +53,7 @@ impl Error {
             | Self::Protocol { landed, .. }
             | Self::NoMemory { landed, .. }
             | Self::Refused { landed, .. } => *landed,
-            Self::MultiStorage { results } => landed_of_all(results),
+            Self::MultiStorage { results } | Self::Replicas { results, .. } => landed_of_all(results),
             Self::NotStored { .. } | Self::Exists { .. } | Self::NotFound { .. } | Self::NonNumeric { .. } => {
                 Landed::Refused
             }
@@ -102,6 +103,9 @@ impl Error {
             | Self::Protocol { .. }
             | Self::NoMemory { .. } => true,
             Self::Refused { line, .. } => line.starts_with("SERVER_ERROR"),
+            Self::Replicas { results, .. } => {
+                results.iter().filter_map(|result| result.as_ref().err()).all(Self::is_of_the_cache)
+            }
             _ => false,
         }
     }

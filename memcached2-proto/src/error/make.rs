@@ -119,6 +119,11 @@ impl Error {
         Self::CredentialsNotWanted { request: FailedRequest::default() }
     }
 
+    #[cold]
+    pub(crate) fn replicas(results: Vec<Result<(), Self>>) -> Self {
+        Self::Replicas { request: FailedRequest::default(), results: results.into() }
+    }
+
     pub(crate) fn overloaded() -> Self {
         Self::Overloaded { request: FailedRequest::default() }
     }

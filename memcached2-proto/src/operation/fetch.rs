@@ -201,8 +201,11 @@ impl<'k> Progress for Fetching<'k> {
     fn replan(&mut self, index: usize, plan: &mut Plan<'_>) -> bool {
         let request = &mut self.requests[index];
         let fetch = request.fetch();
-        let keys = request.take_keys();
-        let left = self.spread(keys, fetch, plan);
+        let results = &self.results;
+        // Those that were found, if the next replica is asked for the others, are not asked for again.
+        let is_missing = |(place, _): &(usize, Key<'_>)| matches!(results.get(*place), Some(Ok(None)));
+        let keys: Vec<_> = request.take_keys().filter(is_missing).collect();
+        let left = self.spread(keys.into_iter(), fetch, plan);
         let (keys, places): (Vec<_>, Vec<_>) = left.into_iter().map(|(place, key, _)| (key, place)).unzip();
         let all_are_planned = keys.is_empty();
         self.requests[index] = GetPart::picked(keys, places, fetch);

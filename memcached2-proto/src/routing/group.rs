@@ -1,5 +1,6 @@
 //! Servers among which a rule chooses.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Selection, Selector};
@@ -20,6 +21,11 @@ impl Group {
     pub(super) fn new(first: usize, all: &[Server], selection: &Selection) -> Self {
         let servers = all.get(first..).unwrap_or_default();
         Self { first, servers: servers.len(), selector: selection.selector(servers) }
+    }
+
+    /// The places of its servers.
+    pub(super) fn places(&self) -> Range<usize> {
+        self.first..self.first + self.servers
     }
 
     /// The place of the server of a key while all are up, of a group that is the first one.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{Group, Router, Selection, ServerId, parse_servers};
 use crate::error::Error;
 use crate::key::Key;
+use crate::time::Instant;
 use crate::uri::Server;
 
 /// Servers that stand in for those that are down, each item for a limited time: see
@@ -33,21 +34,29 @@ impl Gutter {
     }
 }
 
-impl Router {
-    pub(super) fn with_gutter(mut servers: Vec<Server>, gutter: &Gutter, selection: &Selection) -> Result<Self, Error> {
-        let main = Group::new(0, &servers, selection);
-        parse_servers(&*gutter.servers, &mut servers)?;
-        for server in &mut servers[main.servers..] {
-            server.set_max_ttl(gutter.max_ttl);
+impl Gutter {
+    /// Appends its servers to those that there are.
+    pub(super) fn group(&self, servers: &mut Vec<Server>, selection: &Selection) -> Result<Group, Error> {
+        let first = servers.len();
+        parse_servers(&*self.servers, servers)?;
+        for server in &mut servers[first..] {
+            server.set_max_ttl(self.max_ttl);
         }
-        let gutter = Group::new(main.servers, &servers, selection);
-        Ok(Self { main, gutter: Some(gutter), ..Self::with_selection(servers, &Selection::First) })
+        Ok(Group::new(first, servers, selection))
     }
+}
 
+impl Router {
     /// Whether a server belongs to the [gutter](Gutter).
     #[must_use]
     pub fn is_in_gutter(&self, server: ServerId) -> bool {
-        self.gutter.is_some() && server.index() >= self.main.servers
+        self.gutter.as_ref().is_some_and(|gutter| gutter.places().contains(&server.index()))
+    }
+
+    /// The server of the gutter for a key, if one can be asked.
+    pub(crate) fn route_in_gutter(&self, key: Key<'_>, now: Instant) -> Option<ServerId> {
+        let gutter = self.gutter.as_ref()?;
+        self.choose_in(gutter, key, &|place| self.health.may_try(place, now)).ok()
     }
 
     /// The server of a key while all are up if it can be asked, else one of the gutter.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Gutter, ReconnectPolicy, Selection};
+use super::{Gutter, ReconnectPolicy, Replicas, Selection};
 use crate::observer::Observer;
 
 /// How a router behaves: what of the options of a client concerns it. [`Router::with_options`](crate::Router::with_options)
@@ -32,6 +32,8 @@ pub struct RouterOptions {
     pub failover: bool,
     /// The servers that stand in for those that are down; none unless set. Then `failover` is not asked.
     pub gutter: Option<Gutter>,
+    /// The replicas besides the servers of the router; none unless set. With replicas `failover` is not asked.
+    pub replicas: Replicas,
     /// What is written before every key; nothing unless set. If it is longer than 249 bytes or contains a blank or control byte,
     /// there is no router, but [`Error::Key`](crate::Error::Key).
     pub prefix: Option<Arc<[u8]>>,
@@ -49,6 +51,7 @@ impl Default for RouterOptions {
             failures: 1,
             failover: true,
             gutter: None,
+            replicas: Replicas::default(),
             prefix: None,
             route_by_prefix: true,
             observer: None,

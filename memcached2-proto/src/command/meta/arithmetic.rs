@@ -102,6 +102,12 @@ impl<'k> MetaArithmetic<'k> {
         refuse_if(flags.has(b'J') && !flags.has(b'N'), "`initial` needs `vivify`")
     }
 
+    /// Whether it leaves the same in each replica, whatever was there.
+    #[expect(clippy::unused_self, reason = "as of the other commands")]
+    fn is_same_everywhere(&self) -> bool {
+        false
+    }
+
     fn put(&self, now: Now, quiet: Option<u32>, out: &mut RequestBuffer) -> Result<(), Error> {
         self.meta.begin(b"ma ", None, quiet, out);
         self.meta.end(now, quiet, out)

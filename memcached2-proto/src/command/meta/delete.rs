@@ -72,6 +72,11 @@ impl<'k> MetaDelete<'k> {
         refuse_if(has(b'E') && !keeps, "`set_cas` of an `md` needs `invalidate` or `remove_value`")
     }
 
+    /// Whether it leaves the same in each replica, whatever was there.
+    fn is_same_everywhere(&self) -> bool {
+        !self.meta.flags.has(b'C') && !self.meta.flags.has(b'I')
+    }
+
     fn put(&self, now: Now, quiet: Option<u32>, out: &mut RequestBuffer) -> Result<(), Error> {
         self.meta.begin(b"md ", None, quiet, out);
         if out.has_max_ttl() && self.meta.flags.has(b'x') && !self.meta.flags.has(b'T') {

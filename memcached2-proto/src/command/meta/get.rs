@@ -101,6 +101,11 @@ impl<'k> MetaGet<'k> {
         refuse_if(flags.has(b'E') && !flags.has(b'N'), "`set_cas` of an `mg` needs `vivify`")
     }
 
+    /// Whether it leaves the same in each replica, whatever was there.
+    fn is_same_everywhere(&self) -> bool {
+        !self.meta.flags.has(b'N') && !self.meta.flags.has(b'R')
+    }
+
     fn put(&self, now: Now, quiet: Option<u32>, out: &mut RequestBuffer) -> Result<(), Error> {
         self.meta.begin(b"mg ", None, quiet, out);
         self.meta.end(now, quiet, out)

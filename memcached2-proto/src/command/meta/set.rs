@@ -137,6 +137,12 @@ impl<'k, 'v> MetaSet<'k, 'v> {
         refuse_if(has(b'C') && self.mode == MetaSetMode::Add, "Add does not compare versions")
     }
 
+    /// Whether it leaves the same in each replica, whatever was there.
+    fn is_same_everywhere(&self) -> bool {
+        let has = |letter| self.meta.flags.has(letter);
+        self.mode == MetaSetMode::Set && !has(b'C') && !has(b'I')
+    }
+
     fn extends(&self) -> bool {
         matches!(self.mode, MetaSetMode::Append | MetaSetMode::Prepend)
     }
