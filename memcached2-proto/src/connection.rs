@@ -132,7 +132,7 @@ impl Connection {
     pub fn with_options(options: &ConnectionOptions) -> Self {
         let mut connection = Self::new(options.limits);
         connection.protocol = options.protocol.unwrap_or_default();
-        *connection.sending.buffer() = RequestBuffer::with_options(options);
+        *connection.sending.buffer() = options.request_buffer();
         connection
     }
 

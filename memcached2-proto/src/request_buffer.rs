@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::connection::ConnectionOptions;
 use crate::data::Data;
 use crate::error::KeyProblem;
 use crate::error::{Error, Landed};
@@ -80,9 +79,9 @@ impl RequestBuffer {
         }
     }
 
-    /// An empty buffer for a connection with these options.
-    pub(crate) fn with_options(options: &ConnectionOptions) -> Self {
-        Self { max_ttl: options.max_ttl, ..Self::new(options.prefix.clone(), options.limits.sent_value) }
+    /// The same buffer with a limit of how long an item stays.
+    pub(crate) fn with_max_ttl(self, max_ttl: Option<Duration>) -> Self {
+        Self { max_ttl, ..self }
     }
 
     /// Appends bytes of the protocol.
@@ -104,7 +103,7 @@ impl RequestBuffer {
     }
 
     /// The number that says on this connection when an item expires: that of [`Expiry::exptime`], or an earlier moment if the
-    /// connection has a [longest time to live](ConnectionOptions::max_ttl).
+    /// connection has a [longest time to live](crate::connection::ConnectionOptions::max_ttl).
     ///
     /// # Errors
     ///
@@ -134,7 +133,7 @@ impl RequestBuffer {
         self.max_ttl.is_some()
     }
 
-    /// Appends before which time to live an item is to be stored again. With a [longest time to live](ConnectionOptions::max_ttl) it
+    /// Appends before which time to live an item is to be stored again. With a [longest time to live](crate::connection::ConnectionOptions::max_ttl) it
     /// is at most a half of that: else each item would be stored again at once.
     pub(crate) fn put_recache(&mut self, before: Duration, now: Now) -> Result<(), Error> {
         let before = self.max_ttl.map_or(before, |max| before.min(max / 2));

@@ -144,7 +144,7 @@ impl SharedConnection {
     pub(crate) fn new(endpoint: &Endpoint, protocol: Option<Protocol>, begun: Instant) -> Self {
         let options = endpoint.options();
         let inner = Inner {
-            buffer: Box::new(RequestBuffer::with_options(endpoint.connection_options())),
+            buffer: Box::new(endpoint.connection_options().request_buffer()),
             slots: Slots::default(),
             load: Load::new(&options.limits),
             cancelled: Vec::new(),

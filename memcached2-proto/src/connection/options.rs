@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::command::Protocol;
 use crate::limits::Limits;
+use crate::request_buffer::RequestBuffer;
 
 /// How connections behave: what of the options of a client concerns them.
 ///
@@ -38,6 +39,13 @@ pub struct ConnectionOptions {
     /// How long an item may stay that is stored or touched: longer expiries are cut to it, and an item that is to stay for ever
     /// stays for this long. Nothing is cut unless set.
     pub max_ttl: Option<Duration>,
+}
+
+impl ConnectionOptions {
+    /// An empty buffer for requests on such a connection.
+    pub(crate) fn request_buffer(&self) -> RequestBuffer {
+        RequestBuffer::new(self.prefix.clone(), self.limits.sent_value).with_max_ttl(self.max_ttl)
+    }
 }
 
 impl Default for ConnectionOptions {

@@ -128,7 +128,7 @@ impl Driver {
             tls: None,
             is_plain: false,
             connection,
-            taken: Box::new(RequestBuffer::with_options(endpoint.connection_options())),
+            taken: Box::new(endpoint.connection_options().request_buffer()),
             arrived: Vec::new(),
             wakers: Vec::new(),
             deadline: None,

@@ -22,7 +22,7 @@ fn sent<C: Command>(command: Result<C, Error>) -> String {
 fn with_a_longest_time_to_live_no_item_stays_longer() {
     let options = ConnectionOptions { max_ttl: Some(Duration::from_secs(10)), ..ConnectionOptions::default() };
     let cut = |command: &dyn Fn(&mut RequestBuffer, Now) -> Result<(), Error>| {
-        let mut out = RequestBuffer::with_options(&options);
+        let mut out = options.request_buffer();
         command(&mut out, Now::fixed(Instant::ZERO, SystemTime::UNIX_EPOCH)).unwrap();
         out.bytes.escape_ascii().to_string().replace("\\r\\n", "\n").replace(" O0000", "")
     };
