@@ -4,20 +4,21 @@ use std::collections::HashMap;
 use std::io::IoSlice;
 use std::time::SystemTime;
 
-use memcached2_proto::command::meta::{MetaDebug, MetaGet};
-use memcached2_proto::command::{FlushAll, Incr, NoReply, Stats, Touch, Version};
-use memcached2_proto::{Connection, Delete, Error, Expiry, Get, Instant, Now, Protocol, Store};
+use memcached2_proto::command::meta::{MetaArithmetic, MetaDebug, MetaDelete, MetaGet, MetaNoop, MetaSet, MetaSetMode};
+use memcached2_proto::command::{FlushAll, Incr, NoReply, Quiet, QuietPart, Stats, Touch, Version};
+use memcached2_proto::{Connection, Delete, Error, Expiry, Get, Instant, Now, Protocol, Reply, Store};
 
 use super::limits;
 
 /// Plays `data` as a script of what a client and a server do to a connection.
 ///
 /// Whatever they do, a request gets at most one complete answer, a value only under its own key, and nothing comes
-/// after an error.
+/// after an error. Each request of a quiet batch gets at most one reply, or one line for itself and those before it, in their order.
 pub fn connection(data: &[u8]) {
     let mut connection = Connection::new(limits());
     let now = Now::fixed(Instant::ZERO, SystemTime::UNIX_EPOCH);
     let mut open = HashMap::new();
+    let mut shown = HashMap::new();
     let (mut failed, mut left, mut ended) = (false, false, false);
     let mut script = data.iter().copied();
     let mut tag = 0;
@@ -60,7 +61,7 @@ pub fn connection(data: &[u8]) {
                 feed(&mut connection, &bytes);
             }
         }
-        failed |= take_replies(&mut connection, &mut open, failed);
+        failed |= take_replies(&mut connection, &mut open, &mut shown, failed);
         // A refusal that was to be proven is proven by the end of the stream, too.
         assert!(!ended || open.is_empty(), "the server left before it had answered");
     }
@@ -73,7 +74,25 @@ pub fn connection(data: &[u8]) {
 fn submit(connection: &mut Connection, choice: u8, now: Now, tag: u32) -> Result<u64, Error> {
     connection.set_protocol(if choice & 0x80 == 0 { Protocol::Classic } else { Protocol::Meta });
     match choice & 0x7f {
-        0..=63 => connection.submit(&Get::new(&[b'a' + choice % 3])?, now, tag),
+        0..=39 => connection.submit(&Get::new(&[b'a' + choice % 3])?, now, tag),
+        40..=41 => connection.submit(&MetaSet::new("a", "value")?.return_key().cas(), now, tag),
+        42..=43 => connection.submit(&MetaSet::new("a", "md a\r\n")?.mode(MetaSetMode::Append), now, tag),
+        44..=45 => connection.submit(&MetaDelete::new("a")?.invalidate(), now, tag),
+        46..=47 => connection.submit(&MetaArithmetic::incr("a", 1)?.value().ttl(), now, tag),
+        48..=49 => connection.submit(&MetaGet::new(b"two words")?.value().return_key(), now, tag),
+        50..=51 => connection.submit(&MetaNoop, now, tag),
+        52..=54 => {
+            quietly(connection, [MetaGet::new("a")?.value(), MetaGet::new("b")?, MetaGet::new("c")?.ttl()], now, tag)
+        }
+        55..=57 => {
+            let sets = [Store::set("a", "value")?, Store::set("b", "mn\r\n")?, Store::set("c", &b""[..])?];
+            quietly(connection, sets, now, tag)
+        }
+        58..=60 => quietly(connection, [Delete::new("a")?, Delete::new("b")?, Delete::new("c")?], now, tag),
+        61..=63 => {
+            let count = |key| MetaArithmetic::incr(key, 1).map(|count| count.vivify(Expiry::Never));
+            quietly(connection, [count("a")?, count("b")?, count("c")?], now, tag)
+        }
         64..=79 => connection.submit(&Store::set("a", &b"value"[..])?, now, tag),
         80..=95 => connection.submit(&Delete::new("a")?, now, tag),
         96..=103 => connection.submit(&Incr::new("a", 1)?, now, tag),
@@ -87,6 +106,28 @@ fn submit(connection: &mut Connection, choice: u8, now: Now, tag: u32) -> Result
         126 => connection.submit(&MetaDebug::new("a")?, now, tag),
         _ => connection.submit(&MetaGet::new("a")?.value().ttl().return_key(), now, tag),
     }
+}
+
+/// How many requests a quiet batch has.
+const BATCH: u32 = 3;
+
+fn quietly<C: Quiet>(
+    connection: &mut Connection,
+    commands: [C; BATCH as usize],
+    now: Now,
+    tag: u32,
+) -> Result<u64, Error> {
+    connection.submit(&QuietPart::new(commands.into_iter().enumerate().collect()), now, tag)
+}
+
+/// Whether a reply can be that of a quiet batch of which the requests before `next` have been answered. Notes how far it is then.
+fn is_in_order(reply: &Reply, last: bool, next: &mut u32) -> bool {
+    let Reply::Quiet(quiet) = reply else { return true };
+    let free = quiet.at.saturating_sub(*next) as usize;
+    let is_whole = quiet.reply.is_none() == last && (last == (quiet.at == BATCH));
+    let is_in_order = quiet.at >= *next && quiet.at <= BATCH && quiet.refusals.len() <= free;
+    *next = quiet.at + 1;
+    is_whole && is_in_order
 }
 
 fn write(connection: &mut Connection, at_most: usize) {
@@ -110,14 +151,20 @@ fn feed(connection: &mut Connection, mut bytes: &[u8]) {
 }
 
 /// Takes all replies; whether the connection has failed.
-fn take_replies(connection: &mut Connection, open: &mut HashMap<u32, u64>, failed: bool) -> bool {
+fn take_replies(
+    connection: &mut Connection,
+    open: &mut HashMap<u32, u64>,
+    shown: &mut HashMap<u32, u32>,
+    failed: bool,
+) -> bool {
     loop {
         match connection.next_reply() {
             Err(_) => return true,
             Ok(None) => return false,
-            Ok(Some((tag, _, last))) => {
+            Ok(Some((tag, reply, last))) => {
                 assert!(!failed, "a reply came after an error");
                 assert!(open.contains_key(&tag), "an answer to nobody, or a second one");
+                assert!(is_in_order(&reply, last, shown.entry(tag).or_default()), "{reply:?} in a quiet batch");
                 if last {
                     open.remove(&tag);
                 }

@@ -5,7 +5,7 @@ use memcached2_proto::reply::{Decoder, Expected, ExpectedKeys, Opaque, ReplyKind
 
 use super::limits;
 
-const KINDS: [ReplyKind; 26] = [
+const KINDS: [ReplyKind; 30] = [
     ReplyKind::Stored,
     ReplyKind::Deleted,
     ReplyKind::Number,
@@ -32,6 +32,10 @@ const KINDS: [ReplyKind; 26] = [
     ReplyKind::MetaArithmetic,
     ReplyKind::MetaDebug,
     ReplyKind::MetaNoop,
+    ReplyKind::QuietGet,
+    ReplyKind::QuietSet,
+    ReplyKind::QuietDelete,
+    ReplyKind::QuietArithmetic,
 ];
 
 /// Decodes `data` as replies of one kind: in one piece and in small ones it must be the same replies.
