@@ -198,6 +198,10 @@ fn what_follows_an_upload_of_the_same_key_does_not_overtake_it() {
 
 #[test]
 fn large_transfers_share_the_connection_if_the_server_takes_no_other() {
+    // Older servers run out of file descriptors before they are full, and let new connections wait without a word.
+    if Memcached::is_too_old_for("large_transfers_share_the_connection_if_the_server_takes_no_other", (1, 6, 10)) {
+        return;
+    }
     block_on(|| async {
         for protocol in [None, Some(Protocol::Classic), Some(Protocol::Meta)] {
             let server = Memcached::with().threads(1).args(["-c", "20", "-o", "maxconns_fast"]).start();
