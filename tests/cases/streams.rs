@@ -32,6 +32,7 @@ super::cases! {
         an_error_in_the_middle_of_a_dump_comes_after_its_items,
         a_server_that_is_busy_refuses_a_dump,
         a_dump_that_stops_ends_by_its_idle_timeout,
+        a_dump_that_an_old_server_does_not_end_is_refused,
         a_closed_client_asks_for_nothing,
     }
 }
@@ -302,7 +303,7 @@ fn scripted(play: impl FnOnce(Session) -> Session) -> (ScriptedServer, Client) {
 
 fn an_error_in_the_middle_of_a_dump_comes_after_its_items() {
     let (server, client) = scripted(|session| {
-        session.send("key=a exp=-1 la=1 cas=2 fetch=no\nERROR locked try again later\r\n").expect_close()
+        session.send("key=a exp=-1 la=1 cas=2 fetch=no cls=1 size=65\nERROR locked try again later\r\n").expect_close()
     });
     let mut dump = client.metadump();
     dump.open().unwrap();
@@ -320,10 +321,21 @@ fn a_server_that_is_busy_refuses_a_dump() {
 }
 
 fn a_dump_that_stops_ends_by_its_idle_timeout() {
-    let (server, client) = scripted(|session| session.send("key=a exp=-1 la=1 cas=2 fetch=no\nkey=b").expect_close());
+    let (server, client) = scripted(|session| session.send("key=a exp=-1 la=1 cas=2 fetch=no cls=1 size=65\nkey=b").expect_close());
     let mut dump = client.metadump().idle_timeout(Some(Duration::from_millis(50)));
     assert_eq!(dump.next().unwrap().unwrap().key, "a");
     assert_matches!(dump.next(), Some(Err(Error::Timeout { landed: Landed::NotSent, .. })));
+    server.finish();
+}
+
+fn a_dump_that_an_old_server_does_not_end_is_refused() {
+    // As memcached 1.4.39 says it; nothing follows.
+    let (server, client) = scripted(|session| session.send("key=a exp=-1 la=1 cas=2 fetch=no\n").expect_close());
+    let mut dump = client.metadump().idle_timeout(Some(PATIENT));
+    let error = dump.next().unwrap().unwrap_err();
+    assert_matches!(error, Error::Protocol { .. });
+    assert!(error.to_string().contains("1.5.4"), "{error}");
+    assert!(dump.next().is_none());
     server.finish();
 }
 

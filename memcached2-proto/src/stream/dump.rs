@@ -29,7 +29,8 @@ impl Part {
 ///
 /// The items are those of the moment at which each is looked at: one that is used or stored meanwhile may be missed, or come twice. A server
 /// dumps for one client at a time and refuses another one with `BUSY`, also while it looks for expired items by itself: try again a moment
-/// later. One that was started with `-X` refuses it. memcached from 1.4.31 to 1.5.3 does not say where the dump ends: the idle timeout ends it, with an error.
+/// later. One that was started with `-X` refuses it. memcached from 1.4.31 to 1.5.3 does not say where the dump ends, so its first item, which has no slab class, is
+/// [`Error::Protocol`]; without an item, the idle timeout ends it.
 ///
 /// The source is `doc/protocol.txt` of memcached 1.6.45; "OK" comes first from 1.6.43 on, and lines end in a blank from
 /// 1.6.39 on.
@@ -66,6 +67,10 @@ macro_rules! parts {
 
 parts!(Metadump Mgdump);
 
+/// Why a dump of an old server is not read.
+const NO_END: &str =
+    "memcached before 1.5.4 does not say where a dump ends, so it is not read: it may have been cut short";
+
 impl StreamCommand for Metadump {
     type Record = DumpedItem;
 
@@ -80,7 +85,14 @@ impl StreamCommand for Metadump {
     fn read(&self, line: &[u8]) -> Result<Option<DumpedItem>, Error> {
         match line {
             b"END" => Ok(None),
-            _ => DumpedItem::read(line).map(Some).ok_or_else(|| no_record(line, "an item of a dump")),
+            _ => {
+                let item = DumpedItem::read(line).ok_or_else(|| no_record(line, "an item of a dump"))?;
+                match (item.class, item.size) {
+                    // The commit that added them added the end, too.
+                    (None, None) => Err(Error::protocol(NO_END)),
+                    _ => Ok(Some(item)),
+                }
+            }
         }
     }
 }

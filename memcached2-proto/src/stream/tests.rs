@@ -47,15 +47,18 @@ fn a_metadump_is_read_up_to_its_end_from_each_version() {
     assert_eq!((&key[..], *exptime, *last_access, *cas, *fetched), (&b"a"[..], None, 1, 2, true));
     assert_eq!((*class, *size, *flags, other.len()), (Some(1), Some(65), None, 0));
     assert_eq!((&items[1].key[..], items[1].exptime), (&b"foo%bar!"[..], Some(7)));
+    // 1.4.31 to 1.5.3 says neither class nor size, and no end.
+    let (items, end) = all(&Metadump::all(), "key=a exp=-1 la=1 cas=2 fetch=yes\n");
+    assert!(items.is_empty() && end.as_ref().is_err_and(|error| error.to_string().contains("1.5.4")), "{end:?}");
     // 1.6.43 says OK first; 1.6.39 ends lines in a blank, and names pages of its storage.
     let newer = "OK\r\nkey=END exp=-1 la=1 cas=2 fetch=no cls=1 size=65 flags=5 ext_page=1 ext_offset=2 \nEND\r\n";
     let (items, end) = all(&Metadump::hash(), newer);
     assert_eq!((&items[0].key[..], items[0].flags, end), (&b"END"[..], Some(5), Ok(())));
     assert_eq!(items[0].other, [("ext_page".to_owned(), "1".to_owned()), ("ext_offset".to_owned(), "2".to_owned())]);
-    // 1.5.3 has neither class nor size.
-    let older = "key=a%z1 exp=-1 la=1 cas=2 fetch=no\n";
-    let (items, end) = all(&Metadump::all(), older);
-    assert_eq!((&items[0].key[..], items[0].class), (&b"a%z1"[..], None));
+    // The end of the connection is no end of a dump.
+    let cut = "key=a%z1 exp=-1 la=1 cas=2 fetch=no cls=1 size=65\n";
+    let (items, end) = all(&Metadump::all(), cut);
+    assert_eq!((&items[0].key[..], items[0].class), (&b"a%z1"[..], Some(1)));
     assert!(matches!(end, Err(Error::Disconnected { landed: Landed::NotSent, .. })), "{end:?}");
     assert_eq!(all(&Metadump::all(), "END\r\n"), (Vec::new(), Ok(())));
 }
@@ -86,7 +89,7 @@ fn an_error_line_ends_a_stream_with_a_refusal() {
         assert!(refused(all(&Metadump::all(), &format!("{line}\r\n")).1), "{line}");
         assert!(refused(all(&Watch::new([]), &format!("{line}\r\n")).1), "{line}");
     }
-    let locked = "key=a exp=-1 la=1 cas=2 fetch=no\nERROR locked try again later\r\n";
+    let locked = "key=a exp=-1 la=1 cas=2 fetch=no cls=1 size=65\nERROR locked try again later\r\n";
     let (items, end) = all(&Metadump::all(), locked);
     assert!(items.len() == 1 && matches!(end, Err(Error::Refused { .. })), "{end:?}");
 }
