@@ -12,7 +12,8 @@
 use std::io::{self, BufRead, Write};
 use std::process::ExitCode;
 
-use memcached2_proto::{Error, Key, Router, Selection, Server};
+use memcached2_proto::command::RoutingKey;
+use memcached2_proto::{Error, Router, Selection, Server};
 
 const USAGE: &str = "usage: ring --selector NAME --servers URL,URL,... [--down I,J] [--against NAME] < keys";
 
@@ -87,7 +88,7 @@ impl Request {
         for (line, number) in keys.split(b'\n').zip(1_u64..) {
             let line = line.map_err(failed)?;
             let key = line.strip_suffix(b"\r").unwrap_or(&line);
-            let checked = Key::new(key).map_err(|error| format!("line {number}: {error}"))?;
+            let checked = RoutingKey::new(key).map_err(|error| format!("line {number}: {error}"))?;
             let place = |router: &Router| router.route_among(checked, &|place| !self.down.contains(&place)).ok();
             let shown = |place: Option<memcached2_proto::routing::ServerId>| {
                 place.map_or_else(|| "-".to_owned(), |place| place.index().to_string())

@@ -69,6 +69,27 @@ impl<'k> Key<'k> {
 pub struct RoutingKey<'k>(Key<'k>);
 
 impl<'k> RoutingKey<'k> {
+    /// Routes by the key of a [meta command](crate::command::meta), which may be of any bytes: it is sent in base64 if it is no [`Key`],
+    /// and belongs to the server of its bytes.
+    ///
+    /// ```
+    /// use memcached2_proto::Router;
+    /// use memcached2_proto::command::RoutingKey;
+    ///
+    /// let router = Router::parse(["cache1", "cache2", "cache3"])?;
+    /// let server = router.route(RoutingKey::new("two words")?)?;
+    /// assert!(router.server(server).is_some());
+    /// # Ok::<(), memcached2_proto::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Key`] if the key is empty, longer than 250 bytes, or longer than 186 with a blank or control byte in it.
+    pub fn new<B: AsRef<[u8]> + ?Sized>(bytes: &'k B) -> Result<Self, Error> {
+        let bytes = bytes.as_ref();
+        WireKey::new(bytes).map(|_| Self::of_bytes(bytes))
+    }
+
     /// Routes by these bytes, which are written nowhere.
     pub(crate) fn of_bytes(bytes: &'k [u8]) -> Self {
         Self(Key(bytes))

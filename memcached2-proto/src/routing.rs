@@ -34,7 +34,7 @@ pub use self::select::Selector;
 pub use self::selection::{Selection, UnknownSelection};
 use crate::error::UriProblem;
 use crate::error::{Error, FailedRequest, Landed};
-use crate::key::Key;
+use crate::key::{Key, RoutingKey};
 use crate::observer::{Observer, ServerEvent, Watch};
 use crate::time::Instant;
 use crate::uri::redacted;
@@ -204,13 +204,14 @@ impl Router {
         self.prefix.as_ref().map_or(0, |prefix| prefix.bytes.len())
     }
 
-    /// The server of a key.
+    /// The server of a [`Key`], or of the [`RoutingKey`] of a meta command, which may be of any bytes.
     ///
     /// # Errors
     ///
     /// [`Error::NoServers`] if the client has none. [`Error::Key`] if the key is too long with the client's prefix.
     #[inline]
-    pub fn route(&self, key: Key<'_>) -> Result<ServerId, Error> {
+    pub fn route<'k>(&self, key: impl Into<RoutingKey<'k>>) -> Result<ServerId, Error> {
+        let key = key.into().unchecked();
         match &self.prefix {
             None => self.choose(key),
             Some(prefix) => self.route_prefixed(prefix, key),
@@ -346,8 +347,12 @@ impl Router {
     /// # Errors
     ///
     /// Those of [`Router::route`]; [`Error::NoServers`] also when the rule finds none that is up.
-    pub fn route_among(&self, key: Key<'_>, is_up: &dyn Fn(usize) -> bool) -> Result<ServerId, Error> {
-        self.choose_in(&self.main, key, is_up)
+    pub fn route_among<'k>(
+        &self,
+        key: impl Into<RoutingKey<'k>>,
+        is_up: &dyn Fn(usize) -> bool,
+    ) -> Result<ServerId, Error> {
+        self.choose_in(&self.main, key.into().unchecked(), is_up)
     }
 
     /// The server of a key in a group.

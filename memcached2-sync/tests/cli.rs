@@ -6,6 +6,9 @@ mod program;
 #[path = "cli/transfer.rs"]
 mod transfer;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use memcached2_sync::{Client, Expiry};
 use memcached2_testkit::EmbeddedServer;
 
 use self::program::{Program, servers};
@@ -218,6 +221,37 @@ fn statistics_come_as_a_table_and_as_typed_json() {
 }
 
 #[test]
+fn the_hottest_keys_are_those_that_are_fetched_most() {
+    let (servers, program) = servers(2);
+    let addresses: Vec<_> = servers.iter().map(EmbeddedServer::address).collect();
+    let ended = AtomicBool::new(false);
+    let lines = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let client = Client::new(&addresses).unwrap();
+            client.set("hot", "x", Expiry::Never).unwrap();
+            // The servers are watched after a while.
+            while !ended.load(Ordering::Relaxed) {
+                for key in ["hot", "hot", "hot", "two", "two", "one"] {
+                    client.get(key).unwrap();
+                }
+                std::thread::yield_now();
+            }
+        });
+        let lines = program.json(&["hot", "--for", "1s", "--count", "2"], 0);
+        ended.store(true, Ordering::Relaxed);
+        lines
+    });
+    let keys: Vec<_> = lines.iter().map(|line| line["key"].as_str().unwrap()).collect();
+    assert_eq!(keys, ["hot", "two"]);
+    let number = |line: usize, name: &str| lines[line][name].as_u64().unwrap();
+    assert!(number(0, "fetches") > number(1, "fetches") && number(1, "fetches") > 0, "{lines:?}");
+    assert_eq!((number(0, "hits"), number(1, "hits")), (number(0, "fetches"), 0));
+    assert!(addresses.iter().any(|address| lines[0]["server"] == *address.as_str()), "{lines:?}");
+    let (out, _) = program.run(&["hot", "--for", "1ms"], 0);
+    assert!(out.contains("fetches of"), "{out}");
+}
+
+#[test]
 fn the_ring_shows_where_keys_are_and_how_many_move() {
     let program = Program::new(&["cache1", "cache2", "cache3"]);
     let (out, _) = program.feed_text(&["ring", "--selection", "ketama"], b"a\r\n\nb\n", 0);
@@ -240,6 +274,12 @@ fn the_ring_shows_where_keys_are_and_how_many_move() {
         program.json(&["ring", "--sample", "100", "--selection", "ketama", "--down", "cache2"], 0).pop().unwrap();
     assert_eq!(down["servers"][1], serde_json::json!({"server": "cache2:11211", "keys": 0}));
     program.run(&["ring", "a", "--down", "cache9"], 2);
+    // A key that meta commands send in base64 has the server of its bytes.
+    let router = memcached2_sync::Router::parse(["cache1", "cache2", "cache3"]).unwrap();
+    let key = memcached2_sync::proto::command::RoutingKey::new("two words").unwrap();
+    let server = router.server(router.route(key).unwrap()).unwrap().name();
+    assert_eq!(program.json(&["ring", "two words"], 0)[0]["server"], *server);
+    program.run(&["ring", &"x y".repeat(100)], 1);
     let (out, _) = program.run(&["ring", "a", "b", "--to", "cache1"], 0);
     assert!(out.lines().last().unwrap().contains("of 2 keys move"), "{out}");
 }

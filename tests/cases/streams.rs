@@ -321,7 +321,8 @@ fn a_server_that_is_busy_refuses_a_dump() {
 }
 
 fn a_dump_that_stops_ends_by_its_idle_timeout() {
-    let (server, client) = scripted(|session| session.send("key=a exp=-1 la=1 cas=2 fetch=no cls=1 size=65\nkey=b").expect_close());
+    let (server, client) =
+        scripted(|session| session.send("key=a exp=-1 la=1 cas=2 fetch=no cls=1 size=65\nkey=b").expect_close());
     let mut dump = client.metadump().idle_timeout(Some(Duration::from_millis(50)));
     assert_eq!(dump.next().unwrap().unwrap().key, "a");
     assert_matches!(dump.next(), Some(Err(Error::Timeout { landed: Landed::NotSent, .. })));

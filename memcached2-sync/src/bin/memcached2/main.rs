@@ -4,6 +4,7 @@
 
 mod args;
 mod fleet;
+mod hot;
 mod items;
 mod output;
 mod ping;
@@ -58,6 +59,8 @@ enum Command {
     Watch(watch::Watch),
     /// Prints which server has a key, or how many keys move to another server with another list or rule
     Ring(ring::Ring),
+    /// Prints which keys are fetched most, after watching all servers for a time
+    Hot(hot::Hot),
     /// Prints the slab classes of each server, what is evicted from them and what hits them, again and again
     Top(top::Top),
 }
@@ -108,6 +111,7 @@ fn run(cli: &Cli, out: &mut Output) -> Result<Outcome, Failure> {
         Command::Warm(copy) => copy.warm(&fleet, out),
         Command::Watch(watch) => watch.run(&fleet, out),
         Command::Ring(ring) => ring.run(&fleet, out),
+        Command::Hot(hot) => hot.run(&fleet, out),
         Command::Top(top) => top.run(&fleet, out),
     }
 }

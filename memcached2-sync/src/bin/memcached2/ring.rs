@@ -1,8 +1,9 @@
 //! `ring`: which server has a key, and how many keys move.
 
 use clap::Args;
+use memcached2_sync::proto::command::RoutingKey;
 use memcached2_sync::proto::routing::ServerId;
-use memcached2_sync::{Key, Router, Selection};
+use memcached2_sync::{Router, Selection};
 use serde_json::{Value as Json, json};
 
 use crate::args::selection;
@@ -11,7 +12,7 @@ use crate::items::{input_failure, input_lines};
 use crate::output::{Failure, Outcome, Output, bytes_field, complain, shown};
 use crate::table::{Table, percent};
 
-/// Prints each key and its server; with --to or --to-selection also its server then, and the share of keys that move
+/// Prints each key, which may be of any bytes, and its server; with --to or --to-selection also its server then, and the share of keys that move
 #[derive(Debug, Args)]
 #[command(after_help = rules())]
 pub(crate) struct Ring {
@@ -56,7 +57,7 @@ impl Side {
     }
 
     /// The server of a key; `None` if none that is up has it.
-    fn place(&mut self, key: Key<'_>) -> Option<&str> {
+    fn place(&mut self, key: RoutingKey<'_>) -> Option<&str> {
         let is_down = &self.is_down;
         let id = self.router.route_among(key, &|place| !is_down.get(place).copied().unwrap_or(false)).ok();
         let at = id.map_or(self.is_down.len(), ServerId::index);
@@ -92,7 +93,7 @@ impl Ring {
         let (mut keys, mut moved, mut outcome) = (0_u64, 0_u64, Outcome::Done);
         let with_keys = self.sample.is_none() && !self.summary;
         self.each_key(|key| {
-            let checked = match Key::new(key) {
+            let checked = match RoutingKey::new(key) {
                 Ok(checked) => checked,
                 Err(error) => {
                     complain(&error.to_string());

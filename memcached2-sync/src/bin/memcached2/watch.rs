@@ -1,10 +1,10 @@
 //! `watch`: what happens in servers.
 
-use std::sync::mpsc::{TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::time::UNIX_EPOCH;
 
 use clap::{Args, ValueEnum};
-use memcached2_sync::{Bytes, Error, WatchEvent, WatchKind, Watcher};
+use memcached2_sync::{Bytes, Client, Error, WatchEvent, WatchKind, Watcher};
 use serde_json::{Value as Json, json};
 
 use crate::fleet::Fleet;
@@ -61,29 +61,35 @@ impl From<Stream> for Watcher {
 /// How many events wait to be printed; then the servers skip some, and say how many.
 const QUEUE: usize = 1024;
 
+/// What the servers report, each by its place among them, until all have ended.
+pub(crate) type Events = Receiver<(usize, Result<WatchEvent, Error>)>;
+
+/// Watches all servers. Returns their names, and their events.
+pub(crate) fn watch(client: &Client, watchers: impl IntoIterator<Item = Watcher>) -> (Vec<String>, Events) {
+    let (sender, events) = sync_channel(QUEUE);
+    let names: Vec<_> = client.router().servers().iter().map(|server| server.name().to_owned()).collect();
+    for (at, (mut records, name)) in client.watch(watchers).into_iter().zip(&names).enumerate() {
+        let (sender, name) = (sender.clone(), name.clone());
+        // It ends with the program, or when nobody receives.
+        std::thread::spawn(move || {
+            if let Err(error) = records.open() {
+                return drop(sender.send((at, Err(error))));
+            }
+            complain(&format!("watching {name}"));
+            for event in records {
+                if sender.send((at, event)).is_err() {
+                    return;
+                }
+            }
+        });
+    }
+    (names, events)
+}
+
 impl Watch {
     pub(crate) fn run(&self, fleet: &Fleet, out: &mut Output) -> Result<Outcome, Failure> {
         let client = fleet.client()?;
-        let (sender, events) = sync_channel::<(usize, Result<WatchEvent, Error>)>(QUEUE);
-        let names: Vec<_> = client.router().servers().iter().map(|server| server.name().to_owned()).collect();
-        for (at, (mut records, name)) in
-            client.watch(self.streams.iter().map(|s| Watcher::from(*s))).into_iter().zip(&names).enumerate()
-        {
-            let (sender, name) = (sender.clone(), name.clone());
-            // It ends with the program, or when nobody receives.
-            std::thread::spawn(move || {
-                if let Err(error) = records.open() {
-                    return drop(sender.send((at, Err(error))));
-                }
-                complain(&format!("watching {name}"));
-                for event in records {
-                    if sender.send((at, event)).is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-        drop(sender);
+        let (names, events) = watch(&client, self.streams.iter().map(|stream| Watcher::from(*stream)));
         let prefix = fleet.options.prefix.as_deref().unwrap_or_default();
         let (mut outcome, mut left) = (Outcome::Done, self.count.unwrap_or(u64::MAX));
         while left > 0 {
