@@ -16,8 +16,8 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::{LocalBoxFuture, join_all, maybe_done};
 use memcached2_proto::command::NoReply;
-use memcached2_proto::operation::GetMany;
-use memcached2_proto::{Error, Get, Landed, Options, Protocol, ReconnectPolicy, Store, Value};
+use memcached2_proto::operation::{GetMany, SetMany};
+use memcached2_proto::{Error, Expiry, Get, Landed, Options, Protocol, ReconnectPolicy, Store, Value};
 
 use self::place::Place;
 use self::subject::{Subject, turn};
@@ -34,13 +34,23 @@ enum Call {
     GetMany,
     Cas,
     NoReplySet,
+    QuietSets,
     GetLarge,
     SetLarge,
     Close,
 }
 
-const CALLS: [Call; 8] =
-    [Call::Get, Call::Set, Call::GetMany, Call::Cas, Call::NoReplySet, Call::GetLarge, Call::SetLarge, Call::Close];
+const CALLS: [Call; 9] = [
+    Call::Get,
+    Call::Set,
+    Call::GetMany,
+    Call::Cas,
+    Call::NoReplySet,
+    Call::QuietSets,
+    Call::GetLarge,
+    Call::SetLarge,
+    Call::Close,
+];
 
 /// It takes several reads and writes, and several records of TLS.
 static LARGE: [u8; 40_000] = [b'x'; 40_000];
@@ -153,6 +163,13 @@ async fn call<S: Subject>(client: S, call: Call, cas: u64) -> Result<(), Error> 
         }
         Call::Cas => client.ask(Store::cas("target", &text, cas)?).await,
         Call::NoReplySet => client.ask(NoReply(Store::set("target", &text)?)).await,
+        Call::QuietSets => {
+            let items = ["target", "other"].map(|key| (key, value(key)));
+            let stored = client.ask(SetMany::new(&items, Expiry::Never)?.quiet()).await?;
+            // A server that errs is spoken to in the classic protocol.
+            let is_spoken = |result: &Result<(), Error>| !matches!(result, Err(Error::NoMeta { .. }));
+            stored.into_iter().filter(is_spoken).collect()
+        }
         Call::GetLarge => {
             let found = client.ask(Get::new("large")?).await?;
             assert!(found.is_none_or(|found| found.data[..] == LARGE), "the value of large");
