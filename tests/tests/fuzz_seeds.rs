@@ -23,6 +23,28 @@ fn replay(target: &str, run: fn(&[u8])) {
     }
 }
 
+/// The names of what is in a folder of the fuzz targets, without their endings.
+fn names(folder: &str) -> Vec<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz").join(folder);
+    let name = |entry: std::io::Result<std::fs::DirEntry>| {
+        let path = entry.expect("a listed file").path();
+        path.file_stem().expect("a name").to_string_lossy().into_owned()
+    };
+    let mut names: Vec<_> = folder.read_dir().expect("it is part of the repository").map(name).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn every_target_has_seeds_and_is_fuzzed_by_the_workflow() {
+    let workflow = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.github/workflows/fuzz.yml");
+    let workflow = std::fs::read_to_string(workflow).expect("it is part of the repository");
+    let targets = workflow.lines().find_map(|line| line.trim().strip_prefix("target: ["));
+    let targets = targets.and_then(|list| list.strip_suffix(']')).expect("a list of targets");
+    assert_eq!(targets.split(", ").collect::<Vec<_>>(), names("fuzz_targets"));
+    assert_eq!(names("seeds"), names("fuzz_targets"));
+}
+
 #[test]
 fn the_decoder_survives_its_seeds() {
     replay("decoder", fuzz::decoder);
