@@ -178,6 +178,16 @@ impl Tally {
             Reply::Miss | Reply::End => TallyEnd::Miss,
             Reply::NotStored | Reply::Exists | Reply::NotFound => TallyEnd::NotDone,
             Reply::Refused(line) => TallyEnd::Refused(Arc::clone(line)),
+            Reply::Quiet(quiet) => {
+                if let Some(Reply::Meta(meta)) = &quiet.reply {
+                    self.received += meta.item.value.as_ref().map_or(0, |value| value.data.len() as u64);
+                }
+                match (quiet.refusals.first(), &self.end) {
+                    (Some(line), _) => TallyEnd::Refused(Arc::clone(line)),
+                    (None, TallyEnd::Refused(_)) => return,
+                    (None, _) => TallyEnd::Done,
+                }
+            }
             Reply::Stats(text) => {
                 self.received += text.len() as u64;
                 TallyEnd::Done
@@ -214,12 +224,17 @@ pub(crate) struct Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reply::QuietReply;
     use crate::value::Value;
 
     #[test]
     fn replies_come_to_an_outcome() {
         let value = || Reply::Value(0, Value::new("seven b".into(), 0));
         let read = |hits, misses| RequestOutcome::Read { hits, misses };
+        let quiet = |lines: &[&str]| {
+            let refusals = lines.iter().map(|line| Arc::from(*line)).collect();
+            Reply::Quiet(Box::new(QuietReply { refusals, ..QuietReply::default() }))
+        };
         for (replies, keys, expected, word, received) in [
             (vec![value()], 1, read(1, 0), "hit", 7),
             (vec![Reply::Miss], 1, read(0, 1), "miss", 0),
@@ -231,6 +246,8 @@ mod tests {
             (vec![Reply::Exists], 1, RequestOutcome::NotDone, "not_done", 0),
             (vec![Reply::Refused("ERROR".into())], 1, RequestOutcome::Refused("ERROR"), "refused", 0),
             (vec![value(), Reply::Refused("ERROR".into())], 2, RequestOutcome::Refused("ERROR"), "refused", 7),
+            (vec![quiet(&["ERROR"]), quiet(&[])], 3, RequestOutcome::Refused("ERROR"), "refused", 0),
+            (vec![quiet(&[]), quiet(&[])], 3, RequestOutcome::Done, "done", 0),
             (vec![Reply::Stats((*b"pid 1\r\n").into())], 1, RequestOutcome::Done, "done", 7),
         ] {
             let mut tally = Tally::default();

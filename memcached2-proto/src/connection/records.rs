@@ -31,10 +31,8 @@ impl RecordSource for Connection {
             return 0;
         }
         let written = self.sending.written();
-        let until = match self.end_of_quiet_set() {
-            Some(end) => end,
-            None => end_of_record(written, self.in_flight.range(self.written_count..)),
-        };
+        let until = end_of_record(written, self.in_flight.range(self.written_count..));
+        let until = until.unwrap_or_else(|| self.end_of_part());
         let until = until.min(written + PIECE);
         self.sending.slices_up_to(until, slices)
     }
@@ -49,44 +47,42 @@ impl RecordSource for Connection {
 }
 
 impl Connection {
-    /// How far the next record goes, if it is of a quiet batch of stores.
+    /// How far the next record goes, if it begins behind the first request of a quiet batch of stores.
     #[cold]
-    fn end_of_quiet_set(&mut self) -> Option<u64> {
+    fn end_of_part(&mut self) -> u64 {
         let written = self.sending.written();
-        let at = self.in_flight.iter().position(|request| request.end > written)?;
-        let InFlight { reply_kind, keys, end, .. } = self.in_flight[at];
-        if reply_kind != ReplyKind::QuietSet {
-            return None;
-        }
+        let mut unwritten = self.in_flight.iter().enumerate().skip(self.written_count);
+        let Some((at, batch)) = unwritten.find(|(_, request)| request.end > written) else { return written };
         let begun = match at.checked_sub(1) {
             Some(before) => self.in_flight[before].end,
             None => self.sending.answered_until(),
         };
         let skip = self.in_flight.range(..at).map(|request| request.keys as usize).sum();
-        let mut place = begun;
-        for length in self.sending.keys().part_lengths(skip, keys as usize) {
+        let (mut place, keys, end) = (begun, batch.keys as usize, batch.end);
+        for length in self.sending.keys().part_lengths(skip, keys) {
             place += length;
             if place > written {
-                return Some(place);
+                return place;
             }
         }
-        Some(end)
+        end
     }
 }
 
-/// How far the next record goes.
-fn end_of_record<'w>(written: u64, unwritten: impl Iterator<Item = &'w InFlight>) -> u64 {
+/// How far the next record goes; `None` if it begins behind the first request of a quiet batch of stores.
+fn end_of_record<'w>(written: u64, unwritten: impl Iterator<Item = &'w InFlight>) -> Option<u64> {
     let mut end = written;
     for request in unwritten.filter(|request| request.end > written) {
         let is_first = end == written;
         match request.reply_kind.has_data() {
             true if !is_first => break,
             // The fence of a store follows its data block.
-            true if written < request.carried_out => return request.carried_out,
-            true => return request.end,
+            true if written < request.carried_out => return Some(request.carried_out),
+            true if request.reply_kind == ReplyKind::QuietSet => return None,
+            true => return Some(request.end),
             false if !is_first && request.end > written + SHARED => break,
             false => end = request.end,
         }
     }
-    end
+    Some(end)
 }
