@@ -3,6 +3,7 @@
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::net::SocketAddr;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -30,6 +31,11 @@ pub struct Client {
     /// How long a call may take, in place of what the options say.
     timeout: Option<Duration>,
 }
+
+// A panic in an observer, a credentials provider or a stream of the program leaves the client as usable as an error does: its
+// locks are taken whether a thread panicked or not, and what was in flight fails.
+impl UnwindSafe for Client {}
+impl RefUnwindSafe for Client {}
 
 impl Client {
     /// Returns a builder: servers and options.

@@ -214,6 +214,22 @@ impl Tally {
     }
 }
 
+/// Calls one observer, then another.
+#[derive(Debug)]
+pub(crate) struct Both(pub(crate) Arc<dyn Observer>, pub(crate) Arc<dyn Observer>);
+
+impl Observer for Both {
+    fn on_request(&self, event: &Event<'_>) {
+        self.0.on_request(event);
+        self.1.on_request(event);
+    }
+
+    fn on_server_event(&self, server: &Server, event: ServerEvent) {
+        self.0.on_server_event(server, event);
+        self.1.on_server_event(server, event);
+    }
+}
+
 /// What looks at each request: an observer with a clock for its durations, or replicas.
 #[derive(Debug, Clone)]
 pub(crate) struct Watch {

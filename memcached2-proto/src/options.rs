@@ -7,7 +7,7 @@ use crate::command::Protocol;
 use crate::connection::ConnectionOptions;
 use crate::credentials::{Credentials, CredentialsSource, ProviderError};
 use crate::limits::Limits;
-use crate::observer::Observer;
+use crate::observer::{Both, Observer};
 use crate::pool::PoolLimits;
 use crate::routing::{Gutter, ReconnectPolicy, Replicas, RouterOptions, Selection, WriteTo};
 #[cfg(feature = "tls")]
@@ -291,10 +291,14 @@ macro_rules! options {
                 self.replicas.read_next_on_miss = asked;
             }
 
-            /// Sets an observer, which is called for every request and its outcome, for logs, traces and metrics; none unless
-            /// set. The features `tracing` and `metrics` each have one.
+            /// Adds an observer, which is called for every request and its outcome, for logs, traces and metrics; there is none
+            /// unless added. Several are called one after the other, in the order in which they were added. The features
+            /// `tracing` and `metrics` each have one.
             fn observer(self, observer: Arc<dyn Observer>) {
-                self.observer = Some(observer);
+                self.observer = Some(match self.observer.take() {
+                    None => observer,
+                    Some(before) => Arc::new(Both(before, observer)),
+                });
             }
 
             /// Sets how many connections to each server the tasks of an asynchronous client share; 1 unless set. The blocking

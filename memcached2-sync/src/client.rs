@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread;
@@ -55,6 +56,11 @@ struct Servers {
     router: Router,
     server_pools: Vec<Arc<ServerPool>>,
 }
+
+// A panic in an observer, a credentials provider or a stream of the program leaves the client as usable as an error does: its
+// locks are taken whether a thread panicked or not, and what was in flight fails.
+impl UnwindSafe for Client {}
+impl RefUnwindSafe for Client {}
 
 impl Client {
     /// Returns a builder: servers and options.

@@ -14,6 +14,8 @@ use crate::subject::Client;
 super::cases! {
     served {
         an_observer_is_called_for_every_request,
+        several_observers_are_called_one_after_the_other,
+        a_panic_in_an_observer_leaves_the_client_usable,
         an_observer_is_called_when_a_server_goes_down_or_comes_back,
     }
     scripted {
@@ -87,6 +89,58 @@ fn an_observer_is_called_for_every_request(on: Kind) {
     .map(|(command, rest)| format!("{command} of {}: {rest}", name(&address)));
     expected.sort();
     assert_eq!(log.take(), expected);
+}
+
+fn several_observers_are_called_one_after_the_other(on: Kind) {
+    /// Writes its name into a common log.
+    #[derive(Debug)]
+    struct Named(&'static str, Arc<Mutex<Vec<&'static str>>>);
+
+    impl Observer for Named {
+        fn on_request(&self, _: &Event<'_>) {
+            self.1.lock().unwrap().push(self.0);
+        }
+
+        fn on_server_event(&self, _: &Server, _: ServerEvent) {
+            self.1.lock().unwrap().push("an event");
+        }
+    }
+
+    let mut server = on.start();
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let names = ["first", "second", "third"];
+    let options = forgetful(PATIENT).reconnect(ReconnectPolicy::After(Duration::from_secs(3600)));
+    let options = names.iter().fold(options, |options, name| options.observer(Arc::new(Named(name, Arc::clone(&log)))));
+    let client = Client::with_options([server.address()], options).unwrap();
+    client.get("a").unwrap();
+    assert_eq!(*log.lock().unwrap(), names);
+    server.stop();
+    // The connection is found dead, and then the server down.
+    while !log.lock().unwrap().contains(&"an event") {
+        client.get("a").unwrap_err();
+    }
+    assert_eq!(log.lock().unwrap().iter().filter(|name| **name == "an event").count(), names.len());
+}
+
+fn a_panic_in_an_observer_leaves_the_client_usable(on: Kind) {
+    /// Panics at a `delete`.
+    #[derive(Debug)]
+    struct Panics;
+
+    impl Observer for Panics {
+        fn on_request(&self, event: &Event<'_>) {
+            assert_ne!(event.command, "delete", "as a test wants it");
+        }
+    }
+
+    let server = on.start();
+    let client = Client::with_options([server.address()], forgetful(PATIENT).observer(Arc::new(Panics))).unwrap();
+    client.set("a", "x", Expiry::Never).unwrap();
+    // Only what is `RefUnwindSafe` can be captured.
+    std::panic::catch_unwind(|| client.delete("a")).expect_err("a panic");
+    assert_eq!(client.get("a"), Ok(None));
+    client.set("a", "y", Expiry::Never).unwrap();
+    assert_eq!(client.get("a").unwrap().expect("a hit"), "y");
 }
 
 fn an_observer_is_called_when_a_server_goes_down_or_comes_back(on: Kind) {
