@@ -4,6 +4,7 @@
 
 mod all_servers;
 mod batch_result;
+mod chunks;
 mod each;
 mod each_replica;
 mod fetch;
@@ -14,6 +15,8 @@ mod routed;
 
 pub use self::all_servers::AllServers;
 pub use self::batch_result::BatchResult;
+#[doc(hidden)]
+pub use self::chunks::Chunks;
 pub use self::each::{Batch, DeleteMany, SetMany};
 pub use self::each_replica::EachReplica;
 pub use self::fetch::GetMany;

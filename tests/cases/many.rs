@@ -3,11 +3,11 @@
 use memcached2_proto::error::KeyProblem;
 use memcached2_proto::operation::RoutedBy;
 use memcached2_proto::{Error, Expiry, Get, Key, Options, Router, Selection, Store, Value};
-use memcached2_testkit::ScriptedServer;
 use memcached2_testkit::assert_matches;
+use memcached2_testkit::{ScriptedServer, Session};
 
 use super::servers::{Kind, assert_hours_left};
-use super::setting::{HOUR, PATIENT, client, text_client, trusting};
+use super::setting::{BRIEF, HOUR, PATIENT, client, text_client, trusting};
 use crate::subject::Client;
 
 super::cases! {
@@ -15,6 +15,7 @@ super::cases! {
         results_come_in_the_order_of_the_keys,
         many_values_are_stored_on_their_servers,
         each_of_many_values_has_options_of_its_own,
+        values_from_an_iterator_are_stored_in_chunks,
         no_keys_are_no_results,
         a_refused_item_of_a_batch_fails_alone,
         more_keys_than_fit_a_line_are_fetched,
@@ -26,6 +27,7 @@ super::cases! {
         the_selection_of_another_client_decides_where_items_are,
     }
     scripted {
+        a_chunk_that_times_out_does_not_take_the_time_of_the_next,
         a_bad_key_in_a_batch_stops_it_before_anything_is_sent,
     }
 }
@@ -65,6 +67,32 @@ fn many_values_are_stored_on_their_servers(on: Kind) {
             assert_eq!(servers.iter().filter(|server| server.holds(key)).count(), 1, "{key}");
         }
     }
+}
+
+fn values_from_an_iterator_are_stored_in_chunks(on: Kind) {
+    let (_servers, addresses) = on.servers(2);
+    let client = client(&addresses);
+    let mut failed = Vec::new();
+    // More than a chunk, with an item that is too large for the server, and a wrong key.
+    let rows = (0..1500).map(|row| match row {
+        700 => ("two words".to_owned(), "x".to_owned()),
+        800 => (format!("key{row}"), "x".repeat(2 << 20)),
+        _ => (format!("key{row}"), format!("value{row}")),
+    });
+    let stored = client.set_chunked(rows, HOUR, |key, error| failed.push((key, error))).unwrap();
+    assert_eq!(stored, 1498);
+    failed.sort_by(|one, other| one.0.cmp(&other.0));
+    assert_matches!(&failed[..], [(large, Error::Refused { .. }), (wrong, Error::Key { .. })] if large == "key800" && wrong == "two words");
+    for row in [0, 511, 512, 699, 701, 1499] {
+        assert_eq!(client.get(format!("key{row}")).unwrap().expect("a hit"), format!("value{row}"));
+    }
+    let none = client.set_chunked(Vec::<(&str, &str)>::new(), HOUR, |_, error| panic!("{error}"));
+    assert_eq!(none, Ok(0));
+    client.close(PATIENT);
+    let mut asked = 0;
+    let endless = (0_u32..).inspect(|_| asked += 1).map(|row| (row.to_string(), row));
+    assert_matches!(client.set_chunked(endless, HOUR, |_, _| {}), Err(Error::Closed { .. }));
+    assert!(asked <= 512, "{asked} of a chunk");
 }
 
 fn each_of_many_values_has_options_of_its_own(on: Kind) {
@@ -119,6 +147,23 @@ fn a_bad_key_in_a_batch_stops_it_before_anything_is_sent() {
         assert_eq!(server.connections(), 0);
         server.finish();
     }
+}
+
+fn a_chunk_that_times_out_does_not_take_the_time_of_the_next() {
+    let last: String = (512..515).map(|row| format!("set key{row} 0 0 1\r\nx\r\n")).collect();
+    let sessions = [Session::new().ignore(), Session::new().expect(last).send("STORED\r\n".repeat(3))];
+    let server = ScriptedServer::start(sessions);
+    let client = text_client(&[&server], BRIEF);
+    let mut failed = 0;
+    let rows = (0..515).map(|row| (format!("key{row}"), "x"));
+    let stored = client.set_chunked(rows, Expiry::Never, |key, error| {
+        assert_matches!(error, Error::Timeout { .. });
+        assert_eq!(key, format!("key{failed}"));
+        failed += 1;
+    });
+    assert_eq!((stored, failed), (Ok(3), 512));
+    drop(client);
+    server.finish();
 }
 
 fn a_refused_item_of_a_batch_fails_alone(on: Kind) {

@@ -54,6 +54,28 @@ impl<T> BatchResult<T> {
         self.0.into_iter().map(of_one).collect()
     }
 
+    /// The results with the keys of the call, or its items, in the same order.
+    ///
+    /// ```
+    /// use std::collections::HashMap;
+    /// use memcached2_proto::{BatchResult, Error};
+    ///
+    /// let keys = ["a", "b"];
+    /// // client.get_many(&keys)?
+    /// let many: BatchResult<Option<u32>> = [Ok(Some(1)), Ok(None)].into_iter().collect();
+    /// let mut hits = HashMap::new();
+    /// for (key, result) in many.with_keys(keys) {
+    ///     if let Some(value) = result? {
+    ///         hits.insert(key, value);
+    ///     }
+    /// }
+    /// assert_eq!(hits, HashMap::from([("a", 1)]));
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn with_keys<K>(self, keys: impl IntoIterator<Item = K>) -> impl Iterator<Item = (K, Result<T, Error>)> {
+        keys.into_iter().zip(self.0)
+    }
+
     /// How many items there are.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -31,6 +31,39 @@ macro_rules! __compose {
             value.map(T::from_value).transpose().map_err(|error| error.of_method("get_as", Some(key)))
         }
 
+        /// Stores values from an iterator, however many: 512 at a time, or fewer if they have more than 1 MiB together. Returns
+        /// how many were stored.
+        ///
+        /// The time for a call holds for each such chunk, not for all together, and no more than a chunk is in memory. An item that
+        /// is not stored does not stop the others: `on_failure` is called with its key and the error.
+        ///
+        #[doc = $begin]
+        /// let rows = (0..10_000).map(|row| (format!("row:{row}"), row * row));
+        /// let expiry = Duration::from_secs(3600);
+        #[doc = concat!(r#"let stored = client.set_chunked(rows, expiry, |key, error| eprintln!("{key}: {error}"))"#, $wait, "?;")]
+        /// assert_eq!(stored, 10_000);
+        #[doc = $end]
+        ///
+        /// # Errors
+        ///
+        /// * [`Error::Closed`](memcached2_proto::Error::Closed) if the client is closed. What was stored before stays.
+        /// * `on_failure` is called with those of `set`, a wrong key and a value that cannot be converted included.
+        pub $($async)* fn set_chunked<K: AsRef<[u8]>, V: $crate::ToValue>(
+            &self,
+            items: impl IntoIterator<Item = (K, V)>,
+            expiry: impl Into<$crate::Expiry>,
+            mut on_failure: impl FnMut(K, $crate::Error),
+        ) -> Result<u64, $crate::Error> {
+            let expiry = expiry.into();
+            let mut chunks = $crate::operation::Chunks::new(items.into_iter());
+            let mut stored = 0;
+            while let Some(chunk) = chunks.next_chunk(&mut on_failure) {
+                let results = self.set_many(chunk, expiry)$($await)*?;
+                stored += chunks.end_chunk(results, &mut on_failure)?;
+            }
+            Ok(stored)
+        }
+
         $crate::__count_or! { [$($async)*] [$($await)*]
             /// Adds `by` to a number that is stored as decimal text, or stores `initial` if there is none, which expires then.
             /// Returns what is stored now. A number that is there keeps its expiry.

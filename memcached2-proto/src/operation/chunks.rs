@@ -1,0 +1,73 @@
+//! Many items from an iterator, some at a time.
+
+use super::BatchResult;
+use crate::command::Store;
+use crate::data::{Data, ToValue};
+use crate::error::Error;
+
+/// How many items a chunk has at most: so many that an asynchronous client takes it for a large transfer.
+const ITEMS: usize = 512;
+
+/// How many bytes a chunk has at most, but for its last item.
+const BYTES: usize = 1 << 20;
+
+/// Takes the items of `set_chunked` from their iterator.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Chunks<I, K> {
+    items: I,
+    chunk: Vec<(K, Data<'static>)>,
+}
+
+impl<I, K, V> Chunks<I, K>
+where
+    I: Iterator<Item = (K, V)>,
+    K: AsRef<[u8]>,
+    V: ToValue,
+{
+    /// Takes them from `items`.
+    #[must_use]
+    pub fn new(items: I) -> Self {
+        Self { items, chunk: Vec::new() }
+    }
+
+    /// The next items, or `None` at the end. An item that cannot be sent has failed.
+    pub fn next_chunk(&mut self, on_failure: &mut impl FnMut(K, Error)) -> Option<&[(K, Data<'static>)]> {
+        let mut bytes = 0;
+        while self.chunk.len() < ITEMS && bytes < BYTES {
+            let Some((key, value)) = self.items.next() else { break };
+            match owned(key.as_ref(), &value) {
+                Ok(data) => {
+                    bytes += key.as_ref().len() + data.as_bytes().len();
+                    self.chunk.push((key, data));
+                }
+                Err(error) => on_failure(key, error.of_method("set_chunked", None)),
+            }
+        }
+        Some(&self.chunk[..]).filter(|chunk| !chunk.is_empty())
+    }
+
+    /// How many of them were stored. The others have failed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`] if the client was closed.
+    pub fn end_chunk(&mut self, results: BatchResult<()>, on_failure: &mut impl FnMut(K, Error)) -> Result<u64, Error> {
+        let mut stored = 0;
+        for ((key, _), result) in results.with_keys(self.chunk.drain(..)) {
+            match result {
+                Ok(()) => stored += 1,
+                Err(error @ Error::Closed { .. }) => return Err(error),
+                Err(error) => on_failure(key, error),
+            }
+        }
+        Ok(stored)
+    }
+}
+
+/// What is stored of a value, which is not needed any more then.
+fn owned<V: ToValue>(key: &[u8], value: &V) -> Result<Data<'static>, Error> {
+    let store = Store::set(key, value)?;
+    let flags = store.data().flags();
+    Ok(Data::from(store.data().clone().into_bytes()).with_flags(flags))
+}
