@@ -131,7 +131,9 @@ impl From<String> for Data<'_> {
 /// |---|---|---|
 /// | `[u8]`, `Vec<u8>`, [`Bytes`] | the bytes | 0 |
 /// | `str`, `String` | UTF-8 | 0 |
-/// | integers up to 64 bits | decimal digits, which `incr` and `decr` count | 0 |
+/// | `char` | UTF-8 | 0 |
+/// | integers up to 64 bits | decimal digits, which `incr` and `decr` count up to [`u64::MAX`] | 0 |
+/// | `u128`, `i128` | decimal digits | 0 |
 /// | `f32`, `f64` | the shortest decimal text that is read as the same number; also `inf` and `NaN` | 0 |
 /// | `bool` | `true` or `false` | 0 |
 /// | [`Value`], [`Data`] | the bytes | its own |
@@ -260,7 +262,7 @@ macro_rules! numbers {
 
 numbers!(u8 u16 u32 u64 usize i8 i16 i32 i64 isize);
 
-macro_rules! floats {
+macro_rules! texts {
     ($($number:ty)*) => {
         $(impl ToValue for $number {
             fn to_value(&self) -> Result<Data<'_>, Error> {
@@ -270,7 +272,7 @@ macro_rules! floats {
     };
 }
 
-floats!(f32 f64);
+texts!(f32 f64 u128 i128 char);
 
 macro_rules! pointers {
     ($($pointer:ty)*) => {
@@ -316,6 +318,9 @@ mod tests {
         assert_stored(&u64::MAX, b"18446744073709551615", 0);
         assert_stored(&i64::MIN, b"-9223372036854775808", 0);
         assert_stored(&-5_i16, b"-5", 0);
+        assert_stored(&u128::MAX, b"340282366920938463463374607431768211455", 0);
+        assert_stored(&i128::MIN, b"-170141183460469231731687303715884105728", 0);
+        assert_stored(&'\u{e9}', "\u{e9}".as_bytes(), 0);
         assert_stored(&0.1_f32, b"0.1", 0);
         assert_stored(&-2.5e300_f64, (-2.5e300_f64).to_string().as_bytes(), 0);
         assert_stored(&f64::INFINITY, b"inf", 0);

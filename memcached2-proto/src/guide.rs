@@ -6,6 +6,9 @@
 #[doc = include_str!("guide/choosing_a_client.md")]
 pub mod choosing_a_client {}
 
+#[doc = include_str!("guide/values.md")]
+pub mod values {}
+
 #[doc = include_str!("guide/failover.md")]
 pub mod failover {}
 

@@ -65,19 +65,28 @@ impl Now {
 /// On the wire up to 30 days are seconds from now and more is a moment in Unix time that must fit 31 bits
 /// (`doc/protocol.txt` of memcached 1.6.45, "Expiration times"); the difference is kept from callers.
 ///
+/// **A duration of zero has expired already**: an item that is stored with it is never found. On the wire `0` means "never", and so it
+/// does in clients that pass the number on. Here "never" is [`Expiry::Never`], or `None` of an `Option<Duration>`.
+///
 /// ```
 /// use std::time::Duration;
 /// use memcached2_proto::Expiry;
 ///
-/// let hour = Expiry::After(Duration::from_secs(3600));
+/// let hour = Expiry::after_secs(3600);
 /// assert_eq!(hour, Duration::from_secs(3600).into());
+/// assert_eq!(hour, Some(Duration::from_secs(3600)).into());
+///
+/// // From a setting in which 0 means "never":
+/// let setting = 0;
+/// let expiry: Expiry = (setting > 0).then(|| Duration::from_secs(setting)).into();
+/// assert_eq!(expiry, Expiry::Never);
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Expiry {
     /// The item stays until the server evicts it; the default.
     #[default]
     Never,
-    /// The item expires after this long, rounded up to whole seconds. Zero has expired already.
+    /// The item expires after this long, rounded up to whole seconds. Zero is not "never": it has expired already.
     After(Duration),
     /// The item expires at this moment of the wall clock, rounded up to whole seconds; a past one has expired already.
     At(SystemTime),
@@ -86,6 +95,13 @@ pub enum Expiry {
 impl From<Duration> for Expiry {
     fn from(after: Duration) -> Self {
         Self::After(after)
+    }
+}
+
+/// `None` is [`Expiry::Never`].
+impl From<Option<Duration>> for Expiry {
+    fn from(after: Option<Duration>) -> Self {
+        after.map_or(Self::Never, Self::After)
     }
 }
 
@@ -112,6 +128,12 @@ impl From<SystemTime> for Expiry {
 const RELATIVE_MAX: u64 = 60 * 60 * 24 * 30;
 
 impl Expiry {
+    /// The item expires after so many seconds. Zero is not "never": it has expired already.
+    #[must_use]
+    pub const fn after_secs(seconds: u64) -> Self {
+        Self::After(Duration::from_secs(seconds))
+    }
+
     /// The number that goes on the wire.
     ///
     /// # Errors
@@ -182,6 +204,11 @@ mod tests {
         let wall = 1_800_000_000;
         for (expiry, expected) in [
             (Expiry::Never, Ok(0)),
+            (None.into(), Ok(0)),
+            (Some(Duration::from_secs(9)).into(), Ok(9)),
+            (Some(Duration::ZERO).into(), Ok(-1)),
+            (Expiry::after_secs(9), Ok(9)),
+            (Expiry::after_secs(0), Ok(-1)),
             (after(0), Ok(-1)),
             (Expiry::After(Duration::from_millis(1)), Ok(1)),
             (Expiry::After(Duration::from_millis(1001)), Ok(2)),

@@ -143,7 +143,36 @@ macro_rules! numbers {
     };
 }
 
-numbers!(u8 u16 u32 u64 usize i8 i16 i32 i64 isize f32 f64);
+numbers!(u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize f32 f64);
+
+impl FromValue for char {
+    fn from_value(value: Value) -> Result<Self, Error> {
+        // A blank is one, too.
+        let read = value.as_str()?.parse();
+        read.map_err(|error| value.unreadable::<Self>(error))
+    }
+}
+
+/// `None` if the value cannot be read as a `T`: for values that another version of a program has stored, which shall count as
+/// a miss.
+///
+/// ```
+/// use memcached2_proto::{Bytes, FromValue, Value};
+///
+/// // client.get_as::<Option<u64>>("visits")?.flatten()
+/// let read = |stored: &'static str| Option::<u64>::from_value(Value::new(Bytes::from_static(stored.as_bytes()), 0));
+/// assert_eq!((read("7")?, read("seven")?), (Some(7), None));
+/// # Ok::<(), memcached2_proto::Error>(())
+/// ```
+impl<T: FromValue> FromValue for Option<T> {
+    fn from_value(value: Value) -> Result<Self, Error> {
+        match T::from_value(value) {
+            Ok(read) => Ok(Some(read)),
+            Err(Error::Value { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
 
 impl AsRef<[u8]> for Value {
     fn as_ref(&self) -> &[u8] {
@@ -244,6 +273,13 @@ mod tests {
         ] {
             assert_eq!(read::<u64>(bytes), expected);
         }
+        assert_eq!(read::<u128>(b"340282366920938463463374607431768211455"), Some(u128::MAX));
+        for (bytes, expected) in [("\u{e9}", Some('\u{e9}')), (" ", Some(' ')), ("", None), ("ab", None), ("a ", None)]
+        {
+            assert_eq!(read::<char>(bytes.as_bytes()), expected);
+        }
+        assert_eq!(read::<Option<u64>>(b"9"), Some(Some(9)));
+        assert_eq!(read::<Option<u64>>(b"nine"), Some(None));
         assert_eq!(read::<i8>(b"-128"), Some(-128));
         assert_eq!(read::<i8>(b"128"), None);
         assert_eq!(value(b"2.5").parse::<f64>(), Ok(2.5));

@@ -11,6 +11,7 @@ super::cases! {
     served {
         each_type_comes_back_as_it_was_stored,
         a_value_that_cannot_be_converted_is_an_error,
+        a_value_that_cannot_be_read_is_a_miss_if_asked_for,
         a_value_keeps_its_flags_when_it_is_stored_again,
         refresh_cas_fetches_the_version_only_of_the_same_value,
         a_prefix_separates_the_keys_of_several_clients,
@@ -51,6 +52,10 @@ fn each_type_comes_back_as_it_was_stored(on: Kind) {
         assert_kept(client, u64::MAX);
         assert_kept(client, i64::MIN);
         assert_kept(client, true);
+        assert_kept(client, u128::MAX);
+        assert_kept(client, 0.1_f32);
+        assert_kept(client, f64::MIN_POSITIVE);
+        assert_kept(client, '\u{e9}');
         assert_kept(client, Point(3, -4));
         assert_eq!(client.get("key").unwrap().expect("a hit").flags, 7);
         assert_eq!(client.get_as::<u64>("nothing"), Ok(None));
@@ -73,6 +78,17 @@ fn a_value_that_cannot_be_converted_is_an_error(on: Kind) {
             assert_eq!(error.landed(), Landed::NotSent);
         }
         assert_eq!(client.get("a"), Ok(None));
+    });
+}
+
+fn a_value_that_cannot_be_read_is_a_miss_if_asked_for(on: Kind) {
+    on.on_each_socket(|client| {
+        client.set("word", "word", Expiry::Never).unwrap();
+        client.set("number", 7, Expiry::Never).unwrap();
+        for (key, expected) in [("word", None), ("number", Some(7)), ("nothing", None)] {
+            assert_eq!(client.get_as::<Option<u64>>(key).unwrap().flatten(), expected);
+        }
+        assert!(matches!(client.get_as::<Option<u64>>("two words"), Err(Error::Key { .. })));
     });
 }
 
