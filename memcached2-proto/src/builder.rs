@@ -9,7 +9,7 @@ use crate::credentials::{Credentials, ProviderError};
 use crate::error::Error;
 use crate::observer::Observer;
 use crate::options::{Options, options};
-use crate::routing::{ReconnectPolicy, Router, Selection, ServerListChange, WriteTo};
+use crate::routing::{Journal, ReconnectPolicy, Router, Selection, ServerListChange, WriteTo};
 use crate::shared::{Spawner, TakesSpawner, Task};
 
 /// A builder of a client: its servers and options.

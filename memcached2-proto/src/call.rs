@@ -8,6 +8,7 @@ mod fault;
 mod operation;
 mod plan;
 mod probes;
+mod replay;
 mod round;
 mod slot_result;
 
@@ -20,6 +21,7 @@ use self::fault::ServerFault;
 pub use self::operation::{Operation, Progress};
 use self::plan::State;
 pub use self::plan::{Plan, SubRequest};
+pub use self::replay::{DeleteKept, Replay, Replaying};
 pub(crate) use self::slot_result::{Failure, SlotResult};
 use crate::command::Command;
 use crate::error::{Error, Landed};
@@ -60,6 +62,7 @@ impl<'r, O: Operation> Call<'r, O> {
         let mut call = Self { progress, plan, has_failed: false };
         if call.plan.rare.is_some() {
             call.plan_rare();
+            call.hold_back();
         }
         call.plan.sort();
         call
@@ -254,6 +257,7 @@ impl<'r, O: Operation> Call<'r, O> {
     /// Gives the operation the failure of a request that is not sent again.
     #[cold]
     fn end_with(&mut self, sub_request: &SubRequest, error: Error) {
+        self.keep_failed(sub_request, &error);
         if self.plan.has_copies(sub_request.index) {
             return self.end_copy(sub_request, Err(error));
         }

@@ -9,7 +9,7 @@ use crate::credentials::{Credentials, CredentialsSource, ProviderError};
 use crate::limits::Limits;
 use crate::observer::{Both, Observer};
 use crate::pool::PoolLimits;
-use crate::routing::{Gutter, ReconnectPolicy, Replicas, RouterOptions, Selection, WriteTo};
+use crate::routing::{Gutter, Journal, ReconnectPolicy, Replicas, RouterOptions, Selection, WriteTo};
 #[cfg(feature = "tls")]
 use crate::tls::TlsOptions;
 use crate::uri::Server;
@@ -50,6 +50,8 @@ pub struct Options {
     pub replicas: Replicas,
     /// See [`Options::observer`].
     pub observer: Option<Arc<dyn Observer>>,
+    /// See [`Options::journal`].
+    pub journal: Option<Arc<Journal>>,
     /// See [`Options::shared_connections`].
     pub shared_connections: usize,
     /// See [`Options::bulk_connections`].
@@ -84,6 +86,7 @@ impl Default for Options {
             prefix,
             route_by_prefix,
             observer,
+            journal,
         } = RouterOptions::default();
         let ConnectionOptions { limits, protocol, max_age, .. } = ConnectionOptions::default();
         Self {
@@ -98,6 +101,7 @@ impl Default for Options {
             gutter,
             replicas,
             observer,
+            journal,
             shared_connections: 1,
             bulk_connections: 1,
             wait_at_limit: true,
@@ -139,6 +143,7 @@ impl From<&Options> for RouterOptions {
             prefix: options.prefix.clone(),
             route_by_prefix: options.route_by_prefix,
             observer: options.observer.clone(),
+            journal: options.journal.clone(),
         }
     }
 }
@@ -299,6 +304,15 @@ macro_rules! options {
                     None => observer,
                     Some(before) => Arc::new(Both(before, observer)),
                 });
+            }
+
+            /// Sets a journal of writes that have failed, or went to another server because theirs was down; none unless set. Their keys
+            /// are deleted on their server before it is asked for them again, and a call that finds it back deletes them. The
+            /// guide [failover](crate::guide::failover) says what that promises.
+            ///
+            /// A client with a journal looks at it in each call, which costs about as much as an observer.
+            fn journal(self, journal: Arc<Journal>) {
+                self.journal = Some(journal);
             }
 
             /// Sets how many connections to each server the tasks of an asynchronous client share; 1 unless set. The blocking

@@ -8,6 +8,7 @@ mod group;
 mod gutter;
 mod hash;
 mod health;
+mod journal;
 mod options;
 mod reconnect;
 mod replicas;
@@ -25,6 +26,8 @@ pub use self::gutter::Gutter;
 pub use self::hash::KetamaMd5;
 pub use self::hash::{CMemcache, Crc, KeyHasher, OneAtATime, UpperCrc, Zero};
 use self::health::Health;
+pub(crate) use self::journal::{Claim, KeptKey};
+pub use self::journal::{Journal, JournalStore};
 pub use self::options::RouterOptions;
 pub use self::reconnect::{CustomReconnect, ReconnectPolicy};
 use self::replicas::ReplicaGroups;
@@ -72,6 +75,8 @@ pub struct Router {
     /// Which servers close connections after errors.
     closers: Arc<Closers>,
     observer: Option<Arc<dyn Observer>>,
+    /// The keys that have to be deleted on their servers.
+    journal: Option<Arc<Journal>>,
     /// What looks at each request: the observer with its clock, or replicas.
     watch: Option<Watch>,
 }
@@ -111,6 +116,7 @@ impl Router {
             health,
             closers,
             observer: None,
+            journal: None,
             watch: None,
         }
     }
@@ -145,6 +151,7 @@ impl Router {
         let mut router = Self { replicas, gutter, ..Self::with_groups(servers, main) };
         router.health = Arc::new(Health::new(&options.reconnect, options.failures.max(1), router.servers.len()));
         router.observer = options.observer;
+        router.journal = options.journal;
         if router.has_replicas() {
             router = router.for_client(0, || Instant::ZERO);
         }
@@ -162,7 +169,7 @@ impl Router {
     #[must_use]
     pub fn for_client(mut self, seed: u64, clock: fn() -> Instant) -> Self {
         let is_observed = self.observer.is_some() || self.has_replicas();
-        self.health = Arc::new(self.health.for_client(seed, is_observed));
+        self.health = Arc::new(self.health.for_client(seed, is_observed || self.journal.is_some()));
         self.closers = Arc::new(Closers::new(self.servers.len()));
         self.watch = is_observed.then(|| Watch { observer: self.observer.clone(), clock });
         self
@@ -192,7 +199,18 @@ impl Router {
         self.watch.as_ref()
     }
 
-    /// Whether all servers are up and there are neither an observer nor replicas, so that nothing has to be looked up or reported.
+    /// The keys that have to be deleted on their servers.
+    #[inline]
+    pub(crate) fn journal(&self) -> Option<&Arc<Journal>> {
+        self.journal.as_ref()
+    }
+
+    /// Whether a server counts as down, whether or not it may be tried again.
+    pub(crate) fn is_down(&self, id: ServerId) -> bool {
+        self.health.is_down_at(id.index())
+    }
+
+    /// Whether all servers are up and there are no observer, journal or replicas, so that nothing has to be looked up or reported.
     #[inline]
     pub(crate) fn all_up_unobserved(&self) -> bool {
         self.health.all_up_unobserved()

@@ -262,6 +262,10 @@ impl Client {
             if !call.end_round(Self::now) {
                 return call.finish();
             }
+            if let Some(replay) = call.replay() {
+                // What could not be deleted is kept.
+                let _ = self.run(replay);
+            }
         }
     }
 

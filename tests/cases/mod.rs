@@ -17,6 +17,7 @@ mod get;
 mod gutter;
 mod health;
 mod item;
+mod journal;
 mod limits_and_locks;
 mod many;
 mod meta;
@@ -111,6 +112,7 @@ const LISTS: &[List] = &[
     gutter::LIST,
     health::LIST,
     item::LIST,
+    journal::LIST,
     limits_and_locks::LIST,
     many::LIST,
     meta::LIST,

@@ -9,6 +9,7 @@ use super::Fault;
 use super::copies::{Copies, Replicated};
 use super::fault::ServerFault;
 use super::probes::Probes;
+use super::replay::Held;
 use crate::error::{Error, Landed};
 use crate::key::{Key, RoutingKey};
 use crate::observer::Tally;
@@ -53,6 +54,8 @@ pub(super) struct Rare<'r> {
     pub(super) is_addressed: bool,
     /// How much of its time a large call keeps back.
     pub(super) time_to_merge: Duration,
+    /// What waits for the journal.
+    pub(super) held: Held,
 }
 
 /// A request to one server.
@@ -82,6 +85,8 @@ pub(super) enum State {
     Retry,
     /// It will be sent to another server, if there is one.
     Move,
+    /// It waits until its key was deleted.
+    Held,
     Ended,
 }
 
@@ -238,12 +243,14 @@ impl<'r> Plan<'r> {
         const TRIES: usize = 4;
         let skipped = if self.router.has_replicas() { self.rare().skipped } else { 0 };
         if self.router.all_up() && !self.router.has_replicas() {
-            return self.router.route(key);
+            let server = self.router.route(key)?;
+            self.waits_for_journal(server, key);
+            return Ok(server);
         }
         for _ in 0..TRIES {
             let is_mine = |place| self.probes_server(place);
             let server = self.router.route_open(key, (self.now, skipped), &is_mine)?;
-            if self.claim(server) {
+            if self.waits_for_journal(server, key) || self.claim(server) {
                 return Ok(server);
             }
         }

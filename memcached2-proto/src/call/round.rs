@@ -1,8 +1,11 @@
 //! The end of a round: what servers have done is reported, and what may be sent again is.
 
+use smallvec::SmallVec;
+
 use super::plan::State;
 use super::{Call, Operation, Plan, Progress as _};
 use crate::error::Landed;
+use crate::routing::ServerId;
 use crate::time::Instant;
 
 impl<O: Operation> Call<'_, O> {
@@ -19,7 +22,7 @@ impl<O: Operation> Call<'_, O> {
     #[cold]
     fn report(&mut self, now: Instant) -> bool {
         let begun = std::mem::replace(&mut self.plan.now, now);
-        self.report_servers(begun);
+        let answered = self.report_servers(begun);
         self.has_failed = false;
         if let Some(rare) = &mut self.plan.rare {
             rare.waits.clear();
@@ -28,26 +31,41 @@ impl<O: Operation> Call<'_, O> {
         for sub_request in self.plan.sub_requests.iter_mut().filter(|next| next.state == State::Retry) {
             (sub_request.state, sub_request.is_retry, again) = (State::Open, true, true);
         }
+        if self.plan.router.journal().is_some() {
+            again |= self.go_on();
+            again |= self.fail_over();
+            return again | self.hold_back() | self.replay_for(&answered);
+        }
         self.fail_over() | again
     }
 
-    /// Reports which servers have answered, and then which have not: a server that does both has failed since.
-    fn report_servers(&mut self, begun: Instant) {
+    /// Reports which servers have answered, and then which have not: a server that does both has failed since. Returns those that have
+    /// answered.
+    fn report_servers(&mut self, begun: Instant) -> SmallVec<[ServerId; 1]> {
+        if self.plan.router.journal().is_some() {
+            self.plan
+                .sub_requests
+                .iter()
+                .filter(|next| next.state == State::Answered)
+                .for_each(|next| self.keep_moved(next));
+        }
         let Plan { router, now, sub_requests, rare, .. } = &mut self.plan;
         let mut probes = rare.as_mut().and_then(|rare| rare.probes.as_mut());
-        let mut last = None;
+        let mut answered = SmallVec::<[ServerId; 1]>::new();
         for sub_request in sub_requests.iter_mut().filter(|next| next.state == State::Answered) {
             sub_request.state = State::Ended;
-            if last.replace(sub_request.server) != Some(sub_request.server) {
+            if answered.last() != Some(&sub_request.server) {
+                answered.push(sub_request.server);
                 probes.as_mut().and_then(|probes| probes.take(sub_request.server));
                 router.report_answer(sub_request.server);
             }
         }
-        let Some(rare) = rare else { return };
+        let Some(rare) = rare else { return answered };
         for fault in &rare.faults {
             let probe = rare.probes.as_mut().and_then(|probes| probes.take(fault.server));
             router.report_failure(fault.server, &fault.error, probe, (begun, *now));
         }
+        answered
     }
 
     /// Plans requests again that were not sent because their server is down; `true` if one has another server now.

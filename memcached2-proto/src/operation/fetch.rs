@@ -94,7 +94,8 @@ impl<'k> Operation for GetMany<'k> {
         let mut fetching = Fetching { requests: Vec::new(), results };
         let router = plan.router();
         // With a prefix each key may be too long for itself; a server that is down is not asked, or for one key at a time.
-        let is_plain = router.prefix_length() == 0 && router.all_up() && router.has_no_closers();
+        let is_plain =
+            router.journal().is_none() && router.prefix_length() == 0 && router.all_up() && router.has_no_closers();
         if let (Some(server), true) = (router.only_server(), is_plain) {
             for line in lines(&keys, (fetch.line(), 0)) {
                 let request = GetPart::run(keys[line.clone()].to_vec(), line.start, fetch);

@@ -22,9 +22,9 @@ pub(super) struct Health {
     /// The random seed of this client.
     seed: u64,
     servers: Box<[Mutex<Option<Outage>>]>,
-    /// How many servers have failed, plus the number of observers: while it is 0, nothing has to be looked up.
+    /// How many servers have failed, plus 1 with an observer or a journal: while it is 0, nothing has to be looked up.
     attention: AtomicUsize,
-    /// The number of observers: 0 or 1.
+    /// 1 with an observer or a journal, else 0.
     observers: usize,
 }
 
@@ -54,7 +54,7 @@ impl Health {
         Self { policy: policy.clone(), down_after, seed: 0, servers, attention: AtomicUsize::new(0), observers: 0 }
     }
 
-    /// The same with all servers up, another random seed, and an observer or none.
+    /// The same with all servers up, another random seed, and an observer, a journal, or none.
     pub(super) fn for_client(&self, seed: u64, is_observed: bool) -> Self {
         let observers = usize::from(is_observed);
         let attention = AtomicUsize::new(observers);
@@ -85,6 +85,11 @@ impl Health {
     /// Whether all servers are up.
     pub(super) fn all_up(&self) -> bool {
         self.attention.load(Ordering::Acquire) == self.observers
+    }
+
+    /// Whether a server counts as down.
+    pub(super) fn is_down_at(&self, place: usize) -> bool {
+        self.lock(place).is_some_and(|outage| outage.as_ref().is_some_and(|outage| self.is_down(outage)))
     }
 
     /// Whether a server may be asked: it is up, or its retry is due.

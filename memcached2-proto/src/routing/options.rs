@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Gutter, ReconnectPolicy, Replicas, Selection};
+use super::{Gutter, Journal, ReconnectPolicy, Replicas, Selection};
 use crate::observer::Observer;
 
 /// How a router behaves: what of the options of a client concerns it. [`Router::with_options`](crate::Router::with_options)
@@ -41,6 +41,8 @@ pub struct RouterOptions {
     pub route_by_prefix: bool,
     /// The observer of every request; none by default.
     pub observer: Option<Arc<dyn Observer>>,
+    /// The keys of writes that have failed, until they are deleted on their servers; none by default.
+    pub journal: Option<Arc<Journal>>,
 }
 
 impl Default for RouterOptions {
@@ -55,6 +57,7 @@ impl Default for RouterOptions {
             prefix: None,
             route_by_prefix: true,
             observer: None,
+            journal: None,
         }
     }
 }

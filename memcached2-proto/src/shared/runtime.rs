@@ -6,7 +6,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::{AsyncTimer, Driver, Freshness, SharedConnections, Transfer, exchange};
-use crate::call::{Call, Operation};
+use crate::call::{Call, Operation, Replay};
 use crate::error::Error;
 use crate::fetch::{Follower, Joined, Leader};
 use crate::time::{Instant, Now};
@@ -65,6 +65,25 @@ impl<R: Runtime> SharedConnections<R> {
             exchange(&mut call, now, timeout, connect).await;
             if !call.end_round(clock) {
                 return call.finish();
+            }
+            if let Some(replay) = call.replay() {
+                Box::pin(self.replay(replay, now.at(clock()), timeout)).await;
+            }
+        }
+    }
+
+    /// Deletes what was kept in the journal for a server that is back, or for the keys of a call.
+    async fn replay(&self, replay: Replay, now: Now, timeout: Option<Duration>) {
+        let servers = self.current();
+        let servers = &*servers;
+        let mut call = Call::new(replay, &servers.router, now);
+        loop {
+            let connect = |server, freshness: Freshness, transfer: Transfer| {
+                self.connection(servers, server, freshness, transfer, now)
+            };
+            exchange(&mut call, now, timeout, connect).await;
+            if !call.end_round(|| self.runtime().now()) {
+                return;
             }
         }
     }

@@ -1,0 +1,252 @@
+//! What a call does with the [`Journal`]: it keeps the keys of writes that have failed, and deletes them on their servers before it
+//! asks those for the same keys, and when they are back.
+
+use std::sync::Arc;
+
+use super::plan::{Rare, State};
+use super::{Call, Fault, Operation, Plan, Progress, SubRequest};
+use crate::command::{Command, Delete, Protocol};
+use crate::error::{Error, Landed};
+use crate::key::Key;
+use crate::reply::{Reply, ReplyKind};
+use crate::request_buffer::RequestBuffer;
+use crate::routing::{Claim, Journal, KeptKey, Router, ServerId};
+use crate::time::Now;
+
+/// Deletes keys on the servers that they were kept for.
+#[derive(Debug)]
+pub struct Replay {
+    journal: Arc<Journal>,
+    kept: Vec<KeptKey>,
+    claims: Vec<Claim>,
+}
+
+/// How many keys one call deletes on a server that has answered it: the next calls go on.
+const AT_ONCE: usize = 128;
+
+/// What a call knows of the journal.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    /// The keys of requests that wait until they are deleted.
+    keys: Vec<(ServerId, KeptKey)>,
+    /// What the transport does before the next round.
+    replay: Option<Replay>,
+    /// Whether the round before has ended with that.
+    is_offered: bool,
+    /// Whether this call has deleted what was kept: it does so once.
+    has_replayed: bool,
+    /// Whether that is all it does.
+    is_replay: bool,
+}
+
+impl Operation for Replay {
+    type Output = ();
+    type Progress = Replaying;
+
+    fn start(self, plan: &mut Plan<'_>) -> Replaying {
+        let held = &mut plan.rare().held;
+        (held.is_replay, held.has_replayed) = (true, true);
+        let Self { journal, kept, claims } = self;
+        for (index, kept) in kept.iter().enumerate() {
+            match plan.router().place_by_name(&kept.server) {
+                Some(server) => plan.add_to(server, index),
+                // No one reads what a server has that is in no list.
+                None => journal.remove(kept),
+            }
+        }
+        Replaying { journal, deletes: kept.into_iter().map(DeleteKept).collect(), _claims: claims }
+    }
+}
+
+/// Keys that are deleted.
+#[derive(Debug)]
+pub struct Replaying {
+    journal: Arc<Journal>,
+    deletes: Vec<DeleteKept>,
+    /// Until it has ended.
+    _claims: Vec<Claim>,
+}
+
+impl Progress for Replaying {
+    type Command = DeleteKept;
+    type Output = ();
+
+    fn command(&self, index: usize) -> &DeleteKept {
+        &self.deletes[index]
+    }
+
+    fn end(&mut self, index: usize, result: Result<bool, Error>) {
+        match result {
+            // What was refused stays refused.
+            Ok(_) | Err(Error::Refused { .. } | Error::Key { .. }) => self.journal.remove(&self.deletes[index].0),
+            Err(_) => {}
+        }
+    }
+
+    fn finish(self) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+/// A `delete` that owns its key.
+#[derive(Debug)]
+pub struct DeleteKept(KeptKey);
+
+impl Command for DeleteKept {
+    type Response = bool;
+
+    fn encode(&self, protocol: Protocol, now: Now, out: &mut RequestBuffer) -> Result<ReplyKind, Error> {
+        Delete::new(&self.0.key)?.encode(protocol, now, out)
+    }
+
+    fn answer(&self, reply: Reply) -> Result<bool, Error> {
+        Delete::new(&self.0.key)?.answer(reply)
+    }
+
+    fn name(&self) -> &'static str {
+        "delete"
+    }
+
+    fn only_key(&self) -> Option<Key<'_>> {
+        Key::new(&self.0.key).ok()
+    }
+}
+
+impl Plan<'_> {
+    /// Whether a key has to be deleted on a server before that is asked for it.
+    pub(super) fn waits_for_journal(&mut self, server: ServerId, key: Key<'_>) -> bool {
+        let kept = match (self.router.journal(), self.router.server(server)) {
+            (Some(journal), Some(known)) => journal.find(known.name(), key.as_bytes()),
+            _ => None,
+        };
+        let Some(kept) = kept else { return false };
+        self.rare().held.keys.push((server, kept));
+        true
+    }
+}
+
+impl<O: Operation> Call<'_, O> {
+    /// What has to be done before the next round, if [`Call::end_round`] has asked for one: keys of the
+    /// [journal](crate::Options::journal) are deleted. Run it as an operation of its own, whatever comes of it. What waits for it
+    /// fails if that is not done.
+    #[cold]
+    pub fn replay(&mut self) -> Option<Replay> {
+        self.plan.rare.as_mut()?.held.replay.take()
+    }
+
+    /// Lets the requests wait whose keys have to be deleted first.
+    #[cold]
+    pub(super) fn hold_back(&mut self) -> bool {
+        let (Some(journal), Some(rare)) = (self.plan.router.journal(), &mut self.plan.rare) else { return false };
+        let Rare { held, .. } = &mut **rare;
+        if held.keys.is_empty() {
+            return false;
+        }
+        for sub_request in self.plan.sub_requests.iter_mut().filter(|next| next.state == State::Open) {
+            if held.keys.iter().any(|(server, _)| *server == sub_request.server) {
+                sub_request.state = State::Held;
+            }
+        }
+        // If that has failed before, they fail.
+        if !std::mem::replace(&mut held.has_replayed, true) {
+            let kept = held.keys.iter().map(|(_, kept)| kept.clone()).collect();
+            held.replay = Some(Replay { journal: Arc::clone(journal), kept, claims: Vec::new() });
+        }
+        true
+    }
+
+    /// Lets those go on whose keys were deleted. The others fail as if their server were down, and move to another one if they may.
+    pub(super) fn go_on(&mut self) -> bool {
+        let (Some(journal), Some(rare)) = (self.plan.router.journal(), &mut self.plan.rare) else { return false };
+        if rare.held.replay.is_some() && !std::mem::replace(&mut rare.held.is_offered, true) {
+            return true;
+        }
+        let mut left = std::mem::take(&mut rare.held.keys);
+        left.retain(|(_, kept)| journal.find(&kept.server, &kept.key).is_some());
+        let mut again = false;
+        for at in 0..self.plan.sub_requests.len() {
+            let SubRequest { state, server, .. } = self.plan.sub_requests[at];
+            if state != State::Held {
+                continue;
+            }
+            match left.iter().any(|(known, _)| *known == server) {
+                true => {
+                    let error = self.plan.router.down(server).with_landed(Landed::NotSent);
+                    let is_down = self.plan.router.is_down(server);
+                    self.fail(at, &error, if is_down { Fault::Server } else { Fault::Nobody });
+                }
+                false => (self.plan.sub_requests[at].state, again) = (State::Open, true),
+            }
+        }
+        again
+    }
+
+    /// Deletes some of what was kept for a server that has answered.
+    pub(super) fn replay_for(&mut self, answered: &[ServerId]) -> bool {
+        let router = self.plan.router;
+        let Some(journal) = router.journal().filter(|journal| !journal.is_empty()) else { return false };
+        let held = &mut self.plan.rare().held;
+        if held.has_replayed {
+            return false;
+        }
+        let names = answered.iter().filter_map(|server| router.server(*server));
+        let claims = names.filter_map(|server| Journal::claim(journal, server.name(), AT_ONCE));
+        let (claims, kept): (Vec<_>, Vec<_>) = claims.unzip();
+        if kept.is_empty() {
+            return false;
+        }
+        let replay = Replay { journal: Arc::clone(journal), kept: kept.concat(), claims };
+        (held.replay, held.has_replayed) = (Some(replay), true);
+        true
+    }
+
+    /// Keeps the key of a write that has failed: its server may have the value that it had before.
+    #[cold]
+    pub(super) fn keep_failed(&self, sub_request: &SubRequest, error: &Error) {
+        let command = self.progress.command(sub_request.index());
+        let (Some(journal), Some(key), false) = (self.plan.router.journal(), written(command), self.is_replay()) else {
+            return;
+        };
+        if error.landed() != Landed::Refused && error.counts_as_miss() {
+            // With replicas, each of them has its own copy.
+            let home = self.plan.router.route(key).ok().filter(|_| !self.plan.router.has_replicas());
+            let servers = [Some(sub_request.server), home].into_iter().flatten();
+            for server in servers.filter_map(|id| self.plan.router.server(id)) {
+                journal.keep(server.name(), key.as_bytes());
+            }
+        }
+    }
+
+    fn is_replay(&self) -> bool {
+        self.plan.rare.as_ref().is_some_and(|rare| rare.held.is_replay)
+    }
+
+    /// Keeps the key of a write that was done by another server than its own, which is down.
+    pub(super) fn keep_moved(&self, sub_request: &SubRequest) {
+        let Plan { router, .. } = &self.plan;
+        let command = self.progress.command(sub_request.index());
+        let (Some(journal), Some(key), false) = (router.journal(), written(command), self.is_replay()) else { return };
+        let Ok(home) = router.route(key) else { return };
+        let is_moved = home != sub_request.server && !router.has_replicas() && router.is_down(home);
+        if let (true, Some(server)) = (is_moved, router.server(home)) {
+            journal.keep(server.name(), key.as_bytes());
+        }
+    }
+}
+
+/// The key that a command writes, if it does.
+fn written(command: &impl Command) -> Option<Key<'_>> {
+    match command.name() {
+        "set" | "add" | "replace" | "append" | "prepend" | "cas" | "delete" | "incr" | "decr" | "ms" | "md" | "ma" => {
+            command.only_key()
+        }
+        _ => None,
+    }
+}
+
+impl Router {
+    /// The place of a server by its name.
+    fn place_by_name(&self, name: &str) -> Option<ServerId> {
+        self.ids().zip(self.servers()).find(|(_, server)| server.name() == name).map(|(id, _)| id)
+    }
+}

@@ -1,0 +1,230 @@
+//! Keys whose values may be old on a server, until they are deleted there.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The deletes and stores that have failed, or went to another server because theirs was down: their keys are deleted on their server as
+/// soon as it answers.
+///
+/// Without it, a server that comes back serves what it had before: a value that was deleted or stored anew meanwhile. A journal is given to
+/// a client by [`Options::journal`](crate::Options::journal), and can be shared by several. See the guide
+/// [failover](crate::guide::failover).
+///
+/// ```
+/// use std::sync::Arc;
+/// use memcached2_proto::Options;
+/// use memcached2_proto::routing::Journal;
+///
+/// let journal = Arc::new(Journal::new(100_000));
+/// let options = Options::default().journal(Arc::clone(&journal));
+/// // Later, in the metrics of the program: how many keys wait for their server, and how many there was no room for.
+/// assert_eq!((journal.len(), journal.dropped()), (0, 0));
+/// ```
+#[derive(Debug)]
+pub struct Journal {
+    kept: Mutex<Kept>,
+    capacity: usize,
+    store: Option<Arc<dyn JournalStore>>,
+}
+
+/// Where a program keeps a journal beyond its own end: it is told what comes and goes, and gives it back by [`Journal::keep`] when it
+/// starts again.
+///
+/// It is called while the call that has failed goes on, so it should be quick.
+pub trait JournalStore: Debug + Send + Sync {
+    /// A key was kept for a server.
+    fn kept(&self, server: &str, key: &[u8]);
+
+    /// A key was deleted on its server.
+    fn replayed(&self, server: &str, key: &[u8]);
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    /// By the names of the servers. Each key with a number, so that what was kept again meanwhile stays.
+    servers: HashMap<Arc<str>, HashMap<Arc<[u8]>, u64>>,
+    /// The servers for which a call deletes what was kept.
+    claimed: HashSet<Arc<str>>,
+    length: usize,
+    next: u64,
+    dropped: u64,
+}
+
+/// A key that is deleted on its server.
+#[derive(Debug, Clone)]
+pub(crate) struct KeptKey {
+    pub(crate) server: Arc<str>,
+    pub(crate) key: Arc<[u8]>,
+    number: u64,
+}
+
+/// A call is the one that deletes what was kept for a server, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    journal: Arc<Journal>,
+    server: Arc<str>,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.journal.lock().claimed.remove(&self.server);
+    }
+}
+
+impl Journal {
+    /// A journal of this many keys at most. For each of them it takes about 100 bytes and the key.
+    ///
+    /// When it is full, further keys are [dropped](Journal::dropped): what their server has stays until it expires.
+    #[must_use]
+    pub fn new(capacity: usize) -> Self {
+        Self { kept: Mutex::default(), capacity, store: None }
+    }
+
+    /// The same journal, which tells `store` what it keeps.
+    #[must_use]
+    pub fn with_store(self, store: Arc<dyn JournalStore>) -> Self {
+        Self { store: Some(store), ..self }
+    }
+
+    /// Keeps a key for a server, by the name of the server: what a call does that has failed, and a program that gives back what it has
+    /// stored. Returns whether there was room.
+    pub fn keep(&self, server: &str, key: &[u8]) -> bool {
+        let mut kept = self.lock();
+        kept.next += 1;
+        let number = kept.next;
+        let is_known = kept.servers.get(server).is_some_and(|keys| keys.contains_key(key));
+        if !is_known && kept.length >= self.capacity {
+            kept.dropped += 1;
+            return false;
+        }
+        if !kept.servers.contains_key(server) {
+            kept.servers.insert(server.into(), HashMap::new());
+        }
+        if let Some(keys) = kept.servers.get_mut(server) {
+            keys.insert(key.into(), number);
+        }
+        kept.length += usize::from(!is_known);
+        drop(kept);
+        if let (Some(store), false) = (&self.store, is_known) {
+            store.kept(server, key);
+        }
+        true
+    }
+
+    /// How many keys wait for their server.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.lock().length
+    }
+
+    /// Whether no key waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many keys there was no room for, since it was made.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.lock().dropped
+    }
+
+    /// What is kept for a server of a key, if it is.
+    pub(crate) fn find(&self, server: &str, key: &[u8]) -> Option<KeptKey> {
+        let kept = self.lock();
+        let (server, keys) = kept.servers.get_key_value(server)?;
+        let (key, number) = keys.get_key_value(key)?;
+        Some(KeptKey { server: Arc::clone(server), key: Arc::clone(key), number: *number })
+    }
+
+    /// Some of what is kept for a server, unless another call deletes that already.
+    pub(crate) fn claim(journal: &Arc<Self>, server: &str, limit: usize) -> Option<(Claim, Vec<KeptKey>)> {
+        let mut kept = journal.lock();
+        let (server, keys) = kept.servers.get_key_value(server)?;
+        let server = Arc::clone(server);
+        let key = |(key, number): (&Arc<[u8]>, &u64)| KeptKey {
+            server: Arc::clone(&server),
+            key: Arc::clone(key),
+            number: *number,
+        };
+        let keys = keys.iter().take(limit).map(key).collect();
+        let is_first = kept.claimed.insert(Arc::clone(&server));
+        drop(kept);
+        is_first.then(|| (Claim { journal: Arc::clone(journal), server }, keys))
+    }
+
+    /// A key was deleted on its server, or the server has left the list for good.
+    pub(crate) fn remove(&self, done: &KeptKey) {
+        let mut kept = self.lock();
+        let Some(keys) = kept.servers.get_mut(&done.server) else { return };
+        if keys.get(&done.key) != Some(&done.number) {
+            return;
+        }
+        keys.remove(&done.key);
+        if keys.is_empty() {
+            kept.servers.remove(&done.server);
+        }
+        kept.length -= 1;
+        drop(kept);
+        if let Some(store) = &self.store {
+            store.replayed(&done.server, &done.key);
+        }
+    }
+
+    /// A panic while the lock was held cannot have left it half changed in a way that loses a key.
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Default)]
+    struct Log(Mutex<Vec<String>>);
+
+    impl JournalStore for Log {
+        fn kept(&self, server: &str, key: &[u8]) {
+            self.0.lock().unwrap().push(format!("+{server} {}", key.escape_ascii()));
+        }
+
+        fn replayed(&self, server: &str, key: &[u8]) {
+            self.0.lock().unwrap().push(format!("-{server} {}", key.escape_ascii()));
+        }
+    }
+
+    #[test]
+    fn a_key_that_was_kept_again_meanwhile_stays() {
+        let journal = Journal::new(10);
+        journal.keep("a", b"x");
+        let first = journal.find("a", b"x").unwrap();
+        journal.keep("a", b"x");
+        journal.remove(&first);
+        assert_eq!(journal.len(), 1);
+        journal.remove(&journal.find("a", b"x").unwrap());
+        assert!(journal.is_empty() && journal.find("a", b"x").is_none());
+    }
+
+    #[test]
+    fn a_full_journal_counts_what_it_drops_and_its_store_is_told_the_rest() {
+        let log = Arc::new(Log::default());
+        let journal = Journal::new(2).with_store(Arc::<Log>::clone(&log));
+        assert_eq!(
+            [("a", "x"), ("b", "x"), ("a", "y"), ("b", "x")].map(|(at, key)| journal.keep(at, key.as_bytes())),
+            [true, true, false, true]
+        );
+        assert_eq!((journal.len(), journal.dropped()), (2, 1));
+        let journal = Arc::new(journal);
+        let (claim, kept) = Journal::claim(&journal, "b", 10).unwrap();
+        assert_eq!(kept.len(), 1);
+        assert!(Journal::claim(&journal, "b", 10).is_none());
+        drop(claim);
+        assert!(Journal::claim(&journal, "b", 10).is_some());
+        journal.remove(&kept[0]);
+        journal.remove(&kept[0]);
+        assert!(journal.keep("a", b"y"));
+        assert_eq!(*log.0.lock().unwrap(), ["+a x", "+b x", "-b x", "+a y"]);
+    }
+}
