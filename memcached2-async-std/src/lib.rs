@@ -71,6 +71,8 @@ pub use memcached2_proto::{
 };
 
 pub use self::client::Client;
+#[cfg(feature = "near-cache")]
+pub use self::wrappers::NearCache;
 pub use self::wrappers::{Item, Lock, Mapping, MissOnError, Namespace, OneServer};
 
 /// The examples of the README, compiled as tests.

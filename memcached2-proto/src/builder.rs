@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::command::Protocol;
 use crate::credentials::{Credentials, ProviderError};
 use crate::error::Error;
+use crate::incidents::Incidents;
 use crate::observer::Observer;
 use crate::options::{Options, options};
 use crate::routing::{Journal, ReconnectPolicy, Router, Selection, ServerListChange, WriteTo};
@@ -65,7 +66,8 @@ impl<C> Builder<C> {
     /// is not usable, or no authority is trusted.
     /// [`Error::Argument`] if a replica has no server, or there is no nearest one.
     /// [`Error::NoRuntime`] if the client needs a [spawner](Builder::spawner) and has none.
-    pub fn build(self) -> Result<C, Error> {
+    pub fn build(mut self) -> Result<C, Error> {
+        self.options.incidents = Incidents::default();
         let router = Router::with_options(&self.servers, &self.options)?;
         self.options.check_tls(&router)?;
         (self.make.0)(router, &self.options, self.spawner)
@@ -86,6 +88,7 @@ impl Options {
         let router = before.for_servers(servers, self)?;
         self.check_tls(&router)?;
         let change = before.change_to(&router);
+        self.incidents.add();
         Ok((router, change))
     }
 

@@ -24,6 +24,9 @@ pub mod namespaces {}
 #[doc = include_str!("guide/limits_and_locks.md")]
 pub mod limits_and_locks {}
 
+#[doc = include_str!("guide/near_cache.md")]
+pub mod near_cache {}
+
 #[doc = include_str!("guide/timeouts.md")]
 pub mod timeouts {}
 

@@ -20,6 +20,7 @@
 //! | compute a value once for all who miss together | [`fetch`] |
 //! | clear a part of a cache at once, or have keys of any length | [`namespace`] |
 //! | limit how often something happens | [`rate_limit`] |
+//! | keep values within the program for a short time | `near_cache`, with its feature |
 //! | log, trace and count requests | [`observer`] |
 //! | parse replies | [`reply`]: the grammar of one reply, and the incremental decoder that finds its end |
 //! | drive a connection by your own loop | [`Connection`], the state machine: bytes out, bytes in, and who is waiting for which reply; [`connection`]; [`opening`], from the address of a server to a connection |
@@ -97,6 +98,8 @@ pub mod fetch;
 mod few;
 #[cfg(feature = "routing")]
 pub mod guide;
+#[cfg(feature = "routing")]
+mod incidents;
 mod key;
 #[cfg(feature = "routing")]
 mod large_keys;
@@ -107,6 +110,9 @@ pub mod lock;
 mod lookup;
 #[cfg(feature = "routing")]
 pub mod namespace;
+#[cfg(feature = "near-cache")]
+#[cfg_attr(docsrs, doc(cfg(feature = "near-cache")))]
+pub mod near_cache;
 #[cfg(feature = "routing")]
 pub mod observer;
 #[cfg(feature = "routing")]

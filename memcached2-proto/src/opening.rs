@@ -312,6 +312,7 @@ impl Opening {
     /// The connection. It takes requests from now on, and belongs to the socket that was connected last.
     #[must_use]
     pub fn finish(self) -> Opened {
+        self.endpoint.options().incidents.add();
         Opened { connection: self.connection, tls: self.tls }
     }
 

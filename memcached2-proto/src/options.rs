@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::command::Protocol;
 use crate::connection::ConnectionOptions;
 use crate::credentials::{Credentials, CredentialsSource, ProviderError};
+use crate::incidents::Incidents;
 use crate::limits::Limits;
 use crate::observer::{Both, Observer};
 use crate::pool::PoolLimits;
@@ -70,6 +71,8 @@ pub struct Options {
     pub pool: PoolLimits,
     /// What is sent and what is accepted.
     pub limits: Limits,
+    /// What has happened to the client that was built with them.
+    pub(crate) incidents: Incidents,
     #[cfg(feature = "tls")]
     pub(crate) tls: TlsOptions,
 }
@@ -87,6 +90,7 @@ impl Default for Options {
             route_by_prefix,
             observer,
             journal,
+            incidents,
         } = RouterOptions::default();
         let ConnectionOptions { limits, protocol, max_age, .. } = ConnectionOptions::default();
         Self {
@@ -111,6 +115,7 @@ impl Default for Options {
             credentials: None,
             pool: PoolLimits::default(),
             limits,
+            incidents,
             #[cfg(feature = "tls")]
             tls: TlsOptions::default(),
         }
@@ -144,6 +149,7 @@ impl From<&Options> for RouterOptions {
             route_by_prefix: options.route_by_prefix,
             observer: options.observer.clone(),
             journal: options.journal.clone(),
+            incidents: options.incidents.clone(),
         }
     }
 }

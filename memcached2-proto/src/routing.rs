@@ -37,6 +37,7 @@ pub use self::select::Selector;
 pub use self::selection::{Selection, UnknownSelection};
 use crate::error::UriProblem;
 use crate::error::{Error, FailedRequest, Landed};
+use crate::incidents::Incidents;
 use crate::key::{Key, RoutingKey};
 use crate::observer::{Observer, ServerEvent, Watch};
 use crate::time::Instant;
@@ -74,6 +75,7 @@ pub struct Router {
     health: Arc<Health>,
     /// Which servers close connections after errors.
     closers: Arc<Closers>,
+    incidents: Incidents,
     observer: Option<Arc<dyn Observer>>,
     /// The keys that have to be deleted on their servers.
     journal: Option<Arc<Journal>>,
@@ -115,6 +117,7 @@ impl Router {
             failover: true,
             health,
             closers,
+            incidents: Incidents::default(),
             observer: None,
             journal: None,
             watch: None,
@@ -152,6 +155,7 @@ impl Router {
         router.health = Arc::new(Health::new(&options.reconnect, options.failures.max(1), router.servers.len()));
         router.observer = options.observer;
         router.journal = options.journal;
+        router.incidents = options.incidents;
         if router.has_replicas() {
             router = router.for_client(0, || Instant::ZERO);
         }
@@ -191,6 +195,13 @@ impl Router {
         let health = Arc::new(self.health.for_servers(router.servers.iter().map(place)));
         let closers = Arc::new(Closers::new(router.servers.len()));
         Ok(Self { health, closers, watch: self.watch.clone(), ..router })
+    }
+
+    /// What has happened to the client.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn incidents(&self) -> &Incidents {
+        &self.incidents
     }
 
     /// What looks at each request, if something does: an observer, or replicas.
@@ -355,6 +366,9 @@ impl Router {
 
     /// Tells the observer that a server went down or came back.
     fn tell(&self, id: ServerId, change: Option<ServerEvent>) {
+        if change.is_some() {
+            self.incidents.add();
+        }
         if let (Some(change), Some(observer), Some(server)) = (change, &self.observer, self.server(id)) {
             observer.on_server_event(server, change);
         }

@@ -8,6 +8,8 @@ mod lock;
 mod mapping;
 mod miss_on_error;
 mod namespace;
+#[cfg(feature = "near-cache")]
+mod near_cache;
 mod one_server;
 mod rate_limit;
 

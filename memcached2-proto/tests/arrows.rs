@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 /// The modules from the bottom up. A program that parses replies or drives one connection needs only those above the
 /// line.
-const MODULES: [&str; 38] = [
+const MODULES: [&str; 40] = [
     "few",
+    "incidents",
     "error",
     "key",
     "value",
@@ -41,6 +42,7 @@ const MODULES: [&str; 38] = [
     "namespace",
     "rate_limit",
     "lock",
+    "near_cache",
     "shared",
     "builder",
     "wrappers",

@@ -136,3 +136,21 @@ memcached2_proto::lock!([] []
     /// }
     /// ```
 );
+#[cfg(feature = "near-cache")]
+memcached2_proto::near_cache!([] [] FnOnce
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use memcached2_sync::proto::near_cache::NearCachePolicy;
+    /// use memcached2_sync::{Client, Error};
+    ///
+    /// fn example(client: &Client) -> Result<(), Error> {
+    ///     let near = client.near_cache(&NearCachePolicy::new(64 << 20, Duration::from_secs(1)));
+    ///     near.set("page:front", "<html>", Duration::from_secs(3600))?;
+    ///     for _ in 0..1000 {
+    ///         // The first one asks the server.
+    ///         assert!(near.get("page:front")?.is_some());
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+);

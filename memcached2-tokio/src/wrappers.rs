@@ -141,3 +141,21 @@ memcached2_proto::lock!([async] [.await]
     /// }
     /// ```
 );
+#[cfg(feature = "near-cache")]
+memcached2_proto::near_cache!([async] [.await] AsyncFnOnce
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use memcached2_tokio::proto::near_cache::NearCachePolicy;
+    /// use memcached2_tokio::{Client, Error};
+    ///
+    /// async fn example(client: &Client) -> Result<(), Error> {
+    ///     let near = client.near_cache(&NearCachePolicy::new(64 << 20, Duration::from_secs(1)));
+    ///     near.set("page:front", "<html>", Duration::from_secs(3600)).await?;
+    ///     for _ in 0..1000 {
+    ///         // The first one asks the server.
+    ///         assert!(near.get("page:front").await?.is_some());
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+);

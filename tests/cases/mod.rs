@@ -23,6 +23,7 @@ mod many;
 mod meta;
 mod miss_on_error;
 mod namespace;
+mod near_cache;
 mod noreply;
 mod observer;
 mod other_servers;
@@ -118,6 +119,7 @@ const LISTS: &[List] = &[
     meta::LIST,
     miss_on_error::LIST,
     namespace::LIST,
+    near_cache::LIST,
     noreply::LIST,
     observer::LIST,
     other_servers::LIST,

@@ -142,6 +142,11 @@ impl Kind {
         [setup().start(channel)].into_iter().chain(on_ipv6).collect()
     }
 
+    /// A server that knows all flags of the meta commands, if it is the embedded one.
+    pub(super) fn start_newest(self) -> Server {
+        self.start_with(Memcached::with().threads(1), EmbeddedServer::with().version("1.6.45"))
+    }
+
     /// A server with half a gigabyte for items, and as many threads as it likes.
     pub(super) fn start_large(self) -> Server {
         self.start_with(Memcached::with().args(["-m", "512"]), EmbeddedServer::with().memory_limit(512 << 20))

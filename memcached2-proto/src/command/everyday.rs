@@ -36,6 +36,13 @@ pub enum IfChanged {
     Missing,
 }
 
+/// What a `gets` returns, as news.
+impl From<Option<Value>> for IfChanged {
+    fn from(found: Option<Value>) -> Self {
+        found.map_or(Self::Missing, Self::Changed)
+    }
+}
+
 /// Fetches a value, and how long the item stays; needs memcached 1.6.10.
 #[derive(Debug, Clone)]
 pub struct GetWithTtl<'k>(MetaGet<'k>);

@@ -170,7 +170,9 @@ impl Keyed for Store<'_, '_> {
 
 #[cfg(feature = "routing")]
 impl<'k, 'v> Store<'k, 'v> {
-    pub(crate) fn key_bytes(&self) -> &'k [u8] {
+    #[doc(hidden)]
+    #[must_use]
+    pub fn key_bytes(&self) -> &'k [u8] {
         self.key.as_bytes()
     }
 

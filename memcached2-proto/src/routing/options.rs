@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Gutter, Journal, ReconnectPolicy, Replicas, Selection};
+use crate::incidents::Incidents;
 use crate::observer::Observer;
 
 /// How a router behaves: what of the options of a client concerns it. [`Router::with_options`](crate::Router::with_options)
@@ -43,6 +44,7 @@ pub struct RouterOptions {
     pub observer: Option<Arc<dyn Observer>>,
     /// The keys of writes that have failed, until they are deleted on their servers; none by default.
     pub journal: Option<Arc<Journal>>,
+    pub(crate) incidents: Incidents,
 }
 
 impl Default for RouterOptions {
@@ -58,6 +60,7 @@ impl Default for RouterOptions {
             route_by_prefix: true,
             observer: None,
             journal: None,
+            incidents: Incidents::default(),
         }
     }
 }

@@ -1,6 +1,9 @@
 //! The wrappers of an asynchronous client; the conformance cases test what they do.
 
+use std::time::Duration;
+
 use memcached2_proto::error::CasProblem;
+use memcached2_proto::near_cache::NearCachePolicy;
 use memcached2_proto::{Error, Expiry};
 use memcached2_testkit::assert_matches;
 
@@ -42,5 +45,21 @@ fn all_wrappers_can_be_given_to_tasks() {
         let (count, found, cached) = task.await;
         // The number of the generation is an item, too.
         assert_eq!((count, found, cached.parse()), (4, true, Ok(7)));
+    });
+}
+
+#[test]
+fn a_near_cache_does_not_return_what_was_before_a_write_that_was_dropped_half_way() {
+    block_on(|| async {
+        let (_server, client, names) = names(1).await;
+        let near = client.near_cache(&NearCachePolicy::new(1 << 20, Duration::from_secs(3600)));
+        for round in 0..20 {
+            near.get(&names[0]).await.unwrap().expect("a hit");
+            let stored = some_polls(near.set(&names[0], round, Expiry::Never), round % 3).await;
+            assert!(matches!(stored, None | Some(Ok(()))), "{stored:?}");
+            // If it was written, it was before this.
+            let near = near.get(&names[0]).await.unwrap().expect("a hit");
+            assert_eq!(Some(near), client.get(&names[0]).await.unwrap());
+        }
     });
 }
