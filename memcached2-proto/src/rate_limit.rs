@@ -54,7 +54,7 @@ impl RateLimit {
     }
 
     /// Lets the window slide: what happened in the window before counts by the part of it that is less than a window ago, as if it had
-    /// happened evenly. So about as many are allowed in any time of that length. It takes a `get_many` more, and what is refused
+    /// happened evenly. So about as many are allowed in any time of that length. It takes two `get`s more, and what is refused
     /// is mostly not counted.
     #[must_use]
     pub fn sliding(mut self) -> Self {

@@ -23,6 +23,7 @@ super::cases! {
         a_lock_is_waited_for,
         a_lock_fails_while_its_server_is_down,
         rate_limits_and_locks_work_in_both_protocols,
+        rate_limits_locks_and_namespaces_have_one_server_if_there_are_replicas,
     }
     scripted {
         a_lock_whose_answer_was_lost_is_held,
@@ -177,6 +178,28 @@ fn rate_limits_and_locks_work_in_both_protocols(on: Kind) {
         let lock = client.try_lock("lock", HOUR).unwrap().expect("it was released");
         assert_eq!((client.delete("lock"), lock.release()), (Ok(true), Ok(false)));
     }
+}
+
+fn rate_limits_locks_and_namespaces_have_one_server_if_there_are_replicas(on: Kind) {
+    let (servers, addresses) = on.servers(2);
+    let of_zone = |zone| {
+        let options = forgetful(PATIENT).replica(&addresses[1..]).nearest(zone);
+        Client::with_options(&addresses[..1], options).unwrap()
+    };
+    let (one, two) = (of_zone(0), of_zone(1));
+    for limit in [RateLimit::new(2, YEAR), RateLimit::new(2, YEAR).cost(2).sliding()] {
+        let key = format!("limit{}", limit.window(b"", SystemTime::now()).cost());
+        let allowed = [&one, &two, &one, &two].map(|client| client.limit_rate(&key, &limit).unwrap().is_allowed);
+        assert_eq!(allowed.iter().filter(|allowed| **allowed).count() as u64, if key == "limit1" { 2 } else { 1 });
+    }
+    let lock = one.try_lock("lock", HOUR).unwrap().expect("it is free");
+    assert!(two.try_lock("lock", HOUR).unwrap().is_none());
+    assert_eq!((servers[0].holds("lock"), servers[1].holds("lock"), lock.release()), (true, false, Ok(true)));
+    let (users, far) = (one.namespace("users").unwrap(), two.namespace("users").unwrap().check_after(Duration::ZERO));
+    users.set("a", "x", HOUR).unwrap();
+    assert!(users.exists("a").unwrap() && far.exists("a").unwrap());
+    users.clear().unwrap();
+    assert!(!users.exists("a").unwrap() && !far.exists("a").unwrap());
 }
 
 /// Passes on what clients of an embedded server say, but discards the first answer to a request that begins so, and closes the

@@ -146,25 +146,9 @@ macro_rules! namespace {
 
             /// Adds to the number, or begins with a new one.
             $($async)* fn count(&self, begun: $crate::Instant, by: u64) -> Result<u64, $crate::Error> {
-                let (key, never) = (self.space.generation_key(), $crate::Expiry::Never);
                 let first = self.space.first(std::time::SystemTime::now());
-                let count = $crate::command::CountOr::incr(key, by, first, never)?;
-                match self.client.run_at_home(begun, self.space.generation_key(), count)$($await)* {
-                    Err($crate::Error::NoMeta { .. }) => {}
-                    counted => return counted,
-                }
-                if let Some(number) = self.client.run_at_home(begun, self.space.generation_key(), $crate::command::Incr::new(key, by)?)$($await)*? {
-                    return Ok(number);
-                }
-                match self.client.run_at_home(begun, self.space.generation_key(), $crate::Store::add(key, &first)?)$($await)* {
-                    Ok(()) => Ok(first),
-                    // Another client was faster.
-                    Err(error @ $crate::Error::NotStored { .. }) => {
-                        let number = self.client.run_at_home(begun, self.space.generation_key(), $crate::command::Incr::new(key, by)?)$($await)*?;
-                        number.ok_or(error)
-                    }
-                    Err(error) => Err(error),
-                }
+                let key = self.space.generation_key();
+                self.client.count_at_home(begun, key, (by, first), $crate::Expiry::Never)$($await)*
             }
 
             $crate::__fetch!([$($async)*] [$($await)*] ["" "" "" ""] __in_namespace);

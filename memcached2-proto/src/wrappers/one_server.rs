@@ -41,6 +41,33 @@ macro_rules! one_server {
                 let server = router.server(router.route($crate::Key::new(key)?)?).ok_or_else($crate::Error::no_servers)?;
                 self.run_since(begun, $crate::operation::OnServer::new(server, command))$($await)*
             }
+
+            /// Adds to the number of a key on its server, or stores another number that expires then.
+            $($async)* fn count_at_home(
+                &self,
+                begun: $crate::Instant,
+                key: &[u8],
+                (by, initial): (u64, u64),
+                expiry: $crate::Expiry,
+            ) -> Result<u64, $crate::Error> {
+                let count = $crate::command::CountOr::incr(key, by, initial, expiry)?;
+                match self.run_at_home(begun, key, count)$($await)* {
+                    Err($crate::Error::NoMeta { .. }) => {}
+                    counted => return counted,
+                }
+                let incr = || $crate::command::Incr::new(key, by);
+                if let Some(number) = self.run_at_home(begun, key, incr()?)$($await)*? {
+                    return Ok(number);
+                }
+                match self.run_at_home(begun, key, $crate::Store::add(key, &initial)?.expiry(expiry))$($await)* {
+                    Ok(()) => Ok(initial),
+                    // Another client was faster.
+                    Err(error @ $crate::Error::NotStored { .. }) => {
+                        self.run_at_home(begun, key, incr()?)$($await)*?.ok_or(error)
+                    }
+                    Err(error) => Err(error),
+                }
+            }
         }
 
         impl OneServer {

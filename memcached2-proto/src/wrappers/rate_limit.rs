@@ -8,8 +8,9 @@ macro_rules! rate_limit {
         impl Client {
             /// Counts something that happens, such as a request of one address, and returns whether it may. All programs count together.
             ///
-            /// It is one `incr_or`, and before that a `get_many` if the window [slides](memcached2_proto::rate_limit::RateLimit::sliding).
-            /// The counter is the item `key:number`, with the number of the window. The guide
+            /// It is one `incr_or`, and before that two `get`s if the window [slides](memcached2_proto::rate_limit::RateLimit::sliding).
+            /// The counter is the item `key:number`, with the number of the window. While its server is down, no other server takes
+            /// its place. The guide
             /// [limits and locks](memcached2_proto::guide::limits_and_locks) says when more is allowed than the limit.
             ///
             $(#[$example])*
@@ -27,22 +28,31 @@ macro_rules! rate_limit {
                 limit: &$crate::rate_limit::RateLimit,
             ) -> Result<$crate::rate_limit::Rate, $crate::Error> {
                 let window = limit.window(key.as_ref(), std::time::SystemTime::now());
-                self.count_in(&window)$($await)*.or_else(|error| window.failed(error))
+                self.count_in(Self::now(), &window)$($await)*.or_else(|error| window.failed(error))
             }
 
             $($async)* fn count_in(
                 &self,
+                begun: $crate::Instant,
                 window: &$crate::rate_limit::Window<'_>,
             ) -> Result<$crate::rate_limit::Rate, $crate::Error> {
                 let before = match window.asked() {
                     None => 0,
-                    Some(keys) => match window.judge(&self.get_many(keys)$($await)*?.into_result()?)? {
-                        Ok(before) => before,
-                        Err(refusal) => return Ok(refusal),
-                    },
+                    Some(keys) => {
+                        let mut counters = Vec::new();
+                        // Each on its server, where it was counted: a `get_many` would ask the nearest replica.
+                        for key in keys {
+                            counters.push(self.run_at_home(begun, key, $crate::Get::new(key)?)$($await)*?);
+                        }
+                        match window.judge(&counters)? {
+                            Ok(before) => before,
+                            Err(refusal) => return Ok(refusal),
+                        }
+                    }
                 };
                 let (key, cost) = (window.key(), window.cost());
-                Ok(window.counted(before, self.incr_or(key, cost, cost, window.expiry())$($await)*?))
+                let count = self.count_at_home(begun, key, (cost, cost), window.expiry())$($await)*?;
+                Ok(window.counted(before, count))
             }
         }
     };
