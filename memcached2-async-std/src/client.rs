@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use futures_io::{AsyncRead, AsyncWrite};
 use memcached2_proto::fetch::{Follower, Joined, Leader};
-use memcached2_proto::routing::{Address, ServerListChange};
+use memcached2_proto::routing::{Address, MigrationStage, ServerListChange};
 use memcached2_proto::shared::{ConnectFn, Records, SharedConnections, TakesSpawner};
 use memcached2_proto::stream::StreamCommand;
 use memcached2_proto::topology::{SrvQuestion, SrvRecord};
@@ -178,6 +178,26 @@ impl Client {
     /// Those of [`Client::with_options`]; nothing has changed then. [`Error::Closed`] after [`Client::close`].
     pub fn set_servers(&self, servers: impl IntoIterator<Item = impl AsRef<str>>) -> Result<ServerListChange, Error> {
         self.shared.set_servers(servers)
+    }
+
+    /// Goes on to another stage of the migration for which the client was made, with all its clones: see
+    /// [`Options::migrate_to`]. Calls under way end in the stage that they began in.
+    ///
+    /// ```
+    /// use memcached2_proto::routing::MigrationStage;
+    /// use memcached2_async_std::{Client, Error};
+    ///
+    /// let client = Client::builder().server("old1").migrate_to(["new1", "new2"], MigrationStage::Old).build()?;
+    /// client.set_stage(MigrationStage::WriteBoth)?;
+    /// assert_eq!(client.router().stage(), Some(MigrationStage::WriteBoth));
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Argument`] if the client was not made for a migration, [`Error::Closed`] after [`Client::close`].
+    pub fn set_stage(&self, stage: MigrationStage) -> Result<(), Error> {
+        self.shared.set_stage(stage)
     }
 
     /// A client of another server, with the same options.

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::incidents::Incidents;
 use crate::observer::Observer;
 use crate::options::{Options, options};
-use crate::routing::{Journal, ReconnectPolicy, Router, Selection, ServerListChange, WriteTo};
+use crate::routing::{Journal, MigrationStage, ReconnectPolicy, Router, Selection, ServerListChange, WriteTo};
 use crate::shared::{Spawner, TakesSpawner, Task};
 
 /// A builder of a client: its servers and options.
@@ -64,7 +64,7 @@ impl<C> Builder<C> {
     /// [`Error::Uri`] for the first text that is no address of a server, or whose credentials cannot be sent.
     /// [`Error::Key`] if the prefix is longer than 249 bytes or contains a blank or control byte. [`Error::Tls`] if a certificate
     /// is not usable, or no authority is trusted.
-    /// [`Error::Argument`] if a replica has no server, or there is no nearest one.
+    /// [`Error::Argument`] if a replica has no server, there is no nearest one, or there are replicas and a migration.
     /// [`Error::NoRuntime`] if the client needs a [spawner](Builder::spawner) and has none.
     pub fn build(mut self) -> Result<C, Error> {
         self.options.incidents = Incidents::default();

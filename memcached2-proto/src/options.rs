@@ -10,7 +10,7 @@ use crate::incidents::Incidents;
 use crate::limits::Limits;
 use crate::observer::{Both, Observer};
 use crate::pool::PoolLimits;
-use crate::routing::{Gutter, Journal, ReconnectPolicy, Replicas, RouterOptions, Selection, WriteTo};
+use crate::routing::{Gutter, Journal, MigrationStage, ReconnectPolicy, Replicas, RouterOptions, Selection, WriteTo};
 #[cfg(feature = "tls")]
 use crate::tls::TlsOptions;
 use crate::uri::Server;
@@ -47,7 +47,7 @@ pub struct Options {
     pub failover: bool,
     /// See [`Options::gutter`].
     pub gutter: Option<Gutter>,
-    /// See [`Options::replica`], [`Options::write_to`], [`Options::nearest`] and [`Options::read_next_on_miss`].
+    /// See [`Options::replica`], [`Options::write_to`], [`Options::nearest`], [`Options::read_next_on_miss`] and [`Options::migrate_to`].
     pub replicas: Replicas,
     /// See [`Options::observer`].
     pub observer: Option<Arc<dyn Observer>>,
@@ -300,6 +300,21 @@ macro_rules! options {
             /// to each of them.
             fn read_next_on_miss(self, asked: bool) {
                 self.replicas.read_next_on_miss = asked;
+            }
+
+            /// Sets servers that are to take over from the client's servers, in stages, of which this is the first one. `Client::set_stage`
+            /// goes on to the next one while the client is used; the guide [replicas](crate::guide::replicas#migration) says when.
+            ///
+            /// The [selection](Options::selection) is that of the client. In the stages that use both groups of servers they are
+            /// [replicas](Options::replica) of each other: commands whose result depends on the copy (`add`, `cas`, `incr`, `fetch` and
+            /// others) fail with [`Error::Argument`](crate::Error::Argument), and [`Options::write_to`] says how many must carry
+            /// out a write.
+            ///
+            /// The client cannot be made, with [`Error::Argument`](crate::Error::Argument), if it has replicas as well, or with
+            /// [`Error::Uri`](crate::Error::Uri), if one of the new servers is no address of a server, or one of the client's.
+            fn migrate_to(self, servers: impl IntoIterator<Item = impl Into<String>>, stage: MigrationStage) {
+                self.replicas.others.push(servers.into_iter().map(Into::into).collect());
+                self.replicas.stage = Some(stage);
             }
 
             /// Adds an observer, which is called for every request and its outcome, for logs, traces and metrics; there is none

@@ -9,6 +9,7 @@ mod gutter;
 mod hash;
 mod health;
 mod journal;
+mod migration;
 mod options;
 mod reconnect;
 mod replicas;
@@ -28,6 +29,7 @@ pub use self::hash::{CMemcache, Crc, KeyHasher, OneAtATime, UpperCrc, Zero};
 use self::health::Health;
 pub(crate) use self::journal::{Claim, KeptKey};
 pub use self::journal::{Journal, JournalStore};
+pub use self::migration::MigrationStage;
 pub use self::options::RouterOptions;
 pub use self::reconnect::{CustomReconnect, ReconnectPolicy};
 use self::replicas::ReplicaGroups;
@@ -190,7 +192,10 @@ impl Router {
         texts: impl IntoIterator<Item = impl AsRef<str>>,
         options: impl Into<RouterOptions>,
     ) -> Result<Self, Error> {
-        let router = Self::with_options(texts, options)?;
+        let mut router = Self::with_options(texts, options)?;
+        if let Some(stage) = self.stage() {
+            router = router.at_stage(stage)?;
+        }
         let place = |server: &Server| self.servers.iter().position(|known| known == server);
         let health = Arc::new(self.health.for_servers(router.servers.iter().map(place)));
         let closers = Arc::new(Closers::new(router.servers.len()));

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use memcached2_proto::call::{Call, ServerBatch};
 use memcached2_proto::fetch::{Flights, Follower, Joined, Leader};
 use memcached2_proto::opening::Endpoint;
-use memcached2_proto::routing::{ServerId, ServerListChange};
+use memcached2_proto::routing::{MigrationStage, ServerId, ServerListChange};
 use memcached2_proto::stream::StreamCommand;
 use memcached2_proto::topology::{SrvQuestion, SrvRecord};
 use memcached2_proto::transport::Replaceable;
@@ -168,6 +168,29 @@ impl Client {
             let is_kept = |known: &Arc<ServerPool>| server_pools.iter().any(|pool| Arc::ptr_eq(pool, known));
             before.server_pools.iter().filter(|known| !is_kept(known)).for_each(|known| known.lock().retire());
             Ok((Servers { router, server_pools }, change))
+        })
+    }
+
+    /// Goes on to another stage of the migration for which the client was made, with all its clones: see
+    /// [`Options::migrate_to`]. Calls under way end in the stage that they began in.
+    ///
+    /// ```
+    /// use memcached2_proto::routing::MigrationStage;
+    /// use memcached2_sync::{Client, Error};
+    ///
+    /// let client = Client::builder().server("old1").migrate_to(["new1", "new2"], MigrationStage::Old).build()?;
+    /// client.set_stage(MigrationStage::WriteBoth)?;
+    /// assert_eq!(client.router().stage(), Some(MigrationStage::WriteBoth));
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Argument`] if the client was not made for a migration, [`Error::Closed`] after [`Client::close`].
+    pub fn set_stage(&self, stage: MigrationStage) -> Result<(), Error> {
+        self.shared.servers.replace(|before| {
+            let servers = Servers { router: before.router.at_stage(stage)?, server_pools: before.server_pools.clone() };
+            Ok((servers, ()))
         })
     }
 

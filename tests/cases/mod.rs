@@ -21,6 +21,7 @@ mod journal;
 mod limits_and_locks;
 mod many;
 mod meta;
+mod migration;
 mod miss_on_error;
 mod namespace;
 mod near_cache;
@@ -117,6 +118,7 @@ const LISTS: &[List] = &[
     limits_and_locks::LIST,
     many::LIST,
     meta::LIST,
+    migration::LIST,
     miss_on_error::LIST,
     namespace::LIST,
     near_cache::LIST,

@@ -15,7 +15,7 @@ mod subject {
         Client as AsyncClient, Mapping as AsyncMapping, MissOnError as AsyncMissOnError,
     };
     use memcached2_proto::fetch::FetchPolicy;
-    use memcached2_proto::routing::ServerListChange;
+    use memcached2_proto::routing::{MigrationStage, ServerListChange};
     use memcached2_proto::shared::Records as AsyncRecords;
     use memcached2_proto::stream::StreamCommand;
     use memcached2_proto::topology::ServerSource;
@@ -98,6 +98,10 @@ mod subject {
             mut compute: impl FnMut(Vec<&'k K>) -> Result<Vec<Option<T>>, E>,
         ) -> Result<Vec<Option<Value>>, E> {
             wait(self.0.fetch_many(keys, policy, async |missed| compute(missed)))
+        }
+
+        pub(crate) fn set_stage(&self, stage: MigrationStage) -> Result<(), Error> {
+            self.0.set_stage(stage)
         }
 
         pub(crate) fn set_servers(

@@ -11,7 +11,7 @@ mod subject {
     use std::time::Duration;
 
     use memcached2_proto::fetch::FetchPolicy;
-    use memcached2_proto::routing::ServerListChange;
+    use memcached2_proto::routing::{MigrationStage, ServerListChange};
     use memcached2_proto::shared::Records as AsyncRecords;
     use memcached2_proto::stream::StreamCommand;
     use memcached2_proto::topology::ServerSource;
@@ -90,6 +90,10 @@ mod subject {
             mut compute: impl FnMut(Vec<&'k K>) -> Result<Vec<Option<T>>, E>,
         ) -> Result<Vec<Option<Value>>, E> {
             RUNTIME.block_on(self.0.fetch_many(keys, policy, async |missed| compute(missed)))
+        }
+
+        pub(crate) fn set_stage(&self, stage: MigrationStage) -> Result<(), Error> {
+            self.0.set_stage(stage)
         }
 
         pub(crate) fn set_servers(

@@ -20,7 +20,7 @@ pub(super) struct Replicated {
     gutter: Option<ServerId>,
 }
 
-/// What has come of the copies of a write, in the order of the replicas.
+/// What has come of the copies of a write, in the order of the replicas that are written.
 #[derive(Debug)]
 pub(super) struct Copies(SmallVec<[CopyOf; 3]>);
 
@@ -72,7 +72,8 @@ impl<O: Operation> Call<'_, O> {
     pub(super) fn plan_replicas(&mut self) {
         let rare = self.plan.rare();
         let (replicated, is_addressed) = (std::mem::take(&mut rare.replicated), rare.is_addressed);
-        if !is_addressed {
+        let is_one = self.plan.router.uses_one_group();
+        if !is_addressed && !is_one {
             // Those that were planned for the nearest server: none of them may change anything.
             let planned = std::mem::take(&mut self.plan.sub_requests);
             for sub_request in planned {
@@ -84,6 +85,7 @@ impl<O: Operation> Call<'_, O> {
         }
         for Replicated { index, servers, gutter } in replicated {
             match self.progress.command(index as usize).on_replicas() {
+                _ if is_one => self.plan_read(index, &servers, gutter),
                 OnReplicas::Read => self.plan_read(index, &servers, gutter),
                 OnReplicas::Write => self.plan_write(index, &servers, gutter),
                 OnReplicas::Refuse => self.plan.refuse(index as usize, not_on_replicas()),
@@ -101,11 +103,13 @@ impl<O: Operation> Call<'_, O> {
     }
 
     fn plan_write(&mut self, index: u32, servers: &[ServerId], gutter: Option<ServerId>) {
+        let router = self.plan.router;
         let copy = |server: &ServerId| {
             let is_asked = self.plan.claim(*server);
-            (*server, (!is_asked).then(|| Err(self.plan.router.down(*server))))
+            (*server, (!is_asked).then(|| Err(router.down(*server))))
         };
-        let copies: SmallVec<[_; 3]> = servers.iter().map(copy).collect();
+        let written = router.written().iter().map(|number| &servers[*number]);
+        let copies: SmallVec<[_; 3]> = written.map(copy).collect();
         if copies.iter().all(|(_, result)| result.is_some()) {
             return match gutter.filter(|server| self.plan.claim(*server)) {
                 Some(server) => self.plan.push(server, index as usize),
@@ -153,8 +157,10 @@ impl<O: Operation> Call<'_, O> {
             let results = responses.into_iter().map(|response| response.map(drop)).collect();
             Err(name_request(Error::replicas(results), command, None))
         } else {
-            let nearest = router.read_order().iter().copied().find(|number| responses[*number].is_ok());
-            nearest.map_or_else(|| Err(Error::closed()), |number| responses.swap_remove(number))
+            let place_of = |number: &usize| router.written().iter().position(|other| other == number);
+            let by_nearness = router.read_order().iter().filter_map(place_of).chain(0..responses.len());
+            let nearest = by_nearness.into_iter().find(|place| responses[*place].is_ok());
+            nearest.map_or_else(|| Err(Error::closed()), |place| responses.swap_remove(place))
         };
         self.progress.end(index as usize, merged);
     }

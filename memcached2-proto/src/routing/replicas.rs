@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{Group, Router, Selection, ServerId, parse_servers};
+use super::{Group, MigrationStage, Router, Selection, ServerId, parse_servers};
 use crate::error::{Error, FailedRequest};
 use crate::key::Key;
 use crate::uri::Server;
@@ -45,6 +45,8 @@ pub struct Replicas {
     pub nearest: usize,
     /// Whether the next replica is asked for what one does not have.
     pub read_next_on_miss: bool,
+    /// The stage of a migration from the servers of the router to those of the only other replica, if it is one.
+    pub stage: Option<MigrationStage>,
 }
 
 /// The same, of a router.
@@ -53,9 +55,12 @@ pub(super) struct ReplicaGroups {
     /// Those besides the main one.
     others: Vec<Group>,
     /// In which order the replicas are read.
-    order: Vec<usize>,
+    pub(super) order: Vec<usize>,
+    /// Which of them are written.
+    pub(super) written: Vec<usize>,
     write_to: WriteTo,
-    read_next_on_miss: bool,
+    pub(super) read_next_on_miss: bool,
+    pub(super) stage: Option<MigrationStage>,
 }
 
 impl ReplicaGroups {
@@ -65,11 +70,14 @@ impl ReplicaGroups {
         servers: &mut Vec<Server>,
         selection: &Selection,
     ) -> Result<Option<Arc<Self>>, Error> {
-        let Replicas { others, write_to, nearest, read_next_on_miss } = replicas;
+        let Replicas { others, write_to, nearest, read_next_on_miss, stage } = replicas;
         if others.iter().any(|other| other.is_empty()) || *nearest > others.len() {
             return Err(Error::argument(
                 "each replica needs a server, and `nearest` is less than the number of replicas",
             ));
+        }
+        if stage.is_some() && (others.len() != 1 || *nearest != 0) {
+            return Err(Error::argument("a client with replicas cannot migrate to other servers"));
         }
         if others.is_empty() {
             return Ok(None);
@@ -81,8 +89,13 @@ impl ReplicaGroups {
         };
         let others = others.iter().map(&mut group).collect::<Result<Vec<_>, Error>>()?;
         let order = [*nearest].into_iter().chain((0..=others.len()).filter(|number| number != nearest)).collect();
+        let written = (0..=others.len()).collect();
         let (write_to, read_next_on_miss) = (*write_to, *read_next_on_miss);
-        Ok(Some(Arc::new(Self { others, order, write_to, read_next_on_miss })))
+        let groups = Self { others, order, written, write_to, read_next_on_miss, stage: None };
+        Ok(Some(Arc::new(match stage {
+            None => groups,
+            Some(stage) => groups.at_stage(*stage),
+        })))
     }
 }
 
@@ -115,6 +128,11 @@ impl Router {
     /// In which order the replicas are read.
     pub(crate) fn read_order(&self) -> &[usize] {
         self.replicas.as_ref().map_or(&[0], |replicas| &replicas.order)
+    }
+
+    /// Which replicas are written.
+    pub(crate) fn written(&self) -> &[usize] {
+        self.replicas.as_ref().map_or(&[0], |replicas| &replicas.written)
     }
 
     /// How many of this many replicas must carry out a write.

@@ -11,7 +11,7 @@ use crate::fetch::Flights;
 use crate::opening::Endpoint;
 use crate::options::Options;
 use crate::replaceable::{Current, Replaceable};
-use crate::routing::{Router, ServerId, ServerListChange};
+use crate::routing::{MigrationStage, Router, ServerId, ServerListChange};
 use crate::stream::StreamCommand;
 use crate::time::Now;
 use crate::uri;
@@ -82,6 +82,18 @@ impl<R: Runtime> SharedConnections<R> {
             let is_kept = |known: &Arc<Server<_>>| servers.iter().any(|server| Arc::ptr_eq(server, known));
             before.servers.iter().filter(|known| !is_kept(known)).for_each(|known| known.retire());
             Ok((Servers { router, servers }, change))
+        })
+    }
+
+    /// Goes on to another stage of the migration. Calls under way end in the stage that they began in.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Router::at_stage`], and [`Error::Closed`] after [`SharedConnections::close`]. Nothing has changed then.
+    pub fn set_stage(&self, stage: MigrationStage) -> Result<(), Error> {
+        self.servers.replace(|before| {
+            let servers = Servers { router: before.router.at_stage(stage)?, servers: before.servers.clone() };
+            Ok((servers, ()))
         })
     }
 

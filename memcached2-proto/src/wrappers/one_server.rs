@@ -38,7 +38,7 @@ macro_rules! one_server {
                 command: C,
             ) -> Result<C::Response, $crate::Error> {
                 let router = self.router();
-                let server = router.server(router.route($crate::Key::new(key)?)?).ok_or_else($crate::Error::no_servers)?;
+                let server = router.server(router.route_home($crate::Key::new(key)?)?).ok_or_else($crate::Error::no_servers)?;
                 self.run_since(begun, $crate::operation::OnServer::new(server, command))$($await)*
             }
 
