@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use memcached2_proto::routing::Journal;
-use memcached2_proto::{Expiry, Key, Landed, Options, ReconnectPolicy};
+use memcached2_proto::routing::{Journal, WriteTo};
+use memcached2_proto::{Expiry, Key, Landed, Options, ReconnectPolicy, Value};
 use memcached2_testkit::Rng;
 
 use super::servers::{Kind, Server};
@@ -18,6 +18,7 @@ super::cases! {
         a_key_is_not_read_before_it_was_deleted,
         a_delete_that_went_to_another_server_is_done_when_its_server_is_back,
         what_has_failed_is_deleted_for_other_clients_too,
+        a_write_that_a_replica_has_missed_is_deleted_there,
         no_value_is_older_than_its_last_delete_after_failures,
     }
     scripted {}
@@ -119,6 +120,29 @@ fn what_has_failed_is_deleted_for_other_clients_too(on: Kind) {
     until(|| second.get("b").is_ok());
     assert_eq!(second.get("a"), Ok(None));
     assert!(!server.holds("a") && journal.is_empty());
+}
+
+fn a_write_that_a_replica_has_missed_is_deleted_there(on: Kind) {
+    let (servers, addresses) = on.servers(2);
+    let later = ReconnectPolicy::After(BRIEF);
+    let change = |options: Options| options.reconnect(later).replica([addresses[1].clone()]).write_to(WriteTo::One);
+    let (client, journal) = with_journal(&addresses[..1], change);
+    client.set("a", "old", Expiry::Never).unwrap();
+    client.set("b", "old", Expiry::Never).unwrap();
+    assert!(servers.iter().all(|server| server.holds("a")));
+    servers[0].suspend();
+    // The first one waits for it in vain, the second one knows that it is down.
+    client.set("a", "new", Expiry::Never).unwrap();
+    client.set("b", "new", Expiry::Never).unwrap();
+    assert_eq!((journal.len(), client.get("b").unwrap().unwrap().as_str().unwrap()), (2, "new"));
+    servers[0].resume();
+    until(|| {
+        let values = ["a", "b"].map(|key| client.get(key));
+        let is_old = |value: &Result<Option<Value>, _>| matches!(value, Ok(Some(value)) if *value == "old");
+        assert!(!values.iter().any(is_old), "{values:?}");
+        journal.is_empty()
+    });
+    assert!(servers[1].holds("a") && servers[1].holds("b"));
 }
 
 /// Writes at random while servers stand still and go on, by a client whose keys go nowhere else.

@@ -95,8 +95,10 @@ impl<O: Operation> Call<'_, O> {
 
     fn plan_read(&mut self, index: u32, servers: &[ServerId], gutter: Option<ServerId>) {
         let router = self.plan.router;
+        let key = self.progress.command(index as usize).only_key();
         let mut asked = router.read_order().iter().map(|number| servers[*number]).chain(gutter);
-        match asked.find(|server| self.plan.claim(*server)) {
+        let waits = |plan: &mut Plan<'_>, server| key.is_some_and(|key| plan.waits_for_journal(server, key));
+        match asked.find(|server| waits(&mut self.plan, *server) || self.plan.claim(*server)) {
             Some(server) => self.plan.push(server, index as usize),
             None => self.plan.refuse(index as usize, router.replicas_down(servers[router.read_order()[0]])),
         }
@@ -109,7 +111,12 @@ impl<O: Operation> Call<'_, O> {
             (*server, (!is_asked).then(|| Err(router.down(*server))))
         };
         let written = router.written().iter().map(|number| &servers[*number]);
-        let copies: SmallVec<[_; 3]> = written.map(copy).collect();
+        let copies: SmallVec<[CopyOf; 3]> = written.map(copy).collect();
+        for (server, result) in &copies {
+            if let Some(Err(error)) = result {
+                self.keep_failed(&SubRequest::new(*server, index), error);
+            }
+        }
         if copies.iter().all(|(_, result)| result.is_some()) {
             return match gutter.filter(|server| self.plan.claim(*server)) {
                 Some(server) => self.plan.push(server, index as usize),
