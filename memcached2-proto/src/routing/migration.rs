@@ -73,7 +73,7 @@ impl Router {
 
     /// Whether one group of servers is used and no other, so that a key has one server.
     pub(crate) fn uses_one_group(&self) -> bool {
-        self.replicas.as_ref().is_none_or(|replicas| replicas.order == replicas.written)
+        self.replicas.as_ref().is_none_or(|replicas| replicas.written.len() == 1 && replicas.order == replicas.written)
     }
 
     /// The server of a key where items are kept that have no copies, such as locks: of the first replica, or of those servers
