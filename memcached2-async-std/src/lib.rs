@@ -65,6 +65,10 @@ pub use memcached2_proto::routing::{Address, ServerId};
 pub use memcached2_proto::shared::Records;
 pub use memcached2_proto::stats::{GroupedReport, PrefixCount, Report, SizeReport};
 pub use memcached2_proto::stream::{DumpedItem, DumpedKey, Shutdown, WatchEvent, WatchKind, Watcher};
+#[cfg(feature = "json")]
+pub use memcached2_proto::values::Json;
+#[cfg(feature = "postcard")]
+pub use memcached2_proto::values::Postcard;
 pub use memcached2_proto::{
     BatchResult, Builder, Bytes, Credentials, Data, Error, Expiry, FromValue, Key, Landed, Limits, Observer, Operation,
     Options, OrMiss, Protocol, ReconnectPolicy, Router, Selection, Server, Store, ToValue, Value,

@@ -19,6 +19,7 @@
 //! | follow a list of servers that changes | [`topology`] |
 //! | compute a value once for all who miss together | [`fetch`] |
 //! | clear a part of a cache at once, or have keys of any length | [`namespace`] |
+//! | store what serde serializes | `values`, with the features `json` and `postcard` |
 //! | limit how often something happens | [`rate_limit`] |
 //! | keep values within the program for a short time | `near_cache`, with its feature |
 //! | log, trace and count requests | [`observer`] |
@@ -148,6 +149,8 @@ pub mod transport;
 #[cfg(feature = "routing")]
 mod uri;
 mod value;
+#[cfg(any(feature = "json", feature = "postcard"))]
+pub mod values;
 #[cfg(feature = "routing")]
 pub mod wrappers;
 

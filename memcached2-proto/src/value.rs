@@ -59,9 +59,8 @@ impl Value {
 
     /// The error of a value that cannot be read as a `T`.
     #[cold]
-    fn unreadable<T: ?Sized>(&self, reason: impl Display) -> Error {
-        let name = std::any::type_name::<T>();
-        let (name, length, flags) = (name.rsplit("::").next().unwrap_or(name), self.data.len(), self.flags);
+    pub(crate) fn unreadable<T: ?Sized>(&self, reason: impl Display) -> Error {
+        let (name, length, flags) = (short_name::<T>(), self.data.len(), self.flags);
         let hint = match flags {
             0 => "",
             _ => "; a client that sets flags may have compressed or serialized it",
@@ -74,6 +73,14 @@ impl Value {
     pub fn into_bytes(self) -> Bytes {
         self.data
     }
+}
+
+/// The name of a type without the modules that it and its parameters are in.
+pub(crate) fn short_name<T: ?Sized>() -> String {
+    let name = std::any::type_name::<T>();
+    let is_of_a_path = |letter: char| letter.is_alphanumeric() || matches!(letter, '_' | ':');
+    let paths = name.split_inclusive(|letter| !is_of_a_path(letter));
+    paths.map(|path| path.rsplit("::").next().unwrap_or(path)).collect()
 }
 
 /// What a stored item can be read as: bytes, text, numbers, `bool`, and types of your own.
@@ -222,6 +229,14 @@ mod tests {
 
     fn value(bytes: &'static [u8]) -> Value {
         Value::new(Bytes::from_static(bytes), 0)
+    }
+
+    #[test]
+    fn the_name_of_a_type_has_no_modules() {
+        assert_eq!(short_name::<u64>(), "u64");
+        assert_eq!(short_name::<str>(), "str");
+        assert_eq!(short_name::<Option<Vec<(Value, String)>>>(), "Option<Vec<(Value, String)>>");
+        assert_eq!(short_name::<std::collections::HashMap<String, &[u8]>>(), "HashMap<String, &[u8]>");
     }
 
     fn read<T: FromValue>(bytes: &'static [u8]) -> Option<T> {

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 
 /// The modules from the bottom up. A program that parses replies or drives one connection needs only those above the
 /// line.
-const MODULES: [&str; 40] = [
+const MODULES: [&str; 41] = [
     "few",
     "incidents",
     "error",
     "key",
     "value",
     "data",
+    "values",
     "limits",
     "time",
     "stats",

@@ -1,7 +1,11 @@
 //! Values of all types.
 
+use std::collections::HashMap;
+
+use memcached2_proto::values::{Json, Postcard};
 use memcached2_proto::{Bytes, Data, Error, Expiry, FromValue, Landed, Options, Store, ToValue, Value};
 use memcached2_testkit::assert_matches;
+use serde::{Deserialize, Serialize};
 
 use super::servers::Kind;
 use super::setting::{PATIENT, trusting};
@@ -12,6 +16,7 @@ super::cases! {
         each_type_comes_back_as_it_was_stored,
         a_value_that_cannot_be_converted_is_an_error,
         a_value_that_cannot_be_read_is_a_miss_if_asked_for,
+        what_serde_serializes_comes_back,
         a_value_keeps_its_flags_when_it_is_stored_again,
         refresh_cas_fetches_the_version_only_of_the_same_value,
         a_prefix_separates_the_keys_of_several_clients,
@@ -89,6 +94,41 @@ fn a_value_that_cannot_be_read_is_a_miss_if_asked_for(on: Kind) {
             assert_eq!(client.get_as::<Option<u64>>(key).unwrap().flatten(), expected);
         }
         assert!(matches!(client.get_as::<Option<u64>>("two words"), Err(Error::Key { .. })));
+    });
+}
+
+/// A type that serde knows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct User {
+    name: String,
+    age: u8,
+}
+
+fn what_serde_serializes_comes_back(on: Kind) {
+    on.on_each_socket(|client| {
+        let user = User { name: "Ada".to_owned(), age: 36 };
+        client.set("json", Json(&user), Expiry::Never).unwrap();
+        client.set("postcard", Postcard(&user), Expiry::Never).unwrap();
+        assert_eq!(client.get("json").unwrap().expect("a hit"), r#"{"name":"Ada","age":36}"#);
+        assert_eq!(client.get("postcard").unwrap().expect("a hit"), b"\x03Ada\x24");
+        assert_eq!(client.get_as("json"), Ok(Some(Json(user.clone()))));
+        assert_eq!(client.get_as("postcard"), Ok(Some(Postcard(user))));
+        assert_eq!(client.get_as::<Json<User>>("nothing"), Ok(None));
+        // Of another type, and of an older version of the program.
+        assert_eq!(client.get_as::<Option<Json<u8>>>("json"), Ok(Some(None)));
+        let error = client.get_as::<Json<Vec<User>>>("json").unwrap_err();
+        assert!(matches!(error, Error::Value { .. }), "{error:?}");
+        assert_eq!(error.landed(), Landed::NotSent);
+        let text = error.to_string();
+        let words = ["json", "23 bytes with flags 0 cannot be read as Json<Vec<User>>: invalid type: map"];
+        assert!(words.iter().all(|word| text.contains(word)), "{text}");
+        client.append("postcard", "!").unwrap();
+        let text = client.get_as::<Postcard<User>>("postcard").unwrap_err().to_string();
+        assert!(text.contains("1 bytes follow it"), "{text}");
+        // A key of a map in JSON must be a text.
+        let error = client.set("map", Json(HashMap::from([((1, 2), 3)])), Expiry::Never).unwrap_err();
+        assert_eq!((error.key(), error.landed()), (Some("map"), Landed::NotSent));
+        assert!(error.to_string().contains("HashMap<(i32, i32), i32> cannot be written as JSON"), "{error}");
     });
 }
 

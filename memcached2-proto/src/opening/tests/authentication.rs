@@ -162,13 +162,13 @@ fn a_server_that_does_not_ask_for_credentials_gets_none() {
             trial.connect().write();
             for piece in [&answer[..cut], &answer[cut..]] {
                 if !piece.is_empty() && trial.step() == "exchange" {
-                    assert_eq!(trial.write(), []);
+                    assert_eq!(trial.write(), b"");
                     trial.read(piece.as_bytes());
                 }
             }
             let step = trial.step();
             assert!(step.starts_with("failed") && step.contains(expected), "{answer:?} cut at {cut}: {step}");
-            assert_eq!(trial.write(), []);
+            assert_eq!(trial.write(), b"");
         }
     }
     // Before the question was written whole.

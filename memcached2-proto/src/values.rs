@@ -1,0 +1,12 @@
+//! Values in other forms: serialized, compressed, or as other clients store them.
+//!
+//! For users: a wrapper in the type of a value says how it is stored and read, in any call. The guide
+//! [values](crate::guide::values) explains them. Without a wrapper nothing of this is run.
+
+#[cfg(any(feature = "json", feature = "postcard"))]
+mod serialized;
+
+#[cfg(feature = "json")]
+pub use self::serialized::Json;
+#[cfg(feature = "postcard")]
+pub use self::serialized::Postcard;
