@@ -32,7 +32,7 @@ use crate::value::Value;
 pub struct FetchPolicy {
     expiry: Expiry,
     lease: Duration,
-    wait: Duration,
+    wait: Option<Duration>,
     refresh_before: Option<Duration>,
     serves_stale: bool,
     absent: Option<Expiry>,
@@ -45,26 +45,28 @@ impl FetchPolicy {
         Self {
             expiry: expiry.into(),
             lease: Duration::from_secs(10),
-            wait: Duration::from_secs(10),
+            wait: None,
             refresh_before: None,
             serves_stale: true,
             absent: None,
         }
     }
 
-    /// Sets how long one program may compute before another one does, in whole seconds: 10 unless changed. Make it longer than a
-    /// computation takes.
+    /// Sets how long one program may compute before another one does: 10 seconds unless changed. Make it longer than a computation
+    /// takes.
+    ///
+    /// memcached counts the seconds that begin. So if the program dies, another one computes after this time and at most a second more.
     #[must_use]
     pub fn lease(mut self, time: Duration) -> Self {
         self.lease = time;
         self
     }
 
-    /// Sets how long a caller waits for the value that another one computes: 10 seconds unless changed. Then it computes one for itself,
-    /// which is not stored.
+    /// Sets how long a caller waits for the value that another one computes: three times the [`lease`](Self::lease) unless changed. Then
+    /// it computes one for itself, which is not stored.
     #[must_use]
     pub fn wait(mut self, time: Duration) -> Self {
-        self.wait = time;
+        self.wait = Some(time);
         self
     }
 
@@ -219,16 +221,16 @@ impl FetchPolicy {
         }
     }
 
-    /// How long a lease lasts on the server: 0 would be for ever.
+    /// How long a lease lasts on the server, which takes up to a second off: the one that has begun.
     #[must_use]
     pub fn lease_expiry(&self) -> Expiry {
-        Expiry::from(self.lease.max(Duration::from_secs(1)))
+        Expiry::from(self.lease.saturating_add(Duration::from_secs(1)))
     }
 
-    /// How long to wait for other callers.
+    /// How long to wait for other callers: for one that dies, and for the next one.
     #[must_use]
     pub fn wait_time(&self) -> Duration {
-        self.wait
+        self.wait.unwrap_or_else(|| self.lease.max(Duration::from_secs(1)).saturating_mul(3))
     }
 
     /// What others get while the value is computed, and this caller if that fails; `None` if they have to wait.
@@ -279,6 +281,15 @@ mod tests {
         let mut item = MetaItem::default();
         (item.value, item.cas) = (Some(Value::new(Bytes::from_static(data), flags)), Some(7));
         item
+    }
+
+    #[test]
+    fn callers_wait_longer_than_the_lease_of_a_program_that_dies() {
+        for lease in [0, 1, 2, 10, 3600].map(Duration::from_secs) {
+            let policy = FetchPolicy::new(Duration::from_secs(60)).lease(lease);
+            let Expiry::After(longest) = policy.lease_expiry() else { panic!("it is no time") };
+            assert!(policy.wait_time() > longest, "{lease:?}");
+        }
     }
 
     #[test]

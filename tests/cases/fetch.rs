@@ -8,7 +8,7 @@ use std::time::Duration;
 use memcached2_proto::command::meta::MetaDelete;
 use memcached2_proto::fetch::FetchPolicy;
 use memcached2_proto::{Error, Expiry, Protocol, Value};
-use memcached2_testkit::{Gate, assert_matches};
+use memcached2_testkit::{Clock, EmbeddedServer, Gate, assert_matches};
 
 use super::servers::{Kind, Server};
 use super::setting::{BRIEF, HOUR, PATIENT, forgetful};
@@ -32,6 +32,7 @@ super::cases! {
         a_caller_that_has_waited_long_enough_computes_for_itself,
     }
     scripted {
+        a_lease_lasts_its_time_and_at_most_a_second_more,
         a_server_that_is_down_is_no_error,
         a_server_that_is_down_is_no_error_for_many,
     }
@@ -339,6 +340,28 @@ fn a_caller_that_has_waited_long_enough_computes_for_itself(on: Kind) {
         assert_eq!(value.unwrap(), "shared");
         assert_eq!(second.fetch("page", &impatient, never).unwrap(), "shared");
     });
+}
+
+fn a_lease_lasts_its_time_and_at_most_a_second_more() {
+    for protocol in [Protocol::Classic, Protocol::Meta] {
+        // The server counts the seconds that begin: a lease may start at the end of one, or at its beginning.
+        for (begins_at, passed, stored) in [(999, 999, "first"), (0, 2_000, "second")] {
+            let clock = Clock::manual(1_800_000_000);
+            clock.advance(Duration::from_millis(begins_at));
+            let server = EmbeddedServer::with().clock(clock.clone()).start();
+            let client =
+                || Client::with_options([server.address()], forgetful(PATIENT).protocol(protocol)).expect("right");
+            let (first, second) = (client(), client());
+            let lease = policy().lease(Duration::from_secs(1)).wait(Duration::ZERO);
+            let value = first.fetch("page", &lease, || {
+                clock.advance(Duration::from_millis(passed));
+                assert_eq!(apart(|| second.fetch("page", &lease, || Ok::<_, Error>("second"))).unwrap(), "second");
+                Ok::<_, Error>("first")
+            });
+            assert_eq!(value.unwrap(), "first");
+            assert_eq!(second.get("page").unwrap().unwrap(), stored);
+        }
+    }
 }
 
 fn a_server_that_is_down_is_no_error() {
