@@ -63,7 +63,9 @@ impl FetchPolicy {
     }
 
     /// Sets how long a caller waits for the value that another one computes: three times the [`lease`](Self::lease) unless changed. Then
-    /// it computes one for itself, which is not stored.
+    /// one is computed that is not stored, by one caller for all of its client that have waited as long.
+    ///
+    /// If it is shorter than the lease and a computation together, and the program that computes dies, each other program computes.
     #[must_use]
     pub fn wait(mut self, time: Duration) -> Self {
         self.wait = Some(time);

@@ -204,9 +204,9 @@ impl Client {
         look_up(&Arc::default(), ask).await.map_err(|error| Error::connect(&error))
     }
 
-    /// Joins the callers who fetch the same key by `fetch`.
-    pub(crate) fn join(&self, key: &[u8]) -> Joined<'_> {
-        self.shared.join(key)
+    /// Joins the callers who fetch the same key by `fetch`, or those of them that have waited too long.
+    pub(crate) fn join(&self, key: &[u8], is_late: bool) -> Joined<'_> {
+        self.shared.join(key, is_late)
     }
 
     /// Waits for the caller that fetches the same key.

@@ -33,6 +33,7 @@ super::cases! {
     }
     scripted {
         a_lease_lasts_its_time_and_at_most_a_second_more,
+        callers_that_have_waited_long_enough_compute_together,
         a_server_that_is_down_is_no_error,
         a_server_that_is_down_is_no_error_for_many,
     }
@@ -362,6 +363,43 @@ fn a_lease_lasts_its_time_and_at_most_a_second_more() {
             assert_eq!(second.get("page").unwrap().unwrap(), stored);
         }
     }
+}
+
+fn callers_that_have_waited_long_enough_compute_together() {
+    const CALLERS: usize = 8;
+    let server = EmbeddedServer::start();
+    let client = Client::with_options([server.address()], forgetful(PATIENT)).expect("right");
+    let (computing, computed) = (Gate::new("computing"), Gate::new("computed"));
+    let (wait, computations) = (Duration::from_millis(600), AtomicUsize::new(0));
+    let compute = || {
+        computations.fetch_add(1, Ordering::Relaxed);
+        // Others have waited long enough, too, before it is done.
+        thread::sleep(wait / 2);
+        Ok::<_, Error>("own")
+    };
+    let one = &|| client.fetch("page", &policy().wait(wait), compute).unwrap();
+    let many = &|| {
+        let all = |keys: Vec<&&str>| compute().map(|value| vec![Some(value); keys.len()]);
+        client.fetch_many(&["page"], &policy().wait(wait), all).unwrap().remove(0).unwrap()
+    };
+    thread::scope(|scope| {
+        let slow = scope.spawn(|| {
+            client.fetch("page", &policy(), || {
+                computing.open();
+                computed.wait();
+                Ok::<_, Error>("slow")
+            })
+        });
+        computing.wait();
+        let late: Vec<_> =
+            (0..CALLERS).map(|caller| scope.spawn(move || if caller < CALLERS / 2 { one() } else { many() })).collect();
+        for caller in late {
+            assert_eq!(caller.join().unwrap(), "own");
+        }
+        computed.open();
+        assert_eq!(slow.join().unwrap().unwrap(), "slow");
+    });
+    assert!(computations.into_inner() < CALLERS / 2, "each of them has computed");
 }
 
 fn a_server_that_is_down_is_no_error() {

@@ -9,9 +9,12 @@ use super::Lease;
 use crate::value::Value;
 
 /// What the callers of a client fetch at the moment: one of those who want the same leads, the others follow and get what it gets. If
-/// the leader is dropped or fails, the first follower leads.
+/// the leader is dropped or fails, the first follower leads. Those that have waited too long for it are a flight of their own.
 #[derive(Debug, Default)]
-pub struct Flights(Mutex<HashMap<Box<[u8]>, Flight>>);
+pub struct Flights(Mutex<HashMap<Name, Flight>>);
+
+/// What is fetched, and whether by those that have waited too long.
+type Name = (Box<[u8]>, bool);
 
 /// What a leader has got.
 type Outcome = Arc<OnceLock<Option<Value>>>;
@@ -39,7 +42,7 @@ pub enum Joined<'f> {
 #[derive(Debug)]
 pub struct Leader<'f> {
     flights: &'f Flights,
-    key: Box<[u8]>,
+    name: Name,
     outcome: Outcome,
 }
 
@@ -47,48 +50,51 @@ pub struct Leader<'f> {
 #[derive(Debug)]
 pub struct Follower<'f> {
     flights: &'f Flights,
-    key: Box<[u8]>,
+    name: Name,
     outcome: Outcome,
     number: u64,
     has_left: bool,
 }
 
 impl Flights {
-    /// Joins those who want the value of this key.
-    pub fn join(&self, key: &[u8]) -> Joined<'_> {
-        match self.lock().entry(key.into()) {
+    /// Joins those who want the value of this key, or those of them that have waited too long for a leader.
+    pub fn join(&self, key: &[u8], is_late: bool) -> Joined<'_> {
+        let name = (key.into(), is_late);
+        match self.lock().entry(name) {
             Entry::Vacant(vacant) => {
                 let outcome = Outcome::default();
                 let flight =
                     Flight { outcome: Arc::clone(&outcome), is_led: true, lease: None, followers: Vec::new(), next: 0 };
+                let name = vacant.key().clone();
                 vacant.insert(flight);
-                Joined::Leader(Leader { flights: self, key: key.into(), outcome })
+                Joined::Leader(Leader { flights: self, name, outcome })
             }
             Entry::Occupied(mut occupied) => {
+                let name = occupied.key().clone();
                 let flight = occupied.get_mut();
                 flight.next += 1;
                 flight.followers.push((flight.next, None));
                 let (outcome, number) = (Arc::clone(&flight.outcome), flight.next);
-                Joined::Follower(Follower { flights: self, key: key.into(), outcome, number, has_left: false })
+                Joined::Follower(Follower { flights: self, name, outcome, number, has_left: false })
             }
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Box<[u8]>, Flight>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Name, Flight>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Does something to a flight that has not ended, and then lets the first follower lead if no one does. One without anybody ends.
-    fn update(&self, key: &[u8], outcome: &Outcome, act: impl FnOnce(&mut Flight) -> Option<Waker>) {
+    fn update(&self, name: &Name, outcome: &Outcome, act: impl FnOnce(&mut Flight) -> Option<Waker>) {
         let mut flights = self.lock();
-        let Some(flight) = flights.get_mut(key).filter(|flight| Arc::ptr_eq(&flight.outcome, outcome)) else { return };
+        let Some(flight) = flights.get_mut(name).filter(|flight| Arc::ptr_eq(&flight.outcome, outcome)) else { return };
         let old = act(flight);
         let first = match flight.is_led {
             true => None,
             false => flight.followers.first().and_then(|(_, waker)| waker.clone()),
         };
         if !flight.is_led && flight.followers.is_empty() {
-            flights.remove(key);
+            flights.remove(name);
         }
         drop(flights);
         drop(old);
@@ -97,15 +103,21 @@ impl Flights {
 }
 
 impl Leader<'_> {
+    /// Whether it leads those that have waited too long.
+    #[must_use]
+    pub fn is_late(&self) -> bool {
+        self.name.1
+    }
+
     /// What an earlier leader had that was dropped.
     #[must_use]
     pub fn lease(&self) -> Option<Lease> {
-        self.flights.lock().get(&self.key).and_then(|flight| flight.lease.clone())
+        self.flights.lock().get(&self.name).and_then(|flight| flight.lease.clone())
     }
 
     /// Says what it has, or that it has that no more.
     pub fn set_lease(&self, lease: Option<Lease>) {
-        self.flights.update(&self.key, &self.outcome, |flight| {
+        self.flights.update(&self.name, &self.outcome, |flight| {
             flight.lease = lease;
             None
         });
@@ -114,7 +126,7 @@ impl Leader<'_> {
     /// Gives all followers what it has got.
     pub fn finish(self, value: Option<Value>) {
         let mut flights = self.flights.lock();
-        let flight = flights.remove(&self.key);
+        let flight = flights.remove(&self.name);
         let _ = self.outcome.set(value);
         drop(flights);
         let followers = flight.into_iter().flat_map(|flight| flight.followers);
@@ -125,7 +137,7 @@ impl Leader<'_> {
 /// After [`Leader::finish`] nothing is left to be updated.
 impl Drop for Leader<'_> {
     fn drop(&mut self) {
-        self.flights.update(&self.key, &self.outcome, |flight| {
+        self.flights.update(&self.name, &self.outcome, |flight| {
             flight.is_led = false;
             None
         });
@@ -139,7 +151,7 @@ impl<'f> Follower<'f> {
         if let Some(value) = self.outcome.get() {
             return Poll::Ready(Ok(value.clone()));
         }
-        let flight = flights.get_mut(&self.key).filter(|flight| Arc::ptr_eq(&flight.outcome, &self.outcome));
+        let flight = flights.get_mut(&self.name).filter(|flight| Arc::ptr_eq(&flight.outcome, &self.outcome));
         let Some(flight) = flight else { return Poll::Pending };
         let is_first = flight.followers.first().is_some_and(|(number, _)| *number == self.number);
         if !flight.is_led && is_first {
@@ -147,8 +159,8 @@ impl<'f> Follower<'f> {
             flight.followers.remove(0);
             self.has_left = true;
             drop(flights);
-            let (flights, key, outcome) = (self.flights, self.key.clone(), Arc::clone(&self.outcome));
-            return Poll::Ready(Err(Leader { flights, key, outcome }));
+            let (flights, name, outcome) = (self.flights, self.name.clone(), Arc::clone(&self.outcome));
+            return Poll::Ready(Err(Leader { flights, name, outcome }));
         }
         let mine = flight.followers.iter_mut().find(|(number, _)| *number == self.number);
         let old = mine.and_then(|(_, waker)| waker.replace(cx.waker().clone()));
@@ -165,7 +177,7 @@ impl Drop for Follower<'_> {
             return;
         }
         let number = self.number;
-        self.flights.update(&self.key, &self.outcome, |flight| {
+        self.flights.update(&self.name, &self.outcome, |flight| {
             let at = flight.followers.iter().position(|(follower, _)| *follower == number)?;
             flight.followers.remove(at).1
         });
@@ -189,10 +201,10 @@ mod tests {
     #[test]
     fn all_who_want_the_same_get_what_the_leader_gets() {
         let (flights, cx) = (Flights::default(), Context::from_waker(Waker::noop()));
-        let leads = leader(flights.join(b"a"));
-        let mut followers: Vec<_> = (0..3).map(|_| follower(flights.join(b"a"))).collect();
+        let leads = leader(flights.join(b"a", false));
+        let mut followers: Vec<_> = (0..3).map(|_| follower(flights.join(b"a", false))).collect();
         assert!(followers.iter_mut().all(|follower| follower.poll(&cx).is_pending()));
-        let other = leader(flights.join(b"b"));
+        let other = leader(flights.join(b"b", false));
         let value = Value::new("x".into(), 0);
         leads.finish(Some(value.clone()));
         for follower in &mut followers {
@@ -201,16 +213,38 @@ mod tests {
         }
         drop((followers, other));
         assert!(flights.lock().is_empty());
-        drop(leader(flights.join(b"a")));
+        drop(leader(flights.join(b"a", false)));
+        assert!(flights.lock().is_empty());
+    }
+
+    #[test]
+    fn those_that_have_waited_too_long_get_what_the_first_of_them_computes() {
+        let (flights, cx) = (Flights::default(), Context::from_waker(Waker::noop()));
+        let leads = leader(flights.join(b"a", false));
+        let mut patient = follower(flights.join(b"a", false));
+        let late = leader(flights.join(b"a", true));
+        let mut next = follower(flights.join(b"a", true));
+        assert!(late.is_late() && !leads.is_late());
+        let value = |text: &'static str| Some(Value::new(text.into(), 0));
+        late.finish(value("late"));
+        assert!(patient.poll(&cx).is_pending());
+        leads.finish(value("in time"));
+        for (follower, text) in [(&mut patient, "in time"), (&mut next, "late")] {
+            let Poll::Ready(Ok(got)) = follower.poll(&cx) else { panic!("nothing came") };
+            assert_eq!(got, value(text));
+        }
         assert!(flights.lock().is_empty());
     }
 
     #[test]
     fn the_first_follower_leads_if_the_leader_is_dropped() {
         let (flights, cx) = (Flights::default(), Context::from_waker(Waker::noop()));
-        let leads = leader(flights.join(b"a"));
-        let (gone, mut first, mut second) =
-            (follower(flights.join(b"a")), follower(flights.join(b"a")), follower(flights.join(b"a")));
+        let leads = leader(flights.join(b"a", false));
+        let (gone, mut first, mut second) = (
+            follower(flights.join(b"a", false)),
+            follower(flights.join(b"a", false)),
+            follower(flights.join(b"a", false)),
+        );
         assert!(first.poll(&cx).is_pending() && second.poll(&cx).is_pending());
         let lease = Lease { cas: Some(7), ..Lease::default() };
         leads.set_lease(Some(lease.clone()));

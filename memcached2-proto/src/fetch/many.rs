@@ -35,6 +35,7 @@ impl<'f> Lead<'f> {
     pub fn known(&self) -> Option<Found> {
         match &self.leader {
             None => Some(Found::UNLEASED),
+            Some(leader) if leader.is_late() => Some(Found::UNLEASED),
             Some(leader) => leader.lease().map(Found::Compute),
         }
     }

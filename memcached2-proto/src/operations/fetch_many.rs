@@ -30,11 +30,11 @@ macro_rules! __fetch_many {
                 T: $crate::ToValue,
                 E: From<$crate::Error>,
             {
-                let until = Self::now() + policy.wait_time();
+                let (mut until, mut are_late) = (Self::now() + policy.wait_time(), false);
                 let mut values: Vec<Option<$crate::Value>> = vec![None; keys.len()];
                 let (mut leads, mut followed) = (Vec::new(), Vec::new());
                 for (place, key) in keys.iter().enumerate() {
-                    match self.join(key.as_ref()) {
+                    match self.join(key.as_ref(), false) {
                         $crate::fetch::Joined::Leader(leader) => {
                             leads.push($crate::fetch::Lead { place, leader: Some(leader) });
                         }
@@ -101,14 +101,26 @@ macro_rules! __fetch_many {
                             }
                         }
                     }
+                    let mut late = Vec::new();
                     for (place, follower) in std::mem::take(&mut followed) {
                         match self.follow(follower, until.saturating_duration_since(Self::now()))$($await)* {
                             Ok(value) => values[place] = value,
+                            Err(None) if !are_late => late.push(place),
                             Err(leader) => leads.push($crate::fetch::Lead { place, leader }),
                         }
                     }
-                    if leads.is_empty() {
+                    if leads.is_empty() && late.is_empty() {
                         return Ok(values);
+                    }
+                    // With those that have waited too long, too.
+                    for place in late {
+                        (until, are_late) = (Self::now() + policy.wait_time(), true);
+                        match self.join(keys[place].as_ref(), true) {
+                            $crate::fetch::Joined::Leader(leader) => {
+                                leads.push($crate::fetch::Lead { place, leader: Some(leader) });
+                            }
+                            $crate::fetch::Joined::Follower(follower) => followed.push((place, follower)),
+                        }
                     }
                 }
             }

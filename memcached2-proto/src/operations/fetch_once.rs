@@ -73,16 +73,22 @@ macro_rules! fetch {
                 T: $crate::ToValue,
                 E: From<$crate::Error>,
             {
-                let leader = match self.join(key) {
-                    $crate::fetch::Joined::Leader(leader) => Some(leader),
-                    $crate::fetch::Joined::Follower(follower) => {
-                        match self.follow(follower, policy.wait_time())$($await)* {
-                            Ok(value) if may_be_absent || value.is_some() => return Ok(value),
-                            Ok(_) => None,
-                            Err(leader) => leader,
+                // In time, or else with those that have waited too long, too.
+                let mut leader = None;
+                for is_late in [false, true] {
+                    let followed = match self.join(key, is_late) {
+                        $crate::fetch::Joined::Leader(leader) => Err(Some(leader)),
+                        $crate::fetch::Joined::Follower(follower) => self.follow(follower, policy.wait_time())$($await)*,
+                    };
+                    match followed {
+                        Ok(value) if may_be_absent || value.is_some() => return Ok(value),
+                        Err(None) => {}
+                        followed => {
+                            leader = followed.err().flatten();
+                            break;
                         }
                     }
-                };
+                }
                 let lead = $crate::fetch::Lead { place: 0, leader };
                 let lease = match self.find_or_lease(key, policy, &lead, may_be_absent)$($await)*? {
                     $crate::fetch::Found::Value(value) if may_be_absent || value.is_some() => return Ok(lead.finish(value)),

@@ -88,10 +88,10 @@ impl<R: Runtime> SharedConnections<R> {
         }
     }
 
-    /// Joins the callers who fetch the same key by `fetch`.
+    /// Joins the callers who fetch the same key by `fetch`, or those of them that have waited too long.
     #[doc(hidden)]
-    pub fn join(&self, key: &[u8]) -> Joined<'_> {
-        self.flights().join(key)
+    pub fn join(&self, key: &[u8], is_late: bool) -> Joined<'_> {
+        self.flights().join(key, is_late)
     }
 
     /// Waits for what the caller gets that fetches the same key, for this time at most; `None` if there is nothing.
