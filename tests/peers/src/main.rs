@@ -4,6 +4,7 @@
 //! cargo run --release --manifest-path tests/peers/Cargo.toml [-- ROUNDS]
 //! cargo run --release --manifest-path tests/peers/Cargo.toml -- one <workload> <client> <n> <host:port>
 //! cargo run --release --manifest-path tests/peers/Cargo.toml -- fair [ROUNDS]
+//! cargo run --release --manifest-path tests/peers/Cargo.toml -- stampede [ROUNDS]
 //! ```
 //!
 //! The first form starts a memcached with one worker thread and measures every client under every workload, `ROUNDS`
@@ -16,6 +17,8 @@
 //!
 //! The third form measures how small gets of `memcached2-tokio` fare while other tasks move large values over the same client:
 //! see `fair.rs`.
+//!
+//! The fourth form lets three programs miss the same key at once and counts who computes its value: see `stampede.rs`.
 //!
 //! | workload | an operation | clients |
 //! |---|---|---|
@@ -45,6 +48,7 @@ mod contest;
 mod fair;
 mod items;
 mod job;
+mod stampede;
 
 use self::contest::Contest;
 use self::job::{Client, Job, Workload};
@@ -59,6 +63,9 @@ fn main() {
         [] => contest(ROUNDS),
         ["fair"] => fair::measure(ROUNDS),
         ["fair", rounds] => fair::measure(number(rounds)),
+        ["stampede"] => stampede::measure(ROUNDS),
+        ["stampede", rounds] => stampede::measure(number(rounds)),
+        [stampede::PROGRAM, client, server] => stampede::program(client, server),
         [rounds] => contest(number(rounds)),
         ["one", workload, client, count, server] => one(workload, client, count, server),
         _ => usage(),
@@ -97,6 +104,7 @@ fn one(workload: &str, client: &str, count: &str, server: &str) {
 fn usage() -> ! {
     eprintln!("usage: memcached2-peers [ROUNDS]");
     eprintln!("       memcached2-peers fair [ROUNDS]");
+    eprintln!("       memcached2-peers stampede [ROUNDS]");
     eprintln!("       memcached2-peers one <workload> <client> <n> <host:port>");
     for workload in Workload::ALL {
         let clients: Vec<&str> = workload.clients().iter().map(|client| client.name()).collect();
