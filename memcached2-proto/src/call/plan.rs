@@ -188,12 +188,22 @@ impl<'r> Plan<'r> {
     #[inline]
     pub fn add<'k>(&mut self, index: usize, key: impl Into<RoutingKey<'k>>) {
         let key = key.into().unchecked();
-        let assigned = match self.router.all_up_unobserved() {
-            true => self.router.route(key),
-            false if self.router.has_replicas() => return self.add_to_replicas(short(index), key),
-            false => self.assign_among(key),
-        };
-        match assigned {
+        if !self.router.all_up_unobserved() {
+            return self.add_among(index, key);
+        }
+        match self.router.route(key) {
+            Ok(server) => self.push(server, index),
+            Err(error) => self.refuse(index, error),
+        }
+    }
+
+    /// The same while some server may be down, and with an observer, a journal or replicas.
+    #[cold]
+    fn add_among(&mut self, index: usize, key: Key<'_>) {
+        if self.router.has_replicas() {
+            return self.add_to_replicas(short(index), key);
+        }
+        match self.assign_among(key) {
             Ok(server) => self.push(server, index),
             Err(error) => self.refuse(index, error),
         }
