@@ -19,7 +19,7 @@
 //! | follow a list of servers that changes | [`topology`] |
 //! | compute a value once for all who miss together | [`fetch`] |
 //! | clear a part of a cache at once, or have keys of any length | [`namespace`] |
-//! | store what serde serializes | `values`, with the features `json` and `postcard` |
+//! | serialize and compress values | `values`, with the features `json`, `postcard`, `zlib` and `zstd` |
 //! | limit how often something happens | [`rate_limit`] |
 //! | keep values within the program for a short time | `near_cache`, with its feature |
 //! | log, trace and count requests | [`observer`] |
@@ -149,7 +149,7 @@ pub mod transport;
 #[cfg(feature = "routing")]
 mod uri;
 mod value;
-#[cfg(any(feature = "json", feature = "postcard"))]
+#[cfg(any(feature = "json", feature = "postcard", feature = "zlib", feature = "zstd"))]
 pub mod values;
 #[cfg(feature = "routing")]
 pub mod wrappers;

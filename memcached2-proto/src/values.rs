@@ -3,9 +3,19 @@
 //! For users: a wrapper in the type of a value says how it is stored and read, in any call. The guide
 //! [values](crate::guide::values) explains them. Without a wrapper nothing of this is run.
 
+#[cfg(any(feature = "zlib", feature = "zstd"))]
+mod compressed;
+#[cfg(feature = "zlib")]
+mod inflate;
 #[cfg(any(feature = "json", feature = "postcard"))]
 mod serialized;
 
+#[cfg(any(feature = "zlib", feature = "zstd"))]
+pub use self::compressed::Compression;
+#[cfg(feature = "zlib")]
+pub use self::compressed::Zlib;
+#[cfg(feature = "zstd")]
+pub use self::compressed::Zstd;
 #[cfg(feature = "json")]
 pub use self::serialized::Json;
 #[cfg(feature = "postcard")]

@@ -54,6 +54,10 @@ pub use memcached2_proto::stream::{DumpedItem, DumpedKey, Shutdown, WatchEvent, 
 pub use memcached2_proto::values::Json;
 #[cfg(feature = "postcard")]
 pub use memcached2_proto::values::Postcard;
+#[cfg(feature = "zlib")]
+pub use memcached2_proto::values::Zlib;
+#[cfg(feature = "zstd")]
+pub use memcached2_proto::values::Zstd;
 pub use memcached2_proto::{
     BatchResult, Builder, Bytes, Credentials, Data, Error, Expiry, FromValue, Key, Landed, Limits, Observer, Operation,
     Options, OrMiss, Protocol, ReconnectPolicy, Router, Selection, Server, Store, ToValue, Value,

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use memcached2_proto::values::{Json, Postcard};
+use memcached2_proto::values::{Json, Postcard, Zlib, Zstd};
 use memcached2_proto::{Bytes, Data, Error, Expiry, FromValue, Landed, Options, Store, ToValue, Value};
 use memcached2_testkit::assert_matches;
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,7 @@ super::cases! {
         a_value_that_cannot_be_converted_is_an_error,
         a_value_that_cannot_be_read_is_a_miss_if_asked_for,
         what_serde_serializes_comes_back,
+        what_was_compressed_comes_back,
         a_value_keeps_its_flags_when_it_is_stored_again,
         refresh_cas_fetches_the_version_only_of_the_same_value,
         a_prefix_separates_the_keys_of_several_clients,
@@ -129,6 +130,33 @@ fn what_serde_serializes_comes_back(on: Kind) {
         let error = client.set("map", Json(HashMap::from([((1, 2), 3)])), Expiry::Never).unwrap_err();
         assert_eq!((error.key(), error.landed()), (Some("map"), Landed::NotSent));
         assert!(error.to_string().contains("HashMap<(i32, i32), i32> cannot be written as JSON"), "{error}");
+    });
+}
+
+fn what_was_compressed_comes_back(on: Kind) {
+    on.on_each_socket(|client| {
+        let users = vec![User { name: "Ada".to_owned(), age: 36 }; 1000];
+        let plain = "x".repeat(3_000_000);
+        client.set("zlib", Zlib(Json(&users)), Expiry::Never).unwrap();
+        client.set("zstd", Zstd(Postcard(&users)), Expiry::Never).unwrap();
+        // Longer than the server takes if it were not compressed.
+        client.set_many(&[("large", Zlib(&plain))], Expiry::Never).unwrap().all_stored().unwrap();
+        client.set("short", Zstd("short"), Expiry::Never).unwrap();
+        let stored = |key| client.get(key).unwrap().expect("a hit");
+        assert_eq!(["zlib", "zstd", "large", "short"].map(|key| stored(key).flags), [8, 64, 8, 0]);
+        assert!(stored("zlib").data.len() < 1000 && stored("zstd").data.len() < 1000);
+        assert_eq!(client.get_as("zlib"), Ok(Some(Zlib(Json(users.clone())))));
+        assert_eq!(client.get_as("zstd"), Ok(Some(Zstd(Postcard(users)))));
+        assert_eq!(client.get_as("large"), Ok(Some(Zlib(plain))));
+        assert_eq!(client.get_as("short"), Ok(Some(Zlib(Zstd("short".to_owned())))));
+        client.append("zlib", "!").unwrap();
+        let error = client.get_as::<Zlib<Json<Vec<User>>>>("zlib").unwrap_err();
+        assert_eq!(error.key(), Some("zlib"));
+        let text = error.to_string();
+        assert!(
+            text.contains("flags 8 cannot be read as Zlib<Json<Vec<User>>>: 1 bytes follow what was compressed"),
+            "{text}"
+        );
     });
 }
 
