@@ -5,6 +5,7 @@
 mod batch;
 mod copies;
 mod fault;
+mod fill;
 mod operation;
 mod plan;
 mod probes;
@@ -18,6 +19,7 @@ use std::time::Duration;
 pub use self::batch::ServerBatch;
 pub use self::fault::Fault;
 use self::fault::ServerFault;
+pub use self::fill::{Fill, FillCommand, Filling};
 pub use self::operation::{Operation, Progress};
 use self::plan::State;
 pub use self::plan::{Plan, SubRequest};
@@ -134,6 +136,7 @@ impl<'r, O: Operation> Call<'r, O> {
     #[cold]
     fn answer_observed(&mut self, at: usize, reply: Reply, last: bool) {
         let hits = self.observe_reply(at, &reply, last);
+        self.note_found(at, &reply);
         let sub_request = self.plan.sub_requests[at];
         if last && self.plan.has_copies(sub_request.index) {
             self.plan.sub_requests[at].state = State::Answered;
@@ -204,6 +207,7 @@ impl<'r, O: Operation> Call<'r, O> {
         for reply in replies {
             if self.plan.router.watch().is_some() {
                 self.observe_reply(at, &reply, false);
+                self.note_found(at, &reply);
             }
             self.progress.take_reply(index, reply);
         }

@@ -112,6 +112,11 @@ pub trait Command {
         None
     }
 
+    /// The key that it asks for at a place among [all of them](Command::keys).
+    fn key_at(&self, place: usize) -> Option<Key<'_>> {
+        self.only_key().filter(|_| place == 0)
+    }
+
     /// Whether asking twice does no harm: true for pure reads only.
     fn repeatable(&self) -> bool {
         false

@@ -289,6 +289,11 @@ impl Client {
                 // What could not be deleted is kept.
                 let _ = self.run(replay);
             }
+            if let Some(fill) = call.fill() {
+                if let Ok(next) = self.run_since(begun, fill) {
+                    call.filled(next);
+                }
+            }
         }
     }
 

@@ -124,6 +124,11 @@ impl<'f, 'r, O: Operation> FanOut<'f, 'r, O> {
             self.call.waited(exchange.batch.server(), waited);
         }
         self.call.submit(&mut exchange.batch, &mut exchange.pooled.conn().connection, self.now);
+        // None of its requests could be encoded: nothing will come.
+        if exchange.batch.is_done() {
+            exchange.pooled.checkin(self.now);
+            return None;
+        }
         self.write(exchange)
     }
 

@@ -1,8 +1,11 @@
 //! Several keys in one call.
 
+use std::time::Instant;
+
+use memcached2_proto::command::meta::MetaGet;
 use memcached2_proto::error::KeyProblem;
-use memcached2_proto::operation::RoutedBy;
-use memcached2_proto::{Error, Expiry, Get, Key, Options, Router, Selection, Store, Value};
+use memcached2_proto::operation::{Batch, RoutedBy};
+use memcached2_proto::{Error, Expiry, Get, Key, Options, Protocol, Router, Selection, Store, Value};
 use memcached2_testkit::assert_matches;
 use memcached2_testkit::{ScriptedServer, Session};
 
@@ -17,6 +20,7 @@ super::cases! {
         each_of_many_values_has_options_of_its_own,
         values_from_an_iterator_are_stored_in_chunks,
         no_keys_are_no_results,
+        a_batch_that_cannot_be_encoded_for_a_server_waits_for_nothing,
         a_refused_item_of_a_batch_fails_alone,
         more_keys_than_fit_a_line_are_fetched,
         many_versions_are_those_of_the_items,
@@ -35,6 +39,23 @@ super::cases! {
 /// Values as text, misses as they are.
 fn texts(values: Vec<Option<Value>>) -> Vec<Option<String>> {
     values.into_iter().map(|value| value.map(|value| String::from_utf8(value.data.to_vec()).unwrap())).collect()
+}
+
+fn a_batch_that_cannot_be_encoded_for_a_server_waits_for_nothing(on: Kind) {
+    for count in [1, 3] {
+        let (_servers, addresses) = on.servers(count);
+        let options = trusting().timeout(PATIENT).protocol(Protocol::Classic);
+        let client = Client::with_options(&addresses, options).unwrap();
+        client.set("a", "x", Expiry::Never).unwrap();
+        let keys: Vec<_> = (0..20).map(|number| format!("key{number}")).collect();
+        let requests = keys.iter().map(MetaGet::new).collect::<Result<Vec<_>, _>>().unwrap();
+        let begun = Instant::now();
+        for result in client.run(Batch::new(requests)).unwrap() {
+            assert_matches!(result, Err(Error::NoMeta { .. }));
+        }
+        assert!(begun.elapsed() < PATIENT, "it waits until its deadline");
+        assert_eq!(client.get("a").unwrap().unwrap(), "x");
+    }
 }
 
 fn results_come_in_the_order_of_the_keys(on: Kind) {

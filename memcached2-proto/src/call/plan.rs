@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 use super::Fault;
 use super::copies::{Copies, Replicated};
 use super::fault::ServerFault;
+use super::fill::FillCommand;
 use super::probes::Probes;
 use super::replay::Held;
 use crate::error::{Error, Landed};
@@ -50,6 +51,8 @@ pub(super) struct Rare<'r> {
     pub(super) unread: BTreeMap<u32, Result<Reply, Error>>,
     /// How many replicas, in the order in which they are read, the reads that are planned have asked before.
     pub(super) skipped: usize,
+    /// In a migration: what is to be stored on the new servers.
+    pub(super) found: Vec<FillCommand>,
     /// Whether requests were planned for certain servers.
     pub(super) is_addressed: bool,
     /// How much of its time a large call keeps back.

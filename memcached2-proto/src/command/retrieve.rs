@@ -316,6 +316,10 @@ impl Command for GetPart<'_> {
         self.fetch.verb()
     }
 
+    fn key_at(&self, place: usize) -> Option<Key<'_>> {
+        self.keys.get(place).copied()
+    }
+
     fn keys(&self) -> usize {
         self.keys.len()
     }

@@ -6,7 +6,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::{AsyncTimer, Driver, Freshness, SharedConnections, Transfer, exchange};
-use crate::call::{Call, Operation, Replay};
+use crate::call::{Call, Operation};
 use crate::error::Error;
 use crate::fetch::{Follower, Joined, Leader};
 use crate::time::{Instant, Now};
@@ -67,23 +67,34 @@ impl<R: Runtime> SharedConnections<R> {
                 return call.finish();
             }
             if let Some(replay) = call.replay() {
-                Box::pin(self.replay(replay, now.at(clock()), timeout)).await;
+                // What could not be deleted is kept.
+                let _ = Box::pin(self.between_rounds(replay, now.at(clock()), timeout)).await;
+            }
+            if let Some(fill) = call.fill() {
+                if let Ok(next) = Box::pin(self.between_rounds(fill, now, timeout)).await {
+                    call.filled(next);
+                }
             }
         }
     }
 
-    /// Deletes what was kept in the journal for a server that is back, or for the keys of a call.
-    async fn replay(&self, replay: Replay, now: Now, timeout: Option<Duration>) {
+    /// Runs what a call asks for between two of its rounds.
+    async fn between_rounds<O: Operation>(
+        &self,
+        operation: O,
+        now: Now,
+        timeout: Option<Duration>,
+    ) -> Result<O::Output, Error> {
         let servers = self.current();
         let servers = &*servers;
-        let mut call = Call::new(replay, &servers.router, now);
+        let mut call = Call::new(operation, &servers.router, now);
         loop {
             let connect = |server, freshness: Freshness, transfer: Transfer| {
                 self.connection(servers, server, freshness, transfer, now)
             };
             exchange(&mut call, now, timeout, connect).await;
             if !call.end_round(|| self.runtime().now()) {
-                return;
+                return call.finish();
             }
         }
     }

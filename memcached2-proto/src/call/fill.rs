@@ -1,0 +1,165 @@
+//! What a call stores on the new servers of a migration, since it has found it on the old ones.
+
+use super::{Call, Operation, Plan, Progress};
+use crate::command::meta::MetaGet;
+use crate::command::{Command, OnReplicas, Protocol, Store};
+use crate::error::Error;
+use crate::key::Key;
+use crate::reply::{Reply, ReplyKind, Ttl};
+use crate::request_buffer::RequestBuffer;
+use crate::routing::MigrationStage;
+use crate::time::{Expiry, Now};
+use crate::value::Value;
+
+/// Items that are to be stored on the new servers: first the old ones are asked for each of them again and for how long it stays, and
+/// then it is added to the new ones, unless they have got one meanwhile.
+///
+/// A transport runs it as an operation of its own between two rounds of a call: see [`Call::fill`].
+#[derive(Debug)]
+pub struct Fill(Vec<FillCommand>);
+
+/// Items on their way to the new servers.
+#[derive(Debug)]
+pub struct Filling {
+    commands: Vec<FillCommand>,
+    found: Vec<FillCommand>,
+}
+
+/// A request for one of them.
+#[derive(Debug)]
+pub enum FillCommand {
+    /// What an old server has.
+    Ask(Box<[u8]>),
+    /// What a new server gets.
+    Add(Box<[u8]>, Value, Expiry),
+}
+
+impl Operation for Fill {
+    /// What is next.
+    type Output = Self;
+    type Progress = Filling;
+
+    fn start(self, plan: &mut Plan<'_>) -> Filling {
+        for (index, command) in self.0.iter().enumerate() {
+            let servers = Key::new(command.key()).and_then(|key| plan.router().route_to_replicas(key));
+            let group = usize::from(matches!(command, FillCommand::Add(..)));
+            match servers.map(|servers| servers.get(group).copied()) {
+                Ok(Some(server)) => plan.add_to(server, index),
+                Ok(None) => plan.refuse(index, Error::no_servers()),
+                Err(error) => plan.refuse(index, error),
+            }
+        }
+        Filling { commands: self.0, found: Vec::new() }
+    }
+}
+
+impl Progress for Filling {
+    type Command = FillCommand;
+    type Output = Fill;
+
+    fn command(&self, index: usize) -> &FillCommand {
+        &self.commands[index]
+    }
+
+    /// What fails is not filled: the next read finds it on the old servers again.
+    fn end(&mut self, index: usize, result: Result<Reply, Error>) {
+        let (FillCommand::Ask(key), Ok(Reply::Meta(reply))) = (&self.commands[index], result) else { return };
+        let expiry = match reply.item.ttl {
+            Some(Ttl::Never) => Expiry::Never,
+            Some(ttl @ Ttl::Seconds(1..)) => ttl.remaining().map_or(Expiry::Never, Expiry::After),
+            _ => return,
+        };
+        if let (Some(value), false) = (reply.item.value, reply.item.stale) {
+            self.found.push(FillCommand::Add(key.clone(), value, expiry));
+        }
+    }
+
+    fn finish(self) -> Result<Fill, Error> {
+        Ok(Fill(self.found))
+    }
+}
+
+impl FillCommand {
+    fn key(&self) -> &[u8] {
+        match self {
+            Self::Ask(key) | Self::Add(key, ..) => key,
+        }
+    }
+}
+
+impl Command for FillCommand {
+    type Response = Reply;
+
+    fn encode(&self, protocol: Protocol, now: Now, out: &mut RequestBuffer) -> Result<ReplyKind, Error> {
+        match self {
+            // A server that does not speak meta does not say how long an item stays.
+            Self::Ask(key) => MetaGet::new(key)?.value().flags().ttl().encode(protocol, now, out),
+            Self::Add(key, value, expiry) => Store::add(key, value)?.expiry(*expiry).encode(protocol, now, out),
+        }
+    }
+
+    fn answer(&self, reply: Reply) -> Result<Reply, Error> {
+        Ok(reply)
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Ask(_) => "mg",
+            Self::Add(..) => "add",
+        }
+    }
+
+    fn only_key(&self) -> Option<Key<'_>> {
+        Key::new(self.key()).ok()
+    }
+
+    fn transfer_size(&self) -> usize {
+        match self {
+            Self::Ask(_) => 0,
+            Self::Add(_, value, _) => value.data.len(),
+        }
+    }
+
+    fn repeatable(&self) -> bool {
+        matches!(self, Self::Ask(_))
+    }
+
+    /// It is sent to the server that it was planned for.
+    fn on_replicas(&self) -> OnReplicas {
+        OnReplicas::Refuse
+    }
+}
+
+impl<O: Operation> Call<'_, O> {
+    /// Notes a value that an old server of a migration has, and the new ones do not.
+    #[cold]
+    pub(super) fn note_found(&mut self, at: usize, reply: &Reply) {
+        let Reply::Value(place, _) = reply else { return };
+        let (router, sub_request) = (self.plan.router, self.plan.sub_requests[at]);
+        if router.stage() != Some(MigrationStage::ReadBoth) || router.replica_of(sub_request.server) != Some(0) {
+            return;
+        }
+        let key = self.progress.command(sub_request.index()).key_at(*place as usize);
+        if let Some(key) = key.map(|key| FillCommand::Ask(key.as_bytes().into())) {
+            self.plan.rare().found.push(key);
+        }
+    }
+
+    /// Whether items are to be stored on the new servers.
+    pub(super) fn has_fill(&self) -> bool {
+        self.plan.rare.as_ref().is_some_and(|rare| !rare.found.is_empty())
+    }
+
+    /// What is to be run as an operation of its own before the next round, if [`Call::end_round`] has asked for one. Give its output to
+    /// [`Call::filled`]; if it fails, nothing has to be done.
+    #[cold]
+    pub fn fill(&mut self) -> Option<Fill> {
+        let found = std::mem::take(&mut self.plan.rare.as_mut()?.found);
+        (!found.is_empty()).then_some(Fill(found))
+    }
+
+    /// Takes what is left to be done.
+    pub fn filled(&mut self, next: Fill) {
+        self.plan.rare().found = next.0;
+    }
+}
