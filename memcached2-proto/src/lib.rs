@@ -19,7 +19,7 @@
 //! | follow a list of servers that changes | [`topology`] |
 //! | compute a value once for all who miss together | [`fetch`] |
 //! | clear a part of a cache at once, or have keys of any length | [`namespace`] |
-//! | serialize and compress values | `values`, with the features `json`, `postcard`, `zlib` and `zstd` |
+//! | serialize and compress values | `values`, with the features `json`, `postcard`, `zlib`, `zstd` and `other-clients` |
 //! | limit how often something happens | [`rate_limit`] |
 //! | keep values within the program for a short time | `near_cache`, with its feature |
 //! | log, trace and count requests | [`observer`] |

@@ -60,12 +60,11 @@ impl Value {
     /// The error of a value that cannot be read as a `T`.
     #[cold]
     pub(crate) fn unreadable<T: ?Sized>(&self, reason: impl Display) -> Error {
-        let (name, length, flags) = (short_name::<T>(), self.data.len(), self.flags);
-        let hint = match flags {
+        let hint = match self.flags {
             0 => "",
             _ => "; a client that sets flags may have compressed or serialized it",
         };
-        Error::value(format!("{length} bytes with flags {flags} cannot be read as {name}: {reason}{hint}"))
+        unreadable::<T>(self.data.len(), self.flags, format_args!("{reason}{hint}"))
     }
 
     /// The bytes of the value, without a copy.
@@ -73,6 +72,13 @@ impl Value {
     pub fn into_bytes(self) -> Bytes {
         self.data
     }
+}
+
+/// The error of a value with these flags that cannot be read as a `T`.
+#[cold]
+pub(crate) fn unreadable<T: ?Sized>(length: usize, flags: u64, reason: impl Display) -> Error {
+    let name = short_name::<T>();
+    Error::value(format!("{length} bytes with flags {flags} cannot be read as {name}: {reason}"))
 }
 
 /// The name of a type without the modules that it and its parameters are in.

@@ -7,6 +7,8 @@
 mod compressed;
 #[cfg(feature = "zlib")]
 mod inflate;
+#[cfg(feature = "other-clients")]
+mod other_clients;
 #[cfg(any(feature = "json", feature = "postcard"))]
 mod serialized;
 
@@ -16,6 +18,10 @@ pub use self::compressed::Compression;
 pub use self::compressed::Zlib;
 #[cfg(feature = "zstd")]
 pub use self::compressed::Zstd;
+#[cfg(feature = "other-clients")]
+pub use self::other_clients::{
+    Dalli, FromPlain, PhpMemcached, Plain, PyLibmc, PyMemcache, PythonMemcached, SpyMemcached, ToPlain,
+};
 #[cfg(feature = "json")]
 pub use self::serialized::Json;
 #[cfg(feature = "postcard")]

@@ -2,8 +2,8 @@
 
 use std::io::{self, Read, Write as _};
 
-use flate2::bufread::ZlibDecoder;
-use flate2::write::ZlibEncoder;
+use flate2::bufread::{GzDecoder, ZlibDecoder};
+use flate2::write::{GzEncoder, ZlibEncoder};
 
 /// So many bytes are kept as they come out. Of more, the length is found before they get memory.
 const AT_ONCE: usize = 512 * 1024;
@@ -14,9 +14,20 @@ pub(super) fn zlib(bytes: &[u8]) -> io::Result<Vec<u8>> {
     encoder.finish()
 }
 
+pub(super) fn gzip(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(bytes)?;
+    encoder.finish()
+}
+
 /// What was compressed by zlib, if it has at most `max` bytes.
 pub(super) fn from_zlib(bytes: &[u8], max: usize) -> Result<Vec<u8>, String> {
     limited(|| ZlibDecoder::new(bytes), |decoder| decoder.get_ref().len(), max)
+}
+
+/// What was compressed by gzip, if it has at most `max` bytes.
+pub(super) fn from_gzip(bytes: &[u8], max: usize) -> Result<Vec<u8>, String> {
+    limited(|| GzDecoder::new(bytes), |decoder| decoder.get_ref().len(), max)
 }
 
 /// What a decoder yields, if it has at most `max` bytes, and takes less memory than 1 MiB if it has more.
@@ -70,12 +81,16 @@ mod tests {
         let all: Vec<u8> = (0_u32..300_000).flat_map(|at| (at / 7).to_le_bytes()).collect();
         for length in [0, 1, 1000, AT_ONCE - 1, AT_ONCE, AT_ONCE + 1, AT_ONCE + 8192, 2 * AT_ONCE, all.len()] {
             let plain = &all[..length];
-            let compressed = zlib(plain).unwrap();
-            assert!(from_zlib(&compressed, length).unwrap() == plain, "{length}");
-            assert!(from_zlib(&compressed, usize::MAX).unwrap() == plain, "{length}");
-            if length > 0 {
-                assert_eq!(from_zlib(&compressed, length - 1), Err(too_long(length - 1)));
-                assert_eq!(from_zlib(&compressed, 0), Err(too_long(0)));
+            for (compressed, inflate) in [
+                (zlib(plain).unwrap(), from_zlib as fn(&[u8], usize) -> Result<Vec<u8>, String>),
+                (gzip(plain).unwrap(), from_gzip),
+            ] {
+                assert!(inflate(&compressed, length).unwrap() == plain, "{length}");
+                assert!(inflate(&compressed, usize::MAX).unwrap() == plain, "{length}");
+                if length > 0 {
+                    assert_eq!(inflate(&compressed, length - 1), Err(too_long(length - 1)));
+                    assert_eq!(inflate(&compressed, 0), Err(too_long(0)));
+                }
             }
         }
     }
@@ -83,16 +98,20 @@ mod tests {
     #[test]
     fn what_is_cut_damaged_or_followed_by_bytes_is_refused() {
         let plain = b"some text, and again some text".repeat(50);
-        let compressed = zlib(&plain).unwrap();
-        for cut in 0..compressed.len() {
-            let error = from_zlib(&compressed[..cut], plain.len()).unwrap_err();
-            assert!(error.starts_with("it cannot be decompressed: "), "{cut}: {error}");
+        for (compressed, inflate) in [
+            (zlib(&plain).unwrap(), from_zlib as fn(&[u8], usize) -> Result<Vec<u8>, String>),
+            (gzip(&plain).unwrap(), from_gzip),
+        ] {
+            for cut in 0..compressed.len() {
+                let error = inflate(&compressed[..cut], plain.len()).unwrap_err();
+                assert!(error.starts_with("it cannot be decompressed: "), "{cut}: {error}");
+            }
+            let mut damaged = compressed.clone();
+            *damaged.last_mut().unwrap() ^= 1;
+            assert!(inflate(&damaged, plain.len()).is_err());
+            let followed = [&compressed[..], b"x"].concat();
+            assert_eq!(inflate(&followed, plain.len()), Err("1 bytes follow what was compressed".to_owned()));
+            assert!(inflate(b"", 9).is_err() && inflate(b"plain text", 9).is_err());
         }
-        let mut damaged = compressed.clone();
-        *damaged.last_mut().unwrap() ^= 1;
-        assert!(from_zlib(&damaged, plain.len()).is_err());
-        let followed = [&compressed[..], b"x"].concat();
-        assert_eq!(from_zlib(&followed, plain.len()), Err("1 bytes follow what was compressed".to_owned()));
-        assert!(from_zlib(b"", 9).is_err() && from_zlib(b"plain text", 9).is_err());
     }
 }
