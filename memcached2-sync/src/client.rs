@@ -285,9 +285,10 @@ impl Client {
             if !call.end_round(Self::now) {
                 return call.finish();
             }
-            if let Some(replay) = call.replay() {
+            let left = deadline.left().unwrap_or_default();
+            if let Some(replay) = call.replay(Self::now() - begun, left) {
                 // What could not be deleted is kept.
-                let _ = self.run(replay);
+                let _ = self.run_since(begun, replay);
             }
             if let Some(fill) = call.fill() {
                 if let Ok(next) = self.run_since(begun, fill) {

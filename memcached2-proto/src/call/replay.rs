@@ -2,6 +2,7 @@
 //! asks those for the same keys, and when they are back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::plan::{Rare, State};
 use super::{Call, Fault, Operation, Plan, Progress, SubRequest};
@@ -127,11 +128,16 @@ impl Plan<'_> {
 
 impl<O: Operation> Call<'_, O> {
     /// What has to be done before the next round, if [`Call::end_round`] has asked for one: keys of the
-    /// [journal](crate::Options::journal) are deleted. Run it as an operation of its own, whatever comes of it. What waits for it
-    /// fails if that is not done.
+    /// [journal](crate::Options::journal) are deleted. Run it as an operation of its own, by the deadline of this one, whatever comes of
+    /// it. What waits for it fails if that is not done.
+    ///
+    /// `spent` and `left` are the time of the call: when less is left than was spent, keys that this call does not need are left to
+    /// another one.
     #[cold]
-    pub fn replay(&mut self) -> Option<Replay> {
-        self.plan.rare.as_mut()?.held.replay.take()
+    pub fn replay(&mut self, spent: Duration, left: Duration) -> Option<Replay> {
+        let held = &mut self.plan.rare.as_mut()?.held;
+        let is_needed = !held.keys.is_empty();
+        held.replay.take().filter(|_| is_needed || spent < left)
     }
 
     /// Lets the requests wait whose keys have to be deleted first.

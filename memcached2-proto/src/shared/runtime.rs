@@ -66,9 +66,11 @@ impl<R: Runtime> SharedConnections<R> {
             if !call.end_round(clock) {
                 return call.finish();
             }
-            if let Some(replay) = call.replay() {
+            let spent = clock().saturating_duration_since(now.monotonic);
+            let left = timeout.unwrap_or_else(|| self.timeout()).saturating_sub(spent);
+            if let Some(replay) = call.replay(spent, left) {
                 // What could not be deleted is kept.
-                let _ = Box::pin(self.between_rounds(replay, now.at(clock()), timeout)).await;
+                let _ = Box::pin(self.between_rounds(replay, now, timeout)).await;
             }
             if let Some(fill) = call.fill() {
                 if let Ok(next) = Box::pin(self.between_rounds(fill, now, timeout)).await {

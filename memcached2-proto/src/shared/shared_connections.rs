@@ -103,6 +103,11 @@ impl<R: Runtime> SharedConnections<R> {
         self.servers.get().router.clone()
     }
 
+    /// How long a call may take unless the caller or the URI of a server says otherwise.
+    pub(super) fn timeout(&self) -> Duration {
+        self.options.timeout
+    }
+
     /// The servers of a call that begins now.
     #[inline]
     pub(super) fn current(&self) -> Current<'_, Servers<R::Id>> {
