@@ -113,7 +113,7 @@ clients! {
     /// compressed.
     PyLibmc |plain| python::Client::PyLibmc.encode(plain), python::decode;
 
-    /// A value as Dalli 5.0 stores it, the client of Ruby: text as with `string_fastpath`, integers as with `raw`, where Ruby reads
+    /// A value as Dalli stores it, the client of Ruby: text as with `string_fastpath`, integers as with `raw`, where Ruby reads
     /// strings. Values of at least 4 KiB are compressed by zlib; what is read may be compressed by gzip, too.
     Dalli dalli::encode, dalli::decode;
 
@@ -121,7 +121,7 @@ clients! {
     /// compressed by fastlz, too, and with the feature `zstd` by zstd.
     PhpMemcached php::encode, php::decode;
 
-    /// A value as the `SerializingTranscoder` of spymemcached 2.12 stores it, the client of Java: integers of up to 32 bits as an
+    /// A value as the `SerializingTranscoder` of spymemcached stores it, the client of Java: integers of up to 32 bits as an
     /// `Integer`, others as a `Long`. Values of more than 16 KiB are compressed by gzip. A `Date` is read as an integer of milliseconds
     /// since 1970.
     SpyMemcached spy::encode, spy::decode;

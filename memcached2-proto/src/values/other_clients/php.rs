@@ -1,6 +1,6 @@
 //! The extension memcached of PHP.
 //!
-//! Read in `php_memcached.c` of php-memcached 3.3.0, and in `fastlz.c` there.
+//! Read in `php_memcached.c` of php-memcached 3.3.0.
 
 use bytes::Bytes;
 
@@ -104,7 +104,8 @@ fn inflated(stored: &[u8], how: u32) -> Result<Vec<u8>, String> {
     }
 }
 
-/// Decompresses fastlz, of level 1 and 2, to at most `max` bytes: <https://github.com/ariya/FastLZ>, "Block Format".
+/// Decompresses fastlz to at most `max` bytes. Level 1 is described in <https://github.com/ariya/FastLZ>, "Block Format"; that of level 2 is
+/// as php-memcached 3.2.0 writes it, for values from 64 KiB on.
 fn fastlz(compressed: &[u8], max: usize) -> Option<Vec<u8>> {
     let mut input = compressed.iter().copied();
     let mut plain = Vec::new();

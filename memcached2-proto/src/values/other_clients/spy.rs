@@ -1,6 +1,7 @@
 //! spymemcached, a client of Java.
 //!
-//! Read in `SerializingTranscoder`, `BaseSerializingTranscoder` and `TranscoderUtils` of spymemcached 2.12.
+//! Read in `SerializingTranscoder`, `BaseSerializingTranscoder` and `TranscoderUtils` of spymemcached
+//! (github.com/dustin/java-memcached-client).
 
 use bytes::Bytes;
 
