@@ -117,6 +117,15 @@ pub trait Command {
         self.only_key().filter(|_| place == 0)
     }
 
+    /// Calls `act` with the key of each item that it writes: what a [journal](crate::Options::journal) keeps if it fails.
+    fn for_each_written(&self, act: &mut dyn FnMut(Key<'_>)) {
+        const WRITES: [&str; 12] =
+            ["set", "add", "replace", "append", "prepend", "cas", "delete", "incr", "decr", "ms", "md", "ma"];
+        if let (true, Some(key)) = (WRITES.contains(&self.name()), self.only_key()) {
+            act(key);
+        }
+    }
+
     /// Whether asking twice does no harm: true for pure reads only.
     fn repeatable(&self) -> bool {
         false

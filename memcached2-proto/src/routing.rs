@@ -232,10 +232,15 @@ impl Router {
         self.health.all_up_unobserved()
     }
 
+    /// What is written before every key.
+    pub(crate) fn prefix(&self) -> &[u8] {
+        self.prefix.as_ref().map_or(&[], |prefix| &prefix.bytes)
+    }
+
     /// How many bytes are written before every key.
     #[must_use]
     pub fn prefix_length(&self) -> usize {
-        self.prefix.as_ref().map_or(0, |prefix| prefix.bytes.len())
+        self.prefix().len()
     }
 
     /// The server of a [`Key`], or of the [`RoutingKey`] of a meta command, which may be of any bytes.

@@ -3,6 +3,7 @@
 use super::Plan;
 use crate::command::Command;
 use crate::error::Error;
+use crate::key::Key;
 use crate::reply::Reply;
 
 /// What a caller asks for. It is split into requests, each a command to one server, whose answers are merged.
@@ -42,6 +43,12 @@ pub trait Progress {
     fn replan(&mut self, index: usize, plan: &mut Plan<'_>) -> bool {
         let _ = (index, plan);
         false
+    }
+
+    /// The key that has decided which server this request goes to, if that is not the one of its command.
+    fn routing_key(&self, index: usize) -> Option<Key<'_>> {
+        let _ = index;
+        None
     }
 
     /// The output, once all requests have ended.

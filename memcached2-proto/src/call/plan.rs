@@ -59,6 +59,8 @@ pub(super) struct Rare<'r> {
     pub(super) time_to_merge: Duration,
     /// What waits for the journal.
     pub(super) held: Held,
+    /// With a journal: the servers whose keys were planned for others, since they were down.
+    pub(super) passed: SmallVec<[ServerId; 1]>,
 }
 
 /// A request to one server.
@@ -264,10 +266,19 @@ impl<'r> Plan<'r> {
             let is_mine = |place| self.probes_server(place);
             let server = self.router.route_open(key, (self.now, skipped), &is_mine)?;
             if self.waits_for_journal(server, key) || self.claim(server) {
+                self.note_home(server, key);
                 return Ok(server);
             }
         }
         Err(self.router.all_down(key))
+    }
+
+    /// Notes for the journal that a key goes to another server than its own.
+    fn note_home(&mut self, server: ServerId, key: Key<'_>) {
+        let Some(home) = self.router.journal().and_then(|_| self.router.route(key).ok()) else { return };
+        if home != server && !self.rare().passed.contains(&home) {
+            self.rare().passed.push(home);
+        }
     }
 
     /// Whether a server may be asked: it is up, or this call is the one that tries it.

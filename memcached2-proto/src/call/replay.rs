@@ -1,6 +1,7 @@
 //! What a call does with the [`Journal`]: it keeps the keys of writes that have failed, and deletes them on their servers before it
 //! asks those for the same keys, and when they are back.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,7 +56,9 @@ impl Operation for Replay {
                 None => journal.remove(kept),
             }
         }
-        Replaying { journal, deletes: kept.into_iter().map(DeleteKept).collect(), _claims: claims }
+        let prefix = plan.router().prefix().len();
+        let deletes = kept.into_iter().map(|kept| DeleteKept { kept, prefix }).collect();
+        Replaying { journal, deletes, _claims: claims }
     }
 }
 
@@ -79,7 +82,7 @@ impl Progress for Replaying {
     fn end(&mut self, index: usize, result: Result<bool, Error>) {
         match result {
             // What was refused stays refused.
-            Ok(_) | Err(Error::Refused { .. } | Error::Key { .. }) => self.journal.remove(&self.deletes[index].0),
+            Ok(_) | Err(Error::Refused { .. } | Error::Key { .. }) => self.journal.remove(&self.deletes[index].kept),
             Err(_) => {}
         }
     }
@@ -91,17 +94,27 @@ impl Progress for Replaying {
 
 /// A `delete` that owns its key.
 #[derive(Debug)]
-pub struct DeleteKept(KeptKey);
+pub struct DeleteKept {
+    kept: KeptKey,
+    /// How many bytes of it the client writes before every key.
+    prefix: usize,
+}
+
+impl DeleteKept {
+    fn key(&self) -> &[u8] {
+        self.kept.key.get(self.prefix..).unwrap_or_default()
+    }
+}
 
 impl Command for DeleteKept {
     type Response = bool;
 
     fn encode(&self, protocol: Protocol, now: Now, out: &mut RequestBuffer) -> Result<ReplyKind, Error> {
-        Delete::new(&self.0.key)?.encode(protocol, now, out)
+        Delete::new(self.key())?.encode(protocol, now, out)
     }
 
     fn answer(&self, reply: Reply) -> Result<bool, Error> {
-        Delete::new(&self.0.key)?.answer(reply)
+        Delete::new(self.key())?.answer(reply)
     }
 
     fn name(&self) -> &'static str {
@@ -109,7 +122,7 @@ impl Command for DeleteKept {
     }
 
     fn only_key(&self) -> Option<Key<'_>> {
-        Key::new(&self.0.key).ok()
+        Key::new(self.key()).ok()
     }
 }
 
@@ -117,12 +130,20 @@ impl Plan<'_> {
     /// Whether a key has to be deleted on a server before that is asked for it.
     pub(super) fn waits_for_journal(&mut self, server: ServerId, key: Key<'_>) -> bool {
         let kept = match (self.router.journal(), self.router.server(server)) {
-            (Some(journal), Some(known)) => journal.find(known.name(), key.as_bytes()),
+            (Some(journal), Some(known)) => journal.find(known.name(), &self.router.whole(key)),
             _ => None,
         };
         let Some(kept) = kept else { return false };
         self.rare().held.keys.push((server, kept));
         true
+    }
+
+    /// Lets the request that was planned last wait for this key, too, which is not the one that has decided on its server.
+    #[cold]
+    pub(crate) fn wait_also_for(&mut self, key: Option<Key<'_>>) {
+        if let (Some(key), Some(last)) = (key, self.sub_requests.last().copied()) {
+            self.waits_for_journal(last.server, key);
+        }
     }
 }
 
@@ -196,7 +217,7 @@ impl<O: Operation> Call<'_, O> {
             return false;
         }
         let names = answered.iter().filter_map(|server| router.server(*server));
-        let claims = names.filter_map(|server| Journal::claim(journal, server.name(), AT_ONCE));
+        let claims = names.filter_map(|server| Journal::claim(journal, server.name(), router.prefix(), AT_ONCE));
         let (claims, kept): (Vec<_>, Vec<_>) = claims.unzip();
         if kept.is_empty() {
             return false;
@@ -206,53 +227,74 @@ impl<O: Operation> Call<'_, O> {
         true
     }
 
-    /// Keeps the key of a write that has failed: its server may have the value that it had before.
+    /// Keeps the keys of a write that has failed: its server may have the values that it had before.
     #[cold]
     pub(super) fn keep_failed(&self, sub_request: &SubRequest, error: &Error) {
-        let command = self.progress.command(sub_request.index());
-        let (Some(journal), Some(key), false) = (self.plan.router.journal(), written(command), self.is_replay()) else {
+        if error.landed() == Landed::Refused || !error.counts_as_miss() {
             return;
-        };
-        if error.landed() != Landed::Refused && error.counts_as_miss() {
-            // With replicas, each of them has its own copy.
-            let home = self.plan.router.route(key).ok().filter(|_| !self.plan.router.has_replicas());
-            let servers = [Some(sub_request.server), home].into_iter().flatten();
-            for server in servers.filter_map(|id| self.plan.router.server(id)) {
-                journal.keep(server.name(), key.as_bytes());
-            }
         }
+        self.keep_written(
+            |call, key| {
+                // With replicas, each of them has its own copy.
+                let home = call.home(sub_request, key).filter(|_| !call.plan.router.has_replicas());
+                [Some(sub_request.server), home]
+            },
+            sub_request,
+        );
     }
 
     fn is_replay(&self) -> bool {
         self.plan.rare.as_ref().is_some_and(|rare| rare.held.is_replay)
     }
 
-    /// Keeps the key of a write that was done by another server than its own, which is down.
+    /// Keeps the keys of a write that was done by another server than their own, which is down, or was when that was decided.
     pub(super) fn keep_moved(&self, sub_request: &SubRequest) {
-        let Plan { router, .. } = &self.plan;
-        let command = self.progress.command(sub_request.index());
-        let (Some(journal), Some(key), false) = (router.journal(), written(command), self.is_replay()) else { return };
-        let Ok(home) = router.route(key) else { return };
-        let is_moved = home != sub_request.server && !router.has_replicas() && router.is_down(home);
-        if let (true, Some(server)) = (is_moved, router.server(home)) {
-            journal.keep(server.name(), key.as_bytes());
+        if self.plan.router.has_replicas() {
+            return;
         }
+        let passed = self.plan.rare.as_ref().map_or(&[][..], |rare| &rare.passed);
+        self.keep_written(
+            |call, key| {
+                let is_moved = |home: &ServerId| {
+                    *home != sub_request.server && (passed.contains(home) || call.plan.router.is_down(*home))
+                };
+                [call.home(sub_request, key).filter(is_moved), None]
+            },
+            sub_request,
+        );
     }
-}
 
-/// The key that a command writes, if it does.
-fn written(command: &impl Command) -> Option<Key<'_>> {
-    match command.name() {
-        "set" | "add" | "replace" | "append" | "prepend" | "cas" | "delete" | "incr" | "decr" | "ms" | "md" | "ma" => {
-            command.only_key()
-        }
-        _ => None,
+    /// Keeps each key that a request writes for these servers.
+    fn keep_written(&self, servers: impl Fn(&Self, Key<'_>) -> [Option<ServerId>; 2], sub_request: &SubRequest) {
+        let router = self.plan.router;
+        let (Some(journal), false) = (router.journal(), self.is_replay()) else { return };
+        self.progress.command(sub_request.index()).for_each_written(&mut |key| {
+            for server in servers(self, key).into_iter().flatten().filter_map(|id| router.server(id)) {
+                journal.keep(server.name(), &router.whole(key));
+            }
+        });
+    }
+
+    /// The server of a key while it is up.
+    fn home(&self, sub_request: &SubRequest, key: Key<'_>) -> Option<ServerId> {
+        self.plan.router.route(self.progress.routing_key(sub_request.index()).unwrap_or(key)).ok()
     }
 }
 
 impl Router {
+    /// A key as its server has it.
+    fn whole<'k>(&self, key: Key<'k>) -> Cow<'k, [u8]> {
+        match self.prefix() {
+            [] => Cow::Borrowed(key.as_bytes()),
+            prefix => Cow::Owned([prefix, key.as_bytes()].concat()),
+        }
+    }
+
     /// The place of a server by its name.
     fn place_by_name(&self, name: &str) -> Option<ServerId> {
         self.ids().zip(self.servers()).find(|(_, server)| server.name() == name).map(|(id, _)| id)
     }
 }
+
+#[cfg(test)]
+mod tests;

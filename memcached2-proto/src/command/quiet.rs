@@ -153,6 +153,10 @@ impl<C: Quiet> Command for QuietPart<C> {
         }
     }
 
+    fn for_each_written(&self, act: &mut dyn FnMut(Key<'_>)) {
+        self.items.iter().for_each(|(_, command)| command.for_each_written(act));
+    }
+
     fn repeatable(&self) -> bool {
         self.items.iter().all(|(_, command)| command.repeatable())
     }

@@ -46,6 +46,9 @@ impl<'k, C: Keyed> Operation for RoutedBy<'k, C> {
 
     fn start(self, plan: &mut Plan<'_>) -> Routed<'k, C> {
         plan.add(0, self.key);
+        if plan.router().journal().is_some() {
+            plan.wait_also_for(self.command.only_key());
+        }
         Routed { operation: self, result: None }
     }
 }
@@ -63,7 +66,15 @@ impl<C: Keyed> Progress for Routed<'_, C> {
     }
 
     fn replan(&mut self, index: usize, plan: &mut Plan<'_>) -> bool {
-        plan.add_elsewhere(index, self.operation.key)
+        let is_planned = plan.add_elsewhere(index, self.operation.key);
+        if is_planned && plan.router().journal().is_some() {
+            plan.wait_also_for(self.operation.command.only_key());
+        }
+        is_planned
+    }
+
+    fn routing_key(&self, _: usize) -> Option<Key<'_>> {
+        Some(self.operation.key)
     }
 
     fn finish(self) -> Result<C::Response, Error> {

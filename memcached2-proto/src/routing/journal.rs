@@ -1,7 +1,8 @@
 //! Keys whose values may be old on a server, until they are deleted there.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Debug;
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The deletes and stores that have failed, or went to another server because theirs was down: their keys are deleted on their server as
@@ -42,8 +43,9 @@ pub trait JournalStore: Debug + Send + Sync {
 
 #[derive(Debug, Default)]
 struct Kept {
-    /// By the names of the servers. Each key with a number, so that what was kept again meanwhile stays.
-    servers: HashMap<Arc<str>, HashMap<Arc<[u8]>, u64>>,
+    /// By the names of the servers. Each key with a number, so that what was kept again meanwhile stays. Sorted, so that a client finds
+    /// those with its prefix.
+    servers: HashMap<Arc<str>, BTreeMap<Arc<[u8]>, u64>>,
     /// The servers for which a call deletes what was kept.
     claimed: HashSet<Arc<str>>,
     length: usize,
@@ -88,7 +90,7 @@ impl Journal {
     }
 
     /// Keeps a key for a server, by the name of the server: what a call does that has failed, and a program that gives back what it has
-    /// stored. Returns whether there was room.
+    /// stored. The key is as the server has it, with the [prefix](crate::Options::prefix) of the client. Returns whether there was room.
     pub fn keep(&self, server: &str, key: &[u8]) -> bool {
         let mut kept = self.lock();
         kept.next += 1;
@@ -99,7 +101,7 @@ impl Journal {
             return false;
         }
         if !kept.servers.contains_key(server) {
-            kept.servers.insert(server.into(), HashMap::new());
+            kept.servers.insert(server.into(), BTreeMap::new());
         }
         if let Some(keys) = kept.servers.get_mut(server) {
             keys.insert(key.into(), number);
@@ -138,8 +140,13 @@ impl Journal {
         Some(KeptKey { server: Arc::clone(server), key: Arc::clone(key), number: *number })
     }
 
-    /// Some of what is kept for a server, unless another call deletes that already.
-    pub(crate) fn claim(journal: &Arc<Self>, server: &str, limit: usize) -> Option<(Claim, Vec<KeptKey>)> {
+    /// Some of what is kept for a server of keys with a prefix, unless another call deletes that already.
+    pub(crate) fn claim(
+        journal: &Arc<Self>,
+        server: &str,
+        prefix: &[u8],
+        limit: usize,
+    ) -> Option<(Claim, Vec<KeptKey>)> {
         let mut kept = journal.lock();
         let (server, keys) = kept.servers.get_key_value(server)?;
         let server = Arc::clone(server);
@@ -148,7 +155,8 @@ impl Journal {
             key: Arc::clone(key),
             number: *number,
         };
-        let keys = keys.iter().take(limit).map(key).collect();
+        let since = keys.range::<[u8], _>((Bound::Included(prefix), Bound::Unbounded));
+        let keys = since.take_while(|(key, _)| key.starts_with(prefix)).take(limit).map(key).collect();
         let is_first = kept.claimed.insert(Arc::clone(&server));
         drop(kept);
         is_first.then(|| (Claim { journal: Arc::clone(journal), server }, keys))
@@ -217,11 +225,11 @@ mod tests {
         );
         assert_eq!((journal.len(), journal.dropped()), (2, 1));
         let journal = Arc::new(journal);
-        let (claim, kept) = Journal::claim(&journal, "b", 10).unwrap();
+        let (claim, kept) = Journal::claim(&journal, "b", b"", 10).unwrap();
         assert_eq!(kept.len(), 1);
-        assert!(Journal::claim(&journal, "b", 10).is_none());
+        assert!(Journal::claim(&journal, "b", b"", 10).is_none());
         drop(claim);
-        assert!(Journal::claim(&journal, "b", 10).is_some());
+        assert!(Journal::claim(&journal, "b", b"", 10).is_some());
         journal.remove(&kept[0]);
         journal.remove(&kept[0]);
         assert!(journal.keep("a", b"y"));

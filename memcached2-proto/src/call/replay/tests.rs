@@ -1,0 +1,101 @@
+//! What a call keeps in the journal, and what waits for it.
+
+use std::time::Duration;
+
+use super::*;
+use crate::Options;
+use crate::command::Get;
+use crate::operation::{DeleteMany, RoutedBy};
+use crate::routing::ReconnectPolicy;
+use crate::time::Instant;
+
+const SERVERS: [&str; 3] = ["a", "b", "c"];
+
+fn now() -> Now {
+    Now::fixed(Instant::ZERO, std::time::UNIX_EPOCH)
+}
+
+fn later() -> Instant {
+    Instant::ZERO + Duration::from_secs(1)
+}
+
+fn router(journal: &Arc<Journal>, prefix: &str) -> Router {
+    let options = Options::default().reconnect(ReconnectPolicy::After(Duration::from_secs(60)));
+    let options = options.prefix(prefix).journal(Arc::clone(journal));
+    Router::with_options(SERVERS, &options).unwrap().for_client(0, || Instant::ZERO)
+}
+
+/// Ends all requests of a call with this failure, and the call.
+fn fail(mut call: Call<'_, impl Operation>, error: &Error) {
+    for at in 0..call.sub_requests().len() {
+        call.fail(at, error, Fault::Nobody);
+    }
+    while call.end_round(later) {}
+    let _ = call.finish();
+}
+
+fn unknown() -> Error {
+    Error::timeout(Landed::Unknown)
+}
+
+#[test]
+fn clients_with_different_prefixes_share_a_journal() {
+    let journal = Arc::new(Journal::new(10));
+    let [first, second, whole] = ["1:", "2:", ""].map(|prefix| router(&journal, prefix));
+    let home = first.route(Key::new("x").unwrap()).unwrap();
+    fail(Call::new(Delete::new("x").unwrap(), &first, now()), &unknown());
+    assert_eq!(journal.len(), 1);
+    // The key of another prefix is none of its own.
+    let call = Call::new(Get::new("x").unwrap(), &second, now());
+    assert!(call.sub_requests()[0].is_open());
+    let name = second.server(home).unwrap().name();
+    assert!(Journal::claim(&journal, name, b"2:", 10).unwrap().1.is_empty());
+    assert_eq!(Journal::claim(&journal, name, b"1:", 10).unwrap().1.len(), 1);
+    // A client without a prefix has it by its whole name.
+    assert!(journal.find(name, &whole.whole(Key::new("1:x").unwrap())).is_some());
+    let mut call = Call::new(Get::new("x").unwrap(), &first, now());
+    assert!(!call.sub_requests()[0].is_open() && call.end_round(later));
+    let replay = Call::new(call.replay(Duration::ZERO, Duration::MAX).unwrap(), &first, now());
+    assert_eq!(replay.command(0).only_key(), Some(Key::new("x").unwrap()));
+}
+
+#[test]
+fn a_key_that_another_one_routes_is_deleted_before_it_is_read() {
+    let journal = Arc::new(Journal::new(10));
+    let router = router(&journal, "");
+    let home = router.route(Key::new("user").unwrap()).unwrap();
+    let key = (0..).map(|number| format!("cart{number}"));
+    let key = key.into_iter().find(|key| router.route(Key::new(key).unwrap()) != Ok(home)).unwrap();
+    let routed = RoutedBy::new("user", Delete::new(&key).unwrap()).unwrap();
+    fail(Call::new(routed, &router, now()), &unknown());
+    // On its server, and on no other.
+    assert!(journal.find(router.server(home).unwrap().name(), key.as_bytes()).is_some() && journal.len() == 1);
+    let read = Call::new(RoutedBy::new("user", Get::new(&key).unwrap()).unwrap(), &router, now());
+    assert!(!read.sub_requests().iter().any(SubRequest::is_open));
+}
+
+#[test]
+fn all_keys_of_a_quiet_batch_that_failed_are_kept() {
+    let journal = Arc::new(Journal::new(10));
+    let router = router(&journal, "");
+    fail(
+        Call::new(DeleteMany::new(&["1", "2", "3", "4", "5", "6", "7", "8"]).unwrap().quiet(), &router, now()),
+        &unknown(),
+    );
+    assert_eq!(journal.len(), 8);
+}
+
+#[test]
+fn a_write_that_went_elsewhere_is_kept_though_its_server_is_back_meanwhile() {
+    let journal = Arc::new(Journal::new(10));
+    let router = router(&journal, "");
+    let home = router.route(Key::new("x").unwrap()).unwrap();
+    router.report_failure(home, &unknown(), None, (Instant::ZERO, Instant::ZERO));
+    let mut call = Call::new(Delete::new("x").unwrap(), &router, now());
+    assert_ne!(call.sub_requests()[0].server(), home);
+    // Another call finds it up.
+    router.report_answer(home);
+    call.answer(0, Reply::NotFound, true);
+    call.end_round(later);
+    assert!(journal.find(router.server(home).unwrap().name(), b"x").is_some());
+}
