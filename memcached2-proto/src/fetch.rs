@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 #[doc(hidden)]
-pub use self::flights::{Flights, Follower, Joined, Leader};
+pub use self::flights::{Flights, Followed, Follower, Followers, Joined, Leader};
 #[doc(hidden)]
 pub use self::many::{Fill, Lead, Missed, computed_many};
 use crate::command::meta::{MetaDelete, MetaGet, MetaItem};

@@ -9,13 +9,13 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use memcached2_proto::call::{Call, ServerBatch};
-use memcached2_proto::fetch::{Flights, Follower, Joined, Leader};
+use memcached2_proto::fetch::{Flights, Followed, Followers, Joined};
 use memcached2_proto::opening::Endpoint;
 use memcached2_proto::routing::{MigrationStage, ServerId, ServerListChange};
 use memcached2_proto::stream::StreamCommand;
 use memcached2_proto::topology::{SrvQuestion, SrvRecord};
 use memcached2_proto::transport::Replaceable;
-use memcached2_proto::{Builder, Error, Instant, Now, Operation, Options, Router, Server, Value};
+use memcached2_proto::{Builder, Error, Instant, Now, Operation, Options, Router, Server};
 
 use crate::fan_out::FanOut;
 use crate::records::{Records, Target};
@@ -231,21 +231,17 @@ impl Client {
         self.shared.flights.join(key, is_late)
     }
 
-    /// Waits for the caller that fetches the same key, for this time at most.
-    pub(crate) fn follow<'f>(
-        &self,
-        mut follower: Follower<'f>,
-        within: Duration,
-    ) -> Result<Option<Value>, Option<Leader<'f>>> {
+    /// Waits for the callers that fetch the same keys, for this time at most.
+    pub(crate) fn follow<'f>(&self, followers: &mut Followers<'f>, within: Duration) -> Vec<Followed<'f>> {
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
         let begun = Self::now();
         loop {
-            if let Poll::Ready(got) = follower.poll(&Context::from_waker(&waker)) {
-                return got.map_err(Some);
+            if let Poll::Ready(come) = followers.poll(&Context::from_waker(&waker)) {
+                return come;
             }
             let left = within.saturating_sub(Self::now() - begun);
             if left.is_zero() {
-                return Err(None);
+                return followers.give_up();
             }
             thread::park_timeout(left);
         }

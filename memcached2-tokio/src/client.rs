@@ -7,12 +7,12 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use memcached2_proto::fetch::{Follower, Joined, Leader};
+use memcached2_proto::fetch::{Followed, Followers, Joined};
 use memcached2_proto::routing::{Address, MigrationStage, ServerListChange};
 use memcached2_proto::shared::{ConnectFn, Records, SharedConnections};
 use memcached2_proto::stream::StreamCommand;
 use memcached2_proto::topology::{SrvQuestion, SrvRecord};
-use memcached2_proto::{Builder, Error, Instant, Now, Operation, Options, Router, Server, Value};
+use memcached2_proto::{Builder, Error, Instant, Now, Operation, Options, Router, Server};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::over::Own;
@@ -209,13 +209,9 @@ impl Client {
         self.shared.join(key, is_late)
     }
 
-    /// Waits for the caller that fetches the same key.
-    pub(crate) async fn follow<'f>(
-        &self,
-        follower: Follower<'f>,
-        within: Duration,
-    ) -> Result<Option<Value>, Option<Leader<'f>>> {
-        self.shared.follow(follower, within).await
+    /// Waits for the callers that fetch the same keys.
+    pub(crate) async fn follow<'f>(&self, followers: &mut Followers<'f>, within: Duration) -> Vec<Followed<'f>> {
+        self.shared.follow(followers, within).await
     }
 
     /// Waits for a time, and returns whether the client is still open.

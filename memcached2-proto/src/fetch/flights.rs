@@ -9,7 +9,7 @@ use super::Lease;
 use crate::value::Value;
 
 /// What the callers of a client fetch at the moment: one of those who want the same leads, the others follow and get what it gets. If
-/// the leader is dropped or fails, the first follower leads. Those that have waited too long for it are a flight of their own.
+/// the leader is dropped or fails, a follower that waits leads. Those that have waited too long for it are a flight of their own.
 #[derive(Debug, Default)]
 pub struct Flights(Mutex<HashMap<Name, Flight>>);
 
@@ -84,21 +84,22 @@ impl Flights {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does something to a flight that has not ended, and then lets the first follower lead if no one does. One without anybody ends.
+    /// Does something to a flight that has not ended, and wakes its followers if no one leads: the first that is polled does. A call may
+    /// have followers that it does not wait for at the moment, so it is not enough to wake one. A flight without anybody ends.
     fn update(&self, name: &Name, outcome: &Outcome, act: impl FnOnce(&mut Flight) -> Option<Waker>) {
         let mut flights = self.lock();
         let Some(flight) = flights.get_mut(name).filter(|flight| Arc::ptr_eq(&flight.outcome, outcome)) else { return };
         let old = act(flight);
-        let first = match flight.is_led {
-            true => None,
-            false => flight.followers.first().and_then(|(_, waker)| waker.clone()),
+        let waiting: Vec<_> = match flight.is_led {
+            true => Vec::new(),
+            false => flight.followers.iter_mut().filter_map(|(_, waker)| waker.take()).collect(),
         };
         if !flight.is_led && flight.followers.is_empty() {
             flights.remove(name);
         }
         drop(flights);
         drop(old);
-        first.into_iter().for_each(Waker::wake);
+        waiting.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -153,12 +154,13 @@ impl<'f> Follower<'f> {
         }
         let flight = flights.get_mut(&self.name).filter(|flight| Arc::ptr_eq(&flight.outcome, &self.outcome));
         let Some(flight) = flight else { return Poll::Pending };
-        let is_first = flight.followers.first().is_some_and(|(number, _)| *number == self.number);
-        if !flight.is_led && is_first {
+        if !flight.is_led {
             flight.is_led = true;
-            flight.followers.remove(0);
+            let at = flight.followers.iter().position(|(number, _)| *number == self.number);
+            let old = at.and_then(|at| flight.followers.remove(at).1);
             self.has_left = true;
             drop(flights);
+            drop(old);
             let (flights, name, outcome) = (self.flights, self.name.clone(), Arc::clone(&self.outcome));
             return Poll::Ready(Err(Leader { flights, name, outcome }));
         }
@@ -181,6 +183,44 @@ impl Drop for Follower<'_> {
             let at = flight.followers.iter().position(|(follower, _)| *follower == number)?;
             flight.followers.remove(at).1
         });
+    }
+}
+
+/// The callers that one call follows, each for the key at a place.
+#[derive(Debug, Default)]
+pub struct Followers<'f>(Vec<(usize, Follower<'f>)>);
+
+/// What has come for the key at a place: a value, or the lead.
+pub type Followed<'f> = (usize, Result<Option<Value>, Option<Leader<'f>>>);
+
+impl<'f> Followers<'f> {
+    /// Follows one more.
+    pub fn push(&mut self, place: usize, follower: Follower<'f>) {
+        self.0.push((place, follower));
+    }
+
+    /// Whether none is followed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Waits for all of them at the same time, until something has come for some: no other caller waits for a lead that this one gets.
+    pub fn poll(&mut self, cx: &Context<'_>) -> Poll<Vec<Followed<'f>>> {
+        let mut come = Vec::new();
+        self.0.retain_mut(|(place, follower)| match follower.poll(cx) {
+            Poll::Ready(got) => {
+                come.push((*place, got.map_err(Some)));
+                false
+            }
+            Poll::Pending => true,
+        });
+        if come.is_empty() { Poll::Pending } else { Poll::Ready(come) }
+    }
+
+    /// Follows none of them any more: their time is over.
+    pub fn give_up(&mut self) -> Vec<Followed<'f>> {
+        self.0.drain(..).map(|(place, _)| (place, Err(None))).collect()
     }
 }
 
@@ -237,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_follower_leads_if_the_leader_is_dropped() {
+    fn a_follower_that_waits_leads_if_the_leader_is_dropped() {
         let (flights, cx) = (Flights::default(), Context::from_waker(Waker::noop()));
         let leads = leader(flights.join(b"a", false));
         let (gone, mut first, mut second) = (
@@ -249,15 +289,33 @@ mod tests {
         let lease = Lease { cas: Some(7), ..Lease::default() };
         leads.set_lease(Some(lease.clone()));
         drop(leads);
-        assert!(second.poll(&cx).is_pending() && first.poll(&cx).is_pending());
-        drop(gone);
+        // Though another one came before it, which does not wait at the moment.
         let Poll::Ready(Err(next)) = first.poll(&cx) else { panic!("it does not lead") };
         assert_eq!(next.lease(), Some(lease));
         assert!(second.poll(&cx).is_pending());
-        drop((first, next));
+        drop((first, next, gone));
         let Poll::Ready(Err(last)) = second.poll(&cx) else { panic!("it does not lead") };
         drop(second);
         last.finish(None);
+        assert!(flights.lock().is_empty());
+    }
+
+    #[test]
+    fn a_call_that_follows_many_leads_each_as_soon_as_its_leader_is_dropped() {
+        let (flights, cx) = (Flights::default(), Context::from_waker(Waker::noop()));
+        let [slow, dropped] = [b"a", b"b"].map(|key| leader(flights.join(key, false)));
+        let mut followers = Followers::default();
+        for (place, key) in [b"a", b"b"].into_iter().enumerate() {
+            followers.push(place, follower(flights.join(key, false)));
+        }
+        assert!(followers.poll(&cx).is_pending());
+        drop(dropped);
+        let Poll::Ready(come) = followers.poll(&cx) else { panic!("it does not lead") };
+        assert!(matches!(&come[..], [(1, Err(Some(_)))]));
+        slow.finish(None);
+        let Poll::Ready(rest) = followers.poll(&cx) else { panic!("nothing came") };
+        assert!(matches!(&rest[..], [(0, Ok(None))]) && followers.is_empty());
+        drop((come, rest));
         assert!(flights.lock().is_empty());
     }
 }

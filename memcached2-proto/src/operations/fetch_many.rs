@@ -32,13 +32,13 @@ macro_rules! __fetch_many {
             {
                 let (mut until, mut are_late) = (Self::now() + policy.wait_time(), false);
                 let mut values: Vec<Option<$crate::Value>> = vec![None; keys.len()];
-                let (mut leads, mut followed) = (Vec::new(), Vec::new());
+                let (mut leads, mut followed) = (Vec::new(), $crate::fetch::Followers::default());
                 for (place, key) in keys.iter().enumerate() {
                     match self.join(key.as_ref(), false) {
                         $crate::fetch::Joined::Leader(leader) => {
                             leads.push($crate::fetch::Lead { place, leader: Some(leader) });
                         }
-                        $crate::fetch::Joined::Follower(follower) => followed.push((place, follower)),
+                        $crate::fetch::Joined::Follower(follower) => followed.push(place, follower),
                     }
                 }
                 loop {
@@ -101,16 +101,16 @@ macro_rules! __fetch_many {
                             }
                         }
                     }
+                    if followed.is_empty() {
+                        return Ok(values);
+                    }
                     let mut late = Vec::new();
-                    for (place, follower) in std::mem::take(&mut followed) {
-                        match self.follow(follower, until.saturating_duration_since(Self::now()))$($await)* {
+                    for (place, come) in self.follow(&mut followed, until.saturating_duration_since(Self::now()))$($await)* {
+                        match come {
                             Ok(value) => values[place] = value,
                             Err(None) if !are_late => late.push(place),
                             Err(leader) => leads.push($crate::fetch::Lead { place, leader }),
                         }
-                    }
-                    if leads.is_empty() && late.is_empty() {
-                        return Ok(values);
                     }
                     // With those that have waited too long, too.
                     for place in late {
@@ -119,7 +119,7 @@ macro_rules! __fetch_many {
                             $crate::fetch::Joined::Leader(leader) => {
                                 leads.push($crate::fetch::Lead { place, leader: Some(leader) });
                             }
-                            $crate::fetch::Joined::Follower(follower) => followed.push((place, follower)),
+                            $crate::fetch::Joined::Follower(follower) => followed.push(place, follower),
                         }
                     }
                 }

@@ -78,7 +78,12 @@ macro_rules! fetch {
                 for is_late in [false, true] {
                     let followed = match self.join(key, is_late) {
                         $crate::fetch::Joined::Leader(leader) => Err(Some(leader)),
-                        $crate::fetch::Joined::Follower(follower) => self.follow(follower, policy.wait_time())$($await)*,
+                        $crate::fetch::Joined::Follower(follower) => {
+                            let mut followers = $crate::fetch::Followers::default();
+                            followers.push(0, follower);
+                            let mut come = self.follow(&mut followers, policy.wait_time())$($await)*;
+                            come.pop().map_or(Err(None), |(_, come)| come)
+                        }
                     };
                     match followed {
                         Ok(value) if may_be_absent || value.is_some() => return Ok(value),

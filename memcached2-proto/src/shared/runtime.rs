@@ -8,9 +8,8 @@ use std::time::Duration;
 use super::{AsyncTimer, Driver, Freshness, SharedConnections, Transfer, exchange};
 use crate::call::{Call, Operation};
 use crate::error::Error;
-use crate::fetch::{Follower, Joined, Leader};
+use crate::fetch::{Followed, Followers, Joined};
 use crate::time::{Instant, Now};
-use crate::value::Value;
 
 /// What an asynchronous runtime does for a client: it runs the drivers of shared connections, and measures time.
 pub trait Runtime {
@@ -107,22 +106,15 @@ impl<R: Runtime> SharedConnections<R> {
         self.flights().join(key, is_late)
     }
 
-    /// Waits for what the caller gets that fetches the same key, for this time at most; `None` if there is nothing.
-    ///
-    /// # Errors
-    ///
-    /// The lead, when this caller is to fetch itself; `Err(None)`: the time is over.
+    /// Waits for what the callers get that fetch the same keys, or for the lead of one, for this time at most: then none is followed any
+    /// more.
     #[doc(hidden)]
-    pub async fn follow<'f>(
-        &self,
-        mut follower: Follower<'f>,
-        within: Duration,
-    ) -> Result<Option<Value>, Option<Leader<'f>>> {
+    pub async fn follow<'f>(&self, followers: &mut Followers<'f>, within: Duration) -> Vec<Followed<'f>> {
         let mut timer = self.runtime().timer();
         let deadline = self.runtime().now() + within;
-        poll_fn(|cx| match follower.poll(cx) {
-            Poll::Ready(got) => Poll::Ready(got.map_err(Some)),
-            Poll::Pending => timer.poll_until(cx, deadline).map(|_| Err(None)),
+        poll_fn(|cx| match followers.poll(cx) {
+            Poll::Ready(come) => Poll::Ready(come),
+            Poll::Pending => timer.poll_until(cx, deadline).map(|_| followers.give_up()),
         })
         .await
     }

@@ -6,6 +6,7 @@ mod cancelled;
 mod closed;
 mod crowd;
 mod dropped;
+mod fetches;
 mod idle;
 mod opening;
 mod retry;
