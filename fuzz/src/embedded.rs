@@ -12,12 +12,13 @@ pub fn embedded(data: &[u8]) {
     let [piece, requests @ ..] = data else { return };
     let (whole, is_closed) = replies(requests, usize::MAX);
     let (pieces, _) = replies(requests, usize::from(*piece) + 1);
-    let longest = requests.split(|byte| *byte == b'\n').map(<[u8]>::len).max().unwrap_or_default();
+    let longest = |ends: &[u8]| requests.split(|byte| ends.contains(byte)).map(<[u8]>::len).max().unwrap_or_default();
+    let (line, word) = (longest(b"\n"), longest(b"\n "));
     let depends = |word: &[u8]| requests.windows(word.len()).any(|words| words == word);
     // Statistics count reads, a counter that gets shorter is padded unless its reply is under way, a long line ends the connection unless
-    // it is whole, what leaves the mode of requests must be alone, and a connection that is closed takes replies with it.
+    // it is whole, a `get` of a key that is too long takes the replies before it that are not sent, what leaves the mode of requests must be alone, and a connection that is closed takes replies with it.
     let depends = [&b"stats"[..], b"incr", b"decr", b"ma ", b"dump", b"watch"].into_iter().any(depends);
-    if !depends && !is_closed && longest < 1024 {
+    if !depends && !is_closed && line < 1024 && word <= 250 {
         // Replies before a data block that is incomplete are not sent yet.
         let [whole, pieces] = [whole, pieces].map(|replies| replies.escape_ascii().to_string());
         assert!(pieces.starts_with(&whole), "{whole} in one piece, {pieces} in several");

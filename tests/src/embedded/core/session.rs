@@ -87,8 +87,8 @@ impl Session {
     /// * which replies share a write, and `conn_yields`, `bytes_read` and `bytes_written` in `stats`;
     /// * an unfinished line of more than 2 KiB closes the connection, unless it is a `get`;
     /// * a counter that gets shorter is padded with blanks, unless a reply with its old value is not sent yet;
-    /// * a `get` that finds no memory for its reply throws away the replies that are not sent yet, and so does a line that closes
-    ///   the connection, such as one of HTTP.
+    /// * a `get` that finds no memory for its reply, or whose key is too long, throws away the replies that are not sent yet, and so
+    ///   does a line that closes the connection, such as one of HTTP.
     ///
     /// A closed session ignores what it is fed.
     pub fn feed(&mut self, core: &mut Core, mut bytes: &[u8], unix_seconds: u64) {
