@@ -2,15 +2,17 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
 use memcached2_proto::rate_limit::RateLimit;
-use memcached2_proto::{Error, Expiry, Key, Landed, Options, Protocol};
+use memcached2_proto::routing::Journal;
+use memcached2_proto::{Error, Expiry, Key, Landed, Options, Protocol, ReconnectPolicy};
 use memcached2_testkit::{EmbeddedServer, assert_matches};
 
 use super::servers::Kind;
-use super::setting::{HOUR, PATIENT, client, failing_over, forgetful};
+use super::setting::{BRIEF, HOUR, PATIENT, client, failing_over, forgetful, trusting};
 use crate::subject::Client;
 
 super::cases! {
@@ -22,6 +24,7 @@ super::cases! {
         a_lock_that_was_lost_is_neither_extended_nor_released,
         a_lock_is_waited_for,
         a_lock_fails_while_its_server_is_down,
+        a_journal_deletes_no_lock_of_another_holder,
         rate_limits_and_locks_work_in_both_protocols,
         rate_limits_locks_and_namespaces_have_one_server_if_there_are_replicas,
     }
@@ -255,4 +258,25 @@ fn a_lock_is_extended_and_released_after_an_extension_whose_answer_was_lost() {
         assert_eq!(lock.release(), Ok(true));
         assert_eq!(client.get("lock"), Ok(None));
     }
+}
+
+/// The client whose `release` has failed deletes no lock of another one later.
+fn a_journal_deletes_no_lock_of_another_holder(on: Kind) {
+    let server = on.start();
+    let journal = Arc::new(Journal::new(10));
+    let soon = ReconnectPolicy::After(Duration::from_nanos(1));
+    let options = trusting().timeout(BRIEF).reconnect(soon).journal(Arc::clone(&journal));
+    let (one, two) = (Client::with_options([server.address()], options).unwrap(), client(&[server.address()]));
+    let lock = one.try_lock("lock", HOUR).unwrap().expect("it is free");
+    server.suspend();
+    lock.release().unwrap_err();
+    server.resume();
+    // Whether or not the `release` has landed.
+    two.delete("lock").unwrap();
+    let mut lock = two.lock("lock", HOUR, PATIENT).unwrap().expect("it is free");
+    assert!(journal.is_empty());
+    while one.get("a").is_err() {
+        thread::yield_now();
+    }
+    assert_eq!(lock.extend(HOUR), Ok(true));
 }

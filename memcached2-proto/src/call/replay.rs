@@ -37,8 +37,8 @@ pub(super) struct Held {
     is_offered: bool,
     /// Whether this call has deleted what was kept: it does so once.
     has_replayed: bool,
-    /// Whether that is all it does.
-    is_replay: bool,
+    /// Whether the call keeps no key that it writes.
+    keeps_nothing: bool,
 }
 
 impl Operation for Replay {
@@ -47,7 +47,7 @@ impl Operation for Replay {
 
     fn start(self, plan: &mut Plan<'_>) -> Replaying {
         let held = &mut plan.rare().held;
-        (held.is_replay, held.has_replayed) = (true, true);
+        (held.keeps_nothing, held.has_replayed) = (true, true);
         let Self { journal, kept, claims } = self;
         for (index, kept) in kept.iter().enumerate() {
             match plan.router().place_by_name(&kept.server) {
@@ -136,6 +136,14 @@ impl Plan<'_> {
         let Some(kept) = kept else { return false };
         self.rare().held.keys.push((server, kept));
         true
+    }
+
+    /// Keeps nothing in the journal of what this call writes: to delete it later would take from others what they have by then.
+    #[cold]
+    pub(crate) fn keep_nothing(&mut self) {
+        if self.router.journal().is_some() {
+            self.rare().held.keeps_nothing = true;
+        }
     }
 
     /// Lets the request that was planned last wait for this key, too, which is not the one that has decided on its server.
@@ -243,8 +251,8 @@ impl<O: Operation> Call<'_, O> {
         );
     }
 
-    fn is_replay(&self) -> bool {
-        self.plan.rare.as_ref().is_some_and(|rare| rare.held.is_replay)
+    fn keeps_nothing(&self) -> bool {
+        self.plan.rare.as_ref().is_some_and(|rare| rare.held.keeps_nothing)
     }
 
     /// Keeps the keys of a write that was done by another server than their own, which is down, or was when that was decided.
@@ -267,7 +275,7 @@ impl<O: Operation> Call<'_, O> {
     /// Keeps each key that a request writes for these servers.
     fn keep_written(&self, servers: impl Fn(&Self, Key<'_>) -> [Option<ServerId>; 2], sub_request: &SubRequest) {
         let router = self.plan.router;
-        let (Some(journal), false) = (router.journal(), self.is_replay()) else { return };
+        let (Some(journal), false) = (router.journal(), self.keeps_nothing()) else { return };
         self.progress.command(sub_request.index()).for_each_written(&mut |key| {
             for server in servers(self, key).into_iter().flatten().filter_map(|id| router.server(id)) {
                 journal.keep(server.name(), &router.whole(key));

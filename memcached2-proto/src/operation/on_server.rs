@@ -23,6 +23,7 @@ use crate::uri::Server;
 pub struct OnServer<'s, C> {
     server: &'s Server,
     command: C,
+    is_kept: bool,
 }
 
 /// A command to one server, under way.
@@ -36,7 +37,14 @@ impl<'s, C: Command> OnServer<'s, C> {
     /// Sends `command` to this server, wherever it stands in the list of servers.
     #[must_use]
     pub fn new(server: &'s Server, command: C) -> Self {
-        Self { server, command }
+        Self { server, command, is_kept: true }
+    }
+
+    /// Keeps nothing in the [journal](crate::Options::journal) if it fails: for an item that others may have by the time it would be
+    /// deleted, such as a lock.
+    #[must_use]
+    pub fn without_journal(self) -> Self {
+        Self { is_kept: false, ..self }
     }
 }
 
@@ -46,6 +54,9 @@ impl<C: Command> Operation for OnServer<'_, C> {
 
     fn start(self, plan: &mut Plan<'_>) -> AskingOne<C> {
         let mut result = None;
+        if !self.is_kept {
+            plan.keep_nothing();
+        }
         match plan.router().place_of(self.server) {
             Some(id) => plan.add_to(id, 0),
             // The list of servers has changed.

@@ -30,7 +30,8 @@ macro_rules! one_server {
             }
 
             /// Runs a command on the server of a key. While that one is down no other takes its place: it would not know what the
-            /// first one knows.
+            /// first one knows. A [journal](memcached2_proto::Options::journal) keeps nothing of it: a lock is not deleted when another one
+            /// has it.
             $($async)* fn run_at_home<C: $crate::command::Command>(
                 &self,
                 begun: $crate::Instant,
@@ -39,7 +40,7 @@ macro_rules! one_server {
             ) -> Result<C::Response, $crate::Error> {
                 let router = self.router();
                 let server = router.server(router.route_home($crate::Key::new(key)?)?).ok_or_else($crate::Error::no_servers)?;
-                self.run_since(begun, $crate::operation::OnServer::new(server, command))$($await)*
+                self.run_since(begun, $crate::operation::OnServer::new(server, command).without_journal())$($await)*
             }
 
             /// Adds to the number of a key on its server, or stores another number that expires then.

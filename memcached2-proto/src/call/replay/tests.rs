@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::Options;
 use crate::command::Get;
-use crate::operation::{DeleteMany, RoutedBy};
+use crate::operation::{DeleteMany, OnServer, RoutedBy};
 use crate::routing::ReconnectPolicy;
 use crate::time::Instant;
 
@@ -98,4 +98,15 @@ fn a_write_that_went_elsewhere_is_kept_though_its_server_is_back_meanwhile() {
     call.answer(0, Reply::NotFound, true);
     call.end_round(later);
     assert!(journal.find(router.server(home).unwrap().name(), b"x").is_some());
+}
+
+#[test]
+fn a_lock_that_could_not_be_taken_or_released_is_not_deleted_later() {
+    let journal = Arc::new(Journal::new(10));
+    let router = router(&journal, "");
+    let on_server = || OnServer::new(&router.servers()[0], Delete::new("lock").unwrap());
+    fail(Call::new(on_server().without_journal(), &router, now()), &unknown());
+    assert!(journal.is_empty());
+    fail(Call::new(on_server(), &router, now()), &unknown());
+    assert_eq!(journal.len(), 1);
 }
