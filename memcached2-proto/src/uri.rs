@@ -326,6 +326,7 @@ mod tests {
             ("memcached+unix://", UriProblem::SocketPath),
             ("memcached+unix:///", UriProblem::SocketPath),
             ("memcached+unix://host/path", UriProblem::SocketPath),
+            ("memcached+unix:run/://m.sock", UriProblem::SocketPath),
             ("memcached+unix:///a%00b", UriProblem::SocketPath),
             ("memcached://cache1?wait=2", UriProblem::Option),
             ("cache1?weight=2&weight=2", UriProblem::Twice),

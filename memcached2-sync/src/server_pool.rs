@@ -1,6 +1,6 @@
 //! The connections to one server: a pool, and one caller at a time on each.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
@@ -17,6 +17,8 @@ use crate::waiter::Waiter;
 pub(crate) struct ServerPool {
     pub(crate) endpoint: Arc<Endpoint>,
     pool: Mutex<Pool<Box<Conn>>>,
+    /// How many of them are being opened.
+    opening: AtomicUsize,
     /// Notified when a connection was closed after the client.
     pub(crate) emptied: Condvar,
     /// The process that has made the idle connections.
@@ -29,6 +31,7 @@ impl ServerPool {
         let endpoint = Endpoint::new(place, server, options);
         Self {
             pool: Mutex::new(Pool::new(endpoint.options().pool)),
+            opening: AtomicUsize::new(0),
             endpoint: Arc::new(endpoint),
             emptied: Condvar::new(),
             process: AtomicU32::new(std::process::id()),
@@ -86,7 +89,10 @@ impl ServerPool {
     ) -> Result<PooledConnection<'s>, Error> {
         let mut pooled = self.settle(pool, checkout, now, deadline)?;
         if pooled.conn.is_none() {
-            if let Err(error) = pooled.connect(deadline) {
+            self.opening.fetch_add(1, Ordering::AcqRel);
+            let connected = pooled.connect(deadline);
+            self.opening.fetch_sub(1, Ordering::AcqRel);
+            if let Err(error) = connected {
                 drop(pooled);
                 return self.wait_if_full(error, now, deadline);
             }
@@ -156,11 +162,13 @@ impl ServerPool {
     fn wait_if_full(&self, error: Error, now: Now, deadline: &mut Deadline) -> Result<PooledConnection<'_>, Error> {
         let late = match &error {
             error if error.is_server_full() => error.clone(),
-            error if error.is_timeout() && self.lock().open() > 0 => Error::timeout(Landed::NotSent),
+            error if error.is_timeout() && self.has_others() => Error::timeout(Landed::NotSent),
             _ => return Err(error),
         };
         let mut waiter = Waiter::new(self, self.lock());
-        while waiter.pool().open() > 0 {
+        // A server that says that it is full has taken those that others are opening.
+        let opening = || if error.is_server_full() { 0 } else { self.opening.load(Ordering::Acquire) };
+        while waiter.pool().open() > opening() {
             let checkout = match waiter.is_first() {
                 true => waiter.pool().checkout_idle(now.monotonic),
                 false => None,
@@ -180,6 +188,11 @@ impl ServerPool {
         }
         // The others were closed, or could not be opened either.
         Err(error)
+    }
+
+    /// Whether there are connections besides those that other callers are opening: what those wait for may never come.
+    fn has_others(&self) -> bool {
+        self.lock().open() > self.opening.load(Ordering::Acquire)
     }
 
     /// Waits in turn until there is a connection, or the right to open one.

@@ -121,7 +121,9 @@ fn tcp(url: &Url, zone: &str) -> Result<Address, UriProblem> {
 }
 
 fn unix(url: &Url) -> Result<Address, UriProblem> {
-    if url.host_str().is_some_and(|host| !host.is_empty()) || url.path().len() < 2 {
+    // Without the slashes of an authority, a path may begin otherwise.
+    let is_absolute = url.path().len() > 1 && url.path().starts_with('/');
+    if url.host_str().is_some_and(|host| !host.is_empty()) || !is_absolute {
         return Err(UriProblem::SocketPath);
     }
     let path: Vec<u8> = percent_decode_str(url.path()).collect();
