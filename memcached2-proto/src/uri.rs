@@ -214,6 +214,7 @@ mod tests {
             "[fe80::1%eth0]:1234",
             "memcached+unix:///run/m.sock",
             "memcached+unix:///run/a%20b%23%3F%25%FF",
+            "memcached+unix:///run/[a%20b]",
             "cache1:11211?weight=2&name=a%26b%23%2B&timeout=250ms&connect_timeout=2s&connections=4",
             "memcached+unix:///run/m.sock?weight=3",
         ] {

@@ -35,7 +35,7 @@ pub(super) fn parse(text: &str) -> Result<Server, UriProblem> {
         [_, _, _, ..] if !bracketed => return Err(UriProblem::Brackets),
         _ => {}
     }
-    let (full, zone) = without_zone(full)?;
+    let (full, zone) = if bracketed { without_zone(full)? } else { (full, String::new()) };
     let url = Url::parse(&full).map_err(explain)?;
     if url.fragment().is_some() {
         return Err(UriProblem::Fragment);
