@@ -156,6 +156,7 @@ impl<'r, O: Operation> Call<'r, O> {
         self.take_answer(at, reply, last);
     }
 
+    // In place, as the body of `answer`, whose gain it is.
     #[inline(always)]
     fn take_answer(&mut self, at: usize, reply: Reply, last: bool) {
         let sub_request = &mut self.plan.sub_requests[at];
