@@ -159,10 +159,8 @@ impl PooledConnection<'_> {
     /// Opens the connection.
     #[cold]
     pub(crate) fn connect(&mut self, deadline: &mut Deadline) -> Result<(), Error> {
-        let begun = now();
         let (stream, opened) = open(&self.server_pool.endpoint, deadline)?;
         self.opened(stream, opened);
-        deadline.waited_since(begun);
         Ok(())
     }
 

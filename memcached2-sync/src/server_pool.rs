@@ -3,13 +3,14 @@
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
+use std::time::Duration;
 
 use memcached2_proto::opening::Endpoint;
 use memcached2_proto::transport::{Checkout, Pool};
 use memcached2_proto::{Error, Landed, Now, Options, Server};
 
 use crate::pooled_connection::{Conn, PooledConnection};
-use crate::stream::Deadline;
+use crate::stream::{Deadline, now as clock};
 use crate::waiter::Waiter;
 
 /// The connections to one server.
@@ -88,14 +89,27 @@ impl ServerPool {
         deadline: &mut Deadline,
     ) -> Result<PooledConnection<'s>, Error> {
         let mut pooled = self.settle(pool, checkout, now, deadline)?;
-        if pooled.conn.is_none() {
+        while pooled.conn.is_none() {
             self.opening.fetch_add(1, Ordering::AcqRel);
-            let connected = pooled.connect(deadline);
+            let begun = clock();
+            // A server that says nothing on a new connection may be full: then one of the others is free before it speaks.
+            let is_patient = !self.has_others();
+            let most = if is_patient { Duration::MAX } else { self.endpoint.options().connect_timeout };
+            let connected = pooled.connect(&mut deadline.at_most(most));
             self.opening.fetch_sub(1, Ordering::AcqRel);
-            if let Err(error) = connected {
-                drop(pooled);
-                return self.wait_if_full(error, now, deadline);
-            }
+            let Err(error) = connected else {
+                deadline.waited_since(begun);
+                break;
+            };
+            drop(pooled);
+            pooled = match self.wait_if_full(error, now, deadline) {
+                // The others are gone, and there is time left.
+                Err(Error::Timeout { .. }) if !is_patient && deadline.left().is_ok() => {
+                    let (pool, checkout) = self.ask_pool(false, now, deadline);
+                    self.settle(pool, checkout, now, deadline)?
+                }
+                waited => return waited,
+            };
         }
         Ok(pooled)
     }

@@ -82,6 +82,13 @@ impl Deadline {
         }
     }
 
+    /// The same for a part that may take no longer than `most`.
+    pub(crate) fn at_most(&mut self, most: Duration) -> Self {
+        self.spent = true;
+        let left = time_to_wait(self.timeout, self.to_merge).saturating_sub(now() - self.started);
+        Self { spent: true, ..Self::new(now(), left.min(most)) }
+    }
+
     /// Says that time has gone by.
     pub(crate) fn spent(&mut self) {
         self.spent = true;

@@ -193,6 +193,27 @@ mod idle {
         assert!(client.router().servers().len() == 1 && client.get("key0:0").unwrap().is_some());
     }
 
+    /// As memcached before 1.6.7 does that is full: it lets whoever connects wait.
+    #[test]
+    fn a_caller_whose_new_connection_hears_nothing_takes_one_that_another_caller_gives_back() {
+        let (asked, connected) = (Gate::new("asked"), Gate::new("connected"));
+        let probe = "md AA== b C18446744073709551615 O0000\r\nmn    \r\n";
+        let first = Session::new().expect(probe).send("ERROR\r\nERROR\r\n");
+        let first = first.expect("get a\r\n").open(&asked).wait(&connected).send("END\r\n");
+        let silent = Session::new().expect(probe).open(&connected).ignore();
+        let server = ScriptedServer::start([first.expect("get b\r\n").send("VALUE b 0 1\r\nx\r\nEND\r\n"), silent]);
+        let options = Options::default().timeout(PATIENT).connect_timeout(Duration::from_millis(50));
+        let client = Client::with_options([server.address()], options).expect("right");
+        std::thread::scope(|scope| {
+            let caller = scope.spawn(|| client.get("a"));
+            asked.wait();
+            assert_eq!(client.get("b").unwrap().expect("a hit"), "x");
+            assert_eq!(caller.join().expect("no panic"), Ok(None));
+        });
+        drop(client);
+        server.finish();
+    }
+
     /// As with a firewall that drops idle connections silently.
     #[test]
     fn connections_that_were_dropped_in_silence_cost_one_call() {
