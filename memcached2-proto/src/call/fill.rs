@@ -145,21 +145,50 @@ impl<O: Operation> Call<'_, O> {
         }
     }
 
-    /// Whether items are to be stored on the new servers.
-    pub(super) fn has_fill(&self) -> bool {
-        self.plan.rare.as_ref().is_some_and(|rare| !rare.found.is_empty())
+    /// Whether items are to be stored on the new servers. It says so once: a transport that does nothing about it goes on without.
+    pub(super) fn offers_fill(&mut self) -> bool {
+        let Some(rare) = self.plan.rare.as_mut().filter(|rare| !rare.found.is_empty()) else { return false };
+        let is_new = !std::mem::replace(&mut rare.is_fill_offered, true);
+        if !is_new {
+            rare.found.clear();
+        }
+        is_new
     }
 
     /// What is to be run as an operation of its own before the next round, if [`Call::end_round`] has asked for one. Give its output to
     /// [`Call::filled`]; if it fails, nothing has to be done.
     #[cold]
     pub fn fill(&mut self) -> Option<Fill> {
-        let found = std::mem::take(&mut self.plan.rare.as_mut()?.found);
+        let rare = self.plan.rare.as_mut()?;
+        rare.is_fill_offered = false;
+        let found = std::mem::take(&mut rare.found);
         (!found.is_empty()).then_some(Fill(found))
     }
 
     /// Takes what is left to be done.
     pub fn filled(&mut self, next: Fill) {
         self.plan.rare().found = next.0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::Get;
+    use crate::time::Instant;
+    use crate::{Options, Router};
+
+    #[test]
+    fn a_transport_that_stores_nothing_ends_all_the_same() {
+        let options = Options::default().migrate_to(["new"], MigrationStage::ReadBoth);
+        let router = Router::with_options(["old"], &options).unwrap().for_client(0, || Instant::ZERO);
+        let mut call = Call::new(Get::new("x").unwrap(), &router, Now::fixed(Instant::ZERO, std::time::UNIX_EPOCH));
+        call.answer(0, Reply::Miss, true);
+        assert!(call.end_round(|| Instant::ZERO));
+        let at = call.sub_requests().iter().position(|next| next.is_open()).unwrap();
+        call.answer(at, Reply::Value(0, Value::new("x".into(), 0)), true);
+        let rounds = std::iter::from_fn(|| call.end_round(|| Instant::ZERO).then_some(())).take(100).count();
+        assert_eq!(rounds, 1);
+        assert_eq!(call.finish().unwrap().unwrap(), "x");
     }
 }

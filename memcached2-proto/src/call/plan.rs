@@ -53,6 +53,8 @@ pub(super) struct Rare<'r> {
     pub(super) skipped: usize,
     /// In a migration: what is to be stored on the new servers.
     pub(super) found: Vec<FillCommand>,
+    /// Whether the transport was asked to store them.
+    pub(super) is_fill_offered: bool,
     /// Whether requests were planned for certain servers.
     pub(super) is_addressed: bool,
     /// How much of its time a large call keeps back.

@@ -50,10 +50,9 @@ impl Operation for Replay {
         (held.keeps_nothing, held.has_replayed) = (true, true);
         let Self { journal, kept, claims } = self;
         for (index, kept) in kept.iter().enumerate() {
-            match plan.router().place_by_name(&kept.server) {
-                Some(server) => plan.add_to(server, index),
-                // No one reads what a server has that is in no list.
-                None => journal.remove(kept),
+            // One that has left the list keeps its keys.
+            if let Some(server) = plan.router().place_by_name(&kept.server) {
+                plan.add_to(server, index);
             }
         }
         let prefix = plan.router().prefix().len();
@@ -80,10 +79,14 @@ impl Progress for Replaying {
     }
 
     fn end(&mut self, index: usize, result: Result<bool, Error>) {
-        match result {
-            // What was refused stays refused.
-            Ok(_) | Err(Error::Refused { .. } | Error::Key { .. }) => self.journal.remove(&self.deletes[index].kept),
-            Err(_) => {}
+        let is_done = match &result {
+            Ok(_) | Err(Error::Key { .. }) => true,
+            // A proxy whose server is down says so of each delete; another refusal stays one.
+            Err(Error::Refused { line, .. }) => !line.starts_with("SERVER_ERROR"),
+            Err(_) => false,
+        };
+        if is_done {
+            self.journal.remove(&self.deletes[index].kept);
         }
     }
 
@@ -249,6 +252,17 @@ impl<O: Operation> Call<'_, O> {
             },
             sub_request,
         );
+    }
+
+    /// Keeps the keys of writes whose caller is gone: what has come of them is not known.
+    #[cold]
+    pub(crate) fn keep_dropped(&self) {
+        if self.plan.router.journal().is_none() {
+            return;
+        }
+        for sub_request in self.plan.sub_requests.iter().filter(|next| next.is_open()) {
+            self.keep_failed(sub_request, &Error::timeout(Landed::Unknown));
+        }
     }
 
     fn keeps_nothing(&self) -> bool {

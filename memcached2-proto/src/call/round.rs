@@ -31,7 +31,7 @@ impl<O: Operation> Call<'_, O> {
         for sub_request in self.plan.sub_requests.iter_mut().filter(|next| next.state == State::Retry) {
             (sub_request.state, sub_request.is_retry, again) = (State::Open, true, true);
         }
-        again |= self.has_fill();
+        again |= self.offers_fill();
         if self.plan.router.journal().is_some() {
             again |= self.go_on();
             again |= self.fail_over();

@@ -32,12 +32,12 @@ pub struct Journal {
 /// Where a program keeps a journal beyond its own end: it is told what comes and goes, and gives it back by [`Journal::keep`] when it
 /// starts again.
 ///
-/// It is called while the call that has failed goes on, so it should be quick.
+/// It is called while the journal is locked, so that what it hears is in order: it must be quick, and not ask the journal for anything.
 pub trait JournalStore: Debug + Send + Sync {
     /// A key was kept for a server.
     fn kept(&self, server: &str, key: &[u8]);
 
-    /// A key was deleted on its server.
+    /// A key was deleted on its server, or [dropped](Journal::forget) with its server.
     fn replayed(&self, server: &str, key: &[u8]);
 }
 
@@ -107,11 +107,22 @@ impl Journal {
             keys.insert(key.into(), number);
         }
         kept.length += usize::from(!is_known);
-        drop(kept);
         if let (Some(store), false) = (&self.store, is_known) {
             store.kept(server, key);
         }
         true
+    }
+
+    /// Drops the keys of a server that has left the list for good, by its name. Until then they are kept: it may come back with what it
+    /// has. Returns how many there were.
+    pub fn forget(&self, server: &str) -> usize {
+        let mut kept = self.lock();
+        let keys = kept.servers.remove(server).unwrap_or_default();
+        kept.length -= keys.len();
+        if let Some(store) = &self.store {
+            keys.keys().for_each(|key| store.replayed(server, key));
+        }
+        keys.len()
     }
 
     /// How many keys wait for their server.
@@ -156,13 +167,13 @@ impl Journal {
             number: *number,
         };
         let since = keys.range::<[u8], _>((Bound::Included(prefix), Bound::Unbounded));
-        let keys = since.take_while(|(key, _)| key.starts_with(prefix)).take(limit).map(key).collect();
-        let is_first = kept.claimed.insert(Arc::clone(&server));
+        let keys: Vec<_> = since.take_while(|(key, _)| key.starts_with(prefix)).take(limit).map(key).collect();
+        let is_claimed = !keys.is_empty() && kept.claimed.insert(Arc::clone(&server));
         drop(kept);
-        is_first.then(|| (Claim { journal: Arc::clone(journal), server }, keys))
+        is_claimed.then(|| (Claim { journal: Arc::clone(journal), server }, keys))
     }
 
-    /// A key was deleted on its server, or the server has left the list for good.
+    /// A key was deleted on its server.
     pub(crate) fn remove(&self, done: &KeptKey) {
         let mut kept = self.lock();
         let Some(keys) = kept.servers.get_mut(&done.server) else { return };
@@ -174,7 +185,6 @@ impl Journal {
             kept.servers.remove(&done.server);
         }
         kept.length -= 1;
-        drop(kept);
         if let Some(store) = &self.store {
             store.replayed(&done.server, &done.key);
         }
@@ -233,6 +243,7 @@ mod tests {
         journal.remove(&kept[0]);
         journal.remove(&kept[0]);
         assert!(journal.keep("a", b"y"));
-        assert_eq!(*log.0.lock().unwrap(), ["+a x", "+b x", "-b x", "+a y"]);
+        assert_eq!((journal.forget("a"), journal.forget("b"), journal.len()), (2, 0, 0));
+        assert_eq!(*log.0.lock().unwrap(), ["+a x", "+b x", "-b x", "+a y", "-a x", "-a y"]);
     }
 }

@@ -289,8 +289,12 @@ impl<O: Operation, F> Drop for Exchange<'_, '_, O, F> {
     fn drop(&mut self) {
         if let Some((shared, slot, _)) = &self.only {
             shared.cancel(*slot);
+            self.call.keep_dropped();
         }
-        self.lanes.iter().for_each(|lane| lane.cancel(self.call));
+        if !self.lanes.is_empty() {
+            self.lanes.iter().for_each(|lane| lane.cancel(self.call));
+            self.call.keep_dropped();
+        }
     }
 }
 

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::future::join_all;
-use memcached2_proto::Expiry;
+use memcached2_proto::routing::Journal;
+use memcached2_proto::{Expiry, Options};
+use memcached2_testkit::EmbeddedServer;
 
 use super::{Stats, check, names, some_polls};
-use crate::subject::{AsyncClient, block_on, spawn, yield_now};
+use crate::subject::{AsyncClient, block_on, client_of, spawn, yield_now};
 
 /// How many tasks go on calling meanwhile.
 const OTHERS: usize = 64;
@@ -48,6 +50,27 @@ where
         check(&client, name).await;
     }
     assert_eq!(stats.connections(), before);
+}
+
+#[test]
+fn a_write_that_was_sent_and_dropped_is_kept_in_the_journal() {
+    block_on(|| async {
+        let (server, journal) = (EmbeddedServer::start(), Arc::new(Journal::new(10)));
+        let options = Options::default().journal(Arc::clone(&journal));
+        let client = client_of([server.address()], options).unwrap();
+        let items = [("a", "old"), ("b", "old"), ("c", "old")];
+        client.set_many(&items, Expiry::Never).await.unwrap().all_stored().unwrap();
+        server.suspend();
+        assert!(some_polls(client.delete("a"), 1).await.is_none());
+        assert!(some_polls(client.delete_many(&["b", "c"]), 1).await.is_none());
+        assert!(some_polls(client.get("d"), 1).await.is_none());
+        assert_eq!(journal.len(), 3);
+        server.resume();
+        for (key, _) in items {
+            assert_eq!(client.get(key).await, Ok(None));
+        }
+        assert!(journal.is_empty());
+    });
 }
 
 #[test]

@@ -49,7 +49,7 @@ fn clients_with_different_prefixes_share_a_journal() {
     let call = Call::new(Get::new("x").unwrap(), &second, now());
     assert!(call.sub_requests()[0].is_open());
     let name = second.server(home).unwrap().name();
-    assert!(Journal::claim(&journal, name, b"2:", 10).unwrap().1.is_empty());
+    assert!(Journal::claim(&journal, name, b"2:", 10).is_none());
     assert_eq!(Journal::claim(&journal, name, b"1:", 10).unwrap().1.len(), 1);
     // A client without a prefix has it by its whole name.
     assert!(journal.find(name, &whole.whole(Key::new("1:x").unwrap())).is_some());
@@ -98,6 +98,40 @@ fn a_write_that_went_elsewhere_is_kept_though_its_server_is_back_meanwhile() {
     call.answer(0, Reply::NotFound, true);
     call.end_round(later);
     assert!(journal.find(router.server(home).unwrap().name(), b"x").is_some());
+}
+
+#[test]
+fn a_key_whose_delete_a_proxy_could_not_pass_on_stays_in_the_journal() {
+    let journal = Arc::new(Journal::new(10));
+    let router = router(&journal, "");
+    fail(Call::new(Delete::new("x").unwrap(), &router, now()), &unknown());
+    for (line, left) in [("SERVER_ERROR unavailable", 1), ("CLIENT_ERROR unauthenticated", 0)] {
+        let mut read = Call::new(Get::new("x").unwrap(), &router, now());
+        assert!(read.end_round(later));
+        let mut replay = Call::new(read.replay(Duration::ZERO, Duration::MAX).unwrap(), &router, now());
+        replay.answer(0, Reply::Refused(line.into()), true);
+        while replay.end_round(later) {}
+        replay.finish().unwrap();
+        assert_eq!(journal.len(), left, "{line}");
+        // The read fails, or goes on.
+        while read.end_round(later) && !read.sub_requests()[0].is_open() {}
+        assert_eq!(read.sub_requests()[0].is_open(), left == 0);
+    }
+}
+
+#[test]
+fn a_server_that_leaves_the_list_keeps_its_keys() {
+    let journal = Arc::new(Journal::new(10));
+    let router = router(&journal, "");
+    fail(Call::new(Delete::new("x").unwrap(), &router, now()), &unknown());
+    let mut read = Call::new(Get::new("x").unwrap(), &router, now());
+    assert!(read.end_round(later));
+    let replay = read.replay(Duration::ZERO, Duration::MAX).unwrap();
+    let others = Router::with_options(["d"], &Options::default().journal(Arc::clone(&journal))).unwrap();
+    let others = others.for_client(0, || Instant::ZERO);
+    let mut replay = Call::new(replay, &others, now());
+    assert!(replay.sub_requests().is_empty() && !replay.end_round(later));
+    assert_eq!(journal.len(), 1);
 }
 
 #[test]
