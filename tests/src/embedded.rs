@@ -22,10 +22,15 @@
 //! assert_eq!(session.take_outgoing().as_deref(), Some(&b"END\r\n"[..]));
 //! ```
 
+mod accept;
+mod asked;
 pub(crate) mod clock;
 pub(crate) mod core;
+mod difference;
+pub(crate) mod faults;
 mod place;
 pub(crate) mod server;
 pub(crate) mod setup;
+mod shared;
 
 pub use self::core::{Core, Session};

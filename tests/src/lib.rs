@@ -2,8 +2,9 @@
 //!
 //! * [`ScriptedServer`] plays a script and fails the test when the client does not follow it: the place to try early
 //!   closes, split replies, stalls and lies.
-//! * [`EmbeddedServer`] answers as memcached does, within the process of the test, with its own clock. Its
-//!   [core](embedded) does so without sockets.
+//! * [`EmbeddedServer`] answers as memcached does, within the process of the test, with its own clock. It is slow, full or
+//!   unreliable when a test sets [`Faults`], and says [what was asked](EmbeddedServer::asked). Its [core](embedded) does so without
+//!   sockets.
 //! * [`Memcached`] is a real memcached on a free port, gone when it is dropped.
 //! * [`Transcript`]s are conversations in `C:` and `S:` lines, which drive a protocol core or a scripted server.
 //! * [`Rng`] draws the same random numbers for the same seed, so that a failure can be repeated.
@@ -19,7 +20,8 @@ mod scripted;
 mod transcript;
 
 pub use self::embedded::clock::Clock;
-pub use self::embedded::core::Saboteur;
+pub use self::embedded::core::{Request, Saboteur};
+pub use self::embedded::faults::Faults;
 pub use self::embedded::server::EmbeddedServer;
 pub use self::embedded::setup::EmbeddedSetup;
 pub use self::memcached::{Memcached, MemcachedSetup, MemcachedVersion};

@@ -5,6 +5,7 @@ mod dispatch;
 mod dump;
 mod flags;
 mod meta;
+mod requests;
 mod saboteur;
 mod session;
 mod settings;
@@ -17,10 +18,13 @@ mod watch;
 
 use std::collections::BTreeMap;
 
+pub use self::requests::Request;
+pub(super) use self::requests::RequestLog;
 pub use self::saboteur::Saboteur;
 pub use self::session::Session;
 use self::store::Store;
 use self::watch::Kind;
+use super::faults::Faults;
 use crate::Rng;
 
 /// The file descriptors before it are those of the server itself.
@@ -43,6 +47,10 @@ pub struct Core {
     is_shut_down: bool,
     /// The first cas whose item `stats sizes` counts.
     sizes_since: Option<u64>,
+    faults: Faults,
+    /// How often faults were set.
+    faults_set: u64,
+    pub(super) requests: RequestLog,
 }
 
 impl Core {
@@ -65,7 +73,17 @@ impl Core {
             detail: false,
             is_shut_down: false,
             sizes_since: None,
+            faults: Faults::none(),
+            faults_set: 0,
+            requests: RequestLog::default(),
         }
+    }
+
+    /// Takes over the faults of the server whose place it takes, and what that was asked.
+    pub(super) fn after(mut self, other: &mut Self) -> Self {
+        self.requests = std::mem::take(&mut other.requests);
+        (self.faults, self.faults_set) = (std::mem::take(&mut other.faults), other.faults_set);
+        self
     }
 
     /// Returns a new connection to this server, which counts as open until it is closed.
@@ -97,6 +115,36 @@ impl Core {
     #[must_use]
     pub fn is_watched(&self) -> bool {
         self.store.log.is_watched()
+    }
+
+    /// Sets what goes wrong from now on, in the place of all faults that were set before.
+    ///
+    /// [`Faults::refuse`] and [`Faults::max_connections`] are of sockets: a core does not look at them.
+    pub fn set_faults(&mut self, faults: Faults) {
+        self.faults = faults;
+        self.faults_set += 1;
+    }
+
+    /// What goes wrong.
+    pub(super) fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// How often faults were set, which is another number whenever there may be others.
+    pub(super) fn faults_set(&self) -> u64 {
+        self.faults_set
+    }
+
+    /// Returns what was asked since the start or [`Core::clear_asked`], as
+    /// [`EmbeddedServer::asked`](crate::EmbeddedServer::asked) does.
+    #[must_use]
+    pub fn asked(&self) -> Vec<Request> {
+        self.requests.iter().cloned().collect()
+    }
+
+    /// Forgets what was asked so far.
+    pub fn clear_asked(&mut self) {
+        self.requests.clear();
     }
 
     /// Whether the server claims to be this version, or a later one.

@@ -45,6 +45,18 @@ impl Place {
         };
     }
 
+    /// Binds a socket that is to connect to this place, so that it is known by its address; to the path that is returned, if any.
+    pub(super) fn bind_guest(&self, socket: &Socket) -> io::Result<Option<PathBuf>> {
+        match self {
+            Self::Tcp { address, .. } => socket.bind(&SocketAddr::new(address.ip(), 0).into()).map(|()| None),
+            Self::Unix(path) => {
+                let path = path.with_extension("guest");
+                socket.bind(&SockAddr::unix(&path)?)?;
+                Ok(Some(path))
+            }
+        }
+    }
+
     pub(super) fn address(&self) -> io::Result<SockAddr> {
         match self {
             Self::Tcp { address, .. } => Ok((*address).into()),

@@ -1,17 +1,18 @@
-use std::collections::HashMap;
 use std::fs;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io;
 use std::net::Shutdown;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use socket2::{Socket, Type};
 
+use super::accept::accept;
 use super::clock::Clock;
-use super::core::{Core, Session};
+use super::faults::Faults;
 use super::place::{Place, listen};
 use super::setup::EmbeddedSetup;
+use super::shared::Shared;
 
 /// Plays a memcached 1.6.18 within the process of the test, gone when it is dropped.
 ///
@@ -31,13 +32,11 @@ use super::setup::EmbeddedSetup;
 pub struct EmbeddedServer {
     setup: EmbeddedSetup,
     place: Place,
-    shared: Arc<Shared>,
-    acceptor: Option<Acceptor>,
+    pub(super) shared: Arc<Shared>,
+    acceptor: Option<JoinHandle<()>>,
+    /// Held while faults are set, one caller after the other.
+    switching: Mutex<()>,
 }
-
-/// The thread that accepts, and its socket.
-#[derive(Debug)]
-struct Acceptor(JoinHandle<()>, Option<Socket>);
 
 impl EmbeddedServer {
     /// Starts a server on a free port of 127.0.0.1.
@@ -64,11 +63,9 @@ impl EmbeddedServer {
         };
         place.describe(&mut setup.config);
         let core = setup.clone().core(setup.clock.unix_seconds());
-        let state =
-            State { core, streams: HashMap::new(), listener: None, accepted: 0, stopping: false, suspended: false };
-        let shared = Arc::new(Shared(Mutex::new(state), Condvar::new()));
-        let mut server = Self { setup, place, shared, acceptor: None };
-        server.run(listener);
+        let shared = Arc::new(Shared::new(core));
+        let mut server = Self { setup, place, shared, acceptor: None, switching: Mutex::default() };
+        server.run(Some(listener));
         server
     }
 
@@ -105,26 +102,68 @@ impl EmbeddedServer {
     /// Goes on, and answers what came meanwhile.
     pub fn resume(&self) {
         self.shared.lock().suspended = false;
-        self.shared.1.notify_all();
+        self.shared.notify();
+    }
+
+    /// Sets what goes wrong from now on, in the place of all faults that were set before: see [`Faults`].
+    ///
+    /// It holds as soon as this returns, and over a restart. Answers that are delayed are sent at once.
+    ///
+    /// # Panics
+    ///
+    /// If connections are no longer refused and another process has taken the address.
+    #[track_caller]
+    pub fn set_faults(&self, faults: Faults) {
+        let _one_by_one = self.switching.lock().unwrap_or_else(PoisonError::into_inner);
+        let refuses = faults.refuses;
+        let mut state = self.shared.lock();
+        state.core.set_faults(faults);
+        let is_running = self.acceptor.is_some() && !state.stopping;
+        let listener = if refuses { state.listener.take() } else { None };
+        let is_deaf = state.listener.is_none();
+        drop(state);
+        self.shared.notify();
+        if is_running && refuses {
+            if let Some(listener) = listener {
+                // Who has connected before is still accepted, unless the acceptor can be woken only so.
+                if self.wake_acceptor().is_err() {
+                    let _ = listener.shutdown(Shutdown::Both);
+                }
+            }
+            self.shared.wait_for_closed_listener();
+        } else if is_running && is_deaf {
+            let listener = self.listen_again();
+            self.shared.lock().listen(listener);
+            self.shared.notify();
+        }
     }
 
     /// Closes all connections and stops listening; it does nothing to a stopped server.
     pub fn stop(&mut self) {
-        let Some(Acceptor(thread, listener)) = self.acceptor.take() else { return };
+        let Some(thread) = self.acceptor.take() else { return };
         let mut state = self.shared.lock();
-        (state.stopping, state.listener) = (true, None);
+        state.stopping = true;
+        let listener = state.listener.take();
         drop(state);
         self.resume();
         // On some systems this wakes the acceptor, on the others only a guest does.
         if let Some(listener) = listener {
             let _ = listener.shutdown(Shutdown::Both);
-        }
-        if let Ok(socket) = Socket::new(self.place.domain(), Type::STREAM, None) {
-            let _ = self.place.address().and_then(|address| socket.connect_timeout(&address, Duration::from_secs(10)));
+            let _ = self.wake_acceptor();
         }
         if thread.join().is_err() && !thread::panicking() {
             panic!("the acceptor of {} has panicked", self.address());
         }
+    }
+
+    /// Connects to the acceptor, which knows the address and ends.
+    fn wake_acceptor(&self) -> io::Result<()> {
+        let socket = Socket::new(self.place.domain(), Type::STREAM, None)?;
+        let path = self.place.bind_guest(&socket)?;
+        self.shared.lock().last_guest = Some(socket.local_addr()?);
+        let connected = socket.connect_timeout(&self.place.address()?, Duration::from_secs(10));
+        path.map(fs::remove_file);
+        connected
     }
 
     /// The path of a Unix socket stays after the server has stopped, as it does after a process was killed.
@@ -134,7 +173,8 @@ impl EmbeddedServer {
         }
     }
 
-    /// Stops the server, if it runs, and starts an empty one at the same address.
+    /// Stops the server, if it runs, and starts an empty one at the same address. Its faults stay, and so does what was
+    /// asked.
     ///
     /// # Panics
     ///
@@ -142,25 +182,31 @@ impl EmbeddedServer {
     #[track_caller]
     pub fn restart(&mut self) {
         self.stop();
+        let refuses = self.shared.lock().core.faults().refuses;
+        let listener = (!refuses).then(|| self.listen_again());
+        let mut state = self.shared.lock();
+        let core = self.setup.clone().core(self.setup.clock.unix_seconds());
+        state.core = core.after(&mut state.core);
+        state.stopping = false;
+        drop(state);
+        self.run(listener);
+    }
+
+    #[track_caller]
+    fn listen_again(&self) -> Socket {
         self.remove_socket();
-        let listener = self.place.address().and_then(|address| listen(self.place.domain(), &address));
-        match listener {
-            Ok(listener) => {
-                let mut state = self.shared.lock();
-                state.core = self.setup.clone().core(self.setup.clock.unix_seconds());
-                state.stopping = false;
-                drop(state);
-                self.run(listener);
-            }
-            Err(error) => panic!("the server does not start again on {}: {error}", self.address()),
+        match self.place.address().and_then(|address| listen(self.place.domain(), &address)) {
+            Ok(listener) => listener,
+            Err(error) => panic!("the server does not listen again on {}: {error}", self.address()),
         }
     }
 
-    fn run(&mut self, listener: Socket) {
+    fn run(&mut self, listener: Option<Socket>) {
         let (shared, setup) = (Arc::clone(&self.shared), self.setup.clone());
-        let handle = listener.try_clone().ok();
-        shared.lock().listener = listener.try_clone().ok();
-        self.acceptor = Some(Acceptor(thread::spawn(move || accept(&listener, &shared, &setup)), handle));
+        if let Some(listener) = listener {
+            shared.lock().listen(listener);
+        }
+        self.acceptor = Some(thread::spawn(move || accept(&shared, &setup)));
     }
 }
 
@@ -169,146 +215,6 @@ impl Drop for EmbeddedServer {
         self.stop();
         self.remove_socket();
     }
-}
-
-/// Serves all connections until the server stops, then closes them.
-fn accept(listener: &Socket, shared: &Arc<Shared>, setup: &EmbeddedSetup) {
-    let mut guests: Vec<JoinHandle<()>> = Vec::new();
-    loop {
-        let accepted = listener.accept();
-        let mut state = shared.lock();
-        if state.stopping {
-            break;
-        }
-        let Ok((stream, _)) = accepted else {
-            drop(state);
-            // Too few descriptors, perhaps: others may give some back.
-            thread::sleep(Duration::from_millis(10));
-            continue;
-        };
-        let Ok(handle) = stream.try_clone() else { continue };
-        state.accepted += 1;
-        let mut session = state.core.connect();
-        shared.after_change(&mut state);
-        let id = state.accepted;
-        state.streams.insert(id, handle);
-        drop(state);
-        guests.retain(|guest| !guest.is_finished());
-        let (shared, setup) = (Arc::clone(shared), setup.clone());
-        guests.push(thread::spawn(move || {
-            let _ = serve(&stream, &mut session, &shared, &setup);
-            let mut state = shared.lock();
-            state.streams.remove(&id);
-            session.close(&mut state.core);
-            shared.after_change(&mut state);
-        }));
-    }
-    for stream in shared.lock().streams.values() {
-        let _ = stream.shutdown(Shutdown::Both);
-    }
-    for guest in guests {
-        let _ = guest.join();
-    }
-}
-
-/// Serves a connection, by TLS if the setup says so.
-fn serve(stream: &Socket, session: &mut Session, shared: &Shared, setup: &EmbeddedSetup) -> io::Result<()> {
-    let _ = stream.set_tcp_nodelay(true);
-    #[cfg(feature = "tls")]
-    if let Some(config) = &setup.tls {
-        // While it stands still, no handshake is answered.
-        drop(shared.awake());
-        let tls = rustls::ServerConnection::new(Arc::clone(config)).map_err(io::Error::other)?;
-        let mut stream = rustls::StreamOwned::new(tls, stream);
-        let served = carry(&mut stream, session, shared, &setup.clock);
-        stream.conn.send_close_notify();
-        let _ = stream.flush();
-        return served;
-    }
-    carry(stream, session, shared, &setup.clock)
-}
-
-/// Carries bytes between a connection and its session until one side ends it.
-fn carry(mut stream: impl Read + Write, session: &mut Session, shared: &Shared, clock: &Clock) -> io::Result<()> {
-    let mut buffer = vec![0; 64 * 1024];
-    while !session.is_closed() {
-        let count = match stream.read(&mut buffer[..session.room()]) {
-            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            read => read?,
-        };
-        if count == 0 {
-            break;
-        }
-        let Some(mut state) = shared.awake() else { break };
-        session.feed(&mut state.core, &buffer[..count], clock.unix_seconds());
-        shared.after_change(&mut state);
-        drop(state);
-        while let Some(bytes) = session.take_outgoing() {
-            stream.write_all(&bytes)?;
-        }
-        stream.flush()?;
-        if session.is_watching() {
-            return report(stream, session, shared);
-        }
-    }
-    Ok(())
-}
-
-/// Writes events to a connection that watches, until the server stops or the connection is closed.
-fn report(mut stream: impl Write, session: &Session, shared: &Shared) -> io::Result<()> {
-    while let Some(mut state) = shared.awake() {
-        match session.take_events(&mut state.core) {
-            Some(bytes) => {
-                drop(state);
-                stream.write_all(&bytes)?;
-                stream.flush()?;
-            }
-            None => drop(shared.1.wait(state)),
-        }
-    }
-    Ok(())
-}
-
-#[derive(Debug)]
-struct Shared(Mutex<State>, Condvar);
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Wakes those who watch, and ends the server if a client has.
-    fn after_change(&self, state: &mut State) {
-        if state.core.is_watched() {
-            self.1.notify_all();
-        }
-        if state.core.is_shut_down() && !state.stopping {
-            state.stopping = true;
-            self.1.notify_all();
-            for stream in state.streams.values().chain(&state.listener) {
-                let _ = stream.shutdown(Shutdown::Both);
-            }
-        }
-    }
-
-    /// The state as soon as the server does not stand still; `None` when it stops.
-    fn awake(&self) -> Option<MutexGuard<'_, State>> {
-        let waited = self.1.wait_while(self.lock(), |state| state.suspended);
-        let state = waited.unwrap_or_else(PoisonError::into_inner);
-        (!state.stopping).then_some(state)
-    }
-}
-
-#[derive(Debug)]
-struct State {
-    core: Core,
-    /// The open connections, to be shut down.
-    streams: HashMap<usize, Socket>,
-    /// The socket that accepts, which a client can end.
-    listener: Option<Socket>,
-    accepted: usize,
-    stopping: bool,
-    suspended: bool,
 }
 
 #[cfg(test)]

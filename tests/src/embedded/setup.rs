@@ -1,3 +1,5 @@
+use std::fmt::Debug;
+
 use super::clock::Clock;
 use super::core::{Config, Core, Saboteur};
 use super::place::Home;
@@ -123,5 +125,19 @@ impl EmbeddedSetup {
     #[track_caller]
     pub fn start(self) -> EmbeddedServer {
         EmbeddedServer::listen(self)
+    }
+
+    /// Starts the server, and returns it with a client of it: see [`EmbeddedServer::with_client`].
+    ///
+    /// # Panics
+    ///
+    /// If there is no client, or the host has no free port.
+    #[track_caller]
+    pub fn with_client<C, E: Debug>(self, connect: impl FnOnce(String) -> Result<C, E>) -> (EmbeddedServer, C) {
+        let server = self.start();
+        match connect(server.address()) {
+            Ok(client) => (server, client),
+            Err(error) => panic!("there is no client of {}: {error:?}", server.address()),
+        }
     }
 }

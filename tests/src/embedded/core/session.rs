@@ -2,10 +2,12 @@
 
 use std::collections::VecDeque;
 use std::mem::take;
+use std::time::Duration;
 
 use super::Core;
 use super::authentication::Request;
 use super::dispatch::{Answer, Next, Pin, Takeover, Upload};
+use super::requests::Request as Asked;
 use super::saboteur::{Deed, Saboteur};
 use super::store::Moment;
 use super::watch::Kind;
@@ -60,6 +62,22 @@ pub struct Session {
     descriptor: u64,
     /// Its number as a watcher.
     watching: Option<u64>,
+    /// How long the answers wait.
+    delay: Duration,
+    served: Served,
+}
+
+/// What a connection was served since faults were set.
+#[derive(Debug, Default)]
+struct Served {
+    /// How often they were set.
+    faults_set: u64,
+    requests: u64,
+    bytes: u64,
+    /// The last request is one that counts.
+    counts: bool,
+    /// An answer was cut.
+    is_cut: bool,
 }
 
 impl Session {
@@ -94,6 +112,7 @@ impl Session {
     pub fn feed(&mut self, core: &mut Core, mut bytes: &[u8], unix_seconds: u64) {
         let now = core.store.moment(unix_seconds);
         (core.store.log.now, core.store.log.connection) = (unix_seconds, self.descriptor);
+        self.delay = Duration::ZERO;
         while !bytes.is_empty() && !self.is_closed {
             let (read, rest) = bytes.split_at(bytes.len().min(self.room()));
             self.read(read, core, now);
@@ -105,6 +124,13 @@ impl Session {
     #[must_use = "what is taken is not returned again"]
     pub fn take_outgoing(&mut self) -> Option<Vec<u8>> {
         self.writes.pop_front()
+    }
+
+    /// Returns how long the answers wait to what was fed last, by [`Faults::delay`](crate::Faults::delay). Whoever writes
+    /// them sees to it.
+    #[must_use]
+    pub fn delay(&self) -> Duration {
+        self.delay
     }
 
     /// Whether one side has closed the connection. What is still to be taken is written before it ends.
@@ -160,6 +186,11 @@ impl Session {
         let mut input = take(&mut self.input);
         let mut used = 0;
         let close = loop {
+            if self.served.is_cut {
+                self.delayed = false;
+                self.send(core);
+                break true;
+            }
             let rest = &input[used..];
             match take(&mut self.state) {
                 State::Line => {
@@ -184,6 +215,11 @@ impl Session {
                             Request::Refused(answer) => self.answer(answer, core),
                         }
                         continue;
+                    }
+                    if self.ends_at(line, core) {
+                        self.delayed = false;
+                        self.send(core);
+                        break true;
                     }
                     match core.execute(line, now) {
                         Next::Answer(answer) => self.answer(answer, core),
@@ -264,7 +300,8 @@ impl Session {
             self.queue.clear();
             self.pins.clear();
         }
-        self.enqueue(answer.bytes, core.config.saboteur.as_mut());
+        let bytes = self.cut(answer.bytes, core);
+        self.enqueue(bytes, core.config.saboteur.as_mut());
         self.pins.extend(answer.pins);
         self.budget -= 1;
         if answer.urgent || self.budget < 0 {
@@ -274,6 +311,35 @@ impl Session {
             core.store.counts.conn_yields += 1;
             self.budget = REQUESTS - 1;
         }
+    }
+
+    /// Logs a request, and returns whether a fault closes the connection in its place.
+    fn ends_at(&mut self, line: &[u8], core: &mut Core) -> bool {
+        let requests = Asked::read(line);
+        let count = requests.len() as u64;
+        let delays = requests.first().map(|request| core.faults.delay_to(request.command()));
+        self.delay = self.delay.max(delays.unwrap_or_default());
+        let counts = core.requests.add(requests);
+        if self.served.faults_set != core.faults_set {
+            self.served = Served { faults_set: core.faults_set, ..Served::default() };
+        }
+        self.served.counts = counts;
+        if !counts {
+            return false;
+        }
+        let is_over = core.faults.close_after.is_some_and(|limit| self.served.requests >= limit);
+        self.served.requests += count;
+        is_over
+    }
+
+    /// Cuts an answer where a fault closes the connection.
+    fn cut(&mut self, mut bytes: Vec<u8>, core: &Core) -> Vec<u8> {
+        let Some(limit) = core.faults.close_after_bytes.filter(|_| self.served.counts) else { return bytes };
+        let left = usize::try_from(limit.saturating_sub(self.served.bytes)).unwrap_or(usize::MAX);
+        self.served.bytes += bytes.len() as u64;
+        self.served.is_cut = bytes.len() >= left;
+        bytes.truncate(left);
+        bytes
     }
 
     /// Puts an answer where it waits to be sent, or what a saboteur makes of it.

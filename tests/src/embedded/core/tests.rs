@@ -327,9 +327,54 @@ fn the_core_does_no_io_and_reads_no_clock() {
         entries.filter(|path| path.is_file() && !path.ends_with("tests.rs")).chain([folder.with_extension("rs")]);
     for path in sources {
         let source = std::fs::read_to_string(&path).expect("a readable file");
-        for word in ["std::io", "std::net", "std::time", "std::thread", "std::process", "std::fs", "socket2", "rustix"]
-        {
+        for word in [
+            "std::io",
+            "std::net",
+            "Instant",
+            "SystemTime",
+            "std::thread",
+            "std::process",
+            "std::fs",
+            "socket2",
+            "rustix",
+        ] {
             assert!(!source.contains(word), "{} mentions {word}", path.display());
         }
     }
+}
+
+#[test]
+fn a_full_server_stores_nothing_and_does_the_rest() {
+    let mut guest = Guest::new();
+    guest.expect("set a 0 0 1\r\nx\r\nset n 0 0 1\r\n5\r\n", "STORED\r\nSTORED\r\n");
+    guest.core.set_faults(Faults::none().full());
+    let full = "SERVER_ERROR out of memory storing object\r\n";
+    guest.expect("set a 0 0 1\r\ny\r\n", full);
+    guest.expect("ms b 1 MA\r\ny\r\n", full);
+    guest.expect("get a\r\nincr n 1\r\ntouch n 0\r\n", "END\r\n6\r\nTOUCHED\r\n");
+    guest.core.set_faults(Faults::none());
+    guest.expect("set a 0 0 1\r\ny\r\nget a\r\n", "STORED\r\nVALUE a 0 1\r\ny\r\nEND\r\n");
+}
+
+#[test]
+fn an_answer_is_cut_after_as_many_bytes_as_a_fault_says() {
+    for limit in 0..10 {
+        let mut guest = Guest::new();
+        guest.core.set_faults(Faults::none().close_after_bytes(limit));
+        // What does not count is answered whole.
+        guest.expect("version\r\n", "VERSION 1.6.18\r\n");
+        guest.expect("get a\r\nget b\r\n", &"END\r\nEND\r\n"[..limit as usize]);
+        assert!(guest.session.is_closed(), "{limit}");
+        assert_eq!(guest.core.asked().len(), if limit <= 5 { 1 } else { 2 }, "{limit}");
+    }
+}
+
+#[test]
+fn the_last_ten_thousand_requests_are_kept() {
+    let mut guest = Guest::new();
+    for number in 0..10_005 {
+        guest.ask(format!("touch k{number} 0\r\n").as_bytes());
+    }
+    let asked = guest.core.asked();
+    assert_eq!((asked.len(), asked[0].key()), (10_000, &b"k5"[..]));
 }

@@ -102,7 +102,8 @@ pub(super) fn store(core: &mut Core, line: &Line<'_>, mode: Mode, now: Moment) -
 
 /// Says why there is no space for an item, and counts it.
 pub(super) fn refusal(core: &mut Core, key: &[u8], flags: u32, length: usize) -> Option<&'static str> {
-    match core.store.fit(key, flags, length) {
+    let fit = if core.faults.is_full { Fit::NoMemory } else { core.store.fit(key, flags, length) };
+    match fit {
         Fit::Fits => None,
         Fit::TooLarge => {
             core.store.counts.store_too_large += 1;

@@ -1,3 +1,4 @@
+use std::io::{Read, Write};
 use std::net::TcpStream;
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
@@ -96,4 +97,122 @@ fn time_goes_by_the_clock() {
     expect(&mut stream, "get b\r\n", "VALUE b 0 1\r\nx\r\nEND\r\n");
     server.clock().advance(Duration::from_secs(2));
     expect(&mut stream, "get b\r\n", "END\r\n");
+}
+
+#[cfg(unix)]
+#[test]
+fn refused_connections_are_accepted_again_and_open_ones_go_on() {
+    for setup in [EmbeddedServer::with(), EmbeddedServer::with().unix_socket()] {
+        let connect = |server: &EmbeddedServer| match server.address().strip_prefix("memcached+unix://") {
+            Some(path) => UnixStream::connect(path).map(|stream| Box::new(stream) as Box<dyn Stream>),
+            None => TcpStream::connect(server.address()).map(|stream| Box::new(stream) as Box<dyn Stream>),
+        };
+        let mut server = setup.start();
+        let address = server.address();
+        let mut open = connect(&server).expect("the server listens");
+        for _ in 0..3 {
+            server.set_faults(Faults::none().refuse());
+            let refused = connect(&server).map(|_| ()).expect_err("nobody listens");
+            assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+            server.set_faults(Faults::none().refuse().full());
+            expect(&mut open, "version\r\n", "VERSION 1.6.18\r\n");
+
+            server.set_faults(Faults::none());
+            expect(&mut connect(&server).expect("the server listens"), "version\r\n", "VERSION 1.6.18\r\n");
+        }
+        server.set_faults(Faults::none().refuse());
+        server.restart();
+        assert!(connect(&server).is_err(), "it refuses after a restart");
+        server.stop();
+        server.set_faults(Faults::none());
+        assert!(connect(&server).is_err(), "it is stopped");
+        server.restart();
+        assert_eq!(server.address(), address);
+        expect(&mut connect(&server).expect("the server listens"), "version\r\n", "VERSION 1.6.18\r\n");
+    }
+}
+
+/// A connection of either kind.
+#[cfg(unix)]
+trait Stream: Read + Write {}
+
+#[cfg(unix)]
+impl<S: Read + Write> Stream for S {}
+
+#[test]
+fn a_delayed_answer_waits_until_other_faults_are_set_and_delays_no_other_connection() {
+    let server = EmbeddedServer::start();
+    let (mut slow, mut fast) = (connect(&server), connect(&server));
+    server.set_faults(Faults::none().delay_of("get", Duration::MAX));
+    expect(&mut slow, "set a 0 0 1\r\nx\r\n", "STORED\r\n");
+    expect(&mut slow, "mg a v\r\n", "");
+    while server.asked_of("get").is_empty() {
+        thread::yield_now();
+    }
+    expect(&mut fast, "delete a\r\n", "DELETED\r\n");
+    slow.set_read_timeout(Some(Duration::from_millis(1))).expect("a millisecond is a valid timeout");
+    assert!(slow.read(&mut [0]).is_err(), "the answer waits");
+
+    slow.set_read_timeout(Some(Duration::from_secs(10))).expect("ten seconds are a valid timeout");
+    server.set_faults(Faults::none());
+    expect(&mut slow, "", "VA 1\r\nx\r\n");
+
+    server.set_faults(Faults::none().delay(Duration::from_millis(20)));
+    let start = std::time::Instant::now();
+    expect(&mut fast, "version\r\n", "VERSION 1.6.18\r\n");
+    assert!(start.elapsed() >= Duration::from_millis(20));
+    // A server ends, though its answers wait for ever.
+    server.set_faults(Faults::none().delay(Duration::MAX));
+    expect(&mut fast, "get a\r\n", "");
+}
+
+#[test]
+fn a_connection_above_the_limit_is_told_so_and_closed() {
+    let server = EmbeddedServer::start();
+    let mut open = connect(&server);
+    expect(&mut open, "version\r\n", "VERSION 1.6.18\r\n");
+    server.set_faults(Faults::none().max_connections(1));
+    let mut told = String::new();
+    connect(&server).read_to_string(&mut told).expect("the end");
+    assert_eq!(told, "ERROR Too many open connections\r\n");
+    expect(&mut open, "version\r\n", "VERSION 1.6.18\r\n");
+    server.set_faults(Faults::none().max_connections(2));
+    expect(&mut connect(&server), "version\r\n", "VERSION 1.6.18\r\n");
+    assert_eq!(server.connections(), 2);
+}
+
+#[test]
+fn each_connection_is_closed_at_the_request_after_the_last_that_is_answered() {
+    let server = EmbeddedServer::start();
+    let mut before = connect(&server);
+    expect(&mut before, "set a 0 0 1\r\nx\r\n", "STORED\r\n");
+    server.set_faults(Faults::none().close_after(1));
+    for mut stream in [before, connect(&server)] {
+        expect(&mut stream, "version\r\nmn\r\ndelete a\r\n", "VERSION 1.6.18\r\nMN\r\n");
+        let mut answer = String::new();
+        stream.write_all(b"set a 0 0 1\r\nx\r\n").expect("the server reads");
+        // A reset, if the server has closed before it has read everything.
+        let _ = stream.read_to_string(&mut answer);
+        assert!(matches!(&*answer, "DELETED\r\n" | "NOT_FOUND\r\n"), "{answer:?}");
+    }
+    server.set_faults(Faults::none());
+    expect(&mut connect(&server), "get a\r\n", "END\r\n");
+}
+
+#[test]
+fn an_assertion_shows_what_was_asked_and_what_was_not() {
+    let (server, mut stream) = EmbeddedServer::with_client(TcpStream::connect);
+    expect(&mut stream, "get a\r\nget a\r\ntouch b 10\r\n", "END\r\nEND\r\nNOT_FOUND\r\n");
+    server.assert_asked(["get a", "get a", "touch b"]);
+    assert_eq!(server.asked_of("get"), ["get a", "get a"]);
+    assert_eq!(server.asked_of("touch")[0].exptime(), Some(10));
+
+    let failed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        server.assert_asked(["get a", "touch b", "delete c"]);
+    }));
+    let message = failed.expect_err("the lists differ").downcast::<String>().expect("a message");
+    assert!(message.ends_with("expected:\n  get a\n+ get a\n  touch b\n- delete c"), "{message}");
+
+    server.clear_asked();
+    server.assert_asked([""; 0]);
 }
