@@ -76,7 +76,8 @@ formats! {
     /// the names of fields and without types. Its flags are 0.
     ///
     /// So the type must be the same that was stored: bytes of another one can be read as wrong values without an error. When the type
-    /// changes, change its keys, too, such as by a version in a prefix.
+    /// changes, change its keys, too, such as by a version in a prefix. And a type that contains itself is read as deep as the bytes say,
+    /// where JSON ends after 128 levels: do not read one from servers that others can write to, who could exhaust the stack.
     ///
     /// ```
     /// use memcached2_proto::values::Postcard;
@@ -106,5 +107,25 @@ fn from_postcard<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
         Ok((read, [])) => Ok(read),
         Ok((_, rest)) => Err(format!("{} bytes follow it", rest.len())),
         Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(all(test, feature = "json"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_float_comes_back_from_json() {
+        let mut bits = 0_u64;
+        for _ in 0..10_000 {
+            bits = bits.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let number = f64::from_bits(bits);
+            if number.is_finite() {
+                let wrapped = Json(number);
+                let stored = wrapped.to_value().unwrap();
+                let read = Json::<f64>::from_value(Value::new(stored.into_bytes(), 0)).unwrap();
+                assert_eq!(read.0, number);
+            }
+        }
     }
 }
