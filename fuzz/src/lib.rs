@@ -7,6 +7,7 @@ mod opening;
 mod shared;
 mod stream;
 mod text;
+mod values;
 
 use memcached2_proto::Limits;
 
@@ -17,6 +18,7 @@ pub use self::opening::opening;
 pub use self::shared::shared;
 pub use self::stream::{config, stream};
 pub use self::text::{report, transcript, uri};
+pub use self::values::values;
 
 /// Values above this are refused, so that a lying length cannot use up the fuzzer's memory.
 const VALUE: usize = 64 * 1024;

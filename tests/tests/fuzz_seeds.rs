@@ -82,3 +82,8 @@ fn addresses_statistics_nodes_and_transcripts_survive_their_seeds() {
     replay("config", fuzz::config);
     replay("transcript", fuzz::transcript);
 }
+
+#[test]
+fn values_in_other_forms_survive_their_seeds() {
+    replay("values", fuzz::values);
+}
