@@ -34,6 +34,9 @@ pub struct Raw {
 /// The longest line in bytes: memcached before 1.6.14 closes the connection after 1024.
 const LONGEST: usize = 1000;
 
+/// A server that reads it first on a connection speaks the binary protocol from then on.
+const BINARY: u8 = 0x80;
+
 /// Commands that a data block follows, that end or take over their connection, or that have no answer.
 const OTHERS: [&[u8]; 11] =
     [b"set", b"add", b"replace", b"append", b"prepend", b"cas", b"ms", b"quit", b"shutdown", b"watch", b"mn"];
@@ -43,16 +46,19 @@ impl Raw {
     ///
     /// # Errors
     ///
-    /// [`Error::Argument`] if the line is empty or longer than 1000 bytes, holds CR, LF or a zero byte, begins with a blank, or ends
-    /// in `noreply`; if it is one that a data block follows, or that takes over its connection (`set`, `watch`, `quit` and the like);
-    /// and for a kind of reply that names keys, or carries an opaque.
+    /// [`Error::Argument`] if the line is empty or longer than 1000 bytes, holds CR, LF or a zero byte, begins with a blank or the
+    /// byte 0x80, or ends in `noreply`; if it is one that a data block follows, or that takes over its connection (`set`, `watch`,
+    /// `quit` and the like); and for a kind of reply that names keys, or carries an opaque.
     pub fn new(line: impl Into<Vec<u8>>, reply_kind: ReplyKind) -> Result<Self, Error> {
         let line = line.into();
-        let mut words = line.split(|byte| *byte == b' ');
-        let (first, last) = (words.clone().next().unwrap_or_default(), words.next_back().unwrap_or_default());
-        let is_dump = line.starts_with(b"lru_crawler m");
+        // As the server does, which passes over further blanks.
+        let mut words = line.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
+        let (first, second) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let last = words.next_back().unwrap_or(second);
+        let is_dump = first == b"lru_crawler" && second.starts_with(b"m");
         let problem = match reply_kind {
-            _ if first.is_empty() => "it is empty, or begins with a blank",
+            _ if matches!(line[..], [] | [b' ', ..]) => "it is empty, or begins with a blank",
+            _ if line[0] == BINARY => "it begins with the byte 0x80, as the binary protocol does",
             _ if line.len() > LONGEST => "it is longer than 1000 bytes",
             _ if line.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)) => "it holds a line end or a zero byte",
             _ if last == b"noreply" => "it ends in noreply, and so would not be answered",
@@ -130,10 +136,26 @@ mod tests {
 
     #[test]
     fn a_line_that_is_more_than_a_line_is_refused() {
-        for line in ["", " stats", "a\r\nb", "a\nb", "a\0b", "flush_all noreply", "set a 0 0 1", "watch", "mn"] {
+        for line in [
+            "",
+            " stats",
+            "a\r\nb",
+            "a\nb",
+            "a\0b",
+            "flush_all noreply",
+            "flush_all noreply  ",
+            "set a 0 0 1",
+            "watch",
+            "mn",
+        ] {
             assert!(matches!(Raw::new(line, ReplyKind::Ok), Err(Error::Argument { .. })), "{line:?}");
         }
-        assert!(Raw::new("lru_crawler metadump all", ReplyKind::Stats).is_err());
+        for dump in ["lru_crawler metadump all", "lru_crawler  mgdump all"] {
+            assert!(Raw::new(dump, ReplyKind::Stats).is_err());
+        }
+        assert!(Raw::new(*b"\x80\x07", ReplyKind::Ok).is_err());
+        // It is the name of something else.
+        assert!(Raw::new("vendor noreply x", ReplyKind::Ok).is_ok() && Raw::new("noreplying", ReplyKind::Ok).is_ok());
         assert!(Raw::new(vec![b'a'; LONGEST], ReplyKind::Ok).is_ok());
         assert!(Raw::new(vec![b'a'; LONGEST + 1], ReplyKind::Ok).is_err());
         for kind in [ReplyKind::Value, ReplyKind::Values, ReplyKind::MetaValue, ReplyKind::Stored, ReplyKind::ProbeEnd]
