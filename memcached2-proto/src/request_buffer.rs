@@ -292,7 +292,12 @@ impl RequestBuffer {
         if !key.is_encoded() {
             return if asked { self.ask_key(key.key()) } else { self.put_key(key.key()) };
         }
-        match WireKey::encode(&[self.prefix.as_deref().unwrap_or_default(), key.bytes()].concat()) {
+        let prefix = self.prefix.as_deref().unwrap_or_default();
+        let encoded = match self.is_prefix_valid {
+            true => WireKey::encode(&[prefix, key.bytes()].concat()),
+            false => Key::new(prefix).and_then(|prefix| WireKey::encode(prefix.as_bytes())),
+        };
+        match encoded {
             Err(error) => self.fault = Some(error),
             Ok(text) => {
                 self.bytes.extend_from_slice(text.as_bytes());
