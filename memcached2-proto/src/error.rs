@@ -4,16 +4,17 @@
 
 mod cause;
 mod facts;
+mod landed;
 mod make;
 mod problem;
 mod request;
 
-use std::fmt;
 use std::io;
 use std::sync::Arc;
 
 pub use self::cause::Cause;
-pub use self::problem::{CredentialsProblem, KeyProblem, UriProblem};
+pub use self::landed::Landed;
+pub use self::problem::{CasProblem, CredentialsProblem, KeyProblem, UriProblem};
 pub use self::request::FailedRequest;
 
 /// Why a call failed.
@@ -383,45 +384,6 @@ pub enum Error {
         /// The request.
         request: FailedRequest,
     },
-}
-
-/// Why the version of an item cannot be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-#[non_exhaustive]
-pub enum CasProblem {
-    /// A store has used it already.
-    #[error("its version was used by the store before; refresh it, or fetch the item again")]
-    Spent,
-    /// It is 0, which is no version. A server that was started with `-C` has no versions: it returns 0 for each item,
-    /// and refuses every `cas`.
-    #[error("0 is the version of no item: the server numbers none (it runs with -C) and refuses every cas; use set")]
-    Disabled,
-    /// The change would not look at the version.
-    #[error("it was fetched with its version, which only a set compares; fetch it without one")]
-    Unsupported,
-}
-
-/// Whether a request that failed may have taken effect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Landed {
-    /// The request was not sent whole, or only reads, so it had no effect: it is safe to repeat. A `get` that failed is
-    /// always `NotSent`.
-    NotSent,
-    /// The server refused the request and did nothing. But a `set` that memcached refuses, as too large or for lack of
-    /// memory, removes the old value.
-    Refused,
-    /// The request was sent and not answered: it may have taken effect, or not.
-    Unknown,
-}
-
-impl fmt::Display for Landed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NotSent => "the request had no effect",
-            Self::Refused => "the request was refused",
-            Self::Unknown => "the request may have taken effect",
-        })
-    }
 }
 
 /// What a server with ASCII authentication (`-Y`) answers to everything but credentials.

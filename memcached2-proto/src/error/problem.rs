@@ -142,3 +142,19 @@ pub enum UriProblem {
     #[error("it is not a valid URI; use memcached://host:port")]
     Malformed,
 }
+
+/// Why the version of an item cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum CasProblem {
+    /// A store has used it already.
+    #[error("its version was used by the store before; refresh it, or fetch the item again")]
+    Spent,
+    /// It is 0, which is no version. A server that was started with `-C` has no versions: it returns 0 for each item,
+    /// and refuses every `cas`.
+    #[error("0 is the version of no item: the server numbers none (it runs with -C) and refuses every cas; use set")]
+    Disabled,
+    /// The change would not look at the version.
+    #[error("it was fetched with its version, which only a set compares; fetch it without one")]
+    Unsupported,
+}
