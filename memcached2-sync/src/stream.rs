@@ -10,6 +10,8 @@ use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
+#[cfg(target_os = "linux")]
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use memcached2_proto::opening::Destination;
@@ -20,9 +22,23 @@ use socket2::{SockRef, TcpKeepalive};
 pub(crate) use self::connect::resolve;
 
 /// The moment on the clock of the system.
+#[cfg(not(target_os = "linux"))]
 #[inline]
 pub(crate) fn now() -> Instant {
     std::time::Instant::now().into()
+}
+
+/// The moment on the clock of the system, the one of [`std::time::Instant`], as a number: 55 instructions less of a get.
+#[cfg(target_os = "linux")]
+#[inline]
+pub(crate) fn now() -> Instant {
+    use rustix::time::{ClockId, clock_gettime};
+    /// What the number is when that clock is at zero.
+    static ZERO: OnceLock<u64> = OnceLock::new();
+    let time = clock_gettime(ClockId::Monotonic);
+    let nanos = time.tv_sec.unsigned_abs().wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec.unsigned_abs());
+    let zero = *ZERO.get_or_init(|| Instant::from(std::time::Instant::now()).as_nanos().wrapping_sub(nanos));
+    Instant::from_nanos(zero.wrapping_add(nanos))
 }
 
 /// How long a call may still take.
