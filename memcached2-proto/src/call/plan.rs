@@ -11,6 +11,7 @@ use super::fault::ServerFault;
 use super::fill::FillCommand;
 use super::probes::Probes;
 use super::replay::Held;
+use crate::command::Keyed;
 use crate::error::{Error, Landed};
 use crate::key::{Key, RoutingKey};
 use crate::observer::Tally;
@@ -204,6 +205,18 @@ impl<'r> Plan<'r> {
         }
     }
 
+    /// Plans a request for each of these commands.
+    pub(crate) fn add_all<C: Keyed>(&mut self, commands: &[C]) {
+        self.reserve(commands.len());
+        let is_plain = self.router.all_up_unobserved() && self.router.prefix_length() == 0;
+        if let Some(server) = self.router.only_server().filter(|_| is_plain) {
+            return self.sub_requests.extend((0..commands.len()).map(|index| SubRequest::new(server, short(index))));
+        }
+        for (index, command) in commands.iter().enumerate() {
+            self.add(index, command.routing_key());
+        }
+    }
+
     /// The same while some server may be down, and with an observer, a journal or replicas.
     #[cold]
     fn add_among(&mut self, index: usize, key: Key<'_>) {
@@ -309,8 +322,9 @@ impl<'r> Plan<'r> {
     /// Puts requests to the same server side by side.
     #[inline]
     pub(super) fn sort(&mut self) {
-        if self.sub_requests.len() > 1 {
-            self.sub_requests.sort_by_key(|sub_request| sub_request.server);
+        let by_server = |sub_request: &SubRequest| sub_request.server;
+        if !self.sub_requests.is_sorted_by_key(by_server) {
+            self.sub_requests.sort_by_key(by_server);
         }
     }
 }

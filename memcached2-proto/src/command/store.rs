@@ -153,12 +153,20 @@ impl<'k, 'v> Store<'k, 'v> {
 /// The data of a value, if it can be sent.
 #[inline]
 pub(super) fn checked<'v>(key: Key<'_>, data: Result<Data<'v>, Error>) -> Result<Data<'v>, Error> {
-    let data = data.map_err(|error| error.of_key(key.as_bytes()))?;
-    let length = data.as_bytes().len();
-    if length > Data::MAX {
-        return Err(Error::too_large(length, Data::MAX).of_key(key.as_bytes()));
+    match data {
+        Ok(data) if data.as_bytes().len() <= Data::MAX => Ok(data),
+        data => Err(refused(key, data)),
     }
-    Ok(data)
+}
+
+/// Why a value cannot be stored: its own error, or its length.
+#[cold]
+fn refused(key: Key<'_>, data: Result<Data<'_>, Error>) -> Error {
+    let error = match data {
+        Ok(data) => Error::too_large(data.as_bytes().len(), Data::MAX),
+        Err(error) => error,
+    };
+    error.of_key(key.as_bytes())
 }
 
 impl Keyed for Store<'_, '_> {

@@ -130,10 +130,7 @@ pub struct Each<C: Command> {
 
 impl<C: Keyed> Each<C> {
     fn start(commands: Vec<C>, plan: &mut Plan<'_>) -> Self {
-        plan.reserve(commands.len());
-        for (index, command) in commands.iter().enumerate() {
-            plan.add(index, command.routing_key());
-        }
+        plan.add_all(&commands);
         let results = commands.iter().map(|_| Err(Error::closed())).collect();
         Self { commands, results }
     }

@@ -33,7 +33,11 @@ impl<'k> GetMany<'k> {
     ///
     /// [`Error::Key`] for the first wrong key; nothing is sent then.
     pub fn new<K: AsRef<[u8]>>(keys: &'k [K]) -> Result<Self, Error> {
-        Ok(Self { keys: keys.iter().map(Key::new).collect::<Result<_, _>>()?, fetch: Fetch::default() })
+        let mut checked = Vec::with_capacity(keys.len());
+        for key in keys {
+            checked.push(Key::new(key)?);
+        }
+        Ok(Self { keys: checked, fetch: Fetch::default() })
     }
 
     /// Fetches the versions of the items, too ([`Value::cas`]).
