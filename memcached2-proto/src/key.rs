@@ -183,15 +183,14 @@ impl fmt::Debug for Key<'_> {
 #[inline]
 fn has_forbidden(bytes: &[u8]) -> bool {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    let words = bytes.chunks_exact(8);
-    let rest = words.remainder();
-    let spoilt = words.fold(0, |spoilt, word| {
-        let word = word.try_into().map_or(0, u64::from_ne_bytes);
+    let (mut spoilt, mut rest) = (0, bytes);
+    while let Some((word, after)) = rest.split_first_chunk() {
+        let word = u64::from_ne_bytes(*word);
         // The highest bit of a byte ends up set if any byte is below `n`, respectively is zero (Hacker's Delight, 6-1).
         let below_or_blank = word.wrapping_sub(ONES * u64::from(b' ' + 1)) & !word;
         let del = word ^ (ONES * 0x7f);
-        spoilt | below_or_blank | (del.wrapping_sub(ONES) & !del)
-    });
+        (spoilt, rest) = (spoilt | below_or_blank | (del.wrapping_sub(ONES) & !del), after);
+    }
     spoilt & (ONES << 7) != 0 || rest.iter().any(|byte| is_forbidden(*byte))
 }
 

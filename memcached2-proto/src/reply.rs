@@ -75,6 +75,7 @@ pub enum Reply {
 /// with a fence after them can also be refused by a short line of text that is no reply of memcached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+// Those of one line come first, so that `is_line` is one comparison.
 pub enum ReplyKind {
     /// A line that says whether the data block of the request was stored.
     Stored,
@@ -88,6 +89,22 @@ pub enum ReplyKind {
     Number,
     /// `VERSION` and a text.
     Version,
+    /// A lone `STAT` line, or `STAT` lines and `END`: the answer to `stats sizes_enable` and `sizes_disable`.
+    Stat,
+    /// `RESET`.
+    Reset,
+    /// The answer to an `ms`: a code with the opaque.
+    MetaStored,
+    /// The answer to an `md`: `HD` or `NF` with the opaque.
+    MetaDeleted,
+    /// The answer to an `ma` that asks for the value: `VA` or `NF` with the opaque.
+    MetaNumber,
+    /// The answer to an `mn`: `MN`.
+    MetaNoop,
+    /// The answer to the `md` of a [probe](crate::Connection::probe).
+    ProbeKey,
+    /// The answer to an `mn` of the connection's own.
+    ProbeEnd,
     /// At most one `VALUE`, then `END`: a single reply.
     Value,
     /// Any number of `VALUE`, each a reply, then `END`.
@@ -98,21 +115,11 @@ pub enum ReplyKind {
     Prefixes,
     /// `ITEM` lines, then `END`: a single reply.
     Items,
-    /// A lone `STAT` line, or `STAT` lines and `END`: the answer to `stats sizes_enable` and `sizes_disable`.
-    Stat,
-    /// `RESET`.
-    Reset,
     /// `CONFIG` with a text of at most 256 KiB, then `END`: a single reply, the value that a `get` would have. It is what Amazon
     /// ElastiCache answers to `config get cluster`.
     Config,
     /// The answer to an `mg` that asks for the value: `VA` with the opaque, or `EN`, which carries it from 1.6.18 on.
     MetaValue,
-    /// The answer to an `ms`: a code with the opaque.
-    MetaStored,
-    /// The answer to an `md`: `HD` or `NF` with the opaque.
-    MetaDeleted,
-    /// The answer to an `ma` that asks for the value: `VA` or `NF` with the opaque.
-    MetaNumber,
     /// [`ReplyKind::Values`] and [`ReplyKind::MetaValue`], with the key: the last of several keys is asked for by an `mg`, whose
     /// opaque proves that all before it belongs to the same request.
     FencedValues,
@@ -134,12 +141,6 @@ pub enum ReplyKind {
     QuietArithmetic,
     /// The answer to an `me`: `ME` with the key, or `EN`.
     MetaDebug,
-    /// The answer to an `mn`: `MN`.
-    MetaNoop,
-    /// The answer to the `md` of a [probe](crate::Connection::probe).
-    ProbeKey,
-    /// The answer to an `mn` of the connection's own.
-    ProbeEnd,
 }
 
 impl ReplyKind {

@@ -107,21 +107,28 @@ fn whole(text: &[u8]) -> Option<u64> {
 /// An unsigned decimal number of at most 64 bits, and what follows it.
 #[inline]
 fn digits(text: &[u8]) -> Option<(u64, &[u8])> {
-    let mut number = 0u64;
-    let mut length = 0;
-    for &byte in text {
+    let (mut number, mut rest) = (0u64, text);
+    while let [byte, after @ ..] = rest {
         let digit = byte.wrapping_sub(b'0');
         if digit > 9 {
             break;
         }
-        // Nineteen digits always fit.
-        number = match length {
-            0..19 => number * 10 + u64::from(digit),
-            _ => number.checked_mul(10)?.checked_add(u64::from(digit))?,
-        };
-        length += 1;
+        // What does not fit is seen by the number of digits: nineteen always do.
+        number = number.wrapping_mul(10).wrapping_add(u64::from(digit));
+        rest = after;
     }
-    (length > 0).then(|| (number, &text[length..]))
+    match text.len() - rest.len() {
+        0 => None,
+        1..20 => Some((number, rest)),
+        length => Some((long(&text[..length])?, rest)),
+    }
+}
+
+/// A decimal number of twenty digits or more, if it has at most 64 bits.
+#[cold]
+fn long(digits: &[u8]) -> Option<u64> {
+    let add = |number: u64, digit: &u8| number.checked_mul(10)?.checked_add(u64::from(digit - b'0'));
+    digits.iter().try_fold(0, add)
 }
 
 #[cfg(test)]

@@ -12,10 +12,11 @@ impl Opaque {
     #[must_use]
     #[inline]
     pub fn from_ticket(ticket: u64) -> Self {
-        // The 64 characters from `0` on, without a blank among them; the eight bytes as one number, the first byte highest.
-        let digit = |place: u32| (ticket >> (6 * place) & 63) << (8 * (place + 2));
-        let digits = digit(3) | digit(2) | digit(1) | digit(0);
-        Self((u64::from_be_bytes(*b" O0000\r\n") + digits).to_be_bytes())
+        // The 64 characters from `0` on, without a blank among them; the eight bytes as one number, the first byte highest. Its 24 bits
+        // are spread in halves: to twelve in each sixteen, then to six in each eight.
+        let halves = (ticket & 0xFFF) | ((ticket & 0xFF_F000) << 4);
+        let digits = (halves & 0x003F_003F) | ((halves & 0x0FC0_0FC0) << 2);
+        Self((u64::from_be_bytes(*b" O0000\r\n") + (digits << 16)).to_be_bytes())
     }
 
     /// The flag with a blank before it, and the end of the line.
