@@ -1,141 +1,139 @@
-//! The clients for Tokio. The work is done by tasks on a runtime with one thread, as it would be in a server.
+//! The clients for tasks. The work is done by tasks on an executor with one thread, as it would be in a server.
+
+mod others;
+mod ours;
+
+#[cfg(feature = "deadpool")]
+mod deadpool;
+#[cfg(feature = "mcmc")]
+mod mcmc;
+#[cfg(feature = "opendal")]
+mod opendal;
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use async_memcached::AsciiProtocol;
-use memcached2_tokio::BatchResult;
 use tokio::runtime;
 
-use crate::items::{Items, options};
-use crate::job::{Client, Figures, Job, Latency, Workload};
+use crate::client::Client;
+use crate::figures::{Figures, Meter};
+use crate::items::Items;
+use crate::job::{Job, Operation};
 
-/// Does a job with a client for Tokio.
-pub(crate) fn measure(job: &Job<'_>) -> Figures {
+/// Does a job with a client for tasks.
+pub(crate) fn measure(job: &Job) -> Figures {
+    if job.client == Client::Smol {
+        return smol::block_on(
+            ours::EXECUTOR.run(run(job, ours::smol(job), |work| Box::pin(ours::EXECUTOR.spawn(work)))),
+        );
+    }
     let runtime = runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         match job.client {
-            Client::AsyncMemcached => run(job, own(job).await).await,
-            Client::Tokio2 => run(job, shared(job, Some(2))).await,
-            Client::Tokio4 => run(job, shared(job, Some(4))).await,
-            _ => run(job, shared(job, None)).await,
+            Client::MemcacheTokio => run(job, others::memcache(job).await, tokio_task).await,
+            Client::AsyncMemcached => run(job, others::async_memcached(job).await, tokio_task).await,
+            Client::MemcacheAsync => run(job, others::memcache_async(job).await, tokio_task).await,
+            #[cfg(feature = "deadpool")]
+            Client::Deadpool => run(job, deadpool::pools(job), tokio_task).await,
+            Client::Bb8 => run(job, others::bb8(job).await, tokio_task).await,
+            #[cfg(feature = "mcmc")]
+            Client::Mcmc if job.workload.servers > 1 => run(job, mcmc::sharded(job).await, tokio_task).await,
+            #[cfg(feature = "mcmc")]
+            Client::Mcmc => run(job, mcmc::connections(job).await, tokio_task).await,
+            #[cfg(feature = "opendal")]
+            Client::Opendal => run(job, opendal::operators(job), tokio_task).await,
+            _ => run(job, ours::tokio(job), tokio_task).await,
         }
     })
 }
 
-/// Makes one client of memcached2 for all callers.
-fn shared(job: &Job<'_>, connections: Option<usize>) -> Vec<memcached2_tokio::Client> {
-    let options = match connections {
-        Some(connections) => options().shared_connections(connections),
-        None => options(),
-    };
-    let client = memcached2_tokio::Client::with_options([job.server], options).expect("a server");
-    vec![client; job.workload.callers()]
-}
+/// The work of a caller, from which it comes back with its client and its latencies.
+type Work<P> = Pin<Box<dyn Future<Output = (P, Vec<Duration>)> + Send>>;
 
-/// Makes a client of async-memcached for each caller.
-async fn own(job: &Job<'_>) -> Vec<async_memcached::Client> {
-    let mut clients = Vec::new();
-    for _ in 0..job.workload.callers() {
-        clients
-            .push(async_memcached::Client::new(format!("tcp://{}", job.server)).await.expect("memcached runs there"));
-    }
-    clients
+/// Starts work in a task of Tokio and returns its end.
+fn tokio_task<P: Peer>(work: Work<P>) -> Work<P> {
+    let task = tokio::spawn(work);
+    Box::pin(async { task.await.expect("a task that does not panic") })
 }
 
 /// Warms the clients up and measures them; there is one for each caller.
-async fn run<P: Peer>(job: &Job<'_>, peers: Vec<P>) -> Figures {
-    let items = Arc::new(Items::of(job.workload.size()));
-    let (peers, _) = operate(job.workload, peers, &items, job.workload.warm_up()).await;
-    let started = Instant::now();
-    let (_, gets) = operate(job.workload, peers, &items, job.count).await;
-    Figures { latency: Latency::of(gets), ..Figures::of(job.count, started.elapsed()) }
+async fn run<P: Peer>(job: &Job, peers: Vec<P>, spawn: impl Fn(Work<P>) -> Work<P>) -> Figures {
+    let items = Arc::new(Items::of(job.workload.size));
+    let operation = job.workload.operation;
+    let (peers, _) = operate(operation, peers, &items, job.workload.warm_up(), &spawn).await;
+    let meter = Meter::start(&job.servers);
+    let (_peers, latencies) = operate(operation, peers, &items, job.count, &spawn).await;
+    meter.stop(job.count, latencies)
 }
 
-/// Does this many operations, divided among tasks, and returns the latencies if the workload needs them.
+/// Does this many operations, divided among tasks, and returns the latencies.
 async fn operate<P: Peer>(
-    workload: Workload,
+    operation: Operation,
     peers: Vec<P>,
     items: &Arc<Items>,
     count: usize,
+    spawn: &impl Fn(Work<P>) -> Work<P>,
 ) -> (Vec<P>, Vec<Duration>) {
     let callers = peers.len();
-    let caller = |(first, peer)| {
+    let caller = |(first, peer)| -> Work<P> {
         let (items, share) = (items.clone(), (first..count).step_by(callers).len());
-        tokio::spawn(async move {
-            let turns = first..first + share;
-            match workload {
-                Workload::Conc64 => timed_gets(peer, &items, turns).await,
-                Workload::Serial => gets(peer, &items, turns).await,
-                Workload::Mget100 => calls(peer, &items, turns).await,
-            }
-        })
+        spawn(Box::pin(work(operation, peer, items, first..first + share)))
     };
     let tasks: Vec<_> = peers.into_iter().enumerate().map(caller).collect();
-    let (mut peers, mut latencies) = (Vec::new(), Vec::new());
+    let (mut peers, mut all) = (Vec::with_capacity(callers), Vec::with_capacity(count));
     for task in tasks {
-        let (peer, mut gets) = task.await.expect("a task that does not panic");
+        let (peer, mut latencies) = task.await;
         peers.push(peer);
-        latencies.append(&mut gets);
+        all.append(&mut latencies);
     }
-    (peers, latencies)
+    (peers, all)
 }
 
-/// Does the gets of one caller and measures each.
-async fn timed_gets<P: Peer>(mut peer: P, items: &Items, turns: impl Iterator<Item = usize>) -> (P, Vec<Duration>) {
-    let mut latencies = Vec::with_capacity(turns.size_hint().0);
+/// Does the operations of one caller and measures each.
+async fn work<P: Peer>(
+    operation: Operation,
+    mut peer: P,
+    items: Arc<Items>,
+    turns: impl ExactSizeIterator<Item = usize>,
+) -> (P, Vec<Duration>) {
+    let mut latencies = Vec::with_capacity(turns.len());
     for at in turns {
         let started = Instant::now();
-        let value = peer.get(items.key(at)).await;
+        match operation {
+            Operation::Get => {
+                let value = peer.get(items.key(at)).await;
+                latencies.push(started.elapsed());
+                items.check(at, value);
+                continue;
+            }
+            Operation::GetMany => peer.get_many(&items).await,
+            Operation::Set => peer.set(items.key(at), items.value(at)).await,
+            Operation::SetMany => peer.set_many(&items).await,
+        }
         latencies.push(started.elapsed());
-        items.check(at, value);
     }
     (peer, latencies)
 }
 
-/// Does the gets of one caller.
-async fn gets<P: Peer>(mut peer: P, items: &Items, turns: impl Iterator<Item = usize>) -> (P, Vec<Duration>) {
-    for at in turns {
-        items.check(at, peer.get(items.key(at)).await);
-    }
-    (peer, Vec::new())
-}
-
-/// Does the calls of one caller for all keys.
-async fn calls<P: Peer>(mut peer: P, items: &Items, turns: impl Iterator<Item = usize>) -> (P, Vec<Duration>) {
-    for _ in turns {
-        items.check_all(peer.get_many(&items.keys).await);
-    }
-    (peer, Vec::new())
-}
-
-/// What a client is asked for.
+/// What a client is asked for. [`Client::does`] says what of it.
 trait Peer: Send + 'static {
     /// Fetches one value.
     fn get(&mut self, key: &str) -> impl Future<Output = Option<impl AsRef<[u8]>>> + Send;
 
-    /// Fetches many values with one call.
-    fn get_many(&mut self, keys: &[String]) -> impl Future<Output = impl IntoIterator<Item = impl AsRef<[u8]>>> + Send;
-}
-
-impl Peer for memcached2_tokio::Client {
-    async fn get(&mut self, key: &str) -> Option<impl AsRef<[u8]>> {
-        Self::get(self, key).await.expect("an answer")
+    /// Fetches all values with one call, and checks them.
+    fn get_many(&mut self, _items: &Items) -> impl Future<Output = ()> + Send {
+        async { unreachable!("it has no such call") }
     }
 
-    async fn get_many(&mut self, keys: &[String]) -> impl IntoIterator<Item = impl AsRef<[u8]>> {
-        Self::get_many(self, keys).await.and_then(BatchResult::into_result).expect("answers").into_iter().flatten()
-    }
-}
-
-impl Peer for async_memcached::Client {
-    async fn get(&mut self, key: &str) -> Option<impl AsRef<[u8]>> {
-        AsciiProtocol::get(self, key).await.expect("an answer").and_then(|value| value.data)
+    /// Stores one value.
+    fn set(&mut self, _key: &str, _value: &[u8]) -> impl Future<Output = ()> + Send {
+        async { unreachable!("it has no such call that waits for an answer") }
     }
 
-    async fn get_many(&mut self, keys: &[String]) -> impl IntoIterator<Item = impl AsRef<[u8]>> {
-        let values = self.get_multi(keys).await.expect("answers");
-        values.into_iter().filter_map(|value| value.data)
+    /// Stores all values with one call.
+    fn set_many(&mut self, _items: &Items) -> impl Future<Output = ()> + Send {
+        async { unreachable!("it has no such call") }
     }
 }

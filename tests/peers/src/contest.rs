@@ -1,109 +1,201 @@
 //! The rounds, and the table that is made of them.
 
+use std::collections::BTreeSet;
 use std::fmt;
-use std::time::Duration;
 
-use crate::job::{Client, Figures, Job, Latency, Workload};
+use memcached2_testkit::Memcached;
 
-/// The figures of all rounds so far.
-#[derive(Debug, Default)]
+use crate::client::{Client, Kind};
+use crate::figures::Figures;
+use crate::items;
+use crate::job::{Job, Workload};
+use crate::plot::{Bar, Group, Shade};
+
+/// About how many seconds a turn takes.
+const TURN: f64 = 0.5;
+
+/// The turns of a round, and the figures of all rounds so far.
+#[derive(Debug)]
 pub(crate) struct Contest {
-    rounds: Vec<Round>,
+    turns: Vec<Job>,
+    /// One of each turn.
+    rounds: Vec<Vec<Figures>>,
+    _servers: Vec<Memcached>,
+    version: String,
 }
 
-/// The figures of one round, in the order of the turns.
-type Round = Vec<(Workload, Client, Figures)>;
-
 impl Contest {
+    /// Starts the servers, stores the items, and finds out how many operations a turn has.
+    ///
+    /// `only` names workloads and clients: those that are not named take no turn. If no workload is named all of them are
+    /// measured, and the same for clients.
+    pub(crate) fn new(only: &[&str]) -> Self {
+        let is_named = |name: &str| only.contains(&name);
+        let are_workloads_named = Workload::ALL.iter().any(|workload| is_named(workload.name));
+        let are_clients_named = Client::ALL.iter().any(|client| is_named(client.name()));
+        let workloads = const { &Workload::ALL }.iter();
+        let workloads: Vec<_> = workloads.filter(|workload| !are_workloads_named || is_named(workload.name)).collect();
+        let start = |_| Memcached::with().threads(1).args(["-m", "1024", "-c", "2048"]).start();
+        let servers: Vec<_> =
+            (0..workloads.iter().map(|workload| workload.servers).max().unwrap_or(1)).map(start).collect();
+        let addresses: Vec<_> = servers.iter().map(Memcached::address).collect();
+        let sizes: BTreeSet<_> = workloads.iter().map(|workload| (workload.servers, workload.size)).collect();
+        for (count, size) in sizes {
+            items::fill(&addresses[..count], size);
+        }
+        let mut turns = Vec::new();
+        for workload in workloads {
+            for client in workload.clients().filter(|client| !are_clients_named || is_named(client.name())) {
+                let servers = addresses[..workload.servers].to_vec();
+                let mut job = Job { workload, client, count: workload.warm_up(), servers };
+                job.count = ((job.measure().rate * TURN) as usize).clamp(workload.warm_up(), 1_000_000);
+                turns.push(job);
+            }
+        }
+        Self { turns, rounds: Vec::new(), version: items::version(&addresses[0]), _servers: servers }
+    }
+
     /// Gives every client a turn under every workload.
-    pub(crate) fn round(&mut self, server: &str) {
-        let measure = |(workload, client): (Workload, Client)| {
-            let job = Job { workload, client, count: workload.count(), server };
-            (workload, client, job.measure())
+    pub(crate) fn round(&mut self) {
+        self.rounds.push(self.turns.iter().map(Job::measure).collect());
+    }
+
+    /// Returns a plot of the table: the more operations per second, the longer is a bar.
+    pub(crate) fn svg(&self) -> String {
+        let lines = self.lines();
+        let group = |workload: &Workload| Group {
+            title: title(workload),
+            bars: lines.iter().filter(|line| line.workload.name == workload.name).map(Line::bar).collect(),
         };
-        self.rounds.push(turns().map(measure).collect());
+        let groups: Vec<_> = Workload::ALL.iter().map(group).filter(|group: &Group| !group.bars.is_empty()).collect();
+        let title =
+            format!("Operations per second, memcached {}: medians of {} rounds", self.version, self.rounds.len());
+        crate::plot::svg(&title, &groups)
+    }
+
+    fn lines(&self) -> Vec<Line> {
+        (0..self.turns.len()).map(|turn| self.line(turn)).collect()
     }
 
     /// Summarizes the rounds of one client under one workload.
-    fn line(&self, workload: Workload, client: Client) -> Line {
-        let figures = self.figures(workload, client);
-        let reference = self.figures(workload, client.reference());
-        let mut rates: Vec<f64> = figures.iter().map(|figures| figures.rate).collect();
-        rates.sort_by(f64::total_cmp);
-        let ratios = figures.iter().zip(&reference).map(|(own, other)| own.rate / other.rate).collect();
-        let latencies: Vec<Latency> = figures.iter().filter_map(|figures| figures.latency).collect();
+    fn line(&self, turn: usize) -> Line {
+        let Job { workload, client, .. } = self.turns[turn];
+        let rates = self.all(turn, |figures| figures.rate);
+        let micros = |time: fn(&Figures) -> std::time::Duration| {
+            median(self.all(turn, |figures| time(figures).as_secs_f64() * 1e6))
+        };
         Line {
             workload,
             client,
-            low: rates[0],
-            high: rates[rates.len() - 1],
+            low: rates.iter().copied().fold(f64::INFINITY, f64::min),
+            high: rates.iter().copied().fold(0.0, f64::max),
+            ratio: self.best_rival(turn).map(|rival| {
+                let others = self.all(rival, |figures| figures.rate);
+                let ratios = rates.iter().zip(others).map(|(own, other)| own / other).collect();
+                (median(ratios), self.turns[rival].client)
+            }),
             rate: median(rates),
-            ratio: median(ratios),
-            p50: median_time(latencies.iter().map(|latency| latency.p50)),
-            p99: median_time(latencies.iter().map(|latency| latency.p99)),
+            p50: micros(|figures| figures.latency.p50),
+            p99: micros(|figures| figures.latency.p99),
+            p999: micros(|figures| figures.latency.p999),
+            client_cpu: median(self.all(turn, |figures| figures.client_cpu)),
+            server_cpu: median(self.all(turn, |figures| figures.server_cpu)),
+            server_load: median(self.all(turn, |figures| figures.server_load)),
         }
     }
 
-    /// Returns the figures of one client under one workload, one of each round.
-    fn figures(&self, workload: Workload, client: Client) -> Vec<Figures> {
-        let of_round =
-            |round: &Round| round.iter().find(|turn| (turn.0, turn.1) == (workload, client)).map(|turn| turn.2);
-        self.rounds.iter().filter_map(of_round).collect()
+    /// Finds the fastest client of others among those that block, or among those that do not, as that of this turn does.
+    fn best_rival(&self, turn: usize) -> Option<usize> {
+        let Job { workload, client, .. } = self.turns[turn];
+        let is_rival = |rival: &usize| {
+            let job = &self.turns[*rival];
+            job.workload.name == workload.name
+                && job.client.kind() == Kind::Rival
+                && job.client.blocks(workload) == client.blocks(workload)
+        };
+        let rate = |rival: &usize| median(self.all(*rival, |figures| figures.rate));
+        (0..self.turns.len()).filter(is_rival).max_by(|one, other| rate(one).total_cmp(&rate(other)))
+    }
+
+    /// Returns a figure of a turn, one of each round.
+    fn all(&self, turn: usize, figure: impl Fn(&Figures) -> f64) -> Vec<f64> {
+        self.rounds.iter().map(|round| figure(&round[turn])).collect()
     }
 }
 
 impl fmt::Display for Contest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "{:<9}{:<17}{:>10}{:>10}{:>10}{:>8} {:<19}{:>10}{:>10}",
-            "workload", "client", "ops/s", "lowest", "highest", "ratio", "to", "p50 us", "p99 us"
-        )?;
-        turns().try_for_each(|(workload, client)| writeln!(f, "{}", self.line(workload, client)))
+        writeln!(f, "memcached {}, one worker, medians of {} rounds", self.version, self.rounds.len())?;
+        write!(f, "{:<9}{:<18}{:>9}{:>9}{:>9}", "workload", "client", "ops/s", "lowest", "highest")?;
+        write!(f, "{:>7} {:<18}{:>9}{:>9}{:>9}", "ratio", "to", "p50 us", "p99 us", "p999 us")?;
+        writeln!(f, "{:>10}{:>10}{:>9}", "client us", "server us", "server %")?;
+        self.lines().iter().try_for_each(|line| writeln!(f, "{line}"))
     }
 }
 
 /// A line of the table.
 #[derive(Debug)]
 struct Line {
-    workload: Workload,
+    workload: &'static Workload,
     client: Client,
     rate: f64,
     low: f64,
     high: f64,
-    ratio: f64,
-    p50: Option<f64>,
-    p99: Option<f64>,
+    ratio: Option<(f64, Client)>,
+    p50: f64,
+    p99: f64,
+    p999: f64,
+    client_cpu: f64,
+    server_cpu: f64,
+    server_load: f64,
+}
+
+impl Line {
+    fn bar(&self) -> Bar {
+        let rate = if self.rate < 9999.5 { format!("{:.0}", self.rate) } else { format!("{:.0}k", self.rate / 1000.0) };
+        let ratio = self.ratio.filter(|(_, rival)| *rival != self.client);
+        let ratio = ratio.map(|(ratio, _)| format!(", {ratio:.1}\u{d7}")).unwrap_or_default();
+        let shade = match self.client.kind() {
+            Kind::Floor => Shade::Floor,
+            Kind::Ours => Shade::Ours,
+            Kind::Rival => Shade::Other,
+        };
+        Bar { label: self.client.title(), value: self.rate, text: rate + &ratio, shade }
+    }
 }
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { workload, client, rate, low, high, ratio, p50, p99 } = self;
-        write!(f, "{:<9}{:<17}{rate:>10.0}{low:>10.0}{high:>10.0}", workload.name(), client.name())?;
-        write!(f, "{ratio:>8.2} {:<19}", client.reference().name())?;
-        for micros in [p50, p99] {
-            match micros {
-                Some(micros) => write!(f, "{micros:>10.0}")?,
-                None => write!(f, "{:>10}", "-")?,
-            }
+        let Self { workload, client, rate, low, high, ratio, p50, p99, p999, .. } = self;
+        write!(f, "{:<9}{:<18}{rate:>9.0}{low:>9.0}{high:>9.0}", workload.name, client.name())?;
+        match ratio {
+            Some((ratio, to)) => write!(f, "{ratio:>7.2} {:<18}", to.name())?,
+            None => write!(f, "{:>7} {:<18}", "-", "-")?,
         }
-        Ok(())
+        write!(f, "{p50:>9.1}{p99:>9.1}{p999:>9.1}")?;
+        write!(f, "{:>10.2}{:>10.2}{:>9.0}", self.client_cpu, self.server_cpu, self.server_load)
     }
 }
 
-/// Lists the turns of a round.
-fn turns() -> impl Iterator<Item = (Workload, Client)> {
-    Workload::ALL.into_iter().flat_map(|workload| workload.clients().iter().map(move |client| (workload, *client)))
+/// Says in words what a workload is.
+fn title(workload: &Workload) -> String {
+    let what = match workload.name {
+        "get10" => "get of 10 bytes",
+        "get1k" => "get of 1 KiB",
+        "get100k" => "get of 100 KiB",
+        "get1m" => "get of 1 MB",
+        "set1k" => "set of 1 KiB",
+        "mget100" => "get_many of 100 keys",
+        "mset100" => "set_many of 100 keys",
+        "conc64" => "get by each of 64 tasks",
+        "conc512" => "get by each of 512 tasks",
+        _ => "get by each of 64 tasks, 8 servers",
+    };
+    format!("{}: {what}", workload.name)
 }
 
 /// Returns the middle one of some figures, the upper one of two; 0 of none.
 pub(crate) fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     figures.get(figures.len() / 2).copied().unwrap_or_default()
-}
-
-/// Returns the middle one of some times, in microseconds.
-fn median_time(times: impl Iterator<Item = Duration>) -> Option<f64> {
-    let micros: Vec<f64> = times.map(|time| time.as_secs_f64() * 1e6).collect();
-    (!micros.is_empty()).then(|| median(micros))
 }

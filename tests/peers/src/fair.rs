@@ -25,13 +25,15 @@ use tokio::runtime;
 use tokio::task::JoinHandle;
 
 use crate::contest::median;
+use crate::figures::Latency;
 use crate::items::{Items, options};
-use crate::job::Latency;
 
 /// How long a turn takes, besides the time to come up to speed.
 const TURN: Duration = Duration::from_millis(700);
 /// How long small gets run before they are measured.
 const WARM_UP: Duration = Duration::from_millis(150);
+/// The size of a small value.
+const SMALL: usize = 10;
 /// The size of a large value.
 const LARGE: usize = 1_000_000;
 /// How many keys a large batch has.
@@ -66,7 +68,7 @@ struct Turns {
 /// Measures every load this many times, on two kinds of runtime, and prints the tables.
 pub(crate) fn measure(rounds: usize) {
     let server = memcached2_testkit::Memcached::with().args(["-I", "2m", "-m", "256"]).start();
-    crate::items::fill(&server.address());
+    crate::items::fill(&[server.address()], SMALL);
     for (name, mut builder) in
         [("2 workers", runtime::Builder::new_multi_thread()), ("1 thread", runtime::Builder::new_current_thread())]
     {
@@ -116,7 +118,7 @@ async fn turns(load: Load, server: &str) -> Turns {
 
 /// Does small gets one after the other, in a task.
 async fn small_gets(client: Client) -> Latency {
-    let items = Items::of(10);
+    let items = Items::of(SMALL);
     let gets = async move {
         let (begun, mut latencies, mut at) = (Instant::now(), Vec::new(), 0);
         while begun.elapsed() < WARM_UP + TURN {

@@ -37,7 +37,7 @@ pub(crate) use self::clients::Kind;
 use self::herd::Herd;
 pub(crate) use self::source::program;
 use crate::contest::median;
-use crate::job::Latency;
+use crate::figures::Latency;
 
 /// The first argument of a program that takes part.
 pub(crate) const PROGRAM: &str = "stampede-program";
