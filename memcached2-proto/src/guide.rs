@@ -48,6 +48,18 @@ pub mod embedding {}
 #[doc = include_str!("guide/from_python_memcached2.md")]
 pub mod from_python_memcached2 {}
 
+#[cfg_attr(not(doctest), doc = include_str!("guide/from_memcache.md"))]
+pub mod from_memcache {}
+
+#[cfg_attr(not(doctest), doc = include_str!("guide/from_async_memcached.md"))]
+pub mod from_async_memcached {}
+
+#[cfg_attr(not(doctest), doc = include_str!("guide/from_pymemcache.md"))]
+pub mod from_pymemcache {}
+
+#[cfg_attr(not(doctest), doc = include_str!("guide/from_dalli.md"))]
+pub mod from_dalli {}
+
 #[doc = include_str!("guide/protocol.md")]
 pub mod protocol {}
 

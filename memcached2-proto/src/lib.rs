@@ -5,7 +5,8 @@
 //! sockets, clocks and threads. So it can be tested with every conversation cut at every byte, and any event loop can
 //! drive it.
 //!
-//! The [guides](guide) explain how to choose a client, failover, timeouts, sharing, testing and embedding.
+//! The [guides](guide) explain how to choose a client, failover, timeouts, sharing, testing and embedding, and what replaces the calls of
+//! other clients.
 //!
 //! # The modules, by reader
 //!

@@ -23,6 +23,8 @@
 //!
 //! The methods of [`Client`] are names for the most common operations; [`Client::run`] takes any [`Operation`], such as
 //! [`proto::Store`] with flags. [A guide](proto::guide::choosing_a_client#the-calls) lists them.
+//! Who comes from another client finds what replaces its calls in [memcache](proto::guide::from_memcache), [pymemcache](proto::guide::from_pymemcache)
+//! and [dalli](proto::guide::from_dalli).
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod client;

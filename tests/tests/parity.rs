@@ -1,5 +1,5 @@
 //! The tables of the guide for users of python-memcached2 are complete, and every test they name exists; so are the tables of
-//! memcached's commands, and of its tests.
+//! memcached's commands, and of its tests. What the guides for users of other clients name exists.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is the failure of the test")]
 
 use std::collections::BTreeSet;
@@ -9,6 +9,14 @@ use std::path::Path;
 const PROTOCOL: &str = include_str!("../../memcached2-proto/src/guide/protocol.md");
 const MEMCACHED_TESTS: &str = include_str!("../MEMCACHED_TESTS.md");
 const GUIDE: &str = include_str!("../../memcached2-proto/src/guide/from_python_memcached2.md");
+
+/// The guides for users of other clients, and how many rows each has at least.
+const OTHER_CLIENTS: &[(&str, &str, usize)] = &[
+    ("memcache", include_str!("../../memcached2-proto/src/guide/from_memcache.md"), 20),
+    ("async-memcached", include_str!("../../memcached2-proto/src/guide/from_async_memcached.md"), 18),
+    ("pymemcache", include_str!("../../memcached2-proto/src/guide/from_pymemcache.md"), 24),
+    ("dalli", include_str!("../../memcached2-proto/src/guide/from_dalli.md"), 24),
+];
 
 /// The public names of its one module: of each class, and then its methods.
 const NAMES: &[(&str, &str)] = &[
@@ -254,4 +262,74 @@ fn every_test_of_memcached_has_its_row_and_every_counterpart_is_there() {
         }
     }
     assert_eq!(files.len(), FILES);
+}
+
+/// The words of the sources of all crates that follow one of these words.
+fn words_after(starts: &[&str]) -> BTreeSet<String> {
+    fn of_folder(folder: &Path, starts: &[&str], found: &mut BTreeSet<String>) {
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                of_folder(&path, starts, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).expect("a source");
+                for start in starts {
+                    found.extend(text.split(start).skip(1).map(|rest| word(rest).to_owned()));
+                }
+            }
+        }
+    }
+    let mut found = BTreeSet::new();
+    for folder in ["memcached2-proto/src", "memcached2-sync/src", "memcached2-tokio/src"] {
+        of_folder(&root().join(folder), starts, &mut found);
+    }
+    found
+}
+
+/// The identifier that a text begins with.
+fn word(text: &str) -> &str {
+    text.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default()
+}
+
+#[test]
+fn every_method_and_type_that_replaces_one_of_another_client_exists() {
+    let functions = words_after(&["fn "]);
+    let types = words_after(&["struct ", "enum ", "trait "]);
+    for (client, guide, least) in OTHER_CLIENTS {
+        let (_, calls) = guide.split_once("\n# Calls\n").expect("a table");
+        let calls = calls.split("\n# ").next().unwrap();
+        let mut count = 0;
+        for (theirs, ours) in rows_in(calls) {
+            count += 1;
+            for code in code(ours) {
+                // Methods and associated functions: behind a point or a double colon, before a parenthesis.
+                for (at, _) in code.match_indices(['.', ':']) {
+                    let name = word(&code[at + 1..]);
+                    let called = code[at + 1..][name.len()..].starts_with(['(', ':']);
+                    let is_function = called && name.starts_with(|c: char| c.is_lowercase());
+                    assert!(!is_function || functions.contains(name), "{client}: {theirs}: there is no fn {name}");
+                }
+                let names = code.split(|c: char| !c.is_alphanumeric() && c != '_');
+                let names = names
+                    .filter(|name| name.len() > 1 && *name != "None" && name.starts_with(|c: char| c.is_uppercase()));
+                for name in names.filter(|name| !code.contains(&format!("::{name}"))) {
+                    assert!(types.contains(name), "{client}: {theirs}: there is no type {name}");
+                }
+            }
+        }
+        assert!(count >= *least, "{client}: {count} rows");
+    }
+    // What follows a double colon: variants.
+    for (client, guide, _) in OTHER_CLIENTS {
+        for (kind, source) in [
+            ("Error::", include_str!("../../memcached2-proto/src/error.rs")),
+            ("Selection::", include_str!("../../memcached2-proto/src/routing/selection.rs")),
+        ] {
+            for name in code(guide).filter_map(|code| code.strip_prefix(kind)).map(word) {
+                let there = [" ", "("].iter().any(|end| source.contains(&format!("    {name}{end}")))
+                    || source.contains(&format!("    {name},"));
+                assert!(there, "{client}: there is no {kind}{name}");
+            }
+        }
+    }
 }
