@@ -1,7 +1,7 @@
 //! A meter for the clients: one workload, one client, one line of figures.
 //!
 //! ```text
-//! cargo run --release -p memcached2-testkit --example ops -- <sync|tokio|async-std|smol> <workload> <n> <server>
+//! cargo run --release -p memcached2-testkit --example ops -- <sync|threads|tokio|async-std|smol> <workload> <n> <server>
 //! ```
 //!
 //! It stores 100 keys `bench:key:000000` to `bench:key:000099`, does the workload `n` times with one client, and prints
@@ -23,6 +23,9 @@
 //! | `open` | a get of 10 bytes by a new client, so on a new connection; `sync` only |
 //! | `fill` | a set of an item of 10 bytes under a key of its own |
 //! | `metadump` | an item of a dump of the server; `n` is how many it has. `raw` as the client only reads the bytes. |
+//!
+//! `threads` are threads that wait for the calls of one Tokio client, whose connection is driven by a thread of its own; it has `get10` and
+//! `conc64`.
 //!
 //! For `metadump`, the most memory that the process has had is printed, too, in KiB (on Linux).
 #![expect(clippy::expect_used, clippy::print_stdout, reason = "a tool for developers")]
@@ -50,6 +53,7 @@ fn main() {
     let before = server_usage(&job);
     let (elapsed, cpu) = match client.as_str() {
         "sync" => blocking(&job),
+        "threads" if matches!(workload.as_str(), "get10" | "conc64") => threads(&job),
         _ if matches!(workload.as_str(), "open" | "batch100" | "mset100q" | "mdel100" | "mdel100q") => usage(),
         "tokio" => tokio(&job),
         "async-std" => async_std::task::block_on(async_std(&job)),
@@ -63,7 +67,7 @@ fn main() {
 }
 
 fn usage() -> ! {
-    println!("usage: ops <sync|tokio|async-std|smol> <workload> <n> <server>");
+    println!("usage: ops <sync|threads|tokio|async-std|smol> <workload> <n> <server>");
     println!(
         "workloads: get10 get1k get100k set1k mget100 mset100 conc64 fill metadump, and batch100 mset100q mdel100 mdel100q open of sync"
     );
@@ -337,6 +341,32 @@ fn tokio(job: &Job<'_>) -> (Duration, Duration) {
         let client = memcached2_tokio::Client::with_options([job.server], options()).expect("a server");
         run!(client, job, |task| tokio::spawn(task))
     })
+}
+
+/// Threads that share the connection of a Tokio client.
+fn threads(job: &Job<'_>) -> (Duration, Duration) {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let client = memcached2_tokio::Client::with_options([job.server], options()).expect("a server");
+    let (keys, value) = (keys(), vec![b'x'; job.size]);
+    let items: Vec<_> = keys.iter().map(|key| (key, &value)).collect();
+    let stored = runtime.block_on(client.set_many(&items, Expiry::Never));
+    stored.and_then(|many| many.into_result()).expect("memcached runs there");
+    let callers = if job.workload == "conc64" { CALLERS } else { 1 };
+    let meter = Meter::start();
+    std::thread::scope(|scope| {
+        for caller in 0..callers {
+            let (client, keys, runtime) = (&client, &keys, &runtime);
+            scope.spawn(move || {
+                let _entered = runtime.enter();
+                for at in 0..job.count / callers {
+                    let value = smol::block_on(client.get(&keys[(at + caller) % keys.len()]));
+                    assert!(value.expect("an answer").is_some());
+                }
+            });
+        }
+    });
+    meter.stop()
 }
 
 async fn async_std(job: &Job<'_>) -> (Duration, Duration) {
