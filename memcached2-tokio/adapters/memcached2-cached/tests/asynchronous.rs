@@ -216,6 +216,23 @@ async fn a_value_that_cannot_be_written_is_an_error() {
     }
 }
 
+#[tokio::test]
+async fn a_hit_is_one_request_and_so_is_what_the_attribute_does_after_a_miss() {
+    let server = EmbeddedServer::start();
+    let (cache, _) = cache_on(&server);
+    let cache = cache.check_after(HOUR).with_ttl(HOUR);
+    let ada = "ada".to_owned();
+    assert_eq!(cache.async_cache_get(&ada).await, Ok(None)); // It has asked for the generation.
+    server.clear_asked();
+    cache.async_cache_set_ref(&ada, &user("Ada")).await.unwrap();
+    _ = cache.async_cache_get(&ada).await.unwrap();
+    cache.set_refresh_on_hit(true);
+    _ = cache.async_cache_get(&ada).await.unwrap();
+    cache.async_cache_delete(&ada).await.unwrap();
+    let asked: Vec<_> = server.asked().iter().map(|request| request.command().to_owned()).collect();
+    assert_eq!(asked, ["set", "get", "gat", "delete"]);
+}
+
 async fn assert_all_fail(cache: &Cache) {
     let ada = "ada".to_owned();
     let errors = [
