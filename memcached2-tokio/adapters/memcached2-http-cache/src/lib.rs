@@ -22,6 +22,8 @@
 //! * Keys are of any length, as addresses are: the SHA-256 of one that memcached does not take stands in for it.
 //! * A response stays longer than it is fresh, so that it can be revalidated: until it is evicted, unless
 //!   [`keep_for`](MemcachedManager::keep_for) says otherwise.
+//! * The cache is a shared one, in the words of HTTP: leave `shared` of the
+//!   [`CacheOptions`](http_cache::CacheOptions) true, as it is unless set, and no private response is stored.
 //! * A response that is too large for the server, 1 MiB with its headers unless it was started with another `-I`, is not cached.
 //! * A server that is lost is an error within the client's timeout, 1 second unless set, and http-cache then fails the request of the
 //!   program. With [`miss_on_error`](MemcachedManager::miss_on_error) it goes on without the cache.
