@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::Arc;
 
 use super::syntax::from_base64;
 
@@ -28,7 +29,8 @@ pub struct Request {
     command: Cow<'static, str>,
     key: Vec<u8>,
     exptime: Option<i64>,
-    line: Vec<u8>,
+    /// Shared by the requests of all its keys.
+    line: Arc<[u8]>,
 }
 
 impl Request {
@@ -62,11 +64,12 @@ impl Request {
 
     /// Reads a line: one request for each key, at least one.
     pub(super) fn read(line: &[u8]) -> Vec<Self> {
+        let whole: Arc<[u8]> = line.into();
         let words: Vec<&[u8]> = line.split(|byte| *byte == b' ').filter(|word| !word.is_empty()).collect();
         let word = |index: usize| words.get(index).copied().unwrap_or_default();
         let number = |index: usize| std::str::from_utf8(word(index)).ok().and_then(|number| number.parse().ok());
         let one = |command: &'static str, key: &[u8], exptime| {
-            vec![Self { command: command.into(), key: key.to_vec(), exptime, line: line.to_vec() }]
+            vec![Self { command: command.into(), key: key.to_vec(), exptime, line: Arc::clone(&whole) }]
         };
         let each = |command: &'static str, keys: usize, exptime: Option<i64>| {
             let keys = words.get(keys..).filter(|keys| !keys.is_empty()).unwrap_or(&[&[]]);
@@ -94,7 +97,7 @@ impl Request {
             }
             name => {
                 let command = Cow::Owned(String::from_utf8_lossy(name).into_owned());
-                vec![Self { command, key: Vec::new(), exptime: None, line: line.to_vec() }]
+                vec![Self { command, key: Vec::new(), exptime: None, line: Arc::clone(&whole) }]
             }
         }
     }
@@ -182,6 +185,12 @@ impl RequestLog {
 #[cfg(test)]
 mod tests {
     use super::Request;
+
+    #[test]
+    fn the_keys_of_a_get_share_its_line() {
+        let read = Request::read(b"get a b");
+        assert!(std::ptr::eq(read[0].line(), read[1].line()));
+    }
 
     #[test]
     fn a_line_of_either_protocol_is_read_as_the_classic_command() {
