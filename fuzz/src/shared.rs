@@ -33,7 +33,7 @@ pub fn shared(data: &[u8]) {
     let world = World::new();
     let options = Options::default().timeout(TIMEOUT).connect_timeout(TIMEOUT / 2);
     let router = Router::with_options(SERVERS, &options).expect("two addresses");
-    let router = router.for_client(1, || Instant::ZERO);
+    let router = router.for_client(1, || Now::fixed(Instant::ZERO, SystemTime::UNIX_EPOCH));
     let client = SharedConnections::new(router, &options, world.clone());
     let mut callers: Vec<Caller<'_>> = Vec::new();
     let mut script = data.iter().copied();

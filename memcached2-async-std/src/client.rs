@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use futures_io::{AsyncRead, AsyncWrite};
 use memcached2_proto::fetch::{Followed, Followers, Joined};
+use memcached2_proto::observer::{ObservedClient as _, ServerStatus};
 use memcached2_proto::routing::{Address, MigrationStage, ServerListChange};
 use memcached2_proto::shared::{ConnectFn, Records, SharedConnections, TakesSpawner};
 use memcached2_proto::stream::StreamCommand;
@@ -105,9 +106,10 @@ impl Client {
 
     fn builder_of(connector: Arc<dyn Spawn>) -> Builder<Self> {
         Builder::with_spawner(move |router, options, spawner| {
-            let router = router.for_client(RandomState::new().hash_one(()), Self::now);
+            let router = router.for_client(RandomState::new().hash_one(()), || Now::new(Self::now(), SystemTime::now));
             let system = System { executor: Executor::new(spawner)?, connector: Arc::clone(&connector) };
             let shared = Arc::new(SharedConnections::new(router, options, system));
+            options.announce(&shared);
             Ok(Self { shared, connector: Arc::clone(&connector), timeout: None })
         })
     }
@@ -158,6 +160,22 @@ impl Client {
         self.shared.router()
     }
 
+    /// The status of each server at this moment: whether it counts as up, how many connections to it are open, and how many callers
+    /// wait. For metrics and health checks; nothing is asked of a server.
+    ///
+    /// ```
+    /// use memcached2_async_std::{Client, Error};
+    ///
+    /// let client = Client::new(["cache1", "cache2"])?;
+    /// let status = client.server_status();
+    /// assert!(status.iter().all(|server| server.is_up && server.used_connections == 0));
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[must_use]
+    pub fn server_status(&self) -> Vec<ServerStatus> {
+        self.shared.server_status()
+    }
+
     /// Replaces the list of servers, of this client and all its clones, and returns what has changed.
     ///
     /// Calls under way end with the servers that they began with. A server that is in both lists keeps its connections, and what is
@@ -177,7 +195,9 @@ impl Client {
     ///
     /// Those of [`Client::with_options`]; nothing has changed then. [`Error::Closed`] after [`Client::close`].
     pub fn set_servers(&self, servers: impl IntoIterator<Item = impl AsRef<str>>) -> Result<ServerListChange, Error> {
-        self.shared.set_servers(servers)
+        let change = self.shared.set_servers(servers)?;
+        self.shared.options().announce(&self.shared);
+        Ok(change)
     }
 
     /// Goes on to another stage of the migration for which the client was made, with all its clones: see

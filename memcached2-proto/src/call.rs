@@ -6,6 +6,7 @@ mod batch;
 mod copies;
 mod fault;
 mod fill;
+mod observed;
 mod operation;
 mod plan;
 mod probes;
@@ -20,6 +21,7 @@ pub use self::batch::ServerBatch;
 pub use self::fault::Fault;
 use self::fault::ServerFault;
 pub use self::fill::{Fill, FillCommand, Filling};
+use self::observed::Via;
 pub use self::operation::{Operation, Progress};
 use self::plan::State;
 pub use self::plan::{Plan, SubRequest};
@@ -28,9 +30,10 @@ pub(crate) use self::slot_result::{Failure, SlotResult};
 use crate::command::Command;
 use crate::error::{Error, Landed};
 use crate::few::Few;
-use crate::observer::{Attempt, Event, RequestOutcome};
+use crate::observer::RequestOutcome;
 use crate::reply::Reply;
 use crate::routing::{Router, ServerId};
+use crate::shared::SharedConnection;
 use crate::time::{Instant, Now};
 use crate::uri::Server;
 
@@ -78,7 +81,7 @@ impl<'r, O: Operation> Call<'r, O> {
         }
         for (index, server, error) in std::mem::take(&mut self.plan.rare().unplanned) {
             let sub_request = SubRequest::new(server, index);
-            self.on_request(&sub_request, RequestOutcome::Failed(&error), 0);
+            self.on_request(&sub_request, RequestOutcome::Failed(&error), 0, None);
             self.end_with(&sub_request, error);
         }
     }
@@ -123,40 +126,22 @@ impl<'r, O: Operation> Call<'r, O> {
     }
 
     /// Takes a reply of the server to the request at a place; the `last` one ends it.
+    #[inline]
+    pub fn answer(&mut self, at: usize, reply: Reply, last: bool) {
+        self.answer_via(Via::default, at, reply, last);
+    }
+
+    /// The same of a reply that came over a connection, which is only looked at for an observer.
     // In place: 23 instructions less of a get, 18 of each key of a `set_many`.
     #[inline(always)]
-    pub fn answer(&mut self, at: usize, reply: Reply, last: bool) {
+    fn answer_via<'v>(&mut self, via: impl FnOnce() -> Via<'v>, at: usize, reply: Reply, last: bool) {
         if self.plan.router.watch().is_some() {
-            return self.answer_observed(at, reply, last);
+            return self.answer_observed(via(), at, reply, last);
         }
         self.take_answer(at, reply, last);
     }
 
-    /// The same if something looks at each request.
-    #[cold]
-    fn answer_observed(&mut self, at: usize, reply: Reply, last: bool) {
-        let hits = self.observe_reply(at, &reply, last);
-        self.note_found(at, &reply);
-        let sub_request = self.plan.sub_requests[at];
-        if last && self.plan.has_copies(sub_request.index) {
-            self.plan.sub_requests[at].state = State::Answered;
-            return self.end_copy(&sub_request, Ok(reply));
-        }
-        if last && self.is_missed(&sub_request, &reply, hits) {
-            self.plan.report_answer(sub_request.server);
-            let rest = match reply {
-                value @ Reply::Value(..) => {
-                    self.progress.take_reply(sub_request.index(), value);
-                    Reply::End
-                }
-                rest => rest,
-            };
-            return self.read_next(at, Ok(rest));
-        }
-        self.take_answer(at, reply, last);
-    }
-
-    // In place, as the body of `answer`, whose gain it is.
+    // In place, as the body of `answer_via`, whose gain it is.
     #[inline(always)]
     fn take_answer(&mut self, at: usize, reply: Reply, last: bool) {
         let sub_request = &mut self.plan.sub_requests[at];
@@ -194,27 +179,32 @@ impl<'r, O: Operation> Call<'r, O> {
 
     /// Takes all that was heard on a shared connection of the request at a place.
     #[inline]
-    pub(crate) fn conclude(&mut self, at: usize, result: SlotResult) {
+    pub(crate) fn conclude(&mut self, at: usize, result: SlotResult, shared: &SharedConnection) {
         match result {
-            SlotResult { replies: Few::One(reply), end: Ok(()) } => self.answer(at, reply, true),
-            result => self.conclude_several(at, result),
+            SlotResult { replies: Few::One(reply), end: Ok(()) } => {
+                self.answer_via(|| Via::shared(shared), at, reply, true);
+            }
+            result => self.conclude_several(at, result, shared),
         }
     }
 
-    fn conclude_several(&mut self, at: usize, SlotResult { replies, end }: SlotResult) {
+    fn conclude_several(&mut self, at: usize, SlotResult { replies, end }: SlotResult, shared: &SharedConnection) {
         let mut replies = replies.into_vec();
         let last = if end.is_ok() { replies.pop() } else { None };
         let index = self.plan.sub_requests[at].index as usize;
         for reply in replies {
             if self.plan.router.watch().is_some() {
-                self.observe_reply(at, &reply, false);
+                self.observe_reply(at, &reply);
                 self.note_found(at, &reply);
             }
             self.progress.take_reply(index, reply);
         }
         match (last, end) {
-            (Some(last), _) => self.answer(at, last, true),
-            (None, Err(Failure { error, fault })) => self.fail(at, &error, fault),
+            (Some(last), _) => self.answer_via(|| Via::shared(shared), at, last, true),
+            (None, Err(Failure { error, fault })) => {
+                self.note_peer(self.plan.sub_requests[at].server, shared.peer());
+                self.fail(at, &error, fault);
+            }
             (None, Ok(())) => self.fail(at, &Error::protocol("got no reply at all"), Fault::Nobody),
         }
     }
@@ -223,7 +213,7 @@ impl<'r, O: Operation> Call<'r, O> {
     #[cold]
     pub fn fail(&mut self, at: usize, error: &Error, fault: Fault) {
         let sub_request = self.plan.sub_requests[at];
-        self.on_request(&sub_request, RequestOutcome::Failed(error), 0);
+        self.on_request(&sub_request, RequestOutcome::Failed(error), 0, None);
         let fault = self.excuse(&sub_request, error, fault);
         let rare = self.plan.rare();
         // The values that came before the failure are not counted if it is sent again.
@@ -263,6 +253,7 @@ impl<'r, O: Operation> Call<'r, O> {
     #[cold]
     fn end_with(&mut self, sub_request: &SubRequest, error: Error) {
         self.keep_failed(sub_request, &error);
+        self.end_failed_operation(sub_request, &error);
         if self.plan.has_copies(sub_request.index) {
             return self.end_copy(sub_request, Err(error));
         }
@@ -274,49 +265,6 @@ impl<'r, O: Operation> Call<'r, O> {
         let server = self.plan.router.server(sub_request.server);
         let error = name_request(error, command, server);
         self.progress.end(index, Err(error));
-    }
-
-    /// Counts a reply for the observer; the last one is reported. Returns how many values have come.
-    #[cold]
-    fn observe_reply(&mut self, at: usize, reply: &Reply, last: bool) -> usize {
-        let sub_request = self.plan.sub_requests[at];
-        let before = self.plan.rare.as_mut().and_then(|rare| rare.tallies.remove(&sub_request.index));
-        let mut tally = before.unwrap_or_default();
-        tally.add(reply);
-        let hits = tally.hits();
-        if last {
-            let keys = self.progress.command(sub_request.index as usize).keys();
-            self.on_request(&sub_request, tally.outcome(keys), tally.received);
-        } else {
-            self.plan.rare().tallies.insert(sub_request.index, tally);
-        }
-        hits
-    }
-
-    /// Reports what has come of a request to the observer.
-    #[cold]
-    fn on_request(&self, sub_request: &SubRequest, outcome: RequestOutcome<'_>, received: u64) {
-        let Plan { router, now: begun, .. } = &self.plan;
-        let Some(watch) = router.watch() else { return };
-        let Some(observer) = &watch.observer else { return };
-        let command = self.progress.command(sub_request.index as usize);
-        let waits = self.plan.rare.iter().flat_map(|rare| &rare.waits);
-        let wait = waits.filter(|(server, _)| *server == sub_request.server).map(|(_, wait)| *wait).sum();
-        let is_unsent = matches!(outcome, RequestOutcome::Failed(error) if error.landed() == Landed::NotSent);
-        observer.on_request(&Event {
-            command: command.name(),
-            server: router.server(sub_request.server),
-            outcome,
-            attempt: match sub_request {
-                SubRequest { is_retry: true, .. } => Attempt::Retry,
-                SubRequest { moves: 1.., .. } => Attempt::Failover,
-                _ => Attempt::First,
-            },
-            sent: if is_unsent { 0 } else { sub_request.sent.into() },
-            received,
-            time: (watch.clock)().saturating_duration_since(*begun).max(Duration::from_micros(1)),
-            wait,
-        });
     }
 
     /// Returns the output.

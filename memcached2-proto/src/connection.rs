@@ -18,6 +18,8 @@ mod typed;
 mod write;
 
 use std::collections::VecDeque;
+#[cfg(feature = "routing")]
+use std::sync::Arc;
 
 use self::held::Held;
 use self::in_flight::{InFlight, Kind};
@@ -34,6 +36,8 @@ pub use self::typed::{Pending, TypedConnection};
 use crate::command::{Command, Protocol};
 use crate::error::{Error, Landed};
 use crate::limits::Limits;
+#[cfg(feature = "routing")]
+use crate::opening::Destination;
 use crate::reply::{Decoder, Expected, Opaque, ReplyKind};
 use crate::request_buffer::{Request, RequestBuffer};
 use crate::time::Now;
@@ -87,6 +91,9 @@ pub struct Connection {
     given_up: bool,
     /// Whether the socket took nothing when it was written to last.
     is_write_blocked: bool,
+    /// Where it is connected to, if that is known.
+    #[cfg(feature = "routing")]
+    peer: Option<Arc<Destination>>,
 }
 
 /// What may be written.
@@ -123,7 +130,21 @@ impl Connection {
             held: None,
             given_up: false,
             is_write_blocked: false,
+            #[cfg(feature = "routing")]
+            peer: None,
         }
+    }
+
+    /// Says where it is connected to, for an observer.
+    #[cfg(feature = "routing")]
+    pub(crate) fn set_peer(&mut self, peer: Option<Arc<Destination>>) {
+        self.peer = peer;
+    }
+
+    /// Where it is connected to, if that is known.
+    #[cfg(feature = "routing")]
+    pub(crate) fn peer(&self) -> Option<&Arc<Destination>> {
+        self.peer.as_ref()
     }
 
     /// A connection that behaves as `options` say. Unless they name a protocol it speaks the classic one, until a

@@ -94,6 +94,8 @@ pub struct Opening {
     /// Until when the whole of it must be done, whatever else is left.
     until: Option<Instant>,
     is_connected: bool,
+    /// Where the socket is connected to.
+    peer: Option<Arc<Destination>>,
     /// Since when the server has said nothing.
     silent_since: Instant,
     /// How long the server may be silent after the probe, if that is limited.
@@ -128,6 +130,22 @@ pub enum Destination {
     Unix(PathBuf),
 }
 
+impl Destination {
+    /// Whether it says something: not the address of a connector that looks no name up.
+    fn is_known(&self) -> bool {
+        !matches!(self, Self::Tcp(address) if address.ip().is_unspecified())
+    }
+
+    /// The IP address or the path, and the port.
+    #[cfg(any(feature = "opentelemetry", feature = "tracing"))]
+    pub(crate) fn address_and_port(&self) -> (String, Option<u16>) {
+        match self {
+            Self::Tcp(address) => (address.ip().to_string(), Some(address.port())),
+            Self::Unix(path) => (path.display().to_string(), None),
+        }
+    }
+}
+
 /// What has been opened.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -151,7 +169,8 @@ enum Stage {
     Authenticate(Box<Authentication>),
     /// The server is asked for its protocol, and has to say something until then, if it has to.
     Probe(Option<Instant>),
-    Ready,
+    /// Since then.
+    Ready(Instant),
     Failed(Error),
 }
 
@@ -171,6 +190,7 @@ impl Opening {
             connect_by: now.monotonic,
             until,
             is_connected: false,
+            peer: None,
             silent_since: now.monotonic,
             probe_within,
         };
@@ -193,7 +213,7 @@ impl Opening {
             },
             Stage::Connect(destination, ..) => Ok(Step::Connect(destination.clone())),
             Stage::Tls | Stage::Authenticate(_) | Stage::Probe(_) => Ok(Step::Exchange),
-            Stage::Ready => Ok(Step::Ready),
+            Stage::Ready(_) => Ok(Step::Ready),
             Stage::Failed(error) => Err(error.clone()),
         }
     }
@@ -207,7 +227,7 @@ impl Opening {
             Stage::Connect(_, by, _) => Some(*by),
             Stage::Authenticate(_) => self.answer_by.into_iter().chain(self.until).min(),
             Stage::Probe(by) => by.iter().copied().chain(self.answer_by).chain(self.until).min(),
-            Stage::Ready | Stage::Failed(_) => None,
+            Stage::Ready(_) | Stage::Failed(_) => None,
         }
     }
 
@@ -250,11 +270,12 @@ impl Opening {
 
     /// The socket is connected, or cannot be: then the next address is tried, if there is one.
     pub fn connected(&mut self, result: io::Result<()>, now: Instant) {
-        let Stage::Connect(_, _, attempts) = &mut self.stage else { return };
+        let Stage::Connect(destination, _, attempts) = &mut self.stage else { return };
         let attempts = attempts.take();
         self.is_connected = result.is_ok();
         if self.is_connected {
             self.silent_since = now;
+            self.peer = destination.is_known().then(|| Arc::new(destination.clone()));
         }
         match (result, attempts) {
             (Ok(()), _) => match self.endpoint.begin_tls() {
@@ -284,7 +305,7 @@ impl Opening {
             true => Stage::Probe(self.probe_within.map(|within| now + within)),
             false => {
                 self.endpoint.silence().end();
-                Stage::Ready
+                Stage::Ready(now)
             }
         };
     }
@@ -311,8 +332,12 @@ impl Opening {
 
     /// The connection. It takes requests from now on, and belongs to the socket that was connected last.
     #[must_use]
-    pub fn finish(self) -> Opened {
+    pub fn finish(mut self) -> Opened {
         self.endpoint.options().incidents.add();
+        if let Stage::Ready(since) = self.stage {
+            self.endpoint.on_connect(since.saturating_duration_since(self.now.monotonic));
+        }
+        self.connection.set_peer(self.peer);
         Opened { connection: self.connection, tls: self.tls }
     }
 

@@ -11,7 +11,7 @@ use crate::connection::ConnectionOptions;
 use crate::credentials::{Credentials, CredentialsSource, ProviderError};
 use crate::incidents::Incidents;
 use crate::limits::Limits;
-use crate::observer::{Both, Observer};
+use crate::observer::{Both, ObservedClient, Observer};
 use crate::pool::PoolLimits;
 use crate::routing::{Gutter, Journal, MigrationStage, ReconnectPolicy, Replicas, RouterOptions, Selection, WriteTo};
 #[cfg(feature = "tls")]
@@ -163,6 +163,14 @@ impl Options {
     #[must_use]
     pub fn of_other_servers(&self) -> Self {
         Self { gutter: None, replicas: Replicas::default(), ..self.clone() }
+    }
+
+    /// Tells the observer of a client about it, when it was made or has got another list of servers: for authors of a transport.
+    pub fn announce<C: ObservedClient + 'static>(&self, client: &Arc<C>) {
+        if let Some(observer) = &self.observer {
+            let client: Arc<dyn ObservedClient> = Arc::<C>::clone(client);
+            observer.on_client(&Arc::downgrade(&client));
+        }
     }
 
     /// The options for one server, whose URI may set some of them; see [`Server`].

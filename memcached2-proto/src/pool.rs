@@ -222,6 +222,24 @@ impl<S> Pool<S> {
     pub fn open(&self) -> usize {
         self.open
     }
+
+    /// How many of them are idle.
+    #[must_use]
+    pub fn idle(&self) -> usize {
+        self.idle.len()
+    }
+
+    /// How many there may be.
+    #[must_use]
+    pub fn limit(&self) -> usize {
+        self.limits.connections.max(1)
+    }
+
+    /// How many callers wait for one.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.queue.len()
+    }
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ mod select;
 mod selection;
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 pub use self::change::ServerListChange;
 use self::closers::Closers;
@@ -42,7 +43,7 @@ use crate::error::{Error, UriProblem};
 use crate::incidents::Incidents;
 use crate::key::{Key, RoutingKey};
 use crate::observer::{Observer, Watch};
-use crate::time::Instant;
+use crate::time::{Instant, Now};
 use crate::uri::redacted;
 pub use crate::uri::{Address, Server};
 
@@ -159,7 +160,7 @@ impl Router {
         router.journal = options.journal;
         router.incidents = options.incidents;
         if router.has_replicas() {
-            router = router.for_client(0, || Instant::ZERO);
+            router = router.for_client(0, || Now::fixed(Instant::ZERO, SystemTime::UNIX_EPOCH));
         }
         router.failover = options.failover;
         if let Some(bytes) = options.prefix {
@@ -171,9 +172,9 @@ impl Router {
     }
 
     /// The same servers, all of them up, for one client: with a number that chance is drawn from, so that not all clients
-    /// come back to a server at once, and a clock for its [observer](crate::Observer), if it has one.
+    /// come back to a server at once, and clocks for its [observer](crate::Observer), if it has one.
     #[must_use]
-    pub fn for_client(mut self, seed: u64, clock: fn() -> Instant) -> Self {
+    pub fn for_client(mut self, seed: u64, clock: fn() -> Now) -> Self {
         let is_observed = self.observer.is_some() || self.has_replicas();
         self.health = Arc::new(self.health.for_client(seed, is_observed || self.journal.is_some()));
         self.closers = Arc::new(Closers::new(self.servers.len()));

@@ -20,7 +20,7 @@ mod slots;
 mod spawner;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 #[cfg(not(loom))]
 use std::sync::{Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
@@ -46,7 +46,7 @@ use crate::command::{Command, Protocol};
 use crate::connection::Connection;
 use crate::error::{Error, Landed};
 use crate::large_keys::LargeKeys;
-use crate::opening::Endpoint;
+use crate::opening::{Destination, Endpoint};
 use crate::request_buffer::RequestBuffer;
 use crate::time::{Instant, Now};
 
@@ -67,6 +67,8 @@ pub struct SharedConnection {
     large_keys: Arc<LargeKeys>,
     /// Whether it is in the middle of a large reply.
     receives_large: AtomicBool,
+    /// Where it is connected to, once it is.
+    peer: OnceLock<Arc<Destination>>,
 }
 
 #[derive(Debug)]
@@ -165,6 +167,7 @@ impl SharedConnection {
             begun,
             large_keys: Arc::clone(endpoint.large_keys()),
             receives_large: AtomicBool::new(false),
+            peer: OnceLock::new(),
         }
     }
 

@@ -120,6 +120,15 @@ impl Server {
         &self.address
     }
 
+    /// Where it listens, as metrics and traces say it: the host or the path, and the port unless that is the default.
+    #[cfg(any(feature = "metrics", feature = "opentelemetry", feature = "tracing"))]
+    pub(crate) fn address_and_port(&self) -> (std::borrow::Cow<'_, str>, Option<u16>) {
+        match &self.address {
+            Address::Tcp { host, port } => (host.into(), (*port != Self::PORT).then_some(*port)),
+            Address::Unix(path) => (path.to_string_lossy(), None),
+        }
+    }
+
     /// Whether it is connected to by TLS.
     #[must_use]
     pub fn is_tls(&self) -> bool {

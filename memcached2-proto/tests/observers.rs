@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use memcached2_proto::call::{Call, Fault};
-use memcached2_proto::observer::{Event, Metrics, RequestOutcome, Tracing};
+use memcached2_proto::observer::{Event, Metrics, ObservedClient, RequestOutcome, ServerStatus, Tracing};
 use memcached2_proto::operation::GetMany;
 use memcached2_proto::{
     Delete, Error, Get, Instant, Landed, Now, Observer, Operation, Options, ReconnectPolicy, Reply, Router, Value,
@@ -21,7 +21,7 @@ use tracing::{Metadata, Subscriber};
 /// On a server with credentials, which no observer shows: a hit, a refusal, a call that fails, and one without a server that is up.
 fn calls(observer: Arc<dyn Observer>) {
     let begun = start();
-    let clock: fn() -> Instant = || start() + Duration::from_millis(2);
+    let clock: fn() -> Now = || at(start() + Duration::from_millis(2));
     let options = Options::default().reconnect(ReconnectPolicy::After(Duration::from_secs(1))).observer(observer);
     let router = Router::with_options(["memcached://web:s3cret@cache1"], &options).unwrap().for_client(0, clock);
     let run = |operation: Get<'_>, outcome: Result<Reply, Error>| end(operation, &router, begun, &outcome);
@@ -36,6 +36,11 @@ fn calls(observer: Arc<dyn Observer>) {
 /// The moment at which all calls begin.
 fn start() -> Instant {
     Instant::ZERO
+}
+
+/// A moment, which for people is as long after 1970.
+fn at(monotonic: Instant) -> Now {
+    Now::fixed(monotonic, SystemTime::UNIX_EPOCH + (monotonic - start()))
 }
 
 fn end<O: Operation>(operation: O, router: &Router, start: Instant, outcome: &Result<Reply, Error>) {
@@ -69,21 +74,23 @@ fn requests_are_counted() {
     assert_eq!(
         counted,
         [
-            "memcached2_hits_total server=cache1:11211: 1",
-            "memcached2_misses_total server=cache1:11211: 0",
-            "memcached2_received_bytes_total server=cache1:11211: 5",
-            "memcached2_received_bytes_total server=none: 0",
-            "memcached2_request_seconds server=cache1:11211 command=delete: 0.002",
-            "memcached2_request_seconds server=cache1:11211 command=get: 0.002 0.002 0.002",
-            "memcached2_request_seconds server=none command=get: 0.002",
-            "memcached2_requests_total server=cache1:11211 command=delete outcome=not_done: 1",
-            "memcached2_requests_total server=cache1:11211 command=get outcome=failed: 1",
-            "memcached2_requests_total server=cache1:11211 command=get outcome=hit: 1",
-            "memcached2_requests_total server=cache1:11211 command=get outcome=refused: 1",
-            "memcached2_requests_total server=none command=get outcome=failed: 1",
-            "memcached2_sent_bytes_total server=cache1:11211: 0",
-            "memcached2_sent_bytes_total server=none: 0",
-            "memcached2_server_up server=cache1:11211: 0",
+            "db.client.operation.duration db.system.name=memcached db.operation.name=get error.type=no_server: 0.002",
+            "db.client.operation.duration server.address=cache1 db.system.name=memcached db.operation.name=delete: 0.002",
+            "db.client.operation.duration server.address=cache1 db.system.name=memcached db.operation.name=get: 0.002",
+            "db.client.operation.duration server.address=cache1 db.system.name=memcached db.operation.name=get error.type=SERVER_ERROR db.response.status_code=SERVER_ERROR: 0.002",
+            "db.client.operation.duration server.address=cache1 db.system.name=memcached db.operation.name=get error.type=connect: 0.002",
+            "memcached2_hits_total server.address=cache1: 1",
+            "memcached2_misses_total server.address=cache1: 0",
+            "memcached2_received_bytes_total : 0",
+            "memcached2_received_bytes_total server.address=cache1: 5",
+            "memcached2_requests_total db.operation.name=get outcome=failed: 1",
+            "memcached2_requests_total server.address=cache1 db.operation.name=delete outcome=not_done: 1",
+            "memcached2_requests_total server.address=cache1 db.operation.name=get outcome=failed: 1",
+            "memcached2_requests_total server.address=cache1 db.operation.name=get outcome=hit: 1",
+            "memcached2_requests_total server.address=cache1 db.operation.name=get outcome=refused: 1",
+            "memcached2_sent_bytes_total : 0",
+            "memcached2_sent_bytes_total server.address=cache1: 0",
+            "memcached2_server_up db.client.connection.pool.name=cache1:11211: 0",
         ]
     );
 }
@@ -124,30 +131,83 @@ impl Subscriber for Log {
     fn exit(&self, _: &Id) {}
 }
 
+/// A client that says this of its servers.
+struct Pool(ServerStatus);
+
+impl ObservedClient for Pool {
+    fn server_status(&self) -> Vec<ServerStatus> {
+        vec![self.0.clone()]
+    }
+}
+
+#[test]
+fn connections_are_gauges_and_a_server_is_up_from_the_start() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let router = Router::parse(["cache1"]).unwrap();
+    let mut status = ServerStatus::new(&router, router.ids().next().unwrap()).unwrap();
+    (status.used_connections, status.idle_connections, status.max_connections, status.waiting) = (2, 3, 64, 1);
+    let seen = || {
+        let seen = snapshotter.snapshot().into_vec().into_iter().map(|(key, unit, text, value)| {
+            assert!(text.is_some(), "{key:?}");
+            let labels: Vec<_> = key.key().labels().map(|label| format!(" {}", label.value())).collect();
+            let value = match value {
+                DebugValue::Gauge(level) => level.to_string(),
+                DebugValue::Histogram(values) => format!("{values:?}"),
+                DebugValue::Counter(count) => count.to_string(),
+            };
+            format!("{}{} {}: {value}", key.key().name(), labels.concat(), unit.unwrap().as_canonical_label())
+        });
+        let mut seen: Vec<_> = seen.collect();
+        seen.sort();
+        seen
+    };
+    metrics::with_local_recorder(&recorder, || {
+        let client = Arc::new(Pool(status.clone()));
+        Options::default().observer(Arc::new(Metrics)).announce(&client);
+        assert_eq!(seen(), ["memcached2_server_up cache1:11211 : 1"]);
+        Metrics.set_gauges(&client.server_status());
+        Metrics.on_connect(&router.servers()[0], Duration::from_millis(2));
+        assert_eq!(
+            seen(),
+            [
+                "db.client.connection.count cache1:11211 idle : 3",
+                "db.client.connection.count cache1:11211 used : 2",
+                "db.client.connection.create_time cache1:11211 s: [0.002]",
+                "db.client.connection.max cache1:11211 : 64",
+                "db.client.connection.pending_requests cache1:11211 : 1",
+                "memcached2_client_in_flight cache1:11211 : 0",
+                "memcached2_server_up cache1:11211 : 1",
+            ]
+        );
+    });
+}
+
 #[test]
 fn the_tracing_observer_logs_requests_as_events() {
     let log = Log::default();
     tracing::subscriber::with_default(log.clone(), || calls(Arc::new(Tracing)));
     let answered = "sent=0 received=0 time_us=2000 wait_us=0";
-    let named = "server=\"cache1:11211\"";
+    let of = |command: &str| {
+        format!("db.system.name=\"memcached\" db.operation.name=\"{command}\" server.address=\"cache1\"")
+    };
+    let (get, delete) = (of("get"), of("delete"));
     assert_eq!(
         *log.0.lock().unwrap(),
         [
             format!(
-                "DEBUG memcached2 message=request answered command=\"get\" {named} outcome=\"hit\" sent=0 received=5 time_us=2000 wait_us=0"
+                "DEBUG memcached2 message=request answered {get} outcome=\"hit\" sent=0 received=5 time_us=2000 wait_us=0"
             ),
             format!(
-                "WARN memcached2 message=request refused command=\"get\" {named} outcome=\"refused\" {answered} error=\"SERVER_ERROR out of memory\""
+                "WARN memcached2 message=request refused {get} db.response.status_code=\"SERVER_ERROR\" error.type=\"SERVER_ERROR\" outcome=\"refused\" {answered} error=\"SERVER_ERROR out of memory\""
             ),
+            format!("DEBUG memcached2 message=request answered {delete} outcome=\"not_done\" {answered}"),
             format!(
-                "DEBUG memcached2 message=request answered command=\"delete\" {named} outcome=\"not_done\" {answered}"
+                "WARN memcached2 message=request failed {get} error.type=\"connect\" outcome=\"failed\" {answered} error=cannot connect to the server: connection refused; is memcached running there?"
             ),
+            format!("WARN memcached2 message=server down server=\"cache1:11211\" failures=1 wait_us=1000000"),
             format!(
-                "WARN memcached2 message=request failed command=\"get\" {named} outcome=\"failed\" {answered} error=cannot connect to the server: connection refused; is memcached running there?"
-            ),
-            format!("WARN memcached2 message=server down {named} failures=1 wait_us=1000000"),
-            format!(
-                "DEBUG memcached2 message=no server to ask command=\"get\" outcome=\"failed\" {answered} error=cache1:11211 is down, and its retry is not due yet (cannot connect to it: connection refused)"
+                "DEBUG memcached2 message=no server to ask db.system.name=\"memcached\" db.operation.name=\"get\" error.type=\"no_server\" outcome=\"failed\" {answered} error=cache1:11211 is down, and its retry is not due yet (cannot connect to it: connection refused)"
             ),
         ]
     );
@@ -169,7 +229,7 @@ impl Observer for Hits {
 fn values_of_an_answer_that_was_cut_off_are_not_counted_when_it_is_sent_again() {
     let observer = Arc::new(Hits::default());
     let options = Options::default().observer(Arc::<Hits>::clone(&observer));
-    let router = Router::with_options(["cache1"], &options).unwrap().for_client(0, start);
+    let router = Router::with_options(["cache1"], &options).unwrap().for_client(0, || at(start()));
     let mut call = Call::new(GetMany::new(&["a", "b"]).unwrap(), &router, Now::new(start(), SystemTime::now));
     call.answer(0, Reply::Value(0, Value::new("x".into(), 0)), false);
     let lost = Error::lost(&std::io::ErrorKind::ConnectionReset.into(), Landed::NotSent);

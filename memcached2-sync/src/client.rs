@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use memcached2_proto::call::{Call, ServerBatch};
 use memcached2_proto::fetch::{Flights, Followed, Followers, Joined};
+use memcached2_proto::observer::{ObservedClient, ServerStatus};
 use memcached2_proto::opening::Endpoint;
 use memcached2_proto::routing::{MigrationStage, ServerId, ServerListChange};
 use memcached2_proto::stream::StreamCommand;
@@ -102,15 +103,15 @@ impl Client {
     }
 
     fn make(router: Router, options: &Options) -> Self {
-        let router = router.for_client(RandomState::new().hash_one(()), Self::now);
+        let router = router.for_client(RandomState::new().hash_one(()), || Now::new(Self::now(), SystemTime::now));
         let server_pool = |(place, server): (usize, &Server)| Arc::new(ServerPool::new(place, server, options));
         let server_pools = router.servers().iter().enumerate().map(server_pool).collect();
         let servers = Replaceable::new(Servers { router, server_pools });
         let (pauses, closed) = (Mutex::default(), Condvar::new());
-        Self {
-            shared: Arc::new(Shared { servers, options: options.clone(), flights: Flights::default(), pauses, closed }),
-            timeout: None,
-        }
+        let shared = Shared { servers, options: options.clone(), flights: Flights::default(), pauses, closed };
+        let client = Self { shared: Arc::new(shared), timeout: None };
+        options.announce(&client.shared);
+        client
     }
 
     /// The same client, on the same connections, with another timeout for its calls, which replaces
@@ -138,6 +139,22 @@ impl Client {
         self.shared.servers.get().router.clone()
     }
 
+    /// The status of each server at this moment: whether it counts as up, how many connections to it are open, and how many callers
+    /// wait. For metrics and health checks; nothing is asked of a server.
+    ///
+    /// ```
+    /// use memcached2_sync::{Client, Error};
+    ///
+    /// let client = Client::new(["cache1", "cache2"])?;
+    /// let status = client.server_status();
+    /// assert!(status.iter().all(|server| server.is_up && server.used_connections == 0));
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[must_use]
+    pub fn server_status(&self) -> Vec<ServerStatus> {
+        self.shared.server_status()
+    }
+
     /// Replaces the list of servers, of this client and all its clones, and returns what has changed.
     ///
     /// Calls under way end with the servers that they began with. A server that is in both lists keeps its connections, and what is
@@ -158,7 +175,7 @@ impl Client {
     /// Those of [`Client::with_options`]; nothing has changed then. [`Error::Closed`] after [`Client::close`].
     pub fn set_servers(&self, servers: impl IntoIterator<Item = impl AsRef<str>>) -> Result<ServerListChange, Error> {
         let options = &self.shared.options;
-        self.shared.servers.replace(|before| {
+        let change = self.shared.servers.replace(|before| {
             let (router, change) = options.router_after(&before.router, servers)?;
             let server_pool = |(place, server): (usize, &Server)| match before.router.place_of(server) {
                 Some(known) => Arc::clone(&before.server_pools[known.index()]),
@@ -168,7 +185,9 @@ impl Client {
             let is_kept = |known: &Arc<ServerPool>| server_pools.iter().any(|pool| Arc::ptr_eq(pool, known));
             before.server_pools.iter().filter(|known| !is_kept(known)).for_each(|known| known.lock().retire());
             Ok((Servers { router, server_pools }, change))
-        })
+        })?;
+        options.announce(&self.shared);
+        Ok(change)
     }
 
     /// Goes on to another stage of the migration for which the client was made, with all its clones: see
@@ -329,6 +348,18 @@ impl Client {
 # }
 ```"
     ] }
+}
+
+impl ObservedClient for Shared {
+    fn server_status(&self) -> Vec<ServerStatus> {
+        let current = self.servers.get();
+        let status = |(id, pool): (ServerId, &Arc<ServerPool>)| {
+            let mut status = ServerStatus::new(&current.router, id)?;
+            pool.add_to(&mut status);
+            Some(status)
+        };
+        current.router.ids().zip(&current.server_pools).filter_map(status).collect()
+    }
 }
 
 impl Servers {

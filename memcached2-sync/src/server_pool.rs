@@ -5,6 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
+use memcached2_proto::observer::ServerStatus;
 use memcached2_proto::opening::Endpoint;
 use memcached2_proto::transport::{Checkout, Pool};
 use memcached2_proto::{Error, Landed, Now, Options, Server};
@@ -226,6 +227,11 @@ impl ServerPool {
                 checkout => return Ok((waiter.finish(), checkout)),
             }
         }
+    }
+
+    /// Adds what is known of it to the status of its server.
+    pub(crate) fn add_to(&self, status: &mut ServerStatus) {
+        status.add_pool(&self.lock(), self.opening.load(Ordering::Acquire));
     }
 
     /// The pool. A panic while the lock was held cannot have left it half changed.

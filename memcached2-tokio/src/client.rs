@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use memcached2_proto::fetch::{Followed, Followers, Joined};
+use memcached2_proto::observer::{ObservedClient as _, ServerStatus};
 use memcached2_proto::routing::{Address, MigrationStage, ServerListChange};
 use memcached2_proto::shared::{ConnectFn, Records, SharedConnections};
 use memcached2_proto::stream::StreamCommand;
@@ -94,9 +95,10 @@ impl Client {
 
     fn builder_of(connector: Arc<dyn Spawn>) -> Builder<Self> {
         Builder::new(move |router, options| {
-            let router = router.for_client(RandomState::new().hash_one(()), Self::now);
+            let router = router.for_client(RandomState::new().hash_one(()), || Now::new(Self::now(), SystemTime::now));
             let runtime = Tokio(Arc::clone(&connector));
             let shared = Arc::new(SharedConnections::new(router, options, runtime));
+            options.announce(&shared);
             Self { shared, connector: Arc::clone(&connector), timeout: None }
         })
     }
@@ -146,6 +148,22 @@ impl Client {
         self.shared.router()
     }
 
+    /// The status of each server at this moment: whether it counts as up, how many connections to it are open, and how many callers
+    /// wait. For metrics and health checks; nothing is asked of a server.
+    ///
+    /// ```
+    /// use memcached2_tokio::{Client, Error};
+    ///
+    /// let client = Client::new(["cache1", "cache2"])?;
+    /// let status = client.server_status();
+    /// assert!(status.iter().all(|server| server.is_up && server.used_connections == 0));
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[must_use]
+    pub fn server_status(&self) -> Vec<ServerStatus> {
+        self.shared.server_status()
+    }
+
     /// Replaces the list of servers, of this client and all its clones, and returns what has changed.
     ///
     /// Calls under way end with the servers that they began with. A server that is in both lists keeps its connections, and what is
@@ -165,7 +183,9 @@ impl Client {
     ///
     /// Those of [`Client::with_options`]; nothing has changed then. [`Error::Closed`] after [`Client::close`].
     pub fn set_servers(&self, servers: impl IntoIterator<Item = impl AsRef<str>>) -> Result<ServerListChange, Error> {
-        self.shared.set_servers(servers)
+        let change = self.shared.set_servers(servers)?;
+        self.shared.options().announce(&self.shared);
+        Ok(change)
     }
 
     /// Goes on to another stage of the migration for which the client was made, with all its clones: see

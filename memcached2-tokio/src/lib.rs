@@ -25,7 +25,7 @@
 //!   effect.
 //! * A server that has failed is left alone for a while ([`Options::reconnect`]), and its keys go to the others.
 //! * [`Item`], [`MissOnError`] and [`Mapping`] wrap a client. An [`Observer`] is called for every request; the features
-//!   `tracing` and `metrics` come with one each.
+//!   `opentelemetry`, `tracing` and `metrics` come with one each.
 //! * With the feature `tower`, a [`Client`] is a service, for [tower](https://docs.rs/tower)'s layers.
 //!
 //! The methods of [`Client`] are names for the most common operations; [`Client::run`] takes any [`Operation`], such as
@@ -50,9 +50,11 @@ pub use memcached2_proto::credentials::ProviderError;
 pub use memcached2_proto::namespace::LongKeys;
 #[cfg(feature = "metrics")]
 pub use memcached2_proto::observer::Metrics;
+#[cfg(feature = "opentelemetry")]
+pub use memcached2_proto::observer::OpenTelemetry;
 #[cfg(feature = "tracing")]
 pub use memcached2_proto::observer::Tracing;
-pub use memcached2_proto::observer::{Event, RequestOutcome, ServerEvent};
+pub use memcached2_proto::observer::{Event, OperationEvent, RequestOutcome, ServerEvent, ServerStatus};
 pub use memcached2_proto::routing::{Address, ServerId};
 pub use memcached2_proto::shared::Records;
 pub use memcached2_proto::stats::{GroupedReport, PrefixCount, Report, SizeReport};

@@ -27,6 +27,7 @@ mod namespace;
 mod near_cache;
 mod noreply;
 mod observer;
+mod opentelemetry;
 mod other_servers;
 mod protocol;
 mod quiet;
@@ -124,6 +125,7 @@ const LISTS: &[List] = &[
     near_cache::LIST,
     noreply::LIST,
     observer::LIST,
+    opentelemetry::LIST,
     other_servers::LIST,
     protocol::LIST,
     quiet::LIST,

@@ -8,7 +8,8 @@
 //! `<client> <workload> <operations per second> <CPU microseconds per operation>`, and per operation of the server, by its
 //! `stats`, `<bytes read> <bytes written> <CPU microseconds>`. `THREADS` sets the workers of the
 //! Tokio runtime (1 unless set), `CONNECTIONS` how many connections an asynchronous client shares, and `PROTOCOL`, `classic`
-//! or `meta`, what is spoken (what the server speaks unless set). With `memcacheds://host:port` it connects by TLS; `CA` names a
+//! or `meta`, what is spoken (what the server speaks unless set). `OBSERVER` adds one: `none` does nothing, `api` records by
+//! OpenTelemetry for nobody, `sdk` makes spans and metrics that are not exported. With `memcacheds://host:port` it connects by TLS; `CA` names a
 //! file in PEM with an authority to trust.
 //!
 //! | workload | an operation |
@@ -31,11 +32,15 @@
 #![expect(clippy::expect_used, clippy::print_stdout, reason = "a tool for developers")]
 
 use std::io::{Read as _, Write as _};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use memcached2_proto::observer::OpenTelemetry;
 use memcached2_proto::operation::{Batch, DeleteMany, SetMany};
 use memcached2_proto::tls::Certificate;
-use memcached2_proto::{Expiry, Get, Options, Protocol};
+use memcached2_proto::{Expiry, Get, Observer, Options, Protocol};
+use opentelemetry_sdk::metrics::{InMemoryMetricExporter, PeriodicReader, SdkMeterProvider};
+use opentelemetry_sdk::trace::SdkTracerProvider;
 
 /// How many threads or tasks share the client in `conc64`.
 const CALLERS: usize = 64;
@@ -114,11 +119,32 @@ fn options() -> Options {
         Ok(_) => usage(),
         Err(_) => options,
     };
+    let options = match std::env::var("OBSERVER").as_deref() {
+        Ok("none") => options.observer(Arc::new(Nothing)),
+        Ok("api") => options.observer(Arc::new(OpenTelemetry::new())),
+        Ok("sdk") => {
+            let tracers = SdkTracerProvider::default();
+            let reader = PeriodicReader::builder(InMemoryMetricExporter::default()).build();
+            let meters = SdkMeterProvider::builder().with_reader(reader).build();
+            let observer = OpenTelemetry::with_providers(&tracers, &meters);
+            // They record until they are dropped.
+            std::mem::forget((tracers, meters));
+            options.observer(Arc::new(observer))
+        }
+        Ok(_) => usage(),
+        Err(_) => options,
+    };
     match std::env::var("CONNECTIONS").ok().and_then(|text| text.parse().ok()) {
         Some(connections) => options.shared_connections(connections),
         None => options,
     }
 }
+
+/// An observer that does nothing.
+#[derive(Debug)]
+struct Nothing;
+
+impl Observer for Nothing {}
 
 /// The time and the CPU time, user and system, that the process takes to do something.
 struct Meter(Instant, Duration);

@@ -15,6 +15,7 @@ mod subject {
         Client as AsyncClient, Mapping as AsyncMapping, MissOnError as AsyncMissOnError,
     };
     use memcached2_proto::fetch::FetchPolicy;
+    use memcached2_proto::observer::ServerStatus;
     use memcached2_proto::routing::{MigrationStage, ServerListChange};
     use memcached2_proto::shared::Records as AsyncRecords;
     use memcached2_proto::stream::StreamCommand;
@@ -71,6 +72,10 @@ mod subject {
 
         pub(crate) fn router(&self) -> Router {
             self.0.router()
+        }
+
+        pub(crate) fn server_status(&self) -> Vec<ServerStatus> {
+            self.0.server_status()
         }
 
         pub(crate) fn fetch<T: ToValue, E: From<Error>>(

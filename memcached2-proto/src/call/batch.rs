@@ -1,5 +1,6 @@
 //! What is asked of one server on one connection.
 
+use super::observed::Via;
 use super::{Call, Fault, Operation};
 use crate::connection::Connection;
 use crate::error::{Error, Landed};
@@ -110,7 +111,7 @@ impl<O: Operation> Call<'_, O> {
     pub fn take_replies(&mut self, batch: &mut ServerBatch, connection: &mut Connection) -> Result<bool, Error> {
         while batch.open > 0 {
             let Some((tag, reply, last)) = connection.next_reply()? else { return Ok(false) };
-            self.answer(tag as usize, reply, last);
+            self.answer_via(|| Via::pooled(connection), tag as usize, reply, last);
             batch.open -= usize::from(last);
         }
         Ok(true)
@@ -151,6 +152,7 @@ impl<O: Operation> Call<'_, O> {
         error: &Error,
         spares_server: bool,
     ) -> bool {
+        self.note_peer(batch.server, connection.peer());
         let mut was_dead = false;
         for abandoned in connection.fail_pending() {
             was_dead |= abandoned.stale || (spares_server && abandoned.silent);

@@ -2,6 +2,7 @@
 
 use smallvec::SmallVec;
 
+use super::observed::Via;
 use super::plan::State;
 use super::{Call, Fault, Operation, Plan, Progress as _, SubRequest, name_request};
 use crate::command::{Command as _, OnReplicas};
@@ -126,7 +127,11 @@ impl<O: Operation> Call<'_, O> {
         for (server, result) in &copies {
             match result {
                 None => self.plan.push(*server, index as usize),
-                Some(Err(error)) => self.on_request(&SubRequest::new(*server, index), RequestOutcome::Failed(error), 0),
+                Some(Err(error)) => {
+                    let unsent = SubRequest::new(*server, index);
+                    self.on_request(&unsent, RequestOutcome::Failed(error), 0, None);
+                    self.end_failed_operation(&unsent, error);
+                }
                 Some(Ok(_)) => {}
             }
         }
@@ -236,7 +241,10 @@ impl<O: Operation> Call<'_, O> {
             return;
         }
         match self.plan.rare().unread.remove(&index) {
-            Some(Ok(reply)) => self.end_read(sub_request, reply),
+            Some(Ok(reply)) => {
+                self.end_operation(sub_request, None, None, Via::default());
+                self.end_read(sub_request, reply);
+            }
             Some(Err(error)) => self.end_with(sub_request, error),
             None => self.end_with(sub_request, Error::closed()),
         }

@@ -173,6 +173,8 @@ impl<O: Operation> Call<'_, O> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
     use crate::command::Get;
     use crate::time::Instant;
@@ -181,7 +183,9 @@ mod tests {
     #[test]
     fn a_transport_that_stores_nothing_ends_all_the_same() {
         let options = Options::default().migrate_to(["new"], MigrationStage::ReadBoth);
-        let router = Router::with_options(["old"], &options).unwrap().for_client(0, || Instant::ZERO);
+        let router = Router::with_options(["old"], &options)
+            .unwrap()
+            .for_client(0, || Now::fixed(Instant::ZERO, SystemTime::UNIX_EPOCH));
         let mut call = Call::new(Get::new("x").unwrap(), &router, Now::fixed(Instant::ZERO, std::time::UNIX_EPOCH));
         call.answer(0, Reply::Miss, true);
         assert!(call.end_round(|| Instant::ZERO));

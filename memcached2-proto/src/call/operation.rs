@@ -51,6 +51,12 @@ pub trait Progress {
         None
     }
 
+    /// Whether the caller has put several operations together, each of which could be a call of its own: what an
+    /// [observer](crate::observer::OperationEvent::batch) calls a batch. `false` unless implemented; one command for many keys is none.
+    fn is_batch(&self) -> bool {
+        false
+    }
+
     /// The output, once all requests have ended.
     ///
     /// # Errors

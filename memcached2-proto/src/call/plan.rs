@@ -1,6 +1,7 @@
 //! Which request goes to which server.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use smallvec::SmallVec;
@@ -9,12 +10,14 @@ use super::Fault;
 use super::copies::{Copies, Replicated};
 use super::fault::ServerFault;
 use super::fill::FillCommand;
+use super::observed::EndedOperation;
 use super::probes::Probes;
 use super::replay::Held;
 use crate::command::Keyed;
 use crate::error::{Error, Landed};
 use crate::key::{Key, RoutingKey};
 use crate::observer::Tally;
+use crate::opening::Destination;
 use crate::reply::Reply;
 use crate::routing::{Router, ServerId};
 use crate::time::Instant;
@@ -45,6 +48,10 @@ pub(super) struct Rare<'r> {
     /// For the observer: what has come of answers that are not complete, and how long connections were waited for.
     pub(super) tallies: BTreeMap<u32, Tally>,
     pub(super) waits: Vec<(ServerId, Duration)>,
+    /// For the observer: which addresses did not answer, what has ended so far, and when the first round began, once that is over.
+    pub(super) peers: Vec<(ServerId, Arc<Destination>)>,
+    pub(super) operations: Vec<EndedOperation>,
+    pub(super) begun: Option<Instant>,
     /// With replicas: the requests of which it is not known yet how many servers are asked, the copies of writes, and what has come
     /// of reads for which the next replica is asked.
     pub(super) replicated: Vec<Replicated>,

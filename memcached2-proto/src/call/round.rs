@@ -18,10 +18,21 @@ impl<O: Operation> Call<'_, O> {
         (self.has_failed || !self.plan.router.all_up_unobserved()) && self.report(now())
     }
 
-    /// After a round with a failure, or while a server is down.
+    /// After a round with a failure, or while a server is down, or for an observer.
     #[cold]
     fn report(&mut self, now: Instant) -> bool {
+        let again = self.next_round(now);
+        if !again {
+            self.report_operations();
+        }
+        again
+    }
+
+    fn next_round(&mut self, now: Instant) -> bool {
         let begun = std::mem::replace(&mut self.plan.now, now);
+        if let Some(rare) = &mut self.plan.rare {
+            rare.begun.get_or_insert(begun);
+        }
         let answered = self.report_servers(begun);
         self.has_failed = false;
         if let Some(rare) = &mut self.plan.rare {

@@ -150,6 +150,36 @@ impl Error {
         }
     }
 
+    /// A word for it, for metrics: its variant, and `timeout` for each way in which time runs out.
+    #[cfg(feature = "routing")]
+    pub(crate) fn class(&self) -> &'static str {
+        match self {
+            _ if self.is_timeout() => "timeout",
+            Self::Connect { .. } => "connect",
+            Self::Tls { .. } => "tls",
+            Self::Disconnected { .. } => "disconnected",
+            Self::Down { .. } | Self::AllDown { .. } | Self::NoServers { .. } => "no_server",
+            Self::Overloaded { .. } => "overloaded",
+            Self::Protocol { .. } => "protocol",
+            Self::NoMemory { .. } => "no_memory",
+            Self::Replicas { .. } => "replicas",
+            Self::Credentials { .. }
+            | Self::NoCredentials { .. }
+            | Self::CredentialsRefused { .. }
+            | Self::CredentialsNotWanted { .. } => "credentials",
+            Self::Key { .. }
+            | Self::Expiry { .. }
+            | Self::TooLarge { .. }
+            | Self::Value { .. }
+            | Self::Cas { .. }
+            | Self::Argument { .. } => "argument",
+            Self::NoMeta { .. } => "no_meta",
+            Self::Closed { .. } => "closed",
+            Self::NoRuntime { .. } => "no_runtime",
+            _ => "_OTHER",
+        }
+    }
+
     /// The name of the server that failed, where one did.
     #[must_use]
     pub fn server(&self) -> Option<&str> {

@@ -1,6 +1,7 @@
 //! What the connections to one server have in common.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::silence::Silence;
 use crate::connection::{ConnectionOptions, KnownProtocol};
@@ -15,7 +16,7 @@ use crate::uri::{Address, Server};
 /// it.
 #[derive(Debug)]
 pub struct Endpoint {
-    address: Address,
+    server: Server,
     options: Options,
     connection_options: ConnectionOptions,
     known: KnownProtocol,
@@ -33,7 +34,7 @@ impl Endpoint {
         let options = options.towards(server);
         Self {
             tls_name: tls_name(server, &options),
-            address: server.address().clone(),
+            server: server.clone(),
             connection_options: ConnectionOptions {
                 max_ttl: server.options().max_ttl,
                 ..ConnectionOptions::from(&options)
@@ -49,7 +50,7 @@ impl Endpoint {
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> &Address {
-        &self.address
+        self.server.address()
     }
 
     /// How a client behaves towards it.
@@ -75,6 +76,13 @@ impl Endpoint {
     #[must_use]
     pub fn lookup(&self) -> &Arc<Lookup> {
         &self.lookup
+    }
+
+    /// Tells the observer that a connection is ready, and how long it took to open it.
+    pub(super) fn on_connect(&self, time: Duration) {
+        if let Some(observer) = &self.options.observer {
+            observer.on_connect(&self.server, time);
+        }
     }
 
     /// For how long it has not answered those who open connections.

@@ -94,7 +94,7 @@ impl Opening {
             Err(error) => self.failed(error, now),
             Ok(_) if !self.connection.is_probing() => {
                 self.endpoint.known().proved();
-                self.stage = Stage::Ready;
+                self.stage = Stage::Ready(now);
             }
             Ok(_) => end.unwrap_or_else(|error| self.failed(error, now)),
         }

@@ -172,6 +172,10 @@ impl<C: Keyed> Progress for Each<C> {
         plan.add_elsewhere(index, self.commands[index].routing_key())
     }
 
+    fn is_batch(&self) -> bool {
+        true
+    }
+
     fn finish(self) -> Result<Self::Output, Error> {
         Ok(BatchResult::from(self.results))
     }

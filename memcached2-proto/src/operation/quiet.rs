@@ -226,6 +226,10 @@ impl<C: Quiet> Progress for Quietly<C> {
         all_are_planned
     }
 
+    fn is_batch(&self) -> bool {
+        true
+    }
+
     fn finish(self) -> Result<Self::Output, Error> {
         Ok(self.results.into_iter().map(|result| result.unwrap_or_else(|| Err(Error::closed()))).collect())
     }

@@ -137,6 +137,20 @@ fn fallback(line: &str) -> u8 {
     }
 }
 
+/// The first word of an error line, if servers are known to say it: one of few, whatever a server sends.
+#[cfg(feature = "routing")]
+pub(crate) fn status_code(line: &str) -> Option<&str> {
+    let word = line.split([' ', ':']).next()?;
+    (refuses(word.as_bytes()) || is_refusal_word(word)).then_some(word)
+}
+
+/// The text of an error line as far as it is in the table: nothing that a request has said.
+#[cfg(feature = "opentelemetry")]
+pub(crate) fn known_text(line: &str) -> Option<&'static str> {
+    let begins = |row: &&ErrorLine| line.starts_with(row.text);
+    TABLE.iter().find(|row| row.text == line).or_else(|| TABLE.iter().find(begins)).map(|row| row.text)
+}
+
 /// Whether a line is no reply to a request, but refuses it.
 pub(crate) fn refuses(line: &[u8]) -> bool {
     is_error_line(line) || line == TYPE_MISMATCH.as_bytes()

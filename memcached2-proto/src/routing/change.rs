@@ -42,19 +42,19 @@ impl Router {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, SystemTime};
 
     use super::*;
     use crate::error::Error;
     use crate::routing::{ReconnectPolicy, RouterOptions};
-    use crate::time::Instant;
+    use crate::time::{Instant, Now};
 
     #[test]
     fn what_is_known_of_a_server_stays_when_the_list_changes() {
         let wait = Duration::from_secs(60);
         let options = RouterOptions { reconnect: ReconnectPolicy::After(wait), ..RouterOptions::default() };
         let router = Router::with_options(["a", "b", "c?weight=2"], options.clone()).unwrap();
-        let router = router.for_client(1, || Instant::ZERO);
+        let router = router.for_client(1, || Now::fixed(Instant::ZERO, SystemTime::UNIX_EPOCH));
         let (down, now) = (ServerId(1), Instant::ZERO);
         router.report_failure(down, &Error::closed(), None, (now, now));
         assert!(router.claim(down, now).is_none() && !router.all_up());

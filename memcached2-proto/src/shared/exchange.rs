@@ -122,7 +122,7 @@ where
                     if shared.large_keys.is_in_use() {
                         remember(call, shared, &outcome);
                     }
-                    call.conclude(0, outcome);
+                    call.conclude(0, outcome, shared);
                 }
             }
         }
@@ -173,7 +173,7 @@ fn encode<O: Operation>(
         match shared.poll_unencoded(slot, cx) {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Turn::Done(outcome)) => {
-                call.conclude(0, outcome);
+                call.conclude(0, outcome, shared);
                 return Poll::Ready(false);
             }
             Poll::Ready(Turn::Encode) => match shared.encode(slot, call.command(0), now) {

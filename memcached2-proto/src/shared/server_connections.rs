@@ -3,8 +3,9 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{Driver, Freshness, SharedConnection};
-use crate::opening::Endpoint;
+use super::{Driver, Freshness, Phase, SharedConnection};
+use crate::observer::ServerStatus;
+use crate::opening::{Destination, Endpoint};
 use crate::options::Options;
 use crate::time::Instant;
 
@@ -43,6 +44,26 @@ struct OpenConnection<I> {
     runtime: I,
     shared: Arc<SharedConnection>,
     begun: Instant,
+}
+
+impl SharedConnection {
+    /// Where it is connected to, once it is.
+    pub(crate) fn peer(&self) -> Option<&Arc<Destination>> {
+        self.peer.get()
+    }
+
+    /// Adds what is known of it to the status of its server.
+    pub(super) fn add_to(&self, status: &mut ServerStatus) {
+        let inner = self.lock();
+        let (in_flight, waiting) = inner.slots.counts();
+        match inner.is_open && inner.phase != Phase::Ended {
+            true if inner.slots.is_empty() => status.idle_connections += 1,
+            true => status.used_connections += 1,
+            false => {}
+        }
+        status.in_flight += in_flight;
+        status.waiting += waiting;
+    }
 }
 
 impl<I> Server<I> {

@@ -8,6 +8,7 @@ use super::server_connections::{Server, ServerConnections};
 use super::{Driver, Freshness, OpenStream, Records, Runtime, SharedConnection, Transfer};
 use crate::error::Error;
 use crate::fetch::Flights;
+use crate::observer::{ObservedClient, ServerStatus};
 use crate::opening::Endpoint;
 use crate::options::Options;
 use crate::replaceable::{Current, Replaceable};
@@ -27,6 +28,20 @@ pub struct SharedConnections<R: Runtime> {
     /// What its callers fetch by `fetch`.
     flights: Flights,
     runtime: R,
+}
+
+impl<R: Runtime<Id: Send> + Send + Sync> ObservedClient for SharedConnections<R> {
+    fn server_status(&self) -> Vec<ServerStatus> {
+        let current = self.servers.get();
+        let status = |(id, server): (ServerId, &Arc<Server<R::Id>>)| {
+            let mut status = ServerStatus::new(&current.router, id)?;
+            let options = server.endpoint.options();
+            status.max_connections = options.shared_connections.max(1) + options.bulk_connections;
+            server.lock().all().for_each(|shared| shared.add_to(&mut status));
+            Some(status)
+        };
+        current.router.ids().zip(&current.servers).filter_map(status).collect()
+    }
 }
 
 /// The servers of a call.
@@ -101,6 +116,12 @@ impl<R: Runtime> SharedConnections<R> {
     #[must_use]
     pub fn router(&self) -> Router {
         self.servers.get().router.clone()
+    }
+
+    /// The options of its client.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.options
     }
 
     /// How long a call may take unless the caller or the URI of a server says otherwise.

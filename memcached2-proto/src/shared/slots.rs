@@ -83,6 +83,11 @@ impl Slots {
         self.free.len() == self.slots.len()
     }
 
+    /// How many are in use with a request, and how many without.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        ((self.slots.len() - self.free.len()).saturating_sub(self.unencoded), self.unencoded)
+    }
+
     /// Whether a caller has a slot without a request.
     pub(super) fn has_unencoded(&self) -> bool {
         self.unencoded > 0

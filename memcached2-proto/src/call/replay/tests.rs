@@ -22,7 +22,7 @@ fn later() -> Instant {
 fn router(journal: &Arc<Journal>, prefix: &str) -> Router {
     let options = Options::default().reconnect(ReconnectPolicy::After(Duration::from_secs(60)));
     let options = options.prefix(prefix).journal(Arc::clone(journal));
-    Router::with_options(SERVERS, &options).unwrap().for_client(0, || Instant::ZERO)
+    Router::with_options(SERVERS, &options).unwrap().for_client(0, now)
 }
 
 /// Ends all requests of a call with this failure, and the call.
@@ -128,7 +128,7 @@ fn a_server_that_leaves_the_list_keeps_its_keys() {
     assert!(read.end_round(later));
     let replay = read.replay(Duration::ZERO, Duration::MAX).unwrap();
     let others = Router::with_options(["d"], &Options::default().journal(Arc::clone(&journal))).unwrap();
-    let others = others.for_client(0, || Instant::ZERO);
+    let others = others.for_client(0, now);
     let mut replay = Call::new(replay, &others, now());
     assert!(replay.sub_requests().is_empty() && !replay.end_round(later));
     assert_eq!(journal.len(), 1);

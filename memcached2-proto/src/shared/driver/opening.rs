@@ -175,6 +175,9 @@ impl Driver {
     fn open(&mut self, now: Instant) {
         let Some(opening) = self.opening.take() else { return };
         let opened = opening.finish();
+        if let Some(peer) = opened.connection.peer() {
+            let _ = self.shared.peer.set(Arc::clone(peer));
+        }
         (self.is_plain, self.tls) = (opened.tls.is_none(), opened.tls);
         self.retired_at = self.endpoint.known().age(self.endpoint.connection_options()).map(|age| now + age);
         let mut inner = self.shared.lock();

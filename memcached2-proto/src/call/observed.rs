@@ -1,0 +1,267 @@
+//! What is reported to an observer: each request, and what a call has asked of each server.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::plan::State;
+use super::{Call, Operation, Plan, Progress as _, SubRequest};
+use crate::command::Command as _;
+use crate::connection::Connection;
+use crate::error::{Error, Landed};
+use crate::observer::{
+    Attempt, Event, Failure, Moment, Observer, OperationEvent, RequestOutcome, StoredFailure, Watch,
+};
+use crate::opening::Destination;
+use crate::reply::Reply;
+use crate::routing::ServerId;
+use crate::shared::SharedConnection;
+use crate::time::{Instant, Now};
+
+/// The connection that a reply came over.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Via<'v> {
+    peer: Option<&'v Arc<Destination>>,
+    is_pooled: bool,
+}
+
+/// An observer, and the clock of its events.
+type Observed<'o> = (&'o dyn Observer, fn() -> Now);
+
+/// What was asked of one server, and has ended before the call has.
+#[derive(Debug)]
+pub(super) struct EndedOperation {
+    server: ServerId,
+    /// `None` if there are several.
+    command: Option<&'static str>,
+    /// How many requests of a batch.
+    count: usize,
+    ended: Instant,
+    failure: Option<StoredFailure>,
+    peer: Option<Arc<Destination>>,
+    wait: Option<Duration>,
+}
+
+impl<'v> Via<'v> {
+    pub(super) fn pooled(connection: &'v Connection) -> Self {
+        Self { peer: connection.peer(), is_pooled: true }
+    }
+
+    pub(super) fn shared(shared: &'v SharedConnection) -> Self {
+        Self { peer: shared.peer(), is_pooled: false }
+    }
+}
+
+impl Plan<'_> {
+    /// The observer, and the clock of its events.
+    fn observed(&self) -> Option<Observed<'_>> {
+        let Watch { observer, clock } = self.router.watch()?;
+        Some((&**observer.as_ref()?, *clock))
+    }
+
+    /// How long the connection to a server was waited for in this round.
+    fn wait_for(&self, server: ServerId) -> Duration {
+        let waits = self.rare.iter().flat_map(|rare| &rare.waits);
+        waits.filter(|(known, _)| *known == server).map(|(_, wait)| *wait).sum()
+    }
+
+    /// The address that has not answered.
+    fn silent_peer(&self, server: ServerId) -> Option<&Arc<Destination>> {
+        let peers = &self.rare.as_ref()?.peers;
+        peers.iter().find(|(known, _)| *known == server).map(|(_, peer)| peer)
+    }
+
+    /// When the call began, if this is not its first round.
+    fn begun(&self) -> Option<Instant> {
+        self.rare.as_ref().and_then(|rare| rare.begun)
+    }
+}
+
+impl<O: Operation> Call<'_, O> {
+    /// Takes a reply if something looks at each request.
+    #[cold]
+    pub(super) fn answer_observed(&mut self, via: Via<'_>, at: usize, reply: Reply, last: bool) {
+        if !last {
+            self.observe_reply(at, &reply);
+            self.note_found(at, &reply);
+            return self.take_answer(at, reply, false);
+        }
+        let sub_request = self.plan.sub_requests[at];
+        let before = self.plan.rare.as_mut().and_then(|rare| rare.tallies.remove(&sub_request.index));
+        let mut tally = before.unwrap_or_default();
+        tally.add(&reply);
+        let keys = self.progress.command(sub_request.index()).keys();
+        let outcome = tally.outcome(keys);
+        let now = self.on_request(&sub_request, outcome, tally.received, via.peer);
+        self.note_found(at, &reply);
+        let has_copies = self.plan.has_copies(sub_request.index);
+        let is_missed = !has_copies && self.is_missed(&sub_request, &reply, tally.hits());
+        if !is_missed {
+            self.end_operation(&sub_request, outcome.failure(), now, via);
+        }
+        if has_copies {
+            self.plan.sub_requests[at].state = State::Answered;
+            return self.end_copy(&sub_request, Ok(reply));
+        }
+        if is_missed {
+            self.plan.report_answer(sub_request.server);
+            let rest = match reply {
+                value @ Reply::Value(..) => {
+                    self.progress.take_reply(sub_request.index(), value);
+                    Reply::End
+                }
+                rest => rest,
+            };
+            return self.read_next(at, Ok(rest));
+        }
+        self.take_answer(at, reply, true);
+    }
+
+    /// Counts a reply that is not the last one.
+    #[cold]
+    pub(super) fn observe_reply(&mut self, at: usize, reply: &Reply) {
+        let index = self.plan.sub_requests[at].index;
+        self.plan.rare().tallies.entry(index).or_default().add(reply);
+    }
+
+    /// Reports what has come of a request to the observer, if there is one. Returns the moment.
+    #[cold]
+    pub(super) fn on_request(
+        &self,
+        sub_request: &SubRequest,
+        outcome: RequestOutcome<'_>,
+        received: u64,
+        peer: Option<&Arc<Destination>>,
+    ) -> Option<Now> {
+        let (observer, clock) = self.plan.observed()?;
+        let command = self.progress.command(sub_request.index as usize);
+        let is_unsent = matches!(outcome, RequestOutcome::Failed(error) if error.landed() == Landed::NotSent);
+        let now = clock();
+        observer.on_request(&Event {
+            command: command.name(),
+            server: self.plan.router.server(sub_request.server),
+            peer: peer.or_else(|| self.plan.silent_peer(sub_request.server)).map(|peer| &**peer),
+            outcome,
+            attempt: match sub_request {
+                SubRequest { is_retry: true, .. } => Attempt::Retry,
+                SubRequest { moves: 1.., .. } => Attempt::Failover,
+                _ => Attempt::First,
+            },
+            sent: if is_unsent { 0 } else { sub_request.sent.into() },
+            received,
+            time: now.monotonic.saturating_duration_since(self.plan.now).max(SHORTEST),
+            wait: self.plan.wait_for(sub_request.server),
+        });
+        Some(now)
+    }
+
+    /// Notes the address of a connection that has failed, for the observer.
+    #[cold]
+    pub(super) fn note_peer(&mut self, server: ServerId, peer: Option<&Arc<Destination>>) {
+        if let (Some(_), Some(peer)) = (self.plan.observed(), peer) {
+            let peer = Arc::clone(peer);
+            let peers = &mut self.plan.rare().peers;
+            peers.retain(|(known, _)| *known != server);
+            peers.push((server, peer));
+        }
+    }
+
+    /// Takes note that a request has ended with an error, unless another replica has answered it.
+    #[cold]
+    pub(super) fn end_failed_operation(&mut self, sub_request: &SubRequest, error: &Error) {
+        let unread = self.plan.rare.as_ref().and_then(|rare| rare.unread.get(&sub_request.index));
+        let failure = if let Some(Ok(_)) = unread { None } else { Some(Failure::Failed(error)) };
+        self.end_operation(sub_request, failure, None, Via::default());
+    }
+
+    /// Takes note that a request has ended, now if no other moment is given. If it is the only one, its operation is reported at once.
+    #[cold]
+    pub(super) fn end_operation(
+        &mut self,
+        sub_request: &SubRequest,
+        failure: Option<Failure<'_>>,
+        now: Option<Now>,
+        via: Via<'_>,
+    ) {
+        let server = sub_request.server;
+        let Some((observer, clock)) = self.plan.observed() else { return };
+        let now = now.unwrap_or_else(clock);
+        let command = self.progress.command(sub_request.index());
+        let is_batch = self.progress.is_batch();
+        let begun = self.plan.begun();
+        let wait = (via.is_pooled && begun.is_none() && failure.is_none()).then(|| self.plan.wait_for(server));
+        let peer = via.peer.or_else(|| self.plan.silent_peer(server));
+        let is_only = matches!(&self.plan.sub_requests[..], [only] if only.index == sub_request.index);
+        if is_only && !is_batch {
+            let moment = Moment { now, begun: begun.unwrap_or(self.plan.now) };
+            return observer.on_operation(&OperationEvent {
+                command: Some(command.name()),
+                server: self.plan.router.server(server),
+                peer: peer.map(|peer| &**peer),
+                failure,
+                wait,
+                ..OperationEvent::new(moment, now.monotonic)
+            });
+        }
+        let count = if is_batch { command.keys() } else { 0 };
+        let ended = EndedOperation {
+            server,
+            command: Some(command.name()),
+            count,
+            ended: now.monotonic,
+            failure: failure.map(StoredFailure::from),
+            peer: peer.cloned(),
+            wait,
+        };
+        self.plan.rare().add_operation(ended);
+    }
+
+    /// Reports what was asked of each server, once the call has ended, as far as it was not reported yet.
+    #[cold]
+    pub(super) fn report_operations(&mut self) {
+        let ended = self.plan.rare.as_mut().map_or_else(Vec::new, |rare| std::mem::take(&mut rare.operations));
+        let Some((observer, clock)) = self.plan.observed() else { return };
+        let is_empty_batch = self.plan.sub_requests.is_empty() && ended.is_empty() && self.progress.is_batch();
+        if ended.is_empty() && !is_empty_batch {
+            return;
+        }
+        let now = clock();
+        let moment = Moment { now, begun: self.plan.begun().unwrap_or(self.plan.now) };
+        if is_empty_batch {
+            observer.on_operation(&OperationEvent { batch: Some(0), ..OperationEvent::new(moment, now.monotonic) });
+        }
+        for EndedOperation { server, command, count, ended, failure, peer, wait } in &ended {
+            observer.on_operation(&OperationEvent {
+                command: *command,
+                server: self.plan.router.server(*server),
+                peer: peer.as_deref(),
+                batch: (*count >= 2).then_some(*count),
+                failure: failure.as_ref().map(StoredFailure::as_failure),
+                wait: *wait,
+                ..OperationEvent::new(moment, *ended)
+            });
+        }
+    }
+}
+
+impl super::plan::Rare<'_> {
+    /// Adds a request that has ended to what was asked of its server.
+    fn add_operation(&mut self, ended: EndedOperation) {
+        // Those of a server come one after the other, as a rule.
+        let Some(known) = self.operations.iter_mut().rev().find(|known| known.server == ended.server) else {
+            return self.operations.push(ended);
+        };
+        if known.command != ended.command {
+            known.command = None;
+        }
+        known.count += ended.count;
+        known.ended = known.ended.max(ended.ended);
+        known.wait = known.wait.and(ended.wait);
+        known.peer = ended.peer.or_else(|| known.peer.take());
+        if known.failure.is_none() {
+            known.failure = ended.failure;
+        }
+    }
+}
+
+/// What happened between two looks at the clock took some time.
+const SHORTEST: Duration = Duration::from_micros(1);

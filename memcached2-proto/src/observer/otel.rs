@@ -1,0 +1,133 @@
+//! Operations as spans and metrics of OpenTelemetry.
+
+mod attributes;
+mod pool;
+
+use std::sync::Weak;
+use std::time::Duration;
+
+use opentelemetry::metrics::{Histogram, Meter, MeterProvider};
+use opentelemetry::trace::{Span as _, SpanBuilder, SpanKind, Status, Tracer as _};
+use opentelemetry::{InstrumentationScope, global};
+
+use self::attributes::{of_operation, of_span, span_name, status_text};
+use self::pool::{PoolMetrics, pool_of};
+use super::{ObservedClient, Observer, OperationEvent};
+use crate::uri::Server;
+
+/// Records operations as spans and metrics of OpenTelemetry, by the letter of its semantic conventions 1.44 for
+/// [databases](https://opentelemetry.io/docs/specs/semconv/db/).
+///
+/// ```
+/// use std::sync::Arc;
+/// use memcached2_proto::Options;
+/// use memcached2_proto::observer::OpenTelemetry;
+///
+/// let options = Options::default().observer(Arc::new(OpenTelemetry::new()));
+/// ```
+///
+/// Each [operation](OperationEvent), so what a call asks of one server with all retries, is a span of kind `CLIENT`, whose
+/// parent is the current span of the caller, and a record in the histogram `db.client.operation.duration`, in seconds. The span is
+/// named `get cache1:11211`: the operation and the address of the server. It is made when the call has ended, with the times that
+/// were measured; so a call that was cancelled has none, and nothing can be its child.
+///
+/// | attribute | value | of |
+/// |---|---|---|
+/// | `db.system.name` | `memcached` | both |
+/// | `db.operation.name` | the command, `BATCH set` of a [batch](OperationEvent::batch) of two or more, `BATCH` of different ones | both |
+/// | `db.operation.batch.size` | how many requests the batch has for this server | span |
+/// | `server.address` | the host, or the path of the Unix socket, as the client was given it | both |
+/// | `server.port` | the port, unless it is 11211 | both |
+/// | `network.peer.address`, `network.peer.port` | what was connected to, as far as something was sent | both |
+/// | `db.response.status_code` | the [first word](super::Failure::status_code) of an error line, such as `SERVER_ERROR` | both |
+/// | `error.type` | the same, or a [word](super::Failure::error_type) for the error, such as `timeout`; none if the server has done what was asked | both |
+///
+/// A miss and a condition that was not met are no errors. A batch has the error of the first request that failed. Keys and values are
+/// in none of it.
+///
+/// # Connections
+///
+/// These metrics have `db.client.connection.pool.name`, the address of the server (`cache1:11211`). All clients of one observer that
+/// ask the same server count as one pool. They are there from the moment at which the client is made.
+///
+/// | metric | blocking client | shared connections |
+/// |---|---|---|
+/// | `db.client.connection.count` | open connections, by `db.client.connection.state`: `used` or `idle` | the same; `used` if a request on it has no answer yet |
+/// | `db.client.connection.max`, `.idle.max` | `pool_connections` | `shared_connections` and `bulk_connections`, for each runtime |
+/// | `db.client.connection.pending_requests` | callers that wait for a connection | callers that wait until a connection is open, or for room on it |
+/// | `db.client.connection.create_time` | from the call that needs it until it is ready, TLS and probe included | the same |
+/// | `db.client.connection.timeouts` | calls whose time was over before they had a connection | the same |
+/// | `db.client.connection.wait_time`, `.use_time` | how long an operation waited for its connection, and then had it, unless it was repeated or failed | none: nobody gets a connection alone, so none is waited for, borrowed or returned |
+/// | `memcached2_client_in_flight` | callers that have a connection | requests without an answer |
+/// | `memcached2_server_up` | 1 if the server counts as up, else 0 | the same |
+///
+/// There is no `db.client.connection.idle.min`, since no connection is kept open that is not used.
+#[derive(Debug)]
+pub struct OpenTelemetry {
+    tracer: global::BoxedTracer,
+    duration: Histogram<f64>,
+    pool: PoolMetrics,
+}
+
+impl OpenTelemetry {
+    /// Records with the providers of the process: those that were set before by `global::set_tracer_provider` and
+    /// `global::set_meter_provider`.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_providers(&global::tracer_provider(), &*global::meter_provider())
+    }
+
+    /// Records with these providers.
+    #[must_use]
+    pub fn with_providers(tracers: &dyn global::ObjectSafeTracerProvider, meters: &dyn MeterProvider) -> Self {
+        let scope = InstrumentationScope::builder("memcached2")
+            .with_version(env!("CARGO_PKG_VERSION"))
+            .with_schema_url("https://opentelemetry.io/schemas/1.44.0")
+            .build();
+        let tracer = global::BoxedTracer::new(tracers.boxed_tracer(scope.clone()));
+        let meter = meters.meter_with_scope(scope);
+        Self {
+            tracer,
+            duration: seconds(&meter, "db.client.operation.duration", "Duration of database client operations."),
+            pool: PoolMetrics::new(&meter),
+        }
+    }
+}
+
+impl Default for OpenTelemetry {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Observer for OpenTelemetry {
+    fn on_operation(&self, event: &OperationEvent<'_>) {
+        self.pool.record(event);
+        let attributes = of_operation(event);
+        self.duration.record(event.time.as_secs_f64(), &attributes);
+        let started = event.started();
+        let span = SpanBuilder::from_name(span_name(event))
+            .with_kind(SpanKind::Client)
+            .with_start_time(started)
+            .with_attributes(of_span(event, attributes));
+        let mut span = self.tracer.build(span);
+        if let Some(failure) = event.failure {
+            span.set_status(Status::error(status_text(failure)));
+        }
+        span.end_with_timestamp(started.checked_add(event.time).unwrap_or(started));
+    }
+
+    fn on_connect(&self, server: &Server, time: Duration) {
+        self.pool.create_time.record(time.as_secs_f64(), &[pool_of(server)]);
+    }
+
+    fn on_client(&self, client: &Weak<dyn ObservedClient>) {
+        self.pool.add(client);
+    }
+}
+
+/// A histogram of times with the buckets of the conventions.
+fn seconds(meter: &Meter, name: &'static str, description: &'static str) -> Histogram<f64> {
+    let buckets = vec![0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0];
+    meter.f64_histogram(name).with_unit("s").with_description(description).with_boundaries(buckets).build()
+}
