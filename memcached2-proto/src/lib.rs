@@ -73,10 +73,10 @@
 //!   about a key also carries the number of its request ([`Opaque`](reply::Opaque)), or is followed by a reply that does. A returned
 //!   key must be one that was requested. A byte that no request expects ends the connection. A connection is used again
 //!   only while every byte read belongs to a request.
-//! * **Every failure says whether the request may have landed**: [`Error::landed`]. A request that may have is not sent
-//!   again, to the same server or to another.
-//! * **A server that is down delays no call but one**: it is not tried until its [retry](ReconnectPolicy) is due, and then
-//!   one call tries it.
+//! * **Every failure says whether the request may have landed**: [`Error::landed`]. A write that may have is never sent
+//!   again, to the same server or to another; a read may be, once.
+//! * **A server that is down delays one call for each retry**, about one a second, by the time to connect at most: it is not tried
+//!   until its [retry](ReconnectPolicy) is due, and then one call tries it.
 //! * **Linear and bounded.** The decoder remembers where it stopped, a value gets memory as its
 //!   bytes come, and [`Limits`] bound what a hostile server can do.
 //! * **A batch cannot deadlock.** [`Connection::write_slices`] offers no more bytes than a server accepts while its

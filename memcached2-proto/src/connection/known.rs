@@ -13,8 +13,8 @@ use crate::time::{Instant, Now};
 ///
 /// A version number proves nothing: proxies pass on the version of a server behind them, and other servers have other
 /// versions. A server speaks meta if it has answered a meta command as one. A server that refuses it speaks the classic
-/// protocol. So does one that closes the connection or is silent, and has never answered a probe: then the next
-/// connection is not probed.
+/// protocol. So does one that closes the connection or is silent, and has never answered a probe: then its
+/// connections are not probed for a minute.
 ///
 /// A value must not be sent in an `ms` to a server that would read it as commands, and another server may have taken the
 /// place of the one that was there. So each connection is probed, which takes one round trip, unless the last server

@@ -7,8 +7,8 @@ macro_rules! options {
         $expand! {
             /// Sets how long a whole call may take, connecting and a retry included; 1 second unless set. A call that takes
             /// longer fails with [`Error::Timeout`](crate::Error::Timeout). The error is
-            /// [`Error::Connect`](crate::Error::Connect) if the server was connected to for the whole
-            /// [time for that](Options::connect_timeout), and [`Error::Disconnected`](crate::Error::Disconnected) if the connection was closed because of another caller's
+            /// [`Error::Connect`](crate::Error::Connect) if all of [`connect_timeout`](Options::connect_timeout) went by
+            /// while connecting, and [`Error::Disconnected`](crate::Error::Disconnected) if the connection was closed because of another caller's
             /// timeout.
             fn timeout(self, timeout: Duration) {
                 self.timeout = timeout;
@@ -289,7 +289,7 @@ macro_rules! options {
             }
 
             /// Sets how many bytes of such a reply may still be missing at the deadline; 8 MiB unless set. If there are more,
-            /// the connection is closed at once.
+            /// and no other request is in flight, the connection is closed at once.
             fn drain_bytes_limit(self, bytes: usize) {
                 self.limits.drain_bytes = bytes;
             }
