@@ -4,7 +4,7 @@
 use std::alloc::System;
 use std::io::Write as _;
 
-use memcached2_proto::values::{Compression, Zlib, Zstd};
+use memcached2_proto::values::{Compression, Dalli, PhpMemcached, PyLibmc, SpyMemcached, Zlib, Zstd};
 use memcached2_proto::{Bytes, Error, FromValue, Value};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -21,6 +21,27 @@ fn zlib_of_zeros(length: usize) -> Bytes {
         encoder.write_all(&zeros).unwrap();
     }
     encoder.finish().unwrap().into()
+}
+
+/// The same by gzip.
+fn gzip_of_zeros(length: usize) -> Bytes {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    let zeros = [0; 1 << 16];
+    for _ in 0..length / zeros.len() {
+        encoder.write_all(&zeros).unwrap();
+    }
+    encoder.finish().unwrap().into()
+}
+
+/// As PHP stores it: the length first.
+fn of_php(says: usize, compressed: &[u8]) -> Bytes {
+    [&(says as u32).to_le_bytes()[..], compressed].concat().into()
+}
+
+/// Some zeros by fastlz, and `count` references to them, each of 15 bytes that make 3069.
+fn fastlz_of_zeros(count: usize) -> Vec<u8> {
+    let reference = [&[0xe0][..], &[0xff; 12], &[0, 0]].concat();
+    [&[0x20, 0][..], &reference.repeat(count)].concat()
 }
 
 /// A frame of zstd with as many zeros as `blocks` of 128 KiB have, each of four bytes (RFC 8878, `RLE_Block`), which says that it has
@@ -75,6 +96,27 @@ fn a_short_value_that_becomes_very_long_is_refused_with_little_memory() {
         assert!(allocated < 2 << 20, "{what}: {allocated} bytes");
         assert!(matches!(error, Error::Value { .. }), "{what}: {error:?}");
     }
+    // As other clients store them.
+    let gzip = gzip_of_zeros(64 << 20);
+    let frame = zstd_of_zeros(all, Some(GIB as u64));
+    let fastlz = fastlz_of_zeros(10_000);
+    for (what, (error, allocated)) in [
+        ("python", error_of(read::<PyLibmc<Vec<u8>>>(&zlib, 8))),
+        ("spymemcached", error_of(read::<SpyMemcached<Vec<u8>>>(&gzip, 0x802))),
+        ("Dalli, zlib", error_of(read::<Dalli<Vec<u8>>>(&zlib, 2))),
+        ("Dalli, gzip", error_of(read::<Dalli<Vec<u8>>>(&gzip, 2))),
+        ("PHP, zlib", error_of(read::<PhpMemcached<Vec<u8>>>(&of_php(64 << 20, &zlib), 0x30))),
+        ("PHP, zlib that says less", error_of(read::<PhpMemcached<Vec<u8>>>(&of_php(1000, &zlib), 0x30))),
+        ("PHP, zstd", error_of(read::<PhpMemcached<Vec<u8>>>(&of_php(1000, &frame), 0x90))),
+        ("PHP, fastlz", error_of(read::<PhpMemcached<Vec<u8>>>(&of_php(30_690_001, &fastlz), 0x50))),
+        ("PHP, fastlz that says less", error_of(read::<PhpMemcached<Vec<u8>>>(&of_php(1000, &fastlz), 0x50))),
+    ] {
+        assert!(allocated < 2 << 20, "{what}: {allocated} bytes");
+        assert!(matches!(error, Error::Value { .. }), "{what}: {error:?}");
+    }
+    let fastlz = of_php(3_069_001, &fastlz_of_zeros(1000));
+    let (value, _) = read::<PhpMemcached<Vec<u8>>>(&fastlz, 0x50);
+    assert_eq!(value.unwrap().0.len(), 3_069_001);
     // The frames are right: what is as long as is accepted is read.
     let (value, _) = read::<Zstd<Bytes>>(&zstd_of_zeros(128, Some(limit)), zstd_flag);
     assert_eq!(value.unwrap().0.len(), Compression::MAX);

@@ -85,9 +85,12 @@ pub(super) fn decode(stored: Bytes, flags: u64) -> Result<Plain<'static>, String
 fn inflated(stored: &[u8], how: u32) -> Result<Vec<u8>, String> {
     let (length, compressed) = stored.split_first_chunk().ok_or("it is compressed, and has no length")?;
     let length = u32::from_le_bytes(*length) as usize;
+    if length > Compression::MAX {
+        return Err(inflate::too_long(Compression::MAX));
+    }
     let plain = match how {
         _ if how == COMPRESSED | ZLIB => inflate::from_zlib(compressed, Compression::MAX)?,
-        _ if how == COMPRESSED | FASTLZ => fastlz(compressed, length.min(Compression::MAX))
+        _ if how == COMPRESSED | FASTLZ => fastlz(compressed, length)
             .ok_or_else(|| "it cannot be decompressed by fastlz, or is too long".to_owned())?,
         #[cfg(feature = "zstd")]
         _ if how == COMPRESSED | ZSTD => {
