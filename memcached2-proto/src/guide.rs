@@ -30,6 +30,9 @@ pub mod near_cache {}
 #[doc = include_str!("guide/timeouts.md")]
 pub mod timeouts {}
 
+#[doc = include_str!("guide/survival.md")]
+pub mod survival {}
+
 #[doc = include_str!("guide/tls.md")]
 pub mod tls {}
 

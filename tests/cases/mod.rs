@@ -39,6 +39,7 @@ mod setting;
 mod stats;
 mod store;
 mod streams;
+mod survival;
 mod table;
 mod topology;
 mod touch;
@@ -135,6 +136,7 @@ const LISTS: &[List] = &[
     stats::LIST,
     store::LIST,
     streams::LIST,
+    survival::LIST,
     topology::LIST,
     touch::LIST,
     value::LIST,
