@@ -316,7 +316,11 @@ impl RequestBuffer {
             self.fault = Some(Error::too_large(length, self.value_max));
         }
         match data.share() {
-            None => self.bytes.extend_from_slice(data.as_bytes()),
+            None => {
+                // With the line end that follows: without room for it, the buffer of a large value would double.
+                self.bytes.reserve(length + b"\r\n".len());
+                self.bytes.extend_from_slice(data.as_bytes());
+            }
             Some(shared) => self.shared.push_back((self.bytes.len(), shared)),
         }
     }

@@ -220,7 +220,7 @@ const ATTACKS: &[Attack] = &[
         options: classic,
         call: set_large,
         ends: &["timeout"],
-        mebibytes: 56,
+        mebibytes: 40,
     },
     Attack {
         name: "no word after the connection is made",
