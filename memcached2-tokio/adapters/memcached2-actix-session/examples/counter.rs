@@ -1,7 +1,7 @@
 //! Counts the visits of a browser to an application of actix-web. Its sessions are in memcached.
 //!
 //! ```text
-//! cargo run -p memcached2-actix-session --example visits
+//! cargo run -p memcached2-actix-session --example counter
 //! ```
 //!
 //! The server is one within this process, and so is the browser: three requests to the application, and what it answers.
