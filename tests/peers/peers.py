@@ -69,7 +69,7 @@ def main(arguments):
             try:
                 module = __import__(name)
                 below = getattr(module, "libmemcached_version", None)
-                print(name, importlib.metadata.version(name), f"on libmemcached {below}" if below else "")
+                print(name, importlib.metadata.version(name) + (f", libmemcached {below}" if below else ""))
             except ImportError:
                 pass
         return

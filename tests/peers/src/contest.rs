@@ -12,7 +12,7 @@ use crate::job::{Job, Workload};
 use crate::plot::{Bar, Group, Shade};
 
 /// About how many seconds a turn takes.
-const TURN: f64 = 0.5;
+const TURN: f64 = 0.3;
 
 /// The turns of a round, and the figures of all rounds so far.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ impl Contest {
         for workload in workloads {
             for client in workload.clients().filter(|client| !are_clients_named || is_named(client.name())) {
                 let servers = addresses[..workload.servers].to_vec();
-                let mut job = Job { workload, client, count: workload.warm_up(), servers };
+                let mut job = Job { workload, client, count: 5 * workload.warm_up(), servers };
                 job.count = ((job.measure().rate * TURN) as usize).clamp(workload.warm_up(), 1_000_000);
                 turns.push(job);
             }
@@ -154,7 +154,8 @@ impl Line {
     fn bar(&self) -> Bar {
         let rate = if self.rate < 9999.5 { format!("{:.0}", self.rate) } else { format!("{:.0}k", self.rate / 1000.0) };
         let ratio = self.ratio.filter(|(_, rival)| *rival != self.client);
-        let ratio = ratio.map(|(ratio, _)| format!(", {ratio:.1}\u{d7}")).unwrap_or_default();
+        let digits = |ratio: f64| if ratio < 1.0 { 2 } else { 1 };
+        let ratio = ratio.map(|(ratio, _)| format!(", {ratio:.*}\u{d7}", digits(ratio))).unwrap_or_default();
         let shade = match self.client.kind() {
             Kind::Floor => Shade::Floor,
             Kind::Ours => Shade::Ours,

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! The first form starts memcached with one worker thread and measures every client under every workload, `ROUNDS`
-//! times (5 unless said otherwise). The clients take turns of half a second within a round, so that a change in the load of the
+//! times (5 unless said otherwise). The clients take turns of a third of a second within a round, so that a change in the load of the
 //! machine meets all of them, and the median of the rounds is printed. It needs `memcached` in the `PATH` or in `$MEMCACHED`.
 //! `--only` names workloads and clients, and leaves out the others. `--svg` writes a plot of the rates.
 //!

@@ -43,8 +43,8 @@ const ROW: usize = 15;
 const HEAD: usize = 30;
 /// The width of a column, of its names, and of its longest bar.
 const COLUMN: usize = 470;
-const LABEL: usize = 190;
-const BAR: usize = 190;
+const LABEL: usize = 220;
+const BAR: usize = 160;
 
 impl Group {
     fn height(&self) -> usize {

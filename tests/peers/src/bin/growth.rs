@@ -53,15 +53,16 @@ fn main() {
     let blocking = blocking(&server);
     let tasks = runtime.block_on(async { shared(&server) });
     let mut groups = Vec::new();
-    groups.extend(keys(&blocking, &runtime, &tasks));
-    groups.extend(bytes(&blocking, &runtime, &tasks));
-    groups.extend(servers());
-    groups.push(clients(&server, &runtime));
-    groups.extend(waiting(&server, &runtime));
-    for Group { title, bars } in &groups {
-        println!("{title}");
-        bars.iter().for_each(|bar| println!("{:>40} {}", bar.label, bar.text));
-    }
+    let mut show = |group: Group| {
+        println!("{}", group.title);
+        group.bars.iter().for_each(|bar| println!("{:>30} {}", bar.label, bar.text));
+        groups.push(group);
+    };
+    keys(&blocking, &runtime, &tasks).into_iter().for_each(&mut show);
+    bytes(&blocking, &runtime, &tasks).into_iter().for_each(&mut show);
+    servers().into_iter().for_each(&mut show);
+    show(clients(&server, &runtime));
+    waiting(&server, &runtime).into_iter().for_each(&mut show);
     if let Some(file) = file {
         std::fs::write(file, plot::svg("What one more costs", &groups)).expect("a file that can be written");
     }
