@@ -31,7 +31,9 @@ impl RecordSource for Connection {
             return 0;
         }
         let written = self.sending.written();
-        let until = end_of_record(written, self.in_flight.range(self.written_count..));
+        // A store that was refused before all of it was written is answered, and its data block goes on.
+        let rest = Some(self.sending.answered_until()).filter(|end| *end > written);
+        let until = rest.or_else(|| end_of_record(written, self.in_flight.range(self.written_count..)));
         let until = until.unwrap_or_else(|| self.end_of_part());
         let until = until.min(written + PIECE);
         self.sending.slices_up_to(until, slices)
@@ -85,4 +87,42 @@ fn end_of_record<'w>(written: u64, unwritten: impl Iterator<Item = &'w InFlight>
         }
     }
     Some(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+    use crate::command::{Get, Store};
+    use crate::limits::Limits;
+    use crate::time::{Instant, Now};
+
+    /// The length of the next record, which is encrypted.
+    fn next(connection: &mut Connection) -> usize {
+        let mut slices = [IoSlice::new(&[])];
+        let length = match connection.record_slices(&mut slices) {
+            0 => 0,
+            _ => slices[0].len(),
+        };
+        RecordSource::advance_written(connection, length);
+        length
+    }
+
+    #[test]
+    fn the_rest_of_a_data_block_ends_a_record_though_its_store_was_refused_before_all_of_it_was_written() {
+        let mut connection = Connection::new(Limits::default());
+        let now = Now::fixed(Instant::ZERO, UNIX_EPOCH);
+        let value = vec![b'x'; 100_000];
+        connection.submit(&Store::set("a", &value).unwrap(), now, 0).unwrap();
+        let piece = usize::try_from(PIECE).unwrap();
+        assert_eq!(next(&mut connection), piece);
+        let mut refused = false;
+        let line = b"SERVER_ERROR object too large for cache\r\n";
+        connection.feed(line, |_, _, last| refused = last).unwrap();
+        assert!(refused);
+        connection.submit(&Get::new("a").unwrap(), now, 0).unwrap();
+        assert_eq!(next(&mut connection), "set a 0 0 100000\r\n\r\n".len() + value.len() - piece);
+        assert_eq!(next(&mut connection), "get a\r\n".len());
+    }
 }
