@@ -7,7 +7,7 @@ use memcached2_sync::{BatchResult, Expiry};
 
 use crate::client::Client;
 use crate::figures::{Figures, Meter};
-use crate::items::{Items, options};
+use crate::items::{Items, PATIENCE, options};
 use crate::job::{Job, Operation};
 
 /// Does a job with a blocking client.
@@ -17,7 +17,10 @@ pub(crate) fn measure(job: &Job) -> Figures {
         Client::Memcache => {
             run(job, &memcache::connect(format!("memcache://{server}?protocol=ascii")).expect("a server"))
         }
-        Client::MemcacheExp => run(job, &memcache::exp::Memcache::connect([server]).expect("a server")),
+        Client::MemcacheExp => {
+            let builder = memcache::exp::Memcache::builder().timeout(PATIENCE).connect_timeout(PATIENCE);
+            run(job, &builder.connect([server]).expect("a server"))
+        }
         _ => run(job, &memcached2_sync::Client::with_options([server], options()).expect("a server")),
     }
 }

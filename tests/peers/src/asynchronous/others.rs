@@ -9,12 +9,12 @@ use memcache::exp::{AsyncMemcache, Ttl};
 use tokio::net::TcpStream;
 
 use super::Peer;
-use crate::items::Items;
+use crate::items::{Items, PATIENCE};
 use crate::job::Job;
 
 /// Makes a client of memcache's `exp` for all callers.
 pub(super) async fn memcache(job: &Job) -> Vec<AsyncMemcache> {
-    let builder = AsyncMemcache::builder().max_idle(job.workload.callers);
+    let builder = AsyncMemcache::builder().max_idle(job.workload.callers).timeout(PATIENCE).connect_timeout(PATIENCE);
     let client = builder.connect_async(&job.servers).await.expect("memcached runs there");
     vec![client; job.workload.callers]
 }

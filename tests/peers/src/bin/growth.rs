@@ -171,7 +171,7 @@ fn servers() -> Vec<Group> {
             let server = |at| format!("10.0.{}.{}:11211", at / 250, at % 250 + 1).parse::<Server>().expect("a server");
             let router = Router::with_selection((0..count).map(server).collect(), &selection);
             let look_up = || keys.iter().for_each(|key| drop(black_box(router.route(*key))));
-            nanoseconds((100_000 / count).clamp(1, 100), look_up) / keys.len() as f64
+            nanoseconds((10_000 / count).clamp(1, 20), look_up) / keys.len() as f64
         })
     };
     ["default", "ketama", "jump", "rendezvous"].into_iter().map(of_rule).collect()
