@@ -31,7 +31,7 @@ pub use self::store::Store;
 use crate::error::Error;
 use crate::key::Key;
 pub use crate::key::RoutingKey;
-use crate::reply::{Reply, ReplyKind, error_line};
+use crate::reply::{Reply, ReplyKind};
 use crate::request_buffer::Request;
 pub use crate::request_buffer::RequestBuffer;
 use crate::time::Now;
@@ -87,7 +87,8 @@ pub trait Command {
     ///
     /// # Errors
     ///
-    /// The refusal of the server, or [`Error::Protocol`] for a reply of the wrong kind.
+    /// Those of [`Reply::into_error`] for each reply that is no answer to this command: the refusal of the server, or
+    /// [`Error::Protocol`].
     fn answer(&self, reply: Reply) -> Result<Self::Response, Error>;
 
     /// The name of the command in both protocols, for errors and an [`Observer`](crate::Observer).
@@ -164,6 +165,80 @@ impl RequestBuffer {
 }
 
 /// A command about a single key, which decides the server.
+///
+/// For a command of your own, such as one that a vendor has added, implement it and [`Command`]: every client runs it, with
+/// retry and failover. This one is answered as a `get` is:
+///
+/// ```
+/// use memcached2_proto::command::{Command, Keyed, Protocol, RequestBuffer};
+/// use memcached2_proto::reply::{Reply, ReplyKind};
+/// use memcached2_proto::{Error, Key, Now, Value};
+///
+/// /// Fetches a part of a value: `getrange <key> <first> <last>`.
+/// struct GetRange<'k> {
+///     key: Key<'k>,
+///     first: u64,
+///     last: u64,
+/// }
+///
+/// impl Command for GetRange<'_> {
+///     type Response = Option<Value>;
+///
+///     fn encode(&self, protocol: Protocol, _: Now, out: &mut RequestBuffer) -> Result<ReplyKind, Error> {
+///         out.put(b"getrange ");
+///         // With the prefix of the client. The reply must name this key; where it names none, it is `put_key`.
+///         out.ask_key(self.key);
+///         out.put(format!(" {} {}\r\n", self.first, self.last).as_bytes());
+///         if protocol == Protocol::Meta {
+///             // Proves that the reply belongs to this request.
+///             out.put_fence(self.key);
+///         }
+///         Ok(ReplyKind::Value)
+///     }
+///
+///     fn answer(&self, reply: Reply) -> Result<Option<Value>, Error> {
+///         match reply {
+///             Reply::Value(_, value) => Ok(Some(value)),
+///             Reply::Miss => Ok(None),
+///             other => Err(other.into_error()),
+///         }
+///     }
+///
+///     fn name(&self) -> &'static str {
+///         "getrange"
+///     }
+///
+///     // Errors name it.
+///     fn only_key(&self) -> Option<Key<'_>> {
+///         Some(self.key)
+///     }
+///
+///     // It only reads, so it is sent again if its connection turns out dead. A write keeps the default, which is `false`.
+///     fn repeatable(&self) -> bool {
+///         true
+///     }
+/// }
+///
+/// impl Keyed for GetRange<'_> {
+///     fn key(&self) -> Key<'_> {
+///         self.key
+///     }
+/// }
+///
+/// let range = GetRange { key: Key::new("greeting")?, first: 1, last: 3 };
+/// // let part = client.run(range)?;
+/// # let mut connection = memcached2_proto::Connection::new(memcached2_proto::Limits::default());
+/// # let now = Now::fixed(memcached2_proto::Instant::ZERO, std::time::UNIX_EPOCH);
+/// # connection.submit(&range, now, 1)?;
+/// # assert_eq!(connection.take_outgoing().as_deref(), Some(&b"getrange greeting 1 3\r\n"[..]));
+/// # let mut part = None;
+/// # connection.feed(b"VALUE greeting 0 3\r\nell\r\nEND\r\n", |_, reply, _| part = Some(range.answer(reply)))?;
+/// # assert!(part.unwrap()?.is_some_and(|part| part == "ell"));
+/// # Ok::<(), Error>(())
+/// ```
+///
+/// A command that writes and may be used with [replicas](crate::guide::replicas) also says so by [`Command::on_replicas`]; one for
+/// a [`TypedConnection`](crate::connection::TypedConnection) implements [`Detach`]. A line about a whole server is a [`Raw`].
 pub trait Keyed: Command {
     /// The key, as it is written: in base64, if it is the key of a [meta command](meta) that is no plain text.
     fn key(&self) -> Key<'_>;
@@ -179,13 +254,7 @@ pub trait Keyed: Command {
 #[inline]
 fn accepted(reply: Reply) -> Result<Reply, Error> {
     match reply {
-        Reply::Refused(line) => Err(error_line::refusal(&line)),
+        refusal @ Reply::Refused(_) => Err(refusal.into_error()),
         reply => Ok(reply),
     }
-}
-
-/// A reply of the right kind that makes no sense as an answer to this command.
-#[cold]
-fn senseless(reply: &Reply) -> Error {
-    Error::protocol(format!("{reply:?} is no answer to this request"))
 }

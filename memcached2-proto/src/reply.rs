@@ -19,6 +19,7 @@ pub(crate) use self::grammar::unexpected;
 pub use self::meta::{MetaItem, MetaReply, MetaStatus, Ttl};
 pub use self::opaque::Opaque;
 pub use self::quiet::QuietReply;
+use crate::error::Error;
 use crate::value::Value;
 
 /// A complete reply, or one of the several parts of a reply: an item of a multi-key `get`.
@@ -67,6 +68,34 @@ pub enum Reply {
     Refused(Arc<str>),
     /// The whole reply to a request that was [cancelled](crate::Connection::cancel) has been read and discarded.
     Cancelled,
+}
+
+impl Reply {
+    /// The error to the caller whose request this does not answer: what [`Command::answer`](crate::command::Command::answer) returns
+    /// for each reply that it does not expect.
+    ///
+    /// * An error line is [`Error::Refused`], or [`Error::NonNumeric`] if it says so of a counter. [`Error::landed`] says whether
+    ///   the line proves that nothing was done.
+    /// * A value for which this program had no memory is [`Error::NoMemory`].
+    /// * Anything else is [`Error::Protocol`].
+    ///
+    /// A client adds the command, its key and the server. [`Keyed`](crate::command::Keyed) has an example of a whole command.
+    ///
+    /// ```
+    /// use memcached2_proto::{Error, Reply};
+    ///
+    /// assert!(matches!(Reply::Refused("ERROR".into()).into_error(), Error::Refused { .. }));
+    /// assert!(matches!(Reply::Stored.into_error(), Error::Protocol { .. }));
+    /// ```
+    #[must_use]
+    #[cold]
+    pub fn into_error(self) -> Error {
+        match self {
+            Self::Refused(line) => error_line::refusal(&line),
+            Self::NoMemory(_, length) => Error::no_memory(length),
+            other => Error::protocol(format!("{other:?} is no answer to this request")),
+        }
+    }
 }
 
 /// What may answer a request, and so where its reply ends.

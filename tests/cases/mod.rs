@@ -29,6 +29,7 @@ mod noreply;
 mod observer;
 mod opentelemetry;
 mod other_servers;
+mod own_command;
 mod protocol;
 mod quiet;
 mod replicas;
@@ -128,6 +129,7 @@ const LISTS: &[List] = &[
     observer::LIST,
     opentelemetry::LIST,
     other_servers::LIST,
+    own_command::LIST,
     protocol::LIST,
     quiet::LIST,
     replicas::LIST,

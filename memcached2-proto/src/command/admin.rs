@@ -17,7 +17,7 @@ pub use self::raw::Raw;
 pub use self::settings::{CacheMemlimit, Extstore, Lru, RefreshCerts, Verbosity};
 pub use self::slabs::{SlabsAutomove, SlabsReassign};
 use super::detach::borrow_nothing;
-use super::{Command, Protocol, accepted, senseless};
+use super::{Command, Protocol};
 use crate::error::Error;
 use crate::reply::{Reply, ReplyKind};
 use crate::request_buffer::RequestBuffer;
@@ -41,9 +41,9 @@ impl Command for Version {
     }
 
     fn answer(&self, reply: Reply) -> Result<VersionText, Error> {
-        match accepted(reply)? {
+        match reply {
             Reply::Version(text) => Ok(VersionText(text)),
-            other => Err(senseless(&other)),
+            other => Err(other.into_error()),
         }
     }
 
@@ -137,9 +137,9 @@ pub(super) fn put_fence(protocol: Protocol, out: &mut RequestBuffer) {
 }
 
 pub(super) fn ok(reply: Reply) -> Result<(), Error> {
-    match accepted(reply)? {
+    match reply {
         Reply::Ok => Ok(()),
-        other => Err(senseless(&other)),
+        other => Err(other.into_error()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Changing what is stored: `delete`, `touch`.
 
-use super::{Command, Keyed, OnReplicas, Protocol, accepted, senseless};
+use super::{Command, Keyed, OnReplicas, Protocol};
 use crate::error::Error;
 use crate::key::Key;
 use crate::reply::{Reply, ReplyKind};
@@ -66,10 +66,10 @@ impl Command for Delete<'_> {
 }
 
 pub(super) fn deleted(reply: Reply) -> Result<bool, Error> {
-    match accepted(reply)? {
+    match reply {
         Reply::Deleted => Ok(true),
         Reply::NotFound => Ok(false),
-        other => Err(senseless(&other)),
+        other => Err(other.into_error()),
     }
 }
 
@@ -133,9 +133,9 @@ impl Command for Touch<'_> {
 }
 
 pub(super) fn touched(reply: Reply) -> Result<bool, Error> {
-    match accepted(reply)? {
+    match reply {
         Reply::Touched => Ok(true),
         Reply::NotFound => Ok(false),
-        other => Err(senseless(&other)),
+        other => Err(other.into_error()),
     }
 }

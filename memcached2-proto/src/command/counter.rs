@@ -1,6 +1,6 @@
 //! Counters: `incr` and `decr`.
 
-use super::{Command, Keyed, Protocol, accepted, senseless};
+use super::{Command, Keyed, Protocol};
 use crate::error::Error;
 use crate::key::Key;
 use crate::reply::{Reply, ReplyKind};
@@ -127,9 +127,9 @@ fn encode_meta(mode: &[u8], key: Key<'_>, by: u64, out: &mut RequestBuffer) -> R
 }
 
 pub(super) fn number(reply: Reply) -> Result<Option<u64>, Error> {
-    match accepted(reply)? {
+    match reply {
         Reply::Number(number) => Ok(Some(number)),
         Reply::NotFound => Ok(None),
-        other => Err(senseless(&other)),
+        other => Err(other.into_error()),
     }
 }

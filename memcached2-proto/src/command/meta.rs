@@ -48,7 +48,7 @@ pub use crate::reply::{MetaItem, MetaStatus, Ttl};
 use bytes::Bytes;
 
 use self::flags::{Argument, Flags};
-use super::{Protocol, accepted, senseless};
+use super::Protocol;
 use crate::error::{CasProblem, Error};
 use crate::key::WireKey;
 use crate::reply::{MetaReply, Reply};
@@ -157,21 +157,19 @@ impl<'k> Meta<'k> {
 
 impl Returned {
     fn item(self, reply: Reply) -> Result<Option<MetaItem>, Error> {
-        match accepted(reply)? {
+        match reply {
             Reply::Meta(reply) if reply.status == MetaStatus::Done => {
                 Ok(Some(MetaItem { key: self.key, opaque: self.opaque, ..reply.item }))
             }
             Reply::Miss => Ok(None),
-            Reply::NoMemory(_, length) => Err(Error::no_memory(length)),
-            other => Err(senseless(&other)),
+            other => Err(other.into_error()),
         }
     }
 
     fn outcome(self, reply: Reply) -> Result<MetaOutcome, Error> {
-        let MetaReply { status, item } = match accepted(reply)? {
+        let MetaReply { status, item } = match reply {
             Reply::Meta(reply) => *reply,
-            Reply::NoMemory(_, length) => return Err(Error::no_memory(length)),
-            other => return Err(senseless(&other)),
+            other => return Err(other.into_error()),
         };
         let number = item.value.map(|value| value.parse()).transpose();
         Ok(MetaOutcome {

@@ -1,6 +1,6 @@
 //! Reading: `get`, `gets`, `gat`, `gats`, in both protocols.
 
-use super::{Command, Keyed, OnReplicas, Protocol, accepted, senseless};
+use super::{Command, Keyed, OnReplicas, Protocol, accepted};
 use crate::error::{Error, Landed};
 use crate::key::Key;
 use crate::reply::{Reply, ReplyKind};
@@ -174,17 +174,7 @@ pub(super) fn found(reply: Reply) -> Result<Option<Value>, Error> {
     match reply {
         Reply::Value(_, value) => Ok(Some(value)),
         Reply::Miss => Ok(None),
-        reply => Err(not_found(reply)),
-    }
-}
-
-/// Why there is neither a value nor a miss.
-#[cold]
-fn not_found(reply: Reply) -> Error {
-    match accepted(reply) {
-        Ok(Reply::NoMemory(_, length)) => Error::no_memory(length),
-        Ok(other) => senseless(&other),
-        Err(error) => error,
+        other => Err(other.into_error()),
     }
 }
 
@@ -221,7 +211,7 @@ impl Fetch {
 
     pub(super) fn found(self, reply: Reply) -> Result<Option<Value>, Error> {
         match found(reply)? {
-            Some(value) if !self.is_answered_by(&value) => Err(senseless(&Reply::Value(0, value))),
+            Some(value) if !self.is_answered_by(&value) => Err(Reply::Value(0, value).into_error()),
             found => Ok(found),
         }
     }

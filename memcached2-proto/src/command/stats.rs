@@ -1,7 +1,7 @@
 //! Statistics of a server: `stats`.
 
 use super::detach::borrow_nothing;
-use super::{Command, Protocol, accepted, admin, senseless};
+use super::{Command, Protocol, admin};
 use crate::error::Error;
 use crate::reply::{Reply, ReplyKind};
 use crate::request_buffer::RequestBuffer;
@@ -131,9 +131,9 @@ impl<R> Command for Stats<R> {
     }
 
     fn answer(&self, reply: Reply) -> Result<R, Error> {
-        match accepted(reply)? {
+        match reply {
             Reply::Stats(lines) => Ok((self.read)(&String::from_utf8_lossy(&lines))),
-            other => Err(senseless(&other)),
+            other => Err(other.into_error()),
         }
     }
 
@@ -161,9 +161,9 @@ impl Command for StatsReset {
     }
 
     fn answer(&self, reply: Reply) -> Result<(), Error> {
-        match accepted(reply)? {
+        match reply {
             Reply::Reset => Ok(()),
-            other => Err(senseless(&other)),
+            other => Err(other.into_error()),
         }
     }
 }
@@ -218,9 +218,9 @@ impl Command for CacheDump {
     }
 
     fn answer(&self, reply: Reply) -> Result<Vec<CacheDumpItem>, Error> {
-        match accepted(reply)? {
+        match reply {
             Reply::Stats(lines) => Ok(CacheDumpItem::read(&lines)),
-            other => Err(senseless(&other)),
+            other => Err(other.into_error()),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Writing: `set`, `add`, `replace`, `append`, `prepend`, `cas`.
 
-use super::{Command, Keyed, OnReplicas, Protocol, accepted, senseless};
+use super::{Command, Keyed, OnReplicas, Protocol};
 use crate::data::{Data, ToValue};
 use crate::error::{CasProblem, Error};
 use crate::key::Key;
@@ -324,7 +324,7 @@ impl Verb {
 
     #[cold]
     fn not_stored(self, reply: Reply) -> Result<(), Error> {
-        match accepted(reply)? {
+        match reply {
             Reply::Stored => Ok(()),
             // memcached does not send these replies to a `set`; proxies may.
             Reply::NotStored => Err(Error::not_stored()),
@@ -332,7 +332,7 @@ impl Verb {
             Reply::Exists if matches!(self, Self::Cas(0)) => Err(Error::cas(CasProblem::Disabled)),
             Reply::Exists => Err(Error::exists()),
             Reply::NotFound => Err(Error::not_found()),
-            other => Err(senseless(&other)),
+            other => Err(other.into_error()),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::command::detach::borrow_nothing;
-use crate::command::{Command, Protocol, RequestBuffer, accepted, admin, senseless};
+use crate::command::{Command, Protocol, RequestBuffer, admin};
 use crate::error::Error;
 use crate::reply::{Reply, ReplyKind};
 use crate::time::Now;
@@ -57,10 +57,10 @@ impl Command for ConfigGetCluster {
     }
 
     fn answer(&self, reply: Reply) -> Result<Option<ClusterConfig>, Error> {
-        match accepted(reply)? {
+        match reply {
             Reply::Value(_, value) => ClusterConfig::parse(&value.data).map(Some),
             Reply::Miss => Ok(None),
-            other => Err(senseless(&other)),
+            other => Err(other.into_error()),
         }
     }
 

@@ -1,6 +1,6 @@
 //! `me`: what a server knows of an item.
 
-use crate::command::{Answer, Command, Detach, Keyed, Protocol, accepted, senseless};
+use crate::command::{Answer, Command, Detach, Keyed, Protocol};
 use crate::error::Error;
 use crate::key::{Key, RoutingKey, WireKey};
 use crate::reply::{Reply, ReplyKind};
@@ -85,9 +85,9 @@ impl Detach for MetaDebug<'_> {
 }
 
 fn read(reply: Reply) -> Result<Option<Report>, Error> {
-    match accepted(reply)? {
+    match reply {
         Reply::Stats(lines) => Ok(Some(Report::read(&String::from_utf8_lossy(&lines)))),
         Reply::Miss => Ok(None),
-        other => Err(senseless(&other)),
+        other => Err(other.into_error()),
     }
 }
