@@ -23,7 +23,7 @@ pub use self::everyday::{CountOr, DeleteCas, Exists, GetIfChanged, GetWithTtl, I
 pub use self::noreply::NoReply;
 pub use self::quiet::{Quiet, QuietPart};
 #[cfg(feature = "routing")]
-pub(crate) use self::retrieve::Fetch;
+pub(crate) use self::retrieve::GetOptions;
 pub use self::retrieve::{Get, GetPart, Gets};
 pub use self::stats::*;
 pub use self::store::Store;

@@ -6,9 +6,9 @@
 
 mod administer;
 mod compose;
-mod fetch;
 mod fetch_many;
 mod fetch_once;
+mod get;
 mod store;
 mod streams;
 mod topology;
@@ -27,7 +27,7 @@ macro_rules! operations {
         $crate::operations!($async $await $Fn ["" "" "" ""]);
     };
     ($async:tt $await:tt $Fn:ident $examples:tt) => {
-        $crate::__fetch!($async $await $examples __methods);
+        $crate::__get!($async $await $examples __methods);
         $crate::__store!($async $await $examples __methods);
         $crate::__update!($async $await $examples __methods);
         $crate::__administer!($async $await __on_all_servers);

@@ -60,8 +60,8 @@ impl Detach for Get<'_> {
 
 impl Detach for Gets<'_> {
     fn detach(&self) -> Answer<Self::Response> {
-        let fetch = self.fetch();
-        Answer::new(move |reply| fetch.found(reply))
+        let options = self.options();
+        Answer::new(move |reply| options.found(reply))
     }
 }
 

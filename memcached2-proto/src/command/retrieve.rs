@@ -28,13 +28,13 @@ impl<'k> Get<'k> {
     /// Fetches the version of the item, too: see [`Gets::with_cas`].
     #[must_use]
     pub fn with_cas(self) -> Gets<'k> {
-        Gets { key: self.key, fetch: Fetch { cas: true, touch: None } }
+        Gets { key: self.key, options: GetOptions { cas: true, touch: None } }
     }
 
     /// Gives the item a new expiry at the same time: see [`Gets::touch`].
     #[must_use]
     pub fn touch(self, expiry: impl Into<Expiry>) -> Gets<'k> {
-        Gets { key: self.key, fetch: Fetch { cas: false, touch: Some(expiry.into()) } }
+        Gets { key: self.key, options: GetOptions { cas: false, touch: Some(expiry.into()) } }
     }
 }
 
@@ -90,33 +90,33 @@ impl Command for Get<'_> {
 #[derive(Debug, Clone, Copy)]
 pub struct Gets<'k> {
     key: Key<'k>,
-    fetch: Fetch,
+    options: GetOptions,
 }
 
 /// What is fetched, and what else happens to the item.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Fetch {
+pub(crate) struct GetOptions {
     pub(crate) cas: bool,
     pub(crate) touch: Option<Expiry>,
 }
 
 impl Gets<'_> {
     /// What is fetched.
-    pub(super) fn fetch(&self) -> Fetch {
-        self.fetch
+    pub(super) fn options(&self) -> GetOptions {
+        self.options
     }
 
     /// Fetches the version of the item, too ([`Value::cas`]): what [`Store::cas`](crate::Store::cas) compares.
     #[must_use]
     pub fn with_cas(mut self) -> Self {
-        self.fetch.cas = true;
+        self.options.cas = true;
         self
     }
 
     /// Gives the item a new expiry at the same time; needs memcached 1.5.3.
     #[must_use]
     pub fn touch(mut self, expiry: impl Into<Expiry>) -> Self {
-        self.fetch.touch = Some(expiry.into());
+        self.options.touch = Some(expiry.into());
         self
     }
 }
@@ -131,13 +131,13 @@ impl Command for Gets<'_> {
     type Response = Option<Value>;
 
     fn name(&self) -> &'static str {
-        self.fetch.verb()
+        self.options.verb()
     }
 
     fn encode(&self, protocol: Protocol, now: Now, out: &mut RequestBuffer) -> Result<ReplyKind, Error> {
         Ok(match protocol {
             Protocol::Classic => {
-                self.fetch.begin(now, out)?;
+                self.options.begin(now, out)?;
                 out.put(b" ");
                 out.ask_last_key(self.key);
                 out.put(b"\r\n");
@@ -146,14 +146,14 @@ impl Command for Gets<'_> {
             Protocol::Meta => {
                 out.put(b"mg ");
                 out.put_key(self.key);
-                self.fetch.put_flags(now, out)?;
+                self.options.put_flags(now, out)?;
                 ReplyKind::MetaValue
             }
         })
     }
 
     fn answer(&self, reply: Reply) -> Result<Option<Value>, Error> {
-        self.fetch.found(reply)
+        self.options.found(reply)
     }
 
     fn only_key(&self) -> Option<Key<'_>> {
@@ -161,11 +161,11 @@ impl Command for Gets<'_> {
     }
 
     fn on_replicas(&self) -> OnReplicas {
-        if self.fetch.touch.is_some() { OnReplicas::Write } else { OnReplicas::Read }
+        if self.options.touch.is_some() { OnReplicas::Write } else { OnReplicas::Read }
     }
 
     fn repeatable(&self) -> bool {
-        self.fetch.touch.is_none()
+        self.options.touch.is_none()
     }
 }
 
@@ -178,7 +178,7 @@ pub(super) fn found(reply: Reply) -> Result<Option<Value>, Error> {
     }
 }
 
-impl Fetch {
+impl GetOptions {
     fn verb(self) -> &'static str {
         match (self.touch, self.cas) {
             (None, false) => "get",
@@ -227,7 +227,7 @@ impl Fetch {
 pub struct GetPart<'k> {
     keys: Vec<Key<'k>>,
     places: Places,
-    fetch: Fetch,
+    options: GetOptions,
 }
 
 /// The places of the keys among those of the whole operation.
@@ -239,18 +239,18 @@ enum Places {
 
 impl<'k> GetPart<'k> {
     /// Fetches `keys`, which stand side by side from the place `first` on.
-    pub(crate) fn run(keys: Vec<Key<'k>>, first: usize, fetch: Fetch) -> Self {
-        Self { keys, places: Places::From(first), fetch }
+    pub(crate) fn run(keys: Vec<Key<'k>>, first: usize, options: GetOptions) -> Self {
+        Self { keys, places: Places::From(first), options }
     }
 
     /// Fetches `keys`, which stand at `places`.
-    pub(crate) fn picked(keys: Vec<Key<'k>>, places: Vec<usize>, fetch: Fetch) -> Self {
-        Self { keys, places: Places::These(places), fetch }
+    pub(crate) fn picked(keys: Vec<Key<'k>>, places: Vec<usize>, options: GetOptions) -> Self {
+        Self { keys, places: Places::These(places), options }
     }
 
     /// What is fetched.
-    pub(crate) fn fetch(&self) -> Fetch {
-        self.fetch
+    pub(crate) fn options(&self) -> GetOptions {
+        self.options
     }
 
     /// Takes the keys out, each with its place among all keys.
@@ -263,7 +263,7 @@ impl<'k> GetPart<'k> {
     /// Whether everything came that was asked for.
     #[inline]
     pub(crate) fn is_answered_by(&self, value: &Value) -> bool {
-        self.fetch.is_answered_by(value)
+        self.options.is_answered_by(value)
     }
 
     /// The error of the key at a place, for whose value of this length there was no memory.
@@ -303,7 +303,7 @@ impl Command for GetPart<'_> {
     type Response = Reply;
 
     fn name(&self) -> &'static str {
-        self.fetch.verb()
+        self.options.verb()
     }
 
     fn key_at(&self, place: usize) -> Option<Key<'_>> {
@@ -328,9 +328,9 @@ impl Command for GetPart<'_> {
             return Err(Error::protocol("a request for no key").with_landed(Landed::NotSent));
         };
         if others.is_empty() {
-            return Gets { key: *last, fetch: self.fetch }.encode(protocol, now, out);
+            return Gets { key: *last, options: self.options }.encode(protocol, now, out);
         }
-        self.fetch.begin(now, out)?;
+        self.options.begin(now, out)?;
         for key in others {
             out.put(b" ");
             out.ask_key(*key);
@@ -347,7 +347,7 @@ impl Command for GetPart<'_> {
         out.put(b"mg ");
         out.ask_key(*last);
         out.put(b" k");
-        self.fetch.put_flags(now, out)?;
+        self.options.put_flags(now, out)?;
         out.fence_from(begun);
         Ok(ReplyKind::FencedValues)
     }
@@ -357,6 +357,6 @@ impl Command for GetPart<'_> {
     }
 
     fn repeatable(&self) -> bool {
-        self.fetch.touch.is_none()
+        self.options.touch.is_none()
     }
 }

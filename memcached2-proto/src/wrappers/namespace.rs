@@ -151,7 +151,7 @@ macro_rules! namespace {
                 self.client.count_at_home(begun, key, (by, first), $crate::Expiry::Never)$($await)*
             }
 
-            $crate::__fetch!([$($async)*] [$($await)*] ["" "" "" ""] __in_namespace);
+            $crate::__get!([$($async)*] [$($await)*] ["" "" "" ""] __in_namespace);
             $crate::__store!([$($async)*] [$($await)*] ["" "" "" ""] __in_namespace);
             $crate::__update!([$($async)*] [$($await)*] ["" "" "" ""] __in_namespace);
             $crate::__composed_in_namespace! { [$($async)*] [$($await)*]

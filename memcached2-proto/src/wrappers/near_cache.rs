@@ -117,7 +117,7 @@ macro_rules! near_cache {
             }
 
             $crate::__cache!([$($async)*] [$($await)*] $Fn);
-            $crate::__fetch!([$($async)*] [$($await)*] ["" "" "" ""] __near_fetches);
+            $crate::__get!([$($async)*] [$($await)*] ["" "" "" ""] __near_gets);
             $crate::__store!([$($async)*] [$($await)*] ["" "" "" ""] __near_writes);
             $crate::__update!([$($async)*] [$($await)*] ["" "" "" ""] __near_writes);
             $crate::__near_writes! { [$($async)*] [$($await)*]
@@ -132,16 +132,16 @@ macro_rules! near_cache {
 /// by the near cache.
 #[doc(hidden)]
 #[macro_export]
-macro_rules! __near_fetches {
+macro_rules! __near_gets {
     ($async:tt $await:tt $($(#[$doc:meta])* fn $name:ident $arguments:tt -> $output:ty = $operation:expr;)*) => {
-        $($crate::__near_fetch!($async $await $name $arguments $output);)*
+        $($crate::__near_get!($async $await $name $arguments $output);)*
     };
 }
 
 /// Expands one of them.
 #[doc(hidden)]
 #[macro_export]
-macro_rules! __near_fetch {
+macro_rules! __near_get {
     ($async:tt $await:tt get $arguments:tt $output:ty) => {};
     ($async:tt $await:tt get_many $arguments:tt $output:ty) => {};
     ($async:tt $await:tt gat $arguments:tt $output:ty) => {

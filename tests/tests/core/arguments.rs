@@ -8,7 +8,7 @@ use memcached2_proto::{Error, Expiry, Get, Store};
 
 /// What is fetched besides values and flags, and the expiry that is given.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Fetch {
+pub(crate) struct GetOptions {
     pub(super) cas: bool,
     pub(super) touch: Option<Expiry>,
 }
@@ -23,7 +23,7 @@ pub(crate) enum Verb {
     Cas(u64),
 }
 
-impl Fetch {
+impl GetOptions {
     pub(super) fn cas() -> Self {
         Self { cas: true, touch: None }
     }

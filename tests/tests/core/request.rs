@@ -4,7 +4,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::arguments::{Fetch, Verb, at, expiry_of, number, small};
+use super::arguments::{GetOptions, Verb, at, expiry_of, number, small};
 use super::meta::AnyMeta;
 use super::words::{cluster, counted, dumped, found, grouped, kind, prefixes, report, sizes, version, word};
 use memcached2_proto::call::{Call, Fault};
@@ -34,8 +34,8 @@ fn one_server() -> Router {
 #[derive(Debug, Clone)]
 pub(crate) enum Request {
     Get(Vec<u8>),
-    Gets(Vec<u8>, Fetch),
-    GetMany(Vec<Vec<u8>>, Fetch),
+    Gets(Vec<u8>, GetOptions),
+    GetMany(Vec<Vec<u8>>, GetOptions),
     Store {
         verb: Verb,
         key: Vec<u8>,
@@ -108,14 +108,14 @@ impl Request {
             let request = match words[..] {
                 [b"get", b"AmazonElastiCache:cluster"] => Self::keyless(ConfigGetCluster::by_key(), cluster),
                 [b"get", _] => Self::Get(key(1)),
-                [b"gets", _] => Self::Gets(key(1), Fetch::cas()),
-                [b"gat", exptime, _] => Self::Gets(key(2), Fetch::touching(exptime)),
-                [b"gats", exptime, _] => Self::Gets(key(2), Fetch::touching(exptime).and_cas()),
+                [b"gets", _] => Self::Gets(key(1), GetOptions::cas()),
+                [b"gat", exptime, _] => Self::Gets(key(2), GetOptions::touching(exptime)),
+                [b"gats", exptime, _] => Self::Gets(key(2), GetOptions::touching(exptime).and_cas()),
                 [b"mg", _, b"f", b"v"] => Self::Get(key(1)),
-                [b"mg", _, b"f", b"c", b"v"] => Self::Gets(key(1), Fetch::cas()),
-                [b"mg", _, b"f", b"v", [b'T', exptime @ ..]] => Self::Gets(key(1), Fetch::touching(exptime)),
+                [b"mg", _, b"f", b"c", b"v"] => Self::Gets(key(1), GetOptions::cas()),
+                [b"mg", _, b"f", b"v", [b'T', exptime @ ..]] => Self::Gets(key(1), GetOptions::touching(exptime)),
                 [b"mg", _, b"f", b"c", b"v", [b'T', exptime @ ..]] => {
-                    Self::Gets(key(1), Fetch::touching(exptime).and_cas())
+                    Self::Gets(key(1), GetOptions::touching(exptime).and_cas())
                 }
                 [b"ms", _, length, ref flags @ ..] if flags.iter().all(|flag| matches!(flag[0], b'F' | b'T')) => {
                     let (data, rest) = bytes.split_at(number(length) as usize);
@@ -139,10 +139,10 @@ impl Request {
                 [b"ma", _, b"MD", [b'D', by @ ..], b"v"] => Self::Decr(key(1), number(by)),
                 [b"mg" | b"md" | b"ma" | b"me", ..] => Self::any_meta(&words, b""),
                 [b"mn"] => Self::keyless(MetaNoop, ok),
-                [b"get", ..] => Self::GetMany(keys(1), Fetch::default()),
-                [b"gets", ..] => Self::GetMany(keys(1), Fetch::cas()),
-                [b"gat", exptime, ..] => Self::GetMany(keys(2), Fetch::touching(exptime)),
-                [b"gats", exptime, ..] => Self::GetMany(keys(2), Fetch::touching(exptime).and_cas()),
+                [b"get", ..] => Self::GetMany(keys(1), GetOptions::default()),
+                [b"gets", ..] => Self::GetMany(keys(1), GetOptions::cas()),
+                [b"gat", exptime, ..] => Self::GetMany(keys(2), GetOptions::touching(exptime)),
+                [b"gats", exptime, ..] => Self::GetMany(keys(2), GetOptions::touching(exptime).and_cas()),
                 [b"set", _, _, _, _] => store(Verb::Set),
                 [b"add", _, _, _, _] => store(Verb::Add),
                 [b"replace", _, _, _, _] => store(Verb::Replace),
@@ -262,14 +262,14 @@ impl Request {
         let [b"mg", last, b"k", .., opaque] = words[..] else { return (self, false) };
         assert_eq!(opaque, flag_of(number), "the opaque of a request for several keys");
         *bytes = &bytes[end + 2..];
-        let (mut keys, fetch) = match self {
-            Self::Get(key) => (vec![key], Fetch::default()),
-            Self::Gets(key, fetch) => (vec![key], fetch),
-            Self::GetMany(keys, fetch) => (keys, fetch),
+        let (mut keys, options) = match self {
+            Self::Get(key) => (vec![key], GetOptions::default()),
+            Self::Gets(key, options) => (vec![key], options),
+            Self::GetMany(keys, options) => (keys, options),
             other => panic!("{other:?} asks for no keys"),
         };
         keys.push(last.to_vec());
-        (Self::GetMany(keys, fetch), true)
+        (Self::GetMany(keys, options), true)
     }
 
     pub(crate) fn submit(&self, connection: &mut Connection, tag: u32) -> Result<u64, Error> {
@@ -281,10 +281,10 @@ impl Request {
         }
         match self {
             Self::Get(key) => connection.submit(&Get::new(key)?, now(), tag),
-            Self::Gets(key, fetch) => connection.submit(&fetch.one(key)?, now(), tag),
-            Self::GetMany(keys, fetch) => {
+            Self::Gets(key, options) => connection.submit(&options.one(key)?, now(), tag),
+            Self::GetMany(keys, options) => {
                 let router = one_server();
-                let call = Call::new(fetch.many(keys)?, &router, now());
+                let call = Call::new(options.many(keys)?, &router, now());
                 assert_eq!(call.sub_requests().len(), 1, "the keys fit one line");
                 connection.submit(call.command(0), now(), tag)
             }
@@ -313,8 +313,8 @@ impl Request {
             return format!("{}, {}", kind(error), word(*landed));
         }
         let end = end.map_err(|(error, _)| error);
-        if let Self::GetMany(keys, fetch) = self {
-            return many(keys, *fetch, replies, end);
+        if let Self::GetMany(keys, options) = self {
+            return many(keys, *options, replies, end);
         }
         if let Err(error) = end {
             return kind(&error);
@@ -322,7 +322,7 @@ impl Request {
         let reply = replies.pop().expect("an answer has a last reply");
         let answer = match self {
             Self::Get(key) => Get::new(key).and_then(|get| get.answer(reply)).map(found),
-            Self::Gets(key, fetch) => fetch.one(key).and_then(|gets| gets.answer(reply)).map(found),
+            Self::Gets(key, options) => options.one(key).and_then(|gets| gets.answer(reply)).map(found),
             Self::Store { verb, key, data, .. } => {
                 verb.of(key, data).and_then(|store| store.answer(reply)).map(|()| "stored".to_owned())
             }
@@ -373,9 +373,9 @@ fn extstore(setting: &[u8], value: &[u8]) -> Extstore {
 }
 
 /// The answers to all keys, with the merge that the clients use.
-fn many(keys: &[Vec<u8>], fetch: Fetch, replies: Vec<Reply>, end: Result<(), Error>) -> String {
+fn many(keys: &[Vec<u8>], options: GetOptions, replies: Vec<Reply>, end: Result<(), Error>) -> String {
     let router = one_server();
-    let mut call = Call::new(fetch.many(keys).expect("keys"), &router, now());
+    let mut call = Call::new(options.many(keys).expect("keys"), &router, now());
     let count = replies.len();
     for (reply, number) in replies.into_iter().zip(1..) {
         call.answer(0, reply, number == count && end.is_ok());

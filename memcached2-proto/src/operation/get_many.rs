@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::BatchResult;
 use crate::call::{Operation, Plan, Progress};
-use crate::command::{Fetch, GetPart};
+use crate::command::{GetOptions, GetPart};
 use crate::error::Error;
 use crate::key::Key;
 use crate::reply::Reply;
@@ -16,7 +16,7 @@ use crate::value::Value;
 #[derive(Debug, Clone)]
 pub struct GetMany<'k> {
     keys: Vec<Key<'k>>,
-    fetch: Fetch,
+    options: GetOptions,
 }
 
 /// A request for many keys is split into lines of about this many bytes. memcached takes longer ones; managed services
@@ -37,25 +37,25 @@ impl<'k> GetMany<'k> {
         for key in keys {
             checked.push(Key::new(key)?);
         }
-        Ok(Self { keys: checked, fetch: Fetch::default() })
+        Ok(Self { keys: checked, options: GetOptions::default() })
     }
 
     /// Fetches the versions of the items, too ([`Value::cas`]).
     #[must_use]
     pub fn with_cas(mut self) -> Self {
-        self.fetch.cas = true;
+        self.options.cas = true;
         self
     }
 
     /// Gives the items a new expiry at the same time; needs memcached 1.5.3.
     #[must_use]
     pub fn touch(mut self, expiry: impl Into<Expiry>) -> Self {
-        self.fetch.touch = Some(expiry.into());
+        self.options.touch = Some(expiry.into());
         self
     }
 }
 
-impl Fetch {
+impl GetOptions {
     /// The longest line of keys.
     fn line(self) -> usize {
         if self.touch.is_some() { TOUCHING_LINE } else { LINE }
@@ -83,39 +83,39 @@ fn lines(keys: &[Key<'_>], (length, prefix): (usize, usize)) -> impl Iterator<It
 
 /// Many keys, as many as fit in each request, under way.
 #[derive(Debug)]
-pub struct Fetching<'k> {
+pub struct Getting<'k> {
     requests: Vec<GetPart<'k>>,
     results: Vec<Result<Option<Value>, Error>>,
 }
 
 impl<'k> Operation for GetMany<'k> {
     type Output = BatchResult<Option<Value>>;
-    type Progress = Fetching<'k>;
+    type Progress = Getting<'k>;
 
-    fn start(self, plan: &mut Plan<'_>) -> Fetching<'k> {
-        let Self { keys, fetch } = self;
+    fn start(self, plan: &mut Plan<'_>) -> Getting<'k> {
+        let Self { keys, options } = self;
         let results = keys.iter().map(|_| Ok(None)).collect();
-        let mut fetching = Fetching { requests: Vec::new(), results };
+        let mut getting = Getting { requests: Vec::new(), results };
         let router = plan.router();
         // With a prefix each key may be too long for itself; a server that is down is not asked, or for one key at a time.
         let is_plain =
             router.journal().is_none() && router.prefix_length() == 0 && router.all_up() && router.has_no_closers();
         if let (Some(server), true) = (router.only_server(), is_plain) {
-            for line in lines(&keys, (fetch.line(), 0)) {
-                let request = GetPart::run(keys[line.clone()].to_vec(), line.start, fetch);
-                fetching.add(request, server, plan);
+            for line in lines(&keys, (options.line(), 0)) {
+                let request = GetPart::run(keys[line.clone()].to_vec(), line.start, options);
+                getting.add(request, server, plan);
             }
-            return fetching;
+            return getting;
         }
-        for (place, key, error) in fetching.spread(keys.into_iter().enumerate(), fetch, plan) {
-            fetching.requests.push(GetPart::run(vec![key], place, fetch));
-            plan.refuse(fetching.requests.len() - 1, error);
+        for (place, key, error) in getting.spread(keys.into_iter().enumerate(), options, plan) {
+            getting.requests.push(GetPart::run(vec![key], place, options));
+            plan.refuse(getting.requests.len() - 1, error);
         }
-        fetching
+        getting
     }
 }
 
-impl<'k> Fetching<'k> {
+impl<'k> Getting<'k> {
     /// Takes a reply that is not the value that was asked for.
     #[cold]
     fn take_failure(&mut self, index: usize, reply: &Reply) {
@@ -140,7 +140,7 @@ impl<'k> Fetching<'k> {
     fn spread(
         &mut self,
         keys: impl Iterator<Item = (usize, Key<'k>)>,
-        fetch: Fetch,
+        options: GetOptions,
         plan: &mut Plan<'_>,
     ) -> Vec<(usize, Key<'k>, Error)> {
         let (router, now) = (plan.router(), plan.now());
@@ -157,9 +157,9 @@ impl<'k> Fetching<'k> {
             }
         }
         for (server, (keys, places)) in router.ids().zip(by_server) {
-            let length = if router.is_closer(server, now) { 0 } else { fetch.line() };
+            let length = if router.is_closer(server, now) { 0 } else { options.line() };
             for line in lines(&keys, (length, router.prefix_length())) {
-                let request = GetPart::picked(keys[line.clone()].to_vec(), places[line].to_vec(), fetch);
+                let request = GetPart::picked(keys[line.clone()].to_vec(), places[line].to_vec(), options);
                 self.add(request, server, plan);
             }
         }
@@ -167,7 +167,7 @@ impl<'k> Fetching<'k> {
     }
 }
 
-impl<'k> Progress for Fetching<'k> {
+impl<'k> Progress for Getting<'k> {
     type Command = GetPart<'k>;
     type Output = BatchResult<Option<Value>>;
 
@@ -205,15 +205,15 @@ impl<'k> Progress for Fetching<'k> {
 
     fn replan(&mut self, index: usize, plan: &mut Plan<'_>) -> bool {
         let request = &mut self.requests[index];
-        let fetch = request.fetch();
+        let options = request.options();
         let results = &self.results;
         // Those that were found, if the next replica is asked for the others, are not asked for again.
         let is_missing = |(place, _): &(usize, Key<'_>)| matches!(results.get(*place), Some(Ok(None)));
         let keys: Vec<_> = request.take_keys().filter(is_missing).collect();
-        let left = self.spread(keys.into_iter(), fetch, plan);
+        let left = self.spread(keys.into_iter(), options, plan);
         let (keys, places): (Vec<_>, Vec<_>) = left.into_iter().map(|(place, key, _)| (key, place)).unzip();
         let all_are_planned = keys.is_empty();
-        self.requests[index] = GetPart::picked(keys, places, fetch);
+        self.requests[index] = GetPart::picked(keys, places, options);
         all_are_planned
     }
 

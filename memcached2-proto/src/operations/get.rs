@@ -3,7 +3,7 @@
 /// Expands the methods that fetch values.
 #[doc(hidden)]
 #[macro_export]
-macro_rules! __fetch {
+macro_rules! __get {
     ([$($async:tt)*] [$($await:tt)*] [$_fn:tt $wait:tt $begin:tt $end:tt] $expand:ident) => {
         $crate::$expand! { [$($async)*] [$($await)*]
             /// Fetches the value of a key; `None` is a miss.
