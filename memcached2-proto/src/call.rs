@@ -223,7 +223,7 @@ impl<'r, O: Operation> Call<'r, O> {
             faults.push(ServerFault { server: sub_request.server, error: error.clone() });
         }
         let repeatable = self.progress.command(sub_request.index as usize).repeatable();
-        let next = sub_request.after(error.landed(), fault, repeatable, self.plan.router);
+        let next = sub_request.next_after_failure(error.landed(), fault, repeatable, self.plan.router);
         let next = if self.plan.router.has_replicas() { self.after_replica(at, next, error, fault) } else { next };
         self.plan.sub_requests[at].state = next;
         self.has_failed = true;

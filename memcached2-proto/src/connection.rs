@@ -10,10 +10,10 @@ mod options;
 mod pending;
 mod probe;
 mod read;
-#[cfg(feature = "tls")]
-mod records;
 mod refusal;
 mod send_window;
+#[cfg(feature = "tls")]
+mod tls_records;
 mod typed;
 mod write;
 
@@ -27,11 +27,11 @@ pub use self::known::KnownProtocol;
 pub use self::options::ConnectionOptions;
 pub use self::pending::Abandoned;
 use self::probe::Probe;
-#[cfg(feature = "tls")]
-pub(crate) use self::records::RecordSource;
 #[cfg(feature = "routing")]
 pub(crate) use self::refusal::{full_server, is_of_full_server};
 use self::send_window::SendWindow;
+#[cfg(feature = "tls")]
+pub(crate) use self::tls_records::RecordSource;
 pub use self::typed::{Pending, TypedConnection};
 use crate::command::{Command, Protocol};
 use crate::error::{Error, Landed};

@@ -1,4 +1,4 @@
-//! Which request goes to which server.
+//! Which request goes to which server, and what is next after a failure: `SubRequest::next_after_failure` is the rule of retry and failover.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -163,7 +163,7 @@ impl SubRequest {
     /// A connection that the server closed while it was idle is found dead only when it is used. What was not sent then, and
     /// what does no harm twice, is sent once more, on a fresh connection to the same server. What was not sent since its
     /// server is down moves to the server that the [selection](crate::Selection) names next.
-    pub(super) fn after(&self, landed: Landed, fault: Fault, repeatable: bool, router: &Router) -> State {
+    pub(super) fn next_after_failure(&self, landed: Landed, fault: Fault, repeatable: bool, router: &Router) -> State {
         match fault {
             Fault::Connection if !self.is_retry && (landed == Landed::NotSent || repeatable) => State::Retry,
             // Where servers never count as down, it would come back to the same one.

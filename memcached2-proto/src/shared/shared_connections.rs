@@ -3,8 +3,8 @@
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
-use super::records::Target;
 use super::server_connections::{Server, ServerConnections};
+use super::streams::Target;
 use super::{Driver, Freshness, OpenStream, Records, Runtime, SharedConnection, Transfer};
 use crate::error::Error;
 use crate::fetch::Flights;
