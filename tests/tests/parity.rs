@@ -1,10 +1,11 @@
 //! The tables of the guide for users of python-memcached2 are complete, and every test they name exists; so are the tables of
-//! memcached's commands, and of its tests. What the guides for users of other clients name exists.
+//! memcached's commands, and of its tests. What the guides for users of other clients name exists, and so does each heading that is
+//! linked.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is the failure of the test")]
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const PROTOCOL: &str = include_str!("../../memcached2-proto/src/guide/protocol.md");
 const MEMCACHED_TESTS: &str = include_str!("../MEMCACHED_TESTS.md");
@@ -332,4 +333,81 @@ fn every_method_and_type_that_replaces_one_of_another_client_exists() {
             }
         }
     }
+}
+
+/// All files below a folder with one of these extensions, apart from what is built.
+fn files(folder: &Path, extensions: &[&str], found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().unwrap().to_string_lossy();
+        if path.is_dir() {
+            if !name.starts_with('.') && name != "target" {
+                files(&path, extensions, found);
+            }
+        } else if path.extension().is_some_and(|extension| extensions.iter().any(|known| extension == *known)) {
+            found.push(path);
+        }
+    }
+}
+
+/// The anchors of the headings of a page, as rustdoc and GitHub make them.
+fn anchors(page: &str) -> BTreeSet<String> {
+    let (mut is_code, mut found) = (false, BTreeSet::new());
+    for line in page.lines() {
+        is_code ^= line.starts_with("```");
+        let title = line.trim_start_matches('#');
+        if !is_code && title.len() < line.len() && title.starts_with(' ') {
+            let kept = title.trim().chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+            found.insert(kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect());
+        }
+    }
+    found
+}
+
+/// The text up to the first character that no anchor has.
+fn anchor(text: &str) -> &str {
+    text.split(|c: char| !c.is_alphanumeric() && c != '-' && c != '_').next().unwrap_or_default()
+}
+
+/// The links of a page to headings: the page that has the heading, and its anchor.
+fn links(path: &Path, text: &str) -> Vec<(PathBuf, String)> {
+    let guide = root().join("memcached2-proto/src/guide");
+    let mut found = Vec::new();
+    for rest in text.split("guide::").skip(1) {
+        if let Some(to) = rest.strip_prefix(word(rest)).and_then(|rest| rest.strip_prefix('#')) {
+            found.push((guide.join(word(rest)).with_extension("md"), anchor(to).to_owned()));
+        }
+    }
+    // In a source `#[` and the like follow a parenthesis, too.
+    if path.extension().is_some_and(|extension| extension == "md") {
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            match target.split_once('#') {
+                Some(("", to)) => found.push((path.to_owned(), to.to_owned())),
+                Some((page, to)) if page.ends_with(".md") && !page.contains("://") => {
+                    found.push((path.with_file_name(page), to.to_owned()));
+                }
+                _ => {}
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_heading_that_is_linked_exists() {
+    let mut pages = Vec::new();
+    files(root(), &["md", "rs"], &mut pages);
+    let (mut count, mut broken) = (0, Vec::new());
+    for path in pages {
+        let text = fs::read_to_string(&path).expect("a text");
+        for (page, anchor) in links(&path, &text) {
+            count += 1;
+            let is_there = fs::read_to_string(&page).is_ok_and(|page| anchors(&page).contains(&anchor));
+            if !is_there {
+                broken.push(format!("{} links to #{anchor} of {}", path.display(), page.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+    assert!(count >= 30, "{count} links were found");
 }
