@@ -205,7 +205,7 @@ fn the_tracing_observer_logs_requests_as_events() {
             format!(
                 "WARN memcached2 message=request failed {get} error.type=\"connect\" outcome=\"failed\" {answered} error=cannot connect to the server: connection refused; is memcached running there?"
             ),
-            format!("WARN memcached2 message=server down server=\"cache1:11211\" failures=1 wait_us=1000000"),
+            "WARN memcached2 message=server down server=\"cache1:11211\" failures=1 wait_us=1000000".to_owned(),
             format!(
                 "DEBUG memcached2 message=no server to ask db.system.name=\"memcached\" db.operation.name=\"get\" error.type=\"no_server\" outcome=\"failed\" {answered} error=cache1:11211 is down, and its retry is not due yet (cannot connect to it: connection refused)"
             ),
