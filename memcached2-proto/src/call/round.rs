@@ -12,10 +12,19 @@ impl<O: Operation> Call<'_, O> {
     /// Ends a round. `true` asks for another one, because a request must be sent again, on another connection or to
     /// another server.
     ///
-    /// `now` is called only if a request has failed, a server is down, or there is an observer.
+    /// `now` is called only if a request has failed, a server is down, there are replicas, or an observer has more to be told.
     #[inline]
     pub fn end_round(&mut self, now: impl FnOnce() -> Instant) -> bool {
-        (self.has_failed || !self.plan.router.all_up_unobserved()) && self.report(now())
+        (self.has_failed || !self.plan.router.all_up_unobserved()) && !self.is_reported() && self.report(now())
+    }
+
+    /// Whether there is nothing left to report: all has been answered by servers that are up, and an observer knows it already.
+    #[cold]
+    fn is_reported(&self) -> bool {
+        let Plan { router, rare, sub_requests, .. } = &self.plan;
+        // An empty batch has no request that was reported.
+        let is_plain = !self.has_failed && rare.is_none() && !sub_requests.is_empty();
+        is_plain && router.all_up() && !router.has_replicas() && router.journal().is_none()
     }
 
     /// After a round with a failure, or while a server is down, or for an observer.
