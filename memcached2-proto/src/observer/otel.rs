@@ -2,16 +2,21 @@
 
 mod attributes;
 mod pool;
+mod ready;
 
 use std::sync::Weak;
 use std::time::Duration;
 
 use opentelemetry::metrics::{Histogram, Meter, MeterProvider};
-use opentelemetry::trace::{Span as _, SpanBuilder, SpanKind, Status, Tracer as _};
-use opentelemetry::{InstrumentationScope, global};
+use opentelemetry::trace::{
+    Span as _, SpanBuilder, SpanContext, SpanId, SpanKind, Status, TraceContextExt as _, TraceFlags, TraceId,
+    TraceState, Tracer as _,
+};
+use opentelemetry::{Context, InstrumentationScope, global};
 
-use self::attributes::{of_operation, of_span, span_name, status_text};
+use self::attributes::{of_batch, of_failure, status_text};
 use self::pool::{PoolMetrics, pool_of};
+use self::ready::ReadyMap;
 use super::{ObservedClient, Observer, OperationEvent};
 use crate::uri::Server;
 
@@ -64,17 +69,20 @@ use crate::uri::Server;
 /// There is no `db.client.connection.idle.min`, since no connection is kept open that is not used.
 #[derive(Debug)]
 pub struct OpenTelemetry {
-    tracer: global::BoxedTracer,
+    /// `None` if no spans are made.
+    tracer: Option<global::BoxedTracer>,
     duration: Histogram<f64>,
     pool: PoolMetrics,
+    ready: ReadyMap,
 }
 
 impl OpenTelemetry {
     /// Records with the providers of the process: those that were set before by `global::set_tracer_provider` and
-    /// `global::set_meter_provider`.
+    /// `global::set_meter_provider`. If none was set for traces, spans are not even prepared.
     #[must_use]
     pub fn new() -> Self {
-        Self::with_providers(&global::tracer_provider(), &*global::meter_provider())
+        let observer = Self::with_providers(&global::tracer_provider(), &*global::meter_provider());
+        Self { tracer: observer.tracer.filter(|tracer| !is_noop(tracer)), ..observer }
     }
 
     /// Records with these providers.
@@ -87,9 +95,10 @@ impl OpenTelemetry {
         let tracer = global::BoxedTracer::new(tracers.boxed_tracer(scope.clone()));
         let meter = meters.meter_with_scope(scope);
         Self {
-            tracer,
+            tracer: Some(tracer),
             duration: seconds(&meter, "db.client.operation.duration", "Duration of database client operations."),
             pool: PoolMetrics::new(&meter),
+            ready: ReadyMap::default(),
         }
     }
 }
@@ -102,15 +111,32 @@ impl Default for OpenTelemetry {
 
 impl Observer for OpenTelemetry {
     fn on_operation(&self, event: &OperationEvent<'_>) {
-        self.pool.record(event);
-        let attributes = of_operation(event);
-        self.duration.record(event.time.as_secs_f64(), &attributes);
+        let ready = self.ready.get(event);
+        if let Some(pool) = &ready.pool {
+            self.pool.record(event, pool);
+        }
+        let time = event.time.as_secs_f64();
+        if event.failure.is_none() {
+            self.duration.record(time, &ready.attributes);
+            if self.tracer.is_none() {
+                return;
+            }
+        }
+        // Room for all that may be added.
+        let mut attributes = Vec::with_capacity(ready.attributes.len() + 3);
+        attributes.extend_from_slice(&ready.attributes);
+        if let Some(failure) = event.failure {
+            attributes.extend(of_failure(failure));
+            self.duration.record(time, &attributes);
+        }
+        let Some(tracer) = &self.tracer else { return };
+        attributes.extend(of_batch(event));
         let started = event.started();
-        let span = SpanBuilder::from_name(span_name(event))
+        let span = SpanBuilder::from_name(ready.span_name.clone())
             .with_kind(SpanKind::Client)
             .with_start_time(started)
-            .with_attributes(of_span(event, attributes));
-        let mut span = self.tracer.build(span);
+            .with_attributes(attributes);
+        let mut span = tracer.build(span);
         if let Some(failure) = event.failure {
             span.set_status(Status::error(status_text(failure)));
         }
@@ -126,8 +152,44 @@ impl Observer for OpenTelemetry {
     }
 }
 
+/// Whether this is the tracer that there is as long as no provider is set. Its spans are their parents; others are empty where
+/// telemetry is suppressed, so that none is recorded here.
+fn is_noop(tracer: &global::BoxedTracer) -> bool {
+    let (trace, span) = (TraceId::from(1), SpanId::from(1));
+    let parent = SpanContext::new(trace, span, TraceFlags::default(), true, TraceState::default());
+    let context = Context::new().with_remote_span_context(parent.clone()).with_telemetry_suppressed();
+    let span = tracer.build_with_context(SpanBuilder::from_name("none"), &context);
+    !span.is_recording() && *span.span_context() == parent
+}
+
 /// A histogram of times with the buckets of the conventions.
 fn seconds(meter: &Meter, name: &'static str, description: &'static str) -> Histogram<f64> {
     let buckets = vec![0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0];
     meter.f64_histogram(name).with_unit("s").with_description(description).with_boundaries(buckets).build()
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry::trace::noop::NoopTracerProvider;
+    use opentelemetry_sdk::trace::{InMemorySpanExporter, Sampler, SdkTracerProvider};
+
+    use super::*;
+
+    fn looks_noop(tracers: &dyn global::ObjectSafeTracerProvider) -> bool {
+        is_noop(&global::BoxedTracer::new(tracers.boxed_tracer(InstrumentationScope::default())))
+    }
+
+    #[test]
+    fn only_a_tracer_without_a_provider_counts_as_noop_and_none_records_a_span_for_it() {
+        assert!(looks_noop(&NoopTracerProvider::new()));
+        // None is set in this process.
+        assert!(looks_noop(&global::tracer_provider()) && OpenTelemetry::new().tracer.is_none());
+        for sampler in [Sampler::AlwaysOn, Sampler::AlwaysOff, Sampler::ParentBased(Box::new(Sampler::AlwaysOn))] {
+            let spans = InMemorySpanExporter::default();
+            let tracers = SdkTracerProvider::builder().with_sampler(sampler.clone());
+            let tracers = tracers.with_simple_exporter(spans.clone()).build();
+            assert!(!looks_noop(&tracers), "{sampler:?}");
+            assert!(spans.get_finished_spans().unwrap().is_empty(), "{sampler:?}");
+        }
+    }
 }

@@ -7,6 +7,7 @@ use opentelemetry::KeyValue;
 use opentelemetry::metrics::{AsyncInstrument, Counter, Histogram, Meter};
 
 use super::super::{ObservedClient, OperationEvent, ServerStatus};
+use super::attributes::shared;
 use super::seconds;
 use crate::uri::Server;
 
@@ -92,15 +93,13 @@ impl PoolMetrics {
     }
 
     /// Records how long the connection of an operation was waited for and used, or that there was none in time.
-    pub(super) fn record(&self, event: &OperationEvent<'_>) {
-        let Some(server) = event.server else { return };
+    pub(super) fn record(&self, event: &OperationEvent<'_>, pool: &[KeyValue]) {
         if let Some(wait) = event.wait {
-            let pool = [pool_of(server)];
-            self.wait_time.record(wait.as_secs_f64(), &pool);
-            self.use_time.record(event.time.saturating_sub(wait).as_secs_f64(), &pool);
+            self.wait_time.record(wait.as_secs_f64(), pool);
+            self.use_time.record(event.time.saturating_sub(wait).as_secs_f64(), pool);
         }
         if event.had_no_connection() {
-            self.timeouts.add(1, &[pool_of(server)]);
+            self.timeouts.add(1, pool);
         }
     }
 }
@@ -143,5 +142,5 @@ const POOL: &str = "db.client.connection.pool.name";
 
 /// The pool of a server.
 pub(super) fn pool_of(server: &Server) -> KeyValue {
-    KeyValue::new(POOL, server.address().to_string())
+    shared(POOL, &server.address().to_string())
 }
