@@ -9,6 +9,7 @@ use memcached2_proto::{BatchResult, Delete, Error, Get, Operation, Store, Value}
 use memcached2_testkit::Rng;
 
 use crate::ledger::{Fate, Ledger, value};
+use crate::pulse;
 use crate::subject::{Cut, Subject};
 use crate::tally::{Tally, Violation};
 
@@ -61,10 +62,10 @@ impl<'s, S: Subject> Caller<'s, S> {
             1 if S::DROPS => Cut::After(Duration::from_micros(self.rng.below(2000) as u64)),
             _ => Cut::Never,
         };
-        let begun = Instant::now();
+        let (waited, begun) = (pulse::waited(), Instant::now());
         let outcome = self.client.ask(operation, cut).await;
         if outcome.is_some() {
-            self.shared.tally.returned(begun, name);
+            self.shared.tally.returned(begun, waited, name);
         }
         outcome
     }

@@ -59,6 +59,8 @@ struct State {
     floor: u64,
     /// Writes that may land yet, and once each.
     unknown: HashSet<u64>,
+    /// One of those that has landed late, and the last write that it has come after.
+    late: (u64, u64),
     /// Writes that cannot have landed.
     unlanded: HashSet<u64>,
     seen: VecDeque<u64>,
@@ -134,7 +136,11 @@ impl Ledger {
         if state.unlanded.contains(&version) {
             tally.violation(Violation::Lie, || format!("{key} has version {version}, which has not landed"));
         }
-        if !state.unknown.remove(&version) && version < floor {
+        if state.unknown.remove(&version) && version < state.floor {
+            state.late = (version, state.floor);
+        }
+        let is_late = state.late.0 == version && floor <= state.late.1;
+        if version < floor && !is_late {
             tally.violation(Violation::Stale, || format!("{key} has version {version}, and had {floor} before"));
         }
         if state.seen.back() != Some(&version) {

@@ -19,7 +19,7 @@
 //! * **landed lies**: a write was found of which the client had said that it has had no effect
 //! * **miscounted**: n calls of `incr` were answered and m may have landed, and the counter is not between n and n + m
 //! * **late**: a call has returned more than 50 ms after its deadline of 200 ms; **excused** is one that was late because this process had no
-//!   processor, as a thread that only sleeps has seen at the same time
+//!   processor, as the system says, or a thread that only sleeps has seen at the same time
 //! * **panics**, also in tasks; **stuck**: calls fail still when all servers are back, or the client cannot be closed
 //! * **sockets**, **tasks** (of `sync`: threads) and bytes of **memory** that are left at the end of a scene
 #![expect(clippy::expect_used, clippy::unwrap_used, clippy::print_stdout, reason = "a tool for developers")]

@@ -1,4 +1,4 @@
-//! A thread that only sleeps and looks how late it wakes up: as late as any thread of the process may be, whatever it does.
+//! How long this process had no processor: a thread that only sleeps looks how late it wakes up, as late as any other one may be.
 
 use std::collections::VecDeque;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
@@ -44,6 +44,12 @@ pub(crate) fn start() {
             }
         }
     });
+}
+
+/// For how long this thread has waited for a processor since it began, as far as the system tells.
+pub(crate) fn waited() -> Duration {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    Duration::from_nanos(stat.split(' ').nth(1).and_then(|nanos| nanos.parse().ok()).unwrap_or(0))
 }
 
 /// For how long of this time the process had no processor, as far as the thread has seen.

@@ -114,14 +114,17 @@ impl Tally {
         self.notes().examples.clone()
     }
 
-    /// A call that began then has returned now.
-    pub(crate) fn returned(&self, begun: Instant, name: &str) {
+    /// A call that began then, when its thread had waited so long for a processor, has returned now.
+    pub(crate) fn returned(&self, begun: Instant, waited: Duration, name: &str) {
         let took = begun.elapsed();
         let Some(over) = took.checked_sub(TIMEOUT + GRACE) else { return };
-        if pulse::starved(begun, begun + took) >= over {
+        let starved = pulse::starved(begun, begun + took).max(pulse::waited().saturating_sub(waited));
+        if starved >= over {
             self.excused.fetch_add(1, Ordering::Relaxed);
         } else {
-            self.violation(Violation::Late, || format!("{name} took {took:.0?}"));
+            self.violation(Violation::Late, || {
+                format!("{name} took {took:.0?}, {starved:.0?} of it without a processor")
+            });
         }
     }
 
