@@ -21,6 +21,7 @@ pub use self::batch::ServerBatch;
 pub use self::fault::Fault;
 use self::fault::ServerFault;
 pub use self::fill::{Fill, FillCommand, Filling};
+pub(crate) use self::observed::HasPeer;
 use self::observed::Via;
 pub use self::operation::{Operation, Progress};
 use self::plan::State;
@@ -33,7 +34,6 @@ use crate::few::Few;
 use crate::observer::RequestOutcome;
 use crate::reply::Reply;
 use crate::routing::{Router, ServerId};
-use crate::shared::SharedConnection;
 use crate::time::{Instant, Now};
 use crate::uri::Server;
 
@@ -179,7 +179,7 @@ impl<'r, O: Operation> Call<'r, O> {
 
     /// Takes all that was heard on a shared connection of the request at a place.
     #[inline]
-    pub(crate) fn conclude(&mut self, at: usize, result: SlotResult, shared: &SharedConnection) {
+    pub(crate) fn conclude(&mut self, at: usize, result: SlotResult, shared: &impl HasPeer) {
         match result {
             SlotResult { replies: Few::One(reply), end: Ok(()) } => {
                 self.answer_via(|| Via::shared(shared), at, reply, true);
@@ -188,7 +188,7 @@ impl<'r, O: Operation> Call<'r, O> {
         }
     }
 
-    fn conclude_several(&mut self, at: usize, SlotResult { replies, end }: SlotResult, shared: &SharedConnection) {
+    fn conclude_several(&mut self, at: usize, SlotResult { replies, end }: SlotResult, shared: &impl HasPeer) {
         let mut replies = replies.into_vec();
         let last = if end.is_ok() { replies.pop() } else { None };
         let index = self.plan.sub_requests[at].index as usize;

@@ -34,10 +34,10 @@ use self::send_window::SendWindow;
 pub(crate) use self::tls_records::RecordSource;
 pub use self::typed::{Pending, TypedConnection};
 use crate::command::{Command, Protocol};
+#[cfg(feature = "routing")]
+use crate::destination::Destination;
 use crate::error::{Error, Landed};
 use crate::limits::Limits;
-#[cfg(feature = "routing")]
-use crate::opening::Destination;
 use crate::reply::{Decoder, Expected, Opaque, ReplyKind};
 use crate::request_buffer::{Request, RequestBuffer};
 use crate::time::Now;

@@ -94,6 +94,8 @@ pub mod connection;
 #[cfg(feature = "routing")]
 pub mod credentials;
 mod data;
+#[cfg_attr(not(feature = "routing"), allow(unreachable_pub, reason = "`opening` exports it"))]
+mod destination;
 pub mod error;
 #[cfg(feature = "routing")]
 pub mod fetch;

@@ -11,7 +11,6 @@ mod silence;
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +19,7 @@ use self::authentication::Authentication;
 pub use self::endpoint::Endpoint;
 use crate::command::Protocol;
 use crate::connection::{Connection, KnownProtocol};
+pub use crate::destination::Destination;
 use crate::error::{Error, Landed};
 use crate::lookup::Lookup;
 use crate::time::{Instant, Now};
@@ -119,31 +119,6 @@ pub enum Step {
     Exchange,
     /// Nothing: the connection is ready.
     Ready,
-}
-
-/// Where a socket is connected to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Destination {
-    /// An address of TCP.
-    Tcp(SocketAddr),
-    /// The path of a Unix socket.
-    Unix(PathBuf),
-}
-
-impl Destination {
-    /// Whether it says something: not the address of a connector that looks no name up.
-    fn is_known(&self) -> bool {
-        !matches!(self, Self::Tcp(address) if address.ip().is_unspecified())
-    }
-
-    /// The IP address or the path, and the port.
-    #[cfg(any(feature = "opentelemetry", feature = "tracing"))]
-    pub(crate) fn address_and_port(&self) -> (String, Option<u16>) {
-        match self {
-            Self::Tcp(address) => (address.ip().to_string(), Some(address.port())),
-            Self::Unix(path) => (path.display().to_string(), None),
-        }
-    }
 }
 
 /// What has been opened.

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 /// The modules from the bottom up. A program that parses replies or drives one connection needs only those above the
 /// line.
-const MODULES: [&str; 41] = [
+const MODULES: [&str; 42] = [
     "few",
     "incidents",
+    "destination",
     "error",
     "key",
     "value",

@@ -145,7 +145,7 @@ fn connections_are_gauges_and_a_server_is_up_from_the_start() {
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
     let router = Router::parse(["cache1"]).unwrap();
-    let mut status = ServerStatus::new(&router, router.ids().next().unwrap()).unwrap();
+    let mut status = router.status(router.ids().next().unwrap()).unwrap();
     (status.used_connections, status.idle_connections, status.max_connections, status.waiting) = (2, 3, 64, 1);
     let seen = || {
         let seen = snapshotter.snapshot().into_vec().into_iter().map(|(key, unit, text, value)| {

@@ -313,7 +313,7 @@ fn connections_are_metrics_from_the_start_with_the_names_and_units_of_the_conven
     let router = router(&["cache1", "cache2"], &observer);
     let statuses = |used, idle| {
         let status = |id| {
-            let mut status = ServerStatus::new(&router, id).unwrap();
+            let mut status = router.status(id).unwrap();
             (status.used_connections, status.idle_connections, status.max_connections) = (used, idle, 64);
             (status.in_flight, status.waiting) = (used, 1);
             status

@@ -354,7 +354,7 @@ impl ObservedClient for Shared {
     fn server_status(&self) -> Vec<ServerStatus> {
         let current = self.servers.get();
         let status = |(id, pool): (ServerId, &Arc<ServerPool>)| {
-            let mut status = ServerStatus::new(&current.router, id)?;
+            let mut status = current.router.status(id)?;
             pool.add_to(&mut status);
             Some(status)
         };

@@ -7,14 +7,13 @@ use super::plan::State;
 use super::{Call, Operation, Plan, Progress as _, SubRequest};
 use crate::command::Command as _;
 use crate::connection::Connection;
+use crate::destination::Destination;
 use crate::error::{Error, Landed};
 use crate::observer::{
     Attempt, Event, Failure, Moment, Observer, OperationEvent, RequestOutcome, StoredFailure, Watch,
 };
-use crate::opening::Destination;
 use crate::reply::Reply;
 use crate::routing::ServerId;
-use crate::shared::SharedConnection;
 use crate::time::{Instant, Now};
 
 /// The connection that a reply came over.
@@ -46,9 +45,15 @@ impl<'v> Via<'v> {
         Self { peer: connection.peer(), is_pooled: true }
     }
 
-    pub(super) fn shared(shared: &'v SharedConnection) -> Self {
-        Self { peer: shared.peer(), is_pooled: false }
+    pub(super) fn shared(connection: &'v impl HasPeer) -> Self {
+        Self { peer: connection.peer(), is_pooled: false }
     }
+}
+
+/// A connection that may know whom it is with.
+pub(crate) trait HasPeer {
+    /// The address that it was made to.
+    fn peer(&self) -> Option<&Arc<Destination>>;
 }
 
 impl Plan<'_> {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::Failure;
+use crate::destination::Destination;
 use crate::error::Error;
-use crate::opening::Destination;
 use crate::uri::Server;
 
 /// A request to one server, and what came of it: a call to several servers is several of them, and so is one that was

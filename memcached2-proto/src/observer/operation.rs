@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
+use crate::destination::Destination;
 use crate::error::Error;
-use crate::opening::Destination;
 use crate::reply::error_line::status_code;
 use crate::time::{Instant, Now};
 use crate::uri::Server;

@@ -1,7 +1,7 @@
 //! What a client knows of its servers, and of its connections to them.
 
-use crate::routing::{Router, Server, ServerId};
 use crate::transport::Pool;
+use crate::uri::Server;
 
 /// A server as a client sees it at a moment, and its connections to it: see [`ObservedClient::server_status`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,26 +26,12 @@ pub struct ServerStatus {
 
 /// A client that can be asked for its status, such as by an observer.
 pub trait ObservedClient: Send + Sync {
-    /// The status of each server at this moment, in the order of the client's [router](Router::servers). Each part is right, but
+    /// The status of each server at this moment, in the order of the client's [router](crate::Router::servers). Each part is right, but
     /// they are counted one after the other.
     fn server_status(&self) -> Vec<ServerStatus>;
 }
 
 impl ServerStatus {
-    /// The status of a server of this router, without connections: for authors of a transport, who add those.
-    #[must_use]
-    pub fn new(router: &Router, id: ServerId) -> Option<Self> {
-        Some(Self {
-            server: router.server(id)?.clone(),
-            is_up: !router.is_down(id),
-            max_connections: 0,
-            used_connections: 0,
-            idle_connections: 0,
-            in_flight: 0,
-            waiting: 0,
-        })
-    }
-
     /// Adds what another client knows of the same server: it counts as up if it does so for all of them.
     #[cfg(feature = "opentelemetry")]
     pub(crate) fn add(&mut self, other: &Self) {

@@ -1,8 +1,8 @@
 //! Requests as events of `tracing`.
 
 use super::{Attempt, Event, Observer, RequestOutcome, ServerEvent};
+use crate::destination::Destination;
 use crate::error::Error;
-use crate::opening::Destination;
 use crate::uri::Server;
 
 /// Logs each request as an event of the `tracing` crate, with the target `memcached2`. The level is `DEBUG`, or `WARN`

@@ -3,10 +3,24 @@
 use super::{Router, ServerId};
 use crate::error::{Error, FailedRequest, Landed};
 use crate::key::Key;
-use crate::observer::ServerEvent;
+use crate::observer::{ServerEvent, ServerStatus};
 use crate::time::Instant;
 
 impl Router {
+    /// The status of a server, without connections: for authors of a transport, who add those.
+    #[must_use]
+    pub fn status(&self, id: ServerId) -> Option<ServerStatus> {
+        Some(ServerStatus {
+            server: self.server(id)?.clone(),
+            is_up: !self.is_down(id),
+            max_connections: 0,
+            used_connections: 0,
+            idle_connections: 0,
+            in_flight: 0,
+            waiting: 0,
+        })
+    }
+
     /// The error of a key that no server which is up may have.
     #[cold]
     pub(crate) fn all_down(&self, key: Key<'_>) -> Error {

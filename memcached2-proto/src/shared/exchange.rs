@@ -122,7 +122,7 @@ where
                     if shared.large_keys.is_in_use() {
                         remember(call, shared, &outcome);
                     }
-                    call.conclude(0, outcome, shared);
+                    call.conclude(0, outcome, &**shared);
                 }
             }
         }

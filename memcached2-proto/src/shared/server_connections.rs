@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::{Driver, Freshness, Phase, SharedConnection};
+use crate::call::HasPeer;
 use crate::observer::ServerStatus;
 use crate::opening::{Destination, Endpoint};
 use crate::options::Options;
@@ -46,12 +47,13 @@ struct OpenConnection<I> {
     begun: Instant,
 }
 
-impl SharedConnection {
-    /// Where it is connected to, once it is.
-    pub(crate) fn peer(&self) -> Option<&Arc<Destination>> {
+impl HasPeer for SharedConnection {
+    fn peer(&self) -> Option<&Arc<Destination>> {
         self.peer.get()
     }
+}
 
+impl SharedConnection {
     /// Adds what is known of it to the status of its server.
     pub(super) fn add_to(&self, status: &mut ServerStatus) {
         let inner = self.lock();

@@ -34,7 +34,7 @@ impl<R: Runtime<Id: Send> + Send + Sync> ObservedClient for SharedConnections<R>
     fn server_status(&self) -> Vec<ServerStatus> {
         let current = self.servers.get();
         let status = |(id, server): (ServerId, &Arc<Server<R::Id>>)| {
-            let mut status = ServerStatus::new(&current.router, id)?;
+            let mut status = current.router.status(id)?;
             let options = server.endpoint.options();
             status.max_connections = options.shared_connections.max(1) + options.bulk_connections;
             server.lock().all().for_each(|shared| shared.add_to(&mut status));

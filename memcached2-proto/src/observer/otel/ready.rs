@@ -9,7 +9,7 @@ use opentelemetry::KeyValue;
 use super::super::OperationEvent;
 use super::attributes::{of_operation, span_name};
 use super::pool::pool_of;
-use crate::opening::Destination;
+use crate::destination::Destination;
 use crate::uri::{Address, Server};
 
 /// The name and the attributes of operations that have not failed.

@@ -91,7 +91,7 @@ impl Lane {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(Turn::Done(outcome)) => {
                         self.late |= outcome.is_late();
-                        call.conclude(*at, outcome, shared);
+                        call.conclude(*at, outcome, &**shared);
                     }
                     Poll::Ready(Turn::Encode) => {
                         self.encoded = self.answered;
