@@ -115,7 +115,7 @@ fn php_tells_types_by_four_bits() {
         "x", 7 => "it was serialized by msgpack";
         "x", 8 => "PHP has no such flags";
         "x", 0x10 => "it is compressed, and has no length";
-        "xxxxx", 0x10 => "PHP has no such flags";
+        b"\x01\0\0\0x", 0x10 => "PHP has no such flags";
         [&bytes[..4], b"x"].concat(), 0x30 => "it cannot be decompressed";
         [&[1, 0, 0, 0], &bytes[4..]].concat(), 0x30 => "decompressed it has 5000 bytes, and says 1";
         // Fastlz: a reference to before its beginning, and one that is cut.
