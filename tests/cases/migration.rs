@@ -217,7 +217,7 @@ fn stages_are_switched_while_calls_are_under_way(on: Kind) {
                 let key = format!("key{thread}:{}", calls % 20);
                 client.set(&key, &key, HOUR).unwrap();
                 assert!(client.get(&key).unwrap().is_none_or(|value| value == key));
-                assert!(client.get_many(&[&key, "none"]).unwrap().into_result().is_ok());
+                assert!(client.get_many(&[key.as_str(), "none"]).unwrap().into_result().is_ok());
                 client.delete(&key).unwrap();
             }
         };
