@@ -32,6 +32,7 @@ mod other_servers;
 mod own_command;
 mod protocol;
 mod quiet;
+mod replica_answers;
 mod replicas;
 mod restart;
 mod scripted;
@@ -132,6 +133,7 @@ const LISTS: &[List] = &[
     own_command::LIST,
     protocol::LIST,
     quiet::LIST,
+    replica_answers::LIST,
     replicas::LIST,
     restart::LIST,
     scripted::LIST,
