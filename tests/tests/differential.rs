@@ -9,6 +9,8 @@
 
 #[path = "differential/answers.rs"]
 mod answers;
+#[path = "differential/draw.rs"]
+mod draw;
 #[path = "differential/requests.rs"]
 mod requests;
 
