@@ -330,3 +330,21 @@ fn explain(error: &io::Error) -> Result<(), Error> {
         _ => Err(Error::lost(error, Landed::Unknown)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use memcached2_proto::Instant;
+
+    /// Deadlines of callers are moments of the standard library.
+    #[test]
+    fn the_clock_is_the_one_of_the_standard_library() {
+        for _ in 0..1000 {
+            let before = Instant::from(std::time::Instant::now());
+            let here = super::now();
+            assert!(before <= here, "{before:?} {here:?}");
+            assert!(here - before < Duration::from_secs(10), "{before:?} {here:?}");
+        }
+    }
+}
