@@ -32,7 +32,7 @@
 #![expect(clippy::expect_used, clippy::print_stdout, reason = "a tool for developers")]
 
 use std::io::{Read as _, Write as _};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use memcached2_proto::observer::OpenTelemetry;
@@ -44,6 +44,9 @@ use opentelemetry_sdk::trace::SdkTracerProvider;
 
 /// How many threads or tasks share the client in `conc64`.
 const CALLERS: usize = 64;
+
+/// What records until it is dropped: it never is.
+static PROVIDERS: OnceLock<(SdkTracerProvider, SdkMeterProvider)> = OnceLock::new();
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -127,8 +130,7 @@ fn options() -> Options {
             let reader = PeriodicReader::builder(InMemoryMetricExporter::default()).build();
             let meters = SdkMeterProvider::builder().with_reader(reader).build();
             let observer = OpenTelemetry::with_providers(&tracers, &meters);
-            // They record until they are dropped.
-            std::mem::forget((tracers, meters));
+            PROVIDERS.get_or_init(|| (tracers, meters));
             options.observer(Arc::new(observer))
         }
         Ok(_) => usage(),
