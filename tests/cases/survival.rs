@@ -355,9 +355,9 @@ fn no_attack_takes_more_than_its_bound_or_keeps_a_caller() {
         let test = std::env::current_exe().expect("the path of this test");
         let ran = Command::new(test).args(["--exact", &name, "--nocapture"]).env(COUNTS, "1").output();
         let ran = ran.expect("it can be run again");
-        let (told, failed) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
-        println!("{told}");
-        assert!(ran.status.success() && told.contains("1 passed"), "{told}\n{failed}");
+        let (output, failed) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+        println!("{output}");
+        assert!(ran.status.success() && output.contains("1 passed"), "{output}\n{failed}");
         return;
     }
     let guide = include_str!("../../memcached2-proto/src/guide/survival.md");

@@ -12,7 +12,7 @@ impl<O: Operation> Call<'_, O> {
     /// Ends a round. `true` asks for another one, because a request must be sent again, on another connection or to
     /// another server.
     ///
-    /// `now` is called only if a request has failed, a server is down, there are replicas, or an observer has more to be told.
+    /// `now` is called only if a request has failed, a server is down, there are replicas, or an observer has more to hear.
     #[inline]
     pub fn end_round(&mut self, now: impl FnOnce() -> Instant) -> bool {
         (self.has_failed || !self.plan.router.all_up_unobserved()) && !self.is_reported() && self.report(now())

@@ -12,7 +12,7 @@ const fn count(size: usize) -> usize {
 /// The largest values of which every byte is checked: the check of a larger one would be a good part of the work.
 const LARGE: usize = 10_000;
 
-/// How long a call may take where a client can be told: more than it needs under an instrument or on a busy machine.
+/// How long a call may take where a client has an option for it: more than it needs under an instrument or on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Returns the options of the clients of memcached2, which are the defaults with longer timeouts.

@@ -24,7 +24,7 @@ pub(super) struct Ready {
     pub(super) pool: Option<[KeyValue; 1]>,
 }
 
-/// By what an operation is told from others: where the name of its server and that of its command are in memory, which are compared
+/// What distinguishes an operation from others: where the name of its server and that of its command are in memory, which are compared
 /// faster than the names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct ReadyKey {

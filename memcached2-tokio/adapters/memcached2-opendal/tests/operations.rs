@@ -21,7 +21,7 @@ on_each_server! {
     the_root_is_a_directory_and_parts_the_files
     any_path_is_a_key
     paths_of_any_length_are_keys
-    the_length_is_told_without_the_value
+    the_length_comes_without_the_value
     a_server_that_speaks_no_meta_tells_the_length
     what_memcached_cannot_do_is_unsupported
     a_file_that_is_too_long_is_refused_by_name
@@ -36,9 +36,9 @@ async fn a_file_is_read_as_it_was_written(server: Started) {
         let written = operator.write(&path, content.clone()).await.unwrap();
         assert_eq!(written.content_length(), length as u64);
         assert!(operator.read(&path).await.unwrap().to_vec() == content, "{length}");
-        let told = operator.stat(&path).await.unwrap();
-        assert!(told.is_file());
-        assert_eq!(told.content_length(), length as u64);
+        let metadata = operator.stat(&path).await.unwrap();
+        assert!(metadata.is_file());
+        assert_eq!(metadata.content_length(), length as u64);
     }
     operator.write("file of 1", "another one").await.unwrap();
     assert_eq!(operator.read("file of 1").await.unwrap().to_vec(), b"another one");
@@ -195,7 +195,7 @@ async fn paths_of_any_length_are_keys(server: Started) {
 }
 
 /// The client would refuse the value.
-async fn the_length_is_told_without_the_value(server: Started) {
+async fn the_length_comes_without_the_value(server: Started) {
     let client = Client::builder().server(server.address()).value_limit(10).build().unwrap();
     let operator = Operator::new(Memcached2::new(client)).unwrap();
     operator.write("file", bytes(1000)).await.unwrap();
