@@ -18,6 +18,8 @@ pub(super) fn accept(shared: &Arc<Shared>, setup: &EmbeddedSetup) {
     let mut guests = Vec::new();
     while let Some(listener) = shared.listener() {
         accept_from(&listener, shared, setup, &mut guests);
+        // A process that another thread is starting has it, too, until it is replaced by its program.
+        let _ = listener.shutdown(Shutdown::Both);
         drop(listener);
         shared.has_closed_listener();
     }

@@ -132,6 +132,21 @@ fn refused_connections_are_accepted_again_and_open_ones_go_on() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn connections_are_refused_though_a_process_that_starts_has_the_socket() {
+    let mut server = EmbeddedServer::start();
+    let has_listener = || server.shared.lock().listener.as_ref().map(|listener| listener.try_clone().unwrap());
+    let inherited = has_listener().expect("it listens");
+    server.set_faults(Faults::none().refuse());
+    assert_eq!(TcpStream::connect(server.address()).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+    server.set_faults(Faults::none());
+    let inherited = (inherited, has_listener().expect("it listens again"));
+    server.stop();
+    assert_eq!(TcpStream::connect(server.address()).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+    drop(inherited);
+}
+
 /// A connection of either kind.
 #[cfg(unix)]
 trait Stream: Read + Write {}
