@@ -67,6 +67,8 @@ pub use memcached2_proto::routing::{Address, ServerId};
 pub use memcached2_proto::shared::Records;
 pub use memcached2_proto::stats::{GroupedReport, PrefixCount, Report, SizeReport};
 pub use memcached2_proto::stream::{DumpedItem, DumpedKey, Shutdown, WatchEvent, WatchKind, Watcher};
+#[cfg(feature = "other-clients")]
+pub use memcached2_proto::values::Codec;
 #[cfg(feature = "json")]
 pub use memcached2_proto::values::Json;
 #[cfg(feature = "postcard")]
@@ -83,6 +85,8 @@ pub use memcached2_proto::{
 pub use self::client::Client;
 #[cfg(feature = "near-cache")]
 pub use self::wrappers::NearCache;
+#[cfg(feature = "other-clients")]
+pub use self::wrappers::Values;
 pub use self::wrappers::{Item, Lock, Mapping, MissOnError, Namespace, OneServer};
 
 /// The examples of the README, compiled as tests.

@@ -159,3 +159,24 @@ memcached2_proto::near_cache!([async] [.await] AsyncFnOnce
     /// }
     /// ```
 );
+#[cfg(feature = "other-clients")]
+memcached2_proto::values!([async] [.await] AsyncFnOnce
+    /// ```
+    /// use std::time::Duration;
+    /// use memcached2_async_std::{Client, Codec, Error};
+    ///
+    /// # fn main() -> Result<(), Error> {
+    /// # async_std::task::block_on(async {
+    /// # let server = memcached2_testkit::EmbeddedServer::start();
+    /// # let client = Client::new([server.address()])?;
+    /// const HOUR: Duration = Duration::from_secs(3600);
+    ///
+    /// let shared = client.values(Codec::PyLibmc);
+    /// shared.set("visits", 17, HOUR).await?; // As client.set("visits", 17, time=3600) of pylibmc.
+    /// assert_eq!(shared.get_as::<u64>("visits").await?, Some(17));
+    /// assert_eq!(client.get("visits").await?.map(|value| value.flags), Some(4));
+    /// # Ok(())
+    /// # })
+    /// # }
+    /// ```
+);

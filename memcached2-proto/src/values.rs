@@ -20,7 +20,7 @@ pub use self::compressed::Zlib;
 pub use self::compressed::Zstd;
 #[cfg(feature = "other-clients")]
 pub use self::other_clients::{
-    Dalli, FromPlain, PhpMemcached, Plain, PyLibmc, PyMemcache, PythonMemcached, SpyMemcached, ToPlain,
+    Codec, Dalli, FromPlain, PhpMemcached, Plain, PyLibmc, PyMemcache, PythonMemcached, SpyMemcached, ToPlain,
 };
 #[cfg(feature = "json")]
 pub use self::serialized::Json;

@@ -12,6 +12,11 @@ mod namespace;
 mod near_cache;
 mod one_server;
 mod rate_limit;
+#[cfg(feature = "other-clients")]
+mod values;
 
 pub use self::item::Fetched;
 pub use self::miss_on_error::OrMiss;
+#[cfg(feature = "other-clients")]
+#[doc(hidden)]
+pub use self::values::{Form, Formed};

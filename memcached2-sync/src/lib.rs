@@ -54,6 +54,8 @@ pub use memcached2_proto::observer::{Event, OperationEvent, RequestOutcome, Serv
 pub use memcached2_proto::routing::ServerId;
 pub use memcached2_proto::stats::{GroupedReport, PrefixCount, Report, SizeReport};
 pub use memcached2_proto::stream::{DumpedItem, DumpedKey, Shutdown, WatchEvent, WatchKind, Watcher};
+#[cfg(feature = "other-clients")]
+pub use memcached2_proto::values::Codec;
 #[cfg(feature = "json")]
 pub use memcached2_proto::values::Json;
 #[cfg(feature = "postcard")]
@@ -71,6 +73,8 @@ pub use self::client::Client;
 pub use self::records::Records;
 #[cfg(feature = "near-cache")]
 pub use self::wrappers::NearCache;
+#[cfg(feature = "other-clients")]
+pub use self::wrappers::Values;
 pub use self::wrappers::{Item, Lock, Mapping, MissOnError, Namespace, OneServer};
 
 /// The examples of the README, compiled as tests.

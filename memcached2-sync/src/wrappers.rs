@@ -154,3 +154,22 @@ memcached2_proto::near_cache!([] [] FnOnce
     /// }
     /// ```
 );
+#[cfg(feature = "other-clients")]
+memcached2_proto::values!([] [] FnOnce
+    /// ```
+    /// use std::time::Duration;
+    /// use memcached2_sync::{Client, Codec, Error};
+    ///
+    /// # fn main() -> Result<(), Error> {
+    /// # let server = memcached2_testkit::EmbeddedServer::start();
+    /// # let client = Client::new([server.address()])?;
+    /// const HOUR: Duration = Duration::from_secs(3600);
+    ///
+    /// let shared = client.values(Codec::PyLibmc);
+    /// shared.set("visits", 17, HOUR)?; // As client.set("visits", 17, time=3600) of pylibmc.
+    /// assert_eq!(shared.get_as::<u64>("visits")?, Some(17));
+    /// assert_eq!(client.get("visits")?.map(|value| value.flags), Some(4));
+    /// # Ok(())
+    /// # }
+    /// ```
+);

@@ -159,3 +159,23 @@ memcached2_proto::near_cache!([async] [.await] AsyncFnOnce
     /// }
     /// ```
 );
+#[cfg(feature = "other-clients")]
+memcached2_proto::values!([async] [.await] AsyncFnOnce
+    /// ```
+    /// use std::time::Duration;
+    /// use memcached2_tokio::{Client, Codec, Error};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Error> {
+    /// # let server = memcached2_testkit::EmbeddedServer::start();
+    /// # let client = Client::new([server.address()])?;
+    /// const HOUR: Duration = Duration::from_secs(3600);
+    ///
+    /// let shared = client.values(Codec::PyLibmc);
+    /// shared.set("visits", 17, HOUR).await?; // As client.set("visits", 17, time=3600) of pylibmc.
+    /// assert_eq!(shared.get_as::<u64>("visits").await?, Some(17));
+    /// assert_eq!(client.get("visits").await?.map(|value| value.flags), Some(4));
+    /// # Ok(())
+    /// # }
+    /// ```
+);

@@ -7,6 +7,7 @@ mod batch;
 mod certificates;
 mod close;
 mod closing;
+mod codec;
 mod condition;
 mod connections;
 mod counter;
@@ -108,6 +109,7 @@ const LISTS: &[List] = &[
     admin::LIST,
     batch::LIST,
     close::LIST,
+    codec::LIST,
     condition::LIST,
     connections::LIST,
     counter::LIST,

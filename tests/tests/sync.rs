@@ -6,7 +6,7 @@ mod cases;
 
 /// What the cases are run through.
 mod subject {
-    pub(crate) use memcached2_sync::{Client, Lock, Mapping, MissOnError, Namespace, NearCache};
+    pub(crate) use memcached2_sync::{Client, Lock, Mapping, MissOnError, Namespace, NearCache, Values};
 
     pub(crate) const NAME: &str = "memcached2-sync";
 }

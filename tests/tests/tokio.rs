@@ -173,6 +173,7 @@ mod subject {
     memcached2_proto::rate_limit!([] []);
     memcached2_proto::lock!([] []);
     memcached2_proto::near_cache!([] [] FnOnce);
+    memcached2_proto::values!([] [] FnOnce);
     memcached2_proto::one_server!([] []);
     memcached2_proto::streams!([] []);
 

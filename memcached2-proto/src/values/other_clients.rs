@@ -1,11 +1,13 @@
 //! Values as other clients store them.
 
+mod codec;
 mod dalli;
 mod php;
 mod plain;
 mod python;
 mod spy;
 
+pub use self::codec::Codec;
 pub use self::plain::{FromPlain, Plain, ToPlain};
 
 use std::borrow::Cow;
@@ -17,7 +19,7 @@ use crate::values::Compression;
 use bytes::Bytes;
 
 /// What is said of a value that is not stored: it has no such type in the other client.
-fn not_stored(client: &str, plain: &Plain<'_>) -> Error {
+fn not_stored(client: Codec, plain: &Plain<'_>) -> Error {
     Error::value(format!("{plain:?} is no value that {client} has without a serializer: store its text"))
 }
 
@@ -57,7 +59,7 @@ fn unknown_flags(client: &str) -> String {
 }
 
 macro_rules! clients {
-    ($($(#[$doc:meta])* $name:ident $encode:expr, $decode:expr;)*) => {
+    ($($(#[$doc:meta])* $name:ident)*) => {
         $(
             $(#[$doc])*
             #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -65,14 +67,14 @@ macro_rules! clients {
 
             impl<T: ToPlain> ToValue for $name<T> {
                 fn to_value(&self) -> Result<Data<'_>, Error> {
-                    $encode(self.0.to_plain())
+                    Codec::$name.encode(&self.0)
                 }
             }
 
             impl<T: FromPlain> FromValue for $name<T> {
                 fn from_value(value: Value) -> Result<Self, Error> {
                     let (length, flags) = (value.data.len(), value.flags);
-                    let read = $decode(value.data, flags).and_then(T::from_plain);
+                    let read = Codec::$name.read(value.data, flags);
                     read.map(Self).map_err(|reason| unreadable::<Self>(length, flags, reason))
                 }
             }
@@ -103,28 +105,28 @@ clients! {
     /// assert!(error.to_string().contains("it is a pickle of Python"));
     /// # Ok::<(), memcached2_proto::Error>(())
     /// ```
-    PythonMemcached |plain| python::Client::PythonMemcached.encode(plain), python::decode;
+    PythonMemcached
 
     /// A value as pymemcache 4.0 stores it with `serde.pickle_serde`. With `Zlib` around it, a long one is compressed as by
     /// `serde.compressed_serde`; what is read may be compressed.
-    PyMemcache |plain| python::Client::PyMemcache.encode(plain), python::decode;
+    PyMemcache
 
     /// A value as pylibmc 1.6 stores it. With `Zlib` around it, a long one is compressed as by `min_compress_len`; what is read may be
     /// compressed.
-    PyLibmc |plain| python::Client::PyLibmc.encode(plain), python::decode;
+    PyLibmc
 
     /// A value as Dalli stores it, the client of Ruby: text as with `string_fastpath`, integers as with `raw`, where Ruby reads
     /// strings. Values of at least 4 KiB are compressed by zlib; what is read may be compressed by gzip, too.
-    Dalli dalli::encode, dalli::decode;
+    Dalli
 
     /// A value as the extension memcached 3.3 of PHP stores it. Values of at least 2000 bytes are compressed by zlib. What is read may be
     /// compressed by fastlz, too, and with the feature `zstd` by zstd.
-    PhpMemcached php::encode, php::decode;
+    PhpMemcached
 
     /// A value as the `SerializingTranscoder` of spymemcached stores it, the client of Java: integers of up to 32 bits as an
     /// `Integer`, others as a `Long`. Values of more than 16 KiB are compressed by gzip. A `Date` is read as an integer of milliseconds
     /// since 1970.
-    SpyMemcached spy::encode, spy::decode;
+    SpyMemcached
 }
 
 #[cfg(test)]

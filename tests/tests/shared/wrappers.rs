@@ -6,6 +6,7 @@ use memcached2_proto::error::CasProblem;
 use memcached2_proto::fetch::FetchPolicy;
 use memcached2_proto::near_cache::NearCachePolicy;
 use memcached2_proto::rate_limit::RateLimit;
+use memcached2_proto::values::Codec;
 use memcached2_proto::{Error, Expiry};
 use memcached2_testkit::assert_matches;
 
@@ -47,6 +48,9 @@ fn all_wrappers_can_be_given_to_tasks() {
             assert!(client.limit_rate("limit", &limit).await.unwrap().is_allowed);
             let mut lock = client.lock("lock", HOUR, Duration::ZERO).await.unwrap().expect("it is free");
             assert_eq!((lock.extend(HOUR).await, lock.release().await), (Ok(true), Ok(true)));
+            let values = client.values(Codec::PyLibmc);
+            assert_eq!(values.cache("v", HOUR, async || Ok::<_, Error>(7)).await, Ok(7));
+            assert_eq!((values.get_as("v").await, values.delete("v").await), (Ok(Some(7)), Ok(true)));
             // Without the meta commands it was let expire, and a server counts it until somebody asks for it.
             assert_eq!(client.get("lock").await, Ok(None));
             assert_eq!(users.get_many(&["a"]).await.unwrap().into_result(), Ok(vec![None]));

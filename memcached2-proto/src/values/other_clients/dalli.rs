@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use super::{Compression, Data, Error, Plain, bytes, data, not_stored, text, text_bytes, unknown_flags};
+use super::{Codec, Compression, Data, Error, Plain, bytes, data, not_stored, text, text_bytes, unknown_flags};
 use crate::values::inflate;
 
 const SERIALIZED: u32 = 1;
@@ -14,23 +14,23 @@ const COMPRESSED: u32 = 1 << 1;
 const UTF8: u32 = 1 << 2;
 
 /// From so many bytes on Dalli compresses a value (`compression_min_size`).
-const COMPRESSED_MIN: usize = 4 * 1024;
+pub(super) const COMPRESSED_FROM: usize = 4 * 1024;
 
 /// The version of the format that Marshal has, 4.8, which each value begins with.
 const MARSHAL: &[u8] = b"\x04\x08";
 const TRUE: &[u8] = b"\x04\x08T";
 const FALSE: &[u8] = b"\x04\x08F";
 
-pub(super) fn encode(plain: Plain<'_>) -> Result<Data<'_>, Error> {
+pub(super) fn encode(plain: Plain<'_>, compressed_from: usize) -> Result<Data<'_>, Error> {
     let (stored, flags) = match plain {
         Plain::Bytes(bytes) => (bytes, 0),
         Plain::Text(text) => (text_bytes(text), UTF8),
         Plain::Int(int) => (int.to_string().into_bytes().into(), 0),
         Plain::Int32(int) => (int.to_string().into_bytes().into(), 0),
         Plain::Bool(truth) => (Cow::Borrowed(if truth { TRUE } else { FALSE }), SERIALIZED),
-        Plain::Float(_) | Plain::Float32(_) => return Err(not_stored("Dalli", &plain)),
+        Plain::Float(_) | Plain::Float32(_) => return Err(not_stored(Codec::Dalli, &plain)),
     };
-    if stored.len() >= COMPRESSED_MIN {
+    if stored.len() >= compressed_from {
         let compressed = inflate::zlib(&stored).map_err(Error::value)?;
         if compressed.len() < stored.len() {
             return Ok(Data::from(compressed).with_flags(flags | COMPRESSED));

@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 
-use super::{Compression, Data, Error, Plain, bytes, data, integer, not_stored, text_bytes, unknown_flags};
+use super::{Codec, Compression, Data, Error, Plain, bytes, data, integer, not_stored, text_bytes, unknown_flags};
 use crate::values::inflate;
 
 /// The lowest four bits are the type. The others, but for the 16 of the program, say how it is compressed.
@@ -21,22 +21,22 @@ const FASTLZ: u32 = 1 << 6;
 const ZSTD: u32 = 1 << 7;
 
 /// From so many bytes on it compresses a value (`memcached.compression_threshold`).
-const COMPRESSED_MIN: usize = 2000;
+pub(super) const COMPRESSED_FROM: usize = 2000;
 
-pub(super) fn encode(plain: Plain<'_>) -> Result<Data<'_>, Error> {
+pub(super) fn encode(plain: Plain<'_>, compressed_from: usize) -> Result<Data<'_>, Error> {
     let stored = match plain {
         Plain::Bytes(bytes) => bytes,
         Plain::Text(text) => text_bytes(text),
         Plain::Int(int) => match i64::try_from(int) {
             Ok(long) => return Ok(Data::from(long.to_string()).with_flags(LONG)),
-            Err(_) => return Err(not_stored("PHP", &plain)),
+            Err(_) => return Err(not_stored(Codec::PhpMemcached, &plain)),
         },
         Plain::Int32(int) => return Ok(Data::from(int.to_string()).with_flags(LONG)),
         Plain::Float(number) => return Ok(Data::from(double(number)).with_flags(DOUBLE)),
         Plain::Float32(number) => return Ok(Data::from(double(number.into())).with_flags(DOUBLE)),
         Plain::Bool(truth) => return Ok(Data::from(if truth { "1" } else { "" }).with_flags(BOOL)),
     };
-    if let (true, Ok(length)) = (stored.len() >= COMPRESSED_MIN, u32::try_from(stored.len())) {
+    if let (true, Ok(length)) = (stored.len() >= compressed_from, u32::try_from(stored.len())) {
         let compressed = inflate::zlib(&stored).map_err(Error::value)?;
         // `memcached.compression_factor` is 1.3.
         if stored.len() / 13 > compressed.len() / 10 {

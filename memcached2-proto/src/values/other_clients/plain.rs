@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 use std::fmt::Display;
+use std::rc::Rc;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -27,12 +29,23 @@ pub enum Plain<'v> {
 }
 
 /// What can be stored for other clients: bytes, text, integers of up to 64 bits, `i128`, `f32`, `f64`, `bool`, and a [`Plain`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be stored for a client of another language",
+    label = "no bytes, text, number or bool",
+    note = "store its text, such as JSON"
+)]
 pub trait ToPlain {
     /// The value.
     fn to_plain(&self) -> Plain<'_>;
 }
 
 /// What values of other clients can be read as: bytes, text, integers of up to 64 bits, `i128`, `f32`, `f64`, `bool`, and any as a [`Plain`].
+/// As an `Option` of one of these, a value that cannot be read is `None`.
+#[diagnostic::on_unimplemented(
+    message = "a value of a client of another language cannot be read as `{Self}`",
+    label = "no bytes, text, number or bool",
+    note = "read its text, or a `Plain`"
+)]
 pub trait FromPlain: Sized {
     /// Reads the value.
     ///
@@ -40,6 +53,27 @@ pub trait FromPlain: Sized {
     ///
     /// Why it cannot be read as this type.
     fn from_plain(plain: Plain<'static>) -> Result<Self, String>;
+
+    /// Reads what was decoded, or why it was not.
+    ///
+    /// # Errors
+    ///
+    /// Those of decoding it, and those of `from_plain`.
+    #[doc(hidden)]
+    fn from_read(read: Result<Plain<'static>, String>) -> Result<Self, String> {
+        Self::from_plain(read?)
+    }
+}
+
+/// `None` if the value cannot be read as a `T`, be it a pickle: for values that shall count as a miss.
+impl<T: FromPlain> FromPlain for Option<T> {
+    fn from_plain(plain: Plain<'static>) -> Result<Self, String> {
+        Self::from_read(Ok(plain))
+    }
+
+    fn from_read(read: Result<Plain<'static>, String>) -> Result<Self, String> {
+        Ok(T::from_read(read).ok())
+    }
 }
 
 /// The reason for a value that is of another type.
@@ -54,14 +88,18 @@ fn another(plain: &Plain<'_>) -> String {
     format!("it is {kind}")
 }
 
+/// The text of a value that was stored as text.
+fn text<'p>(plain: &'p Plain<'_>) -> Result<&'p str, String> {
+    match plain {
+        Plain::Text(text) => Ok(text),
+        Plain::Bytes(bytes) => std::str::from_utf8(bytes).map_err(|error| error.to_string()),
+        _ => Err(another(plain)),
+    }
+}
+
 /// A number that was stored as text, such as one that `incr` counts.
 fn parse<T: FromStr<Err: Display>>(plain: &Plain<'_>) -> Result<T, String> {
-    let text = match plain {
-        Plain::Text(text) => text,
-        Plain::Bytes(bytes) => std::str::from_utf8(bytes).map_err(|error| error.to_string())?,
-        _ => return Err(another(plain)),
-    };
-    text.trim_end_matches(' ').parse().map_err(|error: T::Err| error.to_string())
+    text(plain)?.trim_end_matches(' ').parse().map_err(|error: T::Err| error.to_string())
 }
 
 macro_rules! stored_as {
@@ -115,7 +153,19 @@ impl<const N: usize> ToPlain for [u8; N] {
     }
 }
 
-impl<T: ToPlain + ?Sized> ToPlain for &T {
+macro_rules! pointers {
+    ($($pointer:ty)*) => {
+        $(impl<T: ToPlain + ?Sized> ToPlain for $pointer {
+            fn to_plain(&self) -> Plain<'_> {
+                (**self).to_plain()
+            }
+        })*
+    };
+}
+
+pointers!(&T Box<T> Rc<T> Arc<T>);
+
+impl<T: ToPlain + ToOwned + ?Sized> ToPlain for Cow<'_, T> {
     fn to_plain(&self) -> Plain<'_> {
         (**self).to_plain()
     }
@@ -208,7 +258,12 @@ impl FromPlain for bool {
             // What pylibmc makes of one.
             Plain::Int(0) => Ok(false),
             Plain::Int(1) => Ok(true),
-            other => Err(another(&other)),
+            // What a client stores that sets no flags.
+            other => match text(&other)? {
+                "true" | "1" => Ok(true),
+                "false" | "0" => Ok(false),
+                _ => Err("it is none of true, false, 1 and 0".to_owned()),
+            },
         }
     }
 }

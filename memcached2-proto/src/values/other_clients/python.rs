@@ -6,7 +6,9 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use super::{Compression, Data, Error, Plain, bytes, data, integer, not_stored, text, text_bytes, unknown_flags};
+use super::{
+    Codec, Compression, Data, Error, Plain, bytes, data, integer, not_stored, text, text_bytes, unknown_flags,
+};
 use crate::values::inflate;
 
 const PICKLE: u32 = 1;
@@ -15,42 +17,27 @@ const LONG: u32 = 1 << 2;
 const ZLIB: u32 = 1 << 3;
 const TEXT: u32 = 1 << 4;
 
-/// What they do in different ways: integers and truth values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Client {
-    PythonMemcached,
-    PyMemcache,
-    PyLibmc,
-}
-
 /// The pickles of truth values, which are always these: of protocol 0 and 1, and of the later ones without their number.
 const TRUE: [&[u8]; 2] = [b"I01\n.", b"\x88."];
 const FALSE: [&[u8]; 2] = [b"I00\n.", b"\x89."];
 
-impl Client {
-    pub(super) fn encode(self, plain: Plain<'_>) -> Result<Data<'_>, Error> {
-        let is_pylibmc = self == Self::PyLibmc;
-        let number = |digits: String| {
-            let flags = if is_pylibmc { LONG } else { INTEGER };
-            Data::from(digits).with_flags(flags)
-        };
-        Ok(match plain {
-            Plain::Bytes(bytes) => data(bytes, 0),
-            Plain::Text(text) => data(text_bytes(text), TEXT),
-            Plain::Int(int) => number(int.to_string()),
-            Plain::Int32(int) => number(int.to_string()),
-            Plain::Bool(truth) if is_pylibmc => Data::from(if truth { "1" } else { "0" }).with_flags(INTEGER),
-            Plain::Bool(truth) => data(Cow::Borrowed(if truth { TRUE[0] } else { FALSE[0] }), PICKLE),
-            Plain::Float(_) | Plain::Float32(_) => {
-                let client = match self {
-                    Self::PythonMemcached => "python-memcached",
-                    Self::PyMemcache => "pymemcache",
-                    Self::PyLibmc => "pylibmc",
-                };
-                return Err(not_stored(client, &plain));
-            }
-        })
-    }
+/// They do integers and truth values in different ways.
+pub(super) fn encode(client: Codec, plain: Plain<'_>, compressed_from: usize) -> Result<Data<'_>, Error> {
+    let is_pylibmc = client == Codec::PyLibmc;
+    let number = |digits: String| {
+        let flags = if is_pylibmc { LONG } else { INTEGER };
+        Data::from(digits).with_flags(flags)
+    };
+    let data = match plain {
+        Plain::Bytes(bytes) => data(bytes, 0),
+        Plain::Text(text) => data(text_bytes(text), TEXT),
+        Plain::Int(int) => number(int.to_string()),
+        Plain::Int32(int) => number(int.to_string()),
+        Plain::Bool(truth) if is_pylibmc => Data::from(if truth { "1" } else { "0" }).with_flags(INTEGER),
+        Plain::Bool(truth) => data(Cow::Borrowed(if truth { TRUE[0] } else { FALSE[0] }), PICKLE),
+        Plain::Float(_) | Plain::Float32(_) => return Err(not_stored(client, &plain)),
+    };
+    Compression::Zlib.compress(data, compressed_from)
 }
 
 pub(super) fn decode(stored: Bytes, flags: u64) -> Result<Plain<'static>, String> {

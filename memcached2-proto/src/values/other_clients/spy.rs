@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 
-use super::{Compression, Data, Error, Plain, bytes, data, not_stored, text, text_bytes, unknown_flags};
+use super::{Codec, Compression, Data, Error, Plain, bytes, data, not_stored, text, text_bytes, unknown_flags};
 use crate::values::inflate;
 
 const SERIALIZED: u32 = 1;
@@ -19,23 +19,23 @@ const FLOAT: u32 = 6 << 8;
 const DOUBLE: u32 = 7 << 8;
 const BYTE_ARRAY: u32 = 8 << 8;
 
-/// Of more bytes it compresses a value (`DEFAULT_COMPRESSION_THRESHOLD`).
-const COMPRESSED_OVER: usize = 16 * 1024;
+/// Of more than 16 KiB it compresses a value (`DEFAULT_COMPRESSION_THRESHOLD`).
+pub(super) const COMPRESSED_FROM: usize = 16 * 1024 + 1;
 
-pub(super) fn encode(plain: Plain<'_>) -> Result<Data<'_>, Error> {
+pub(super) fn encode(plain: Plain<'_>, compressed_from: usize) -> Result<Data<'_>, Error> {
     let (stored, flags) = match plain {
         Plain::Bytes(bytes) => (bytes, BYTE_ARRAY),
         Plain::Text(text) => (text_bytes(text), 0),
         Plain::Int(int) => match i64::try_from(int) {
             Ok(long) => (packed(&long.to_be_bytes()), LONG),
-            Err(_) => return Err(not_stored("spymemcached", &plain)),
+            Err(_) => return Err(not_stored(Codec::SpyMemcached, &plain)),
         },
         Plain::Int32(int) => (packed(&int.to_be_bytes()), INT),
         Plain::Float(number) => (packed(&number.to_be_bytes()), DOUBLE),
         Plain::Float32(number) => (packed(&number.to_be_bytes()), FLOAT),
         Plain::Bool(truth) => (vec![if truth { b'1' } else { b'0' }].into(), BOOLEAN),
     };
-    if stored.len() > COMPRESSED_OVER {
+    if stored.len() >= compressed_from {
         let compressed = inflate::gzip(&stored).map_err(Error::value)?;
         if compressed.len() < stored.len() {
             return Ok(Data::from(compressed).with_flags(flags | COMPRESSED));

@@ -186,3 +186,49 @@ fn a_value_of_another_type_is_an_error_that_says_so() {
         assert!(error.contains(reason), "{error}");
     }
 }
+
+#[test]
+fn a_codec_is_what_its_wrapper_is() {
+    fn form<T: ToPlain>(codec: Codec, value: &T) -> (Vec<u8>, u32) {
+        let data = codec.encode(value).unwrap();
+        (data.as_bytes().to_vec(), data.flags())
+    }
+    for text in ["short", &"long ".repeat(5000)] {
+        assert_eq!(form(Codec::PyLibmc, &text), stored(&PyLibmc(text)));
+        assert_eq!(form(Codec::PyMemcache, &text), stored(&PyMemcache(text)));
+        assert_eq!(form(Codec::PythonMemcached, &text), stored(&PythonMemcached(text)));
+        assert_eq!(form(Codec::Dalli, &text), stored(&Dalli(text)));
+        assert_eq!(form(Codec::PhpMemcached, &text), stored(&PhpMemcached(text)));
+        assert_eq!(form(Codec::SpyMemcached, &text), stored(&SpyMemcached(text)));
+    }
+    // What a client stores by itself, of each type.
+    for plain in [Plain::Int(-7), Plain::Int32(-7)] {
+        assert_eq!(form(Codec::Raw, &plain), stored(&-7));
+    }
+    assert_eq!(form(Codec::Raw, &0.1_f64), stored(&0.1_f64));
+    assert_eq!(form(Codec::Raw, &0.1_f32), stored(&0.1_f32));
+    assert_eq!(form(Codec::Raw, &true), stored(&true));
+    assert_eq!(form(Codec::Raw, &Box::new("text")), stored(&"text"));
+    assert_eq!(form(Codec::Raw, &Cow::Borrowed(&b"\xff"[..])), stored(b"\xff"));
+}
+
+#[test]
+fn what_cannot_be_read_is_none_as_an_option_and_only_then() {
+    let value = |bytes: &'static [u8], flags| Value::new(Bytes::from_static(bytes), flags);
+    let pickle = || value(b"(lp0\n.", 1);
+    assert_eq!(Codec::PyLibmc.decode::<Option<u64>>(pickle()), Ok(None));
+    assert_eq!(Codec::PyLibmc.decode::<Option<Plain<'static>>>(pickle()), Ok(None));
+    assert_eq!(Codec::PyLibmc.decode::<Option<u64>>(value(b"7", 4)), Ok(Some(7)));
+    assert_eq!(Codec::PyLibmc.decode::<Option<u8>>(value(b"300", 4)), Ok(None));
+    assert!(Codec::PyLibmc.decode::<u64>(pickle()).is_err());
+    // Without flags, as text.
+    for codec in [Codec::Raw, Codec::PyLibmc, Codec::Dalli] {
+        for (bytes, truth) in [(&b"true"[..], true), (b"1", true), (b"false", false), (b"0", false)] {
+            assert_eq!(codec.decode::<bool>(value(bytes, 0)), Ok(truth));
+        }
+        let error = codec.decode::<bool>(value(b"yes", 0)).unwrap_err().to_string();
+        assert!(error.contains("it is none of true, false, 1 and 0"), "{error}");
+    }
+    // Whatever its flags.
+    assert_eq!(Codec::Raw.decode::<String>(value(b"x", 1 << 40)), Ok("x".to_owned()));
+}
