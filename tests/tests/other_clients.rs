@@ -1,12 +1,12 @@
 //! Values of other clients: what the clients themselves store and read, where they are installed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is the failure of the test")]
 
-use std::fmt::Debug;
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use memcached2_proto::values::{Dalli, PhpMemcached, Plain, PyLibmc, PyMemcache, PythonMemcached, Zlib};
-use memcached2_proto::{Error, Expiry, FromValue, ToValue};
+use memcached2_proto::Expiry;
+use memcached2_proto::values::{Codec, Plain};
 use memcached2_sync::Client;
 use memcached2_testkit::Memcached;
 
@@ -26,7 +26,9 @@ impl Case {
         match self.kind {
             "bytes" => Plain::Bytes(self.data.clone().into()),
             "text" => Plain::Text(text().into()),
-            "int" => Plain::Int(text().parse().unwrap()),
+            "int" | "date" => Plain::Int(text().parse().unwrap()),
+            "int32" | "byte8" => Plain::Int32(text().parse().unwrap()),
+            "float32" => Plain::Float32(text().parse().unwrap()),
             "float" => Plain::Float(text().parse().unwrap()),
             _ => Plain::Bool(self.data == b"1"),
         }
@@ -64,22 +66,66 @@ fn cases(ints: std::ops::RangeInclusive<i128>, has_floats: bool) -> Vec<Case> {
     (0..CASES).map(case).collect()
 }
 
+/// What Java has besides: integers and floats of other lengths, and dates.
+fn java_cases() -> Vec<Case> {
+    let numbers: [(_, &[&str]); 4] = [
+        ("int32", &["0", "1", "-1", "255", "256", "-2147483648", "2147483647"]),
+        ("byte8", &["0", "1", "-1", "127", "-128"]),
+        ("float32", &["0", "-0.1", "3.4028235e38", "1e-45"]),
+        ("date", &["0", "1700000000000", "-1"]),
+    ];
+    let numbers = numbers.iter().flat_map(|(kind, texts)| texts.iter().map(move |text| (*kind, *text)));
+    let numbers = numbers.map(|(kind, text)| Case { kind, data: text.into() });
+    // One byte more than what is not compressed, and no more than that.
+    let texts = [16_384, 16_385].map(|length| Case { kind: "text", data: vec![b'x'; length] });
+    cases(i64::MIN.into()..=i64::MAX.into(), true).into_iter().chain(numbers).chain(texts).collect()
+}
+
+/// The version of spymemcached that is tested with.
+const SPYMEMCACHED: &str = "2.12.3";
+
+/// Where Maven and Debian put spymemcached.
+fn spymemcached() -> Option<PathBuf> {
+    let maven = format!(".m2/repository/net/spy/spymemcached/{SPYMEMCACHED}/spymemcached-{SPYMEMCACHED}.jar");
+    let of_the_user = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(maven));
+    let jars = of_the_user.into_iter().chain([PathBuf::from("/usr/share/java/spymemcached.jar")]);
+    jars.into_iter().find(|jar| jar.is_file())
+}
+
+/// The command that runs a script, or why there is none.
+fn script(interpreter: &str) -> Result<Command, String> {
+    let (extension, mut command) = match interpreter {
+        "python3" => ("py", Command::new(interpreter)),
+        "ruby" => ("rb", Command::new(interpreter)),
+        "php" => ("php", Command::new(interpreter)),
+        _ => {
+            let jar = spymemcached();
+            let jar = jar.ok_or_else(|| {
+                format!("`mvn dependency:get -Dartifact=net.spy:spymemcached:{SPYMEMCACHED}`, or libspymemcached-java of Debian")
+            })?;
+            let mut command = Command::new(interpreter);
+            // It starts faster so.
+            command.args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "--class-path"]).arg(jar);
+            ("java", command)
+        }
+    };
+    command.arg(format!("{}/tests/other_clients/values.{extension}", env!("CARGO_MANIFEST_DIR")));
+    Ok(command)
+}
+
 /// Runs a script; false, with a word, if its interpreter or the client is not installed.
 fn run(interpreter: &str, client: &str, server: &Memcached, lines: &str) -> bool {
-    let extension = match interpreter {
-        "python3" => "py",
-        "ruby" => "rb",
-        _ => "php",
-    };
-    let script = format!("{}/tests/other_clients/values.{extension}", env!("CARGO_MANIFEST_DIR"));
     let address = server.address();
     let (host, port) = address.rsplit_once(':').expect("a port");
-    let spawned = Command::new(interpreter)
-        .args([&script, client, host, port])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn();
+    let mut command = match script(interpreter) {
+        Ok(command) => command,
+        Err(missing) => {
+            eprintln!("skipped: the values of {client} need it to be installed: {missing}");
+            return false;
+        }
+    };
+    let spawned =
+        command.args([client, host, port]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = match spawned {
         Ok(child) => child,
         Err(error) => {
@@ -109,35 +155,34 @@ fn lines(verb: &str, keys: &str, cases: &[Case]) -> String {
 }
 
 /// Both ways, and what the client has serialized; `expected` is what a value is read as.
-fn assert_shared<R: FromValue + Debug>(
+fn assert_shared(
     (interpreter, client): (&str, &str),
+    codec: Codec,
     cases: &[Case],
-    plain: impl Fn(R) -> Plain<'static>,
     expected: impl Fn(&Case) -> Plain<'static>,
-    set: impl Fn(&Client, &str, Plain<'static>) -> Result<(), Error>,
     refusal: &str,
 ) {
     let server = Memcached::start();
-    let ours = Client::new([server.address()]).unwrap();
-    if !run(interpreter, client, &server, &lines("set", "theirs", cases)) {
+    let mut ours = Client::new([server.address()]).unwrap().values(codec);
+    if interpreter == "python3" {
+        // As the script does.
+        ours = ours.compress_from(400);
+    }
+    let list = lines("set", "list", &[Case { kind: "list", data: b"x".to_vec() }]);
+    if !run(interpreter, client, &server, &(lines("set", "theirs", cases) + &list)) {
         return;
     }
     for (at, case) in cases.iter().enumerate() {
-        let read = ours.get_as::<R>(format!("theirs{at}")).unwrap().unwrap_or_else(|| panic!("{at}: {case:?}"));
-        assert_eq!(plain(read), expected(case), "{at}: {case:?}");
+        let read = ours.get_as::<Plain<'static>>(format!("theirs{at}")).unwrap();
+        assert_eq!(read, Some(expected(case)), "{at}: {case:?}");
     }
     for (at, case) in cases.iter().enumerate() {
-        set(&ours, &format!("ours{at}"), case.plain()).unwrap();
+        ours.set(format!("ours{at}"), case.plain(), Expiry::Never).unwrap();
     }
     assert!(run(interpreter, client, &server, &lines("get", "ours", cases)));
-    assert!(run(interpreter, client, &server, &lines("set", "list", &[Case { kind: "list", data: b"x".to_vec() }])));
-    let error = ours.get_as::<R>("list0").unwrap_err().to_string();
+    let error = ours.get_as::<Plain<'static>>("list0").unwrap_err().to_string();
     assert!(error.contains(refusal) && error.contains("list0"), "{error}");
     println!("{client}: {} values each way", cases.len());
-}
-
-fn set(client: &Client, key: &str, value: impl ToValue) -> Result<(), Error> {
-    client.set(key, value, Expiry::Never)
 }
 
 const PICKLE: &str = "it is a pickle of Python";
@@ -145,23 +190,13 @@ const PICKLE: &str = "it is a pickle of Python";
 #[test]
 fn values_are_shared_with_pymemcache() {
     let cases = cases(i128::MIN..=i128::MAX, false);
-    let set = |client: &Client, key: &str, plain| set(client, key, Zlib(PyMemcache(plain)));
-    assert_shared(
-        ("python3", "pymemcache"),
-        &cases,
-        |read: PyMemcache<Plain<'static>>| read.0,
-        Case::plain,
-        set,
-        PICKLE,
-    );
+    assert_shared(("python3", "pymemcache"), Codec::PyMemcache, &cases, Case::plain, PICKLE);
 }
 
 #[test]
 fn values_are_shared_with_python_memcached() {
     let cases = cases(i128::MIN..=i128::MAX, false);
-    let set = |client: &Client, key: &str, plain| set(client, key, Zlib(PythonMemcached(plain)));
-    let plain = |read: PythonMemcached<Plain<'static>>| read.0;
-    assert_shared(("python3", "python-memcached"), &cases, plain, Case::plain, set, PICKLE);
+    assert_shared(("python3", "python-memcached"), Codec::PythonMemcached, &cases, Case::plain, PICKLE);
 }
 
 #[test]
@@ -171,8 +206,7 @@ fn values_are_shared_with_pylibmc() {
         Plain::Bool(truth) => Plain::Int(truth.into()),
         plain => plain,
     };
-    let set = |client: &Client, key: &str, plain| set(client, key, Zlib(PyLibmc(plain)));
-    assert_shared(("python3", "pylibmc"), &cases, |read: PyLibmc<Plain<'static>>| read.0, expected, set, PICKLE);
+    assert_shared(("python3", "pylibmc"), Codec::PyLibmc, &cases, expected, PICKLE);
 }
 
 #[test]
@@ -183,9 +217,8 @@ fn values_are_shared_with_dalli() {
         Plain::Bool(truth) => Plain::Bool(truth),
         _ => Plain::Bytes(case.data.clone().into()),
     };
-    let set = |client: &Client, key: &str, plain| set(client, key, Dalli(plain));
     let refusal = "it was serialized by Marshal of Ruby";
-    assert_shared(("ruby", "dalli"), &cases, |read: Dalli<Plain<'static>>| read.0, expected, set, refusal);
+    assert_shared(("ruby", "dalli"), Codec::Dalli, &cases, expected, refusal);
 }
 
 #[test]
@@ -195,14 +228,12 @@ fn values_are_shared_with_php() {
         Plain::Text(text) => Plain::Bytes(text.into_owned().into_bytes().into()),
         plain => plain,
     };
-    let set = |client: &Client, key: &str, plain| set(client, key, PhpMemcached(plain));
     let refusal = "it was serialized by PHP, which";
-    assert_shared(
-        ("php", "php-memcached"),
-        &cases,
-        |read: PhpMemcached<Plain<'static>>| read.0,
-        expected,
-        set,
-        refusal,
-    );
+    assert_shared(("php", "php-memcached"), Codec::PhpMemcached, &cases, expected, refusal);
+}
+
+#[test]
+fn values_are_shared_with_spymemcached() {
+    let refusal = "it was serialized by Java, which";
+    assert_shared(("java", "spymemcached"), Codec::SpyMemcached, &java_cases(), Case::plain, refusal);
 }
