@@ -48,6 +48,9 @@ pub mod testing {}
 #[doc = include_str!("guide/embedding.md")]
 pub mod embedding {}
 
+#[doc = include_str!("guide/own_client.md")]
+pub mod own_client {}
+
 #[doc = include_str!("guide/from_python_memcached2.md")]
 pub mod from_python_memcached2 {}
 
