@@ -1,7 +1,7 @@
 //! A meter for the clients: one workload, one client, one line of figures.
 //!
 //! ```text
-//! cargo run --release -p memcached2-testkit --example ops -- <sync|threads|tokio|async-std|smol> <workload> <n> <server>
+//! cargo run --release -p memcached2-testkit --example ops -- <sync|threads|turns|tokio|async-std|smol> <workload> <n> <server>
 //! ```
 //!
 //! It stores 100 keys `bench:key:000000` to `bench:key:000099`, does the workload `n` times with one client, and prints
@@ -25,8 +25,8 @@
 //! | `fill` | a set of an item of 10 bytes under a key of its own |
 //! | `metadump` | an item of a dump of the server; `n` is how many it has. `raw` as the client only reads the bytes. |
 //!
-//! `threads` are threads that wait for the calls of one Tokio client, whose connection is driven by a thread of its own; it has `get10` and
-//! `conc64`.
+//! `threads` are threads that wait for the calls of one Tokio client, whose connection is driven by a thread of its own. `turns` are
+//! threads that wait for the calls of one client on smol, whose connection is driven by those who wait. Both have `get10` and `conc64`.
 //!
 //! For `metadump`, the most memory that the process has had is printed, too, in KiB (on Linux).
 #![expect(clippy::expect_used, clippy::print_stdout, reason = "a tool for developers")]
@@ -62,6 +62,7 @@ fn main() {
     let (elapsed, cpu) = match client.as_str() {
         "sync" => blocking(&job),
         "threads" if matches!(workload.as_str(), "get10" | "conc64") => threads(&job),
+        "turns" if matches!(workload.as_str(), "get10" | "conc64") => turns(&job),
         _ if matches!(workload.as_str(), "open" | "batch100" | "mset100q" | "mdel100" | "mdel100q") => usage(),
         "tokio" => tokio(&job),
         "async-std" => async_std::task::block_on(async_std(&job)),
@@ -75,7 +76,7 @@ fn main() {
 }
 
 fn usage() -> ! {
-    println!("usage: ops <sync|threads|tokio|async-std|smol> <workload> <n> <server>");
+    println!("usage: ops <sync|threads|turns|tokio|async-std|smol> <workload> <n> <server>");
     println!(
         "workloads: get10 get1k get100k set1k mget100 mset100 conc64 fill metadump, and batch100 mset100q mdel100 mdel100q open of sync"
     );
@@ -389,6 +390,31 @@ fn threads(job: &Job<'_>) -> (Duration, Duration) {
                 let _entered = runtime.enter();
                 for at in 0..job.count / callers {
                     let value = smol::block_on(client.get(&keys[(at + caller) % keys.len()]));
+                    assert!(value.expect("an answer").is_some());
+                }
+            });
+        }
+    });
+    meter.stop()
+}
+
+fn turns(job: &Job<'_>) -> (Duration, Duration) {
+    let executor = Arc::new(smol::Executor::new());
+    let spawner = Arc::clone(&executor);
+    let builder = memcached2_async_std::Client::builder().server(job.server).options(options());
+    let client = builder.spawner(move |task| spawner.spawn(task).detach()).build().expect("a server");
+    let (keys, value) = (keys(), vec![b'x'; job.size]);
+    let items: Vec<_> = keys.iter().map(|key| (key, &value)).collect();
+    let stored = smol::block_on(executor.run(client.set_many(&items, Expiry::Never)));
+    stored.and_then(|many| many.into_result()).expect("memcached runs there");
+    let callers = if job.workload == "conc64" { CALLERS } else { 1 };
+    let meter = Meter::start();
+    std::thread::scope(|scope| {
+        for caller in 0..callers {
+            let (client, keys, executor) = (&client, &keys, &executor);
+            scope.spawn(move || {
+                for at in 0..job.count / callers {
+                    let value = smol::block_on(executor.run(client.get(&keys[(at + caller) % keys.len()])));
                     assert!(value.expect("an answer").is_some());
                 }
             });
