@@ -83,5 +83,5 @@ fn decode(mut stream: &[u8], expected: Expected, piece: usize) -> (Vec<(Reply, b
 fn ask(keys: &mut ExpectedKeys) {
     let names: [&[u8]; 4] = [b"a", b"bb", b"a", b"ccc"];
     names.iter().for_each(|key| keys.push(key));
-    keys.open(names.iter().map(|key| key.len() + 2).sum());
+    keys.open(keys.size());
 }

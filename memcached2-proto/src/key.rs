@@ -183,15 +183,17 @@ impl fmt::Debug for Key<'_> {
 #[inline]
 fn has_forbidden(bytes: &[u8]) -> bool {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    let (mut spoilt, mut rest) = (0, bytes);
+    const HIGH: u64 = ONES << 7;
+    let (mut allowed, mut rest) = (HIGH, bytes);
     while let Some((word, after)) = rest.split_first_chunk() {
         let word = u64::from_ne_bytes(*word);
-        // The highest bit of a byte ends up set if any byte is below `n`, respectively is zero (Hacker's Delight, 6-1).
-        let below_or_blank = word.wrapping_sub(ONES * u64::from(b' ' + 1)) & !word;
-        let del = word ^ (ONES * 0x7f);
-        (spoilt, rest) = (spoilt | below_or_blank | (del.wrapping_sub(ONES) & !del), after);
+        // The highest bit of a byte ends up set if the byte had it, or is above the blank and below DEL.
+        let low = word & !HIGH;
+        let above_blank = low + ONES * u64::from(0x7f - b' ');
+        let is_del = low + ONES;
+        (allowed, rest) = (allowed & (word | (above_blank & !is_del)), after);
     }
-    spoilt & (ONES << 7) != 0 || rest.iter().any(|byte| is_forbidden(*byte))
+    allowed != HIGH || rest.iter().any(|byte| is_forbidden(*byte))
 }
 
 #[inline]

@@ -248,6 +248,16 @@ impl RequestBuffer {
         self.bytes.extend_from_slice(key.as_bytes());
     }
 
+    /// Appends keys that the reply names, each with a blank before it.
+    pub(crate) fn ask_keys(&mut self, keys: &[Key<'_>]) {
+        let (begun, prefix) = (self.bytes.len(), self.prefix.as_deref().map_or(0, <[u8]>::len));
+        for key in keys {
+            self.bytes.push(b' ');
+            self.put_key(*key);
+        }
+        self.keys.push_text(&self.bytes[begun..], keys.iter().map(|key| prefix + key.as_bytes().len()));
+    }
+
     /// Appends the key that ends the line of a `get`, as [`RequestBuffer::ask_key`] does. It must not be `noreply`: memcached's
     /// proxy takes that for the option, looks for another key, and says nothing.
     #[inline]
@@ -311,15 +321,15 @@ impl RequestBuffer {
     /// Appends a value, or queues it where it lies if it is large and shared.
     #[inline]
     pub fn put_data(&mut self, data: &Data<'_>) {
-        let length = data.as_bytes().len();
-        if length > self.value_max {
-            self.fault = Some(Error::too_large(length, self.value_max));
+        let bytes = data.as_bytes();
+        if bytes.len() > self.value_max {
+            self.fault = Some(Error::too_large(bytes.len(), self.value_max));
         }
         match data.share() {
             None => {
                 // With the line end that follows: without room for it, the buffer of a large value would double.
-                self.bytes.reserve(length + b"\r\n".len());
-                self.bytes.extend_from_slice(data.as_bytes());
+                self.bytes.reserve(bytes.len() + b"\r\n".len());
+                self.bytes.extend_from_slice(bytes);
             }
             Some(shared) => self.shared.push_back((self.bytes.len(), shared)),
         }

@@ -1,7 +1,7 @@
 //! What is asked of one server on one connection.
 
 use super::observed::Via;
-use super::{Call, Fault, Operation};
+use super::{Call, Fault, Operation, Progress as _};
 use crate::connection::Connection;
 use crate::error::{Error, Landed};
 use crate::routing::ServerId;
@@ -112,9 +112,34 @@ impl<O: Operation> Call<'_, O> {
         while batch.open > 0 {
             let Some((tag, reply, last)) = connection.next_reply()? else { return Ok(false) };
             self.answer_via(|| Via::pooled(connection), tag as usize, reply, last);
-            batch.open -= usize::from(last);
+            if last {
+                batch.open -= 1;
+                self.take_successes(batch, connection);
+            } else {
+                self.take_values(tag as usize, connection);
+            }
         }
         Ok(true)
+    }
+
+    /// Takes the replies that follow one that is a success, as long as they are, too, at once.
+    fn take_successes(&mut self, batch: &mut ServerBatch, connection: &mut Connection) {
+        if batch.open > 0 && self.plan.router.watch().is_none() {
+            let open = &mut batch.open;
+            connection.take_successes(&mut |tag, reply| {
+                self.take_answer(tag as usize, reply, true);
+                *open -= 1;
+            });
+        }
+    }
+
+    /// Takes the values that follow the first one of the reply to a request at a place, at once. An observer is shown each by itself.
+    fn take_values(&mut self, at: usize, connection: &mut Connection) {
+        if self.plan.router.watch().is_some() {
+            return;
+        }
+        let (index, progress) = (self.plan.sub_requests[at].index as usize, &mut self.progress);
+        connection.take_values(&mut |place, value| progress.take_value(index, place, value));
     }
 
     /// Ends a batch with an error: there was no connection, so nothing was sent.

@@ -5,6 +5,7 @@ use crate::command::Command;
 use crate::error::Error;
 use crate::key::Key;
 use crate::reply::Reply;
+use crate::value::Value;
 
 /// What a caller asks for. It is split into requests, each a command to one server, whose answers are merged.
 ///
@@ -33,6 +34,12 @@ pub trait Progress {
     #[inline]
     fn take_reply(&mut self, index: usize, reply: Reply) {
         let _ = (index, reply);
+    }
+
+    /// Takes a value among many, of the key at a place of the request: what [`Progress::take_reply`] does with it, unless implemented.
+    #[inline]
+    fn take_value(&mut self, index: usize, place: u32, value: Value) {
+        self.take_reply(index, Reply::Value(place, value));
     }
 
     /// Takes the result of a request; once for each.

@@ -331,10 +331,7 @@ impl Command for GetPart<'_> {
             return Gets { key: *last, options: self.options }.encode(protocol, now, out);
         }
         self.options.begin(now, out)?;
-        for key in others {
-            out.put(b" ");
-            out.ask_key(*key);
-        }
+        out.ask_keys(others);
         if protocol == Protocol::Classic {
             out.put(b" ");
             out.ask_last_key(*last);

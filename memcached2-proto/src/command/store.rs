@@ -153,19 +153,19 @@ impl<'k, 'v> Store<'k, 'v> {
 /// The data of a value, if it can be sent.
 #[inline]
 pub(super) fn checked<'v>(key: Key<'_>, data: Result<Data<'v>, Error>) -> Result<Data<'v>, Error> {
-    match data {
-        Ok(data) if data.as_bytes().len() <= Data::MAX => Ok(data),
-        data => Err(refused(key, data)),
+    let data = match data {
+        Ok(data) => data,
+        Err(error) => return Err(refused(key, error)),
+    };
+    match data.as_bytes().len() {
+        ..=Data::MAX => Ok(data),
+        length => Err(refused(key, Error::too_large(length, Data::MAX))),
     }
 }
 
-/// Why a value cannot be stored: its own error, or its length.
+/// Why a value cannot be stored, with its key.
 #[cold]
-fn refused(key: Key<'_>, data: Result<Data<'_>, Error>) -> Error {
-    let error = match data {
-        Ok(data) => Error::too_large(data.as_bytes().len(), Data::MAX),
-        Err(error) => error,
-    };
+fn refused(key: Key<'_>, error: Error) -> Error {
     error.of_key(key.as_bytes())
 }
 

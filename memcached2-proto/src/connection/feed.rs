@@ -60,9 +60,16 @@ impl Connection {
     }
 
     /// Takes all replies that are there.
-    pub(super) fn drain(&mut self, on_reply: &mut impl FnMut(u32, Reply, bool)) -> Result<(), Error> {
+    #[inline]
+    pub(crate) fn drain(&mut self, on_reply: &mut impl FnMut(u32, Reply, bool)) -> Result<(), Error> {
         while let Some((tag, reply, is_last)) = self.next_reply()? {
+            let is_success = matches!(reply, Reply::Stored | Reply::Deleted);
             on_reply(tag, reply, is_last);
+            if !is_last {
+                self.take_values(&mut |at, value| on_reply(tag, Reply::Value(at, value), false));
+            } else if is_success {
+                self.take_successes(&mut |tag, reply| on_reply(tag, reply, true));
+            }
         }
         Ok(())
     }

@@ -1,8 +1,9 @@
 //! Bytes in: replies, in the order of their requests.
 
-use super::{CLOSED_SOON, Connection, Kind, Mode};
+use super::{CLOSED_SOON, Connection, InFlight, Kind, Mode};
 use crate::error::Error;
 use crate::reply::Reply;
+use crate::value::Value;
 
 impl Connection {
     /// The buffer to read into. It is never empty if [`Connection::next_reply`] is called until it returns `None`.
@@ -62,17 +63,40 @@ impl Connection {
     /// The next reply, if it is one of the most common and nothing out of the ordinary is under way.
     #[inline]
     fn next_ahead(&mut self) -> Option<(u32, Reply, bool)> {
-        let front = self.in_flight.front()?;
-        if front.kind != Kind::Asked || self.written_count == 0 || self.held.is_some() || self.failed.is_some() {
-            return None;
-        }
-        let tag = front.tag;
+        let tag = self.plain_front()?.tag;
         let (reply, last) = self.decoder.decode_ahead(self.sending.keys())?;
         if last {
             self.served = true;
             self.pop();
         }
         Some((tag, reply, last))
+    }
+
+    /// The front request, if nothing out of the ordinary is under way.
+    #[inline]
+    fn plain_front(&self) -> Option<&InFlight> {
+        let is_plain = self.written_count > 0 && self.held.is_none() && self.failed.is_none();
+        self.in_flight.front().filter(|front| is_plain && front.kind == Kind::Asked)
+    }
+
+    /// Takes the next values of the front request, each with the place of its key, if it asks for several and they are in the most common
+    /// form. The others are left to [`Connection::next_reply`].
+    pub(crate) fn take_values(&mut self, take: &mut dyn FnMut(u32, Value)) {
+        if self.plain_front().is_some() {
+            self.decoder.decode_values_ahead(self.sending.keys(), take);
+        }
+    }
+
+    /// Takes the next replies, each with the tag of its request, as far as each of them is all that there is to say: that a store or a
+    /// delete by meta was successful. The others are left to [`Connection::next_reply`].
+    pub(crate) fn take_successes(&mut self, take: &mut dyn FnMut(u32, Reply)) {
+        while let Some(front) = self.plain_front() {
+            let tag = front.tag;
+            let Some(reply) = self.decoder.decode_success_ahead() else { return };
+            self.served = true;
+            self.pop();
+            take(tag, reply);
+        }
     }
 
     /// The next reply, whatever it is.

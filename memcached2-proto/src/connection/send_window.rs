@@ -123,14 +123,18 @@ impl SendWindow {
         if half_open {
             return;
         }
-        for request in in_flight.range(self.open..) {
+        let (mut granted, mut open, mut open_large) = (self.granted, self.open, self.open_large);
+        for request in in_flight.range(open..) {
             let fits = request.end - self.answered <= WINDOW;
-            let only_lines_before = self.open_large == 0 && self.open < LINES;
+            let only_lines_before = open_large == 0 && open < LINES;
             if !(fits || only_lines_before) {
                 break;
             }
-            self.grant_one(request);
+            granted = request.end;
+            open += 1;
+            open_large += usize::from(!request.reply_kind.is_line());
         }
+        (self.granted, self.open, self.open_large) = (granted, open, open_large);
     }
 
     /// The oldest request was answered, or is known to get no answer.

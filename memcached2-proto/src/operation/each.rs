@@ -125,14 +125,24 @@ impl<C: Keyed> Operation for Batch<C> {
 #[derive(Debug)]
 pub struct Each<C: Command> {
     commands: Vec<C>,
+    /// Those that have come, most of them in the order of the commands, with room for those before them.
     results: Vec<Result<C::Response, Error>>,
 }
 
 impl<C: Keyed> Each<C> {
     fn start(commands: Vec<C>, plan: &mut Plan<'_>) -> Self {
         plan.add_all(&commands);
-        let results = commands.iter().map(|_| Err(Error::closed())).collect();
+        let results = Vec::with_capacity(commands.len());
         Self { commands, results }
+    }
+
+    /// Takes a result that comes before that of an earlier command, or instead of another one.
+    #[cold]
+    fn end_out_of_order(&mut self, index: usize, result: Result<C::Response, Error>) {
+        if index >= self.results.len() {
+            self.results.resize_with(index + 1, || Err(Error::closed()));
+        }
+        self.results[index] = result;
     }
 }
 
@@ -165,7 +175,10 @@ impl<C: Keyed> Progress for Each<C> {
 
     #[inline]
     fn end(&mut self, index: usize, result: Result<C::Response, Error>) {
-        self.results[index] = result;
+        match index == self.results.len() {
+            true => self.results.push(result),
+            false => self.end_out_of_order(index, result),
+        }
     }
 
     fn replan(&mut self, index: usize, plan: &mut Plan<'_>) -> bool {
@@ -176,7 +189,8 @@ impl<C: Keyed> Progress for Each<C> {
         true
     }
 
-    fn finish(self) -> Result<Self::Output, Error> {
+    fn finish(mut self) -> Result<Self::Output, Error> {
+        self.results.resize_with(self.commands.len(), || Err(Error::closed()));
         Ok(BatchResult::from(self.results))
     }
 }

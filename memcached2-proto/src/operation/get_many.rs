@@ -176,16 +176,21 @@ impl<'k> Progress for Getting<'k> {
         &self.requests[index]
     }
 
-    #[inline]
     fn take_reply(&mut self, index: usize, reply: Reply) {
-        let request = &self.requests[index];
         match reply {
-            Reply::Value(at, value) if request.is_answered_by(&value) => {
-                if let Some(result) = request.place(at as usize).and_then(|place| self.results.get_mut(place)) {
-                    *result = Ok(Some(value));
-                }
-            }
+            Reply::Value(place, value) => self.take_value(index, place, value),
             reply => self.take_failure(index, &reply),
+        }
+    }
+
+    #[inline]
+    fn take_value(&mut self, index: usize, place: u32, value: Value) {
+        let request = &self.requests[index];
+        if !request.is_answered_by(&value) {
+            return self.take_failure(index, &Reply::Value(place, value));
+        }
+        if let Some(result) = request.place(place as usize).and_then(|place| self.results.get_mut(place)) {
+            *result = Ok(Some(value));
         }
     }
 

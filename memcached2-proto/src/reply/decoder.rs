@@ -9,7 +9,7 @@ mod several;
 use std::collections::TryReserveError;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use self::item::hit;
 use self::quiet::Quiet;
@@ -51,8 +51,10 @@ pub struct Decoder {
     searched: usize,
     state: State,
     expected: Expected,
-    /// Where the small values of one reply are put side by side.
-    block: BytesMut,
+    /// A copy of a part of the buffer, for the small values of one reply, and where in the buffer that part begins. The next read
+    /// changes the buffer.
+    block: Bytes,
+    block_start: usize,
     /// The statistics of a reply so far, a line each.
     lines: Vec<u8>,
     /// Of the reply to several keys: whether its classic part has ended, the last error line in it, and how many there were.
@@ -91,6 +93,8 @@ enum State {
     Refused,
 }
 
+/// What no place in the buffer is.
+const NO_BLOCK: usize = usize::MAX;
 /// What ends the data of an item.
 const DATA_END: &[u8; 2] = b"\r\n";
 /// What follows the only item of a reply.
@@ -105,10 +109,10 @@ impl Decoder {
     pub const BUFFER: usize = 16 * 1024;
     /// A value of at least this many bytes that has not arrived whole gets its own buffer.
     pub const LARGE: usize = 4 * 1024;
-    /// Values of up to this many bytes share blocks of [`Decoder::BLOCK`] bytes when one reply brings several: fewer
-    /// allocations, against up to a block kept alive by one value.
+    /// Values of up to this many bytes share blocks of up to [`Decoder::BLOCK`] bytes when a reply can bring several: fewer
+    /// allocations and copies, against up to a block kept alive by one value.
     pub const SHARED_MAX: usize = 1024;
-    /// The size of a block that small values share.
+    /// The largest block that small values share: what has come of them, with the lines between.
     pub const BLOCK: usize = 4 * 1024;
 
     /// A decoder that refuses what exceeds `limits`.
@@ -124,7 +128,8 @@ impl Decoder {
             searched: 0,
             state: State::Line,
             expected: Expected::new(ReplyKind::Ok, Opaque::from_ticket(0)),
-            block: BytesMut::new(),
+            block: Bytes::new(),
+            block_start: NO_BLOCK,
             lines: Vec::new(),
             ended: false,
             refused: None,
@@ -157,6 +162,7 @@ impl Decoder {
     /// The buffer for the next bytes; never empty.
     #[inline]
     pub fn read_buf(&mut self) -> &mut [u8] {
+        self.block_start = NO_BLOCK;
         if let State::Large(_, data, have) = &mut self.state {
             return &mut data[*have..];
         }

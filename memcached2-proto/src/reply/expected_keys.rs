@@ -7,7 +7,7 @@
 /// a request may answer in another order. No key is accepted twice.
 #[derive(Debug, Default)]
 pub struct ExpectedKeys {
-    /// For each key its length, whether it was answered, and its bytes.
+    /// For each key its length, and its bytes: of one that was answered, the first is zero, which no key has.
     entries: Vec<u8>,
     /// Where the keys of the front request begin and end.
     front: usize,
@@ -21,7 +21,8 @@ pub struct ExpectedKeys {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Next(usize);
 
-const HEAD: usize = 2;
+/// How many bytes stand before the bytes of a key.
+const HEAD: usize = 1;
 /// How many bytes the length of a request takes.
 const PART: usize = HEAD + 8;
 
@@ -32,8 +33,20 @@ impl ExpectedKeys {
     #[inline]
     pub fn push(&mut self, key: &[u8]) {
         let length = u8::try_from(key.len()).unwrap_or(u8::MAX);
-        self.entries.extend_from_slice(&[length, 0]);
+        self.entries.push(length);
         self.entries.extend_from_slice(&key[..usize::from(length)]);
+    }
+
+    /// Appends keys, of these lengths, which stand in `text` with a blank before each.
+    pub(crate) fn push_text(&mut self, text: &[u8], lengths: impl Iterator<Item = usize>) {
+        let mut at = self.entries.len();
+        self.entries.extend_from_slice(text);
+        for length in lengths {
+            if let Some(blank) = self.entries.get_mut(at) {
+                *blank = u8::try_from(length).unwrap_or(u8::MAX);
+            }
+            at += HEAD + length;
+        }
     }
 
     /// Appends, in the place of a key, the length of one of several requests that are answered together.
@@ -54,9 +67,11 @@ impl ExpectedKeys {
         entries.chunks_exact(PART).map(length)
     }
 
-    /// How many bytes the keys take here; the difference of two readings is the size of a request's part.
+    /// How many bytes the keys take here; the difference of two readings is the size of a request's part, which
+    /// [`ExpectedKeys::open`] takes.
+    #[must_use]
     #[inline]
-    pub(crate) fn size(&self) -> usize {
+    pub fn size(&self) -> usize {
         self.entries.len()
     }
 
@@ -85,6 +100,9 @@ impl ExpectedKeys {
     /// Lets the next `size` bytes of keys be answered: those of the request that is now in front.
     #[inline]
     pub fn open(&mut self, size: usize) {
+        if self.entries.is_empty() {
+            return;
+        }
         self.end = self.front + size;
         self.cursor = self.front;
         self.index = 0;
@@ -93,6 +111,9 @@ impl ExpectedKeys {
     /// Ends the front request: its keys cannot be answered any more.
     #[inline]
     pub fn close(&mut self) {
+        if self.entries.is_empty() {
+            return;
+        }
         self.front = self.end;
         if self.front == self.entries.len() {
             self.entries.clear();
@@ -109,7 +130,7 @@ impl ExpectedKeys {
     pub(crate) fn skip_next<'t>(&self, text: &'t [u8]) -> Option<(Next, &'t [u8])> {
         let (key, next) = self.entry(self.cursor)?;
         let rest = text.strip_prefix(key)?;
-        self.is_open().then_some((Next(next), rest))
+        is_open(key).then_some((Next(next), rest))
     }
 
     /// Takes the key that is expected next as answered, and returns its place in the front request.
@@ -131,7 +152,7 @@ impl ExpectedKeys {
     #[inline]
     pub(crate) fn answer_key(&mut self, key: &[u8]) -> Option<u32> {
         match self.entry(self.cursor) {
-            Some((expected, next)) if expected == key && self.is_open() => Some(self.take(next)),
+            Some((expected, next)) if expected == key && is_open(expected) => Some(self.take(next)),
             _ => self.seek(key),
         }
     }
@@ -149,7 +170,7 @@ impl ExpectedKeys {
         loop {
             match self.entry(self.cursor) {
                 Some(_) if wrapped && self.cursor >= started => return None,
-                Some((expected, next)) if expected == key && self.is_open() => {
+                Some((expected, next)) if expected == key && is_open(expected) => {
                     return Some(self.take(next));
                 }
                 Some((_, next)) => {
@@ -176,20 +197,22 @@ impl ExpectedKeys {
         Some((self.entries.get(at + HEAD..next)?, next))
     }
 
-    /// Whether the key at the cursor waits for its answer.
-    #[inline]
-    fn is_open(&self) -> bool {
-        self.entries[self.cursor + 1] == 0
-    }
-
     /// Marks the key at the cursor as answered and moves on to `next`.
     #[inline]
     fn take(&mut self, next: usize) -> u32 {
-        self.entries[self.cursor + 1] = 1;
+        if let Some(first) = self.entries.get_mut(self.cursor + HEAD) {
+            *first = 0;
+        }
         self.cursor = next;
         self.index += 1;
         self.index - 1
     }
+}
+
+/// Whether a key waits for its answer.
+#[inline]
+fn is_open(key: &[u8]) -> bool {
+    !matches!(key, [] | [0, ..])
 }
 
 #[cfg(test)]
@@ -220,6 +243,22 @@ mod tests {
         for given in ["a 0 1", "abc 0 1", "ab", " 0 1", ""] {
             assert_eq!(asked(&["ab"]).answer(given.as_bytes()), None, "{given:?}");
         }
+    }
+
+    #[test]
+    fn a_key_that_was_answered_has_no_other_name() {
+        let mut keys = asked(&["abc", "d"]);
+        assert_eq!(
+            answers(&mut keys, &["abc", "\0bc", "abc", "", "d", "\0"]),
+            [Some(0), None, None, None, Some(1), None]
+        );
+    }
+
+    #[test]
+    fn keys_of_a_text_are_those_that_were_pushed_one_by_one() {
+        let (mut keys, names) = (ExpectedKeys::default(), ["a", "bb", "c"]);
+        keys.push_text(b" a bb c", names.iter().map(|name| name.len()));
+        assert_eq!(keys.entries, asked(&names).entries);
     }
 
     #[test]

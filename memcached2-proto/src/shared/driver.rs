@@ -361,13 +361,8 @@ impl Driver {
     /// Puts complete replies into their slots, and returns how many callers got their answer.
     #[inline]
     fn hand_out(&mut self) -> Result<usize, Error> {
-        let failure = loop {
-            match self.connection.next_reply() {
-                Ok(Some(arrived)) => self.arrived.push(arrived),
-                Ok(None) => break None,
-                Err(error) => break Some(error),
-            }
-        };
+        let arrived = &mut self.arrived;
+        let drained = self.connection.drain(&mut |slot, reply, last| arrived.push((slot, reply, last)));
         if !self.arrived.is_empty() {
             let mut guard = self.shared.lock();
             let inner = &mut *guard;
@@ -381,10 +376,7 @@ impl Driver {
             self.shared.close();
         }
         self.wakers.drain(..).for_each(Waker::wake);
-        match failure {
-            None => Ok(answered),
-            Some(error) => Err(error),
-        }
+        drained.map(|()| answered)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The data of an item: where it goes, and where it ends.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::{BEHIND, DATA_END, Decoder, Reserve, State};
 use crate::error::Error;
@@ -47,7 +47,12 @@ impl Decoder {
                 if !ends(behind)? {
                     return Ok(None);
                 }
-                let data = copy(&mut self.block, data, reply_kind);
+                let data = match reply_kind {
+                    ReplyKind::Values | ReplyKind::FencedValues if item.length <= Self::SHARED_MAX => {
+                        self.share(self.start, item.length)
+                    }
+                    _ => Bytes::copy_from_slice(data),
+                };
                 self.start += item.length + DATA_END.len();
                 self.state = State::Line;
                 Ok(Some((item, data)))
@@ -85,6 +90,24 @@ impl Decoder {
             }
             State::Line | State::End(_) | State::Fence(_) | State::Refused => Ok(None),
         }
+    }
+
+    /// A copy of a small value of several, which shares its memory with those that follow it in the buffer.
+    #[inline]
+    pub(super) fn share(&mut self, start: usize, length: usize) -> Bytes {
+        let at = match start.checked_sub(self.block_start) {
+            Some(at) if at + length <= self.block.len() => at,
+            _ => self.begin_block(start),
+        };
+        self.block.slice(at..at + length)
+    }
+
+    /// Copies what is in the buffer from a place on.
+    #[cold]
+    fn begin_block(&mut self, start: usize) -> usize {
+        self.block = Bytes::copy_from_slice(&self.buffer[start..self.end.min(start + Self::BLOCK)]);
+        self.block_start = start;
+        0
     }
 
     /// Discards a large value for which there is no memory, and the rest of it as it comes.
@@ -129,28 +152,30 @@ pub(super) fn hit(item: Item, data: Bytes) -> Reply {
     Reply::Value(item.index, Value { data, flags: item.flags, cas: item.cas })
 }
 
-/// Copies data out of the buffer: small values of one reply into a common block.
-#[inline]
-pub(super) fn copy(block: &mut BytesMut, data: &[u8], reply_kind: ReplyKind) -> Bytes {
-    match reply_kind {
-        ReplyKind::Values | ReplyKind::FencedValues if data.len() <= Decoder::SHARED_MAX => copy_to_block(block, data),
-        _ => Bytes::copy_from_slice(data),
-    }
-}
-
-fn copy_to_block(block: &mut BytesMut, data: &[u8]) -> Bytes {
-    if block.capacity() < data.len() {
-        *block = BytesMut::with_capacity(Decoder::BLOCK);
-    }
-    block.extend_from_slice(data);
-    block.split().freeze()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::limits::Limits;
     use crate::reply::{Expected, ExpectedKeys, Opaque};
+
+    #[test]
+    fn small_values_of_a_reply_are_their_own_however_the_buffer_is_cut_and_moved() {
+        let data = |at: usize| format!("{at:0>width$}", width = 1 + at * 7 % 900);
+        let mut stream = String::new();
+        for at in 0..300 {
+            let data = data(at);
+            stream += &format!("VALUE {} 0 {}\r\n{data}\r\n", ["a", "b", "c"][at % 3], data.len());
+            stream += if at % 3 == 2 { "END\r\n" } else { "" };
+        }
+        for piece in [usize::MAX, 5000, 4096, 700, 1] {
+            let values =
+                decode(ReplyKind::Values, stream.as_bytes(), piece).into_iter().filter_map(|reply| match reply {
+                    (Reply::Value(_, value), _) => Some(value.data),
+                    _ => None,
+                });
+            assert_eq!(values.collect::<Vec<_>>(), (0..300).map(data).collect::<Vec<_>>(), "{piece}");
+        }
+    }
 
     /// The replies of this kind in a stream, which comes in pieces of at most `piece` bytes, if there is no memory.
     fn decode(reply_kind: ReplyKind, mut stream: &[u8], piece: usize) -> Vec<(Reply, bool)> {
@@ -158,10 +183,11 @@ mod tests {
             (Decoder::new(Limits::default()), ExpectedKeys::default(), Vec::new());
         decoder.run_out_of_memory();
         decoder.expect(Expected::new(reply_kind, Opaque::from_ticket(7)));
-        for key in [b"a", b"b", b"c"] {
-            keys.push(key);
-        }
-        keys.open(keys.size());
+        let ask = |keys: &mut ExpectedKeys| {
+            [b"a", b"b", b"c"].iter().for_each(|key| keys.push(*key));
+            keys.open(keys.size());
+        };
+        ask(&mut keys);
         loop {
             let space = decoder.read_buf();
             let n = space.len().min(stream.len()).min(piece);
@@ -169,6 +195,10 @@ mod tests {
             decoder.advance_read(n);
             stream = &stream[n..];
             while let Some(reply) = decoder.decode(&mut keys, true).expect("replies") {
+                if reply.1 {
+                    keys.close();
+                    ask(&mut keys);
+                }
                 replies.push(reply);
             }
             if n == 0 {
