@@ -397,21 +397,4 @@ fn id(place: Option<usize>) -> Result<ServerId, Error> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_goes_to_one_of_the_servers() {
-        let router = |servers: &[&str]| Router::new(servers.iter().map(|server| server.parse().unwrap()).collect());
-        let key = Key::new("x").unwrap();
-        assert_eq!(router(&[]).route(key), Err(Error::no_servers()));
-        assert_eq!(router(&["a"]).route(key), Ok(ServerId(0)));
-        assert_eq!(router(&["a", "b", "c"]).route(key), Ok(ServerId(3292 % 3)));
-        let two = router(&["localhost", "localhost:11211"]);
-        let of_first = |key: &&str| two.route(Key::new(*key).unwrap()) == Ok(ServerId(0));
-        let (first, second): (Vec<_>, Vec<_>) = ["a", "b", "c", "d", "e", "f"].into_iter().partition(of_first);
-        let mut parted = [first, second];
-        parted.sort();
-        assert_eq!(parted, [vec!["a", "c", "d", "f"], vec!["b", "e"]]);
-    }
-}
+mod tests;

@@ -196,3 +196,6 @@ impl<O: Operation> Call<'_, O> {
         was_dead
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -342,30 +342,4 @@ pub(super) fn short(index: usize) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::call::Call;
-    use crate::operation::DeleteMany;
-    use crate::time::{Now, time_to_wait};
-
-    #[test]
-    fn a_large_call_keeps_time_back_and_a_small_one_does_not_ask_for_it() {
-        let (router, begun) = (Router::parse(["server"]).unwrap(), Instant::ZERO);
-        let now = Now::fixed(begun, std::time::UNIX_EPOCH);
-        let keys = vec!["key"; 5000];
-        let delete = |count: usize| Call::new(DeleteMany::new(&keys[..count]).unwrap(), &router, now);
-        let mut large = delete(5000);
-        large.keep_time_to_merge(|| begun + Duration::from_millis(100));
-        let left = |seconds| time_to_wait(Duration::from_secs(seconds), large.time_to_merge());
-        assert_eq!((left(1), left(0)), (Duration::from_millis(800), Duration::ZERO));
-        assert_eq!(time_to_wait(Duration::from_millis(100), large.time_to_merge()), Duration::from_millis(50));
-        let mut small = delete(100);
-        small.keep_time_to_merge(|| panic!("the clock is read"));
-        assert_eq!(small.time_to_merge(), Duration::ZERO);
-    }
-
-    #[test]
-    fn a_request_among_many_takes_little_memory() {
-        assert!(size_of::<SubRequest>() <= 16, "{}", size_of::<SubRequest>());
-    }
-}
+mod tests;

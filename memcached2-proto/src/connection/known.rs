@@ -173,6 +173,12 @@ mod tests {
         assert!(known.retries_classic(true, now));
         assert_eq!(known.first(&options, now + FORGET / 2), First::Speak(Protocol::Classic));
         assert_eq!(known.first(&options, now + FORGET), probe(Some(250)));
+        // Another connection finds that out as well, which is no reason to wait longer; and the minute begins anew once it is over.
+        assert!(known.retries_classic(false, now + FORGET / 2));
+        assert_eq!(known.first(&options, now + FORGET), probe(Some(250)));
+        assert!(known.retries_classic(false, now + FORGET));
+        assert_eq!(known.first(&options, now + FORGET + FORGET / 2), First::Speak(Protocol::Classic));
+        assert_eq!(known.first(&options, now + FORGET + FORGET), probe(Some(250)));
         known.proved();
         assert_eq!(known.first(&options, now), probe(None));
         known.doubt();

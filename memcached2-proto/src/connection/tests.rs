@@ -1,5 +1,7 @@
 //! A connection of a program that has run out of memory.
 
+mod unsent;
+
 use std::io::IoSlice;
 use std::time::SystemTime;
 

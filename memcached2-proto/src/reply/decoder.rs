@@ -409,3 +409,6 @@ impl Decoder {
         Some((reply, true))
     }
 }
+
+#[cfg(test)]
+mod tests;

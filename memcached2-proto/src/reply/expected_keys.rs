@@ -287,4 +287,18 @@ mod tests {
         keys.close();
         assert!(keys.is_empty());
     }
+
+    #[test]
+    fn how_many_answers_a_request_can_have_does_not_count_the_request_before() {
+        let mut keys = ExpectedKeys::default();
+        keys.push(b"a");
+        let first = keys.size();
+        keys.push_part(5);
+        keys.push_part(6);
+        keys.open(first);
+        assert_eq!((keys.most(), keys.parts(), keys.is_empty()), (1, 0, false));
+        keys.close();
+        keys.open(keys.size() - first);
+        assert_eq!((keys.most(), keys.parts(), keys.is_empty()), (6, 2, false));
+    }
 }

@@ -103,6 +103,20 @@ fn a_server_may_have_to_fail_several_times() {
 }
 
 #[test]
+fn a_server_that_is_silent_without_a_caller_fails_once_each_time_that_it_may_be_tried() {
+    let (health, now) = (health(&ReconnectPolicy::After(SECOND)), Instant::ZERO);
+    let silent = |after| health.fell_silent(0, gone(), now + after * SECOND);
+    assert_eq!(silent(0), Some(ServerEvent::Down { failures: 1, wait: SECOND }));
+    // It was found out already, and is not tried yet.
+    assert_eq!(silent(0), None);
+    // A call has tried it, and is gone.
+    assert!(health.claim(0, now + SECOND).is_some_and(|probe| probe.is_some()));
+    assert_eq!(silent(1), Some(ServerEvent::Down { failures: 2, wait: SECOND }));
+    assert!(!health.may_try(0, now + SECOND) && health.may_try(0, now + 2 * SECOND));
+    assert_eq!(health.fell_silent(7, gone(), now), None, "there is no such server");
+}
+
+#[test]
 fn clients_do_not_come_back_at_once() {
     let policy = ReconnectPolicy::Backoff { min_delay: SECOND, max_delay: SECOND };
     let due = |seed| {
