@@ -208,6 +208,12 @@ impl ReplyKind {
         matches!(self, Self::Number | Self::MetaNumber | Self::MetaArithmetic | Self::QuietArithmetic)
     }
 
+    /// The reply to a meta store or delete that was successful.
+    #[inline]
+    pub(crate) fn success(self) -> Reply {
+        if self == Self::MetaDeleted { Reply::Deleted } else { Reply::Stored }
+    }
+
     /// Whether any reply but an error line carries the opaque of its request.
     pub(crate) fn is_checked(self) -> bool {
         matches!(self, Self::MetaValue | Self::MetaStored | Self::MetaDeleted | Self::MetaNumber) || self.is_any_meta()

@@ -126,8 +126,8 @@ impl<O: Operation> Call<'_, O> {
     fn take_successes(&mut self, batch: &mut ServerBatch, connection: &mut Connection) {
         if batch.open > 0 && self.plan.router.watch().is_none() {
             let open = &mut batch.open;
-            connection.take_successes(&mut |tag, reply| {
-                self.take_answer(tag as usize, reply, true);
+            connection.take_successes(&mut |tag, kind| {
+                self.take_answer(tag as usize, kind.success(), true);
                 *open -= 1;
             });
         }

@@ -2,7 +2,7 @@
 
 use super::{CLOSED_SOON, Connection, InFlight, Kind, Mode};
 use crate::error::Error;
-use crate::reply::Reply;
+use crate::reply::{Reply, ReplyKind};
 use crate::value::Value;
 
 impl Connection {
@@ -87,15 +87,16 @@ impl Connection {
         }
     }
 
-    /// Takes the next replies, each with the tag of its request, as far as each of them is all that there is to say: that a store or a
-    /// delete by meta was successful. The others are left to [`Connection::next_reply`].
-    pub(crate) fn take_successes(&mut self, take: &mut dyn FnMut(u32, Reply)) {
-        while let Some(front) = self.plain_front() {
-            let tag = front.tag;
-            let Some(reply) = self.decoder.decode_success_ahead() else { return };
+    /// Takes the next replies, each with the tag and the kind of its request, as long as they are successes of stores and deletes by
+    /// meta. The others are left to [`Connection::next_reply`].
+    pub(crate) fn take_successes(&mut self, take: &mut dyn FnMut(u32, ReplyKind)) {
+        while let Some(&InFlight { tag, reply_kind, .. }) = self.plain_front() {
+            if !self.decoder.decode_success_ahead() {
+                return;
+            }
             self.served = true;
             self.pop();
-            take(tag, reply);
+            take(tag, reply_kind);
         }
     }
 

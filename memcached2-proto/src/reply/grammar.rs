@@ -97,6 +97,13 @@ fn flags(text: &[u8]) -> Option<(u64, &[u8])> {
     }
 }
 
+/// The data of an item and what follows its `end`, if both have come.
+#[inline]
+fn whole_data<'b, const N: usize>(bytes: &'b [u8], length: usize, end: &[u8; N]) -> Option<(&'b [u8], &'b [u8])> {
+    let (data, rest) = bytes.split_at_checked(length)?;
+    Some((data, rest.strip_prefix(end)?))
+}
+
 fn whole(text: &[u8]) -> Option<u64> {
     match digits(text)? {
         (number, []) => Some(number),

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::item::hit;
 use super::{DATA_END, Decoder, ONLY_END, State};
-use crate::reply::grammar::{self, Item};
+use crate::reply::grammar;
 use crate::reply::{Expected, ExpectedKeys, Reply, ReplyKind};
 use crate::value::Value;
 
@@ -18,43 +18,46 @@ impl Decoder {
         if !matches!(self.state, State::Line) || self.searched > 0 {
             return None;
         }
-        let there = &self.buffer[self.start..self.end];
         let Expected { reply_kind, opaque, is_fenced } = self.expected;
-        let fits = |behind: &[u8]| there.len() - behind.len() <= self.limits.line;
         match reply_kind {
-            ReplyKind::MetaStored | ReplyKind::MetaDeleted => Some((self.decode_success_ahead()?, true)),
+            ReplyKind::MetaStored | ReplyKind::MetaDeleted => {
+                self.decode_success_ahead().then(|| (reply_kind.success(), true))
+            }
             ReplyKind::MetaValue => {
-                let (item, behind) = grammar::meta_ahead(there, opaque).filter(|(_, behind)| fits(behind))?;
-                let (data, rest) = whole(behind, item, DATA_END, self.limits.value)?;
+                let there = &self.buffer[self.start..self.end];
+                let (item, data, rest) = grammar::meta_ahead(there, opaque)?;
+                let line = there.len() - rest.len() - DATA_END.len() - data.len();
+                if line > self.limits.line || item.length > self.limits.value {
+                    return None;
+                }
                 let data = Bytes::copy_from_slice(data);
                 self.start = self.end - rest.len();
                 Some((hit(item, data), true))
             }
             ReplyKind::Value if is_fenced => None,
-            ReplyKind::Value | ReplyKind::Values | ReplyKind::FencedValues => {
-                let is_only = reply_kind == ReplyKind::Value;
-                let (index, value) = self.value_ahead(keys, is_only)?;
-                Some((Reply::Value(index, value), is_only))
+            ReplyKind::Value => self.value_ahead(keys, ONLY_END).map(|(at, value)| (Reply::Value(at, value), true)),
+            ReplyKind::Values | ReplyKind::FencedValues => {
+                self.value_ahead(keys, DATA_END).map(|(at, value)| (Reply::Value(at, value), false))
             }
             _ => None,
         }
     }
 
-    /// The next reply, if it is the success of a meta store or delete.
+    /// Takes the next reply, if it is the success of a meta store or delete.
     #[inline]
-    pub(crate) fn decode_success_ahead(&mut self) -> Option<Reply> {
-        let reply = match self.expected.reply_kind {
-            ReplyKind::MetaStored => Reply::Stored,
-            ReplyKind::MetaDeleted => Reply::Deleted,
-            _ => return None,
-        };
-        if !matches!(self.state, State::Line) || self.searched > 0 {
-            return None;
-        }
+    pub(crate) fn decode_success_ahead(&mut self) -> bool {
+        let is_next = matches!(self.expected.reply_kind, ReplyKind::MetaStored | ReplyKind::MetaDeleted)
+            && matches!(self.state, State::Line)
+            && self.searched == 0;
         let there = &self.buffer[self.start..self.end];
-        let rest = there.strip_prefix(b"HD")?.strip_prefix(self.expected.opaque.as_line_end())?;
-        self.start = self.end - rest.len();
-        Some(reply)
+        let rest = there.strip_prefix(b"HD").and_then(|rest| rest.strip_prefix(self.expected.opaque.as_line_end()));
+        match rest {
+            Some(rest) if is_next => {
+                self.start = self.end - rest.len();
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Takes the next values of a reply to several keys, as far as they are in the order and form in which they were asked for, each with
@@ -64,45 +67,30 @@ impl Decoder {
         if !is_of_several || !matches!(self.state, State::Line) || self.searched > 0 {
             return;
         }
-        while let Some((index, value)) = self.value_ahead(keys, false) {
+        while let Some((index, value)) = self.value_ahead(keys, DATA_END) {
             take(index, value);
         }
     }
 
-    /// The next value, which may be the only one of its reply.
-    fn value_ahead(&mut self, keys: &mut ExpectedKeys, is_only: bool) -> Option<(u32, Value)> {
+    /// The next value of a reply, with what `end`s it.
+    #[inline]
+    fn value_ahead<const N: usize>(&mut self, keys: &mut ExpectedKeys, end: &[u8; N]) -> Option<(u32, Value)> {
         // No value comes after `END`.
         if self.ended {
             return None;
         }
         let there = &self.buffer[self.start..self.end];
-        let (item, next, behind) = grammar::value_ahead(there, keys)?;
-        let (data, rest) = match is_only {
-            true => whole(behind, item, ONLY_END, self.limits.value)?,
-            false => whole(behind, item, DATA_END, self.limits.value)?,
-        };
-        if there.len() - behind.len() > self.limits.line {
+        let (item, next, data, rest) = grammar::value_ahead(there, keys, end)?;
+        let line = there.len() - rest.len() - N - data.len();
+        if line > self.limits.line || item.length > self.limits.value {
             return None;
         }
-        let (from, next_start) = (self.end - behind.len(), self.end - rest.len());
-        let data = match is_only || item.length > Self::SHARED_MAX {
-            true => Bytes::copy_from_slice(data),
-            false => self.share(from, item.length),
+        let (data_start, next_start) = (self.start + line, self.end - rest.len());
+        let data = match N == DATA_END.len() && item.length <= Self::SHARED_MAX {
+            true => self.share(data_start, item.length),
+            false => Bytes::copy_from_slice(data),
         };
         self.start = next_start;
         Some((keys.take_next(next), Value { data, flags: item.flags, cas: None }))
     }
-}
-
-/// The data of an item and what follows its `end`, if both have come.
-#[inline]
-fn whole<'b, const N: usize>(
-    behind: &'b [u8],
-    item: Item,
-    end: &[u8; N],
-    limit: usize,
-) -> Option<(&'b [u8], &'b [u8])> {
-    let (data, behind) = behind.split_at_checked(item.length)?;
-    let rest = behind.strip_prefix(end)?;
-    (item.length <= limit).then_some((data, rest))
 }

@@ -105,7 +105,11 @@ impl Decoder {
     /// Copies what is in the buffer from a place on.
     #[cold]
     fn begin_block(&mut self, start: usize) -> usize {
-        self.block = Bytes::copy_from_slice(&self.buffer[start..self.end.min(start + Self::BLOCK)]);
+        let part = &self.buffer[start..self.end.min(start + Self::BLOCK)];
+        // Of a vector with a byte to spare, `Bytes` counts the users from the beginning, and not from the second on.
+        let mut block = Vec::with_capacity(part.len() + 1);
+        block.extend_from_slice(part);
+        self.block = block.into();
         self.block_start = start;
         0
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Item, ReplyLine, digits, flags, foreign, refusal, unexpected, whole};
+use super::{Item, ReplyLine, digits, flags, foreign, refusal, unexpected, whole, whole_data};
 use crate::error::Error;
 use crate::reply::expected_keys::Next;
 use crate::reply::{ExpectedKeys, Reply};
@@ -125,18 +125,23 @@ pub(in crate::reply) fn version(line: &[u8]) -> Result<ReplyLine, Error> {
     }
 }
 
-/// The most common beginning of a reply, `VALUE` with the next key asked, and what follows its line. [`ExpectedKeys::take_next`]
-/// takes the key.
+/// The most common reply: `VALUE` with the next key asked, its data, and what `end`s it. Returns the data and what follows, too.
+/// [`ExpectedKeys::take_next`] takes the key.
 ///
-/// `None` says nothing: the line is another one, or it has not arrived whole.
+/// `None` says nothing: it is another reply, or has not arrived whole.
 #[inline]
-pub(in crate::reply) fn value_ahead<'b>(bytes: &'b [u8], keys: &ExpectedKeys) -> Option<(Item, Next, &'b [u8])> {
+pub(in crate::reply) fn value_ahead<'b, const N: usize>(
+    bytes: &'b [u8],
+    keys: &ExpectedKeys,
+    end: &[u8; N],
+) -> Option<(Item, Next, &'b [u8], &'b [u8])> {
     let (next, rest) = keys.skip_next(bytes.strip_prefix(b"VALUE ")?)?;
     let (flags, rest) = digits(rest.strip_prefix(b" ")?)?;
     let (length, rest) = digits(rest.strip_prefix(b" ")?)?;
     let rest = rest.strip_prefix(b"\r\n")?;
     let length = usize::try_from(length).ok()?;
-    Some((Item { index: 0, flags, cas: None, length, is_meta: false, is_lost: false }, next, rest))
+    let (data, rest) = whole_data(rest, length, end)?;
+    Some((Item { index: 0, flags, cas: None, length, is_meta: false, is_lost: false }, next, data, rest))
 }
 
 /// `VALUE <key> <flags> <bytes>[ <cas>]`, or `END`.

@@ -5,20 +5,21 @@ use std::borrow::Cow;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 
 use super::classic::value;
-use super::{Item, ReplyLine, digits, flags, refusal, unexpected, whole};
+use super::{Item, ReplyLine, digits, flags, refusal, unexpected, whole, whole_data};
 use crate::error::Error;
 use crate::reply::{ExpectedKeys, Opaque, Reply, error_line};
 
-/// The most common beginning of a meta reply: `VA` with the flags in the order asked, and what follows its line.
+/// The most common meta reply: `VA` with the flags in the order asked, and its data. Returns the data and what follows, too.
 ///
-/// `None` says nothing: the line is another one, or it has not arrived whole.
+/// `None` says nothing: it is another reply, or has not arrived whole.
 #[inline]
-pub(in crate::reply) fn meta_ahead(bytes: &[u8], opaque: Opaque) -> Option<(Item, &[u8])> {
+pub(in crate::reply) fn meta_ahead(bytes: &[u8], opaque: Opaque) -> Option<(Item, &[u8], &[u8])> {
     let (length, rest) = digits(bytes.strip_prefix(b"VA ")?)?;
     let (flags, rest) = digits(rest.strip_prefix(b" f")?)?;
     let rest = rest.strip_prefix(opaque.as_line_end())?;
     let length = usize::try_from(length).ok()?;
-    Some((Item { index: 0, flags, cas: None, length, is_meta: true, is_lost: false }, rest))
+    let (data, rest) = whole_data(rest, length, b"\r\n")?;
+    Some((Item { index: 0, flags, cas: None, length, is_meta: true, is_lost: false }, data, rest))
 }
 
 /// The expected reply, in the error for a reply with another opaque.
