@@ -23,6 +23,8 @@ pub(super) struct World(Arc<Mutex<State>>);
 
 struct State {
     now: Instant,
+    /// How often the tasks were run.
+    runs: u32,
     tasks: Vec<Pin<Box<dyn Future<Output = ()> + Send>>>,
     server: Core,
     wires: Vec<Wire>,
@@ -45,7 +47,8 @@ impl World {
     pub(super) fn new() -> Self {
         let server = Core::new(START);
         let (tasks, wires) = (Vec::new(), Vec::new());
-        Self(Arc::new(Mutex::new(State { now: Instant::ZERO, tasks, server, wires, refuses: false, is_honest: true })))
+        let now = Instant::ZERO;
+        Self(Arc::new(Mutex::new(State { now, runs: 0, tasks, server, wires, refuses: false, is_honest: true })))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -71,7 +74,14 @@ impl World {
         let mut cx = Context::from_waker(Waker::noop());
         let mut tasks = std::mem::take(&mut self.state().tasks);
         tasks.retain_mut(|task| task.as_mut().poll(&mut cx).is_pending());
-        self.state().tasks.append(&mut tasks);
+        let mut state = self.state();
+        state.tasks.append(&mut tasks);
+        state.runs += 1;
+    }
+
+    /// How often the tasks were run.
+    pub(super) fn runs(&self) -> u32 {
+        self.state().runs
     }
 
     pub(super) fn pass(&self, time: Duration) {
