@@ -279,3 +279,14 @@ fn not_on_replicas() -> Error {
         "with replicas the result would differ from one to another; ask one server, by `client.on(..)`, or use a `set`",
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_that_may_have_landed_on_one_replica_is_not_said_to_have_had_no_effect() {
+        assert!(severity(Landed::Unknown) > severity(Landed::Refused));
+        assert!(severity(Landed::Refused) > severity(Landed::NotSent));
+    }
+}

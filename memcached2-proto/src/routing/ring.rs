@@ -127,3 +127,22 @@ pub trait BuildSelector: fmt::Debug + Send + Sync {
     /// Makes the selector for `servers`.
     fn selector(&self, servers: &[Server]) -> Arc<dyn Selector>;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_whose_hash_is_a_point_belongs_to_that_point_or_the_next_one_as_its_client_does() {
+        // Of two points at the same place the later one stays.
+        let points = Points::new(vec![(20_u32, 1), (10, 0), (20, 2)]);
+        let found = |hash| points.ceiling(hash, &|_| true);
+        assert_eq!([0, 10, 11, 20, 21].map(found), [Some(0), Some(0), Some(2), Some(2), Some(0)]);
+        assert_eq!(points.ceiling(10, &|server| server != 0), Some(2));
+        assert_eq!(points.ceiling(10, &|_| false), None);
+        #[cfg(feature = "ketama")]
+        assert_eq!([9, 10, 20].map(|hash| points.above(hash, &|_| true)), [Some(0), Some(2), Some(0)]);
+        #[cfg(feature = "dalli")]
+        assert_eq!([9, 10, 19, 20].map(|hash| points.floor(hash)), [Some(2), Some(0), Some(0), Some(2)]);
+    }
+}

@@ -66,3 +66,14 @@ fn a_rule_that_names_a_place_beyond_its_servers_gives_no_key_to_those_of_another
     assert_eq!(router.route_among(key, &|_| true), Err(Error::no_servers()));
     assert_eq!(router.route_in_gutter(key, Instant::ZERO), None);
 }
+
+#[test]
+fn the_first_server_has_no_key_while_it_is_down_and_no_rule_names_one_of_none() {
+    let servers: Vec<Server> = ["a", "b"].iter().map(|server| server.parse().unwrap()).collect();
+    let first = Selection::First.selector(&servers);
+    assert_eq!((first.select(b"key", &|_| true), first.select(b"key", &|place| place != 0)), (Some(0), None));
+    for name in Selection::NAMES.iter().filter(|name| !matches!(**name, "first" | "default")) {
+        let selector = name.parse::<Selection>().unwrap().selector(&[]);
+        assert_eq!(selector.select(b"key", &|_| true), None, "{name}");
+    }
+}

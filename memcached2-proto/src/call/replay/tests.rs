@@ -144,3 +144,20 @@ fn a_lock_that_could_not_be_taken_or_released_is_not_deleted_later() {
     fail(Call::new(on_server(), &router, now()), &unknown());
     assert_eq!(journal.len(), 1);
 }
+
+#[test]
+fn a_write_is_kept_if_it_may_have_left_an_old_value_and_not_otherwise() {
+    for (error, kept) in [
+        (unknown(), 1),
+        (Error::disconnected("gone").with_landed(Landed::Unknown), 1),
+        (Error::connect(&std::io::ErrorKind::ConnectionRefused.into()), 1),
+        // The server has seen it, and has said no; or it is the request that is wrong.
+        (Error::refused(&Arc::from("CLIENT_ERROR"), Landed::Refused), 0),
+        (Error::argument("wrong"), 0),
+    ] {
+        let journal = Arc::new(Journal::new(10));
+        let router = router(&journal, "");
+        fail(Call::new(Delete::new("x").unwrap(), &router, now()), &error);
+        assert_eq!(journal.len(), kept, "{error:?}");
+    }
+}

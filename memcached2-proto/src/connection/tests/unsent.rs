@@ -103,7 +103,7 @@ fn a_connection_that_has_failed_or_is_closed_soon_writes_nothing_more() {
     let line = "SERVER_ERROR Connection refused";
     let refused = feed(&mut leaving, &format!("{line}\r\n")).unwrap();
     assert_eq!(refused, [(0, Reply::Refused(line.into()), true)]);
-    assert!(leaving.is_leaving() && !leaving.wants_write() && !leaving.is_idle());
+    assert!(!failed.is_leaving() && leaving.is_leaving() && !leaving.wants_write() && !leaving.is_idle());
     let mut replies = Vec::new();
     let end = leaving.feed(b"END\r\n", |tag, reply, _| replies.push((tag, reply)));
     assert_eq!((replies, end.is_err()), (vec![(1, Reply::Miss)], true));
@@ -242,6 +242,19 @@ fn the_end_of_the_stream_answers_quit_only_if_nothing_else_is_open() {
         assert!(come.is_empty() || connection.advance_read(come.len()).is_ok());
         assert_eq!(connection.advance_read(0).is_ok(), is_good, "{written}, {come:?}");
     }
+}
+
+#[test]
+fn quit_is_sent_once_and_not_after_a_failure() {
+    let mut connection = Connection::new(Limits::default());
+    connection.quit();
+    connection.quit();
+    assert_eq!(take(&mut connection, 100), b"quit\r\n");
+    assert!(connection.is_flushed());
+    let mut ended = Connection::new(Limits::default());
+    assert!(ended.advance_read(0).is_err());
+    ended.quit();
+    assert!(ended.is_flushed() && ended.in_flight() == 0);
 }
 
 #[test]

@@ -46,7 +46,7 @@ fn no_value_is_taken_after_the_end_of_the_keys_though_it_begins_what_is_read() {
     let (mut decoder, mut keys) = expecting(ReplyKind::FencedValues);
     read(&mut decoder, "END\r\n");
     assert_eq!(decoder.decode(&mut keys, true), Ok(None));
-    read(&mut decoder, "VALUE b 0 1\r\ny\r\nEN O0007\r\n");
+    read(&mut decoder, "VALUE a 0 1\r\ny\r\nEN O0007\r\n");
     assert!(decoder.decode(&mut keys, true).is_err());
 }
 
@@ -70,4 +70,95 @@ fn data_that_reads_as_a_reply_is_data() {
     assert_eq!(decoder.decode(&mut keys, true), Ok(None));
     read(&mut decoder, "\r\nEND\r\n");
     assert_eq!(decoder.decode(&mut keys, true), Ok(Some((Reply::Value(0, Value::new(data.into(), 0)), true))));
+}
+
+#[test]
+fn what_is_said_to_all_is_the_whole_reply_to_several_keys() {
+    let line = "CLIENT_ERROR unauthenticated";
+    for kind in [ReplyKind::Values, ReplyKind::FencedValues] {
+        let (mut decoder, mut keys) = expecting(kind);
+        read(&mut decoder, &format!("{line}\r\n"));
+        assert_eq!(decoder.decode(&mut keys, true), Ok(Some((Reply::Refused(line.into()), true))));
+        assert!(decoder.is_empty());
+    }
+}
+
+#[test]
+fn no_more_error_lines_are_taken_than_keys_were_asked_for() {
+    let line = "SERVER_ERROR backend failure\r\n";
+    for (lines, is_good) in [(3, true), (4, false)] {
+        let (mut decoder, mut keys) = expecting(ReplyKind::Values);
+        read(&mut decoder, &format!("{}END\r\n", line.repeat(lines)));
+        assert_eq!(decoder.decode(&mut keys, true).is_ok(), is_good, "{lines}");
+    }
+}
+
+#[test]
+fn the_answer_to_the_last_key_comes_after_the_end_of_the_others() {
+    for (stream, expected, is_in_doubt) in [
+        ("END\r\nEN O0007\r\n", Some(Reply::End), false),
+        // Without its opaque it proves nothing.
+        ("END\r\nEN\r\n", Some(Reply::End), true),
+        ("EN O0007\r\n", None, false),
+        ("EN\r\n", None, true),
+    ] {
+        let (mut decoder, mut keys) = expecting(ReplyKind::FencedValues);
+        read(&mut decoder, stream);
+        let decoded = decoder.decode(&mut keys, true);
+        assert_eq!(decoded.clone().ok(), expected.map(|reply| Some((reply, true))), "{stream:?}: {decoded:?}");
+        assert_eq!(decoder.is_in_doubt(), is_in_doubt, "{stream:?}");
+    }
+}
+
+#[test]
+fn a_value_and_statistics_may_be_as_long_as_their_limit() {
+    let limits = Limits { value: 10, stats: 10, ..Limits::default() };
+    for (kind, stream, is_good) in [
+        (ReplyKind::Value, "VALUE a 0 10\r\n", true),
+        (ReplyKind::Value, "VALUE a 0 11\r\n", false),
+        // The name, a blank, the value and the line end.
+        (ReplyKind::Stats, "STAT name 123\r\n", true),
+        (ReplyKind::Stats, "STAT name 1234\r\n", false),
+    ] {
+        let (_, mut keys) = expecting(kind);
+        let mut decoder = Decoder::new(limits);
+        decoder.expect(Expected::new(kind, Opaque::from_ticket(7)));
+        read(&mut decoder, stream);
+        assert_eq!(decoder.decode(&mut keys, true).is_ok(), is_good, "{stream:?}");
+    }
+}
+
+#[test]
+fn error_lines_of_a_quiet_batch_answer_one_of_its_requests_each() {
+    let number = "CLIENT_ERROR cannot increment or decrement non-numeric value\r\n";
+    let (too_large, all) = ("SERVER_ERROR object too large for cache\r\n", "CLIENT_ERROR unauthenticated\r\n");
+    for (kind, lines, is_good) in [
+        (ReplyKind::QuietSet, vec![too_large], true),
+        (ReplyKind::QuietSet, vec![too_large; 2], true),
+        (ReplyKind::QuietSet, vec![too_large; 3], false),
+        // A reply to the first of two: there is one left.
+        (ReplyKind::QuietSet, vec!["HD O000700\r\n", too_large], true),
+        (ReplyKind::QuietSet, vec!["HD O000700\r\n", too_large, too_large], false),
+        (ReplyKind::QuietSet, vec!["EX O000701\r\n"], true),
+        (ReplyKind::QuietSet, vec!["HD O000702\r\n"], false),
+        (ReplyKind::QuietSet, vec!["MNO\r\n"], false),
+        (ReplyKind::QuietArithmetic, vec![number], true),
+        (ReplyKind::QuietSet, vec![number], false),
+        (ReplyKind::QuietSet, vec![all], true),
+        (ReplyKind::QuietSet, vec![too_large, all], false),
+    ] {
+        let (mut decoder, mut keys) = (Decoder::new(Limits::default()), ExpectedKeys::default());
+        decoder.expect(Expected::new(kind, Opaque::from_ticket(7)));
+        keys.push_part(10);
+        keys.push_part(10);
+        keys.open(keys.size());
+        read(&mut decoder, &lines.concat());
+        let result = loop {
+            match decoder.decode(&mut keys, true) {
+                Ok(Some(_)) => {}
+                end => break end,
+            }
+        };
+        assert_eq!(result.is_ok(), is_good, "{lines:?}: {result:?}");
+    }
 }
