@@ -77,3 +77,16 @@ fn the_first_server_has_no_key_while_it_is_down_and_no_rule_names_one_of_none() 
         assert_eq!(selector.select(b"key", &|_| true), None, "{name}");
     }
 }
+
+#[test]
+#[cfg(feature = "ketama")]
+fn the_consistent_rule_of_libmemcached_is_the_weighted_ketama_as_soon_as_a_server_weighs_something() {
+    let select = |name: &str, texts: &[&str]| -> Vec<_> {
+        let servers: Vec<Server> = texts.iter().map(|server| server.parse().unwrap()).collect();
+        let selector = name.parse::<Selection>().unwrap().selector(&servers);
+        (0..100).map(|number| selector.select(format!("key{number}").as_bytes(), &|_| true)).collect()
+    };
+    let (plain, weighted) = (["a", "b", "c"], ["a", "b?weight=3", "c"]);
+    assert_ne!(select("libmemcached-consistent-md5", &plain), select("ketama", &plain));
+    assert_eq!(select("libmemcached-consistent-md5", &weighted), select("ketama", &weighted));
+}

@@ -161,3 +161,21 @@ fn a_write_is_kept_if_it_may_have_left_an_old_value_and_not_otherwise() {
         assert_eq!(journal.len(), kept, "{error:?}");
     }
 }
+
+#[test]
+fn a_write_that_has_failed_elsewhere_is_kept_for_both_servers() {
+    let journal = Arc::new(Journal::new(10));
+    let router = router(&journal, "");
+    let mut call = Call::new(Delete::new("x").unwrap(), &router, now());
+    let home = call.sub_requests()[0].server();
+    call.fail(0, &Error::connect(&std::io::ErrorKind::ConnectionRefused.into()), Fault::Server);
+    assert!(call.end_round(later) && journal.is_empty());
+    let at = call.sub_requests().iter().position(SubRequest::is_open).unwrap();
+    let other = call.sub_requests()[at].server();
+    call.fail(at, &unknown(), Fault::Nobody);
+    assert!(home != other && !call.end_round(later) && call.finish().is_err());
+    for server in [home, other] {
+        assert!(journal.find(router.server(server).unwrap().name(), b"x").is_some(), "{server:?}");
+    }
+    assert_eq!(journal.len(), 2);
+}
