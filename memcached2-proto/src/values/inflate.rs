@@ -2,8 +2,10 @@
 
 use std::io::{self, Read, Write as _};
 
-use flate2::bufread::{GzDecoder, ZlibDecoder};
-use flate2::write::{GzEncoder, ZlibEncoder};
+use flate2::bufread::ZlibDecoder;
+use flate2::write::ZlibEncoder;
+#[cfg(any(feature = "other-clients", test))]
+use flate2::{bufread::GzDecoder, write::GzEncoder};
 
 /// So many bytes are kept as they come out. Of more, the length is found before they get memory.
 const AT_ONCE: usize = 512 * 1024;
@@ -14,6 +16,7 @@ pub(super) fn zlib(bytes: &[u8]) -> io::Result<Vec<u8>> {
     encoder.finish()
 }
 
+#[cfg(any(feature = "other-clients", test))]
 pub(super) fn gzip(bytes: &[u8]) -> io::Result<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::default());
     encoder.write_all(bytes)?;
@@ -26,6 +29,7 @@ pub(super) fn from_zlib(bytes: &[u8], max: usize) -> Result<Vec<u8>, String> {
 }
 
 /// What was compressed by gzip, if it has at most `max` bytes.
+#[cfg(any(feature = "other-clients", test))]
 pub(super) fn from_gzip(bytes: &[u8], max: usize) -> Result<Vec<u8>, String> {
     limited(|| GzDecoder::new(bytes), |decoder| decoder.get_ref().len(), max)
 }
