@@ -112,11 +112,13 @@ impl<O: Operation> Call<'_, O> {
         while batch.open > 0 {
             let Some((tag, reply, last)) = connection.next_reply()? else { return Ok(false) };
             self.answer_via(|| Via::pooled(connection), tag as usize, reply, last);
-            if last {
-                batch.open -= 1;
-                self.take_successes(batch, connection);
-            } else {
+            if !last {
                 self.take_values(tag as usize, connection);
+                continue;
+            }
+            batch.open -= 1;
+            if batch.open > 0 {
+                self.take_successes(batch, connection);
             }
         }
         Ok(true)
@@ -124,7 +126,7 @@ impl<O: Operation> Call<'_, O> {
 
     /// Takes the replies that follow one that is a success, as long as they are, too, at once.
     fn take_successes(&mut self, batch: &mut ServerBatch, connection: &mut Connection) {
-        if batch.open > 0 && self.plan.router.watch().is_none() {
+        if self.plan.router.watch().is_none() {
             let open = &mut batch.open;
             connection.take_successes(&mut |tag, kind| {
                 self.take_answer(tag as usize, kind.success(), true);

@@ -128,7 +128,9 @@ impl<'k, 'v> Store<'k, 'v> {
         expiry: Expiry,
     ) -> Result<(), Error> {
         let key = Key::new(key)?;
-        let data = checked(key, value.to_value())?;
+        // As `checked`, whose result would be moved once more for each of many.
+        let data = value.to_value().map_err(|error| refused(key, error))?;
+        check(key, &data)?;
         stores.push(Self { verb: Verb::Set, key, data, expiry });
         Ok(())
     }
@@ -153,12 +155,16 @@ impl<'k, 'v> Store<'k, 'v> {
 /// The data of a value, if it can be sent.
 #[inline]
 pub(super) fn checked<'v>(key: Key<'_>, data: Result<Data<'v>, Error>) -> Result<Data<'v>, Error> {
-    let data = match data {
-        Ok(data) => data,
-        Err(error) => return Err(refused(key, error)),
-    };
+    let data = data.map_err(|error| refused(key, error))?;
+    check(key, &data)?;
+    Ok(data)
+}
+
+/// Whether data can be sent.
+#[inline]
+fn check(key: Key<'_>, data: &Data<'_>) -> Result<(), Error> {
     match data.as_bytes().len() {
-        ..=Data::MAX => Ok(data),
+        ..=Data::MAX => Ok(()),
         length => Err(refused(key, Error::too_large(length, Data::MAX))),
     }
 }
