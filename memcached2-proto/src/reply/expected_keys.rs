@@ -100,9 +100,6 @@ impl ExpectedKeys {
     /// Lets the next `size` bytes of keys be answered: those of the request that is now in front.
     #[inline]
     pub fn open(&mut self, size: usize) {
-        if self.entries.is_empty() {
-            return;
-        }
         self.end = self.front + size;
         self.cursor = self.front;
         self.index = 0;

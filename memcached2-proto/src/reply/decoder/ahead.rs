@@ -36,6 +36,8 @@ impl Decoder {
             }
             ReplyKind::Value if is_fenced => None,
             ReplyKind::Value => self.value_ahead(keys, ONLY_END).map(|(at, value)| (Reply::Value(at, value), true)),
+            // No value comes after `END`.
+            ReplyKind::FencedValues if self.ended => None,
             ReplyKind::Values | ReplyKind::FencedValues => {
                 self.value_ahead(keys, DATA_END).map(|(at, value)| (Reply::Value(at, value), false))
             }
@@ -64,7 +66,7 @@ impl Decoder {
     /// the place of its key.
     pub(crate) fn decode_values_ahead(&mut self, keys: &mut ExpectedKeys, take: &mut dyn FnMut(u32, Value)) {
         let is_of_several = matches!(self.expected.reply_kind, ReplyKind::Values | ReplyKind::FencedValues);
-        if !is_of_several || !matches!(self.state, State::Line) || self.searched > 0 {
+        if !is_of_several || self.ended || !matches!(self.state, State::Line) || self.searched > 0 {
             return;
         }
         while let Some((index, value)) = self.value_ahead(keys, DATA_END) {
@@ -75,10 +77,6 @@ impl Decoder {
     /// The next value of a reply, with what `end`s it.
     #[inline]
     fn value_ahead<const N: usize>(&mut self, keys: &mut ExpectedKeys, end: &[u8; N]) -> Option<(u32, Value)> {
-        // No value comes after `END`.
-        if self.ended {
-            return None;
-        }
         let there = &self.buffer[self.start..self.end];
         let (item, next, data, rest) = grammar::value_ahead(there, keys, end)?;
         let line = there.len() - rest.len() - N - data.len();
