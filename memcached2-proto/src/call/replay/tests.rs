@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::Options;
 use crate::command::Get;
-use crate::operation::{DeleteMany, OnServer, RoutedBy};
+use crate::operation::{DeleteMany, GetMany, OnServer, RoutedBy};
 use crate::routing::ReconnectPolicy;
 use crate::time::Instant;
 
@@ -178,4 +178,29 @@ fn a_write_that_has_failed_elsewhere_is_kept_for_both_servers() {
         assert!(journal.find(router.server(server).unwrap().name(), b"x").is_some(), "{server:?}");
     }
     assert_eq!(journal.len(), 2);
+}
+
+#[test]
+fn a_request_is_sent_again_in_the_round_after_which_the_keys_of_another_server_are_deleted() {
+    let journal = Arc::new(Journal::new(10));
+    let router = router(&journal, "");
+    let names = (0..).map(|number| format!("key{number}"));
+    let at = |key: &String| router.route(Key::new(key).unwrap()).unwrap();
+    let first = at(&"key0".to_owned());
+    let mut of_first = names.clone().filter(|key| at(key) == first);
+    let [kept, read] = [(); 2].map(|()| of_first.next().unwrap());
+    let other = names.into_iter().find(|key| at(key) != first).unwrap();
+    fail(Call::new(Delete::new(&kept).unwrap(), &router, now()), &unknown());
+
+    let keys = [&read, &other];
+    let mut call = Call::new(GetMany::new(&keys).unwrap(), &router, now());
+    let places = [first, at(&other)].map(|server| {
+        let is_there = |sub_request: &SubRequest| sub_request.server() == server;
+        call.sub_requests().iter().position(is_there).unwrap()
+    });
+    call.answer(places[0], Reply::Miss, true);
+    call.fail(places[1], &Error::disconnected("idle for long"), Fault::Connection);
+    assert!(call.end_round(later));
+    assert!(call.replay(Duration::ZERO, Duration::MAX).is_some());
+    assert!(call.sub_requests()[places[1]].is_open() && call.sub_requests()[places[1]].is_retry());
 }
