@@ -32,8 +32,8 @@ pub(super) struct Lane {
     /// Why a connection that was made for this call has ended before it could be used: requests that were not submitted before do
     /// not get another one in this round.
     lost: Option<(Error, Fault)>,
-    /// In a retry, the connection of all requests.
-    fresh: Option<Arc<SharedConnection>>,
+    /// The connection of all requests, and how fresh it had to be.
+    shared: Option<(Freshness, Arc<SharedConnection>)>,
 }
 
 /// A request without an answer yet.
@@ -63,7 +63,7 @@ impl Lane {
             let sizes = next.clone().map(|at| call.command(at).transfer_size());
             let transfer = if sizes.fold(0, usize::saturating_add) < LARGE { Transfer::Small } else { Transfer::Large };
             let under_way = Vec::new();
-            Self { next, transfer, under_way, answered: 0, encoded: 0, bytes: 0, late: false, lost: None, fresh: None }
+            Self { next, transfer, under_way, answered: 0, encoded: 0, bytes: 0, late: false, lost: None, shared: None }
         };
         call.sub_requests().chunk_by(|one, next| one.server() == next.server()).map(lane).collect()
     }
@@ -153,7 +153,7 @@ impl Lane {
                 None => {
                     let is_behind = self.encoded < self.under_way.len();
                     let mut connect = |server, freshness, suited| {
-                        again(&mut self.fresh, freshness, || connect(server, freshness, suited))
+                        again(&mut self.shared, freshness, || connect(server, freshness, suited))
                     };
                     submit(call, at, times, (transfer, is_behind), &mut connect)
                 }
@@ -188,17 +188,23 @@ impl Lane {
     }
 }
 
-/// A connection to a server: for all retries of a lane the same one, unless that was closed on purpose.
+/// A connection to a server: for all requests of a lane the same one, until it has ended. A retry needs a fresh one.
 fn again(
-    fresh: &mut Option<Arc<SharedConnection>>,
+    known: &mut Option<(Freshness, Arc<SharedConnection>)>,
     freshness: Freshness,
     connect: impl FnOnce() -> Result<Arc<SharedConnection>, Error>,
 ) -> Result<Arc<SharedConnection>, Error> {
-    let is_retry = matches!(freshness, Freshness::Fresh(_));
-    if let Some(shared) = fresh.as_ref().filter(|shared| is_retry && !shared.is_closed_on_purpose()) {
-        return Ok(Arc::clone(shared));
+    if let Some((of_known, shared)) = known {
+        let is_good = match (of_known, freshness) {
+            (_, Freshness::Any) => true,
+            (Freshness::Fresh(_), Freshness::Fresh(_)) => !shared.is_closed_on_purpose(),
+            _ => false,
+        };
+        if is_good {
+            return Ok(Arc::clone(shared));
+        }
     }
     let shared = connect()?;
-    *fresh = is_retry.then(|| Arc::clone(&shared));
+    *known = Some((freshness, Arc::clone(&shared)));
     Ok(shared)
 }
