@@ -76,4 +76,6 @@ pub mod meta {}
 pub mod glossary {}
 
 #[doc = include_str!("guide/performance.md")]
+#[doc = "\n# All clients, drawn\n"]
+#[doc = include_str!("guide/contest.svg")]
 pub mod performance {}
