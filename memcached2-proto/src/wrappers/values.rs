@@ -21,7 +21,7 @@ impl Form {
         Self { codec, compressed_from: codec.compresses_from() }
     }
 
-    /// Compressed from so many bytes on.
+    /// Compresses values of at least this many bytes.
     pub fn compress_from(&mut self, bytes: usize) {
         self.compressed_from = bytes;
     }
@@ -116,7 +116,7 @@ macro_rules! values {
 
         impl Values {
             /// Sets from how many bytes on a value is compressed, if it becomes shorter: what is `min_compress_len` in Python,
-            /// `compression_min_size` in Dalli. Unless set, it is what the other client does unless told otherwise: Dalli from 4 KiB,
+            /// `compression_min_size` in Dalli. Unless set, it is the default of the other client: Dalli from 4 KiB,
             /// php-memcached from 2000 bytes, spymemcached from 16 KiB on, those of Python never. `usize::MAX` is never.
             ///
             /// What is read may be compressed in any case. `Codec::Raw` compresses nothing.

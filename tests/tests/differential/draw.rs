@@ -67,7 +67,7 @@ impl Draw<'_> {
         self.rng.pick(&texts[..until])
     }
 
-    /// Whether something wrong is drawn, once in so many.
+    /// Whether something wrong is drawn: with a chance of one in `once_in`, and never among right ones.
     fn errs(&mut self, once_in: usize) -> bool {
         !self.is_right && self.rng.once_in(once_in)
     }

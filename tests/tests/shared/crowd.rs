@@ -1,10 +1,11 @@
 //! More calls at once than any buffer holds.
 
 use futures::future::join_all;
-use memcached2_proto::Expiry;
+use memcached2_proto::{Expiry, Options};
+use memcached2_testkit::EmbeddedServer;
 
-use super::{Stats, patient};
-use crate::subject::block_on;
+use super::{PATIENT, Stats, patient};
+use crate::subject::{block_on, client_of};
 
 #[test]
 fn a_hundred_thousand_sets_at_once_share_a_connection() {
@@ -22,5 +23,20 @@ fn a_hundred_thousand_sets_at_once_share_a_connection() {
         assert!(hits.into_iter().zip(&items).all(|(hit, (_, value))| hit.expect("a hit") == value.as_str()));
         // A batch of that size is a large transfer.
         assert_eq!(stats.connections(), before + 2);
+    });
+}
+
+#[test]
+fn the_requests_of_a_batch_to_a_server_stay_on_one_of_several_connections() {
+    block_on(|| async {
+        let server = EmbeddedServer::start();
+        let options = Options::default().timeout(PATIENT).shared_connections(4);
+        let client = client_of([server.address()], options).unwrap();
+        let items: Vec<_> = (0..100).map(|at| (format!("key{at}"), "x")).collect();
+        // Each call gets the next connection.
+        for calls in 1..=2 {
+            client.set_many(&items, Expiry::Never).await.unwrap().all_stored().unwrap();
+            assert_eq!(server.connections(), calls);
+        }
     });
 }

@@ -74,7 +74,7 @@ impl Codec {
         self.read(value.data, flags).map_err(|reason| unreadable::<T>(length, flags, reason))
     }
 
-    /// From how many bytes on the client compresses a value unless it is told otherwise.
+    /// The least number of bytes of a value that the client compresses by default.
     pub(crate) fn compresses_from(self) -> usize {
         match self {
             Self::Raw | Self::PyLibmc | Self::PyMemcache | Self::PythonMemcached => usize::MAX,
