@@ -123,18 +123,14 @@ impl SendWindow {
         if half_open {
             return;
         }
-        let (mut granted, mut open, mut open_large) = (self.granted, self.open, self.open_large);
-        for request in in_flight.range(open..) {
+        for request in in_flight.range(self.open..) {
             let fits = request.end - self.answered <= WINDOW;
-            let only_lines_before = open_large == 0 && open < LINES;
+            let only_lines_before = self.open_large == 0 && self.open < LINES;
             if !(fits || only_lines_before) {
                 break;
             }
-            granted = request.end;
-            open += 1;
-            open_large += usize::from(!request.reply_kind.is_line());
+            self.grant_one(request);
         }
-        (self.granted, self.open, self.open_large) = (granted, open, open_large);
     }
 
     /// The oldest request was answered, or is known to get no answer.
