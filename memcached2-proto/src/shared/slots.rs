@@ -113,10 +113,8 @@ impl Slots {
 
     /// Lets the caller of a slot encode its request, if it still waits for that; returns its waker.
     pub(super) fn let_in(&mut self, at: u32) -> Option<Waker> {
-        let slot = &mut self.slots[at as usize];
-        if !matches!(slot.state, State::Waiting) {
-            return None;
-        }
+        // Of callers that have gone, the slots may be gone, too.
+        let slot = self.slots.get_mut(at as usize).filter(|slot| matches!(slot.state, State::Waiting))?;
         slot.state = State::Ready;
         slot.waker.take()
     }

@@ -159,3 +159,29 @@ fn a_reply_that_comes_in_many_pieces_is_not_taken_for_bytes_without_a_request() 
         assert!(socket.written.ends_with(b"get b\r\n"), "{pieces} pieces");
     }
 }
+
+/// Many callers wait for room and give up, and then those before them get their answers: no slot is in use any more.
+#[test]
+fn callers_that_gave_up_waiting_for_room_are_passed_over_though_their_slots_are_gone() {
+    let limits = Limits { in_flight: 2, ..Limits::default() };
+    let options = Options { limits, ..Options::default().protocol(Protocol::Classic) };
+    let endpoint = Arc::new(Endpoint::new(0, &"127.0.0.1".parse().expect("an address"), &options));
+    let (mut driver, shared) = Driver::new(&endpoint, now());
+    let (mut socket, mut cx) = (Pieces::default(), Context::from_waker(Waker::noop()));
+    let get = Get::new("a").expect("a key");
+    let submit = || shared.submit(&get, now(), Instant::ZERO + Duration::from_secs(1)).expect("it is open");
+    let slots = [submit(), submit()];
+    assert!(slots.iter().all(|slot| shared.poll(*slot, &cx).is_pending()));
+    assert!(driver.poll(&mut cx, &mut socket, &mut Never).is_pending());
+    let waiting: Vec<_> = (0..10_000).map(|_| submit()).collect();
+    waiting.into_iter().for_each(|slot| shared.cancel(slot));
+    socket.unread.push_back(b"END\r\nEND\r\n");
+    assert!(driver.poll(&mut cx, &mut socket, &mut Never).is_pending());
+    assert!(slots.into_iter().all(|slot| shared.poll(slot, &cx).is_ready()));
+    assert!(driver.poll(&mut cx, &mut socket, &mut Never).is_pending());
+    let slot = submit();
+    assert!(driver.poll(&mut cx, &mut socket, &mut Never).is_pending());
+    socket.unread.push_back(b"END\r\n");
+    assert!(driver.poll(&mut cx, &mut socket, &mut Never).is_pending());
+    assert!(shared.poll(slot, &cx).is_ready());
+}
