@@ -119,7 +119,9 @@ impl SendWindow {
 
     fn grant_some(&mut self, in_flight: &VecDeque<InFlight>) {
         // Half a window at least, so that not each reply lets a few bytes out in a separate write.
-        let half_open = self.granted - self.answered > WINDOW / 2 && (self.open_large > 0 || self.open > LINES / 2);
+        // Behind a store that was refused half-way, what was cancelled before it was granted counts as answered already.
+        let unanswered = self.granted.saturating_sub(self.answered);
+        let half_open = unanswered > WINDOW / 2 && (self.open_large > 0 || self.open > LINES / 2);
         if half_open {
             return;
         }

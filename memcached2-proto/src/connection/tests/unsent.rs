@@ -291,3 +291,25 @@ fn a_long_reply_is_known_by_what_has_come_and_what_is_announced() {
     let whole = head.len() + 10_002;
     assert!(connection.is_reply_longer_than(whole - 1) && !connection.is_reply_longer_than(whole));
 }
+
+#[test]
+fn requests_that_follow_a_cancelled_one_are_written_though_a_store_before_it_was_refused_half_written() {
+    let mut connection = Connection::new(Limits::default());
+    let value = vec![b'v'; 1000];
+    connection.submit(&Store::set("big", &value).unwrap(), now(), 0).unwrap();
+    let mut written = take(&mut connection, 500);
+    let refused = feed(&mut connection, "SERVER_ERROR object too large for cache\r\n").unwrap();
+    assert!(matches!(refused[..], [(0, Reply::Refused(_), true)]));
+    let cancelled = connection.submit(&Get::new("cancelled").unwrap(), now(), 1).unwrap();
+    assert!(connection.cancel(cancelled));
+    for (tag, key) in [(2, "a"), (3, "b")] {
+        connection.submit(&Get::new(key).unwrap(), now(), tag).unwrap();
+    }
+    while !connection.is_flushed() {
+        written.extend(take(&mut connection, 10_000));
+    }
+    assert!(written.ends_with(b"vvv\r\nget a\r\nget b\r\n"));
+    assert_eq!(written.len(), "set big 0 0 1000\r\n\r\nget a\r\nget b\r\n".len() + value.len());
+    assert_eq!(feed(&mut connection, "END\r\nEND\r\n").unwrap(), [(2, Reply::Miss, true), (3, Reply::Miss, true)]);
+    assert!(connection.is_idle());
+}
