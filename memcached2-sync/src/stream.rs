@@ -179,8 +179,8 @@ impl Stream {
     /// A stream of a socket that is connected.
     fn of(socket: Socket, options: &Options) -> io::Result<Self> {
         let whole = options.timeout;
-        socket.as_ref().set_read_timeout(Some(whole))?;
-        socket.as_ref().set_write_timeout(Some(whole))?;
+        socket.set_read_timeout(whole)?;
+        socket.set_write_timeout(whole)?;
         if let (Socket::Tcp(stream), Some(idle)) = (&socket, options.keepalive) {
             SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(idle))?;
         }
@@ -192,8 +192,7 @@ impl Stream {
     pub(crate) fn read(&mut self, space: &mut [u8], deadline: &mut Deadline) -> Result<usize, Error> {
         loop {
             if deadline.spent || self.read_timeout.is_some() {
-                let set = |timeout| self.socket.as_ref().set_read_timeout(Some(timeout));
-                adjust(&mut self.read_timeout, self.whole, deadline, set)?;
+                adjust(&mut self.read_timeout, self.whole, deadline, |timeout| self.socket.set_read_timeout(timeout))?;
             }
             deadline.spent = true;
             let result = match &mut self.socket {
@@ -212,8 +211,9 @@ impl Stream {
     pub(crate) fn write(&mut self, slices: &[IoSlice<'_>], deadline: &mut Deadline) -> Result<usize, Error> {
         loop {
             if deadline.spent || self.write_timeout.is_some() {
-                let set = |timeout| self.socket.as_ref().set_write_timeout(Some(timeout));
-                adjust(&mut self.write_timeout, self.whole, deadline, set)?;
+                adjust(&mut self.write_timeout, self.whole, deadline, |timeout| {
+                    self.socket.set_write_timeout(timeout)
+                })?;
             }
             let result = match (&mut self.socket, slices) {
                 (Socket::Tcp(socket), [one]) => socket.write(one),
@@ -302,6 +302,23 @@ impl Socket {
             Self::Unix(socket) => SockRef::from(socket),
         }
     }
+
+    fn set_read_timeout(&self, timeout: Duration) -> io::Result<()> {
+        self.as_ref().set_read_timeout(Some(whole_units(timeout)))
+    }
+
+    fn set_write_timeout(&self, timeout: Duration) -> io::Result<()> {
+        self.as_ref().set_write_timeout(Some(whole_units(timeout)))
+    }
+}
+
+/// A timeout in whole units of the system, rounded up: to it, less than one is zero, and zero is no timeout at all.
+#[cold]
+fn whole_units(timeout: Duration) -> Duration {
+    /// In nanoseconds.
+    const UNIT: u32 = if cfg!(windows) { 1_000_000 } else { 1_000 };
+    let missing = (UNIT - timeout.subsec_nanos() % UNIT) % UNIT;
+    timeout.saturating_add(Duration::from_nanos(missing.into())).max(Duration::from_nanos(UNIT.into()))
 }
 
 /// Gives a socket the timeout for its next system call: never less than is left, and hardly more.
@@ -335,7 +352,35 @@ fn explain(error: &io::Error) -> Result<(), Error> {
 mod tests {
     use std::time::Duration;
 
-    use memcached2_proto::Instant;
+    use memcached2_proto::opening::Destination;
+    use memcached2_proto::{Instant, Options};
+    use memcached2_testkit::EmbeddedServer;
+
+    use super::Stream;
+
+    /// A system that counts in larger parts of a second takes a shorter time for none, which is no timeout.
+    #[test]
+    fn a_timeout_that_is_shorter_than_the_system_counts_is_not_taken_for_none() {
+        let server = EmbeddedServer::start();
+        let destination = Destination::Tcp(server.address().parse().unwrap());
+        let nanosecond = Duration::from_nanos(1);
+        let options = Options::default().timeout(nanosecond);
+        let stream = Stream::connect(&destination, Duration::from_secs(20), &options).unwrap();
+        let timeouts = || {
+            let socket = stream.socket.as_ref();
+            [socket.read_timeout().unwrap(), socket.write_timeout().unwrap()]
+        };
+        assert!(timeouts().iter().all(|timeout| timeout.is_some()), "{:?}", timeouts());
+        let stream = Stream::connect(&destination, Duration::from_secs(20), &Options::default()).unwrap();
+        for left in [nanosecond, Duration::from_micros(999), Duration::from_nanos(1_500_000)] {
+            stream.socket.set_read_timeout(left).unwrap();
+            stream.socket.set_write_timeout(left).unwrap();
+            let socket = stream.socket.as_ref();
+            for timeout in [socket.read_timeout().unwrap(), socket.write_timeout().unwrap()] {
+                assert!(timeout >= Some(left), "{timeout:?} instead of {left:?}");
+            }
+        }
+    }
 
     /// Deadlines of callers are moments of the standard library.
     #[test]
