@@ -31,7 +31,7 @@ pub(crate) use self::slot_result::{Failure, SlotResult};
 use crate::command::Command;
 use crate::error::{Error, Landed};
 use crate::few::Few;
-use crate::observer::RequestOutcome;
+use crate::observer::Watch;
 use crate::reply::Reply;
 use crate::routing::{Router, ServerId};
 use crate::time::{Instant, Now};
@@ -81,7 +81,7 @@ impl<'r, O: Operation> Call<'r, O> {
         }
         for (index, server, error) in std::mem::take(&mut self.plan.rare().unplanned) {
             let sub_request = SubRequest::new(server, index);
-            self.on_request(&sub_request, RequestOutcome::Failed(&error), 0, None);
+            self.report_unanswered(&sub_request, &error);
             self.end_with(&sub_request, error);
         }
     }
@@ -135,8 +135,8 @@ impl<'r, O: Operation> Call<'r, O> {
     // In place: 23 instructions less of a get, 18 of each key of a `set_many`.
     #[inline(always)]
     fn answer_via<'v>(&mut self, via: impl FnOnce() -> Via<'v>, at: usize, reply: Reply, last: bool) {
-        if self.plan.router.watch().is_some() {
-            return self.answer_observed(via(), at, reply, last);
+        if let Some(watch) = self.plan.router.watch() {
+            return self.answer_observed(watch, via(), at, reply, last);
         }
         self.take_answer(at, reply, last);
     }
@@ -162,7 +162,7 @@ impl<'r, O: Operation> Call<'r, O> {
     /// Notes how long the connection to a server was waited for, for the observer.
     #[cold]
     pub fn waited(&mut self, server: ServerId, time: Duration) {
-        if self.plan.router.watch().is_some() {
+        if self.plan.router.watch().and_then(Watch::observer).is_some() {
             let waits = &mut self.plan.rare().waits;
             waits.retain(|(known, _)| *known != server);
             waits.push((server, time));
@@ -188,14 +188,18 @@ impl<'r, O: Operation> Call<'r, O> {
         }
     }
 
-    fn conclude_several(&mut self, at: usize, SlotResult { replies, end }: SlotResult, shared: &impl HasPeer) {
+    fn conclude_several(
+        &mut self,
+        at: usize,
+        SlotResult { replies, end }: SlotResult,
+        shared: &impl HasPeer,
+    ) {
         let mut replies = replies.into_vec();
         let last = if end.is_ok() { replies.pop() } else { None };
         let index = self.plan.sub_requests[at].index as usize;
         for reply in replies {
-            if self.plan.router.watch().is_some() {
-                self.observe_reply(at, &reply);
-                self.note_found(at, &reply);
+            if let Some(watch) = self.plan.router.watch() {
+                self.observe_reply(watch, at, &reply);
             }
             self.progress.take_reply(index, reply);
         }
@@ -213,7 +217,7 @@ impl<'r, O: Operation> Call<'r, O> {
     #[cold]
     pub fn fail(&mut self, at: usize, error: &Error, fault: Fault) {
         let sub_request = self.plan.sub_requests[at];
-        self.on_request(&sub_request, RequestOutcome::Failed(error), 0, None);
+        self.report_unanswered(&sub_request, error);
         let fault = self.excuse(&sub_request, error, fault);
         let rare = self.plan.rare();
         // The values that came before the failure are not counted if it is sent again.

@@ -3,6 +3,7 @@
 //! For those who log, trace and count requests.
 
 mod event;
+mod interest;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod operation;
@@ -18,6 +19,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 pub use self::event::{Attempt, Event, RequestOutcome};
+pub use self::interest::Interest;
 #[cfg(feature = "metrics")]
 pub use self::metrics::Metrics;
 pub use self::operation::{Failure, OperationEvent};
@@ -58,6 +60,13 @@ use crate::uri::Server;
 /// }
 /// ```
 pub trait Observer: fmt::Debug + Send + Sync {
+    /// Which of the events that each call makes it wants; all of them unless implemented. It is asked while a client is made, and
+    /// not again. An event that no observer of the client wants is not made, so a call costs less. What is rare comes in any case:
+    /// servers, connections and clients.
+    fn interest(&self) -> Interest {
+        Interest::ALL
+    }
+
     /// Takes note of a request that has ended; nothing unless implemented.
     fn on_request(&self, _event: &Event<'_>) {}
 
@@ -94,38 +103,90 @@ pub enum ServerEvent {
 
 /// Calls one observer, then another.
 #[derive(Debug)]
-pub(crate) struct Both(pub(crate) Arc<dyn Observer>, pub(crate) Arc<dyn Observer>);
+pub(crate) struct Both([(Arc<dyn Observer>, Interest); 2]);
+
+impl Both {
+    pub(crate) fn new(first: Arc<dyn Observer>, second: Arc<dyn Observer>) -> Self {
+        Self([first, second].map(|observer| {
+            let interest = observer.interest();
+            (observer, interest)
+        }))
+    }
+}
 
 impl Observer for Both {
+    fn interest(&self) -> Interest {
+        let Self([(_, first), (_, second)]) = self;
+        first.or(*second)
+    }
+
     fn on_request(&self, event: &Event<'_>) {
-        self.0.on_request(event);
-        self.1.on_request(event);
+        let interested = self.0.iter().filter(|(_, interest)| interest.has_requests());
+        interested.for_each(|(observer, _)| observer.on_request(event));
     }
 
     fn on_operation(&self, event: &OperationEvent<'_>) {
-        self.0.on_operation(event);
-        self.1.on_operation(event);
+        let interested = self.0.iter().filter(|(_, interest)| interest.has_operations());
+        interested.for_each(|(observer, _)| observer.on_operation(event));
     }
 
     fn on_server_event(&self, server: &Server, event: ServerEvent) {
-        self.0.on_server_event(server, event);
-        self.1.on_server_event(server, event);
+        self.0.iter().for_each(|(observer, _)| observer.on_server_event(server, event));
     }
 
     fn on_connect(&self, server: &Server, time: Duration) {
-        self.0.on_connect(server, time);
-        self.1.on_connect(server, time);
+        self.0.iter().for_each(|(observer, _)| observer.on_connect(server, time));
     }
 
     fn on_client(&self, client: &Weak<dyn ObservedClient>) {
-        self.0.on_client(client);
-        self.1.on_client(client);
+        self.0.iter().for_each(|(observer, _)| observer.on_client(client));
     }
 }
 
 /// What looks at each request: an observer with clocks for its durations and moments, or replicas.
 #[derive(Debug, Clone)]
 pub(crate) struct Watch {
-    pub(crate) observer: Option<Arc<dyn Observer>>,
+    /// `None` if it wants neither requests nor operations.
+    observer: Option<Arc<dyn Observer>>,
+    interest: Interest,
+    has_replicas: bool,
     pub(crate) clock: fn() -> Now,
+}
+
+impl Watch {
+    /// What looks at each request of a client, if something does.
+    pub(crate) fn new(observer: Option<&Arc<dyn Observer>>, has_replicas: bool, clock: fn() -> Now) -> Option<Self> {
+        let interest = observer.map_or(Interest::NONE, |observer| observer.interest());
+        let observer = observer.filter(|_| interest != Interest::NONE).cloned();
+        (observer.is_some() || has_replicas).then_some(Self { observer, interest, has_replicas, clock })
+    }
+
+    /// The observer, if there is one.
+    pub(crate) fn observer(&self) -> Option<&dyn Observer> {
+        self.observer.as_deref()
+    }
+
+    /// The observer, if it wants requests.
+    #[inline]
+    pub(crate) fn of_requests(&self) -> Option<&dyn Observer> {
+        self.observer.as_deref().filter(|_| self.interest.has_requests())
+    }
+
+    /// The observer, if it wants operations.
+    #[inline]
+    pub(crate) fn of_operations(&self) -> Option<&dyn Observer> {
+        self.observer.as_deref().filter(|_| self.interest.has_operations())
+    }
+
+    /// Whether requests may be copies, or be asked of other servers if they have not all values.
+    #[inline]
+    pub(crate) fn has_replicas(&self) -> bool {
+        self.has_replicas
+    }
+
+    /// Whether the values of a request among many are counted, so that each is shown by itself.
+    #[inline]
+    pub(crate) fn counts_values(&self) -> bool {
+        self.has_replicas || self.interest.has_requests()
+    }
 }

@@ -28,7 +28,7 @@ pub use self::gutter::Gutter;
 #[cfg(feature = "ketama")]
 pub use self::hash::KetamaMd5;
 pub use self::hash::{CMemcache, Crc, KeyHasher, OneAtATime, UpperCrc, Zero};
-use self::health::Health;
+use self::health::{Attention, Health};
 pub(crate) use self::journal::{Claim, KeptKey};
 pub use self::journal::{Journal, JournalStore};
 pub use self::migration::MigrationStage;
@@ -175,10 +175,15 @@ impl Router {
     /// come back to a server at once, and clocks for its [observer](crate::Observer), if it has one.
     #[must_use]
     pub fn for_client(mut self, seed: u64, clock: fn() -> Now) -> Self {
-        let is_observed = self.observer.is_some() || self.has_replicas();
-        self.health = Arc::new(self.health.for_client(seed, is_observed || self.journal.is_some()));
+        self.watch = Watch::new(self.observer.as_ref(), self.has_replicas(), clock);
+        let attention = match (&self.watch, &self.journal) {
+            (_, Some(_)) => Attention::Plans,
+            (Some(_), None) if self.has_replicas() => Attention::Plans,
+            (Some(_), None) => Attention::Answers,
+            (None, None) => Attention::None,
+        };
+        self.health = Arc::new(self.health.for_client(seed, attention));
         self.closers = Arc::new(Closers::new(self.servers.len()));
-        self.watch = is_observed.then(|| Watch { observer: self.observer.clone(), clock });
         self
     }
 
@@ -231,6 +236,12 @@ impl Router {
     #[inline]
     pub(crate) fn all_up_unobserved(&self) -> bool {
         self.health.all_up_unobserved()
+    }
+
+    /// Whether every server counts as up and there are neither a journal nor replicas, so that nothing has to be looked up for a plan.
+    #[inline]
+    pub(crate) fn plans_plainly(&self) -> bool {
+        self.health.plans_plainly()
     }
 
     /// What is written before every key.

@@ -4,6 +4,7 @@ use super::observed::Via;
 use super::{Call, Fault, Operation, Progress as _};
 use crate::connection::Connection;
 use crate::error::{Error, Landed};
+use crate::observer::Watch;
 use crate::routing::ServerId;
 use crate::time::Now;
 
@@ -135,9 +136,10 @@ impl<O: Operation> Call<'_, O> {
         }
     }
 
-    /// Takes the values that follow the first one of the reply to a request at a place, at once. An observer is shown each by itself.
+    /// Takes the values that follow the first one of the reply to a request at a place, at once. They are counted one by one
+    /// for an observer that wants requests, and with replicas.
     fn take_values(&mut self, at: usize, connection: &mut Connection) {
-        if self.plan.router.watch().is_some() {
+        if self.plan.router.watch().is_some_and(Watch::counts_values) {
             return;
         }
         let (index, progress) = (self.plan.sub_requests[at].index as usize, &mut self.progress);

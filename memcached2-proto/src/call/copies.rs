@@ -8,7 +8,6 @@ use super::{Call, Fault, Operation, Plan, Progress as _, SubRequest, name_reques
 use crate::command::{Command as _, OnReplicas};
 use crate::error::{Error, Landed};
 use crate::key::Key;
-use crate::observer::RequestOutcome;
 use crate::reply::Reply;
 use crate::routing::ServerId;
 
@@ -129,7 +128,7 @@ impl<O: Operation> Call<'_, O> {
                 None => self.plan.push(*server, index as usize),
                 Some(Err(error)) => {
                     let unsent = SubRequest::new(*server, index);
-                    self.on_request(&unsent, RequestOutcome::Failed(error), 0, None);
+                    self.report_unanswered(&unsent, error);
                     self.end_failed_operation(&unsent, error);
                 }
                 Some(Ok(_)) => {}

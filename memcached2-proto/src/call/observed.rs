@@ -10,11 +10,11 @@ use crate::connection::Connection;
 use crate::destination::Destination;
 use crate::error::{Error, Landed};
 use crate::observer::{
-    Attempt, Event, Failure, Moment, Observer, OperationEvent, RequestOutcome, StoredFailure, Watch,
+    Attempt, Event, Failure, Moment, OperationEvent, RequestOutcome, StoredFailure, Tally, Watch,
 };
 use crate::reply::Reply;
 use crate::routing::ServerId;
-use crate::time::{Instant, Now};
+use crate::time::Instant;
 
 /// The connection that a reply came over.
 #[derive(Debug, Clone, Copy, Default)]
@@ -22,9 +22,6 @@ pub(super) struct Via<'v> {
     peer: Option<&'v Arc<Destination>>,
     is_pooled: bool,
 }
-
-/// An observer, and the clock of its events.
-type Observed<'o> = (&'o dyn Observer, fn() -> Now);
 
 /// What was asked of one server, and has ended before the call has.
 #[derive(Debug)]
@@ -57,12 +54,6 @@ pub(crate) trait HasPeer {
 }
 
 impl Plan<'_> {
-    /// The observer, and the clock of its events.
-    fn observed(&self) -> Option<Observed<'_>> {
-        let Watch { observer, clock } = self.router.watch()?;
-        Some((&**observer.as_ref()?, *clock))
-    }
-
     /// How long the connection to a server was waited for in this round.
     fn wait_for(&self, server: ServerId) -> Duration {
         let waits = self.rare.iter().flat_map(|rare| &rare.waits);
@@ -82,12 +73,53 @@ impl Plan<'_> {
 }
 
 impl<O: Operation> Call<'_, O> {
+    /// Reports the only request of a call with its only answer, of which nothing has to be kept: the frequent case. `false` if it is
+    /// not that, and is not reported.
+    #[inline]
+    fn report_lone(&self, watch: &Watch, via: Via<'_>, reply: &Reply) -> bool {
+        let [sub_request] = &self.plan.sub_requests[..] else { return false };
+        // The refusals of a quiet batch come one by one.
+        let has_more = watch.has_replicas() || self.plan.rare.is_some() || matches!(reply, Reply::Quiet(_));
+        if has_more || self.progress.is_batch() {
+            return false;
+        }
+        let command = self.progress.command(sub_request.index());
+        let ended = (watch.clock)().monotonic;
+        if let Some(observer) = watch.of_requests() {
+            let mut tally = Tally::default();
+            tally.add(reply);
+            let outcome = tally.outcome(command.keys());
+            observer.on_request(&self.request_event(sub_request, outcome, tally.received, via.peer, ended));
+        }
+        if let Some(observer) = watch.of_operations() {
+            let failure = if let Reply::Refused(line) = reply { Some(Failure::Refused(line)) } else { None };
+            let moment = Moment { clock: watch.clock, begun: self.plan.now };
+            observer.on_operation(&OperationEvent {
+                command: Some(command.name()),
+                server: self.plan.router.server(sub_request.server),
+                peer: via.peer.map(|peer| &**peer),
+                wait: (via.is_pooled && failure.is_none()).then_some(Duration::ZERO),
+                failure,
+                ..OperationEvent::new(moment, ended)
+            });
+        }
+        true
+    }
+
     /// Takes a reply if something looks at each request.
+    #[inline(never)]
+    pub(super) fn answer_observed(&mut self, watch: &Watch, via: Via<'_>, at: usize, reply: Reply, last: bool) {
+        if last && self.report_lone(watch, via, &reply) {
+            return self.take_answer(at, reply, true);
+        }
+        self.answer_among(watch, via, at, reply, last);
+    }
+
+    /// Takes a reply of a call that has several, or for which something is kept.
     #[cold]
-    pub(super) fn answer_observed(&mut self, via: Via<'_>, at: usize, reply: Reply, last: bool) {
+    fn answer_among(&mut self, watch: &Watch, via: Via<'_>, at: usize, reply: Reply, last: bool) {
         if !last {
-            self.observe_reply(at, &reply);
-            self.note_found(at, &reply);
+            self.observe_reply(watch, at, &reply);
             return self.take_answer(at, reply, false);
         }
         let sub_request = self.plan.sub_requests[at];
@@ -96,12 +128,15 @@ impl<O: Operation> Call<'_, O> {
         tally.add(&reply);
         let keys = self.progress.command(sub_request.index()).keys();
         let outcome = tally.outcome(keys);
-        let now = self.on_request(&sub_request, outcome, tally.received, via.peer);
+        let ended = (watch.clock)().monotonic;
+        if let Some(observer) = watch.of_requests() {
+            observer.on_request(&self.request_event(&sub_request, outcome, tally.received, via.peer, ended));
+        }
         self.note_found(at, &reply);
         let has_copies = self.plan.has_copies(sub_request.index);
         let is_missed = !has_copies && self.is_missed(&sub_request, &reply, tally.hits());
         if !is_missed {
-            self.end_operation(&sub_request, outcome.failure(), now, via);
+            self.end_operation(&sub_request, outcome.failure(), Some(ended), via);
         }
         if has_copies {
             self.plan.sub_requests[at].state = State::Answered;
@@ -121,28 +156,28 @@ impl<O: Operation> Call<'_, O> {
         self.take_answer(at, reply, true);
     }
 
-    /// Counts a reply that is not the last one.
-    #[cold]
-    pub(super) fn observe_reply(&mut self, at: usize, reply: &Reply) {
-        let index = self.plan.sub_requests[at].index;
-        self.plan.rare().tallies.entry(index).or_default().add(reply);
+    /// Looks at a reply that is not the last one.
+    pub(super) fn observe_reply(&mut self, watch: &Watch, at: usize, reply: &Reply) {
+        if watch.counts_values() || !matches!(reply, Reply::Value(..)) {
+            let index = self.plan.sub_requests[at].index;
+            self.plan.rare().tallies.entry(index).or_default().add(reply);
+            self.note_found(at, reply);
+        }
     }
 
-    /// Reports what has come of a request to the observer, if there is one. Returns the moment.
-    #[cold]
-    pub(super) fn on_request(
-        &self,
+    /// What has come of a request.
+    #[inline]
+    fn request_event<'e>(
+        &'e self,
         sub_request: &SubRequest,
-        outcome: RequestOutcome<'_>,
+        outcome: RequestOutcome<'e>,
         received: u64,
-        peer: Option<&Arc<Destination>>,
-    ) -> Option<Now> {
-        let (observer, clock) = self.plan.observed()?;
-        let command = self.progress.command(sub_request.index as usize);
+        peer: Option<&'e Arc<Destination>>,
+        ended: Instant,
+    ) -> Event<'e> {
         let is_unsent = matches!(outcome, RequestOutcome::Failed(error) if error.landed() == Landed::NotSent);
-        let now = clock();
-        observer.on_request(&Event {
-            command: command.name(),
+        Event {
+            command: self.progress.command(sub_request.index()).name(),
             server: self.plan.router.server(sub_request.server),
             peer: peer.or_else(|| self.plan.silent_peer(sub_request.server)).map(|peer| &**peer),
             outcome,
@@ -153,16 +188,25 @@ impl<O: Operation> Call<'_, O> {
             },
             sent: if is_unsent { 0 } else { sub_request.sent.into() },
             received,
-            time: now.monotonic.saturating_duration_since(self.plan.now).max(SHORTEST),
+            time: ended.saturating_duration_since(self.plan.now).max(SHORTEST),
             wait: self.plan.wait_for(sub_request.server),
-        });
-        Some(now)
+        }
+    }
+
+    /// Reports that there was no answer to a request.
+    #[cold]
+    pub(super) fn report_unanswered(&self, sub_request: &SubRequest, error: &Error) {
+        let Some(watch) = self.plan.router.watch() else { return };
+        let Some(observer) = watch.of_requests() else { return };
+        let outcome = RequestOutcome::Failed(error);
+        let now = (watch.clock)().monotonic;
+        observer.on_request(&self.request_event(sub_request, outcome, 0, None, now));
     }
 
     /// Notes the address of a connection that has failed, for the observer.
     #[cold]
     pub(super) fn note_peer(&mut self, server: ServerId, peer: Option<&Arc<Destination>>) {
-        if let (Some(_), Some(peer)) = (self.plan.observed(), peer) {
+        if let (Some(_), Some(peer)) = (self.plan.router.watch().and_then(Watch::observer), peer) {
             let peer = Arc::clone(peer);
             let peers = &mut self.plan.rare().peers;
             peers.retain(|(known, _)| *known != server);
@@ -179,17 +223,17 @@ impl<O: Operation> Call<'_, O> {
     }
 
     /// Takes note that a request has ended, now if no other moment is given. If it is the only one, its operation is reported at once.
-    #[cold]
     pub(super) fn end_operation(
         &mut self,
         sub_request: &SubRequest,
         failure: Option<Failure<'_>>,
-        now: Option<Now>,
+        ended: Option<Instant>,
         via: Via<'_>,
     ) {
         let server = sub_request.server;
-        let Some((observer, clock)) = self.plan.observed() else { return };
-        let now = now.unwrap_or_else(clock);
+        let Some(watch) = self.plan.router.watch() else { return };
+        let Some(observer) = watch.of_operations() else { return };
+        let ended = ended.unwrap_or_else(|| (watch.clock)().monotonic);
         let command = self.progress.command(sub_request.index());
         let is_batch = self.progress.is_batch();
         let begun = self.plan.begun();
@@ -197,14 +241,14 @@ impl<O: Operation> Call<'_, O> {
         let peer = via.peer.or_else(|| self.plan.silent_peer(server));
         let is_only = matches!(&self.plan.sub_requests[..], [only] if only.index == sub_request.index);
         if is_only && !is_batch {
-            let moment = Moment { now, begun: begun.unwrap_or(self.plan.now) };
+            let moment = Moment { clock: watch.clock, begun: begun.unwrap_or(self.plan.now) };
             return observer.on_operation(&OperationEvent {
                 command: Some(command.name()),
                 server: self.plan.router.server(server),
                 peer: peer.map(|peer| &**peer),
                 failure,
                 wait,
-                ..OperationEvent::new(moment, now.monotonic)
+                ..OperationEvent::new(moment, ended)
             });
         }
         let count = if is_batch { command.keys() } else { 0 };
@@ -212,7 +256,7 @@ impl<O: Operation> Call<'_, O> {
             server,
             command: Some(command.name()),
             count,
-            ended: now.monotonic,
+            ended,
             failure: failure.map(StoredFailure::from),
             peer: peer.cloned(),
             wait,
@@ -224,15 +268,16 @@ impl<O: Operation> Call<'_, O> {
     #[cold]
     pub(super) fn report_operations(&mut self) {
         let ended = self.plan.rare.as_mut().map_or_else(Vec::new, |rare| std::mem::take(&mut rare.operations));
-        let Some((observer, clock)) = self.plan.observed() else { return };
+        let Some(watch) = self.plan.router.watch() else { return };
+        let Some(observer) = watch.of_operations() else { return };
         let is_empty_batch = self.plan.sub_requests.is_empty() && ended.is_empty() && self.progress.is_batch();
         if ended.is_empty() && !is_empty_batch {
             return;
         }
-        let now = clock();
-        let moment = Moment { now, begun: self.plan.begun().unwrap_or(self.plan.now) };
+        let moment = Moment { clock: watch.clock, begun: self.plan.begun().unwrap_or(self.plan.now) };
         if is_empty_batch {
-            observer.on_operation(&OperationEvent { batch: Some(0), ..OperationEvent::new(moment, now.monotonic) });
+            let now = (watch.clock)().monotonic;
+            observer.on_operation(&OperationEvent { batch: Some(0), ..OperationEvent::new(moment, now) });
         }
         for EndedOperation { server, command, count, ended, failure, peer, wait } in &ended {
             observer.on_operation(&OperationEvent {

@@ -203,7 +203,7 @@ impl<'r> Plan<'r> {
     #[inline]
     pub fn add<'k>(&mut self, index: usize, key: impl Into<RoutingKey<'k>>) {
         let key = key.into().unchecked();
-        if !self.router.all_up_unobserved() {
+        if !self.router.plans_plainly() {
             return self.add_among(index, key);
         }
         match self.router.route(key) {
@@ -215,7 +215,7 @@ impl<'r> Plan<'r> {
     /// Plans a request for each of these commands.
     pub(crate) fn add_all<C: Keyed>(&mut self, commands: &[C]) {
         self.reserve(commands.len());
-        let is_plain = self.router.all_up_unobserved() && self.router.prefix_length() == 0;
+        let is_plain = self.router.plans_plainly() && self.router.prefix_length() == 0;
         if let Some(server) = self.router.only_server().filter(|_| is_plain) {
             return self.sub_requests.extend((0..commands.len()).map(|index| SubRequest::new(server, short(index))));
         }
@@ -224,7 +224,7 @@ impl<'r> Plan<'r> {
         }
     }
 
-    /// The same while some server may be down, and with an observer, a journal or replicas.
+    /// The same while some server may be down, and with a journal or replicas.
     #[cold]
     fn add_among(&mut self, index: usize, key: Key<'_>) {
         if self.router.has_replicas() {
@@ -267,7 +267,7 @@ impl<'r> Plan<'r> {
     /// The server of a key, among those that are up or may be probed.
     #[inline]
     pub(crate) fn assign(&mut self, key: Key<'_>) -> Result<ServerId, Error> {
-        match self.router.all_up_unobserved() {
+        match self.router.plans_plainly() {
             true => self.router.route(key),
             false => self.assign_among(key),
         }

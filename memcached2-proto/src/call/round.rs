@@ -24,7 +24,7 @@ impl<O: Operation> Call<'_, O> {
         let Plan { router, rare, sub_requests, .. } = &self.plan;
         // An empty batch has no request that was reported.
         let is_plain = !self.has_failed && rare.is_none() && !sub_requests.is_empty();
-        is_plain && router.all_up() && !router.has_replicas() && router.journal().is_none()
+        is_plain && router.plans_plainly()
     }
 
     /// After a round with a failure, or while a server is down, or for an observer.

@@ -35,10 +35,10 @@ pub struct OperationEvent<'e> {
     pub(crate) moment: Moment,
 }
 
-/// The moment at which an operation is reported, and how long before that its call began.
+/// When a call began, and the clocks by which that is a moment of the system.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moment {
-    pub(crate) now: Now,
+    pub(crate) clock: fn() -> Now,
     pub(crate) begun: Instant,
 }
 
@@ -69,7 +69,8 @@ impl<'e> OperationEvent<'e> {
     /// When the call began, on the clock of the system, which is read now.
     #[must_use]
     pub fn started(&self) -> SystemTime {
-        let Moment { now, begun } = self.moment;
+        let Moment { clock, begun } = self.moment;
+        let now = clock();
         let wall = now.wall();
         wall.checked_sub(now.monotonic.saturating_duration_since(begun)).unwrap_or(wall)
     }

@@ -17,7 +17,7 @@ use opentelemetry::{Context, InstrumentationScope, global};
 use self::attributes::{of_batch, of_failure, status_text};
 use self::pool::{PoolMetrics, pool_of};
 use self::ready::ReadyMap;
-use super::{ObservedClient, Observer, OperationEvent};
+use super::{Interest, ObservedClient, Observer, OperationEvent};
 use crate::uri::Server;
 
 /// Records operations as spans and metrics of OpenTelemetry, by the letter of its semantic conventions 1.44 for
@@ -110,6 +110,10 @@ impl Default for OpenTelemetry {
 }
 
 impl Observer for OpenTelemetry {
+    fn interest(&self) -> Interest {
+        Interest::OPERATIONS
+    }
+
     fn on_operation(&self, event: &OperationEvent<'_>) {
         let ready = self.ready.get(event);
         if let Some(pool) = &ready.pool {

@@ -1,6 +1,6 @@
 //! Requests as events of `tracing`.
 
-use super::{Attempt, Event, Observer, RequestOutcome, ServerEvent};
+use super::{Attempt, Event, Interest, Observer, RequestOutcome, ServerEvent};
 use crate::destination::Destination;
 use crate::error::Error;
 use crate::uri::Server;
@@ -21,6 +21,10 @@ use crate::uri::Server;
 pub struct Tracing;
 
 impl Observer for Tracing {
+    fn interest(&self) -> Interest {
+        Interest::REQUESTS
+    }
+
     fn on_request(&self, event: &Event<'_>) {
         let server = || event.server.map(Server::address_and_port);
         let peer = || event.peer.map(Destination::address_and_port);

@@ -148,7 +148,7 @@ macro_rules! options {
             fn observer(self, observer: Arc<dyn Observer>) {
                 self.observer = Some(match self.observer.take() {
                     None => observer,
-                    Some(before) => Arc::new(Both(before, observer)),
+                    Some(before) => Arc::new(Both::new(before, observer)),
                 });
             }
 

@@ -22,10 +22,22 @@ pub(super) struct Health {
     /// The random seed of this client.
     seed: u64,
     servers: Box<[Mutex<Option<Outage>>]>,
-    /// How many servers have failed, plus 1 with an observer or a journal: while it is 0, nothing has to be looked up.
+    /// How many servers have failed, plus 1 with an observer, a journal or replicas: while it is 0, nothing has to be looked up.
     attention: AtomicUsize,
-    /// 1 with an observer or a journal, else 0.
+    /// 1 with an observer, a journal or replicas, else 0.
     observers: usize,
+    /// The attention with which calls are planned without looking anything up: that of an observer alone.
+    plain: usize,
+}
+
+/// What of a call needs attention though all servers are up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Attention {
+    None,
+    /// Its answers: there is an observer.
+    Answers,
+    /// Its plan, too: there is a journal, or there are replicas.
+    Plans,
 }
 
 /// The failures of a server, which make it count as down if they are enough.
@@ -51,14 +63,16 @@ impl Health {
     /// The health of `servers` servers, all up.
     pub(super) fn new(policy: &ReconnectPolicy, down_after: u32, servers: usize) -> Self {
         let servers = (0..servers).map(|_| Mutex::new(None)).collect();
-        Self { policy: policy.clone(), down_after, seed: 0, servers, attention: AtomicUsize::new(0), observers: 0 }
+        let (policy, attention) = (policy.clone(), AtomicUsize::new(0));
+        Self { policy, down_after, seed: 0, servers, attention, observers: 0, plain: 0 }
     }
 
     /// The same with all servers up, another random seed, and an observer, a journal, or none.
-    pub(super) fn for_client(&self, seed: u64, is_observed: bool) -> Self {
-        let observers = usize::from(is_observed);
+    pub(super) fn for_client(&self, seed: u64, attention: Attention) -> Self {
+        let observers = usize::from(attention != Attention::None);
+        let plain = usize::from(attention == Attention::Answers);
         let attention = AtomicUsize::new(observers);
-        Self { seed, attention, observers, ..Self::new(&self.policy, self.down_after, self.servers.len()) }
+        Self { seed, attention, observers, plain, ..Self::new(&self.policy, self.down_after, self.servers.len()) }
     }
 
     /// The same for another list of servers. For each of them: which place it has in this list, if it is in it. What is known of those
@@ -80,6 +94,12 @@ impl Health {
     #[inline]
     pub(super) fn all_up_unobserved(&self) -> bool {
         self.attention.load(Ordering::Acquire) == 0
+    }
+
+    /// Whether all servers are up, and there is nothing but an observer.
+    #[inline]
+    pub(super) fn plans_plainly(&self) -> bool {
+        self.attention.load(Ordering::Acquire) == self.plain
     }
 
     /// Whether all servers are up.

@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn operations_keep_their_own_server_command_and_peer_when_there_are_more_than_are_kept() {
         let map = ReadyMap::default();
-        let now = Now::fixed(Instant::ZERO, std::time::UNIX_EPOCH);
+        let clock = || Now::fixed(Instant::ZERO, std::time::UNIX_EPOCH);
         for number in 0..READY_MAX {
             let server = Server::from(Address::Tcp { host: format!("cache{number}"), port: 11211 });
             let peers = [
@@ -105,7 +105,7 @@ mod tests {
             for (peer, batch, command) in
                 peers.iter().flat_map(|peer| [(peer, None, "get"), (peer, Some(2), "get"), (peer, None, "set")])
             {
-                let moment = Moment { now, begun: Instant::ZERO };
+                let moment = Moment { clock, begun: Instant::ZERO };
                 let event = OperationEvent {
                     command: Some(command),
                     server: Some(&server),

@@ -60,6 +60,22 @@ fn probes_that_overlap_are_one_failure() {
 }
 
 #[test]
+fn an_observer_alone_changes_no_plan_while_all_servers_are_up() {
+    let (health, now) = (health(&ReconnectPolicy::After(SECOND)), Instant::ZERO);
+    for (attention, is_unobserved, is_plain) in
+        [(Attention::None, true, true), (Attention::Answers, false, true), (Attention::Plans, false, false)]
+    {
+        let health = health.for_client(0, attention);
+        let seen = || (health.all_up_unobserved(), health.plans_plainly(), health.all_up());
+        assert_eq!(seen(), (is_unobserved, is_plain, true), "{attention:?}");
+        health.failed(0, gone(), None, (now, now));
+        assert_eq!(seen(), (false, false, false), "{attention:?}");
+        health.succeeded(0);
+        assert_eq!(seen(), (is_unobserved, is_plain, true), "{attention:?}");
+    }
+}
+
+#[test]
 fn calls_that_fail_together_are_one_failure() {
     let backoff = ReconnectPolicy::Backoff { min_delay: SECOND, max_delay: 60 * SECOND };
     let (health, now) = (health(&backoff), Instant::ZERO);
@@ -76,7 +92,7 @@ fn a_server_may_never_count_as_down() {
     let (health, now) = (health(&ReconnectPolicy::Immediately), Instant::ZERO);
     health.failed(0, gone(), None, (now, now));
     assert!(health.all_up_unobserved() && health.all_up() && health.claim(0, now) == Some(None));
-    assert!(!health.for_client(0, true).all_up_unobserved());
+    assert!(!health.for_client(0, Attention::Answers).all_up_unobserved());
 }
 
 #[test]
@@ -120,7 +136,7 @@ fn a_server_that_is_silent_without_a_caller_fails_once_each_time_that_it_may_be_
 fn clients_do_not_come_back_at_once() {
     let policy = ReconnectPolicy::Backoff { min_delay: SECOND, max_delay: SECOND };
     let due = |seed| {
-        let (health, now) = (health(&policy).for_client(seed, false), Instant::ZERO);
+        let (health, now) = (health(&policy).for_client(seed, Attention::None), Instant::ZERO);
         health.failed(1, gone(), None, (now, now));
         (500..=1000).find(|millis| health.may_try(1, now + Duration::from_millis(*millis))).expect("in time")
     };
