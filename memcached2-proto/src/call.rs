@@ -21,7 +21,7 @@ pub use self::batch::ServerBatch;
 pub use self::fault::Fault;
 use self::fault::ServerFault;
 pub use self::fill::{Fill, FillCommand, Filling};
-pub(crate) use self::observed::HasPeer;
+pub(crate) use self::observed::ObservedConnection;
 use self::observed::Via;
 pub use self::operation::{Operation, Progress};
 use self::plan::State;
@@ -179,7 +179,7 @@ impl<'r, O: Operation> Call<'r, O> {
 
     /// Takes all that was heard on a shared connection of the request at a place.
     #[inline]
-    pub(crate) fn conclude(&mut self, at: usize, result: SlotResult, shared: &impl HasPeer) {
+    pub(crate) fn conclude(&mut self, at: usize, result: SlotResult, shared: &impl ObservedConnection) {
         match result {
             SlotResult { replies: Few::One(reply), end: Ok(()) } => {
                 self.answer_via(|| Via::shared(shared), at, reply, true);
@@ -192,7 +192,7 @@ impl<'r, O: Operation> Call<'r, O> {
         &mut self,
         at: usize,
         SlotResult { replies, end }: SlotResult,
-        shared: &impl HasPeer,
+        shared: &impl ObservedConnection,
     ) {
         let mut replies = replies.into_vec();
         let last = if end.is_ok() { replies.pop() } else { None };

@@ -2,6 +2,7 @@
 //!
 //! For those who log, trace and count requests.
 
+mod arrival;
 mod event;
 mod interest;
 #[cfg(feature = "metrics")]
@@ -18,6 +19,7 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+pub(crate) use self::arrival::Arrival;
 pub use self::event::{Attempt, Event, RequestOutcome};
 pub use self::interest::Interest;
 #[cfg(feature = "metrics")]

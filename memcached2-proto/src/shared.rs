@@ -46,6 +46,7 @@ use crate::command::{Command, Protocol};
 use crate::connection::Connection;
 use crate::error::{Error, Landed};
 use crate::large_keys::LargeKeys;
+use crate::observer::Arrival;
 use crate::opening::{Destination, Endpoint};
 use crate::request_buffer::RequestBuffer;
 use crate::time::{Instant, Now};
@@ -69,6 +70,8 @@ pub struct SharedConnection {
     receives_large: AtomicBool,
     /// Where it is connected to, once it is.
     peer: OnceLock<Arc<Destination>>,
+    /// For an observer: when the last reply came.
+    arrival: Arrival,
 }
 
 #[derive(Debug)]
@@ -168,6 +171,7 @@ impl SharedConnection {
             large_keys: Arc::clone(endpoint.large_keys()),
             receives_large: AtomicBool::new(false),
             peer: OnceLock::new(),
+            arrival: Arrival::default(),
         }
     }
 

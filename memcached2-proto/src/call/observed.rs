@@ -10,16 +10,18 @@ use crate::connection::Connection;
 use crate::destination::Destination;
 use crate::error::{Error, Landed};
 use crate::observer::{
-    Attempt, Event, Failure, Moment, OperationEvent, RequestOutcome, StoredFailure, Tally, Watch,
+    Arrival, Attempt, Event, Failure, Moment, OperationEvent, RequestOutcome, StoredFailure, Tally, Watch,
 };
 use crate::reply::Reply;
 use crate::routing::ServerId;
-use crate::time::Instant;
+use crate::time::{Instant, Now};
 
 /// The connection that a reply came over.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Via<'v> {
     peer: Option<&'v Arc<Destination>>,
+    /// When it came, if the connection knows that.
+    arrival: Option<&'v Arrival>,
     is_pooled: bool,
 }
 
@@ -39,18 +41,28 @@ pub(super) struct EndedOperation {
 
 impl<'v> Via<'v> {
     pub(super) fn pooled(connection: &'v Connection) -> Self {
-        Self { peer: connection.peer(), is_pooled: true }
+        Self { peer: connection.peer(), arrival: None, is_pooled: true }
     }
 
-    pub(super) fn shared(connection: &'v impl HasPeer) -> Self {
-        Self { peer: connection.peer(), is_pooled: false }
+    pub(super) fn shared(connection: &'v impl ObservedConnection) -> Self {
+        Self { peer: connection.peer(), arrival: Some(connection.arrival()), is_pooled: false }
+    }
+
+    /// When the reply came, as far as that is known; else now.
+    #[inline]
+    fn moment(&self, clock: fn() -> Now) -> Instant {
+        let now = || clock().monotonic;
+        self.arrival.map_or_else(now, |arrival| arrival.last(now))
     }
 }
 
-/// A connection that may know whom it is with.
-pub(crate) trait HasPeer {
-    /// The address that it was made to.
+/// A shared connection, as an observer sees it.
+pub(crate) trait ObservedConnection {
+    /// The address that it was made to, if it is known.
     fn peer(&self) -> Option<&Arc<Destination>>;
+
+    /// When the last reply came.
+    fn arrival(&self) -> &Arrival;
 }
 
 impl Plan<'_> {
@@ -84,7 +96,7 @@ impl<O: Operation> Call<'_, O> {
             return false;
         }
         let command = self.progress.command(sub_request.index());
-        let ended = (watch.clock)().monotonic;
+        let ended = via.moment(watch.clock);
         if let Some(observer) = watch.of_requests() {
             let mut tally = Tally::default();
             tally.add(reply);
@@ -128,7 +140,7 @@ impl<O: Operation> Call<'_, O> {
         tally.add(&reply);
         let keys = self.progress.command(sub_request.index()).keys();
         let outcome = tally.outcome(keys);
-        let ended = (watch.clock)().monotonic;
+        let ended = via.moment(watch.clock);
         if let Some(observer) = watch.of_requests() {
             observer.on_request(&self.request_event(&sub_request, outcome, tally.received, via.peer, ended));
         }

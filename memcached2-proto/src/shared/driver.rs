@@ -190,7 +190,7 @@ impl Driver {
 
     #[inline]
     fn poll_open(&mut self, cx: &mut Context<'_>, socket: &mut impl Wire, alarm: &mut impl AsyncTimer) -> Poll<Next> {
-        match self.turn(cx, socket) {
+        match self.turn(cx, socket, alarm) {
             Poll::Pending => self.watch(cx, alarm, socket),
             Poll::Ready(error) => {
                 self.end(&if self.is_plain { self.connection.explain_lost(error) } else { error });
@@ -216,7 +216,7 @@ impl Driver {
     }
 
     #[inline]
-    fn turn(&mut self, cx: &mut Context<'_>, socket: &mut impl Wire) -> Poll<Error> {
+    fn turn(&mut self, cx: &mut Context<'_>, socket: &mut impl Wire, alarm: &impl AsyncTimer) -> Poll<Error> {
         /// How many reads there are in a row, before writes, deadlines and other tasks have their turn.
         const READS: usize = 4;
         for reads in 1.. {
@@ -225,7 +225,7 @@ impl Driver {
             match socket.poll_read(cx, &mut space[..piece]) {
                 Poll::Ready(Ok(n)) => {
                     let end = self.connection.advance_read(n);
-                    let handed_out = self.hand_out();
+                    let handed_out = self.hand_out(alarm);
                     if n >= Decoder::LARGE || self.receives_large {
                         self.watch_large_reply();
                     }
@@ -360,10 +360,11 @@ impl Driver {
 
     /// Puts complete replies into their slots, and returns how many callers got their answer.
     #[inline]
-    fn hand_out(&mut self) -> Result<usize, Error> {
+    fn hand_out(&mut self, alarm: &impl AsyncTimer) -> Result<usize, Error> {
         let arrived = &mut self.arrived;
         let drained = self.connection.drain(&mut |slot, reply, last| arrived.push((slot, reply, last)));
         if !self.arrived.is_empty() {
+            self.shared.arrival.note(|| alarm.now());
             let mut guard = self.shared.lock();
             let inner = &mut *guard;
             for (slot, reply, last) in self.arrived.drain(..) {

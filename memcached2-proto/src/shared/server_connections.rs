@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::{Driver, Freshness, Phase, SharedConnection};
-use crate::call::HasPeer;
-use crate::observer::ServerStatus;
+use crate::call::ObservedConnection;
+use crate::observer::{Arrival, ServerStatus};
 use crate::opening::{Destination, Endpoint};
 use crate::options::Options;
 use crate::time::Instant;
@@ -47,9 +47,13 @@ struct OpenConnection<I> {
     begun: Instant,
 }
 
-impl HasPeer for SharedConnection {
+impl ObservedConnection for SharedConnection {
     fn peer(&self) -> Option<&Arc<Destination>> {
         self.peer.get()
+    }
+
+    fn arrival(&self) -> &Arrival {
+        &self.arrival
     }
 }
 

@@ -1,5 +1,6 @@
 //! How much a driver does before others have their turn.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
@@ -184,4 +185,47 @@ fn callers_that_gave_up_waiting_for_room_are_passed_over_though_their_slots_are_
     socket.unread.push_back(b"END\r\n");
     assert!(driver.poll(&mut cx, &mut socket, &mut Never).is_pending());
     assert!(shared.poll(slot, &cx).is_ready());
+}
+
+/// A clock whose hand moves on by a second whenever it is looked at.
+#[derive(Default)]
+struct Ticking(Cell<Duration>);
+
+impl AsyncTimer for Ticking {
+    fn now(&self) -> Instant {
+        self.0.set(self.0.get() + Duration::from_secs(1));
+        Instant::ZERO + self.0.get()
+    }
+
+    fn poll_until(&mut self, _: &mut Context<'_>, _: Instant) -> Poll<Instant> {
+        Poll::Pending
+    }
+}
+
+#[test]
+fn the_clock_is_read_once_for_all_replies_of_a_read_and_only_once_an_observer_has_asked_when_one_came() {
+    let options = Options::default().protocol(Protocol::Classic);
+    let endpoint = Arc::new(Endpoint::new(0, &"127.0.0.1".parse().expect("an address"), &options));
+    let (mut driver, shared) = Driver::new(&endpoint, now());
+    let deadline = Instant::ZERO + Duration::from_secs(1000);
+    let (mut cx, mut socket, mut clock) = (Context::from_waker(Waker::noop()), Pieces::default(), Ticking::default());
+    let second = |number| Instant::ZERO + Duration::from_secs(number);
+    let mut answer_two = |clock: &mut Ticking| {
+        let get = Get::new("a").expect("a key");
+        let slots = [0, 1].map(|_| shared.submit(&get, now(), deadline).expect("it is open"));
+        while socket.written.is_empty() {
+            assert!(driver.poll(&mut cx, &mut socket, clock).is_pending());
+        }
+        let before = clock.0.get();
+        socket.written.clear();
+        socket.unread.push_back(b"END\r\nEND\r\n");
+        assert!(driver.poll(&mut cx, &mut socket, clock).is_pending());
+        assert!(slots.iter().all(|slot| shared.poll(*slot, &Context::from_waker(Waker::noop())).is_ready()));
+        (clock.0.get() - before).as_secs()
+    };
+    assert_eq!(answer_two(&mut clock), 0);
+    assert_eq!(shared.arrival.last(|| second(100)), second(100));
+    clock.0.set(Duration::from_secs(200));
+    assert_eq!(answer_two(&mut clock), 1);
+    assert_eq!(shared.arrival.last(|| second(300)), second(201));
 }
