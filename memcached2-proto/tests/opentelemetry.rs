@@ -387,3 +387,23 @@ fn the_duration_is_a_histogram_with_the_unit_the_buckets_and_the_attributes_of_t
         ]
     );
 }
+
+#[test]
+fn operations_that_have_all_failed_are_no_empty_series_of_successes() {
+    let (recorded, observer) = Recorded::new();
+    let router = router(&["cache1"], &observer);
+    run(Get::new("a").unwrap(), &router, reply(Reply::Refused("ERROR".into()))).unwrap_err();
+    let name = "db.client.operation.duration histogram s";
+    let failed = format!(
+        "{name} db.operation.name=get db.response.status_code=ERROR db.system.name=memcached error.type=ERROR \
+         server.address=cache1: 0.002"
+    );
+    let series = |recorded: &Recorded| {
+        let numbers = numbers(&recorded.metrics());
+        numbers.into_iter().filter(|line| line.starts_with(name)).collect::<Vec<_>>()
+    };
+    assert_eq!(series(&recorded), [failed.as_str()]);
+    run(Get::new("a").unwrap(), &router, reply(value())).unwrap();
+    let done = format!("{name} db.operation.name=get db.system.name=memcached server.address=cache1: 0.002");
+    assert_eq!(series(&recorded), [failed, done]);
+}

@@ -3,6 +3,7 @@
 mod attributes;
 mod pool;
 mod ready;
+mod series;
 
 use std::sync::Weak;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use opentelemetry::{Context, InstrumentationScope, global};
 
 use self::attributes::{of_batch, of_failure, status_text};
 use self::pool::{PoolMetrics, pool_of};
-use self::ready::ReadyMap;
+use self::ready::{Ready, ReadyMap};
 use super::{Interest, ObservedClient, Observer, OperationEvent};
 use crate::uri::Server;
 
@@ -67,6 +68,15 @@ use crate::uri::Server;
 /// | `memcached2_server_up` | 1 if the server counts as up, else 0 | the same |
 ///
 /// There is no `db.client.connection.idle.min`, since no connection is kept open that is not used.
+///
+/// # Bound instruments
+///
+/// With the feature `opentelemetry-bound` the histograms of operations that have not failed are bound to their attributes, so that the SDK
+/// does not look them up for each record; the metrics are the same. This is what makes them cheap: see the guide
+/// [performance](crate::guide::performance#what-an-observer-costs). It is a feature of its own, since bound instruments are experimental in
+/// `opentelemetry` (its feature `experimental_metrics_bound_instruments`), and since the SDK has to have them, too: it would drop what is
+/// recorded. So the feature also turns them on in `opentelemetry_sdk` of the same version. A provider that is none of that SDK's has to
+/// implement `SyncInstrument::bind`, whose default drops everything.
 #[derive(Debug)]
 pub struct OpenTelemetry {
     /// `None` if no spans are made.
@@ -109,29 +119,30 @@ impl Default for OpenTelemetry {
     }
 }
 
-impl Observer for OpenTelemetry {
-    fn interest(&self) -> Interest {
-        Interest::OPERATIONS
-    }
-
-    fn on_operation(&self, event: &OperationEvent<'_>) {
-        let ready = self.ready.get(event);
+impl OpenTelemetry {
+    /// Records an operation.
+    #[inline]
+    fn record(&self, event: &OperationEvent<'_>, ready: &Ready) {
         if let Some(pool) = &ready.pool {
             self.pool.record(event, pool);
         }
-        let time = event.time.as_secs_f64();
         if event.failure.is_none() {
-            self.duration.record(time, &ready.attributes);
-            if self.tracer.is_none() {
-                return;
-            }
+            ready.duration.record(&self.duration, event.time.as_secs_f64(), &ready.attributes);
         }
+        if event.failure.is_some() || self.tracer.is_some() {
+            self.record_rest(event, ready);
+        }
+    }
+
+    /// Records the duration of an operation if it has failed, and its span if spans are made.
+    #[inline(never)]
+    fn record_rest(&self, event: &OperationEvent<'_>, ready: &Ready) {
         // Room for all that may be added.
         let mut attributes = Vec::with_capacity(ready.attributes.len() + 3);
         attributes.extend_from_slice(&ready.attributes);
         if let Some(failure) = event.failure {
             attributes.extend(of_failure(failure));
-            self.duration.record(time, &attributes);
+            self.duration.record(event.time.as_secs_f64(), &attributes);
         }
         let Some(tracer) = &self.tracer else { return };
         attributes.extend(of_batch(event));
@@ -145,6 +156,24 @@ impl Observer for OpenTelemetry {
             span.set_status(Status::error(status_text(failure)));
         }
         span.end_with_timestamp(started.checked_add(event.time).unwrap_or(started));
+    }
+}
+
+impl Observer for OpenTelemetry {
+    fn interest(&self) -> Interest {
+        Interest::OPERATIONS
+    }
+
+    fn on_operation(&self, event: &OperationEvent<'_>) {
+        let other;
+        let ready = match self.ready.get(event) {
+            Some(ready) => ready,
+            None => {
+                other = self.ready.get_other(event);
+                &other
+            }
+        };
+        self.record(event, ready);
     }
 
     fn on_connect(&self, server: &Server, time: Duration) {

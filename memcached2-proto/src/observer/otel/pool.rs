@@ -9,6 +9,7 @@ use opentelemetry::metrics::{AsyncInstrument, Counter, Histogram, Meter};
 use super::super::{ObservedClient, OperationEvent, ServerStatus};
 use super::attributes::shared;
 use super::seconds;
+use super::series::Series;
 use crate::uri::Server;
 
 /// The instruments of connections.
@@ -19,6 +20,20 @@ pub(super) struct PoolMetrics {
     use_time: Histogram<f64>,
     pub(super) create_time: Histogram<f64>,
     timeouts: Counter<u64>,
+}
+
+/// The series of operations that have the connection of a pool.
+#[derive(Debug)]
+pub(super) struct PoolSeries {
+    pub(super) attributes: [KeyValue; 1],
+    wait_time: Series,
+    use_time: Series,
+}
+
+impl PoolSeries {
+    pub(super) fn new(pool: KeyValue) -> Self {
+        Self { attributes: [pool], wait_time: Series::default(), use_time: Series::default() }
+    }
 }
 
 /// The clients that are observed, as far as they still are.
@@ -93,13 +108,15 @@ impl PoolMetrics {
     }
 
     /// Records how long the connection of an operation was waited for and used, or that there was none in time.
-    pub(super) fn record(&self, event: &OperationEvent<'_>, pool: &[KeyValue]) {
+    #[inline]
+    pub(super) fn record(&self, event: &OperationEvent<'_>, pool: &PoolSeries) {
         if let Some(wait) = event.wait {
-            self.wait_time.record(wait.as_secs_f64(), pool);
-            self.use_time.record(event.time.saturating_sub(wait).as_secs_f64(), pool);
+            let used = event.time.saturating_sub(wait);
+            pool.wait_time.record(&self.wait_time, wait.as_secs_f64(), &pool.attributes);
+            pool.use_time.record(&self.use_time, used.as_secs_f64(), &pool.attributes);
         }
-        if event.had_no_connection() {
-            self.timeouts.add(1, pool);
+        if event.failure.is_some() && event.had_no_connection() {
+            self.timeouts.add(1, &pool.attributes);
         }
     }
 }
