@@ -9,7 +9,7 @@
 //! `stats`, `<bytes read> <bytes written> <CPU microseconds>`. `THREADS` sets the workers of the
 //! Tokio runtime (1 unless set), `CONNECTIONS` how many connections an asynchronous client shares, and `PROTOCOL`, `classic`
 //! or `meta`, what is spoken (what the server speaks unless set). `OBSERVER` adds one: `none` does nothing, `api` records by
-//! OpenTelemetry for nobody, `sdk` makes spans and metrics that are not exported. With `memcacheds://host:port` it connects by TLS; `CA` names a
+//! OpenTelemetry for nobody, `metrics` makes metrics and `sdk` spans, too, none of which are exported. With `memcacheds://host:port` it connects by TLS; `CA` names a
 //! file in PEM with an authority to trust.
 //!
 //! | workload | an operation |
@@ -39,6 +39,7 @@ use memcached2_proto::observer::OpenTelemetry;
 use memcached2_proto::operation::{Batch, DeleteMany, SetMany};
 use memcached2_proto::tls::Certificate;
 use memcached2_proto::{Expiry, Get, Observer, Options, Protocol};
+use opentelemetry::global;
 use opentelemetry_sdk::metrics::{InMemoryMetricExporter, PeriodicReader, SdkMeterProvider};
 use opentelemetry_sdk::trace::SdkTracerProvider;
 
@@ -126,13 +127,17 @@ fn options() -> Options {
     let options = match std::env::var("OBSERVER").as_deref() {
         Ok("none") => options.observer(Arc::new(Nothing)),
         Ok("api") => options.observer(Arc::new(OpenTelemetry::new())),
-        Ok("sdk") => {
-            let tracers = SdkTracerProvider::default();
-            let reader = PeriodicReader::builder(InMemoryMetricExporter::default()).build();
-            let meters = SdkMeterProvider::builder().with_reader(reader).build();
-            let observer = OpenTelemetry::with_providers(&tracers, &meters);
-            PROVIDERS.get_or_init(|| (tracers, meters));
-            options.observer(Arc::new(observer))
+        Ok(kind @ ("metrics" | "sdk")) => {
+            let (tracers, meters) = PROVIDERS.get_or_init(|| {
+                let reader = PeriodicReader::builder(InMemoryMetricExporter::default()).build();
+                let meters = SdkMeterProvider::builder().with_reader(reader).build();
+                global::set_meter_provider(meters.clone());
+                (SdkTracerProvider::default(), meters)
+            });
+            options.observer(Arc::new(match kind {
+                "metrics" => OpenTelemetry::new(),
+                _ => OpenTelemetry::with_providers(tracers, meters),
+            }))
         }
         Ok(_) => usage(),
         Err(_) => options,
