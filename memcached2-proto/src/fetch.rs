@@ -172,8 +172,10 @@ impl FetchPolicy {
         // It would have been made: the server has ignored that.
         let Some(item) = item else { return Found::UNLEASED };
         let value = item.value.unwrap_or_default();
-        let is_empty = value.data.is_empty() && value.flags == 0 && (item.win || item.already_won) && !item.stale;
-        let old = (!is_empty).then(|| Self::present(value));
+        // A lease may have been marked as stale: an empty value with that mark is taken for one, since nothing tells them apart.
+        let is_made = value.data.is_empty() && value.flags == 0 && (item.win || item.already_won);
+        let is_lease = is_made || Self::is_leased(&value);
+        let old = (!is_lease).then(|| Self::present(value));
         match old {
             old if item.win => Found::Compute(Lease { cas: item.cas, old, is_stale: item.stale }),
             // It is to be computed again soon, and still good.
@@ -310,10 +312,22 @@ mod tests {
         assert_eq!(judged(false, true, false, b"x"), Found::Value(some(b"x").unwrap()));
         assert_eq!(judged(true, false, true, b"x"), lease(some(b"x"), true));
         assert_eq!(judged(false, true, true, b"x"), Found::Wait(some(b"x")));
+        // A lease that was marked as stale has no old value.
+        assert_eq!(judged(true, false, true, b""), lease(None, true));
+        assert_eq!(judged(false, true, true, b""), Found::Wait(None));
         // An empty value is a value.
         assert_eq!(judged(false, false, false, b""), Found::Value(some(b"").unwrap()));
         assert_eq!(policy.judge(Some(item(b"", ABSENT.into()))), Found::Value(None));
         assert_eq!(policy.judge_classic(Some(FetchPolicy::leased())), Found::Wait(None));
+    }
+
+    #[test]
+    fn the_lease_of_a_program_that_speaks_no_meta_is_no_value_for_one_that_does() {
+        let policy = FetchPolicy::new(Duration::from_secs(60));
+        let leased = |win| policy.judge(Some(MetaItem { win, ..item(b"", LEASED.into()) }));
+        assert_eq!(leased(false), Found::Wait(None));
+        // It ends soon enough to be computed before.
+        assert_eq!(leased(true), Found::Compute(Lease { cas: Some(7), old: None, is_stale: false }));
     }
 
     #[test]

@@ -23,6 +23,7 @@ super::cases! {
         no_old_value_stays_after_races_of_delete_and_compute,
         that_there_is_no_value_is_stored_on_request,
         a_stale_value_is_served_while_one_computes since (1, 6, 10),
+        a_lease_that_is_marked_as_stale_is_no_old_value since (1, 6, 10),
         one_caller_computes_before_the_value_expires since (1, 6, 10),
         failed_computations_delete_no_old_value since (1, 6, 10),
         after_a_failed_computation_of_a_stale_value_the_next_caller_computes since (1, 6, 10),
@@ -191,6 +192,38 @@ fn a_stale_value_is_served_while_one_computes(on: Kind) {
         first.fetch("page", &strict, || Err::<&str, _>(Error::value("no template"))),
         Err(Error::Value { .. })
     );
+}
+
+fn a_lease_that_is_marked_as_stale_is_no_old_value(on: Kind) {
+    let server = on.start();
+    let client = || Client::with_options([server.address()], forgetful(PATIENT)).expect("right");
+    let (first, second, third) = (client(), client(), client());
+    let value = first.fetch("page", &policy(), || {
+        // The source has changed, although nothing is stored yet.
+        let invalidate = MetaDelete::new("page").unwrap().invalidate().expiry(HOUR);
+        assert!(apart(|| first.run(invalidate)).unwrap().is_done());
+        let newer = apart(|| {
+            second.fetch("page", &policy(), || {
+                let hasty = policy().wait(Duration::ZERO);
+                assert_eq!(apart(|| third.fetch("page", &hasty, || Ok::<_, Error>("by itself"))).unwrap(), "by itself");
+                Ok::<_, Error>("new")
+            })
+        });
+        assert_eq!(newer.unwrap(), "new");
+        Ok::<_, Error>("of the time before")
+    });
+    assert_eq!(value.unwrap(), "of the time before");
+    assert_eq!(third.fetch("page", &policy(), never).unwrap(), "new");
+    // A computation that fails has no old value, either.
+    assert_eq!(first.delete("page"), Ok(true));
+    let fail = || Err::<&str, _>(Error::value("no template"));
+    let failed = first.fetch("page", &policy(), || {
+        let invalidate = MetaDelete::new("page").unwrap().invalidate();
+        assert!(apart(|| first.run(invalidate)).unwrap().is_done());
+        assert_matches!(apart(|| second.fetch("page", &policy(), fail)), Err(Error::Value { .. }));
+        fail()
+    });
+    assert_matches!(failed, Err(Error::Value { .. }));
 }
 
 fn one_caller_computes_before_the_value_expires(on: Kind) {
