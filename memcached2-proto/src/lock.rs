@@ -51,9 +51,27 @@ impl Held {
         Expiry::After(Duration::from_secs(whole(ttl)))
     }
 
-    /// Takes note of a store that began then. A server may take up to a second for another one that has begun already.
+    /// Takes note of a store that began then.
     pub fn stored(&mut self, begun: Instant, ttl: Duration) {
-        self.until = begun + Duration::from_secs(whole(ttl) - 1);
+        self.until = until(begun, ttl);
+    }
+
+    /// Takes note of a store that begins, before it is sent: until it is answered the server may keep the item for this time or for that of
+    /// the store before. Returns what was sure.
+    pub fn may_be_stored(&mut self, begun: Instant, ttl: Duration) -> Instant {
+        let before = self.until;
+        self.until = before.min(until(begun, ttl));
+        before
+    }
+
+    /// Takes note that the store has not landed, for which that was returned.
+    pub fn not_stored(&mut self, before: Instant) {
+        self.until = before;
+    }
+
+    /// Takes note that the lock is lost.
+    pub fn lost(&mut self) {
+        self.until = Instant::ZERO;
     }
 
     /// Takes the version of the item that was found; `false` if it is that of another holder, or there is none.
@@ -74,6 +92,11 @@ impl Held {
     }
 }
 
+/// Until when a server surely keeps what was stored then: it may take up to a second for another one that has begun already.
+fn until(begun: Instant, ttl: Duration) -> Instant {
+    begun + Duration::from_secs(whole(ttl) - 1)
+}
+
 fn whole(ttl: Duration) -> u64 {
     ttl.as_secs().saturating_add(u64::from(ttl.subsec_nanos() > 0)).max(2)
 }
@@ -92,6 +115,24 @@ mod tests {
             assert_eq!(held.time_left(begun), Duration::from_secs(expiry - 1));
             assert_eq!(held.time_left(begun + Duration::from_secs(expiry)), Duration::ZERO);
         }
+    }
+
+    #[test]
+    fn a_lock_is_held_no_longer_than_a_store_may_say_that_has_no_answer() {
+        let (mut held, begun) = (Held::new(b"k"), Instant::ZERO + Duration::from_secs(10));
+        let [short, long] = [10, 60].map(Duration::from_secs);
+        held.stored(begun, long);
+        // It may have landed.
+        let before = held.may_be_stored(begun, short);
+        assert_eq!((before - begun, held.time_left(begun)), (Duration::from_secs(59), Duration::from_secs(9)));
+        // It has not.
+        held.not_stored(before);
+        assert_eq!(held.time_left(begun), Duration::from_secs(59));
+        // One that is longer proves nothing.
+        held.may_be_stored(begun, 2 * long);
+        assert_eq!(held.time_left(begun), Duration::from_secs(59));
+        held.lost();
+        assert_eq!(held.time_left(begun), Duration::ZERO);
     }
 
     #[test]

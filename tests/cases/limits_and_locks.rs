@@ -31,6 +31,7 @@ super::cases! {
     scripted {
         a_lock_whose_answer_was_lost_is_held,
         a_lock_is_extended_and_released_after_an_extension_whose_answer_was_lost,
+        a_lock_is_surely_held_no_longer_than_an_extension_whose_answer_was_lost,
     }
 }
 
@@ -124,7 +125,8 @@ fn a_lock_that_was_lost_is_neither_extended_nor_released(on: Kind) {
         let take = || client.try_lock("lock", HOUR).unwrap().expect("it is free");
         for another_has_it in [false, true] {
             let (mut one, two) = (take(), take_again(client, another_has_it));
-            assert_eq!((one.extend(HOUR), one.release()), (Ok(false), Ok(false)));
+            assert_eq!((one.extend(HOUR), one.time_left()), (Ok(false), Duration::ZERO));
+            assert_eq!(one.release(), Ok(false));
             if let Some(two) = two {
                 assert!(client.try_lock("lock", HOUR).unwrap().is_none());
                 assert_eq!(two.release(), Ok(true));
@@ -258,6 +260,18 @@ fn a_lock_is_extended_and_released_after_an_extension_whose_answer_was_lost() {
         assert_eq!(lock.release(), Ok(true));
         assert_eq!(client.get("lock"), Ok(None));
     }
+}
+
+fn a_lock_is_surely_held_no_longer_than_an_extension_whose_answer_was_lost() {
+    let server = EmbeddedServer::start();
+    let client = client_of(losing(&server, "cas lock"));
+    let mut lock = client.try_lock("lock", HOUR).unwrap().expect("it is free");
+    // The server keeps it for a minute from now on, and no longer for the hour.
+    let minute = Duration::from_secs(60);
+    assert_eq!(lock.extend(minute).unwrap_err().landed(), Landed::Unknown);
+    assert!(lock.time_left() < minute && !lock.time_left().is_zero(), "{:?}", lock.time_left());
+    assert_eq!(lock.extend(HOUR), Ok(true));
+    assert!(lock.time_left() > minute);
 }
 
 /// The client whose `release` has failed deletes no lock of another one later.

@@ -98,7 +98,7 @@ macro_rules! lock {
             }
 
             /// How long the server keeps the lock for sure, unless it evicts the item; by the clock of this program, and a second less
-            /// than it was taken for.
+            /// than it was taken for. Zero once [`extend`](Self::extend) has found that it is lost.
             #[must_use]
             pub fn time_left(&self) -> std::time::Duration {
                 self.held.time_left(Client::now())
@@ -108,19 +108,30 @@ macro_rules! lock {
             ///
             /// # Errors
             ///
-            /// * Those of `cas` and `gets`. The lock is held for [`time_left`](Self::time_left); it can be extended or released again.
+            /// * Those of `cas` and `gets`. The lock is held for [`time_left`](Self::time_left), which is the shorter one of the old and the
+            ///   new time if it is not known whether it was extended; it can be extended or released again.
             pub $($async)* fn extend(&mut self, time: std::time::Duration) -> Result<bool, $crate::Error> {
                 // Twice, if an answer was lost before.
                 for _ in 0..2 {
                     let (begun, expiry) = (Client::now(), $crate::lock::Held::expiry(time));
+                    let before = self.held.may_be_stored(begun, time);
                     let stored = self.store(expiry)$($await)*;
                     match &stored {
                         Ok(()) => self.held.stored(begun, time),
-                        Err($crate::Error::Exists { .. }) => {}
-                        Err($crate::Error::NotFound { .. }) => return Ok(false),
-                        Err(_) => return stored.map(|()| false),
+                        Err($crate::Error::Exists { .. }) => self.held.not_stored(before),
+                        Err($crate::Error::NotFound { .. }) => {
+                            self.held.lost();
+                            return Ok(false);
+                        }
+                        Err(error) => {
+                            if error.landed() != $crate::Landed::Unknown {
+                                self.held.not_stored(before);
+                            }
+                            return stored.map(|()| false);
+                        }
                     }
                     if !self.is_own()$($await)*? {
+                        self.held.lost();
                         return Ok(false);
                     }
                     if stored.is_ok() {
