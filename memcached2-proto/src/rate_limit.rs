@@ -47,10 +47,14 @@ pub struct Rate {
 }
 
 impl RateLimit {
-    /// Allows this many in each `window`. At the edge of two windows, twice as many may happen in a short time.
+    /// Allows this many in each `window`: a millisecond at least, and 584 years at most. At the edge of two windows, twice as many may
+    /// happen in a short time.
     #[must_use]
     pub fn new(limit: u64, window: Duration) -> Self {
-        Self { limit, window: window.max(Duration::from_millis(1)), cost: 1, is_sliding: false, allows_if_down: true }
+        /// Two of them together are a duration, and its nanoseconds times any count a number of 128 bits.
+        const LONGEST: Duration = Duration::from_nanos(u64::MAX);
+        let window = window.clamp(Duration::from_millis(1), LONGEST);
+        Self { limit, window, cost: 1, is_sliding: false, allows_if_down: true }
     }
 
     /// Lets the window slide: what happened in the window before counts by the part of it that is less than a window ago, as if it had
@@ -241,6 +245,33 @@ mod tests {
         assert!(after(&limit, 0).judge(&[Some(Value::new("x".into(), 0))]).is_err());
         assert_eq!(facts(after(&limit, 30).counted(10, 5)), (true, 0, 30, 0));
         assert_eq!(facts(after(&limit, 30).counted(10, 6)), (false, 0, 30, 12));
+    }
+
+    #[test]
+    fn a_window_without_an_end_and_counts_without_bounds_overflow_nothing() {
+        for window in [Duration::ZERO, Duration::from_secs(60), Duration::from_nanos(u64::MAX), Duration::MAX] {
+            for (limit, cost) in [(0, 0), (1, 1), (u64::MAX, 1), (u64::MAX, u64::MAX)] {
+                for limit in
+                    [RateLimit::new(limit, window).cost(cost), RateLimit::new(limit, window).cost(cost).sliding()]
+                {
+                    let window = limit.window(b"a", UNIX_EPOCH + Duration::from_secs(1_800_000_000));
+                    assert!(matches!(window.expiry(), Expiry::After(_)));
+                    for (before, present) in [(0, 0), (u64::MAX, 0), (0, u64::MAX), (u64::MAX, u64::MAX)] {
+                        let rate = window.counted(before, present);
+                        assert_eq!(
+                            rate.retry_after.is_zero(),
+                            rate.is_allowed,
+                            "{limit:?} {before} {present} {rate:?}"
+                        );
+                        let refused = window.rate(false, before, present, false);
+                        assert!(
+                            refused.retry_after <= window.left + limit.window,
+                            "{limit:?} {before} {present} {refused:?}"
+                        );
+                    }
+                }
+            }
+        }
     }
 
     #[test]

@@ -20,6 +20,7 @@ macro_rules! rate_limit {
             /// * A failure of the cache is none: [`RateLimit::allow_if_down`](memcached2_proto::rate_limit::RateLimit::allow_if_down)
             ///   decides.
             /// * [`Error::Key`](memcached2_proto::Error::Key) for a wrong key, or one that is too long with the number of the window.
+            /// * [`Error::Expiry`](memcached2_proto::Error::Expiry) if the window after this one ends beyond 2038.
             /// * [`Error::NonNumeric`](memcached2_proto::Error::NonNumeric) or [`Error::Value`](memcached2_proto::Error::Value) if
             ///   there is something else in place of a counter.
             pub $($async)* fn limit_rate(
