@@ -190,7 +190,9 @@ mod message {
             return Ok(Answer::Truncated);
         }
         let packet = Packet::parse(bytes).map_err(wrong)?;
-        if !packet.questions.iter().all(|question| question.qname.to_string().eq_ignore_ascii_case(name)) {
+        // As the answer has it: without the dot that a name may end with.
+        let name = Name::new(name).map_err(wrong)?.to_string();
+        if !packet.questions.iter().all(|question| question.qname.to_string().eq_ignore_ascii_case(&name)) {
             return Err(io::Error::new(io::ErrorKind::InvalidData, OTHER));
         }
         match packet.rcode() {
@@ -367,6 +369,18 @@ mod tests {
                 assert_eq!((error.kind(), asked), (io::ErrorKind::NotFound, 1));
                 assert!(error.to_string().contains(NAME), "{error}");
             }
+        }
+
+        #[test]
+        fn a_name_may_end_with_a_dot() {
+            let mut question = question(&["10.0.0.1:53"]);
+            question.name.push('.');
+            let found = question.look_up(7, no_file, |ask| Ok(answer(ask.message, 2, |_| {}))).unwrap();
+            assert_eq!(found.len(), 2);
+            let source = crate::topology::ServerSource::srv(&format!("{NAME}.")).unwrap();
+            assert!(
+                matches!(source.question(), crate::topology::Question::Records(asked) if asked.name == question.name)
+            );
         }
 
         #[test]
