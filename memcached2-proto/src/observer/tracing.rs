@@ -59,6 +59,10 @@ impl Observer for Tracing {
             RequestOutcome::Failed(error @ (Error::NoServers { .. } | Error::Down { .. } | Error::AllDown { .. })) => {
                 tell!(DEBUG, "no server to ask", error = tracing::field::display(error));
             }
+            // Its text has the key, which is not to be logged.
+            RequestOutcome::Failed(Error::Key { problem, .. }) => {
+                tell!(WARN, "request failed", error = tracing::field::display(format_args!("invalid key: {problem}")));
+            }
             RequestOutcome::Failed(error) => tell!(WARN, "request failed", error = tracing::field::display(error)),
             _ => tell!(DEBUG, "request answered"),
         }
@@ -84,4 +88,70 @@ fn word(attempt: Attempt) -> Option<&'static str> {
 
 fn micros(time: std::time::Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::{self, Write as _};
+    use std::sync::{Arc, Mutex};
+    use std::time::SystemTime;
+
+    use tracing::field::{Field, Visit};
+    use tracing::span::{Attributes, Id, Record};
+    use tracing::{Metadata, Subscriber};
+
+    use super::*;
+    use crate::call::Call;
+    use crate::command::Get;
+    use crate::routing::{Router, RouterOptions};
+    use crate::time::{Instant, Now};
+
+    /// The fields of all events, as text.
+    #[derive(Default)]
+    struct Log(Arc<Mutex<String>>);
+
+    struct Fields<'l>(&'l mut String);
+
+    impl Visit for Fields<'_> {
+        fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+            writeln!(self.0, "{field}={value:?}").unwrap();
+        }
+    }
+
+    impl Subscriber for Log {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+
+        fn event(&self, event: &tracing::Event<'_>) {
+            event.record(&mut Fields(&mut self.0.lock().unwrap()));
+        }
+
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+        fn enter(&self, _: &Id) {}
+        fn exit(&self, _: &Id) {}
+    }
+
+    #[test]
+    fn the_event_of_a_key_that_is_too_long_with_its_prefix_does_not_show_the_key() {
+        let log = Arc::default();
+        tracing::subscriber::with_default(Log(Arc::clone(&log)), || {
+            let prefix = Some("p".repeat(200).into_bytes().into());
+            let options = RouterOptions { observer: Some(Arc::new(Tracing)), prefix, ..RouterOptions::default() };
+            let now = || Now::fixed(Instant::ZERO, SystemTime::UNIX_EPOCH);
+            let router = Router::with_options(["cache1", "cache2"], options).unwrap().for_client(0, now);
+            let key = "session-of-anna".repeat(4);
+            let mut call = Call::new(Get::new(&key).unwrap(), &router, now());
+            while call.end_round(|| Instant::ZERO) {}
+            assert!(matches!(call.finish(), Err(Error::Key { .. })));
+        });
+        let log = log.lock().unwrap();
+        assert!(log.contains("request failed") && log.contains("it has 260 bytes and 250 are allowed"), "{log}");
+        assert!(!log.contains("anna"), "{log}");
+    }
 }
