@@ -9,7 +9,7 @@ mod transfer;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use memcached2_sync::{Client, Expiry};
-use memcached2_testkit::EmbeddedServer;
+use memcached2_testkit::{EmbeddedServer, ScriptedServer, Session};
 
 use self::program::{Program, servers};
 
@@ -290,4 +290,16 @@ fn a_closed_pipe_ends_it_quietly() {
     let keys: Vec<_> = (0..200_000).map(|number| format!("{number}\n")).collect();
     let (first, status, err) = program.first_line(&["ring"], keys.concat().into_bytes());
     assert_eq!((&*first, status, &*err), ("0\tcache1:11211\n", Some(0), ""));
+}
+
+#[test]
+fn numbers_that_no_server_can_mean_overflow_nothing() {
+    let stats =
+        |number: u64| format!("STAT get_hits {number}\r\nSTAT get_misses {number}\r\nSTAT time {number}\r\nEND\r\n");
+    let watched = Session::new().expect("stats\r\n").send(stats(0)).expect("stats\r\n").send(stats(u64::MAX));
+    let servers = [(); 2].map(|()| ScriptedServer::start([watched.clone()]));
+    let addresses = servers.each_ref().map(ScriptedServer::address);
+    let (out, _) = Program::new(&addresses).run(&["stats", "--watch", "1ms", "--count", "1", "--classic"], 0);
+    assert!(out.contains(&format!("found: {} of {} keys", u64::MAX, u64::MAX)), "{out}");
+    servers.into_iter().for_each(ScriptedServer::finish);
 }

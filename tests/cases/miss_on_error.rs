@@ -24,6 +24,7 @@ super::cases! {
         a_delete_that_fails_is_false_with_miss_on_error,
         a_batch_has_a_result_for_each_item,
         a_mapping_of_a_server_that_misbehaves_is_empty,
+        a_mapping_counts_at_most_as_many_items_as_a_number_can_say,
     }
 }
 
@@ -203,6 +204,15 @@ fn a_mapping_counts_what_the_servers_that_are_up_hold(on: Kind) {
     assert!((1..20).contains(&left), "{left} of 20");
     servers[1].stop();
     assert_eq!((mapping.len(), mapping.contains_key("key1"), mapping.insert("a", "x")), (Ok(0), Ok(false), Ok(())));
+}
+
+fn a_mapping_counts_at_most_as_many_items_as_a_number_can_say() {
+    let session = || Session::new().expect("stats\r\n").send(format!("STAT curr_items {}\r\nEND\r\n", u64::MAX));
+    let servers = [(); 2].map(|()| ScriptedServer::start([session()]));
+    let mapping = Mapping::new(text_client(&[&servers[0], &servers[1]], PATIENT));
+    assert_eq!(mapping.len(), Ok(u64::MAX));
+    drop(mapping);
+    servers.into_iter().for_each(ScriptedServer::finish);
 }
 
 fn a_mapping_of_a_server_that_misbehaves_is_empty() {

@@ -86,10 +86,10 @@ macro_rules! mapping {
                     Err(error) if error.counts_as_miss() => return Ok(0),
                     reports => reports?,
                 };
-                let mut items = 0;
+                let mut items = 0_u64;
                 for report in reports {
                     match report {
-                        Ok(report) => items += report.number("curr_items").unwrap_or(0),
+                        Ok(report) => items = items.saturating_add(report.number("curr_items").unwrap_or(0)),
                         Err(error) if error.counts_as_miss() => {}
                         Err(error) => return Err(error),
                     }

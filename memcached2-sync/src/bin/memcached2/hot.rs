@@ -96,7 +96,7 @@ impl Hot {
                             counts.add(key, &**status == "found");
                         }
                     }
-                    WatchKind::Skipped(count) => skipped += count,
+                    WatchKind::Skipped(count) => skipped = skipped.saturating_add(*count),
                     _ => {}
                 },
                 // The time is over, or all servers have ended.

@@ -26,7 +26,7 @@ impl Progress {
 
     pub(crate) fn add(&mut self, items: u64, bytes: u64) {
         self.items += items;
-        self.bytes += bytes;
+        self.bytes = self.bytes.saturating_add(bytes);
         let is_due = self.drawn.is_none_or(|drawn| drawn.elapsed() >= Duration::from_millis(100));
         if self.is_shown && is_due {
             self.drawn = Some(Instant::now());

@@ -32,7 +32,7 @@ impl Record {
             ("size".into(), self.value.len().into()),
             ("flags".into(), self.flags.into()),
             ("ttl".into(), json!(self.ttl)),
-            ("expires".into(), json!(self.ttl.map(|ttl| unix_now() + ttl))),
+            ("expires".into(), json!(self.ttl.map(|ttl| unix_now().saturating_add(ttl)))),
         ]
     }
 

@@ -41,7 +41,7 @@ pub(crate) fn scan(
     let number = |stats: &Result<Option<memcached2_sync::Report>, Error>, name| {
         stats.as_ref().ok().and_then(|stats| stats.as_ref()?.number(name))
     };
-    progress.total = stats.iter().filter_map(|stats| number(stats, "curr_items")).sum();
+    progress.total = stats.iter().filter_map(|stats| number(stats, "curr_items")).fold(0, u64::saturating_add);
     for ((server, client), stats) in servers.iter().zip(&stats) {
         // Its dump has moments of its own clock.
         let clock = Clock { server: number(stats, "time").unwrap_or_else(unix_now), asked: Instant::now() };
@@ -58,7 +58,7 @@ pub(crate) fn scan(
             match item {
                 Ok(item) => {
                     let Some(key) = item.key.strip_prefix(prefix).filter(|key| !key.is_empty()) else { continue };
-                    size += item.size.unwrap_or(0);
+                    size = item.size.unwrap_or(0).saturating_add(size);
                     batch.push(Listed { key: key.to_vec(), ttl: item.exptime.map(|at| clock.until(at)), item });
                     if batch.len() >= BATCH || size >= BATCH_BYTES {
                         outcome = outcome.and(give(&mut batch, &mut size)?);
@@ -85,7 +85,7 @@ struct Clock {
 
 impl Clock {
     fn until(&self, at: u64) -> u64 {
-        at.saturating_sub(self.server + self.asked.elapsed().as_secs())
+        at.saturating_sub(self.server.saturating_add(self.asked.elapsed().as_secs()))
     }
 }
 

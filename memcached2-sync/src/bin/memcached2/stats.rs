@@ -202,12 +202,13 @@ fn growth(before: &Flat, now: &Flat, seconds: f64) -> Flat {
 fn hit_rates(before: &[(String, Flat)], now: &[(String, Flat)], out: &mut Output) -> Result<(), Failure> {
     let sum = |servers: &[(String, Flat)], wanted: &str| -> u64 {
         let values = servers.iter().flat_map(|(_, flat)| flat).filter(|(name, _)| name == wanted);
-        values.filter_map(|(_, value)| value.as_u64()).sum()
+        values.filter_map(|(_, value)| value.as_u64()).fold(0, u64::saturating_add)
     };
     let grown = |name| sum(now, name).saturating_sub(sum(before, name));
     let (hits, misses) = (grown("get_hits"), grown("get_misses"));
-    if hits + misses > 0 {
-        out.line(&format!("found: {} of {} keys, {}", hits, hits + misses, percent(hits, hits + misses)))?;
+    let keys = hits.saturating_add(misses);
+    if keys > 0 {
+        out.line(&format!("found: {hits} of {keys} keys, {}", percent(hits, keys)))?;
     }
     Ok(())
 }
