@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::command::Protocol;
 use crate::credentials::{Credentials, ProviderError};
 use crate::error::Error;
-use crate::incidents::Incidents;
+use crate::incidents::{Incident, Incidents};
 use crate::observer::Observer;
 use crate::options::{Options, options};
 use crate::routing::{Journal, MigrationStage, ReconnectPolicy, Router, Selection, ServerListChange, WriteTo};
@@ -75,6 +75,13 @@ impl<C> Builder<C> {
 }
 
 impl Options {
+    /// Says that the list of servers is about to change, until what is returned is dropped: for `Client::set_servers` of a transport, which
+    /// keeps it until calls get the new router. What a near cache asks meanwhile may be of a server of either list.
+    #[doc(hidden)]
+    pub fn begin_to_change_servers(&self) -> Incident<'_> {
+        self.incidents.begin()
+    }
+
     /// A router for other servers of the same client, and how they differ: for `Client::set_servers` of a transport.
     ///
     /// # Errors
@@ -88,7 +95,6 @@ impl Options {
         let router = before.for_servers(servers, self)?;
         self.check_tls(&router)?;
         let change = before.change_to(&router);
-        self.incidents.add();
         Ok((router, change))
     }
 

@@ -66,7 +66,7 @@ pub struct Question {
     begun: Instant,
     /// How often keys like this were written by then.
     written: u64,
-    /// How many incidents there had been; `None` if no version is to be asked about.
+    /// How many incidents there had been; `None` if no version is to be asked about, or something happened just then.
     incidents: Option<u64>,
     /// The value that was known.
     known: Option<Arc<Entry>>,
@@ -122,7 +122,7 @@ impl Near {
     }
 
     fn incidents(&self) -> Option<u64> {
-        self.incidents.as_ref().map(Incidents::count)
+        self.incidents.as_ref().and_then(Incidents::count)
     }
 
     /// Whether an answer can be believed: the version of a server that was restarted may be that of another value.

@@ -175,6 +175,7 @@ impl Client {
     /// Those of [`Client::with_options`]; nothing has changed then. [`Error::Closed`] after [`Client::close`].
     pub fn set_servers(&self, servers: impl IntoIterator<Item = impl AsRef<str>>) -> Result<ServerListChange, Error> {
         let options = &self.shared.options;
+        let changing = options.begin_to_change_servers();
         let change = self.shared.servers.replace(|before| {
             let (router, change) = options.router_after(&before.router, servers)?;
             let server_pool = |(place, server): (usize, &Server)| match before.router.place_of(server) {
@@ -186,6 +187,7 @@ impl Client {
             before.server_pools.iter().filter(|known| !is_kept(known)).for_each(|known| known.lock().retire());
             Ok((Servers { router, server_pools }, change))
         })?;
+        drop(changing);
         options.announce(&self.shared);
         Ok(change)
     }

@@ -68,6 +68,30 @@ fn a_version_is_asked_about_unless_a_server_may_have_been_restarted() {
 }
 
 #[test]
+fn no_version_is_asked_about_of_a_value_that_came_while_the_list_of_servers_changed() {
+    let near = near();
+    let incidents = near.incidents.clone().unwrap();
+    near.answered(b"a", &ask(&near, 0), changed("x", 5), at(0)).unwrap();
+    // Both were asked about: the one before the change, the other one by a server of either list.
+    let before = ask(&near, 8);
+    let changing = incidents.begin();
+    assert_eq!((before.cas(), near.believes(&before, &Ok(IfChanged::Same))), (Some(5), false));
+    let during = ask(&near, 8);
+    assert_eq!(during.cas(), None);
+    near.answered(b"a", &during, changed("y", 5), at(8)).unwrap();
+    assert_eq!((find(&near, 8), ask(&near, 16).cas()), (found("y"), None));
+    drop(changing);
+    assert!(!near.believes(&before, &Ok(IfChanged::Same)));
+    assert_eq!(ask(&near, 16).cas(), None);
+    near.answered(b"a", &ask(&near, 16), changed("y", 5), at(16)).unwrap();
+    let after = ask(&near, 24);
+    assert_eq!((after.cas(), near.believes(&after, &Ok(IfChanged::Same))), (Some(5), true));
+    // What did not happen changes nothing.
+    incidents.begin().cancel();
+    assert!(near.believes(&after, &Ok(IfChanged::Same)));
+}
+
+#[test]
 fn no_version_is_asked_about_if_there_are_replicas() {
     let options = crate::Options::default().replica(["b"]);
     let near = Near::new(&NearCachePolicy::new(1 << 20, AGE), &Router::with_options(["a"], &options).unwrap());

@@ -1,6 +1,6 @@
 //! What calls find out about servers, and the errors of those that are down.
 
-use super::{Router, ServerId};
+use super::{Health, Router, ServerId};
 use crate::error::{Error, FailedRequest, Landed};
 use crate::key::Key;
 use crate::observer::{ServerEvent, ServerStatus};
@@ -54,19 +54,21 @@ impl Router {
 
     /// Reports that a server has answered.
     pub(crate) fn report_answer(&self, id: ServerId) {
-        self.tell(id, self.health.succeeded(id.index()));
+        if !self.health.all_up() {
+            self.tell(id, |health| health.succeeded(id.index()));
+        }
     }
 
     /// Reports that a server has failed: when the request began and ended, and the number of the probe if it was one.
     pub(crate) fn report_failure(&self, id: ServerId, error: &Error, probe: Option<u64>, time: (Instant, Instant)) {
         let error = self.at(id, error.clone());
-        self.tell(id, self.health.failed(id.index(), error, probe, time));
+        self.tell(id, |health| health.failed(id.index(), error, probe, time));
     }
 
     /// Reports that a server was silent until a deadline, and all its callers were gone.
     pub(crate) fn report_silence(&self, id: ServerId, now: Instant) {
         let error = self.at(id, Error::timeout(Landed::NotSent));
-        self.tell(id, self.health.fell_silent(id.index(), error, now));
+        self.tell(id, |health| health.fell_silent(id.index(), error, now));
     }
 
     /// Reports an error line of a server.
@@ -86,10 +88,13 @@ impl Router {
         self.closers.holds(id.index(), now)
     }
 
-    /// Tells the observer that a server went down or came back.
-    fn tell(&self, id: ServerId, change: Option<ServerEvent>) {
-        if change.is_some() {
-            self.incidents.add();
+    /// Notes something about a server, and tells the observer if it went down or came back.
+    fn tell(&self, id: ServerId, note: impl FnOnce(&Health) -> Option<ServerEvent>) {
+        let incident = self.incidents.begin();
+        let change = note(&self.health);
+        match change {
+            Some(_) => drop(incident),
+            None => incident.cancel(),
         }
         if let (Some(change), Some(observer), Some(server)) = (change, &self.observer, self.server(id)) {
             observer.on_server_event(server, change);

@@ -87,6 +87,7 @@ impl<R: Runtime> SharedConnections<R> {
     ///
     /// Those of [`Options::router_after`], and [`Error::Closed`] after [`SharedConnections::close`]. Nothing has changed then.
     pub fn set_servers(&self, servers: impl IntoIterator<Item = impl AsRef<str>>) -> Result<ServerListChange, Error> {
+        let _changing = self.options.begin_to_change_servers();
         self.servers.replace(|before| {
             let (router, change) = self.options.router_after(&before.router, servers)?;
             let server = |(place, server)| match before.router.place_of(server) {
