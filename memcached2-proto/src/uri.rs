@@ -106,10 +106,11 @@ impl Server {
     }
 
     /// The name of its points on a ring: its name, if it has one, else its address, without the default port if that is
-    /// to be left out.
+    /// to be left out. Other clients know an IPv6 address without the brackets that it is written in.
     pub(crate) fn point_name(&self, omit_port: bool) -> String {
         match &self.address {
             Address::Tcp { host, port: Self::PORT } if omit_port && !self.is_named => host.clone(),
+            Address::Tcp { host, port } if !self.is_named => format!("{host}:{port}"),
             _ => self.name.to_string(),
         }
     }
@@ -296,7 +297,9 @@ mod tests {
             ("cache1:11212?weight=2", "cache1:11212", 2, "cache1:11212", "cache1:11212"),
             ("memcached://cache1/?name=a&weight=1000", "a", 1000, "a", "a"),
             ("10.0.0.1?name=10.0.0.9:11211", "10.0.0.9:11211", 1, "10.0.0.9:11211", "10.0.0.9:11211"),
-            ("[::1]?weight=7", "[::1]:11211", 7, "::1", "[::1]:11211"),
+            ("[::1]?weight=7", "[::1]:11211", 7, "::1", "::1:11211"),
+            ("[::1]:11212", "[::1]:11212", 1, "::1:11212", "::1:11212"),
+            ("[::1]?name=[::1]:11211", "[::1]:11211", 1, "[::1]:11211", "[::1]:11211"),
             ("memcached+unix:///run/m.sock?weight=3", "/run/m.sock", 3, "/run/m.sock", "/run/m.sock"),
         ] {
             let server: Server = text.parse().unwrap_or_else(|e| panic!("{text}: {e}"));

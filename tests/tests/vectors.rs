@@ -54,6 +54,23 @@ fn every_key_goes_where_other_clients_put_it() {
     }
 }
 
+/// What libmemcached 1.1.4 and pymemcache 4.0.0 have said of `key0` to `key39`, and what follows from `ring.rb` of Dalli 5.0.6.
+#[test]
+fn the_keys_of_ipv6_servers_go_where_other_clients_put_them() {
+    let servers = ["[2001:db8::1]:11211", "[2001:db8::2]:11212", "[2001:db8::3]:11213", "[2001:db8::4]:11214"];
+    for (name, expected) in [
+        ("ketama", "0213322102011011021320000013023001321033"),
+        ("libmemcached-consistent", "1110200303032133020130000011001201230002"),
+        ("rendezvous", "2301312331213011321200321131312303233310"),
+        ("dalli", "3203102213203213022302232131312113320101"),
+    ] {
+        let selection: Selection = name.parse().unwrap();
+        let router = Router::with_options(servers, &Options::default().selection(selection)).unwrap();
+        let place = |at: usize| router.route(Key::new(&format!("key{at}")).unwrap()).unwrap().index().to_string();
+        assert_eq!((0..40).map(place).collect::<String>(), expected, "{name}");
+    }
+}
+
 /// Runs the tool on these keys.
 fn run(arguments: &[&str], keys: &str) -> Result<String, String> {
     let arguments: Vec<_> = arguments.iter().map(ToString::to_string).collect();

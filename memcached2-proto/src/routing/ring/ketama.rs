@@ -23,7 +23,7 @@ impl Ring {
 
     /// spymemcached's ketama: a point's name has the port.
     pub(in crate::routing) fn spymemcached(servers: &[Server]) -> Self {
-        let points = ketama(servers, |server| server.point_name(false));
+        let points = ketama(servers, |server| server.name().to_owned());
         Self { points, hasher: Arc::new(KetamaMd5), rehashes: true }
     }
 
@@ -62,7 +62,8 @@ impl Uhashring {
     pub(in crate::routing) fn new(servers: &[Server]) -> Self {
         const POINTS: u32 = 160;
         let points = places(servers).flat_map(|(place, server)| {
-            let name = server.point_name(false);
+            // The name that its user gives a server: meta-memcache-py puts an IPv6 address in brackets.
+            let name = server.name();
             let count = POINTS.saturating_mul(server.weight());
             (0..count).map(move |number| (md5(format!("{name}-{number}").as_bytes()), place))
         });
