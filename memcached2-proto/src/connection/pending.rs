@@ -73,6 +73,10 @@ impl Connection {
         while self.in_flight.front().is_some_and(|request| request.kind == Kind::Removed) {
             self.pop();
         }
+        if self.in_flight.is_empty() {
+            // Its reply was to show whose the error lines before it are.
+            self.ask_for_proof();
+        }
         true
     }
 

@@ -231,6 +231,22 @@ fn the_connections_own_question_has_no_ticket() {
 }
 
 #[test]
+fn an_error_line_is_asked_about_if_the_request_that_would_have_shown_it_is_cancelled_unwritten() {
+    let line = "SERVER_ERROR out of memory";
+    let mut connection = Connection::new(Limits::default());
+    connection.set_protocol(Protocol::Meta);
+    connection.submit(&Get::new("a").unwrap(), now(), 7).unwrap();
+    write(&mut connection);
+    let later = [8, 9].map(|tag| connection.submit(&Get::new("b").unwrap(), now(), tag).unwrap());
+    // The answer to the next request would show to which one it belongs.
+    assert!(feed(&mut connection, &format!("{line}\r\n")).unwrap().is_empty());
+    assert!(later.into_iter().all(|ticket| connection.cancel(ticket)));
+    assert_eq!(take(&mut connection, 100), b"mn\r\n");
+    assert_eq!(feed(&mut connection, "MN\r\n").unwrap(), [(7, Reply::Refused(line.into()), true)]);
+    assert!(connection.is_idle() && connection.next_ticket() == 3);
+}
+
+#[test]
 fn the_end_of_the_stream_answers_quit_only_if_nothing_else_is_open() {
     for (written, come, is_good) in [(true, "", true), (false, "", false), (true, "E", false)] {
         let mut connection = Connection::new(Limits::default());
