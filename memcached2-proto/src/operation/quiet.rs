@@ -45,7 +45,7 @@ impl<C: Quiet> Operation for QuietBatch<C> {
         let results = self.commands.iter().map(|_| None).collect();
         let mut quietly = Quietly { parts: Vec::new(), results };
         for (place, command, error) in quietly.spread(self.commands.into_iter().enumerate(), plan) {
-            quietly.push(QuietPart::new(vec![(place, command)]));
+            quietly.parts.push(QuietPart::new(vec![(place, command)]));
             plan.refuse(quietly.parts.len() - 1, error);
         }
         quietly
@@ -55,31 +55,18 @@ impl<C: Quiet> Operation for QuietBatch<C> {
 /// Several commands, as many as go together in each request, under way.
 #[derive(Debug)]
 pub struct Quietly<C: Quiet> {
-    parts: Vec<Part<C>>,
+    parts: Vec<QuietPart<C>>,
     /// `None` as long as nothing has come.
     results: Vec<Option<Result<C::Response, Error>>>,
 }
 
-#[derive(Debug)]
-struct Part<C: Quiet> {
-    request: QuietPart<C>,
-    /// The first of its commands that can still have a reply.
-    next: usize,
-}
-
-impl<C: Quiet> Part<C> {
-    /// The place in the request of the command that was sent as this one: without those that could not be encoded.
-    fn sent(&self, at: usize) -> usize {
-        let is_sent = |place: &usize| self.request.fault(*place).is_none();
-        (0..self.request.items().len()).filter(is_sent).nth(at).unwrap_or_else(|| self.request.items().len())
-    }
+/// The place in a request of the command that was sent as this one: without those that could not be encoded.
+fn sent<C: Quiet>(part: &QuietPart<C>, at: u32) -> usize {
+    let is_sent = |place: &usize| part.fault(*place).is_none();
+    (0..part.items().len()).filter(is_sent).nth(at as usize).unwrap_or_else(|| part.items().len())
 }
 
 impl<C: Quiet> Quietly<C> {
-    fn push(&mut self, request: QuietPart<C>) {
-        self.parts.push(Part { request, next: 0 });
-    }
-
     /// Plans requests for commands, each with its place, and returns those for which there is no server.
     fn spread(&mut self, commands: impl Iterator<Item = (usize, C)>, plan: &mut Plan<'_>) -> Vec<(usize, C, Error)> {
         let router = plan.router();
@@ -92,7 +79,7 @@ impl<C: Quiet> Quietly<C> {
                     let gathered = &mut by_server[server.index()];
                     if let Some(request) = gathered.add(place, command, router.prefix_length()) {
                         plan.push(server, self.parts.len());
-                        self.push(request);
+                        self.parts.push(request);
                     }
                 }
             }
@@ -100,14 +87,14 @@ impl<C: Quiet> Quietly<C> {
         for (server, gathered) in router.ids().zip(by_server) {
             if !gathered.items.is_empty() {
                 plan.push(server, self.parts.len());
-                self.push(QuietPart::new(gathered.items));
+                self.parts.push(QuietPart::new(gathered.items));
             }
         }
         left
     }
 
     fn set(&mut self, index: usize, at: usize, result: Result<C::Response, Error>) {
-        let Some((place, command)) = self.parts[index].request.item(at) else { return };
+        let Some((place, command)) = self.parts[index].item(at) else { return };
         let key = command.only_key();
         let result =
             result.map_err(|error| error.of_request(command.name(), key.as_ref().map(|key| key.as_bytes()), None));
@@ -119,23 +106,22 @@ impl<C: Quiet> Quietly<C> {
     }
 
     /// Takes what came: the reply to one of the commands, and the error lines before it.
-    fn take(&mut self, index: usize, QuietReply { at, reply, refusals }: QuietReply) {
-        let part = &self.parts[index];
-        let at = part.sent(at as usize);
-        let between = part.next..at;
-        self.refuse(index, between, &refusals);
-        if let (Some(reply), Some((_, command))) = (reply, self.parts[index].request.item(at)) {
+    fn take(&mut self, index: usize, QuietReply { at, reply, refusals, from }: QuietReply) {
+        let at = sent(&self.parts[index], at);
+        if !refusals.is_empty() {
+            self.refuse(index, sent(&self.parts[index], from)..at, &refusals);
+        }
+        if let (Some(reply), Some((_, command))) = (reply, self.parts[index].item(at)) {
             let result = command.answer_quiet(reply);
             self.set(index, at, result);
         }
-        self.parts[index].next = at + 1;
     }
 
     /// Takes the error lines to some of these commands.
     fn refuse(&mut self, index: usize, between: Range<usize>, lines: &[Arc<str>]) {
         let Some(first) = lines.first() else { return };
         let part = &self.parts[index];
-        let candidates: Vec<_> = between.filter(|at| part.request.fault(*at).is_none()).collect();
+        let candidates: Vec<_> = between.filter(|at| part.fault(*at).is_none()).collect();
         let is_certain = candidates.len() == lines.len();
         for (nth, at) in candidates.into_iter().enumerate() {
             let error = match (is_certain, lines.get(nth)) {
@@ -148,10 +134,10 @@ impl<C: Quiet> Quietly<C> {
 
     /// Ends those of a request of which nothing has come.
     fn end_rest(&mut self, index: usize, end: impl Fn(&C) -> Result<C::Response, Error>) {
-        for at in 0..self.parts[index].request.items().len() {
+        for at in 0..self.parts[index].items().len() {
             let part = &self.parts[index];
-            let Some((place, command)) = part.request.item(at) else { continue };
-            if let Some(error) = part.request.fault(at) {
+            let Some((place, command)) = part.item(at) else { continue };
+            if let Some(error) = part.fault(at) {
                 self.set(index, at, Err(error));
             } else if self.results[place].is_none() {
                 let result = end(command);
@@ -192,7 +178,7 @@ impl<C: Quiet> Progress for Quietly<C> {
     type Output = BatchResult<C::Response>;
 
     fn command(&self, index: usize) -> &QuietPart<C> {
-        &self.parts[index].request
+        &self.parts[index]
     }
 
     fn take_reply(&mut self, index: usize, reply: Reply) {
@@ -214,15 +200,14 @@ impl<C: Quiet> Progress for Quietly<C> {
             }
             Err(error) => self.end_rest(index, |_| Err(error.clone())),
         }
-        self.parts[index].next = 0;
     }
 
     fn replan(&mut self, index: usize, plan: &mut Plan<'_>) -> bool {
-        let items = self.parts[index].request.take_items();
+        let items = self.parts[index].take_items();
         let left = self.spread(items.into_iter(), plan);
         let left: Vec<_> = left.into_iter().map(|(place, command, _)| (place, command)).collect();
         let all_are_planned = left.is_empty();
-        self.parts[index] = Part { request: QuietPart::new(left), next: 0 };
+        self.parts[index] = QuietPart::new(left);
         all_are_planned
     }
 
@@ -232,5 +217,70 @@ impl<C: Quiet> Progress for Quietly<C> {
 
     fn finish(self) -> Result<Self::Output, Error> {
         Ok(self.results.into_iter().map(|result| result.unwrap_or_else(|| Err(Error::closed()))).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::call::{Call, ServerBatch};
+    use crate::command::Get;
+    use crate::command::Protocol;
+    use crate::command::meta::MetaGet;
+    use crate::connection::Connection;
+    use crate::limits::Limits;
+    use crate::routing::Router;
+    use crate::time::{Instant, Now};
+
+    type Gets<'k, 'r> = Call<'r, QuietBatch<MetaGet<'k>>>;
+
+    fn now() -> Now {
+        Now::fixed(Instant::ZERO, SystemTime::UNIX_EPOCH)
+    }
+
+    /// A connection whose server has answered a request.
+    fn connection() -> Connection {
+        let mut connection = Connection::new(Limits::default());
+        connection.set_protocol(Protocol::Meta);
+        connection.submit(&Get::new("x").unwrap(), now(), 0).unwrap();
+        while connection.take_outgoing().is_some() {}
+        connection.feed(b"EN O0000\r\n", |_, _, _| {}).unwrap();
+        connection
+    }
+
+    /// Sends what is open, and takes what the server says to it.
+    fn exchange(
+        call: &mut Gets<'_, '_>,
+        connection: &mut Connection,
+        come: &[u8],
+    ) -> (ServerBatch, Result<bool, Error>) {
+        let mut batch = call.batch(0).unwrap();
+        call.submit(&mut batch, connection, now());
+        while connection.take_outgoing().is_some() {}
+        connection.read_buf()[..come.len()].copy_from_slice(come);
+        connection.advance_read(come.len()).unwrap();
+        let is_done = call.take_replies(&mut batch, connection);
+        (batch, is_done)
+    }
+
+    #[test]
+    fn an_error_line_on_another_connection_answers_a_request_before_those_that_were_answered_on_the_first_one() {
+        let router = Router::parse(["server"]).unwrap();
+        let commands = ["a", "b", "c"].map(|key| MetaGet::new(key).unwrap().value());
+        let mut call = Call::new(QuietBatch::new(commands.into()), &router, now());
+        let mut first = connection();
+        let answer = b"VA 1 O000102\r\nx\r\nSERVER_ERROR out of memory reading request\r\n";
+        let (mut batch, end) = exchange(&mut call, &mut first, answer);
+        call.fail_on(&mut batch, &mut first, &end.unwrap_err(), false);
+        assert!(call.end_round(|| Instant::ZERO), "it only reads, so it is sent again");
+        let answer = b"SERVER_ERROR out of memory\r\nVA 1 O000101\r\ny\r\nMN\r\nNF O0001\r\n";
+        assert_eq!(exchange(&mut call, &mut connection(), answer).1, Ok(true));
+        assert!(!call.end_round(|| Instant::ZERO));
+        let results: Vec<_> = call.finish().unwrap().into_iter().collect();
+        assert!(matches!(results[0], Err(Error::Refused { .. })), "{results:?}");
+        let value = |at: usize| results[at].as_ref().unwrap().as_ref().unwrap().value.clone().unwrap();
+        assert_eq!((&*value(1).data, &*value(2).data), (&b"y"[..], &b"x"[..]));
     }
 }

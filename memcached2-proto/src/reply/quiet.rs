@@ -15,4 +15,6 @@ pub struct QuietReply {
     /// The error lines that came since the last reply. Each answers one of the requests between that one and this one, and no line
     /// says which.
     pub refusals: Vec<Arc<str>>,
+    /// The place after that of the last reply; 0 if this is the first one.
+    pub from: u32,
 }

@@ -13,8 +13,10 @@ use crate::reply::{ExpectedKeys, QuietReply, Reply, ReplyKind, error_line};
 /// How far the reply to a quiet batch has come.
 #[derive(Debug, Default)]
 pub(super) struct Quiet {
-    /// The first request that can still have a reply, and how many error lines have come.
+    /// The first request that can still have a reply, and the one that could before the last reply.
     next: u32,
+    from: u32,
+    /// How many error lines have come.
     refused: u32,
     /// Those of them that came since the last reply.
     refusals: Vec<Arc<str>>,
@@ -51,7 +53,7 @@ impl Decoder {
             }
             QuietLine::End => {
                 let refusals = std::mem::take(&mut quiet.refusals);
-                Reply::Quiet(Box::new(QuietReply { at: keys.parts(), reply: None, refusals }))
+                Reply::Quiet(Box::new(QuietReply { at: keys.parts(), reply: None, refusals, from: quiet.next }))
             }
         };
         self.quiet = None;
@@ -77,13 +79,13 @@ impl Quiet {
         if between.is_none_or(|between| (self.refusals.len() as u64) > u64::from(between)) {
             return Err(Error::protocol("got more replies than requests, or one out of order, in a quiet batch"));
         }
-        self.next = at + 1;
+        (self.from, self.next) = (self.next, at + 1);
         Ok(())
     }
 
     fn shown(&mut self, at: u32, reply: Reply) -> Reply {
         let refusals = std::mem::take(&mut self.refusals);
-        Reply::Quiet(Box::new(QuietReply { at, reply: Some(reply), refusals }))
+        Reply::Quiet(Box::new(QuietReply { at, reply: Some(reply), refusals, from: self.from }))
     }
 
     /// Takes an error line, which must leave the connection in step.
