@@ -74,7 +74,9 @@ impl<C: StreamCommand> Records<C> {
     ///
     /// Those of every call; [`Error::Refused`] if the server does not do it.
     pub fn open(&mut self) -> Result<(), Error> {
-        self.peeked = self.advance(true).transpose()?.flatten();
+        if self.peeked.is_none() {
+            self.peeked = self.advance(true).transpose()?.flatten();
+        }
         Ok(())
     }
 

@@ -30,6 +30,7 @@ super::cases! {
         keys_are_dumped_by_mgdump_with_those_in_base64,
         a_watch_reports_evictions_and_deletions,
         an_error_in_the_middle_of_a_dump_comes_after_its_items,
+        a_dump_that_is_opened_twice_loses_no_item,
         a_server_that_is_busy_refuses_a_dump,
         a_dump_that_stops_ends_by_its_idle_timeout,
         a_dump_that_an_old_server_does_not_end_is_refused,
@@ -310,6 +311,18 @@ fn an_error_in_the_middle_of_a_dump_comes_after_its_items() {
     assert_eq!(dump.next().unwrap().unwrap().key, "a");
     assert_matches!(dump.next(), Some(Err(Error::Refused { .. })));
     assert!(dump.next().is_none());
+    server.finish();
+}
+
+fn a_dump_that_is_opened_twice_loses_no_item() {
+    let (server, client) = scripted(|session| {
+        let item = |key: &str| format!("key={key} exp=-1 la=1 cas=2 fetch=no cls=1 size=65\n");
+        session.send(format!("{}{}END\r\n", item("a"), item("b"))).expect_close()
+    });
+    let mut dump = client.metadump();
+    dump.open().unwrap();
+    dump.open().unwrap();
+    assert_eq!(dump.map(|item| item.unwrap().key).collect::<Vec<_>>(), ["a", "b"]);
     server.finish();
 }
 

@@ -163,8 +163,10 @@ impl<C: StreamCommand> Records<C> {
     ///
     /// Those of every call; [`Error::Refused`] if the server does not do it.
     pub async fn open(&mut self) -> Result<(), Error> {
-        let opened = poll_fn(|cx| self.poll_any(cx, true)).await;
-        self.peeked = opened.transpose()?.flatten();
+        if self.peeked.is_none() {
+            let opened = poll_fn(|cx| self.poll_any(cx, true)).await;
+            self.peeked = opened.transpose()?.flatten();
+        }
         Ok(())
     }
 
