@@ -316,7 +316,11 @@ impl SendWindow {
         }
         left.take(self.end - position, Some(&mut self.buffer));
         self.at = 0;
-        self.granted -= dead.range(..self.granted).map(|(_, length)| length).sum::<u64>();
+        let before = |place| dead.range(..place).map(|(_, length)| length).sum::<u64>();
+        self.granted -= before(self.granted);
+        // Behind a store that was refused half-way, dead requests count as answered.
+        self.answered -= before(self.answered);
+        self.end -= before(self.end);
         let mut gone = 0;
         let mut dead = dead.into_iter().peekable();
         for request in in_flight.iter_mut() {
@@ -326,7 +330,6 @@ impl SendWindow {
             }
             (request.end, request.carried_out) = (request.end - gone, request.carried_out.saturating_sub(gone));
         }
-        self.end -= gone;
         self.dead_bytes = 0;
     }
 

@@ -310,22 +310,32 @@ fn a_long_reply_is_known_by_what_has_come_and_what_is_announced() {
 
 #[test]
 fn requests_that_follow_a_cancelled_one_are_written_though_a_store_before_it_was_refused_half_written() {
-    let mut connection = Connection::new(Limits::default());
-    let value = vec![b'v'; 1000];
-    connection.submit(&Store::set("big", &value).unwrap(), now(), 0).unwrap();
-    let mut written = take(&mut connection, 500);
-    let refused = feed(&mut connection, "SERVER_ERROR object too large for cache\r\n").unwrap();
-    assert!(matches!(refused[..], [(0, Reply::Refused(_), true)]));
-    let cancelled = connection.submit(&Get::new("cancelled").unwrap(), now(), 1).unwrap();
-    assert!(connection.cancel(cancelled));
-    for (tag, key) in [(2, "a"), (3, "b")] {
-        connection.submit(&Get::new(key).unwrap(), now(), tag).unwrap();
+    // The memory of a large one is given back.
+    for (length, is_early) in [(10, true), (100_000, true), (100_000, false)] {
+        let mut connection = Connection::new(Limits::default());
+        let value = vec![b'v'; 1000];
+        connection.submit(&Store::set("big", &value).unwrap(), now(), 0).unwrap();
+        let mut written = take(&mut connection, 500);
+        let refused = feed(&mut connection, "SERVER_ERROR object too large for cache\r\n").unwrap();
+        assert!(matches!(refused[..], [(0, Reply::Refused(_), true)]));
+        let other = vec![b'x'; length];
+        let cancelled = connection.submit(&Store::set("cancelled", &other).unwrap(), now(), 1).unwrap();
+        assert!(connection.cancel(cancelled));
+        if !is_early {
+            written.extend(take(&mut connection, 10_000));
+            assert!(connection.is_idle(), "all of the first one was written");
+        }
+        for (tag, key) in [(2, "a"), (3, "b")] {
+            connection.submit(&Get::new(key).unwrap(), now(), tag).unwrap();
+        }
+        for _ in 0..4 {
+            written.extend(take(&mut connection, 10_000));
+        }
+        assert!(connection.is_flushed() && written.ends_with(b"vvv\r\nget a\r\nget b\r\n"));
+        assert_eq!(written.len(), "set big 0 0 1000\r\n\r\nget a\r\nget b\r\n".len() + value.len());
+        let line = "SERVER_ERROR out of memory";
+        let replies = feed(&mut connection, &format!("{line}\r\nEND\r\n")).unwrap();
+        assert_eq!(replies, [(2, Reply::Refused(line.into()), true), (3, Reply::Miss, true)]);
+        assert!(connection.is_idle());
     }
-    while !connection.is_flushed() {
-        written.extend(take(&mut connection, 10_000));
-    }
-    assert!(written.ends_with(b"vvv\r\nget a\r\nget b\r\n"));
-    assert_eq!(written.len(), "set big 0 0 1000\r\n\r\nget a\r\nget b\r\n".len() + value.len());
-    assert_eq!(feed(&mut connection, "END\r\nEND\r\n").unwrap(), [(2, Reply::Miss, true), (3, Reply::Miss, true)]);
-    assert!(connection.is_idle());
 }
