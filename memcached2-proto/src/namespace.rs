@@ -8,7 +8,7 @@ mod item_key;
 use std::time::{Duration, SystemTime};
 
 use self::generation::Generation;
-pub use self::generation::Question;
+pub use self::generation::{Clearing, Question};
 pub use self::item_key::{Framed, ItemKey, Opened, Place, Placed};
 use crate::error::{Error, KeyProblem};
 use crate::key::Key;
@@ -126,7 +126,7 @@ impl Space {
     /// # Errors
     ///
     /// [`Error::Argument`] if there is no generation.
-    pub fn forget(&self, now: Instant) -> Result<Question, Error> {
+    pub fn forget(&self, now: Instant) -> Result<Clearing<'_>, Error> {
         match self.name.is_empty() {
             true => Err(Error::argument("the keys of a client without a namespace are only cleared by `flush_all`")),
             false => Ok(self.generation.forget(now)),

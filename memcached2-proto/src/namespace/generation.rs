@@ -18,6 +18,14 @@ struct Known {
     asked: Option<Instant>,
     /// When a caller has begun to ask for it again early.
     renewing: Option<Instant>,
+    /// How often what was known was forgotten: an answer that was asked for before is not believed any longer.
+    forgotten: u64,
+}
+
+impl Known {
+    fn question(&self, now: Instant) -> Question {
+        Question { begun: now, known: self.number, forgotten: self.forgotten }
+    }
 }
 
 /// A caller that asks the server for the number.
@@ -26,6 +34,37 @@ pub struct Question {
     begun: Instant,
     /// The highest number known by then.
     known: u64,
+    /// How often what was known had been forgotten.
+    forgotten: u64,
+}
+
+/// A caller that raises the number. Others may ask for it meanwhile, before it has risen: if it is not known whether it has, what they
+/// have heard is forgotten, too.
+#[derive(Debug)]
+#[must_use]
+pub struct Clearing<'g> {
+    generation: &'g Generation,
+    question: Question,
+}
+
+impl Clearing<'_> {
+    /// What it has asked.
+    #[must_use]
+    pub fn question(&self) -> &Question {
+        &self.question
+    }
+
+    /// The number has risen, and is known.
+    pub fn end(self) {
+        let _ = std::mem::ManuallyDrop::new(self);
+    }
+}
+
+impl Drop for Clearing<'_> {
+    fn drop(&mut self) {
+        let mut known = self.generation.lock();
+        (known.asked, known.forgotten) = (None, known.forgotten + 1);
+    }
 }
 
 impl Generation {
@@ -42,7 +81,7 @@ impl Generation {
             }
         }
         known.renewing = Some(now);
-        Err(Question { begun: now, known: known.number })
+        Err(known.question(now))
     }
 
     /// The number, if it was asked for within this time.
@@ -59,18 +98,19 @@ impl Generation {
             return Err(self.first(now).saturating_sub(number));
         }
         let mut known = self.lock();
-        if number > known.number || (number == known.number && known.asked < Some(question.begun)) {
-            (known.number, known.asked) = (number, Some(question.begun));
+        let asked = (question.forgotten == known.forgotten).then_some(question.begun);
+        if number > known.number || (number == known.number && known.asked < asked) {
+            (known.number, known.asked) = (number, asked);
         }
         // A higher one may have come meanwhile.
         Ok(known.number)
     }
 
-    /// Makes the next caller ask.
-    pub(super) fn forget(&self, now: Instant) -> Question {
+    /// Makes the next caller ask, and again once what is returned is dropped, unless it has ended.
+    pub(super) fn forget(&self, now: Instant) -> Clearing<'_> {
         let mut known = self.lock();
         known.asked = None;
-        Question { begun: now, known: known.number }
+        Clearing { generation: self, question: known.question(now) }
     }
 
     /// The number of a first generation: higher than those before, whose items may still be there although their number was evicted.

@@ -51,9 +51,26 @@ fn an_answer_from_before_a_clear_does_not_bring_the_old_number_back() {
     let slow = place(&space, at(5)).unwrap_err();
     let clear = space.forget(at(6)).unwrap();
     assert!(place(&space, at(6)).is_err());
-    assert_eq!(answered(&space, &clear, 8), Ok(b"users:8:a".to_vec()));
+    assert_eq!(answered(&space, clear.question(), 8), Ok(b"users:8:a".to_vec()));
+    clear.end();
     assert_eq!(answered(&space, &slow, 7), Ok(b"users:8:a".to_vec()));
     assert_eq!(place(&space, at(7)), Ok(b"users:8:a".to_vec()));
+}
+
+#[test]
+fn after_a_clear_that_has_failed_the_number_is_asked_for_though_another_caller_did_so_meanwhile() {
+    let space = users();
+    let clear = space.forget(at(0)).unwrap();
+    let meanwhile = place(&space, at(0)).unwrap_err();
+    assert_eq!(answered(&space, &meanwhile, 7), Ok(b"users:7:a".to_vec()));
+    assert_eq!(place(&space, at(1)), Ok(b"users:7:a".to_vec()));
+    // The server may have raised it after that, and after one that is answered late.
+    let late = place(&space, at(4)).unwrap_err();
+    drop(clear);
+    assert_eq!(answered(&space, &late, 7), Ok(b"users:7:a".to_vec()));
+    let next = place(&space, at(4)).unwrap_err();
+    assert_eq!(answered(&space, &next, 8), Ok(b"users:8:a".to_vec()));
+    assert_eq!(place(&space, at(5)), Ok(b"users:8:a".to_vec()));
 }
 
 #[test]

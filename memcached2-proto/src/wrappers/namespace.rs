@@ -98,9 +98,11 @@ macro_rules! namespace {
             /// * [`Error::Argument`](memcached2_proto::Error::Argument) if the namespace has no name.
             pub $($async)* fn clear(&self) -> Result<(), $crate::Error> {
                 let begun = Client::now();
-                let question = self.space.forget(begun)?;
+                let clearing = self.space.forget(begun)?;
                 let number = self.count(begun, 1)$($await)*?;
-                self.settle(begun, &question, number)$($await)*.map(drop)
+                self.settle(begun, clearing.question(), number)$($await)*?;
+                clearing.end();
+                Ok(())
             }
 
             /// Where keys are: in the generation that is known, or that the server is asked for.
