@@ -70,7 +70,7 @@ pub(super) fn decode(stored: Bytes, flags: u64) -> Result<Plain<'static>, String
         DOUBLE => match std::str::from_utf8(&stored).unwrap_or_default() {
             "Infinity" => Ok(Plain::Float(f64::INFINITY)),
             "-Infinity" => Ok(Plain::Float(f64::NEG_INFINITY)),
-            text => text.parse().map(Plain::Float).map_err(|error| format!("{text:?} is no float: {error}")),
+            text => text.parse().map(Plain::Float).map_err(|error| format!("it is no float: {error}")),
         },
         BOOL => Ok(Plain::Bool(stored == "1")),
         4 => serialized("PHP, which may run code when it is read"),

@@ -125,7 +125,7 @@ fn php_tells_types_by_four_bits() {
         // More than it says.
         b"\x03\0\0\0\x00a\xe0\xff\x00", 0x50 => "it cannot be decompressed by fastlz";
         "x", 1 => "it is no integer";
-        "x", 2 => "is no float";
+        "s3cret", 2 => ">: it is no float: invalid float literal";
     }
     #[cfg(feature = "zstd")]
     {
