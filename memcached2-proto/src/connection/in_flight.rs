@@ -28,6 +28,12 @@ impl InFlight {
         }
     }
 
+    /// Whether it is a store or a delete by meta, whose reply is a line and names no key.
+    #[inline]
+    pub(super) fn is_meta_change(&self) -> bool {
+        matches!(self.reply_kind, ReplyKind::MetaStored | ReplyKind::MetaDeleted) && self.keys == 0
+    }
+
     /// Whether its end was not reported yet.
     #[inline]
     pub(super) fn is_owed(&self) -> bool {

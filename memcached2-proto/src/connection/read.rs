@@ -2,7 +2,7 @@
 
 use super::{CLOSED_SOON, Connection, InFlight, Kind, Mode};
 use crate::error::Error;
-use crate::reply::{Reply, ReplyKind};
+use crate::reply::{Opaque, Reply, ReplyKind};
 use crate::value::Value;
 
 impl Connection {
@@ -90,14 +90,19 @@ impl Connection {
     /// Takes the next replies, each with the tag and the kind of its request, as long as they are successes of stores and deletes by
     /// meta. The others are left to [`Connection::next_reply`].
     pub(crate) fn take_successes(&mut self, take: &mut dyn FnMut(u32, ReplyKind)) {
-        while let Some(&InFlight { tag, reply_kind, .. }) = self.plain_front() {
-            if !self.decoder.decode_success_ahead() {
-                return;
-            }
-            self.served = true;
-            self.pop();
-            take(tag, reply_kind);
+        if self.plain_front().is_none() {
+            return;
         }
+        let mut taken = 0;
+        for request in self.in_flight.range(..self.written_count) {
+            let is_plain = request.kind == Kind::Asked && request.is_meta_change();
+            if !is_plain || !self.decoder.decode_success_ahead(Opaque::from_ticket(self.first + taken)) {
+                break;
+            }
+            take(request.tag, request.reply_kind);
+            taken += 1;
+        }
+        self.pop_changes(taken);
     }
 
     /// The next reply, whatever it is.
@@ -177,6 +182,25 @@ impl Connection {
             self.written_count = self.written_count.saturating_sub(1);
             self.sending.answered(&done);
         }
+        self.open_front();
+    }
+
+    /// Ends the first `count` requests, stores and deletes by meta whose replies are complete, as [`Connection::pop`] does each of them.
+    fn pop_changes(&mut self, count: u64) {
+        // As many as are in memory.
+        let run = count as usize;
+        let Some(last) = run.checked_sub(1).and_then(|last| self.in_flight.get(last)) else { return };
+        self.sending.answered_lines(last, run);
+        self.in_flight.drain(..run);
+        self.first += count;
+        self.written_count -= run;
+        self.served = true;
+        self.open_front();
+    }
+
+    /// Expects the reply to the request that is now in front.
+    #[inline]
+    fn open_front(&mut self) {
         if let Some(next) = self.in_flight.front() {
             self.sending.keys().open(next.keys as usize);
             self.decoder.expect(next.expected(self.first));

@@ -146,6 +146,12 @@ impl SendWindow {
         }
     }
 
+    /// The oldest `count` requests, up to `last`, were answered by a line each.
+    pub(super) fn answered_lines(&mut self, last: &InFlight, count: usize) {
+        self.answered = last.end;
+        self.open = self.open.saturating_sub(count);
+    }
+
     /// Offers what is granted and not written.
     #[inline]
     pub(super) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {

@@ -1,5 +1,6 @@
 //! A connection of a program that has run out of memory.
 
+mod together;
 mod unsent;
 
 use std::io::IoSlice;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::item::hit;
 use super::{DATA_END, Decoder, ONLY_END, State};
 use crate::reply::grammar;
-use crate::reply::{Expected, ExpectedKeys, Reply, ReplyKind};
+use crate::reply::{Expected, ExpectedKeys, Opaque, Reply, ReplyKind};
 use crate::value::Value;
 
 impl Decoder {
@@ -21,7 +21,7 @@ impl Decoder {
         let Expected { reply_kind, opaque, is_fenced } = self.expected;
         match reply_kind {
             ReplyKind::MetaStored | ReplyKind::MetaDeleted => {
-                self.decode_success_ahead().then(|| (reply_kind.success(), true))
+                self.decode_success_ahead(opaque).then(|| (reply_kind.success(), true))
             }
             ReplyKind::MetaValue => {
                 let there = &self.buffer[self.start..self.end];
@@ -45,14 +45,12 @@ impl Decoder {
         }
     }
 
-    /// Takes the next reply, if it is the success of a meta store or delete.
+    /// Takes the next reply, if it is the success of a meta store or delete with this opaque.
     #[inline]
-    pub(crate) fn decode_success_ahead(&mut self) -> bool {
-        let is_next = matches!(self.expected.reply_kind, ReplyKind::MetaStored | ReplyKind::MetaDeleted)
-            && matches!(self.state, State::Line)
-            && self.searched == 0;
+    pub(crate) fn decode_success_ahead(&mut self, opaque: Opaque) -> bool {
+        let is_next = matches!(self.state, State::Line) && self.searched == 0;
         let there = &self.buffer[self.start..self.end];
-        let rest = there.strip_prefix(b"HD").and_then(|rest| rest.strip_prefix(self.expected.opaque.as_line_end()));
+        let rest = there.strip_prefix(b"HD").and_then(|rest| rest.strip_prefix(opaque.as_line_end()));
         match rest {
             Some(rest) if is_next => {
                 self.start = self.end - rest.len();
