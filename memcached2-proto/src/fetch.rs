@@ -55,15 +55,16 @@ impl FetchPolicy {
     /// Sets how long one program may compute before another one does: 10 seconds unless changed. Make it longer than a computation
     /// takes.
     ///
-    /// memcached counts the seconds that begin. So if the program dies, another one computes after this time and at most a second more.
+    /// memcached counts the seconds that begin. So if the program dies, another one computes after this time and a second more at most, or two if it is not in whole
+    /// seconds.
     #[must_use]
     pub fn lease(mut self, time: Duration) -> Self {
         self.lease = time;
         self
     }
 
-    /// Sets how long a caller waits for the value that another one computes: three times the [`lease`](Self::lease) unless changed. Then
-    /// one is computed that is not stored, by one caller for all of its client that have waited as long.
+    /// Sets how long a caller waits for the value that another one computes: three times the [`lease`](Self::lease), and at least 3
+    /// seconds, unless changed. Then one is computed that is not stored, by one caller for all of its client that have waited as long.
     ///
     /// If it is shorter than the lease and a computation together, and the program that computes dies, each other program computes.
     #[must_use]

@@ -94,7 +94,7 @@ pub trait Observer: fmt::Debug + Send + Sync {
 pub enum ServerEvent {
     /// It has failed.
     Down {
-        /// How many times in a row it has failed.
+        /// How many times in a row it has failed, counted from the failure with which it counts as down.
         failures: u32,
         /// How long it is not tried.
         wait: Duration,

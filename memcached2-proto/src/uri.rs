@@ -79,7 +79,7 @@ impl Server {
     /// The default port of memcached.
     pub const PORT: u16 = 11211;
 
-    /// Its name in errors and reports: `host:port`, or the path of its socket.
+    /// Its name in errors and reports: the `name` of its URI, else `host:port`, or the path of its socket.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name

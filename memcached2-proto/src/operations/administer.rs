@@ -18,7 +18,8 @@ macro_rules! __administer {
             ///
             /// It uses one connection to a server, which stays open, and ends by the timeout. The error is
             /// [`Error::Connect`](memcached2_proto::Error::Connect),
-            /// [`Error::Refused`](memcached2_proto::Error::Refused) if the server does not take the credentials, and the like.
+            /// [`Error::CredentialsRefused`](memcached2_proto::Error::CredentialsRefused) if the server does not take the credentials,
+            /// [`Error::Refused`](memcached2_proto::Error::Refused) if it asks for some and there are none, and the like.
             fn warm() -> () = $crate::command::Warm;
 
             /// Asks for the version.

@@ -56,7 +56,8 @@ macro_rules! options {
             /// Once is enough, because only what leaves no doubt is a failure (see
             /// [`ReconnectPolicy`](crate::ReconnectPolicy)): a slow answer, a refusal or a lost connection is none. With a
             /// higher number, the first calls wait longer for a server that is down: a request that was not sent is retried on
-            /// the same server until the server counts as down.
+            /// the same server until the server counts as down, up to ten times. Where keys have no other server to go to, as
+            /// with [`failover(false)`](Options::failover), it fails at once.
             fn failures(self, failures: u32) {
                 self.failures = failures.max(1);
             }
@@ -95,7 +96,7 @@ macro_rules! options {
             /// The [selection](Options::selection) chooses the server of a key among those of each replica.
             ///
             /// A read is asked of the [nearest](Options::nearest) replica. If its server of the key is down, or fails, the next one
-            /// is asked. `set`, `delete`, `touch`, `gat` and batches of them go to all replicas at the same time, and [`Options::write_to`]
+            /// is asked. `set`, `delete`, `touch`, `gat`, `set_many` and `delete_many` go to all replicas at the same time, and [`Options::write_to`]
             /// says how many must carry them out. Commands whose result depends on the copy (`add`, `cas`, `incr`, `fetch` and others)
             /// fail with [`Error::Argument`](crate::Error::Argument). The guide [replicas](crate::guide::replicas) has more.
             ///
@@ -115,7 +116,7 @@ macro_rules! options {
             /// Sets which [replica](Options::replica) is read first, counted from 0: the first one unless set. After it the others are
             /// read in their order. So clients in several zones have the same list of replicas, and each reads its own first.
             ///
-            /// The client cannot be made, with [`Error::Argument`](crate::Error::Argument), if there are not so many replicas.
+            /// The client cannot be made, with [`Error::Argument`](crate::Error::Argument), if there are fewer replicas.
             fn nearest(self, replica: usize) {
                 self.replicas.nearest = replica;
             }
@@ -144,7 +145,7 @@ macro_rules! options {
 
             /// Adds an observer, which is called for every request and its outcome, for logs, traces and metrics; there is none
             /// unless added. Several are called one after the other, in the order in which they were added. The features
-            /// `tracing` and `metrics` each have one.
+            /// `opentelemetry`, `tracing` and `metrics` each have one.
             fn observer(self, observer: Arc<dyn Observer>) {
                 self.observer = Some(match self.observer.take() {
                     None => observer,

@@ -15,8 +15,9 @@ use super::ServerId;
 /// A server has failed if it cannot be connected to, does not answer the probe of a new connection
 /// ([`KnownProtocol`](crate::connection::KnownProtocol)), closes a new connection before it has answered, or breaks the protocol. A
 /// missed deadline is no failure by itself: the connection is closed, and the probe of the next connection, which has
-/// half of [`Options::connect_timeout`](crate::Options::connect_timeout), shows whether the server still answers. Only
-/// with [`Options::protocol`](crate::Options::protocol), where there is no probe, is a missed deadline a failure. A
+/// half of [`Options::connect_timeout`](crate::Options::connect_timeout), or of [`Options::timeout`](crate::Options::timeout) if that
+/// is shorter, shows whether the server still answers. Only where there is no probe is a missed deadline a failure: with
+/// [`Options::protocol`](crate::Options::protocol), and for a minute after a server has closed the connection on the probe. A
 /// server that closes a used connection may have been restarted, and a server that refuses a connection because it has
 /// too many is full, not down: neither counts.
 #[derive(Debug, Clone)]
@@ -49,8 +50,9 @@ impl Default for ReconnectPolicy {
 /// Your own rule for when a server that is down is tried again. It is called within a call, so it must not wait or use
 /// the client.
 pub trait CustomReconnect: fmt::Debug + Send + Sync {
-    /// How long a server is not tried after this number of failures in a row, counted from 1. It is called once for
-    /// each failure. `chance` is a random number, to spread clients over time.
+    /// How long a server is not tried after this number of failures in a row, counted from 1: the one with which it counts as
+    /// down, so that of several that [this takes](crate::Options::failures) the last one is the first here. It is called once
+    /// for each of them. `chance` is a random number, to spread clients over time.
     fn wait(&self, server: ServerId, failures: u32, chance: u64) -> Duration;
 
     /// Called when a server that had failed has answered. Its failures are counted from 1 again; nothing has to be
@@ -65,7 +67,7 @@ impl ReconnectPolicy {
     /// The delay after the first failure, unless set: short, because most failures are.
     pub const MIN_DELAY: Duration = Duration::from_secs(1);
 
-    /// The maximum delay, unless set. So a server that is back is used within 2 seconds, and a server that stays down
+    /// The maximum delay, unless set. So a server that is back is used in about 2 seconds, and a server that stays down
     /// delays one call a second, by at most the connect timeout.
     pub const MAX_DELAY: Duration = Duration::from_millis(1500);
 

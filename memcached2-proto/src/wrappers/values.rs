@@ -117,7 +117,7 @@ macro_rules! values {
         impl Values {
             /// Sets from how many bytes on a value is compressed, if it becomes shorter: what is `min_compress_len` in Python,
             /// `compression_min_size` in Dalli. Unless set, it is the default of the other client: Dalli from 4 KiB,
-            /// php-memcached from 2000 bytes, spymemcached from 16 KiB on, those of Python never. `usize::MAX` is never.
+            /// php-memcached from 2000 bytes, spymemcached above 16 KiB, those of Python never. `usize::MAX` is never.
             ///
             /// What is read may be compressed in any case. `Codec::Raw` compresses nothing.
             #[must_use]
