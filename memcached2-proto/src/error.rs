@@ -389,6 +389,10 @@ pub enum Error {
 /// What a server with ASCII authentication (`-Y`) answers to everything but credentials.
 pub(crate) const UNAUTHENTICATED: &str = "CLIENT_ERROR unauthenticated";
 
+/// What a server answers to an item that is longer than its option `-I`, after a classic command and a meta one (`proto_text.c` and
+/// `proto_parser.c` of memcached 1.6.45).
+pub(crate) const TOO_LARGE: &str = "SERVER_ERROR object too large for cache";
+
 /// What to do after an error line, where that is known.
 fn advice(line: &str) -> &'static str {
     match line.starts_with(UNAUTHENTICATED) {

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{Error, FailedRequest, Landed};
+use super::{Error, FailedRequest, Landed, TOO_LARGE};
 
 /// The request in an error, as a shared or a mutable reference.
 macro_rules! request_of {
@@ -81,13 +81,25 @@ impl Error {
         }
     }
 
-    /// Whether the same request can be sent again: it had no effect, and what was in its way may pass. It is false for a
-    /// condition that was not met and for what is wrong with the call.
+    /// Whether the same request can be sent again: it was not carried out (a refused `set` has removed the old value), and what
+    /// was in its way may pass. It is false for a condition that was not met, for an item that is too large for the server, and for
+    /// what is wrong with the call.
     ///
     /// The client itself sends a read again, once, when its connection turns out dead.
     #[must_use]
     pub fn is_safe_to_retry(&self) -> bool {
-        self.is_of_the_cache() && self.landed() != Landed::Unknown
+        self.is_of_the_cache() && self.landed() != Landed::Unknown && !self.is_too_large_for_server()
+    }
+
+    /// Whether the server does not take an item of this size: sent again, it is refused again. Each time the whole value is sent.
+    fn is_too_large_for_server(&self) -> bool {
+        match self {
+            Self::Refused { line, .. } => line.starts_with(TOO_LARGE),
+            Self::Replicas { results, .. } => {
+                results.iter().filter_map(|result| result.as_ref().err()).any(Self::is_too_large_for_server)
+            }
+            _ => false,
+        }
     }
 
     /// Whether the cache has failed, or the way to it.

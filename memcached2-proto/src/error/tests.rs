@@ -85,12 +85,19 @@ fn the_source_of_an_error_is_the_io_error_or_the_failure_of_the_server() {
 
 #[test]
 fn what_may_have_landed_or_will_fail_again_is_not_safe_to_retry() {
+    let replicas = |lines: &[&str]| {
+        let results = lines.iter().map(|line| Err(error_line::refusal(&Arc::from(*line)))).collect();
+        Error::Replicas { request: FailedRequest::default(), results }
+    };
     for (error, is_safe) in [
         (Error::timeout(Landed::NotSent), true),
         (Error::timeout(Landed::Unknown), false),
         (Error::connect(&io::ErrorKind::TimedOut.into()), true),
         (Error::overloaded(), true),
         (error_line::refusal(&"SERVER_ERROR out of memory storing object".into()), true),
+        (error_line::refusal(&TOO_LARGE.into()), false),
+        (replicas(&["SERVER_ERROR out of memory storing object"; 2]), true),
+        (replicas(&["SERVER_ERROR out of memory storing object", TOO_LARGE]), false),
         (error_line::refusal(&"SERVER_ERROR backend failure".into()), false),
         (error_line::refusal(&"CLIENT_ERROR bad data chunk".into()), false),
         (Error::not_stored(), false),

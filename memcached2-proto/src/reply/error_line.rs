@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::error::{Error, Landed, UNAUTHENTICATED};
+use crate::error::{Error, Landed, TOO_LARGE, UNAUTHENTICATED};
 
 /// The error that an error line is to the caller.
 #[cold]
@@ -54,7 +54,7 @@ const TABLE: [ErrorLine; 31] = [
     // A server with `-Y` says it once for all commands that it has in its buffer (`try_read_command_asciiauth`).
     line(UNAUTHENTICATED, REFUSED | SEVERAL | TO_ALL),
     // One reply each, before anything was changed.
-    line("SERVER_ERROR object too large for cache", REFUSED | SWALLOWED),
+    line(TOO_LARGE, REFUSED | SWALLOWED),
     line("SERVER_ERROR out of memory storing object", REFUSED | SWALLOWED),
     line("SERVER_ERROR Out of memory during read", REFUSED | SWALLOWED),
     line("SERVER_ERROR out of memory", REFUSED),

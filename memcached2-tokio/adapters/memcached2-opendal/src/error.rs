@@ -9,8 +9,7 @@ const TOO_LARGE: &str = "SERVER_ERROR object too large";
 /// The error of an operation.
 pub(crate) fn failed(error: ClientError) -> Error {
     let mut failed = Error::new(kind(&error), message(&error));
-    // An item that is too large now is so later, too.
-    if error.is_safe_to_retry() && !is_too_large(&error) {
+    if error.is_safe_to_retry() {
         failed = failed.set_temporary();
     }
     failed.set_source(error)
