@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
@@ -197,8 +197,8 @@ pub(crate) fn give_way(cx: &mut Context<'_>) {
 #[derive(Debug)]
 pub(crate) struct Timer {
     sleep: Pin<Box<Sleep>>,
-    /// What it is set to, and has been polled for by this task.
-    set: Option<Instant>,
+    /// What it is set to, and the task that has polled it for that: a call may be polled by one task after the other.
+    set: Option<(Instant, Waker)>,
 }
 
 impl AsyncTimer for Timer {
@@ -208,13 +208,14 @@ impl AsyncTimer for Timer {
 
     #[inline]
     fn poll_until(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<Instant> {
-        if self.set == Some(deadline) && !self.sleep.is_elapsed() {
+        let is_set = matches!(&self.set, Some((set, task)) if *set == deadline && task.will_wake(cx.waker()));
+        if is_set && !self.sleep.is_elapsed() {
             return Poll::Pending;
         }
-        if self.set != Some(deadline) {
+        if !is_set {
             let at = deadline.to_std().unwrap_or_else(std::time::Instant::now);
             self.sleep.as_mut().reset(at.into());
-            self.set = Some(deadline);
+            self.set = Some((deadline, cx.waker().clone()));
         }
         if self.poll_sleep(cx).is_pending() {
             return Poll::Pending;
@@ -248,6 +249,26 @@ impl Timer {
         self.sleep.as_mut().reset(tokio::time::Instant::now() + left.min(SOON));
         if self.poll_sleep(cx).is_ready() {
             cx.waker().wake_by_ref();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    /// As a call that was polled once, and then moved to a task.
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_timer_wakes_the_task_that_polled_it_last() {
+        let mut timer = Timer::new();
+        let deadline = now() + Duration::from_millis(50);
+        assert!(timer.poll_until(&mut Context::from_waker(Waker::noop()), deadline).is_pending());
+        tokio::select! {
+            biased;
+            () = tokio::time::sleep(Duration::from_secs(20)) => panic!("it was not woken"),
+            come = poll_fn(|cx| timer.poll_until(cx, deadline)) => assert!(come >= deadline),
         }
     }
 }
