@@ -114,10 +114,11 @@ impl Window<'_> {
         &self.keys[1]
     }
 
-    /// By how much to count.
+    /// By how much to count: what is over the limit in any case, by no more than shows that, since the counter of a server begins anew
+    /// beyond 2^64.
     #[must_use]
     pub fn cost(&self) -> u64 {
-        self.limit.cost
+        self.limit.cost.min(self.limit.limit.saturating_add(1))
     }
 
     /// Until when the counter is of use: it is the one before in the next window.
@@ -223,6 +224,22 @@ mod tests {
         assert_eq!(after(&limit, 60).key(), b"a:11");
         let costly = limit.clone().cost(4);
         assert_eq!(facts(after(&costly, 0).counted(0, 12)), (false, 0, 60, 60));
+    }
+
+    /// The counters of a server wrap at 2^64, and a cost may be what somebody else says, such as the length of an upload.
+    #[test]
+    fn what_costs_more_than_the_limit_is_never_allowed_and_does_not_make_the_counter_begin_anew() {
+        for cost in [11, 1 << 63, u64::MAX - 20, u64::MAX] {
+            let limit = RateLimit::new(10, Duration::from_secs(60));
+            let (costly, cheap) = (limit.clone().cost(cost), limit.cost(1));
+            let mut counter = 10_u64;
+            for _ in 0..8 {
+                counter = counter.wrapping_add(after(&costly, 0).cost());
+                assert!(!after(&costly, 0).counted(0, counter).is_allowed, "{cost}: {counter}");
+                counter = counter.wrapping_add(after(&cheap, 0).cost());
+                assert!(!after(&cheap, 0).counted(0, counter).is_allowed, "{cost}: {counter}");
+            }
+        }
     }
 
     #[test]
