@@ -336,11 +336,20 @@ impl Driver {
     /// Cancels the requests whose callers are gone, and lets callers in that wait for room.
     #[cold]
     fn attend(&mut self) {
+        let (taken, mut later) = (self.connection.next_ticket(), Vec::new());
         let mut unwritten = std::mem::take(&mut self.shared.lock().cancelled);
-        unwritten.retain(|(_, ticket)| self.connection.cancel(*ticket));
+        unwritten.retain(|&(slot, ticket)| {
+            // It was encoded after the others were taken over, and is taken over next.
+            let is_taken = ticket < taken;
+            if !is_taken {
+                later.push((slot, ticket));
+            }
+            is_taken && self.connection.cancel(ticket)
+        });
         self.connection.reclaim();
         let mut guard = self.shared.lock();
         let inner = &mut *guard;
+        inner.cancelled.append(&mut later);
         unwritten.iter().for_each(|(slot, _)| inner.slots.drained(*slot));
         inner.let_in(&self.connection, &mut self.wakers);
         self.is_full = inner.load.is_full();

@@ -187,6 +187,27 @@ fn callers_that_gave_up_waiting_for_room_are_passed_over_though_their_slots_are_
     assert!(shared.poll(slot, &cx).is_ready());
 }
 
+/// Its caller gives up between the two moments in which the driver looks at what callers have left.
+#[test]
+fn a_request_that_is_cancelled_before_the_driver_has_taken_it_over_is_not_sent() {
+    let options = Options::default().protocol(Protocol::Classic);
+    let endpoint = Arc::new(Endpoint::new(0, &"127.0.0.1".parse().expect("an address"), &options));
+    let (mut driver, shared) = Driver::new(&endpoint, now());
+    let (mut socket, mut cx) = (Pieces::default(), Context::from_waker(Waker::noop()));
+    let get = Get::new("a").expect("a key");
+    let submit = || shared.submit(&get, now(), Instant::ZERO + Duration::from_secs(1)).expect("it is open");
+    let first = submit();
+    assert!(driver.poll(&mut cx, &mut socket, &mut Never).is_pending());
+    shared.cancel(submit());
+    driver.attend();
+    assert!(driver.poll(&mut cx, &mut socket, &mut Never).is_pending());
+    assert_eq!(socket.written, b"get a\r\n");
+    socket.unread.push_back(b"END\r\n");
+    assert!(driver.poll(&mut cx, &mut socket, &mut Never).is_pending());
+    assert!(shared.poll(first, &cx).is_ready());
+    assert!(shared.lock().slots.is_empty());
+}
+
 /// A clock whose hand moves on by a second whenever it is looked at.
 #[derive(Default)]
 struct Ticking(Cell<Duration>);
