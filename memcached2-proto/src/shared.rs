@@ -440,7 +440,7 @@ impl Inner {
     #[cold]
     fn let_in(&mut self, connection: &Connection, wakers: &mut Vec<Waker>) {
         if self.load.is_full() {
-            self.load.take_over(connection, self.buffer.requests.len());
+            self.load.update(connection, self.buffer.requests.len());
             self.load.let_in(&mut self.slots, wakers);
         }
     }

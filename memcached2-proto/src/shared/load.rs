@@ -61,6 +61,15 @@ impl Load {
         self.in_flight = connection.in_flight() + requests;
     }
 
+    /// The driver says what of all that it has taken over is on its way; `encoded` requests are not taken over yet.
+    #[cold]
+    pub(super) fn update(&mut self, connection: &Connection, encoded: usize) {
+        let not_taken = self.unsent - self.taken;
+        self.taken = connection.unsent();
+        self.unsent = self.taken + not_taken;
+        self.in_flight = connection.in_flight() + encoded;
+    }
+
     /// A caller waits, after all others.
     pub(super) fn wait_last(&mut self, slot: u32) {
         self.is_full = true;
@@ -84,5 +93,24 @@ impl Load {
             wakers.extend(waker);
         }
         self.is_full = self.is_over() || !self.waiting.is_empty();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_driver_has_not_taken_over_counts_though_it_has_looked_at_the_load_since() {
+        let mut load = Load::new(&Limits { unsent: 10, ..Limits::default() });
+        let connection = Connection::new(Limits::default());
+        load.add(11, 1);
+        load.update(&connection, 1);
+        assert!(load.is_over());
+        load.take_over(&connection, 1);
+        assert!(load.is_over());
+        // It was written.
+        load.update(&connection, 0);
+        assert!(!load.is_over());
     }
 }
