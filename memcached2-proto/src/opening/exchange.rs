@@ -57,7 +57,10 @@ impl Opening {
         }
         let Some(tls) = &mut self.tls else { return self.take(n, now) };
         tls.advance_read(n);
-        while let (Some(tls), Stage::Tls | Stage::Authenticate(_) | Stage::Probe(_)) = (&mut self.tls, &self.stage) {
+        // Also when it is ready: whoever reads next overwrites what is not decrypted yet.
+        while let (Some(tls), Stage::Tls | Stage::Authenticate(_) | Stage::Probe(_) | Stage::Ready(_)) =
+            (&mut self.tls, &self.stage)
+        {
             let space = match &mut self.stage {
                 Stage::Authenticate(authentication) => authentication.read_buf(),
                 _ => self.connection.read_buf(),
@@ -66,6 +69,7 @@ impl Opening {
                 Ok(Some(0)) if tls.is_handshaking() => {
                     return self.failed(Error::disconnected("the server closed it"), now);
                 }
+                Ok(Some(0)) if matches!(self.stage, Stage::Ready(_)) => return,
                 Ok(Some(n)) => self.take(n, now),
                 Err(error) => return self.stage = Stage::Failed(Error::tls(error)),
                 Ok(None) if matches!(self.stage, Stage::Tls) && !tls.is_handshaking() => return self.secured(now),
@@ -85,6 +89,10 @@ impl Opening {
             return;
         }
         let end = self.connection.advance_read(n);
+        if matches!(self.stage, Stage::Ready(_)) {
+            // Nothing was asked.
+            return self.connection.next_reply().map_or_else(|error| self.failed(error, now), drop);
+        }
         if let Some(what) = self.connection.foreign() {
             // It is not asked in the classic protocol: Redis would carry out the lines of a value.
             return self.stage = Stage::Failed(Error::connect(&io::Error::new(ErrorKind::InvalidData, what)));

@@ -187,6 +187,24 @@ fn a_connection_that_is_closed_anywhere_in_between_is_an_error_or_opened_once_mo
 }
 
 #[test]
+fn bytes_without_a_request_behind_the_answer_to_the_probe_are_noticed_however_many_there_are() {
+    let (options, config) = parties("127.0.0.1");
+    // More than are decrypted at once, or fewer.
+    for count in [1, 10_000] {
+        let mut trial = Trial::new(&endpoint(&options), &config);
+        for _ in 0..2 {
+            trial.write();
+            if !trial.server.is_handshaking() {
+                trial.server.writer().write_all(&vec![b'x'; count]).unwrap();
+            }
+            let said = trial.said();
+            trial.read(&said);
+        }
+        assert_ne!(trial.opening.step(), Ok(Step::Ready), "{count}");
+    }
+}
+
+#[test]
 fn a_server_that_says_nothing_has_until_the_end_of_the_time_to_connect() {
     let (options, config) = parties("127.0.0.1");
     let mut trial = Trial::new(&endpoint(&options), &config);
