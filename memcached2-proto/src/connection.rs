@@ -224,8 +224,9 @@ impl Connection {
 
     /// Takes over the requests that others have encoded and leaves `buffer` empty. The ticket of the first of them is
     /// [`Connection::next_ticket`], and each next one has the next number.
+    #[cfg(feature = "routing")]
     #[inline]
-    pub fn append_from(&mut self, buffer: &mut RequestBuffer) {
+    pub(crate) fn append_from(&mut self, buffer: &mut RequestBuffer) {
         self.sending.append_from(buffer);
         buffer.requests.drain(..).for_each(|request| self.enqueue(request, Kind::Asked));
     }

@@ -28,8 +28,9 @@ impl Connection {
     /// Cancels a request. The other requests keep their tickets and their replies.
     ///
     /// `true`: no byte of the request was written, and none will be. `false`: it was written, at least in part. Its reply will
-    /// be read and discarded, and then reported as [`Reply::Cancelled`](crate::Reply::Cancelled). If the connection has
-    /// failed, [`Connection::fail_pending`] still reports the request.
+    /// be read and discarded, and then reported as [`Reply::Cancelled`](crate::Reply::Cancelled). An error line that has come
+    /// already, and waits for the proof that it belongs to this request, is reported as if it was not cancelled. If the
+    /// connection has failed, [`Connection::fail_pending`] still reports the request.
     pub fn cancel(&mut self, ticket: u64) -> bool {
         let Some(at) = self.find(ticket) else { return false };
         if self.failed.is_none() && self.remove(at) {

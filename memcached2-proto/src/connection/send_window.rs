@@ -74,6 +74,7 @@ impl SendWindow {
     }
 
     /// Takes over what others have encoded, except for the list of their requests.
+    #[cfg(feature = "routing")]
     #[inline]
     pub(super) fn append_from(&mut self, others: &mut RequestBuffer) {
         self.buffer.keys.append_from(&mut others.keys);

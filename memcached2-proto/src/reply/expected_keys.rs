@@ -86,6 +86,7 @@ impl ExpectedKeys {
     }
 
     /// Takes over the keys of `other`, which were asked later.
+    #[cfg(feature = "routing")]
     #[inline]
     pub(crate) fn append_from(&mut self, other: &mut Self) {
         if self.front == self.entries.len() {
