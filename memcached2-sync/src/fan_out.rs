@@ -221,3 +221,40 @@ impl Exchange<'_> {
 fn ready(exchanges: &mut [Exchange<'_>]) -> Result<Vec<Ready>, Error> {
     Ok(exchanges.iter().map(|_| Ready { to_read: true, to_write: false }).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use memcached2_proto::{Error, Expiry, Key, Store};
+    use memcached2_testkit::EmbeddedServer;
+
+    use crate::Client;
+
+    /// The first of some numbers with this many digits that is a key of that server.
+    fn key_on(client: &Client, server: usize, digits: usize) -> String {
+        let (router, key) = (client.router(), |number: u32| format!("{number:0digits$}"));
+        (0..).map(key).find(|key| router.route(Key::new(key).unwrap()).unwrap().index() == server).unwrap()
+    }
+
+    /// It is encoded only when the replies to those before it have made room.
+    #[test]
+    fn a_server_whose_last_request_cannot_be_encoded_is_not_waited_for() {
+        let servers = [EmbeddedServer::start(), EmbeddedServer::start()];
+        let client = Client::new(servers.iter().map(EmbeddedServer::address)).unwrap();
+        let keys = [key_on(&client, 0, 1), key_on(&client, 0, 2), key_on(&client, 1, 1)];
+        let values = ["x".repeat(300 * 1024), "x".into(), "x".into()];
+        let stores = keys.iter().zip(&values).map(|(key, value)| Store::set(key, value).unwrap());
+        let mut stores: Vec<_> = stores.collect();
+        let century = Duration::from_secs(100 * 365 * 86_400);
+        stores[1] = stores[1].clone().expiry(Expiry::After(century));
+        let results: Vec<_> = client.store_many(stores).unwrap().into_iter().collect();
+        assert!(matches!(&results[..], [Ok(()), Err(Error::Expiry { .. }), Ok(())]), "{results:?}");
+        // None was closed because of its deadline.
+        assert!(
+            client.server_status().iter().all(|server| server.idle_connections == 1),
+            "{:?}",
+            client.server_status()
+        );
+    }
+}

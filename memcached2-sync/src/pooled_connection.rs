@@ -94,11 +94,13 @@ impl Conn {
         let n = self.stream.read(self.connection.read_buf(), deadline)?;
         let end = self.connection.advance_read(n);
         let is_done = call.take_replies(batch, &mut self.connection)?;
-        if !is_done {
-            end?;
-            call.submit(batch, &mut self.connection, now);
+        if is_done {
+            return Ok(true);
         }
-        Ok(is_done)
+        end?;
+        call.submit(batch, &mut self.connection, now);
+        // None of the rest could be encoded: nothing will come.
+        Ok(batch.is_done())
     }
 }
 
@@ -136,7 +138,7 @@ impl Conn {
         if !is_done {
             call.submit(batch, &mut self.connection, now);
         }
-        Ok(is_done)
+        Ok(batch.is_done())
     }
 }
 
