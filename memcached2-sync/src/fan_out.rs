@@ -12,9 +12,19 @@ use crate::server_pool::ServerPool;
 use crate::stream::{Deadline, now};
 
 /// A call to several servers.
-pub(crate) struct FanOut<'f, 'r, O: Operation> {
+pub(crate) struct FanOut<'f, 'r, 's, O: Operation> {
     call: &'f mut Call<'r, O>,
     now: Now,
+    /// Servers that take no further connection, and what is to be asked of them.
+    full: Vec<Full<'s>>,
+}
+
+/// A server that takes no further connection: one of the others is waited for.
+struct Full<'s> {
+    batch: ServerBatch,
+    server_pool: &'s ServerPool,
+    deadline: Deadline,
+    error: Error,
 }
 
 /// What is asked of one server, how far that is, and how long it may take.
@@ -56,14 +66,14 @@ struct Ready {
     to_write: bool,
 }
 
-impl<'f, 'r, O: Operation> FanOut<'f, 'r, O> {
+impl<'f, 'r, 's, O: Operation> FanOut<'f, 'r, 's, O> {
     pub(crate) fn new(call: &'f mut Call<'r, O>, now: Now) -> Self {
-        Self { call, now }
+        Self { call, now, full: Vec::new() }
     }
 
     /// Sends all batches from the first one on, and reads the replies of all servers as they come.
     #[cold]
-    pub(crate) fn run<'s>(
+    pub(crate) fn run(
         &mut self,
         first: ServerBatch,
         server_pool: impl Fn(ServerId) -> Result<&'s ServerPool, Error>,
@@ -96,15 +106,13 @@ impl<'f, 'r, O: Operation> FanOut<'f, 'r, O> {
                 })
                 .collect();
         }
+        for full in std::mem::take(&mut self.full) {
+            self.wait_for(full);
+        }
     }
 
     /// Asks a server, or begins to connect to it.
-    fn begin<'s>(
-        &mut self,
-        batch: ServerBatch,
-        pooled: PooledConnection<'s>,
-        deadline: Deadline,
-    ) -> Option<Exchange<'s>> {
+    fn begin(&mut self, batch: ServerBatch, pooled: PooledConnection<'s>, deadline: Deadline) -> Option<Exchange<'s>> {
         let mut exchange = Exchange { batch, pooled, opener: None, deadline };
         if exchange.pooled.conn.is_some() {
             return self.ask(exchange);
@@ -115,11 +123,11 @@ impl<'f, 'r, O: Operation> FanOut<'f, 'r, O> {
                 exchange.opener = Some(Box::new(opener));
                 Some(exchange)
             }
-            Err(error) => self.fail(exchange, &error),
+            Err(error) => self.not_opened(exchange, error),
         }
     }
 
-    fn ask<'s>(&mut self, mut exchange: Exchange<'s>) -> Option<Exchange<'s>> {
+    fn ask(&mut self, mut exchange: Exchange<'s>) -> Option<Exchange<'s>> {
         if let Some(waited) = exchange.deadline.take_waited() {
             self.call.waited(exchange.batch.server(), waited);
         }
@@ -133,7 +141,7 @@ impl<'f, 'r, O: Operation> FanOut<'f, 'r, O> {
     }
 
     /// Writes as much as the socket takes at once.
-    fn write<'s>(&mut self, mut exchange: Exchange<'s>) -> Option<Exchange<'s>> {
+    fn write(&mut self, mut exchange: Exchange<'s>) -> Option<Exchange<'s>> {
         match exchange.pooled.conn().write_at_once(&mut exchange.deadline) {
             Ok(_) => Some(exchange),
             Err(error) => self.fail(exchange, &error),
@@ -141,12 +149,12 @@ impl<'f, 'r, O: Operation> FanOut<'f, 'r, O> {
     }
 
     /// Goes on with a server that may have something to say; `None` when all was said.
-    fn go_on<'s>(&mut self, mut exchange: Exchange<'s>, ready: Ready) -> Option<Exchange<'s>> {
+    fn go_on(&mut self, mut exchange: Exchange<'s>, ready: Ready) -> Option<Exchange<'s>> {
         if let Some(mut opener) = exchange.opener.take() {
             return match opener.go_on(ready.to_read, ready.to_write) {
                 Ok(true) => self.opened(exchange, *opener),
                 Ok(false) => Some(Exchange { opener: Some(opener), ..exchange }),
-                Err(error) => self.fail(exchange, &error),
+                Err(error) => self.not_opened(exchange, error),
             };
         }
         match exchange.exchange(self.call, ready, self.now) {
@@ -160,7 +168,7 @@ impl<'f, 'r, O: Operation> FanOut<'f, 'r, O> {
     }
 
     /// Asks a server whose connection is open.
-    fn opened<'s>(&mut self, mut exchange: Exchange<'s>, opener: Opener) -> Option<Exchange<'s>> {
+    fn opened(&mut self, mut exchange: Exchange<'s>, opener: Opener) -> Option<Exchange<'s>> {
         match opener.finish() {
             Ok((stream, opened)) => exchange.pooled.opened(stream, opened),
             Err(error) => return self.fail(exchange, &error),
@@ -169,8 +177,33 @@ impl<'f, 'r, O: Operation> FanOut<'f, 'r, O> {
         self.ask(exchange)
     }
 
+    /// No connection could be opened. If the server is full, one that others have is waited for once all other servers have answered.
+    fn not_opened(&mut self, exchange: Exchange<'s>, error: Error) -> Option<Exchange<'s>> {
+        if !error.is_server_full() {
+            return self.fail(exchange, &error);
+        }
+        let Exchange { batch, pooled, deadline, .. } = exchange;
+        self.full.push(Full { batch, server_pool: pooled.server_pool, deadline, error });
+        None
+    }
+
+    /// Waits for a connection to a full server, and asks it.
+    fn wait_for(&mut self, Full { mut batch, server_pool, mut deadline, error }: Full<'s>) {
+        let mut pooled = match server_pool.wait_if_full(error, self.now, &mut deadline) {
+            Ok(pooled) => pooled,
+            Err(error) => return self.call.fail_batch(&mut batch, &error),
+        };
+        if let Some(waited) = deadline.take_waited() {
+            self.call.waited(batch.server(), waited);
+        }
+        match pooled.conn().exchange(self.call, &mut batch, self.now, &mut deadline) {
+            Ok(()) => pooled.checkin(self.now),
+            Err(error) => pooled.fail(self.call, &mut batch, &error, self.now),
+        }
+    }
+
     /// Ends the exchange with a server by an error.
-    fn fail<'s>(&mut self, mut exchange: Exchange<'s>, error: &Error) -> Option<Exchange<'s>> {
+    fn fail(&mut self, mut exchange: Exchange<'s>, error: &Error) -> Option<Exchange<'s>> {
         exchange.pooled.fail(self.call, &mut exchange.batch, error, self.now);
         None
     }
@@ -226,8 +259,8 @@ fn ready(exchanges: &mut [Exchange<'_>]) -> Result<Vec<Ready>, Error> {
 mod tests {
     use std::time::Duration;
 
-    use memcached2_proto::{Error, Expiry, Key, Store};
-    use memcached2_testkit::EmbeddedServer;
+    use memcached2_proto::{Error, Expiry, Key, Options, Store};
+    use memcached2_testkit::{EmbeddedServer, Faults};
 
     use crate::Client;
 
@@ -256,5 +289,27 @@ mod tests {
             "{:?}",
             client.server_status()
         );
+    }
+    #[test]
+    fn a_connection_to_a_full_server_is_waited_for_while_others_are_asked() {
+        let servers = [EmbeddedServer::start(), EmbeddedServer::start()];
+        let client = Client::with_options(
+            servers.iter().map(EmbeddedServer::address),
+            Options::default().timeout(Duration::from_secs(20)),
+        )
+        .unwrap();
+        let keys = [key_on(&client, 0, 1), key_on(&client, 1, 1)];
+        client.set(&keys[0], "x", Expiry::Never).unwrap();
+        servers[0].set_faults(Faults::none().max_connections(1).delay(Duration::from_millis(300)));
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| client.get(&keys[0]));
+            while client.server_status()[0].used_connections == 0 {
+                std::thread::yield_now();
+            }
+            for value in client.get_many(&keys).unwrap() {
+                assert!(value.is_ok(), "{value:?}");
+            }
+            assert!(other.join().unwrap().is_ok());
+        });
     }
 }

@@ -174,7 +174,12 @@ impl ServerPool {
     /// If the server accepts no further connection, a caller waits for an existing one. memcached before 1.6.7 sends no
     /// error if it is full: it lets new connections wait. So the other connections show whether the server is up.
     #[cold]
-    fn wait_if_full(&self, error: Error, now: Now, deadline: &mut Deadline) -> Result<PooledConnection<'_>, Error> {
+    pub(crate) fn wait_if_full(
+        &self,
+        error: Error,
+        now: Now,
+        deadline: &mut Deadline,
+    ) -> Result<PooledConnection<'_>, Error> {
         let late = match &error {
             error if error.is_server_full() => error.clone(),
             error if error.is_timeout() && self.has_others() => Error::timeout(Landed::NotSent),
