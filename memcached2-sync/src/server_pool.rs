@@ -189,6 +189,10 @@ impl ServerPool {
         // A server that says that it is full has taken those that others are opening.
         let opening = || if error.is_server_full() { 0 } else { self.opening.load(Ordering::Acquire) };
         while waiter.pool().open() > opening() {
+            // Nobody is woken any more.
+            if waiter.pool().is_closed() {
+                return Err(Error::closed());
+            }
             let checkout = match waiter.is_first() {
                 true => waiter.pool().checkout_idle(now.monotonic),
                 false => None,
@@ -279,3 +283,38 @@ impl ServerPool {
 
 /// The pool, while it is locked.
 pub(crate) type Guard<'p> = MutexGuard<'p, Pool<Box<Conn>>>;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use memcached2_proto::{Error, Expiry, Options};
+    use memcached2_testkit::{EmbeddedServer, Faults};
+
+    use crate::Client;
+
+    #[test]
+    fn a_call_that_waits_for_a_connection_to_a_full_server_ends_when_the_client_is_closed() {
+        let server = EmbeddedServer::start();
+        let options = Options::default().timeout(Duration::from_secs(20));
+        let client = Client::with_options([server.address()], options).unwrap();
+        client.set("a", "x", Expiry::Never).unwrap();
+        server.set_faults(Faults::none().max_connections(1).delay(Duration::MAX));
+        std::thread::scope(|scope| {
+            let first = scope.spawn(|| client.get("a"));
+            let status = || client.server_status().remove(0);
+            while status().used_connections == 0 {
+                std::thread::yield_now();
+            }
+            let second = scope.spawn(|| client.get("a"));
+            while status().waiting == 0 {
+                std::thread::yield_now();
+            }
+            client.close(Duration::ZERO);
+            let error = second.join().unwrap().unwrap_err();
+            assert!(matches!(error, Error::Closed { .. }), "{error:?}");
+            server.set_faults(Faults::none());
+            assert!(first.join().unwrap().is_ok());
+        });
+    }
+}
