@@ -58,8 +58,20 @@ impl<C: Command> Command for NoReply<C> {
         self.0.transfer_size()
     }
 
+    fn keys(&self) -> usize {
+        self.0.keys()
+    }
+
     fn only_key(&self) -> Option<Key<'_>> {
         self.0.only_key()
+    }
+
+    fn key_at(&self, place: usize) -> Option<Key<'_>> {
+        self.0.key_at(place)
+    }
+
+    fn for_each_written(&self, act: &mut dyn FnMut(Key<'_>)) {
+        self.0.for_each_written(act);
     }
 
     fn on_replicas(&self) -> OnReplicas {
@@ -75,5 +87,47 @@ pub(super) fn read(reply: Reply) -> Result<(), Error> {
     match accepted(reply) {
         Ok(_) | Err(Error::NonNumeric { .. }) => Ok(()),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A command that writes two items, whose keys it names itself.
+    struct Rename<'k>([Key<'k>; 2]);
+
+    impl Command for Rename<'_> {
+        type Response = ();
+
+        fn encode(&self, _: Protocol, _: Now, _: &mut RequestBuffer) -> Result<ReplyKind, Error> {
+            Ok(ReplyKind::Ok)
+        }
+
+        fn answer(&self, _: Reply) -> Result<(), Error> {
+            Ok(())
+        }
+
+        fn keys(&self) -> usize {
+            self.0.len()
+        }
+
+        fn key_at(&self, place: usize) -> Option<Key<'_>> {
+            self.0.get(place).copied()
+        }
+
+        fn for_each_written(&self, act: &mut dyn FnMut(Key<'_>)) {
+            self.0.into_iter().for_each(act);
+        }
+    }
+
+    #[test]
+    fn a_command_whose_outcome_nobody_wants_says_the_same_of_its_keys() {
+        let command = NoReply(Rename(["a", "b"].map(|key| Key::new(key).unwrap())));
+        let mut written = Vec::new();
+        command.for_each_written(&mut |key| written.push(key.as_bytes().to_vec()));
+        assert_eq!(written, [b"a", b"b"]);
+        assert_eq!(command.keys(), 2);
+        assert_eq!(command.key_at(1).unwrap().as_bytes(), b"b");
     }
 }
