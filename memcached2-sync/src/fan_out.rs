@@ -6,7 +6,7 @@ use memcached2_proto::call::{Call, ServerBatch};
 use memcached2_proto::routing::ServerId;
 use memcached2_proto::{Error, Landed, Now, Operation};
 
-use crate::opening::Opener;
+use crate::opening::{Opener, SOON};
 use crate::pooled_connection::PooledConnection;
 use crate::server_pool::ServerPool;
 use crate::stream::{Deadline, now};
@@ -34,6 +34,8 @@ struct Exchange<'s> {
     /// While the connection is being opened; then the server has not been asked yet.
     opener: Option<Box<Opener>>,
     deadline: Deadline,
+    /// Whether the deadline has passed, and what came before it was about to be read.
+    is_late: bool,
 }
 
 impl Exchange<'_> {
@@ -44,10 +46,14 @@ impl Exchange<'_> {
     }
 
     /// Reads and writes as far as the socket is ready; `true` when all replies have come.
-    fn exchange<O: Operation>(&mut self, call: &mut Call<'_, O>, ready: Ready, now: Now) -> Result<bool, Error> {
+    fn exchange<O: Operation>(&mut self, call: &mut Call<'_, O>, ready: Ready, begun: Now) -> Result<bool, Error> {
+        // What has come in time counts, even if this thread could not look before the deadline.
+        if ready.to_read && self.deadline.left().is_err() && !std::mem::replace(&mut self.is_late, true) {
+            self.deadline = Deadline::until(Some(now() + SOON));
+        }
         let conn = self.pooled.conn();
         let is_done = match ready.to_read {
-            true => conn.read(call, &mut self.batch, now, &mut self.deadline)?,
+            true => conn.read(call, &mut self.batch, begun, &mut self.deadline)?,
             // The time of one does not go by unnoticed while others are ready.
             false => self.deadline.left().map(|_| self.batch.is_done())?,
         };
@@ -113,7 +119,7 @@ impl<'f, 'r, 's, O: Operation> FanOut<'f, 'r, 's, O> {
 
     /// Asks a server, or begins to connect to it.
     fn begin(&mut self, batch: ServerBatch, pooled: PooledConnection<'s>, deadline: Deadline) -> Option<Exchange<'s>> {
-        let mut exchange = Exchange { batch, pooled, opener: None, deadline };
+        let mut exchange = Exchange { batch, pooled, opener: None, deadline, is_late: false };
         if exchange.pooled.conn.is_some() {
             return self.ask(exchange);
         }
@@ -309,6 +315,27 @@ mod tests {
             for value in client.get_many(&keys).unwrap() {
                 assert!(value.is_ok(), "{value:?}");
             }
+            assert!(other.join().unwrap().is_ok());
+        });
+    }
+    /// The thread waits meanwhile for a connection to another one.
+    #[test]
+    fn what_a_server_answers_before_the_deadline_counts_even_if_it_is_read_after_it() {
+        let servers = [EmbeddedServer::start(), EmbeddedServer::start()];
+        let options = Options::default().timeout(Duration::from_secs(20)).pool_connections(1);
+        let client = Client::with_options(servers.iter().map(EmbeddedServer::address), options).unwrap();
+        let keys = [key_on(&client, 0, 1), key_on(&client, 1, 1)];
+        keys.iter().for_each(|key| client.set(key, "x", Expiry::Never).unwrap());
+        servers[1].set_faults(Faults::none().delay(Duration::MAX));
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| client.get(&keys[1]));
+            while client.server_status()[1].used_connections == 0 {
+                std::thread::yield_now();
+            }
+            let found = client.with_timeout(Duration::from_millis(500)).get_many(&keys).unwrap();
+            let found: Vec<_> = found.into_iter().collect();
+            assert!(matches!(&found[..], [Ok(Some(_)), Err(Error::Timeout { .. })]), "{found:?}");
+            servers[1].set_faults(Faults::none());
             assert!(other.join().unwrap().is_ok());
         });
     }

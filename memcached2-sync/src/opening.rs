@@ -13,7 +13,7 @@ use memcached2_proto::{Error, Now};
 use crate::stream::{Deadline, Stream, now, resolve};
 
 /// How long a read or write may take that the socket is ready for, as a rule.
-const SOON: Duration = Duration::from_millis(10);
+pub(crate) const SOON: Duration = Duration::from_millis(10);
 
 /// A connection that is opened while others are heard, as far as the system lets a thread wait for several sockets.
 #[derive(Debug)]
