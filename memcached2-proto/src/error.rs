@@ -170,7 +170,7 @@ pub enum Error {
         /// The request.
         request: FailedRequest,
     },
-    /// The version that an item was fetched with cannot be used for this; nothing was sent.
+    /// The version that an item was fetched with cannot be used for this, so nothing was changed.
     #[error("{request}cannot change the item: {problem}")]
     #[non_exhaustive]
     Cas {

@@ -15,7 +15,7 @@ pub use self::flights::{Flights, Followed, Follower, Followers, Joined, Leader};
 pub use self::many::{Fill, Lead, Missed, computed_many};
 use crate::command::meta::{MetaDelete, MetaGet, MetaItem};
 use crate::data::ToValue;
-use crate::error::Error;
+use crate::error::{CasProblem, Error};
 use crate::time::Expiry;
 use crate::value::Value;
 
@@ -123,6 +123,12 @@ pub struct Lease {
 }
 
 impl Lease {
+    /// Whether the server has no versions (`-C`), so that nothing can be stored over it.
+    #[must_use]
+    pub fn has_no_version(&self) -> bool {
+        self.cas == Some(0)
+    }
+
     /// What lets another caller compute at once. An old value stays; unless it is marked as stale, nobody can win it again.
     #[must_use]
     pub fn given_up<'k>(&self, key: &'k [u8]) -> Option<MetaDelete<'k>> {
@@ -137,7 +143,11 @@ impl Lease {
     /// What removes the item.
     #[must_use]
     pub fn removed<'k>(&self, key: &'k [u8]) -> Option<MetaDelete<'k>> {
-        Some(MetaDelete::new(key).ok()?.compare_cas(self.cas?))
+        let delete = MetaDelete::new(key).ok()?;
+        Some(match self.cas? {
+            0 => delete.without_version(),
+            cas => delete.compare_cas(cas),
+        })
     }
 }
 
@@ -264,6 +274,21 @@ impl FetchPolicy {
         let is_absent = value.data.is_empty() && value.flags == u64::from(ABSENT);
         (!is_absent).then_some(value)
     }
+}
+
+/// Makes errors of the leases of servers without versions, over which nothing could be stored. Returns what gives them up.
+#[doc(hidden)]
+pub fn without_version<'k>(keys: &[&'k [u8]], found: &mut [Result<Found, Error>]) -> Vec<MetaDelete<'k>> {
+    let mut given_up = Vec::new();
+    for (key, found) in keys.iter().zip(found) {
+        if let Ok(Found::Compute(lease)) = found {
+            if lease.has_no_version() {
+                given_up.extend(lease.given_up(key));
+                *found = Err(Error::cas(CasProblem::Disabled).of_method("fetch", Some(key)));
+            }
+        }
+    }
+    given_up
 }
 
 /// What was computed, as a value.

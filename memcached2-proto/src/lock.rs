@@ -3,6 +3,8 @@
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
+use crate::command::meta::MetaDelete;
+use crate::error::{CasProblem, Error};
 use crate::time::{Expiry, Instant};
 use crate::value::Value;
 
@@ -75,14 +77,30 @@ impl Held {
     }
 
     /// Takes the version of the item that was found; `false` if it is that of another holder, or there is none.
-    pub fn take(&mut self, found: Option<&Value>) -> bool {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Cas`] if the server has no versions: the lock could be neither extended nor released.
+    pub fn take(&mut self, found: Option<&Value>) -> Result<bool, Error> {
         match found {
             Some(Value { data, cas: Some(cas), .. }) if data == self.token.as_bytes() => {
                 self.cas = *cas;
-                true
+                match cas {
+                    0 => Err(Error::cas(CasProblem::Disabled).of_method("try_lock", Some(&self.key))),
+                    _ => Ok(true),
+                }
             }
-            _ => false,
+            _ => Ok(false),
         }
+    }
+
+    /// What removes an item of a server without versions, where nobody can hold the lock.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Key`].
+    pub fn removed_without_version(&self) -> Result<MetaDelete<'_>, Error> {
+        Ok(MetaDelete::new(&self.key)?.without_version())
     }
 
     /// How long the server keeps the item for sure.
@@ -140,9 +158,14 @@ mod tests {
         let (mut held, other) = (Held::new(b"k"), Held::new(b"k"));
         let item = |token: &str, cas| Value { cas, ..Value::new(token.to_owned().into(), 0) };
         assert_ne!(held.token(), other.token());
-        assert!(!held.take(None) && !held.take(Some(&item(other.token(), Some(7)))));
+        assert_eq!(held.take(None), Ok(false));
+        for cas in [0, 7] {
+            assert_eq!(held.take(Some(&item(other.token(), Some(cas)))), Ok(false));
+        }
         let own = held.token().to_owned();
-        assert!(!held.take(Some(&item(&own, None))));
-        assert!(held.take(Some(&item(&own, Some(7)))) && held.cas() == 7);
+        assert_eq!(held.take(Some(&item(&own, None))), Ok(false));
+        assert_eq!((held.take(Some(&item(&own, Some(7)))), held.cas()), (Ok(true), 7));
+        let error = held.take(Some(&item(&own, Some(0)))).unwrap_err();
+        assert!(matches!(error, Error::Cas { problem: CasProblem::Disabled, .. }), "{error:?}");
     }
 }

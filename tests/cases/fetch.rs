@@ -6,9 +6,10 @@ use std::thread;
 use std::time::Duration;
 
 use memcached2_proto::command::meta::MetaDelete;
+use memcached2_proto::error::CasProblem;
 use memcached2_proto::fetch::FetchPolicy;
 use memcached2_proto::{Error, Expiry, Protocol, Value};
-use memcached2_testkit::{Clock, EmbeddedServer, Gate, assert_matches};
+use memcached2_testkit::{Clock, EmbeddedServer, Gate, Memcached, assert_matches};
 
 use super::servers::{Kind, Server};
 use super::setting::{BRIEF, HOUR, PATIENT, forgetful};
@@ -37,6 +38,7 @@ super::cases! {
         callers_that_have_waited_long_enough_compute_together,
         a_server_that_is_down_is_no_error,
         a_server_that_is_down_is_no_error_for_many,
+        a_server_without_versions_keeps_no_lease,
     }
 }
 
@@ -57,6 +59,26 @@ fn policy() -> FetchPolicy {
 /// Does something within a computation: on a thread of its own, because an asynchronous client runs the computation.
 fn apart<T: Send>(act: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| scope.spawn(act).join().expect("no panic"))
+}
+
+fn a_server_without_versions_keeps_no_lease() {
+    for (protocol, is_deleted) in [(Protocol::Meta, true), (Protocol::Classic, false)] {
+        if protocol == Protocol::Meta && Memcached::is_too_old_for("a server without versions in meta", (1, 6, 10)) {
+            continue;
+        }
+        let server = Memcached::with().threads(1).args(["-C"]).start();
+        let client = Client::with_options([server.address()], forgetful(PATIENT).protocol(protocol)).unwrap();
+        let error = client.fetch("page", &policy(), never).unwrap_err();
+        assert_matches!(error, Error::Cas { problem: CasProblem::Disabled, .. });
+        assert!(error.to_string().starts_with("fetch \"page\": "), "{error}");
+        assert_eq!(client.get("page").unwrap().is_none(), is_deleted);
+        let many = client.fetch_many(&["one", "two"], &policy(), |_| never().map(|value| vec![Some(value); 2]));
+        assert_matches!(many, Err(Error::Cas { problem: CasProblem::Disabled, .. }));
+        assert_eq!(["one", "two"].map(|key| client.get(key).unwrap().is_none()), [is_deleted; 2]);
+        // What is there is returned.
+        client.set("page", "x", Expiry::Never).unwrap();
+        assert_eq!(client.fetch("page", &policy(), never).unwrap(), "x");
+    }
 }
 
 fn never() -> Result<&'static str, Error> {

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
+use memcached2_proto::error::CasProblem;
 use memcached2_proto::rate_limit::RateLimit;
 use memcached2_proto::routing::Journal;
 use memcached2_proto::{Error, Expiry, Key, Landed, Options, Protocol, ReconnectPolicy};
-use memcached2_testkit::{EmbeddedServer, assert_matches};
+use memcached2_testkit::{EmbeddedServer, Memcached, assert_matches};
 
 use super::servers::Kind;
 use super::setting::{BRIEF, HOUR, PATIENT, client, failing_over, forgetful, trusting};
@@ -32,6 +33,7 @@ super::cases! {
         a_lock_whose_answer_was_lost_is_held,
         a_lock_is_extended_and_released_after_an_extension_whose_answer_was_lost,
         a_lock_is_surely_held_no_longer_than_an_extension_whose_answer_was_lost,
+        a_server_without_versions_has_no_locks_and_keeps_no_item_of_one,
     }
 }
 
@@ -272,6 +274,20 @@ fn a_lock_is_surely_held_no_longer_than_an_extension_whose_answer_was_lost() {
     assert!(lock.time_left() < minute && !lock.time_left().is_zero(), "{:?}", lock.time_left());
     assert_eq!(lock.extend(HOUR), Ok(true));
     assert!(lock.time_left() > minute);
+}
+
+fn a_server_without_versions_has_no_locks_and_keeps_no_item_of_one() {
+    for (protocol, is_deleted) in [(Protocol::Meta, true), (Protocol::Classic, false)] {
+        if protocol == Protocol::Meta && Memcached::is_too_old_for("a server without versions in meta", (1, 6, 10)) {
+            continue;
+        }
+        let server = Memcached::with().threads(1).args(["-C"]).start();
+        let client = Client::with_options([server.address()], trusting().protocol(protocol)).unwrap();
+        let error = client.try_lock("lock", HOUR).unwrap_err();
+        assert_matches!(error, Error::Cas { problem: CasProblem::Disabled, .. });
+        assert!(error.to_string().starts_with("try_lock \"lock\": "), "{error}");
+        assert_eq!(client.get("lock").unwrap().is_none(), is_deleted);
+    }
 }
 
 /// The client whose `release` has failed deletes no lock of another one later.

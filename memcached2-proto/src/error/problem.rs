@@ -151,8 +151,11 @@ pub enum CasProblem {
     #[error("its version was used by the store before; refresh it, or fetch the item again")]
     Spent,
     /// It is 0, which is no version. A server that was started with `-C` has no versions: it returns 0 for each item,
-    /// and refuses every `cas`.
-    #[error("0 is the version of no item: the server numbers none (it runs with -C) and refuses every cas; use set")]
+    /// and refuses every `cas`. So it has no locks and no leases, either.
+    #[error(
+        "0 is the version of no item: the server numbers none (it runs with -C) and refuses every cas; start it without -C, \
+            or use set"
+    )]
     Disabled,
     /// The change would not look at the version.
     #[error("it was fetched with its version, which only a set compares; fetch it without one")]

@@ -18,6 +18,7 @@ macro_rules! __fetch_many {
             ///
             /// * The error of `compute`, unless there are old values for all keys that were missing.
             /// * [`Error::Key`](memcached2_proto::Error::Key) for a wrong key; nothing is computed then.
+            /// * [`Error::Cas`](memcached2_proto::Error::Cas) if a server has no versions: see `fetch`.
             /// * [`Error::Argument`](memcached2_proto::Error::Argument) if `compute` returns another number of values.
             pub $($async)* fn fetch_many<'k, K, T, E>(
                 &self,
@@ -148,6 +149,19 @@ macro_rules! __fetch_many {
             $($async)* fn find_many(
                 &self,
                 keys: Vec<&[u8]>,
+                policy: &$crate::fetch::FetchPolicy,
+            ) -> Result<Vec<Result<$crate::fetch::Found, $crate::Error>>, $crate::Error> {
+                let mut found = self.find_or_lease_many(&keys, policy)$($await)*?;
+                let given_up = $crate::fetch::without_version(&keys, &mut found);
+                if !given_up.is_empty() {
+                    let _ = self.run($crate::operation::Batch::new(given_up))$($await)*;
+                }
+                Ok(found)
+            }
+
+            $($async)* fn find_or_lease_many(
+                &self,
+                keys: &[&[u8]],
                 policy: &$crate::fetch::FetchPolicy,
             ) -> Result<Vec<Result<$crate::fetch::Found, $crate::Error>>, $crate::Error> {
                 let questions = keys.iter().map(|key| policy.question(key)).collect::<Result<_, _>>()?;

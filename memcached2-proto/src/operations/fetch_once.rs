@@ -27,6 +27,8 @@ macro_rules! fetch {
             /// * The error of `compute`, unless there is an old value.
             /// * [`Error::Key`](memcached2_proto::Error::Key) for a wrong key, and other mistakes of the caller, converted to the same
             ///   type.
+            /// * [`Error::Cas`](memcached2_proto::Error::Cas) if the server has no versions (`-C`), so that nothing could be stored over
+            ///   the lease. That is given up at once; without meta it stays for its time, in which others wait.
             pub $($async)* fn fetch<T, E>(
                 &self,
                 key: impl AsRef<[u8]>,

@@ -31,6 +31,8 @@ macro_rules! lock {
             ///
             /// * Those of `add` but [`Error::NotStored`](memcached2_proto::Error::NotStored), and those of `gets`. The lock may be held
             ///   then, by nobody, until its time has passed.
+            /// * [`Error::Cas`](memcached2_proto::Error::Cas) if the server has no versions (`-C`): it could be neither extended nor
+            ///   released. The item is deleted at once; without meta it stays until its time has passed.
             pub $($async)* fn try_lock(
                 &self,
                 key: impl AsRef<[u8]>,
@@ -46,12 +48,16 @@ macro_rules! lock {
                 };
                 let found = self.run_at_home(Self::now(), key, $crate::Get::new(key)?.with_cas())$($await)*;
                 match held.take(found.as_ref().ok().and_then(Option::as_ref)) {
-                    true => {
+                    Ok(true) => {
                         held.stored(begun, time);
                         Ok(Some(Lock { client: self.clone(), held }))
                     }
                     // It was not stored, or is gone already.
-                    false => added.and(found).map(|_| None),
+                    Ok(false) => added.and(found).map(|_| None),
+                    Err(error) => {
+                        let _ = self.run_at_home(Self::now(), key, held.removed_without_version()?)$($await)*;
+                        Err(error)
+                    }
                 }
             }
 
@@ -180,7 +186,7 @@ macro_rules! lock {
             $($async)* fn is_own(&mut self) -> Result<bool, $crate::Error> {
                 let get = $crate::Get::new(self.held.key())?.with_cas();
                 let found = self.client.run_at_home(Client::now(), self.held.key(), get)$($await)*?;
-                Ok(self.held.take(found.as_ref()))
+                self.held.take(found.as_ref())
             }
         }
     };

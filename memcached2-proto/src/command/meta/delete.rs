@@ -58,6 +58,12 @@ impl<'k> MetaDelete<'k> {
         self
     }
 
+    /// Deletes only if the item has no version: that of a server that was started with `-C`. Elsewhere every item has one.
+    pub(crate) fn without_version(mut self) -> Self {
+        self.meta.flags.set(b'C', Argument::Text(b"0".as_slice().into()));
+        self
+    }
+
     /// Sets the version of the item that is kept: flag `E`, which memcached knows from 1.6.27 on.
     #[must_use]
     pub fn set_cas(mut self, cas: u64) -> Self {
