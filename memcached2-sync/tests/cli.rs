@@ -292,6 +292,30 @@ fn a_closed_pipe_ends_it_quietly() {
     assert_eq!((&*first, status, &*err), ("0\tcache1:11211\n", Some(0), ""));
 }
 
+/// A terminal would obey them: clear the screen, or set its title.
+#[test]
+fn control_characters_that_a_server_sends_are_escaped() {
+    const SENT: &str = "1.6\u{1b}[2J\u{9b}2J\u{7}\r\u{7f}";
+    let clean = |session: Session, arguments: &[&str], code: i32| {
+        let server = ScriptedServer::start([session]);
+        let (out, err) = Program::new(&[server.address()]).run(arguments, code);
+        let text = out + &err;
+        assert!(text.contains("\\x1b[2J") || text.contains("\\u{1b}[2J"), "{text:?}");
+        assert!(!text.contains(|c: char| c.is_control() && !matches!(c, '\t' | '\n')), "{text:?}");
+    };
+    let stats = Session::new().expect("stats\r\n").send(format!("STAT version {SENT}\r\nSTAT a{SENT} 1\r\nEND\r\n"));
+    clean(stats, &["stats", "--classic"], 0);
+    let refused = Session::new().expect("stats\r\n").send(format!("SERVER_ERROR {SENT}\r\n"));
+    clean(refused, &["stats", "--classic"], 1);
+    let version = Session::new().expect("version\r\n").send(format!("VERSION {SENT}\r\n"));
+    clean(version, &["ping", "--classic"], 0);
+    let event = format!(
+        "ts=1.5 gid=1 type={SENT} key=a status={SENT} {SENT}=1\nts=1.6 gid=2 type=item_get key=a status={SENT}\n"
+    );
+    let watched = Session::new().expect("watch evictions fetchers mutations\r\n").send(format!("OK\r\n{event}"));
+    clean(watched, &["watch", "--count", "2", "--classic"], 0);
+}
+
 #[test]
 fn numbers_that_no_server_can_mean_overflow_nothing() {
     let stats =

@@ -1,5 +1,6 @@
 //! What is printed, and how the program ends.
 
+use std::borrow::Cow;
 use std::io::{self, BufWriter, IsTerminal as _, StdoutLock, Write};
 
 use base64::Engine as _;
@@ -50,7 +51,7 @@ impl From<io::Error> for Failure {
 
 /// Prints a message on the standard error. That it may be closed is no reason to stop.
 pub(crate) fn complain(message: &str) {
-    drop(writeln!(io::stderr(), "memcached2: {message}"));
+    drop(writeln!(io::stderr(), "memcached2: {}", printable(message)));
 }
 
 /// The standard output, in text or JSON.
@@ -73,8 +74,9 @@ impl Output {
         writeln!(self.to, "{}", Json::Object(object))
     }
 
+    /// A line of text, which may hold what a server has said.
     pub(crate) fn line(&mut self, line: &str) -> io::Result<()> {
-        writeln!(self.to, "{line}")
+        writeln!(self.to, "{}", printable(line))
     }
 
     pub(crate) fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -103,7 +105,23 @@ pub(crate) fn bytes_field(name: &str, bytes: &[u8]) -> (String, Json) {
     }
 }
 
-/// A key in a line: bytes that do not print, and what separates columns, are escaped.
+/// A text with escapes for control characters but tabs and line ends: a terminal would obey those that a server has sent.
+fn printable(text: &str) -> Cow<'_, str> {
+    let is_escaped = |c: char| c.is_control() && !matches!(c, '\t' | '\n');
+    if !text.contains(is_escaped) {
+        return text.into();
+    }
+    let mut shown = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        match is_escaped(c) {
+            true => shown.extend(c.escape_default()),
+            false => shown.push(c),
+        }
+    }
+    shown.into()
+}
+
+/// What a server has said, in a line, and a key: bytes that do not print, and what separates columns, are escaped.
 pub(crate) fn shown(key: &[u8]) -> String {
     match std::str::from_utf8(key) {
         Ok(text) if !text.contains(|c: char| c.is_control() || c == '\\') => text.to_owned(),

@@ -9,7 +9,7 @@ use memcached2_sync::{Client, Error};
 use serde_json::json;
 
 use crate::fleet::Fleet;
-use crate::output::{Failure, Outcome, Output, complain};
+use crate::output::{Failure, Outcome, Output, complain, shown};
 use crate::table::Table;
 
 /// What a server has answered.
@@ -43,6 +43,7 @@ pub(crate) fn ping(fleet: &Fleet, out: &mut Output) -> Result<Outcome, Failure> 
             ])?,
             Ok(Answer { version, protocol, connect, time }) => {
                 let times = [connect, time].map(|time| format!("{:.2} ms", millis(time)));
+                let version = shown(version.as_bytes());
                 table.row([name.clone(), "up".into(), version, protocol.into()].into_iter().chain(times));
             }
             Err(error) => {

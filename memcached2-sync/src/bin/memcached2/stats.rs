@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::args::duration;
 use crate::fleet::{Fleet, answers};
-use crate::output::{Failure, Outcome, Output};
+use crate::output::{Failure, Outcome, Output, shown};
 use crate::table::{Table, percent, rate};
 
 #[derive(Debug, Args)]
@@ -160,7 +160,7 @@ fn json(value: Statistic<'_>) -> Json {
 
 fn text(value: &Json) -> String {
     match value {
-        Json::String(text) => text.clone(),
+        Json::String(text) => shown(text.as_bytes()),
         Json::Bool(true) => "yes".into(),
         Json::Bool(false) => "no".into(),
         Json::Null => "-".into(),
@@ -182,7 +182,7 @@ fn print(servers: &[(String, Flat)], text: impl Fn(&Json) -> String, out: &mut O
         servers.iter().map(|(_, flat)| flat.iter().map(|(name, value)| (name.as_str(), value)).collect()).collect();
     for name in names {
         let cells = columns.iter().map(|column| column.get(name).map_or_else(|| "-".into(), |value| text(value)));
-        table.row(std::iter::once(name.to_owned()).chain(cells));
+        table.row(std::iter::once(shown(name.as_bytes())).chain(cells));
     }
     Ok(table.print(out)?)
 }

@@ -134,9 +134,10 @@ fn print(server: &str, event: &WatchEvent, prefix: &[u8], out: &mut Output) -> R
     let time = time.map_or_else(|| "-".into(), |time| format!("{}.{:06}", time.as_secs(), time.subsec_micros()));
     let key = key.map_or_else(|| "-".into(), shown);
     let fields = fields.iter().map(|(name, value)| match value {
-        Json::String(text) => format!("\t{name}={text}"),
-        value => format!("\t{name}={value}"),
+        Json::String(text) => format!("\t{}={}", shown(name.as_bytes()), shown(text.as_bytes())),
+        value => format!("\t{}={value}", shown(name.as_bytes())),
     });
+    let name = shown(name.as_bytes());
     out.line(&format!("{time}\t{server}\t{name}\t{key}{}", fields.collect::<String>()))?;
     Ok(true)
 }
