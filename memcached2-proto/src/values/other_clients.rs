@@ -8,6 +8,7 @@ mod python;
 mod spy;
 
 pub use self::codec::Codec;
+use self::plain::kind;
 pub use self::plain::{FromPlain, Plain, ToPlain};
 
 use std::borrow::Cow;
@@ -20,7 +21,11 @@ use bytes::Bytes;
 
 /// What is said of a value that is not stored: it has no such type in the other client.
 fn not_stored(client: Codec, plain: &Plain<'_>) -> Error {
-    Error::value(format!("{plain:?} is no value that {client} has without a serializer: store its text"))
+    let kind = match plain {
+        Plain::Int(_) => "an integer of more than 64 bits",
+        other => kind(other),
+    };
+    Error::value(format!("{kind} is no value that {client} has without a serializer: store its text"))
 }
 
 /// A plain value that was stored as it is.

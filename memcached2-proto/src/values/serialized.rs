@@ -12,7 +12,7 @@ macro_rules! formats {
     ($(
         $(#[$doc:meta])*
         struct $name:ident;
-        $write:ident, $read:ident, $format:literal
+        $write:ident, $read:ident, $reason:ident, $format:literal
     )*) => {
         $(
             $(#[$doc])*
@@ -22,7 +22,8 @@ macro_rules! formats {
             impl<T: Serialize> ToValue for $name<T> {
                 fn to_value(&self) -> Result<Data<'_>, Error> {
                     let bytes = $write(&self.0).map_err(|error| {
-                        Error::value(format!("{} cannot be written as {}: {error}", short_name::<T>(), $format))
+                        let reason = $reason(&error);
+                        Error::value(format!("{} cannot be written as {}: {reason}", short_name::<T>(), $format))
                     })?;
                     Ok(Bytes::from(bytes).into())
                 }
@@ -57,7 +58,7 @@ formats! {
     /// # Ok::<(), memcached2_proto::Error>(())
     /// ```
     struct Json;
-    to_json, from_json, "JSON"
+    to_json, from_json, json_reason, "JSON"
 }
 
 #[cfg(feature = "json")]
@@ -66,8 +67,53 @@ fn to_json<T: Serialize>(value: &T) -> Result<Vec<u8>, serde_json::Error> {
 }
 
 #[cfg(feature = "json")]
-fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Error> {
-    serde_json::from_slice(bytes)
+fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    serde_json::from_slice(bytes).map_err(|error| json_reason(&error))
+}
+
+/// Why it is no JSON, or not that of the type, without the texts and numbers that it holds: serde repeats them, however long they are.
+#[cfg(feature = "json")]
+fn json_reason(error: &serde_json::Error) -> String {
+    /// What serde says before a part of the value, which it quotes.
+    const QUOTING: [&str; 4] = ["invalid type: ", "invalid value: ", "unknown field ", "unknown variant "];
+    /// What it says before a word of the type.
+    const NAMING: [&str; 2] = ["missing field `", "duplicate field `"];
+    /// What parts of a value are called (`serde::de::Unexpected`, and by `serde_json`).
+    const PARTS: [&str; 14] = [
+        "",
+        "boolean",
+        "integer",
+        "floating point",
+        "number",
+        "character",
+        "string",
+        "byte array",
+        "null",
+        "Option value",
+        "sequence",
+        "map",
+        "unit variant",
+        "newtype variant",
+    ];
+    let text = error.to_string();
+    if !error.is_data() {
+        return text;
+    }
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    let (text, place) = text.strip_suffix(&place).map_or((&*text, ""), |text| (text, &*place));
+    if NAMING.iter().any(|word| text.starts_with(word)) {
+        return format!("{text}{place}");
+    }
+    let quoted = QUOTING.iter().find_map(|word| Some((word, text.strip_prefix(word)?)));
+    let known = quoted.and_then(|(word, rest)| {
+        let (part, _) = rest.split_once([',', '`', '"'])?;
+        // Its own words come last.
+        let (_, expected) = rest.rsplit_once(", expected ")?;
+        PARTS
+            .contains(&part.trim_end())
+            .then(|| format!("{}, expected {expected}{place}", format!("{word}{part}").trim_end()))
+    });
+    known.unwrap_or_else(|| format!("its type takes no such value{place}"))
 }
 
 #[cfg(feature = "postcard")]
@@ -93,7 +139,13 @@ formats! {
     /// # Ok::<(), memcached2_proto::Error>(())
     /// ```
     struct Postcard;
-    to_postcard, from_postcard, "postcard"
+    to_postcard, from_postcard, postcard_reason, "postcard"
+}
+
+/// Its errors repeat nothing.
+#[cfg(feature = "postcard")]
+fn postcard_reason(error: &postcard::Error) -> String {
+    error.to_string()
 }
 
 #[cfg(feature = "postcard")]
@@ -106,13 +158,55 @@ fn from_postcard<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     match postcard::take_from_bytes(bytes) {
         Ok((read, [])) => Ok(read),
         Ok((_, rest)) => Err(format!("{} bytes follow it", rest.len())),
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(postcard_reason(&error)),
     }
 }
 
 #[cfg(all(test, feature = "json"))]
 mod tests {
     use super::*;
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct User {
+        #[allow(dead_code)]
+        age: u8,
+    }
+
+    /// A type whose errors repeat the value.
+    #[derive(Debug)]
+    struct Strict;
+
+    impl<'de> serde::Deserialize<'de> for Strict {
+        fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+            let text = String::deserialize(from)?;
+            Err(serde::de::Error::custom(format!("invalid value: {text}")))
+        }
+    }
+
+    #[test]
+    fn the_error_of_a_value_in_json_says_what_is_wrong_and_shows_nothing_of_the_value() {
+        fn error<T: DeserializeOwned>(json: &str) -> String {
+            let error = Json::<T>::from_value(Value::new(json.to_owned().into(), 0)).err().expect("it is refused");
+            error.to_string()
+        }
+        let long = format!("\"{}, expected s3cret`\"", "s3cret".repeat(10_000));
+        for (error, reason) in [
+            (error::<u8>(&long), "invalid type: string, expected u8 at line 1"),
+            (error::<u8>("4711"), "invalid value: integer, expected u8 at line 1"),
+            (error::<u8>("47.11"), "invalid type: floating point, expected u8 at line 1"),
+            (error::<u8>("{}"), "invalid type: map, expected u8 at line 1"),
+            (error::<u8>("null"), "invalid type: null, expected u8 at line 1"),
+            (error::<User>("{}"), "missing field `age` at line 1"),
+            (error::<User>(r#"{"s3cret": 1}"#), "unknown field, expected `age` at line 1"),
+            (error::<Strict>(r#""s3cret""#), "its type takes no such value"),
+            (error::<u8>("s3cret"), "expected value at line 1 column 1"),
+            (error::<u8>(r#""s3cret"#), "EOF while parsing a string"),
+        ] {
+            assert!(error.contains(reason), "{error}");
+            assert!(error.len() < 200 && !error.contains("s3cret") && !error.contains("4711"), "{error}");
+        }
+    }
 
     #[test]
     fn each_float_comes_back_from_json() {

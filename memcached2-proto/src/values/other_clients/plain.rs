@@ -76,16 +76,20 @@ impl<T: FromPlain> FromPlain for Option<T> {
     }
 }
 
-/// The reason for a value that is of another type.
-fn another(plain: &Plain<'_>) -> String {
-    let kind = match plain {
+/// What is said of a value in errors, which do not show it.
+pub(super) fn kind(plain: &Plain<'_>) -> &'static str {
+    match plain {
         Plain::Bytes(_) => "bytes",
         Plain::Text(_) => "text",
         Plain::Int(_) | Plain::Int32(_) => "an integer",
         Plain::Float(_) | Plain::Float32(_) => "a float",
         Plain::Bool(_) => "a truth value",
-    };
-    format!("it is {kind}")
+    }
+}
+
+/// The reason for a value that is of another type.
+fn another(plain: &Plain<'_>) -> String {
+    format!("it is {}", kind(plain))
 }
 
 /// The text of a value that was stored as text.
@@ -222,7 +226,7 @@ macro_rules! integers {
                     Plain::Int32(number) => number.into(),
                     other => return parse(&other),
                 };
-                number.try_into().map_err(|_| format!("{number} is beyond its range"))
+                number.try_into().map_err(|_| concat!("it is beyond the range of ", stringify!($type)).to_owned())
             }
         })*
     };
@@ -245,7 +249,7 @@ impl FromPlain for f32 {
         match plain {
             Plain::Float32(number) => Ok(number),
             Plain::Float(number) if number.is_nan() || f64::from(number as Self) == number => Ok(number as Self),
-            Plain::Float(number) => Err(format!("{number} has more than 32 bits")),
+            Plain::Float(_) => Err("it has more than 32 bits".to_owned()),
             other => parse(&other),
         }
     }
