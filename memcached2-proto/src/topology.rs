@@ -12,7 +12,7 @@ use std::str::FromStr;
 pub use self::srv::{SrvAsk, SrvQuestion, SrvRecord};
 use crate::command::{ClusterConfig, Node};
 use crate::error::Error;
-use crate::uri::{Address, Server};
+use crate::uri::{Address, Server, is_host};
 
 /// Where the list of servers comes from.
 ///
@@ -152,13 +152,18 @@ impl ServerSource {
     ///
     /// # Errors
     ///
-    /// [`Error::Protocol`] if the cluster names no nodes.
+    /// [`Error::Protocol`] if the cluster names no nodes, or one whose name is no host.
     #[doc(hidden)]
     pub fn on_config(&mut self, config: Option<ClusterConfig>) -> Result<Option<Vec<String>>, Error> {
         let config = config.filter(|config| !config.nodes.is_empty());
         let config = config.ok_or_else(|| Error::protocol("the cluster names no nodes"))?;
         if self.version.is_some_and(|newest| config.version <= newest) {
             return Ok(None);
+        }
+        // Anything else would be read as options of the server.
+        if let Some(wrong) = config.nodes.iter().find(|node| !is_host(&node.host)) {
+            let shown: String = wrong.host.chars().take(64).collect();
+            return Err(Error::protocol(format!("the cluster names the node {shown:?}, which is no host")));
         }
         self.version = Some(config.version);
         Ok(Some(config.nodes.iter().map(|node| self.text(node)).collect()))
@@ -244,7 +249,23 @@ mod tests {
         for empty in [None, config(3, "")] {
             assert!(matches!(source.on_config(empty), Err(Error::Protocol { .. })));
         }
-        assert_eq!(source.on_config(config(3, "[x]||1")).unwrap().unwrap().len(), 1);
+        assert_eq!(source.on_config(config(3, "x||1")).unwrap().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_cluster_adds_no_options_to_its_nodes() {
+        let mut source = ServerSource::cluster("cfg.example").unwrap();
+        for host in
+            ["a?timeout=1ms", "a&timeout=1ms", "a&connections=65535", "a%26", "u:p@b", "a/b", "a#b", "[x]", "\u{1b}[2J"]
+        {
+            for ip in ["", "10.0.0.1"] {
+                let error = source.on_config(config(7, &format!("{host}|{ip}|11211"))).unwrap_err();
+                assert!(matches!(error, Error::Protocol { .. }), "{host}: {error}");
+                assert!(!error.to_string().contains('\u{1b}'), "{error:?}");
+            }
+        }
+        // The number of a list that was refused says nothing of the next one.
+        assert_eq!(source.on_config(config(7, "a.example||1")).unwrap().unwrap(), ["memcached://a.example:1"]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 
-pub(crate) use self::options::ServerOptions;
+pub(crate) use self::options::{ServerOptions, is_host};
 pub(crate) use self::parse::redacted;
 use self::parse::{TLS, UNIX, parse};
 use crate::error::Error;

@@ -97,7 +97,7 @@ fn number(text: &str, most: u32) -> Option<u32> {
 }
 
 /// Whether a text can be a host name or an IP address.
-fn is_host(text: &str) -> bool {
+pub(crate) fn is_host(text: &str) -> bool {
     let is_of_a_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b':');
     !text.is_empty() && text.bytes().all(is_of_a_name)
 }
