@@ -149,8 +149,8 @@ pub enum Error {
         /// The request.
         request: FailedRequest,
     },
-    /// The item has changed since its `cas` was fetched, so nothing was stored.
-    #[error("{request}not stored: the item has changed since it was fetched; fetch it again")]
+    /// The item has changed since its `cas` was fetched, so nothing was done: nothing stored, nothing deleted.
+    #[error("{request}the item has changed since it was fetched, so nothing was done; fetch it again")]
     #[non_exhaustive]
     Exists {
         /// The request.

@@ -46,6 +46,8 @@ fn the_text_of_an_error_names_the_request_and_its_server() {
     };
     for (error, text) in [
         (Error::not_stored(), "add \"k\": not stored: the condition of the request was not met"),
+        // Of a `cas` and of a `delete_cas`.
+        (Error::exists(), "add \"k\": the item has changed since it was fetched, so nothing was done; fetch it again"),
         (
             Error::timeout(Landed::NotSent),
             "add \"k\": a:11211 did not answer in time (the request had no effect); raise the timeout if it is only slow",
