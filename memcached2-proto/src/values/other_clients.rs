@@ -128,8 +128,8 @@ clients! {
     /// compressed by fastlz, too, and with the feature `zstd` by zstd.
     PhpMemcached
 
-    /// A value as the `SerializingTranscoder` of spymemcached stores it, the client of Java: integers of up to 32 bits as an
-    /// `Integer`, others as a `Long`. Values of more than 16 KiB are compressed by gzip. A `Date` is read as an integer of milliseconds
+    /// A value as the `SerializingTranscoder` of spymemcached stores it, the client of Java: integers of the types `i8`, `i16`, `i32`,
+    /// `u8` and `u16` as an `Integer`, those of wider types and of `u32` as a `Long`. Values of more than 16 KiB are compressed by gzip. A `Date` is read as an integer of milliseconds
     /// since 1970.
     SpyMemcached
 }

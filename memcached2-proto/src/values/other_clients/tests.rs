@@ -150,6 +150,8 @@ fn spymemcached_packs_numbers_without_their_first_zeros() {
         0, i32 => "", 0x200_u32;
         300, i32 => b"\x01\x2c", 0x200_u32;
         -1, i32 => b"\xff\xff\xff\xff", 0x200_u32;
+        300_u16, u16 => b"\x01\x2c", 0x200_u32;
+        300_u32, u32 => b"\x01\x2c", 0x300_u32;
         300_i64, i64 => b"\x01\x2c", 0x300_u32;
         -2_i64, i64 => b"\xff\xff\xff\xff\xff\xff\xff\xfe", 0x300_u32;
         1.5_f32, f32 => b"\x3f\xc0\0\0", 0x600_u32;
