@@ -123,6 +123,8 @@ pub enum Error {
     Value {
         /// The request.
         request: FailedRequest,
+        /// Whether the request may have taken effect: a new expiry may have, of the value that cannot be read.
+        landed: Landed,
         /// What is wrong with it.
         reason: Arc<str>,
     },

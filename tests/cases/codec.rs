@@ -175,6 +175,10 @@ fn a_codec_gives_a_new_expiry_with_a_fetch(on: Kind) {
         let values = client.values(Codec::PyLibmc);
         values.set("a", 7, HOUR).unwrap();
         assert_eq!(values.gat_as::<u64>("a", Duration::ZERO), Ok(Some(7)));
+        client.set("text", "seven", Expiry::Never).unwrap();
+        assert_eq!(values.get_as::<u64>("text").unwrap_err().landed(), Landed::NotSent);
+        let error = values.gat_as::<u64>("text", Duration::ZERO).unwrap_err();
+        assert_eq!((error.landed(), client.get("text")), (Landed::Unknown, Ok(None)));
         assert_eq!((values.get_as::<u64>("a"), values.gat_as::<u64>("a", HOUR)), (Ok(None), Ok(None)));
     });
 }

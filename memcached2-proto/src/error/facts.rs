@@ -52,6 +52,7 @@ impl Error {
             | Self::Timeout { landed, .. }
             | Self::Protocol { landed, .. }
             | Self::NoMemory { landed, .. }
+            | Self::Value { landed, .. }
             | Self::Refused { landed, .. } => *landed,
             Self::MultiStorage { results } | Self::Replicas { results, .. } => landed_of_all(results),
             Self::NotStored { .. } | Self::Exists { .. } | Self::NotFound { .. } | Self::NonNumeric { .. } => {
@@ -61,7 +62,6 @@ impl Error {
             | Self::Uri { .. }
             | Self::Expiry { .. }
             | Self::TooLarge { .. }
-            | Self::Value { .. }
             | Self::Argument { .. }
             | Self::CasRefresh { .. }
             | Self::Cas { .. }

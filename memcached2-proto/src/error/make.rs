@@ -10,7 +10,11 @@ impl Error {
     /// of your own.
     #[must_use]
     pub fn value(reason: impl fmt::Display) -> Self {
-        Self::Value { request: FailedRequest::default(), reason: Arc::from(reason.to_string()) }
+        Self::Value {
+            request: FailedRequest::default(),
+            landed: Landed::NotSent,
+            reason: Arc::from(reason.to_string()),
+        }
     }
 
     /// The failure to connect, as the operating system reports it.
@@ -167,6 +171,7 @@ impl Error {
         | Self::Timeout { landed, .. }
         | Self::Protocol { landed, .. }
         | Self::NoMemory { landed, .. }
+        | Self::Value { landed, .. }
         | Self::Refused { landed, .. } = &mut self
         {
             *landed = now;

@@ -167,7 +167,8 @@ macro_rules! values {
             /// # Errors
             ///
             /// Those of [`get_as`](Self::get_as), and [`Error::Expiry`](memcached2_proto::Error::Expiry) if the moment of expiry is
-            /// beyond 2038.
+            /// beyond 2038. An item whose value cannot be read has its new expiry all the same, and the error says
+            /// [`Landed::Unknown`](memcached2_proto::Landed::Unknown).
             pub $($async)* fn gat_as<T: $crate::values::FromPlain>(
                 &self,
                 key: impl AsRef<[u8]>,
@@ -175,7 +176,7 @@ macro_rules! values {
             ) -> Result<Option<T>, $crate::Error> {
                 let key = key.as_ref();
                 let value = self.client.gat(key, expiry)$($await)*?;
-                self.form.read("gat_as", key, value)
+                self.form.read("gat_as", key, value).map_err(|error| error.of_landed($crate::Landed::Unknown))
             }
 
             /// Fetches the values of many keys; the results come in the order of the keys.
