@@ -163,7 +163,8 @@ impl Faults {
 
     /// Has no memory for items: what is to be stored fails with `SERVER_ERROR out of memory storing object`.
     ///
-    /// As in memcached, an old value of the same key may be gone then. Counters, touches and deletes work.
+    /// As in memcached, an old value of the same key may be gone then. Counters that are there, touches and deletes work. An `ma` that
+    /// would make a counter fails with `SERVER_ERROR Out of memory allocating new item`, and an `mg` makes no item: it finds none.
     ///
     /// ```
     /// use memcached2_testkit::embedded::Core;

@@ -22,7 +22,9 @@ pub(super) fn get(core: &mut Core, line: &Line<'_>, now: Moment) -> Answer {
     if !flags.marked_late && !flags.no_update {
         store.fetch(&flags.key, now);
     }
-    let created = store.find(&flags.key, now).is_none() && flags.vivify.is_some();
+    // Without memory for the item it is a miss.
+    let makes = flags.vivify.is_some() && !core.faults.is_full;
+    let created = makes && store.find(&flags.key, now).is_none();
     if created {
         store.link(Incoming { key: flags.key.clone(), new_cas: flags.new_cas, ..Incoming::default() }, now);
     }
@@ -277,6 +279,9 @@ fn try_arithmetic(core: &mut Core, line: &Line<'_>, now: Moment) -> Result<Answe
     let (mut counted, created) = match store.delta(&flags.key, up, flags.delta, flags.cas.unwrap_or_default(), now) {
         Delta::Done(counted) => (counted, false),
         Delta::NonNumeric => return Err(NON_NUMERIC),
+        Delta::NotFound if flags.vivify.is_some() && core.faults.is_full => {
+            return Err("SERVER_ERROR Out of memory allocating new item");
+        }
         Delta::NotFound if flags.vivify.is_some() => {
             let value = flags.initial.to_string().into_bytes();
             let (key, new_cas) = (flags.key.clone(), flags.new_cas);

@@ -352,6 +352,9 @@ fn a_full_server_stores_nothing_and_does_the_rest() {
     guest.expect("set a 0 0 1\r\ny\r\n", full);
     guest.expect("ms b 1 MA\r\ny\r\n", full);
     guest.expect("get a\r\nincr n 1\r\ntouch n 0\r\n", "END\r\n6\r\nTOUCHED\r\n");
+    // What would make an item.
+    guest.expect("ma c N0 J1\r\n", "SERVER_ERROR Out of memory allocating new item\r\n");
+    guest.expect("mg c N9 v\r\nmg c N9 v q\r\nget c\r\nma n N0 v\r\n", "EN\r\nEND\r\nVA 1\r\n7\r\n");
     guest.core.set_faults(Faults::none());
     guest.expect("set a 0 0 1\r\ny\r\nget a\r\n", "STORED\r\nVALUE a 0 1\r\ny\r\nEND\r\n");
 }
