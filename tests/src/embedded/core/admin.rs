@@ -1,4 +1,4 @@
-//! The settings of a running server: `slabs`, `lru`, `lru_crawler`, `extstore` and the like, as 1.6.18 answers them.
+//! The settings of a running server: `slabs`, `lru`, `lru_crawler`, `extstore` and the like, as 1.6.18 answers them; what is newer by the version.
 
 use super::Core;
 use super::dispatch::{Answer, BAD_FORMAT};
@@ -75,6 +75,21 @@ impl Core {
                 None => return "ERROR",
             },
             [b"ratio"] => return "ERROR",
+            [b"freeratio", ratio @ ..] if self.is_since((1, 6, 34)) => {
+                match ratio.first().and_then(|ratio| fraction(ratio)) {
+                    Some(ratio) => self.change("slab_automove_freeratio", &format!("{ratio:.3}")),
+                    None => return "ERROR",
+                }
+            }
+            [b"window", window @ ..] if self.is_since((1, 6, 34)) => {
+                match window.first().and_then(|window| u32_of(window)) {
+                    Some(..3 | 1801..) if self.is_since((1, 6, 45)) => {
+                        return "CLIENT_ERROR automove window too low or too high";
+                    }
+                    Some(window) => self.change("slab_automove_window", &window),
+                    None => return BAD_FORMAT,
+                }
+            }
             [level, ..] => match u32_of(level) {
                 Some(level @ ..=2) => self.change("slab_automove", &level),
                 Some(_) => return "ERROR",
@@ -87,6 +102,8 @@ impl Core {
 
     pub(super) fn lru(&mut self, line: &Line<'_>) -> Answer {
         let answer = match &line.words[1..] {
+            // This version understands none.
+            _ if self.version() == (1, 6, 40) => "ERROR",
             [b"tune", hot, warm, hot_factor, warm_factor, ..] => {
                 let numbers = (u32_of(hot), u32_of(warm), fraction(hot_factor), fraction(warm_factor));
                 match numbers {

@@ -141,6 +141,9 @@ impl Core {
             }
             b"quit" => return Next::Quit,
             b"stats" => stats(self, &line, now),
+            b"shutdown" if !self.config.allows_shutdown && self.is_since((1, 6, 40)) => {
+                Answer::line("SERVER_ERROR: shutdown not enabled")
+            }
             b"shutdown" if !self.config.allows_shutdown => Answer::line("ERROR: shutdown not enabled"),
             b"shutdown" if count == 1 || (count == 2 && line.words[1] == b"graceful") => {
                 self.is_shut_down = true;

@@ -344,6 +344,34 @@ fn the_core_does_no_io_and_reads_no_clock() {
 }
 
 #[test]
+fn settings_and_shutdown_are_answered_by_version() {
+    const WRONG: &str = "CLIENT_ERROR bad command line format\r\n";
+    const LRU: [&str; 3] = ["lru tune 20 40 0.2 2.0\r\n", "lru mode flat\r\n", "lru temp_ttl 61\r\n"];
+    for (version, automove, range, lru, shutdown) in [
+        ("1.6.18", WRONG, WRONG, "OK\r\n", "ERROR: shutdown not enabled\r\n"),
+        ("1.6.33", WRONG, WRONG, "OK\r\n", "ERROR: shutdown not enabled\r\n"),
+        ("1.6.34", "OK\r\n", "OK\r\n", "OK\r\n", "ERROR: shutdown not enabled\r\n"),
+        ("1.6.40", "OK\r\n", "OK\r\n", "ERROR\r\n", "SERVER_ERROR: shutdown not enabled\r\n"),
+        ("1.6.41", "OK\r\n", "OK\r\n", "OK\r\n", "SERVER_ERROR: shutdown not enabled\r\n"),
+        (
+            "1.6.45",
+            "OK\r\n",
+            "CLIENT_ERROR automove window too low or too high\r\n",
+            "OK\r\n",
+            "SERVER_ERROR: shutdown not enabled\r\n",
+        ),
+    ] {
+        let mut guest = Guest::of(EmbeddedServer::with().version(version));
+        guest.expect("slabs automove freeratio 0.1\r\n", automove);
+        guest.expect("slabs automove window 30\r\n", automove);
+        guest.expect("slabs automove window 1801\r\n", range);
+        guest.expect("slabs automove ratio 0.8\r\nslabs automove 1\r\n", "OK\r\nOK\r\n");
+        LRU.iter().for_each(|request| guest.expect(request, lru));
+        guest.expect("shutdown\r\n", shutdown);
+    }
+}
+
+#[test]
 fn a_full_server_stores_nothing_and_does_the_rest() {
     let mut guest = Guest::new();
     guest.expect("set a 0 0 1\r\nx\r\nset n 0 0 1\r\n5\r\n", "STORED\r\nSTORED\r\n");
