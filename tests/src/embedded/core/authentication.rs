@@ -31,18 +31,24 @@ impl Core {
         }
     }
 
-    /// Checks the block of the credentials; `true` if the client is authenticated.
+    /// Checks the block of the credentials; `true` if the client is authenticated. Before 1.6.40 a password ends at its first blank.
     pub(super) fn authenticate(&mut self, block: &[u8]) -> (bool, Answer) {
         let Some(token) = block.strip_suffix(b"\r\n") else {
             return (false, alone("CLIENT_ERROR bad command line termination"));
         };
         let line = Line::split(token);
-        let [user, password, ..] = line.words[..] else {
+        let given = match line.words[..] {
+            // The password is all that follows the first blank.
+            _ if self.is_since((1, 6, 40)) => token.contains(&b' ').then(|| token.to_vec()),
+            [user, password, ..] => Some([user, b" ", password].concat()),
+            _ => None,
+        };
+        let Some(given) = given else {
             return (false, alone("CLIENT_ERROR bad authentication token format"));
         };
         let counts = &mut self.store.counts;
         counts.auth_cmds += 1;
-        if self.config.credentials.contains(&[user, b" ", password].concat()) {
+        if self.config.credentials.contains(&given) {
             return (true, alone("STORED"));
         }
         counts.auth_errors += 1;

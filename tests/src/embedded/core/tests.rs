@@ -75,6 +75,20 @@ fn a_client_has_to_give_a_user_and_password_first() {
         let answer = guest.ask(request.as_bytes());
         assert_eq!((answer.is_empty(), guest.session.is_closed()), (closes, closes), "{request}: {answer}");
     }
+    // Where a password ends.
+    let (stored, wrong) = ("STORED\r\n", "CLIENT_ERROR authentication failure\r\n");
+    let format = "CLIENT_ERROR bad authentication token format\r\n";
+    for (version, whole, more, empty) in [("1.6.39", wrong, stored, format), ("1.6.40", stored, wrong, wrong)] {
+        for (request, answer) in [
+            ("set a 0 0 12\r\nweb two word\r\n", whole),
+            ("set a 0 0 13\r\nweb s3cret  x\r\n", more),
+            ("set a 0 0 11\r\nweb  s3cret\r\n", more),
+            ("set a 0 0 4\r\nweb \r\n", empty),
+            ("set a 0 0 3\r\nweb\r\n", format),
+        ] {
+            Guest::of(setup.clone().credentials("web", "two word").version(version)).expect(request, answer);
+        }
+    }
     // What a real one reads at once.
     for (length, closes) in [(16_382, false), (16_383, true)] {
         let mut guest = Guest::of(setup.clone());
