@@ -98,9 +98,13 @@ impl<O: Operation> Call<'_, O> {
         let key = self.progress.command(index as usize).only_key();
         let mut asked = router.read_order().iter().map(|number| servers[*number]).chain(gutter);
         let waits = |plan: &mut Plan<'_>, server| key.is_some_and(|key| plan.waits_for_journal(server, key));
+        let first = servers[router.read_order()[0]];
         match asked.find(|server| waits(&mut self.plan, *server) || self.plan.claim(*server)) {
-            Some(server) => self.plan.push(server, index as usize),
-            None => self.plan.refuse(index as usize, router.replicas_down(servers[router.read_order()[0]])),
+            Some(server) => {
+                self.plan.note_passed(first, server);
+                self.plan.push(server, index as usize);
+            }
+            None => self.plan.refuse(index as usize, router.replicas_down(first)),
         }
     }
 

@@ -297,7 +297,13 @@ impl<'r> Plan<'r> {
 
     /// Notes for the journal that a key goes to another server than its own.
     fn note_home(&mut self, server: ServerId, key: Key<'_>) {
-        let Some(home) = self.router.journal().and_then(|_| self.router.route(key).ok()) else { return };
+        if let Some(home) = self.router.journal().and_then(|_| self.router.route_home(key).ok()) {
+            self.note_passed(home, server);
+        }
+    }
+
+    /// The same of a key whose server is known.
+    pub(super) fn note_passed(&mut self, home: ServerId, server: ServerId) {
         if home != server && !self.rare().passed.contains(&home) {
             self.rare().passed.push(home);
         }

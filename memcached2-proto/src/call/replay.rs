@@ -247,7 +247,7 @@ impl<O: Operation> Call<'_, O> {
         self.keep_written(
             |call, key| {
                 // With replicas, each of them has its own copy.
-                let home = call.home(sub_request, key).filter(|_| !call.plan.router.has_replicas());
+                let home = call.home(sub_request, key).filter(|_| call.plan.router.uses_one_group());
                 [Some(sub_request.server), home]
             },
             sub_request,
@@ -271,7 +271,7 @@ impl<O: Operation> Call<'_, O> {
 
     /// Keeps the keys of a write that was done by another server than their own, which is down, or was when that was decided.
     pub(super) fn keep_moved(&self, sub_request: &SubRequest) {
-        if self.plan.router.has_replicas() {
+        if !self.plan.router.uses_one_group() {
             return;
         }
         let passed = self.plan.rare.as_ref().map_or(&[][..], |rare| &rare.passed);
@@ -299,7 +299,7 @@ impl<O: Operation> Call<'_, O> {
 
     /// The server of a key while it is up.
     fn home(&self, sub_request: &SubRequest, key: Key<'_>) -> Option<ServerId> {
-        self.plan.router.route(self.progress.routing_key(sub_request.index()).unwrap_or(key)).ok()
+        self.plan.router.route_home(self.progress.routing_key(sub_request.index()).unwrap_or(key)).ok()
     }
 }
 

@@ -6,7 +6,7 @@ use super::*;
 use crate::Options;
 use crate::command::Get;
 use crate::operation::{DeleteMany, GetMany, OnServer, RoutedBy};
-use crate::routing::ReconnectPolicy;
+use crate::routing::{MigrationStage, ReconnectPolicy};
 use crate::time::Instant;
 
 const SERVERS: [&str; 3] = ["a", "b", "c"];
@@ -203,4 +203,65 @@ fn a_request_is_sent_again_in_the_round_after_which_the_keys_of_another_server_a
     assert!(call.end_round(later));
     assert!(call.replay(Duration::ZERO, Duration::MAX).is_some());
     assert!(call.sub_requests()[places[1]].is_open() && call.sub_requests()[places[1]].is_retry());
+}
+
+/// A client in this stage of a migration, one of whose two servers is in use.
+fn migrating(journal: &Arc<Journal>, stage: MigrationStage, gutter: &[&str]) -> Router {
+    let options = Options::default().reconnect(ReconnectPolicy::After(Duration::from_secs(60)));
+    let options = options.migrate_to(["new"], stage).journal(Arc::clone(journal));
+    let options = match gutter {
+        [] => options,
+        gutter => options.gutter(gutter.iter().copied(), Duration::from_secs(10)),
+    };
+    Router::with_options(["old"], &options).unwrap().for_client(0, now)
+}
+
+fn refused() -> Error {
+    Error::connect(&std::io::ErrorKind::ConnectionRefused.into())
+}
+
+/// Ends each request of a call, on this server with a failure, and the call.
+fn end(mut call: Call<'_, impl Operation>, down: ServerId, answer: &Reply) {
+    loop {
+        for at in 0..call.sub_requests().len() {
+            match call.sub_requests()[at] {
+                next if !next.is_open() => {}
+                next if next.server() == down => call.fail(at, &refused(), Fault::Server),
+                _ => call.answer(at, answer.clone(), true),
+            }
+        }
+        if !call.end_round(later) {
+            break;
+        }
+    }
+    let _ = call.finish();
+}
+
+#[test]
+fn a_write_whose_server_is_down_is_kept_at_both_ends_of_a_migration_too() {
+    for (stage, home) in [(MigrationStage::Old, "old"), (MigrationStage::New, "new")] {
+        for gutter in [&[][..], &["spare"]] {
+            for is_known in [false, true] {
+                for is_quiet in [false, true] {
+                    let journal = Arc::new(Journal::new(10));
+                    let router = migrating(&journal, stage, gutter);
+                    let server = router.find(home).unwrap();
+                    if is_known {
+                        router.report_failure(server, &unknown(), None, (Instant::ZERO, Instant::ZERO));
+                    }
+                    match is_quiet {
+                        false => end(Call::new(Delete::new("x").unwrap(), &router, now()), server, &Reply::NotFound),
+                        true => {
+                            let keys = ["x"];
+                            let batch = DeleteMany::new(&keys).unwrap().quiet();
+                            end(Call::new(batch, &router, now()), server, &Reply::Refused("ERROR".into()));
+                        }
+                    }
+                    let name = router.server(server).unwrap().name();
+                    let found = journal.find(name, b"x");
+                    assert!(found.is_some(), "{stage:?}, gutter {gutter:?}, known {is_known}, quiet {is_quiet}");
+                }
+            }
+        }
+    }
 }
