@@ -97,7 +97,7 @@ impl<O: Operation> Call<'_, O> {
         let router = self.plan.router;
         let key = self.progress.command(index as usize).only_key();
         let mut asked = router.read_order().iter().map(|number| servers[*number]).chain(gutter);
-        let waits = |plan: &mut Plan<'_>, server| key.is_some_and(|key| plan.waits_for_journal(server, key));
+        let waits = |plan: &mut Plan<'_>, server| key.is_some_and(|key| plan.may_wait(server, key));
         let first = servers[router.read_order()[0]];
         match asked.find(|server| waits(&mut self.plan, *server) || self.plan.claim(*server)) {
             Some(server) => {
@@ -110,8 +110,10 @@ impl<O: Operation> Call<'_, O> {
 
     fn plan_write(&mut self, index: u32, servers: &[ServerId], gutter: Option<ServerId>) {
         let router = self.plan.router;
+        let key = self.progress.command(index as usize).only_key();
         let copy = |server: &ServerId| {
-            let is_asked = self.plan.claim(*server);
+            let waits = key.is_some_and(|key| self.plan.may_wait(*server, key));
+            let is_asked = waits || self.plan.claim(*server);
             (*server, (!is_asked).then(|| Err(router.down(*server))))
         };
         let written = router.written().iter().map(|number| &servers[*number]);

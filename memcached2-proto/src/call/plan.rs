@@ -309,6 +309,11 @@ impl<'r> Plan<'r> {
         }
     }
 
+    /// Whether a server may be asked now, as far as is known; if it is down, another call may be the one that tries it.
+    pub(super) fn may_ask(&self, server: ServerId) -> bool {
+        self.probes_server(server.index()) || self.router.may_try(server, self.now)
+    }
+
     /// Whether a server may be asked: it is up, or this call is the one that tries it.
     pub(super) fn claim(&mut self, server: ServerId) -> bool {
         if self.probes_server(server.index()) {

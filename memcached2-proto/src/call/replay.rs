@@ -149,6 +149,12 @@ impl Plan<'_> {
         }
     }
 
+    /// Whether a server may be asked about a key, and that has to wait until the key was deleted there. Nothing is claimed then: what
+    /// deletes it is an operation of its own, and tries the server if that is down.
+    pub(super) fn may_wait(&mut self, server: ServerId, key: Key<'_>) -> bool {
+        self.router.journal().is_some() && self.may_ask(server) && self.waits_for_journal(server, key)
+    }
+
     /// Lets the request that was planned last wait for this key, too, which is not the one that has decided on its server.
     #[cold]
     pub(crate) fn wait_also_for(&mut self, key: Option<Key<'_>>) {

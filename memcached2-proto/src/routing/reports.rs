@@ -47,6 +47,11 @@ impl Router {
         self.health.claim(id.index(), now)
     }
 
+    /// Whether a server may be asked: it is up, or its retry is due.
+    pub(crate) fn may_try(&self, id: ServerId, now: Instant) -> bool {
+        self.health.may_try(id.index(), now)
+    }
+
     /// Gives back the probe of a server that had no result.
     pub(crate) fn release(&self, id: ServerId, probe: u64) {
         self.health.release(id.index(), probe);

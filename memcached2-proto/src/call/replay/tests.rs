@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::Options;
-use crate::command::Get;
+use crate::command::{Get, Store};
 use crate::operation::{DeleteMany, GetMany, OnServer, RoutedBy};
 use crate::routing::{MigrationStage, ReconnectPolicy};
 use crate::time::Instant;
@@ -264,4 +264,29 @@ fn a_write_whose_server_is_down_is_kept_at_both_ends_of_a_migration_too() {
             }
         }
     }
+}
+
+#[test]
+fn a_write_to_replicas_waits_until_its_key_was_deleted_which_would_undo_it_later() {
+    let journal = Arc::new(Journal::new(10));
+    let options = Options::default().replica(["b"]).journal(Arc::clone(&journal));
+    let router = Router::with_options(["a"], &options).unwrap().for_client(0, now);
+    let [first, second] = [0, 1].map(|place| router.servers()[place].name().to_owned());
+    journal.keep(&second, b"x");
+    let mut call = Call::new(Store::set("x", "new").unwrap(), &router, now());
+    let is_open = |call: &Call<'_, _>, name: &str| {
+        let of = |next: &&SubRequest| router.server(next.server()).unwrap().name() == name;
+        call.sub_requests().iter().find(of).unwrap().is_open()
+    };
+    assert!(is_open(&call, &first) && !is_open(&call, &second));
+    call.answer(0, Reply::Stored, true);
+    assert!(call.end_round(later));
+    let mut replay = Call::new(call.replay(Duration::ZERO, Duration::MAX).unwrap(), &router, now());
+    replay.answer(0, Reply::Deleted, true);
+    while replay.end_round(later) {}
+    replay.finish().unwrap();
+    assert!(call.end_round(later) && is_open(&call, &second) && journal.is_empty());
+    call.answer(1, Reply::Stored, true);
+    assert!(!call.end_round(later));
+    call.finish().unwrap();
 }
