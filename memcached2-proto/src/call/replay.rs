@@ -2,6 +2,7 @@
 //! asks those for the same keys, and when they are back.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,7 +36,9 @@ pub(super) struct Held {
     replay: Option<Replay>,
     /// Whether the round before has ended with that.
     is_offered: bool,
-    /// Whether this call has deleted what was kept: it does so once.
+    /// Those of them that were to be deleted before: each is, once.
+    tried: HashSet<(Arc<str>, Arc<[u8]>)>,
+    /// Whether this call has deleted what was kept: what it does not need, once.
     has_replayed: bool,
     /// Whether the call keeps no key that it writes.
     keeps_nothing: bool,
@@ -192,9 +195,16 @@ impl<O: Operation> Call<'_, O> {
             }
         }
         // If that has failed before, they fail.
-        if !std::mem::replace(&mut held.has_replayed, true) {
-            let kept = held.keys.iter().map(|(_, kept)| kept.clone()).collect();
-            held.replay = Some(Replay { journal: Arc::clone(journal), kept, claims: Vec::new() });
+        let is_new = |kept: &&KeptKey| held.tried.insert((Arc::clone(&kept.server), Arc::clone(&kept.key)));
+        let kept: Vec<_> = held.keys.iter().map(|(_, kept)| kept).filter(is_new).cloned().collect();
+        if !kept.is_empty() {
+            let replay = held.replay.get_or_insert_with(|| Replay {
+                journal: Arc::clone(journal),
+                kept: Vec::new(),
+                claims: Vec::new(),
+            });
+            replay.kept.extend(kept);
+            held.has_replayed = true;
         }
         true
     }

@@ -290,3 +290,80 @@ fn a_write_to_replicas_waits_until_its_key_was_deleted_which_would_undo_it_later
     assert!(!call.end_round(later));
     call.finish().unwrap();
 }
+
+/// Deletes what a call wants to be deleted, which this server does and no other.
+fn replay(call: &mut Call<'_, impl Operation>, router: &Router, up: ServerId) -> bool {
+    let Some(replay) = call.replay(Duration::ZERO, Duration::MAX) else { return false };
+    end_on(Call::new(replay, router, now()), up, &Reply::Deleted);
+    true
+}
+
+/// Ends each request of a call, on all servers but this one with a failure, and the call.
+fn end_on(mut call: Call<'_, impl Operation>, up: ServerId, answer: &Reply) {
+    loop {
+        for at in 0..call.sub_requests().len() {
+            match call.sub_requests()[at] {
+                next if !next.is_open() => {}
+                next if next.server() != up => call.fail(at, &refused(), Fault::Server),
+                _ => call.answer(at, answer.clone(), true),
+            }
+        }
+        if !call.end_round(later) {
+            break;
+        }
+    }
+    let _ = call.finish();
+}
+
+#[test]
+fn a_read_that_moves_to_another_server_lets_that_one_delete_its_key_too() {
+    let journal = Arc::new(Journal::new(10));
+    let router = router(&journal, "");
+    let key = Key::new("x").unwrap();
+    let home = router.route(key).unwrap();
+    let next = router.route_among(key, &|place| place != home.index()).unwrap();
+    for server in [home, next] {
+        journal.keep(router.server(server).unwrap().name(), b"x");
+    }
+    let mut call = Call::new(Get::new("x").unwrap(), &router, now());
+    // The first one has died since.
+    assert!(call.end_round(later) && replay(&mut call, &router, next));
+    assert!(call.end_round(later) && !call.sub_requests().iter().any(SubRequest::is_open));
+    assert!(replay(&mut call, &router, next));
+    assert!(call.end_round(later) && journal.len() == 1);
+    let at = call.sub_requests().iter().position(SubRequest::is_open).unwrap();
+    assert_eq!(call.sub_requests()[at].server(), next);
+    call.answer(at, Reply::Miss, true);
+    while call.end_round(later) {}
+    assert_eq!(call.finish(), Ok(None));
+}
+
+#[test]
+fn the_keys_of_a_server_that_requests_move_to_are_deleted_with_those_that_others_wait_for() {
+    let journal = Arc::new(Journal::new(10));
+    let router = router(&journal, "");
+    let names = (0..100).map(|number| format!("key{number}"));
+    let at = |key: &String| router.route(Key::new(key).unwrap()).unwrap();
+    let first = at(&"key0".to_owned());
+    let (waiting, moving) = ("key0".to_owned(), names.into_iter().find(|key| at(key) != first).unwrap());
+    let down = at(&moving);
+    let next = router.route_among(Key::new(&moving).unwrap(), &|place| place != down.index()).unwrap();
+    journal.keep(router.server(first).unwrap().name(), waiting.as_bytes());
+    journal.keep(router.server(next).unwrap().name(), moving.as_bytes());
+    let keys = [&waiting, &moving];
+    let mut call = Call::new(GetMany::new(&keys).unwrap(), &router, now());
+    let open = call.sub_requests().iter().position(SubRequest::is_open).unwrap();
+    call.fail(open, &refused(), Fault::Server);
+    assert!(call.end_round(later));
+    let replay = Call::new(call.replay(Duration::ZERO, Duration::MAX).unwrap(), &router, now());
+    assert_eq!(replay.sub_requests().len(), 2);
+    end(replay, down, &Reply::Deleted);
+    assert!(journal.is_empty() && call.end_round(later) && call.replay(Duration::ZERO, Duration::MAX).is_none());
+    for at in 0..call.sub_requests().len() {
+        if call.sub_requests()[at].is_open() {
+            call.answer(at, Reply::Miss, true);
+        }
+    }
+    while call.end_round(later) {}
+    assert_eq!(call.finish().unwrap().into_result(), Ok(vec![None, None]));
+}
