@@ -44,7 +44,8 @@ impl Operation for Fill {
             let servers = Key::new(command.key()).and_then(|key| plan.router().route_to_replicas(key));
             let group = usize::from(matches!(command, FillCommand::Add(..)));
             match servers.map(|servers| servers.get(group).copied()) {
-                Ok(Some(server)) => plan.add_to(server, index),
+                // What is to be deleted there is no value to be stored on the new servers.
+                Ok(Some(server)) => plan.add_to_for(server, index, command.only_key()),
                 Ok(None) => plan.refuse(index, Error::no_servers()),
                 Err(error) => plan.refuse(index, error),
             }
@@ -173,10 +174,12 @@ impl<O: Operation> Call<'_, O> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::SystemTime;
 
     use super::*;
     use crate::command::Get;
+    use crate::routing::Journal;
     use crate::time::Instant;
     use crate::{Options, Router};
 
@@ -194,5 +197,21 @@ mod tests {
         let rounds = std::iter::from_fn(|| call.end_round(|| Instant::ZERO).then_some(())).take(100).count();
         assert_eq!(rounds, 1);
         assert_eq!(call.finish().unwrap().unwrap(), "x");
+    }
+
+    #[test]
+    fn what_could_not_be_deleted_on_an_old_server_meanwhile_is_not_stored_on_a_new_one() {
+        let journal = Arc::new(Journal::new(10));
+        let options = Options::default().migrate_to(["new"], MigrationStage::ReadBoth).journal(Arc::clone(&journal));
+        let now = || Now::fixed(Instant::ZERO, SystemTime::UNIX_EPOCH);
+        let router = Router::with_options(["old"], &options).unwrap().for_client(0, now);
+        for is_kept in [false, true] {
+            let mut fill = Call::new(Fill(vec![FillCommand::Ask((*b"x").into())]), &router, now());
+            assert_eq!(fill.sub_requests()[0].is_open(), !is_kept);
+            // Nothing is deleted.
+            while fill.end_round(|| Instant::ZERO) && !fill.sub_requests()[0].is_open() {}
+            assert_eq!(fill.sub_requests()[0].is_open(), !is_kept);
+            journal.keep(router.servers()[0].name(), b"x");
+        }
     }
 }

@@ -253,6 +253,17 @@ impl<'r> Plan<'r> {
         self.rare().unplanned.push((short(index), server, error));
     }
 
+    /// The same for a request about this key, if there is one: it is deleted there before if the journal has it.
+    pub(crate) fn add_to_for(&mut self, server: ServerId, index: usize, key: Option<Key<'_>>) {
+        if !key.is_some_and(|key| self.may_wait(server, key)) {
+            return self.add_to(server, index);
+        }
+        if self.router.has_replicas() {
+            self.rare().is_addressed = true;
+        }
+        self.push(server, index);
+    }
+
     /// Ends a request that no server can be asked for.
     #[cold]
     pub(crate) fn refuse(&mut self, index: usize, error: Error) {

@@ -23,7 +23,7 @@ impl<C: Command> Operation for AllServers<C> {
     fn start(self, plan: &mut Plan<'_>) -> AskingAll<C> {
         let servers = plan.router().ids();
         for server in plan.router().ids() {
-            plan.add_to(server, server.index());
+            plan.add_to_for(server, server.index(), self.0.only_key());
         }
         AskingAll { command: self.0, results: servers.map(|_| Err(Error::closed())).collect() }
     }

@@ -46,7 +46,8 @@ impl<C: Keyed> Operation for EachReplica<C> {
         let Self(command) = self;
         let servers = plan.router().route_to_replicas(command.routing_key().unchecked());
         let results = servers.map(|servers| {
-            servers.iter().enumerate().for_each(|(index, server)| plan.add_to(*server, index));
+            let key = command.only_key();
+            servers.iter().enumerate().for_each(|(index, server)| plan.add_to_for(*server, index, key));
             servers.iter().map(|_| Err(Error::closed())).collect()
         });
         AskingEach { command, results }

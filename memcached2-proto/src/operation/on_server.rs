@@ -58,7 +58,7 @@ impl<C: Command> Operation for OnServer<'_, C> {
             plan.keep_nothing();
         }
         match plan.router().place_of(self.server) {
-            Some(id) => plan.add_to(id, 0),
+            Some(id) => plan.add_to_for(id, 0, self.command.only_key().filter(|_| self.is_kept)),
             // The list of servers has changed.
             None => result = Some(Err(plan.router().not_in_list(self.server.name()))),
         }

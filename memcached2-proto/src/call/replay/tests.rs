@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::Options;
 use crate::command::{Get, Store};
-use crate::operation::{DeleteMany, GetMany, OnServer, RoutedBy};
+use crate::operation::{DeleteMany, EachReplica, GetMany, OnServer, RoutedBy};
 use crate::routing::{MigrationStage, ReconnectPolicy};
 use crate::time::Instant;
 
@@ -366,4 +366,23 @@ fn the_keys_of_a_server_that_requests_move_to_are_deleted_with_those_that_others
     }
     while call.end_round(later) {}
     assert_eq!(call.finish().unwrap().into_result(), Ok(vec![None, None]));
+}
+
+#[test]
+fn a_key_is_deleted_before_a_certain_server_is_asked_for_it_too() {
+    let options = |journal| Options::default().replica(["b"]).journal(journal);
+    for is_locked in [false, true] {
+        let journal = Arc::new(Journal::new(10));
+        let router = Router::with_options(["a"], &options(Arc::clone(&journal))).unwrap().for_client(0, now);
+        journal.keep(router.servers()[1].name(), b"x");
+        let get = || Get::new("x").unwrap();
+        let on_server = OnServer::new(&router.servers()[1], get());
+        let on_server = if is_locked { on_server.without_journal() } else { on_server };
+        let call = Call::new(on_server, &router, now());
+        // A lock is nothing that is kept.
+        assert_eq!(call.sub_requests()[0].is_open(), is_locked);
+        let call = Call::new(EachReplica::new(get()), &router, now());
+        let open: Vec<_> = call.sub_requests().iter().map(SubRequest::is_open).collect();
+        assert_eq!(open, [true, false]);
+    }
 }
