@@ -1,5 +1,6 @@
 //! Several servers in one call: they are connected to, asked and read at the same time.
 
+use std::iter::successors;
 use std::time::Duration;
 
 use memcached2_proto::call::{Call, ServerBatch};
@@ -85,10 +86,12 @@ impl<'f, 'r, 's, O: Operation> FanOut<'f, 'r, 's, O> {
         server_pool: impl Fn(ServerId) -> Result<&'s ServerPool, Error>,
         deadline: &mut Deadline,
     ) {
+        // All calls reserve their connections in the same order, also those that began with another list of servers: else two of them
+        // could wait for each other.
+        let mut batches: Vec<_> = successors(Some(first), |batch| self.call.batch(batch.end())).collect();
+        batches.sort_by_key(|batch| server_pool(batch.server()).ok().map(|server_pool| server_pool.number));
         let mut exchanges = Vec::new();
-        let mut next = Some(first);
-        while let Some(mut batch) = next {
-            next = self.call.batch(batch.end());
+        for mut batch in batches {
             let pooled = server_pool(batch.server())
                 .and_then(|server_pool| server_pool.reserve(batch.is_retry(), self.now, deadline));
             match pooled {

@@ -18,6 +18,8 @@ use crate::waiter::Waiter;
 #[derive(Debug)]
 pub(crate) struct ServerPool {
     pub(crate) endpoint: Arc<Endpoint>,
+    /// The later a pool of this program was made, the higher.
+    pub(crate) number: usize,
     pool: Mutex<Pool<Box<Conn>>>,
     /// How many of them are being opened.
     opening: AtomicUsize,
@@ -30,8 +32,10 @@ pub(crate) struct ServerPool {
 impl ServerPool {
     /// The pool of the server at this place, without connections yet.
     pub(crate) fn new(place: usize, server: &Server, options: &Options) -> Self {
+        static MADE: AtomicUsize = AtomicUsize::new(0);
         let endpoint = Endpoint::new(place, server, options);
         Self {
+            number: MADE.fetch_add(1, Ordering::Relaxed),
             pool: Mutex::new(Pool::new(endpoint.options().pool)),
             opening: AtomicUsize::new(0),
             endpoint: Arc::new(endpoint),
