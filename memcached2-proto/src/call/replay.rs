@@ -335,4 +335,6 @@ impl Router {
 }
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;
