@@ -335,6 +335,4 @@ impl Router {
 }
 
 #[cfg(test)]
-mod model;
-#[cfg(test)]
 mod tests;

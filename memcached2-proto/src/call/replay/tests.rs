@@ -1,5 +1,7 @@
 //! What a call keeps in the journal, and what waits for it.
 
+mod model;
+
 use std::time::Duration;
 
 use super::*;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use super::*;
+use super::super::*;
 use crate::Options;
 use crate::command::{Get, Store};
 use crate::operation::{DeleteMany, EachReplica, GetMany, OnServer, RoutedBy, SetMany};
