@@ -208,13 +208,16 @@ impl AsyncTimer for Timer {
 
     #[inline]
     fn poll_until(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<Instant> {
-        let is_set = matches!(&self.set, Some((set, task)) if *set == deadline && task.will_wake(cx.waker()));
-        if is_set && !self.sleep.is_elapsed() {
+        let task = self.set.as_ref().filter(|(set, _)| *set == deadline).map(|(_, task)| task);
+        let wakes_this_task = task.is_some_and(|task| task.will_wake(cx.waker()));
+        if wakes_this_task && !self.sleep.is_elapsed() {
             return Poll::Pending;
         }
-        if !is_set {
+        if task.is_none() {
             let at = deadline.to_std().unwrap_or_else(std::time::Instant::now);
             self.sleep.as_mut().reset(at.into());
+        }
+        if !wakes_this_task {
             self.set = Some((deadline, cx.waker().clone()));
         }
         if self.poll_sleep(cx).is_pending() {
