@@ -105,15 +105,9 @@ impl<O: Operation> Call<'_, O> {
         }
         if let Some(observer) = watch.of_operations() {
             let failure = if let Reply::Refused(line) = reply { Some(Failure::Refused(line)) } else { None };
-            let moment = Moment { clock: watch.clock, begun: self.plan.now };
-            observer.on_operation(&OperationEvent {
-                command: Some(command.name()),
-                server: self.plan.router.server(sub_request.server),
-                peer: via.peer.map(|peer| &**peer),
-                wait: (via.is_pooled && failure.is_none()).then_some(Duration::ZERO),
-                failure,
-                ..OperationEvent::new(moment, ended)
-            });
+            let wait = (via.is_pooled && failure.is_none()).then_some(Duration::ZERO);
+            let event = OperationEvent { failure, wait, ..self.operation_event(watch, sub_request, via.peer, ended) };
+            observer.on_operation(&event);
         }
         true
     }
@@ -205,6 +199,24 @@ impl<O: Operation> Call<'_, O> {
         }
     }
 
+    /// What was asked of a server by this request alone, if it has not failed.
+    #[inline]
+    fn operation_event<'e>(
+        &'e self,
+        watch: &Watch,
+        sub_request: &SubRequest,
+        peer: Option<&'e Arc<Destination>>,
+        ended: Instant,
+    ) -> OperationEvent<'e> {
+        let moment = Moment { clock: watch.clock, begun: self.plan.begun().unwrap_or(self.plan.now) };
+        OperationEvent {
+            command: Some(self.progress.command(sub_request.index()).name()),
+            server: self.plan.router.server(sub_request.server),
+            peer: peer.map(|peer| &**peer),
+            ..OperationEvent::new(moment, ended)
+        }
+    }
+
     /// Reports that there was no answer to a request.
     #[cold]
     pub(super) fn report_unanswered(&self, sub_request: &SubRequest, error: &Error) {
@@ -253,15 +265,8 @@ impl<O: Operation> Call<'_, O> {
         let peer = via.peer.or_else(|| self.plan.silent_peer(server));
         let is_only = matches!(&self.plan.sub_requests[..], [only] if only.index == sub_request.index);
         if is_only && !is_batch {
-            let moment = Moment { clock: watch.clock, begun: begun.unwrap_or(self.plan.now) };
-            return observer.on_operation(&OperationEvent {
-                command: Some(command.name()),
-                server: self.plan.router.server(server),
-                peer: peer.map(|peer| &**peer),
-                failure,
-                wait,
-                ..OperationEvent::new(moment, ended)
-            });
+            let event = OperationEvent { failure, wait, ..self.operation_event(watch, sub_request, peer, ended) };
+            return observer.on_operation(&event);
         }
         let count = if is_batch { command.keys() } else { 0 };
         let ended = EndedOperation {

@@ -56,13 +56,12 @@ impl Load {
     /// The driver takes over what is encoded, and says what of all before is still on its way.
     #[inline]
     pub(super) fn take_over(&mut self, connection: &Connection, requests: usize) {
-        self.unsent = connection.unsent() + (self.unsent - self.taken);
+        self.update(connection, requests);
         self.taken = self.unsent;
-        self.in_flight = connection.in_flight() + requests;
     }
 
     /// The driver says what of all that it has taken over is on its way; `encoded` requests are not taken over yet.
-    #[cold]
+    #[inline]
     pub(super) fn update(&mut self, connection: &Connection, encoded: usize) {
         let not_taken = self.unsent - self.taken;
         self.taken = connection.unsent();
