@@ -12,6 +12,7 @@ mod driver;
 mod exchange;
 mod large;
 mod load;
+mod phase;
 mod runtime;
 mod server_connections;
 mod shared_connections;
@@ -36,6 +37,7 @@ pub use self::exchange::{Exchange, Freshness, exchange};
 use self::large::LARGE;
 pub use self::large::Transfer;
 use self::load::Load;
+use self::phase::Phase;
 pub use self::runtime::Runtime;
 pub use self::shared_connections::SharedConnections;
 use self::slots::Slots;
@@ -100,19 +102,6 @@ struct Inner {
     unreported_outage: bool,
     /// Wakers of those who wait for the end.
     close_waiters: Vec<Waker>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Phase {
-    Open,
-    /// The client was dropped: the driver ends when no caller waits any more.
-    Closing,
-    /// The same, and the driver sends `quit`.
-    Quitting,
-    /// The driver ends now, and waiting calls fail.
-    Aborting,
-    /// The driver has ended: nothing can be submitted any more.
-    Ended,
 }
 
 /// Whether a request was encoded.
@@ -314,18 +303,6 @@ impl SharedConnection {
         }
     }
 
-    /// Whether nothing can be submitted any more.
-    #[must_use]
-    pub fn has_ended(&self) -> bool {
-        self.lock().phase != Phase::Open
-    }
-
-    /// Whether nothing can be submitted any more, though the connection was not lost: the client has closed it.
-    fn is_closed_on_purpose(&self) -> bool {
-        let inner = self.lock();
-        inner.phase != Phase::Open && inner.error.as_ref().is_none_or(|error| matches!(error, Error::Closed { .. }))
-    }
-
     /// Whether it is open.
     fn is_open(&self) -> bool {
         let inner = self.lock();
@@ -371,45 +348,6 @@ impl SharedConnection {
     /// callers were cancelled before. It is `true` once.
     fn take_unreported_outage(&self) -> bool {
         std::mem::take(&mut self.lock().unreported_outage)
-    }
-
-    /// Ends the connection when all waiting calls have an answer; nothing can be submitted any more.
-    pub fn close(&self) {
-        self.turn(Phase::Closing);
-    }
-
-    /// Ends the connection in the same way, with a `quit` to the server.
-    pub fn quit(&self) {
-        self.turn(Phase::Quitting);
-    }
-
-    /// Ends the connection now. Waiting calls fail with an error that says whether the request may have taken effect.
-    pub fn abort(&self) {
-        self.turn(Phase::Aborting);
-    }
-
-    fn turn(&self, phase: Phase) {
-        let mut inner = self.lock();
-        if inner.phase < phase {
-            inner.phase = phase;
-        }
-        let driver = inner.driver.take();
-        drop(inner);
-        if let Some(driver) = driver {
-            driver.wake();
-        }
-    }
-
-    /// Waits for the end of the driver.
-    pub fn poll_ended(&self, cx: &Context<'_>) -> Poll<()> {
-        let mut inner = self.lock();
-        if inner.phase == Phase::Ended {
-            return Poll::Ready(());
-        }
-        if !inner.close_waiters.iter().any(|waiter| waiter.will_wake(cx.waker())) {
-            inner.close_waiters.push(cx.waker().clone());
-        }
-        Poll::Pending
     }
 }
 

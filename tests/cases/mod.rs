@@ -14,6 +14,7 @@ mod counter;
 mod credentials;
 mod failure;
 mod fetch;
+mod fetch_many;
 mod get;
 mod gutter;
 mod health;
@@ -116,6 +117,7 @@ const LISTS: &[List] = &[
     credentials::LIST,
     failure::LIST,
     fetch::LIST,
+    fetch_many::LIST,
     get::LIST,
     gutter::LIST,
     health::LIST,

@@ -1,0 +1,58 @@
+//! Calls while the list of servers changes, and after a fork.
+
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use memcached2_proto::{Expiry, Now, Options};
+use memcached2_testkit::EmbeddedServer;
+
+use super::{Arc, Client};
+use crate::stream::Deadline;
+
+#[test]
+fn calls_that_began_with_two_orders_of_servers_do_not_wait_for_each_other() {
+    let servers = [(); 2].map(|()| EmbeddedServer::start());
+    let [one, other] = [0, 1].map(|at| servers[at].address());
+    let options = Options::default().pool_connections(1).timeout(Duration::from_secs(5));
+    let client = Client::with_options([&one, &other], options).unwrap();
+    let keys: Vec<_> = (0..50).map(|number| format!("key{number}")).collect();
+    let pools = client.shared.servers.get().server_pools.clone();
+    let are_waiting = |count| {
+        let begun = Client::now();
+        while pools.iter().map(|pool| pool.lock().waiting()).sum::<usize>() < count {
+            assert!(Client::now() - begun < Duration::from_secs(5), "they do not wait");
+            thread::yield_now();
+        }
+    };
+    let now = Now::new(Client::now(), SystemTime::now);
+    let mut deadline = Deadline::new(now.monotonic, Duration::from_secs(5));
+    let held = [0, 1].map(|at| pools[at].checkout(false, now, &mut deadline).unwrap());
+    thread::scope(|scope| {
+        let first = scope.spawn(|| client.get_many(&keys));
+        are_waiting(1);
+        client.set_servers([&other, &one]).unwrap();
+        assert!(Arc::ptr_eq(&client.shared.servers.get().server_pools[0], &pools[1]));
+        let second = scope.spawn(|| client.get_many(&keys));
+        are_waiting(2);
+        drop(held);
+        for call in [first, second] {
+            assert_eq!(call.join().unwrap().unwrap().into_result().map(|values| values.len()), Ok(keys.len()));
+        }
+    });
+}
+
+#[test]
+fn after_a_fork_the_connections_of_the_parent_are_left_to_it() {
+    let server = EmbeddedServer::start();
+    let options = Options::default().pool_trusted(Duration::ZERO);
+    let client = Client::with_options([server.address()], options).unwrap();
+    let opened = || client.stats().unwrap().into_result().unwrap()[0].number("total_connections").unwrap();
+    client.set("a", "x", Expiry::Never).unwrap();
+    let before = opened();
+    assert_eq!(opened(), before);
+    // As in a child: the connections were made by another process.
+    client.shared.servers.get().server_pools[0].process.store(0, Ordering::Relaxed);
+    assert!(opened() > before);
+    assert_eq!(client.get("a").unwrap().unwrap(), "x");
+}
