@@ -55,8 +55,8 @@ impl FetchPolicy {
     /// Sets how long one program may compute before another one does: 10 seconds unless changed. Make it longer than a computation
     /// takes.
     ///
-    /// memcached counts the seconds that begin. So if the program dies, another one computes after this time and a second more at most, or two if it is not in whole
-    /// seconds.
+    /// memcached counts the seconds that begin. So if the program dies, another one computes after this time and a second more at most,
+    /// or two if it is not in whole seconds.
     #[must_use]
     pub fn lease(mut self, time: Duration) -> Self {
         self.lease = time;

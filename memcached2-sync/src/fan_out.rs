@@ -299,6 +299,7 @@ mod tests {
             client.server_status()
         );
     }
+
     #[test]
     fn a_connection_to_a_full_server_is_waited_for_while_others_are_asked() {
         let servers = [EmbeddedServer::start(), EmbeddedServer::start()];
@@ -321,6 +322,7 @@ mod tests {
             assert!(other.join().unwrap().is_ok());
         });
     }
+
     /// The thread waits meanwhile for a connection to another one.
     #[test]
     fn what_a_server_answers_before_the_deadline_counts_even_if_it_is_read_after_it() {

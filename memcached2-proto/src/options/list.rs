@@ -96,8 +96,8 @@ macro_rules! options {
             /// The [selection](Options::selection) chooses the server of a key among those of each replica.
             ///
             /// A read is asked of the [nearest](Options::nearest) replica. If its server of the key is down, or fails, the next one
-            /// is asked. `set`, `delete`, `touch`, `gat`, `set_many` and `delete_many` go to all replicas at the same time, and [`Options::write_to`]
-            /// says how many must carry them out. Commands whose result depends on the copy (`add`, `cas`, `incr`, `fetch` and others)
+            /// is asked. `set`, `delete`, `touch`, `gat`, `set_many` and `delete_many` go to all replicas at the same time, and
+            /// [`Options::write_to`] says how many must carry them out. Commands whose result depends on the copy (`add`, `cas`, `incr`, `fetch` and others)
             /// fail with [`Error::Argument`](crate::Error::Argument). The guide [replicas](crate::guide::replicas) has more.
             ///
             /// The client cannot be made, with [`Error::Argument`](crate::Error::Argument), if a replica has no server, or with

@@ -129,8 +129,8 @@ clients! {
     PhpMemcached
 
     /// A value as the `SerializingTranscoder` of spymemcached stores it, the client of Java: integers of the types `i8`, `i16`, `i32`,
-    /// `u8` and `u16` as an `Integer`, those of wider types and of `u32` as a `Long`. Values of more than 16 KiB are compressed by gzip. A `Date` is read as an integer of milliseconds
-    /// since 1970.
+    /// `u8` and `u16` as an `Integer`, those of wider types and of `u32` as a `Long`. Values of more than 16 KiB are compressed by
+    /// gzip. A `Date` is read as an integer of milliseconds since 1970.
     SpyMemcached
 }
 

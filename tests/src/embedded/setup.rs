@@ -74,9 +74,9 @@ impl EmbeddedSetup {
 
     /// Sets the version that the server reports, 1.6.18 otherwise. It decides which flags of the meta commands the server
     /// knows, the lines of dumps, whether it has `mgdump` and `watch deletions`, what a flush removes, whether the replies to several `get`
-    /// are sent together, what a client without a password is told, where a password ends, and what `slabs automove`, `lru` and `shutdown`
-    /// are answered. So right requests are answered as by that version, from 1.6.18 to
-    /// 1.6.45; lines that no client should send, and statistics, are as in 1.6.18.
+    /// are sent together, what it answers to a client without a password and to `slabs automove`, `lru` and `shutdown`, and where a
+    /// password ends. So right requests are answered as by that version, from 1.6.18 to 1.6.45; lines that no client should send, and
+    /// statistics, are as in 1.6.18.
     pub fn version(mut self, version: &str) -> Self {
         version.clone_into(&mut self.config.version);
         self

@@ -1,4 +1,5 @@
-//! The settings of a running server: `slabs`, `lru`, `lru_crawler`, `extstore` and the like, as 1.6.18 answers them; what is newer by the version.
+//! The settings of a running server: `slabs`, `lru`, `lru_crawler`, `extstore` and the like, as 1.6.18 answers them; what is
+//! newer by the version.
 
 use super::Core;
 use super::dispatch::{Answer, BAD_FORMAT};
