@@ -105,19 +105,23 @@ impl<'f, 'r, 's, O: Operation> FanOut<'f, 'r, 's, O> {
             }
         }
         deadline.spent();
-        while !exchanges.is_empty() {
-            let ready = ready(&mut exchanges);
-            let waiting = std::mem::take(&mut exchanges).into_iter().enumerate();
-            exchanges = waiting
-                .filter_map(|(at, exchange)| match &ready {
-                    Ok(ready) => self.go_on(exchange, ready.get(at).copied().unwrap_or_default()),
-                    Err(error) => self.fail(exchange, error),
-                })
-                .collect();
+        loop {
+            while !exchanges.is_empty() {
+                exchanges = self.go_on_with(exchanges);
+            }
+            let Some(full) = self.full.pop() else { return };
+            exchanges.extend(self.wait_for(full));
         }
-        for full in std::mem::take(&mut self.full) {
-            self.wait_for(full);
-        }
+    }
+
+    /// Goes on with all servers that have not said all, once one of them is ready. Returns those that still have not.
+    fn go_on_with(&mut self, mut exchanges: Vec<Exchange<'s>>) -> Vec<Exchange<'s>> {
+        let ready = ready(&mut exchanges);
+        let go_on = |(at, exchange)| match &ready {
+            Ok(ready) => self.go_on(exchange, ready.get(at).copied().unwrap_or_default()),
+            Err(error) => self.fail(exchange, error),
+        };
+        exchanges.into_iter().enumerate().filter_map(go_on).collect()
     }
 
     /// Asks a server, or begins to connect to it.
@@ -197,17 +201,13 @@ impl<'f, 'r, 's, O: Operation> FanOut<'f, 'r, 's, O> {
     }
 
     /// Waits for a connection to a full server, and asks it.
-    fn wait_for(&mut self, Full { mut batch, server_pool, mut deadline, error }: Full<'s>) {
-        let mut pooled = match server_pool.wait_if_full(error, self.now, &mut deadline) {
-            Ok(pooled) => pooled,
-            Err(error) => return self.call.fail_batch(&mut batch, &error),
-        };
-        if let Some(waited) = deadline.take_waited() {
-            self.call.waited(batch.server(), waited);
-        }
-        match pooled.conn().exchange(self.call, &mut batch, self.now, &mut deadline) {
-            Ok(()) => pooled.checkin(self.now),
-            Err(error) => pooled.fail(self.call, &mut batch, &error, self.now),
+    fn wait_for(&mut self, Full { mut batch, server_pool, mut deadline, error }: Full<'s>) -> Option<Exchange<'s>> {
+        match server_pool.wait_if_full(error, self.now, &mut deadline) {
+            Ok(pooled) => self.ask(Exchange { batch, pooled, opener: None, deadline, is_late: false }),
+            Err(error) => {
+                self.call.fail_batch(&mut batch, &error);
+                None
+            }
         }
     }
 
