@@ -10,7 +10,7 @@ use memcached2_proto::routing::MigrationStage::{self, New, Old, ReadBoth, ReadNe
 use memcached2_proto::{Error, Expiry, Options, Protocol, ReconnectPolicy, Store};
 use memcached2_testkit::{Rng, assert_matches};
 
-use super::servers::{Kind, Server};
+use super::servers::{CLOCK_LAG, Kind, Server};
 use super::setting::{HOUR, PATIENT, trusting};
 use crate::subject::Client;
 
@@ -189,7 +189,7 @@ fn what_is_found_on_the_old_servers_is_stored_on_the_new_ones(on: Kind) {
             let old = servers[..2].iter().find(|server| server.holds(key)).unwrap();
             match (old.seconds_left(key), new.seconds_left(key)) {
                 (None, None) => assert_eq!(expiries[at % 4], Expiry::Never),
-                (Some(old), Some(new)) => assert!(old.abs_diff(new) <= 2, "{key}: {old} and {new}"),
+                (Some(old), Some(new)) => assert!(old.abs_diff(new) <= CLOCK_LAG, "{key}: {old} and {new}"),
                 other => panic!("{key}: {other:?}"),
             }
         }

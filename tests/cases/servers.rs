@@ -371,10 +371,15 @@ pub(super) fn assert_hours_left(server: &Server, key: &str, hours: u32) {
     assert_seconds_left(server, key, (hours * HOUR).as_secs());
 }
 
+/// By how many seconds a server may take an `exptime` of more than 30 days, which is a point in time, for later than it is.
+///
+/// memcached's clock is one to two seconds behind, and as many more as its timer comes late on a busy machine.
+pub(super) const CLOCK_LAG: u64 = 30;
+
 /// Asserts that an item expires in about this many seconds.
 #[track_caller]
 pub(super) fn assert_seconds_left(server: &Server, key: &str, expected: u64) {
     let left = server.seconds_left(key).expect("the item expires");
     // The server counts in seconds, and may have counted some since.
-    assert!((expected - HOUR.as_secs() / 2..=expected + 2).contains(&left), "{expected} seconds: {left}");
+    assert!((expected - HOUR.as_secs() / 2..=expected + CLOCK_LAG).contains(&left), "{expected} seconds: {left}");
 }
