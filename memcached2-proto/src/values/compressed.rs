@@ -78,6 +78,18 @@ impl Compression {
         Ok(if compressed.len() < length { Data::from(compressed).with_flags(flags | self.flag()) } else { data })
     }
 
+    /// The same for a value that is read with a limit of `max` bytes: a longer one is refused, unless it is stored as it is.
+    fn compress_to_read(self, data: Data<'_>, min: usize, max: usize) -> Result<Data<'_>, Error> {
+        let (flags, length) = (data.flags(), data.as_bytes().len());
+        let stored = self.compress(data, min)?;
+        if length > max && stored.flags() != flags {
+            return Err(Error::value(format!(
+                "it has {length} bytes, and at most {max} are read again; `Compression` has limits of your own"
+            )));
+        }
+        Ok(stored)
+    }
+
     /// Decompresses a value with the [flag](Self::flag), and takes the flag away; another value is returned as it is.
     ///
     /// A value that is longer than `max` is refused, and takes less than 1 MiB of memory until that is known.
@@ -149,7 +161,7 @@ macro_rules! wrappers {
 
             impl<V: ToValue> ToValue for $name<V> {
                 fn to_value(&self) -> Result<Data<'_>, Error> {
-                    Compression::$name.compress(self.0.to_value()?, Compression::MIN)
+                    Compression::$name.compress_to_read(self.0.to_value()?, Compression::MIN, Compression::MAX)
                 }
             }
 
@@ -167,8 +179,8 @@ macro_rules! wrappers {
 wrappers! {
     /// A value that is compressed by zlib, if it has at least 1024 bytes and becomes shorter: of any type, such as text, bytes or `Json`.
     ///
-    /// What is read may be compressed or not: a [flag](Compression::flag) says so. If it is longer than 16 MiB, it is refused.
-    /// [`Compression`] has limits of your own.
+    /// What is read may be compressed or not: a [flag](Compression::flag) says so. One that is compressed and has more than 16 MiB is
+    /// refused, when it is stored and when it is read. [`Compression`] has limits of your own.
     ///
     /// ```
     /// use memcached2_proto::values::Zlib;
@@ -192,8 +204,9 @@ wrappers! {
 wrappers! {
     /// A value that is compressed by zstd, if it has at least 1024 bytes and becomes shorter: of any type, such as text, bytes or `Json`.
     ///
-    /// It takes less time than zlib, and becomes shorter. What is read may be compressed or not: a [flag](Compression::flag) says so. If it
-    /// is longer than 16 MiB, it is refused. [`Compression`] has limits of your own.
+    /// It takes less time than zlib, and becomes shorter. What is read may be compressed or not: a [flag](Compression::flag) says so. One
+    /// that is compressed and has more than 16 MiB is refused, when it is stored and when it is read. [`Compression`] has limits of your
+    /// own.
     Zstd
 }
 
@@ -231,6 +244,35 @@ mod tests {
             error.to_string().contains("5 bytes with flags 8 cannot be read as Zlib<String>: it cannot be"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_value_that_could_not_be_read_again_is_not_stored() {
+        let noise: Vec<u8> =
+            (0_u32..500).flat_map(|at| at.wrapping_mul(0x9e37_79b1).rotate_left(7).to_le_bytes()).collect();
+        for compression in [
+            #[cfg(feature = "zlib")]
+            Compression::Zlib,
+            #[cfg(feature = "zstd")]
+            Compression::Zstd,
+        ] {
+            let compress = |bytes| compression.compress_to_read(Data::from(bytes), 1024, 1999);
+            assert!(compress(&[0; 1999][..]).unwrap().as_bytes().len() < 100);
+            let error = compress(&[0; 2000][..]).unwrap_err().to_string();
+            assert!(error.contains("it has 2000 bytes, and at most 1999 are read again"), "{error}");
+            // It is stored as it is.
+            assert_eq!(compress(&noise[..]).unwrap().as_bytes(), noise);
+        }
+    }
+
+    #[cfg(feature = "zstd")]
+    #[test]
+    fn wrappers_store_as_much_as_they_read() {
+        let largest = vec![0; Compression::MAX];
+        let wrapped = Zstd(&largest);
+        let data = wrapped.to_value().unwrap();
+        assert!(Zstd::<Vec<u8>>::from_value(stored(&data)).unwrap().0 == largest);
+        assert!(Zstd(vec![0; Compression::MAX + 1]).to_value().is_err());
     }
 
     #[cfg(all(feature = "zlib", feature = "zstd"))]
