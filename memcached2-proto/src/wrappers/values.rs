@@ -119,7 +119,8 @@ macro_rules! values {
             /// `compression_min_size` in Dalli. Unless set, it is the default of the other client: Dalli from 4 KiB,
             /// php-memcached from 2000 bytes, spymemcached above 16 KiB, those of Python never. `usize::MAX` is never.
             ///
-            /// What is read may be compressed in any case. `Codec::Raw` compresses nothing.
+            /// What is read may be compressed in any case. `Codec::Raw` compresses nothing, and no codec compresses an integer, which
+            /// `incr` counts.
             #[must_use]
             pub fn compress_from(mut self, bytes: usize) -> Self {
                 self.form.compress_from(bytes);

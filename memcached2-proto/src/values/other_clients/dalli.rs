@@ -21,12 +21,13 @@ const MARSHAL: &[u8] = b"\x04\x08";
 const TRUE: &[u8] = b"\x04\x08T";
 const FALSE: &[u8] = b"\x04\x08F";
 
+/// An integer is not compressed, since servers count text alone.
 pub(super) fn encode(plain: Plain<'_>, compressed_from: usize) -> Result<Data<'_>, Error> {
     let (stored, flags) = match plain {
         Plain::Bytes(bytes) => (bytes, 0),
         Plain::Text(text) => (text_bytes(text), UTF8),
-        Plain::Int(int) => (int.to_string().into_bytes().into(), 0),
-        Plain::Int32(int) => (int.to_string().into_bytes().into(), 0),
+        Plain::Int(int) => return Ok(int.to_string().into()),
+        Plain::Int32(int) => return Ok(int.to_string().into()),
         Plain::Bool(truth) => (Cow::Borrowed(if truth { TRUE } else { FALSE }), SERIALIZED),
         Plain::Float(_) | Plain::Float32(_) => return Err(not_stored(Codec::Dalli, &plain)),
     };

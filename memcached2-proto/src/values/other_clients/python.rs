@@ -21,7 +21,7 @@ const TEXT: u32 = 1 << 4;
 const TRUE: [&[u8]; 2] = [b"I01\n.", b"\x88."];
 const FALSE: [&[u8]; 2] = [b"I00\n.", b"\x89."];
 
-/// They do integers and truth values in different ways.
+/// They do integers and truth values in different ways. An integer is not compressed, since servers count text alone.
 pub(super) fn encode(client: Codec, plain: Plain<'_>, compressed_from: usize) -> Result<Data<'_>, Error> {
     let is_pylibmc = client == Codec::PyLibmc;
     let number = |digits: String| {
@@ -31,8 +31,8 @@ pub(super) fn encode(client: Codec, plain: Plain<'_>, compressed_from: usize) ->
     let data = match plain {
         Plain::Bytes(bytes) => data(bytes, 0),
         Plain::Text(text) => data(text_bytes(text), TEXT),
-        Plain::Int(int) => number(int.to_string()),
-        Plain::Int32(int) => number(int.to_string()),
+        Plain::Int(int) => return Ok(number(int.to_string())),
+        Plain::Int32(int) => return Ok(number(int.to_string())),
         Plain::Bool(truth) if is_pylibmc => Data::from(if truth { "1" } else { "0" }).with_flags(INTEGER),
         Plain::Bool(truth) => data(Cow::Borrowed(if truth { TRUE[0] } else { FALSE[0] }), PICKLE),
         Plain::Float(_) | Plain::Float32(_) => return Err(not_stored(client, &plain)),

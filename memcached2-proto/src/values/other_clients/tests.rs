@@ -235,3 +235,19 @@ fn what_cannot_be_read_is_none_as_an_option_and_only_then() {
     // Whatever its flags.
     assert_eq!(Codec::Raw.decode::<String>(value(b"x", 1 << 40)), Ok("x".to_owned()));
 }
+
+/// A server counts text alone, and python-memcached never compresses an integer.
+#[test]
+fn an_integer_is_not_compressed() {
+    for codec in [Codec::PyLibmc, Codec::PyMemcache, Codec::PythonMemcached, Codec::Dalli] {
+        for number in [10_i128.pow(19), i128::from(u64::MAX), 10_i128.pow(38)] {
+            let data = codec.encode_plain(Plain::Int(number), 0).unwrap();
+            assert_eq!(data.as_bytes(), number.to_string().as_bytes(), "{codec}");
+            let stored = Value::new(data.clone().into_bytes(), data.flags().into());
+            assert_eq!(codec.decode::<i128>(stored), Ok(number));
+        }
+        let long = "text ".repeat(5);
+        let data = codec.encode_plain(Plain::Text((&*long).into()), 0).unwrap();
+        assert!(data.as_bytes().len() < long.len(), "{codec}");
+    }
+}
