@@ -28,9 +28,11 @@ impl Clock {
 
     /// Moves the time forward.
     ///
-    /// Servers count whole seconds: half a second twice is one.
+    /// Servers count whole seconds: half a second twice is one. [`Duration::MAX`] goes to the end of time, some centuries from now.
     pub fn advance(&self, by: Duration) {
-        self.time.fetch_add(nanoseconds(by), Ordering::SeqCst);
+        let later = |time: u64| Some(time.saturating_add(nanoseconds(by)));
+        // It always returns a time.
+        let _ = self.time.fetch_update(Ordering::SeqCst, Ordering::SeqCst, later);
     }
 
     /// Returns the unix time in whole seconds.

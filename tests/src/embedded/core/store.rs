@@ -148,7 +148,8 @@ impl Store {
     }
 
     pub(super) fn moment(&self, unix_seconds: u64) -> Moment {
-        unix_seconds.saturating_sub(self.epoch) as Moment
+        // After 136 years time stands still: began it anew, items would be there again.
+        unix_seconds.saturating_sub(self.epoch).try_into().unwrap_or(Moment::MAX)
     }
 
     pub(super) fn unix_seconds(&self, moment: Moment) -> u64 {
@@ -159,7 +160,7 @@ impl Store {
     pub(super) fn expiry(&self, exptime: i32, now: Moment) -> Moment {
         match exptime {
             0 => 0,
-            1..=MONTH => now.wrapping_add(exptime as Moment),
+            1..=MONTH => now.saturating_add(exptime as Moment),
             // Whatever is over by the start of the server is over at moment one.
             _ => u64::try_from(exptime)
                 .ok()

@@ -101,6 +101,24 @@ fn time_goes_by_the_clock() {
 
 #[cfg(unix)]
 #[test]
+fn what_has_expired_stays_so_however_far_time_goes() {
+    for clock in [Clock::manual(START), Clock::system()] {
+        let server = EmbeddedServer::with().clock(clock).start();
+        let mut stream = connect(&server);
+        expect(&mut stream, "set k 0 60 1\r\n1\r\nset for_ever 0 0 1\r\n1\r\n", "STORED\r\nSTORED\r\n");
+        let mut before = server.clock().unix_seconds();
+        for by in [Duration::from_secs(1 << 32), Duration::from_secs(1 << 33), Duration::MAX, Duration::MAX] {
+            server.clock().advance(by);
+            let now = server.clock().unix_seconds();
+            assert!(now >= before, "{by:?} after {before} is {now}");
+            before = now;
+            expect(&mut stream, "get k for_ever\r\n", "VALUE for_ever 0 1\r\n1\r\nEND\r\n");
+            expect(&mut stream, "set new 0 -1 1\r\n1\r\nget new\r\n", "STORED\r\nEND\r\n");
+        }
+    }
+}
+
+#[test]
 fn refused_connections_are_accepted_again_and_open_ones_go_on() {
     for setup in [EmbeddedServer::with(), EmbeddedServer::with().unix_socket()] {
         let connect = |server: &EmbeddedServer| match server.address().strip_prefix("memcached+unix://") {
