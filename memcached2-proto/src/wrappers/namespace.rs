@@ -122,9 +122,9 @@ macro_rules! namespace {
                 begun: $crate::Instant,
                 question: &$crate::namespace::Question,
             ) -> Result<$crate::namespace::Place, $crate::Error> {
-                let get = $crate::Get::new(self.space.generation_key())?;
-                let number = match self.client.run_at_home(begun, self.space.generation_key(), get)$($await)*? {
-                    Some(number) => number.parse()?,
+                let key = self.space.generation_key();
+                let number = match self.client.run_at_home(begun, key, $crate::Get::new(key)?)$($await)*? {
+                    Some(number) => number.parse().map_err(|error| error.of_method("get", Some(key)))?,
                     None => self.count(begun, 0)$($await)*?,
                 };
                 self.settle(begun, question, number)$($await)*
