@@ -205,8 +205,17 @@ impl Error {
         self.of_request(command, None, server.map(Arc::from).as_ref())
     }
 
-    /// The same failure, if whether the request may have landed is another question.
-    #[doc(hidden)]
+    /// The same failure with another answer to whether the request may have landed: for a program that reads a value itself after a
+    /// request that has changed something. An error that has one answer in any case keeps it.
+    ///
+    /// ```
+    /// use memcached2_proto::{Error, Landed, Value};
+    ///
+    /// // let value = client.gat("visits", expiry)?
+    /// let value = Value::new("seven".into(), 0);
+    /// let error = value.parse::<u64>().unwrap_err().of_landed(Landed::Unknown);
+    /// assert_eq!(error.landed(), Landed::Unknown);
+    /// ```
     #[must_use]
     #[cold]
     pub fn of_landed(self, landed: Landed) -> Self {

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::future::Future;
 
 use cached::{ConcurrentCachedAsync, SerializeCachedAsync};
-use memcached2_proto::{Error, Value};
+use memcached2_proto::{Error, Landed};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -33,18 +33,24 @@ crate::cache::cache!(AsyncMemcachedCache memcached2_tokio
 );
 
 impl<K, V> AsyncMemcachedCache<K, V> {
-    async fn get(&self, key: String) -> Result<Option<Value>, Error> {
+    async fn get(&self, key: String) -> Result<Option<V>, Error>
+    where
+        V: DeserializeOwned,
+    {
         match self.settings.expiry_of_hit() {
-            Some(expiry) => self.namespace.gat(key, expiry).await,
-            None => self.namespace.get(key).await,
+            Some(expiry) => self.settings.read(self.namespace.gat(key, expiry).await?, Landed::Unknown),
+            None => self.settings.read(self.namespace.get(key).await?, Landed::NotSent),
         }
     }
 
-    async fn remove(&self, key: String) -> Result<Option<Value>, Error> {
+    async fn remove(&self, key: String) -> Result<Option<V>, Error>
+    where
+        V: DeserializeOwned,
+    {
         let found = self.namespace.get(&key).await?;
         // Of several callers it is the value of the one that deletes it.
         let is_ours = found.is_some() && self.namespace.delete(&key).await?;
-        Ok(found.filter(|_| is_ours))
+        self.settings.read(found.filter(|_| is_ours), Landed::Unknown)
     }
 }
 
@@ -52,8 +58,7 @@ impl<K: Display + Clone + Send, V: Serialize + DeserializeOwned> ConcurrentCache
     for AsyncMemcachedCache<K, V>
 {
     fn async_cache_get(&self, k: &K) -> impl Future<Output = Result<Option<V>, Error>> + Send {
-        let key = key(k);
-        async { self.settings.read(self.get(key).await?) }
+        self.get(key(k))
     }
 
     fn async_cache_set(&self, k: K, v: V) -> impl Future<Output = Result<Option<V>, Error>> + Send {
@@ -63,18 +68,17 @@ impl<K: Display + Clone + Send, V: Serialize + DeserializeOwned> ConcurrentCache
             let before = self.namespace.get(&key).await?;
             self.namespace.set(key, value, self.settings.expiry()).await?;
             // It is stored, whatever was there.
-            Ok(self.settings.read(before).unwrap_or_default())
+            Ok(self.settings.read(before, Landed::Unknown).unwrap_or_default())
         }
     }
 
     fn async_cache_remove(&self, k: &K) -> impl Future<Output = Result<Option<V>, Error>> + Send {
-        let key = key(k);
-        async { self.settings.read(self.remove(key).await?) }
+        self.remove(key(k))
     }
 
     fn async_cache_remove_entry(&self, k: &K) -> impl Future<Output = Result<Option<(K, V)>, Error>> + Send {
         let (key, k) = (key(k), k.clone());
-        async { Ok(self.settings.read(self.remove(key).await?)?.map(|value| (k, value))) }
+        async { Ok(self.remove(key).await?.map(|value| (k, value))) }
     }
 
     fn async_cache_delete(&self, k: &K) -> impl Future<Output = Result<bool, Error>> + Send {

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use cached::{ConcurrentCached, SerializeCached};
-use memcached2_proto::{Error, Value};
+use memcached2_proto::{Error, Landed};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -32,24 +32,30 @@ crate::cache::cache!(MemcachedCache memcached2_sync
 );
 
 impl<K, V> MemcachedCache<K, V> {
-    fn get(&self, key: String) -> Result<Option<Value>, Error> {
+    fn get(&self, key: String) -> Result<Option<V>, Error>
+    where
+        V: DeserializeOwned,
+    {
         match self.settings.expiry_of_hit() {
-            Some(expiry) => self.namespace.gat(key, expiry),
-            None => self.namespace.get(key),
+            Some(expiry) => self.settings.read(self.namespace.gat(key, expiry)?, Landed::Unknown),
+            None => self.settings.read(self.namespace.get(key)?, Landed::NotSent),
         }
     }
 
-    fn remove(&self, key: &str) -> Result<Option<Value>, Error> {
+    fn remove(&self, key: &str) -> Result<Option<V>, Error>
+    where
+        V: DeserializeOwned,
+    {
         let found = self.namespace.get(key)?;
         // Of several callers it is the value of the one that deletes it.
         let is_ours = found.is_some() && self.namespace.delete(key)?;
-        Ok(found.filter(|_| is_ours))
+        self.settings.read(found.filter(|_| is_ours), Landed::Unknown)
     }
 }
 
 impl<K: Display + Clone, V: Serialize + DeserializeOwned> ConcurrentCached<K, V> for MemcachedCache<K, V> {
     fn cache_get(&self, k: &K) -> Result<Option<V>, Error> {
-        self.settings.read(self.get(key(k))?)
+        self.get(key(k))
     }
 
     fn cache_set(&self, k: K, v: V) -> Result<Option<V>, Error> {
@@ -57,11 +63,11 @@ impl<K: Display + Clone, V: Serialize + DeserializeOwned> ConcurrentCached<K, V>
         let before = self.namespace.get(&key)?;
         self.namespace.set(key, value, self.settings.expiry())?;
         // It is stored, whatever was there.
-        Ok(self.settings.read(before).unwrap_or_default())
+        Ok(self.settings.read(before, Landed::Unknown).unwrap_or_default())
     }
 
     fn cache_remove(&self, k: &K) -> Result<Option<V>, Error> {
-        self.settings.read(self.remove(&key(k))?)
+        self.remove(&key(k))
     }
 
     fn cache_remove_entry(&self, k: &K) -> Result<Option<(K, V)>, Error> {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use memcached2_proto::values::Json;
-use memcached2_proto::{Bytes, Error, Expiry, FromValue as _, ToValue as _, Value};
+use memcached2_proto::{Bytes, Error, Expiry, FromValue as _, Landed, ToValue as _, Value};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -49,11 +49,11 @@ impl Settings {
         self.refreshes().then(|| self.expiry()).filter(|expiry| *expiry != Expiry::Never)
     }
 
-    /// The value of an item, or a miss.
-    pub(crate) fn read<V: DeserializeOwned>(&self, value: Option<Value>) -> Result<Option<V>, Error> {
+    /// The value of an item, or a miss. An error says whether the request by which it came may have changed the item.
+    pub(crate) fn read<V: DeserializeOwned>(&self, value: Option<Value>, landed: Landed) -> Result<Option<V>, Error> {
         match value.map(Json::from_value).transpose() {
             Ok(read) => Ok(read.map(|Json(value)| value)),
-            Err(error) if self.is_strict => Err(error),
+            Err(error) if self.is_strict => Err(error.of_landed(landed)),
             Err(_) => Ok(None),
         }
     }

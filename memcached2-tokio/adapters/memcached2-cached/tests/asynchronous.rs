@@ -12,7 +12,7 @@ use cached::{
     ConcurrentCacheBase as _, ConcurrentCacheRefreshOnHit as _, ConcurrentCacheTtl as _, ConcurrentCachedAsync as _,
     SerializeCachedAsync as _, SetTtlError,
 };
-use memcached2_cached::memcached2_tokio::{Client, LongKeys, Namespace};
+use memcached2_cached::memcached2_tokio::{Client, Landed, LongKeys, Namespace};
 use memcached2_cached::{AsyncMemcachedCache, Error};
 use memcached2_testkit::EmbeddedServer;
 use serde::{Deserialize, Serialize};
@@ -203,6 +203,26 @@ async fn a_value_that_cannot_be_read_is_a_miss_or_an_error() {
         assert!(strict.async_cache_remove(&ada).await.is_err());
         assert_eq!(items.exists("=ada").await, Ok(false));
     }
+}
+
+#[tokio::test]
+async fn the_error_of_a_value_that_cannot_be_read_says_whether_its_item_has_changed() {
+    let server = EmbeddedServer::start();
+    let (cache, items) = cache_on(&server);
+    let cache = cache.with_ttl(HOUR).with_strict_deserialization(true);
+    let ada = "ada".to_owned();
+    items.set("=ada", "7", 4 * HOUR).await.unwrap();
+    assert_eq!(cache.async_cache_get(&ada).await.unwrap_err().landed(), Landed::NotSent);
+    assert!(is_about(remaining(&items, "=ada").await, 4 * HOUR));
+
+    cache.set_refresh_on_hit(true);
+    assert_eq!(cache.async_cache_get(&ada).await.unwrap_err().landed(), Landed::Unknown);
+    assert!(is_about(remaining(&items, "=ada").await, HOUR));
+
+    assert_eq!(cache.async_cache_remove(&ada).await.unwrap_err().landed(), Landed::Unknown);
+    items.set("=ada", "7", HOUR).await.unwrap();
+    assert_eq!(cache.async_cache_remove_entry(&ada).await.unwrap_err().landed(), Landed::Unknown);
+    assert_eq!(items.exists("=ada").await, Ok(false));
 }
 
 #[tokio::test]
