@@ -1,6 +1,6 @@
 //! The manager.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http_cache::{CacheManager, HttpResponse, Result};
 use http_cache_semantics::CachePolicy;
@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 
 /// The name of the namespace. Its number changes with the format of what is stored, which is read without a check of types.
 const NAME: &str = "http-cache:1";
+
+/// The last second that memcached can store as a date of expiry: 2038-01-19 03:14:07 UTC.
+const LAST_EXPIRY: Duration = Duration::from_secs(i32::MAX as u64);
 
 /// A manager that keeps responses in memcached.
 ///
@@ -35,7 +38,8 @@ const NAME: &str = "http-cache:1";
 #[derive(Debug, Clone)]
 pub struct MemcachedManager {
     responses: Namespace,
-    expiry: Expiry,
+    /// None is for ever.
+    kept_for: Option<Duration>,
     misses_on_error: bool,
 }
 
@@ -48,13 +52,13 @@ impl MemcachedManager {
     /// [`Error::Key`] if the client's prefix is longer than 166 bytes.
     pub fn new(client: &Client) -> std::result::Result<Self, Error> {
         let responses = client.namespace(NAME)?.long_keys(LongKeys::Hash);
-        Ok(Self { responses, expiry: Expiry::Never, misses_on_error: false })
+        Ok(Self { responses, kept_for: None, misses_on_error: false })
     }
 
-    /// Sets how long a response stays, whether it is fresh or not; until it is evicted unless set.
+    /// Sets how long a response stays, whether it is fresh or not; until it is evicted unless set, or if that is after 2038-01-19.
     #[must_use]
     pub fn keep_for(mut self, time: Duration) -> Self {
-        self.expiry = time.into();
+        self.kept_for = Some(time);
         self
     }
 
@@ -84,8 +88,14 @@ impl MemcachedManager {
         if self.misses_on_error { result.or_miss() } else { result }
     }
 
+    /// When a response expires that is stored now.
+    fn expiry(&self) -> Expiry {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.kept_for.filter(|time| now.saturating_add(*time) < LAST_EXPIRY).into()
+    }
+
     async fn store(&self, key: &str, stored: &Stored) -> std::result::Result<(), Error> {
-        match self.responses.set(key, Postcard(stored), self.expiry).await {
+        match self.responses.set(key, Postcard(stored), self.expiry()).await {
             // The response before it must not stay. Most servers have deleted it already.
             Err(error) if is_too_large(&error) => self.responses.delete(key).await.map(drop),
             stored => stored,
@@ -118,11 +128,12 @@ struct Stored {
     policy: CachePolicy,
 }
 
-/// Whether the client or the server does not take a value of this length.
+/// Whether the client or the server, or a replica, does not take a value of this length.
 fn is_too_large(error: &Error) -> bool {
     match error {
         Error::TooLarge { .. } => true,
         Error::Refused { line, .. } => line.contains("too large"),
+        Error::Replicas { results, .. } => results.iter().flat_map(|result| result.as_ref().err()).any(is_too_large),
         _ => false,
     }
 }

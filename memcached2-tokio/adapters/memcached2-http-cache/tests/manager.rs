@@ -153,6 +153,30 @@ async fn a_response_that_is_too_large_is_not_cached_and_replaces_the_one_before(
     }
 }
 
+#[tokio::test]
+async fn a_response_that_one_of_two_replicas_does_not_take_is_not_cached() {
+    let servers = [5000, 20_000].map(|size| EmbeddedServer::with().item_size_max(size).start());
+    let [first, second] = servers.each_ref().map(EmbeddedServer::address);
+    let client = Client::builder().server(&first).replica([&second]).build().unwrap();
+    let manager = MemcachedManager::new(&client).unwrap();
+    put(&manager, URL, b"small").await;
+    put(&manager, URL, &[b'x'; 6000]).await;
+    assert_eq!(body(&manager, URL).await, None);
+}
+
+#[tokio::test]
+async fn a_response_stays_for_ever_if_its_time_ends_after_the_last_date_of_memcached() {
+    let server = EmbeddedServer::start();
+    let (manager, client) = manager_on(&server);
+    let items = client.namespace("http-cache:1").unwrap().long_keys(LongKeys::Hash);
+    for time in [20 * 365 * 24 * HOUR, Duration::MAX] {
+        let manager = manager.clone().keep_for(time);
+        put(&manager, URL, b"x").await;
+        let (_, ttl) = items.get_with_ttl(URL).await.unwrap().unwrap();
+        assert_eq!(ttl.remaining(), None, "{time:?}");
+    }
+}
+
 async fn assert_all_fail(manager: &MemcachedManager) {
     let (response, policy) = response(b"x");
     let errors = [
