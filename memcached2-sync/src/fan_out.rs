@@ -130,7 +130,9 @@ impl<'f, 'r, 's, O: Operation> FanOut<'f, 'r, 's, O> {
         if exchange.pooled.conn.is_some() {
             return self.ask(exchange);
         }
-        match Opener::begin(&exchange.pooled.server_pool.endpoint, &mut exchange.deadline) {
+        let server_pool = exchange.pooled.server_pool;
+        let mut deadline = exchange.deadline.at_most(server_pool.time_to_open());
+        match Opener::begin(&server_pool.endpoint, &mut deadline) {
             Ok((opener, true)) => self.opened(exchange, opener),
             Ok((opener, false)) => {
                 exchange.opener = Some(Box::new(opener));
@@ -190,9 +192,12 @@ impl<'f, 'r, 's, O: Operation> FanOut<'f, 'r, 's, O> {
         self.ask(exchange)
     }
 
-    /// No connection could be opened. If the server is full, one that others have is waited for once all other servers have answered.
-    fn not_opened(&mut self, exchange: Exchange<'s>, error: Error) -> Option<Exchange<'s>> {
-        if !error.is_server_full() {
+    /// No connection could be opened. If the server may be full, one that others have is waited for once all other servers have
+    /// answered.
+    fn not_opened(&mut self, mut exchange: Exchange<'s>, error: Error) -> Option<Exchange<'s>> {
+        // Or those that others had while it was opened are gone, and there is time left.
+        let is_hasty = matches!(error, Error::Timeout { .. }) && exchange.deadline.left().is_ok();
+        if !is_hasty && !exchange.pooled.server_pool.may_be_full(&error) {
             return self.fail(exchange, &error);
         }
         let Exchange { batch, pooled, deadline, .. } = exchange;
@@ -202,8 +207,14 @@ impl<'f, 'r, 's, O: Operation> FanOut<'f, 'r, 's, O> {
 
     /// Waits for a connection to a full server, and asks it.
     fn wait_for(&mut self, Full { mut batch, server_pool, mut deadline, error }: Full<'s>) -> Option<Exchange<'s>> {
-        match server_pool.wait_if_full(error, self.now, &mut deadline) {
-            Ok(pooled) => self.ask(Exchange { batch, pooled, opener: None, deadline, is_late: false }),
+        let pooled = match server_pool.wait_if_full(error, self.now, &mut deadline) {
+            Err(Error::Timeout { .. }) if deadline.left().is_ok() => {
+                server_pool.reserve(false, self.now, &mut deadline)
+            }
+            waited => waited,
+        };
+        match pooled {
+            Ok(pooled) => self.begin(batch, pooled, deadline),
             Err(error) => {
                 self.call.fail_batch(&mut batch, &error);
                 None
@@ -269,7 +280,7 @@ mod tests {
     use std::time::Duration;
 
     use memcached2_proto::{Error, Expiry, Key, Options, Store};
-    use memcached2_testkit::{EmbeddedServer, Faults};
+    use memcached2_testkit::{EmbeddedServer, Faults, Gate, ScriptedServer, Session};
 
     use crate::Client;
 
@@ -321,6 +332,36 @@ mod tests {
             }
             assert!(other.join().unwrap().is_ok());
         });
+    }
+
+    /// As memcached before 1.6.7 does that is full: it lets whoever connects wait.
+    #[test]
+    fn a_connection_to_a_server_that_says_nothing_on_a_new_one_is_waited_for() {
+        let other = EmbeddedServer::start();
+        let router = Client::new(["one", "two"]).unwrap();
+        let keys = [key_on(&router, 0, 1), key_on(&router, 1, 1)];
+        let (asked, connected, answer) = (Gate::new("asked"), Gate::new("connected"), Gate::new("answer"));
+        let probe = "md AA== b C18446744073709551615 O0000\r\nmn    \r\n";
+        let first = Session::new().expect(probe).send("ERROR\r\nERROR\r\n");
+        let first = first.expect(format!("get {}\r\n", keys[0])).open(&asked).wait(&answer).send("END\r\n");
+        let first = first.expect(format!("get {}\r\n", keys[0])).send("END\r\n");
+        let silent = Session::new().expect(probe).open(&connected).ignore();
+        let full = ScriptedServer::start([first, silent]);
+        let options = Options::default().timeout(Duration::from_secs(20)).connect_timeout(Duration::from_millis(50));
+        let client = Client::with_options([full.address(), other.address()], options).unwrap();
+        std::thread::scope(|scope| {
+            let caller = scope.spawn(|| client.get(&keys[0]));
+            asked.wait();
+            let many = scope.spawn(|| client.get_many(&keys));
+            connected.wait();
+            // The one that is being opened is not in use.
+            assert_eq!(client.server_status()[0].used_connections, 1);
+            answer.open();
+            assert_eq!(many.join().unwrap().unwrap().into_result(), Ok(vec![None, None]));
+            assert_eq!(caller.join().unwrap(), Ok(None));
+        });
+        drop(client);
+        full.finish();
     }
 
     /// The thread waits meanwhile for a connection to another one.

@@ -1,5 +1,6 @@
 //! A connection in use, and the conversation on it.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use memcached2_proto::call::{Call, ServerBatch};
@@ -149,6 +150,31 @@ pub(crate) struct PooledConnection<'s> {
     pub(crate) conn: Option<Box<Conn>>,
     /// Whether the connection was idle for so long that it may have died unnoticed.
     pub(crate) was_idle: bool,
+    /// Whether it counts as one that is being opened.
+    is_being_opened: bool,
+}
+
+impl<'s> PooledConnection<'s> {
+    /// A connection that was open already.
+    #[inline]
+    pub(crate) fn reused(server_pool: &'s ServerPool, conn: Box<Conn>, was_idle: bool) -> Self {
+        Self { server_pool, conn: Some(conn), was_idle, is_being_opened: false }
+    }
+
+    /// The right to open a connection.
+    #[cold]
+    pub(crate) fn to_be_opened(server_pool: &'s ServerPool) -> Self {
+        server_pool.opening.fetch_add(1, Ordering::AcqRel);
+        Self { server_pool, conn: None, was_idle: false, is_being_opened: true }
+    }
+
+    /// It is open, or never will be.
+    #[cold]
+    fn end_opening(&mut self) {
+        if std::mem::take(&mut self.is_being_opened) {
+            self.server_pool.opening.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
 }
 
 impl PooledConnection<'_> {
@@ -176,6 +202,7 @@ impl PooledConnection<'_> {
             begun: now(),
             age: endpoint.known().age(endpoint.connection_options()),
         }));
+        self.end_opening();
     }
 
     /// Ends what was asked on the connection with an error, and closes it; and with it the others that have been idle since
@@ -235,6 +262,7 @@ impl Drop for PooledConnection<'_> {
     #[cold]
     fn drop(&mut self) {
         drop(self.conn.take());
+        self.end_opening();
         self.server_pool.on_closed();
     }
 }

@@ -21,8 +21,8 @@ pub(crate) struct ServerPool {
     /// The later a pool of this program was made, the higher.
     pub(crate) number: usize,
     pool: Mutex<Pool<Box<Conn>>>,
-    /// How many of them are being opened.
-    opening: AtomicUsize,
+    /// How many of them are being opened, or about to be.
+    pub(crate) opening: AtomicUsize,
     /// Notified when a connection was closed after the client.
     pub(crate) emptied: Condvar,
     /// The process that has made the idle connections.
@@ -54,9 +54,7 @@ impl ServerPool {
     ) -> Result<PooledConnection<'_>, Error> {
         let (pool, checkout) = self.ask_pool(fresh, now, deadline);
         match checkout {
-            Checkout::Reuse(conn) if !conn.connection.needs_look() => {
-                Ok(PooledConnection { server_pool: self, conn: Some(conn), was_idle: false })
-            }
+            Checkout::Reuse(conn) if !conn.connection.needs_look() => Ok(PooledConnection::reused(self, conn, false)),
             other => self.open(pool, other, now, deadline),
         }
     }
@@ -95,13 +93,8 @@ impl ServerPool {
     ) -> Result<PooledConnection<'s>, Error> {
         let mut pooled = self.settle(pool, checkout, now, deadline)?;
         while pooled.conn.is_none() {
-            self.opening.fetch_add(1, Ordering::AcqRel);
             let begun = clock();
-            // A server that says nothing on a new connection may be full: then one of the others is free before it speaks.
-            let is_patient = !self.has_others();
-            let most = if is_patient { Duration::MAX } else { self.endpoint.options().connect_timeout };
-            let connected = pooled.connect(&mut deadline.at_most(most));
-            self.opening.fetch_sub(1, Ordering::AcqRel);
+            let connected = pooled.connect(&mut deadline.at_most(self.time_to_open()));
             let Err(error) = connected else {
                 deadline.waited_since(begun);
                 break;
@@ -109,7 +102,7 @@ impl ServerPool {
             drop(pooled);
             pooled = match self.wait_if_full(error, now, deadline) {
                 // The others are gone, and there is time left.
-                Err(Error::Timeout { .. }) if !is_patient && deadline.left().is_ok() => {
+                Err(Error::Timeout { .. }) if deadline.left().is_ok() => {
                     let (pool, checkout) = self.ask_pool(false, now, deadline);
                     self.settle(pool, checkout, now, deadline)?
                 }
@@ -137,10 +130,10 @@ impl ServerPool {
                 Checkout::Closed => return Err(Error::closed()),
                 Checkout::Open => {
                     drop(pool);
-                    return Ok(PooledConnection { server_pool: self, conn: None, was_idle: false });
+                    return Ok(PooledConnection::to_be_opened(self));
                 }
                 Checkout::Reuse(conn) if !conn.connection.needs_look() => {
-                    return Ok(PooledConnection { server_pool: self, conn: Some(conn), was_idle: false });
+                    return Ok(PooledConnection::reused(self, conn, false));
                 }
                 Checkout::Reuse(conn) => self.look(pool, conn, false),
                 Checkout::Look(conn) => self.look(pool, conn, true),
@@ -156,7 +149,7 @@ impl ServerPool {
     /// Takes an idle connection, unless the server has closed it or has sent unexpected bytes.
     #[cold]
     fn look<'s>(&'s self, pool: Guard<'s>, conn: Box<Conn>, was_idle: bool) -> Result<PooledConnection<'s>, Guard<'s>> {
-        let pooled = PooledConnection { server_pool: self, conn: Some(conn), was_idle };
+        let pooled = PooledConnection::reused(self, conn, was_idle);
         if self.is_of_this_process(pool) && pooled.conn.as_ref().is_some_and(|conn| conn.stream.is_quiet()) {
             return Ok(pooled);
         }
@@ -184,10 +177,10 @@ impl ServerPool {
         now: Now,
         deadline: &mut Deadline,
     ) -> Result<PooledConnection<'_>, Error> {
-        let late = match &error {
-            error if error.is_server_full() => error.clone(),
-            error if error.is_timeout() && self.has_others() => Error::timeout(Landed::NotSent),
-            _ => return Err(error),
+        let late = match error.is_server_full() {
+            true => error.clone(),
+            false if self.may_be_full(&error) => Error::timeout(Landed::NotSent),
+            false => return Err(error),
         };
         let mut waiter = Waiter::new(self, self.lock());
         // A server that says that it is full has taken those that others are opening.
@@ -216,6 +209,17 @@ impl ServerPool {
         }
         // The others were closed, or could not be opened either.
         Err(error)
+    }
+
+    /// Whether a connection may have failed to open because the server takes no more of them.
+    pub(crate) fn may_be_full(&self, error: &Error) -> bool {
+        error.is_server_full() || (error.is_timeout() && self.has_others())
+    }
+
+    /// How long a connection may take to be opened. A server that says nothing on a new one may be full: then one of the others is
+    /// free before it speaks.
+    pub(crate) fn time_to_open(&self) -> Duration {
+        if self.has_others() { self.endpoint.options().connect_timeout } else { Duration::MAX }
     }
 
     /// Whether there are connections besides those that other callers are opening: what those wait for may never come.
