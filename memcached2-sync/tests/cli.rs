@@ -317,6 +317,18 @@ fn control_characters_that_a_server_sends_are_escaped() {
     clean(watched, &["watch", "--count", "2", "--classic"], 0);
 }
 
+/// What reads the JSON gets them back.
+#[test]
+fn control_characters_are_escaped_in_json() {
+    let value: String = (0..=0x100).filter_map(char::from_u32).collect();
+    let (_embedded, program) = servers(1);
+    program.feed(&["set", "key\u{9b}2J"], value.as_bytes(), 0);
+    let (out, _) = program.run(&["get", "key\u{9b}2J", "--json"], 0);
+    assert!(!out.trim_end().contains(char::is_control), "{out:?}");
+    let read: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&read["key"], &read["value"]), (&"key\u{9b}2J".into(), &value.into()));
+}
+
 #[test]
 fn numbers_that_no_server_can_mean_overflow_nothing() {
     let stats =

@@ -71,7 +71,13 @@ impl Output {
     /// An object in a line of its own.
     pub(crate) fn json(&mut self, fields: impl IntoIterator<Item = (impl Into<String>, Json)>) -> io::Result<()> {
         let object: Map<String, Json> = fields.into_iter().map(|(name, value)| (name.into(), value)).collect();
-        writeln!(self.to, "{}", Json::Object(object))
+        let mut line = Json::Object(object).to_string();
+        // JSON may hold these control characters as they are. They stand in its strings alone.
+        if line.contains(char::is_control) {
+            let escaped = |c: char| if c.is_control() { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+            line = line.chars().map(escaped).collect();
+        }
+        writeln!(self.to, "{line}")
     }
 
     /// A line of text, which may hold what a server has said.
