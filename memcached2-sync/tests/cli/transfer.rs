@@ -1,6 +1,7 @@
 //! Items between servers and files: `dump`, `load`, `copy`, `warm`, `watch`.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use memcached2_sync::proto::command::meta::MetaSet;
@@ -51,6 +52,25 @@ fn assert_same(one: &[(String, [Json; 5])], other: &[(String, [Json; 5])]) {
         let seconds = |ttl: &Json| ttl.as_i64().unwrap_or(-100);
         assert!((seconds(&fields[4]) - seconds(&others[4])).abs() <= 60, "{key}: {} and {}", fields[4], others[4]);
     }
+}
+
+/// Another client has stored it: it has a control character, and is too long to be encoded for a meta command.
+#[test]
+fn a_key_that_cannot_be_asked_for_fails_alone() {
+    let (embedded, program) = servers(1);
+    program.run(&["set", "other", "value"], 0);
+    let key = format!("\u{1}{}", "k".repeat(200));
+    let mut stream = BufReader::new(TcpStream::connect(embedded[0].address()).unwrap());
+    stream.get_mut().write_all(format!("set {key} 0 0 1\r\nx\r\n").as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_line(&mut answer).unwrap();
+    assert_eq!(answer, "STORED\r\n");
+    let (out, err) = program.run(&["dump", "--values"], 2);
+    assert!(out.lines().count() == 1 && out.contains("\"other\""), "{out}");
+    assert!(err.contains("\\x01kk"), "{err}");
+    let (to, _) = servers(1);
+    let copied = program.run(&["copy", "--to", &to[0].address()], 2).0;
+    assert_eq!(copied, "1 stored, 0 were there, 0 failed\n");
 }
 
 #[test]

@@ -108,9 +108,21 @@ fn dumped(client: &Client) -> impl Iterator<Item = Result<DumpedItem, Error>> + 
 pub(crate) fn fetch(client: &Client, listed: &[&Listed]) -> Result<(Vec<Record>, Outcome), Failure> {
     let (mut records, mut outcome) = (Vec::with_capacity(listed.len()), Outcome::Done);
     let mut classic = Vec::new();
-    let command = |listed| Ok(MetaGet::new::<Vec<u8>>(listed)?.value().flags().ttl().no_bump());
-    let commands = listed.iter().map(|listed| command(&listed.key)).collect::<Result<_, Error>>()?;
-    for (listed, found) in listed.iter().zip(client.run(Batch::new(commands))?) {
+    let (mut asked, mut commands) = (Vec::with_capacity(listed.len()), Vec::with_capacity(listed.len()));
+    for listed in listed {
+        match MetaGet::new(&listed.key) {
+            Ok(command) => {
+                asked.push(listed);
+                commands.push(command.value().flags().ttl().no_bump());
+            }
+            // It has a control character, and is too long to be encoded.
+            Err(error) => {
+                complain(&error.to_string());
+                outcome = Outcome::Failed;
+            }
+        }
+    }
+    for (listed, found) in asked.into_iter().zip(client.run(Batch::new(commands))?) {
         match found {
             Ok(None) => {}
             Ok(Some(item)) => {
