@@ -4,6 +4,8 @@ mod options;
 mod parse;
 
 use std::fmt;
+#[cfg(feature = "ketama")]
+use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -111,6 +113,20 @@ impl Server {
         match &self.address {
             Address::Tcp { host, port: Self::PORT } if omit_port && !self.is_named => host.clone(),
             Address::Tcp { host, port } if !self.is_named => format!("{host}:{port}"),
+            _ => self.name.to_string(),
+        }
+    }
+
+    /// The same as Java writes a socket address since version 14: an IPv6 address in full, and in brackets.
+    #[cfg(feature = "ketama")]
+    pub(crate) fn java_name(&self) -> String {
+        let Address::Tcp { host, port } = &self.address else { return self.name.to_string() };
+        let (ip, zone) = host.split_at(host.find('%').unwrap_or(host.len()));
+        match ip.parse::<Ipv6Addr>() {
+            Ok(ip) if !self.is_named => match ip.to_ipv4_mapped() {
+                Some(ip) => format!("{ip}:{port}"),
+                None => format!("[{}{zone}]:{port}", ip.segments().map(|segment| format!("{segment:x}")).join(":")),
+            },
             _ => self.name.to_string(),
         }
     }
@@ -305,6 +321,24 @@ mod tests {
             let server: Server = text.parse().unwrap_or_else(|e| panic!("{text}: {e}"));
             assert_eq!((server.name(), server.weight()), (name, weight), "{text}");
             assert_eq!((server.point_name(true), server.point_name(false)), (point.into(), point_with_port.into()));
+        }
+    }
+
+    /// As `new InetSocketAddress(host, port).toString()` of Java 17 says it, without the slash before it.
+    #[test]
+    #[cfg(feature = "ketama")]
+    fn java_writes_ipv6_addresses_in_full() {
+        for (text, expected) in [
+            ("10.0.0.1", "10.0.0.1:11211"),
+            ("[::1]:11212", "[0:0:0:0:0:0:0:1]:11212"),
+            ("[2001:DB8::a:0:1]", "[2001:db8:0:0:0:a:0:1]:11211"),
+            ("[fe80::1%eth0]", "[fe80:0:0:0:0:0:0:1%eth0]:11211"),
+            ("[::ffff:10.0.0.1]", "10.0.0.1:11211"),
+            ("[::1]?name=a", "a"),
+            ("memcached+unix:///run/m.sock", "/run/m.sock"),
+        ] {
+            let server: Server = text.parse().unwrap_or_else(|e| panic!("{text}: {e}"));
+            assert_eq!(server.java_name(), expected, "{text}");
         }
     }
 

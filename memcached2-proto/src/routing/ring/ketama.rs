@@ -23,7 +23,7 @@ impl Ring {
 
     /// spymemcached's ketama: a point's name has the port.
     pub(in crate::routing) fn spymemcached(servers: &[Server]) -> Self {
-        let points = ketama(servers, |server| server.name().to_owned());
+        let points = ketama(servers, Server::java_name);
         Self { points, hasher: Arc::new(KetamaMd5), rehashes: true }
     }
 
