@@ -157,6 +157,16 @@ fn rows_of(guide: &'static str, heading: &str) -> impl Iterator<Item = (&'static
     rows_in(section.split("\n# ").next().unwrap())
 }
 
+/// The middle cells of that table: what is in the place of each name.
+fn replacements() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let (_, section) = GUIDE.split_once("\n# Names: classes, methods, options, exceptions\n").expect("the heading");
+    let lines = section.split("\n# ").next().unwrap().lines().filter(|line| line.starts_with('|')).skip(2);
+    lines.map(|line| {
+        let (theirs, rest) = line[1..].split_once('|').unwrap();
+        (theirs, rest.trim_end_matches('|').rsplit_once('|').unwrap().0)
+    })
+}
+
 fn rows_in(table: &'static str) -> impl Iterator<Item = (&'static str, &'static str)> {
     // Without its head and the line below that.
     let lines = table.lines().filter(|line| line.starts_with('|')).skip(2);
@@ -265,24 +275,33 @@ fn every_test_of_memcached_has_its_row_and_every_counterpart_is_there() {
     assert_eq!(files.len(), FILES);
 }
 
-/// The words of the sources of all crates that follow one of these words.
+/// The sources of the core and of two clients.
+fn sources() -> impl Iterator<Item = String> {
+    let mut found = Vec::new();
+    for folder in ["memcached2-proto/src", "memcached2-sync/src", "memcached2-tokio/src"] {
+        files(&root().join(folder), &["rs"], &mut found);
+    }
+    found.into_iter().map(|path| fs::read_to_string(path).expect("a source"))
+}
+
+/// Their words that follow one of these words.
 fn words_after(starts: &[&str]) -> BTreeSet<String> {
-    fn of_folder(folder: &Path, starts: &[&str], found: &mut BTreeSet<String>) {
-        for entry in fs::read_dir(folder).expect("a folder") {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() {
-                of_folder(&path, starts, found);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let text = fs::read_to_string(&path).expect("a source");
-                for start in starts {
-                    found.extend(text.split(start).skip(1).map(|rest| word(rest).to_owned()));
-                }
-            }
+    let mut found = BTreeSet::new();
+    for text in sources() {
+        for start in starts {
+            found.extend(text.split(start).skip(1).map(|rest| word(rest).to_owned()));
         }
     }
+    found
+}
+
+/// Their variants: what a line begins with, before a comma or what the variant holds.
+fn variants() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    for folder in ["memcached2-proto/src", "memcached2-sync/src", "memcached2-tokio/src"] {
-        of_folder(&root().join(folder), starts, &mut found);
+    for text in sources() {
+        let lines = text.lines().map(str::trim_start);
+        let is_variant = |line: &&str| [",", "(", " {"].iter().any(|end| line[word(line).len()..].starts_with(end));
+        found.extend(lines.filter(is_variant).map(|line| word(line).to_owned()));
     }
     found
 }
@@ -333,6 +352,36 @@ fn every_method_and_type_that_replaces_one_of_another_client_exists() {
             }
         }
     }
+}
+
+#[test]
+fn everything_that_replaces_a_name_of_python_memcached2_exists() {
+    const OF_RUST: [&str; 6] = ["Arc", "None", "Ok", "Some", "false", "parse"];
+    let values = words_after(&["fn ", "pub ", "mod ", "feature = \""]);
+    let mut types = words_after(&["struct ", "enum ", "trait ", "const "]);
+    types.append(&mut variants());
+    let (mut count, mut missing) = (0, Vec::new());
+    for (theirs, ours) in replacements() {
+        for code in code(ours) {
+            let mut before = "";
+            // Each word, with what stands before it.
+            for rest in code.split_inclusive(|c: char| !c.is_alphanumeric() && c != '_') {
+                let name = word(rest);
+                let is_told = name.starts_with(|c: char| c.is_uppercase()) && name.len() > 1;
+                // A method, or a name that stands alone; not a parameter, nor the variable whose method it is.
+                let is_value = before.ends_with('.') || before == ":" || (before.is_empty() && !rest.ends_with('.'));
+                let is_value = is_value && name.starts_with(|c: char| c.is_lowercase());
+                let exists = OF_RUST.contains(&name) || if is_told { &types } else { &values }.contains(name);
+                if is_told || is_value {
+                    count += 1;
+                    missing.extend((!exists).then(|| format!("{theirs}: there is no {name} in {code}")));
+                }
+                before = rest;
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+    assert!(count >= 100, "{count} names");
 }
 
 /// All files below a folder with one of these extensions, apart from what is built.
