@@ -2,20 +2,23 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use futures::future::join;
-use memcached2_proto::{Expiry, Landed, Options, Protocol, ReconnectPolicy};
+use memcached2_proto::{Bytes, Expiry, Landed, Options, Protocol, ReconnectPolicy};
 
 use super::PATIENT;
 use crate::subject::{block_on, client_of};
 
-/// A server for one connection that reads some ten megabytes a second, answers a `set`, and then a `get`.
-fn slow() -> (SocketAddr, JoinHandle<()>) {
+/// A server for one connection that reads some ten megabytes a second until it may hurry, answers a `set`, and then a `get`.
+fn slow(may_hurry: &Arc<AtomicBool>) -> (SocketAddr, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     socket2::SockRef::from(&listener).set_recv_buffer_size(32 * 1024).expect("a size");
     let address = listener.local_addr().expect("an address");
+    let may_hurry = Arc::clone(may_hurry);
     let server = thread::spawn(move || {
         let (mut stream, _) = listener.accept().expect("a client");
         let mut lines = BufReader::with_capacity(128, stream.try_clone().expect("a socket"));
@@ -30,7 +33,9 @@ fn slow() -> (SocketAddr, JoinHandle<()>) {
             let n = stream.read(&mut bytes[..most]).expect("bytes");
             assert!(n > 0, "the upload was given up");
             left -= n;
-            thread::sleep(Duration::from_millis(6));
+            if !may_hurry.load(Ordering::Relaxed) {
+                thread::sleep(Duration::from_millis(6));
+            }
         }
         stream.write_all(b"STORED\r\n").expect("the client reads");
         let mut lines = BufReader::new(stream.try_clone().expect("a socket"));
@@ -45,11 +50,14 @@ fn slow() -> (SocketAddr, JoinHandle<()>) {
 #[test]
 fn callers_after_a_long_upload_time_out_alone() {
     block_on(|| async {
-        let (address, server) = slow();
+        let others_are_done = Arc::new(AtomicBool::new(false));
+        let (address, server) = slow(&others_are_done);
         let options =
             Options::default().timeout(PATIENT).protocol(Protocol::Classic).reconnect(ReconnectPolicy::After(PATIENT));
+        let options = options.connect_timeout(PATIENT);
         let client = client_of([address.to_string()], options).expect("the address is right");
-        let value = vec![b'x'; 12 << 20];
+        // It takes many times as long as the others wait.
+        let value = Bytes::from(vec![b'x'; 40 << 20]);
         let hasty = client.with_timeout(Duration::from_millis(150));
         let upload = client.set("large", &value, Expiry::Never);
         let others = async {
@@ -57,6 +65,7 @@ fn callers_after_a_long_upload_time_out_alone() {
                 let error = hasty.get("a").await.unwrap_err();
                 assert_eq!((error.is_timeout(), error.landed()), (true, Landed::NotSent), "{error}");
             }
+            others_are_done.store(true, Ordering::Relaxed);
         };
         let (stored, ()) = join(upload, others).await;
         stored.expect("the server takes all of it");
