@@ -8,7 +8,7 @@ use memcached2_proto::{Error, Expiry, Key, Landed, Options, Protocol, Router};
 use memcached2_testkit::{Gate, ScriptedServer, Session};
 
 use super::servers::{Kind, name};
-use super::setting::{BRIEF, PATIENT, client, forgetful, kind, text_client};
+use super::setting::{BRIEF, PATIENT, brief, client, forgetful, kind, text_client};
 use crate::subject::Client;
 
 super::cases! {
@@ -129,8 +129,7 @@ fn the_values_of_other_servers_survive_a_failure(on: Kind) {
     let router = Router::parse(&addresses).unwrap();
     // The one in the middle is gone, or stands still, so that it can be connected to and never answers.
     for stands_still in [false, true] {
-        let timeout = if stands_still { BRIEF } else { PATIENT };
-        let client = Client::with_options(&addresses, forgetful(timeout)).unwrap();
+        let client = client(&[&addresses[0], &brief(&addresses[1]), &addresses[2]]);
         let items: Vec<_> = (0..60).map(|at| (format!("key{at}"), at.to_string())).collect();
         let keys: Vec<_> = items.iter().map(|(key, _)| key).collect();
         client.set_many(&items, Expiry::Never).unwrap().into_result().unwrap();

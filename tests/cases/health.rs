@@ -9,7 +9,7 @@ use memcached2_proto::{Error, Expiry, Key, Landed, Protocol, ReconnectPolicy, Ro
 use memcached2_testkit::{ScriptedServer, Session};
 
 use super::servers::{Kind, name};
-use super::setting::{BRIEF, PATIENT, trusting};
+use super::setting::{BRIEF, PATIENT, brief, trusting};
 use crate::subject::Client;
 
 super::cases! {
@@ -36,8 +36,8 @@ super::cases! {
 /// Longer than the case takes.
 const LONG: Duration = Duration::from_secs(600);
 
-fn watching(addresses: &[String], retry: Duration) -> Client {
-    let options = trusting().timeout(PATIENT).reconnect(ReconnectPolicy::After(retry));
+fn watching<A: AsRef<str>>(addresses: &[A], retry: Duration) -> Client {
+    let options = trusting().timeout(PATIENT).connect_timeout(PATIENT).reconnect(ReconnectPolicy::After(retry));
     Client::with_options(addresses, options).expect("the addresses are right")
 }
 
@@ -117,8 +117,7 @@ fn without_failover_the_keys_of_a_server_that_is_down_fail_and_go_nowhere(on: Ki
 fn a_silent_server_costs_one_timeout(on: Kind) {
     let (servers, addresses) = on.servers(3);
     let (moving, _) = keys(&addresses);
-    let options = trusting().timeout(BRIEF).reconnect(ReconnectPolicy::After(LONG));
-    let client = Client::with_options(&addresses, options).expect("the addresses are right");
+    let client = watching(&[&addresses[0], &brief(&addresses[1]), &addresses[2]], LONG);
     client.set(&moving[0], "old", Expiry::Never).unwrap();
     servers[1].suspend();
     let error = client.set(&moving[0], "new", Expiry::Never).unwrap_err();

@@ -27,7 +27,7 @@ super::cases! {
 /// A server that has failed is tried again at once, so that no case has to wait.
 fn options(journal: &Arc<Journal>) -> Options {
     let soon = ReconnectPolicy::After(Duration::from_nanos(1));
-    trusting().timeout(BRIEF).reconnect(soon).journal(Arc::clone(journal))
+    trusting().timeout(2 * BRIEF).connect_timeout(BRIEF).reconnect(soon).journal(Arc::clone(journal))
 }
 
 fn with_journal(servers: &[String], change: impl FnOnce(Options) -> Options) -> (Client, Arc<Journal>) {

@@ -295,7 +295,7 @@ fn a_journal_deletes_no_lock_of_another_holder(on: Kind) {
     let server = on.start();
     let journal = Arc::new(Journal::new(10));
     let soon = ReconnectPolicy::After(Duration::from_nanos(1));
-    let options = trusting().timeout(BRIEF).reconnect(soon).journal(Arc::clone(&journal));
+    let options = trusting().timeout(2 * BRIEF).connect_timeout(BRIEF).reconnect(soon).journal(Arc::clone(&journal));
     let (one, two) = (Client::with_options([server.address()], options).unwrap(), client(&[server.address()]));
     let lock = one.try_lock("lock", HOUR).unwrap().expect("it is free");
     server.suspend();

@@ -216,7 +216,7 @@ fn a_replica_that_is_back_is_written_and_read_again(on: Kind) {
 
 fn a_silent_replica_costs_one_deadline(on: Kind) {
     let (servers, addresses) = on.servers(4);
-    let options = options(LONG).timeout(BRIEF).connect_timeout(BRIEF / 2).write_to(WriteTo::One);
+    let options = options(LONG).timeout(2 * BRIEF).connect_timeout(BRIEF).write_to(WriteTo::One);
     let client = client(&addresses, options);
     let key = &keys()[0];
     let at = places(&addresses, key);

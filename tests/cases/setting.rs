@@ -22,7 +22,12 @@ pub(super) fn trusting() -> Options {
 
 /// The options of most cases: a failure of one call leaves no trace for the next one.
 pub(super) fn forgetful(timeout: Duration) -> Options {
-    trusting().timeout(timeout).reconnect(ReconnectPolicy::Immediately)
+    trusting().timeout(timeout).connect_timeout(timeout / 2).reconnect(ReconnectPolicy::Immediately)
+}
+
+/// The address of a server that is going to stand still: it alone is waited for so briefly.
+pub(super) fn brief(address: &str) -> String {
+    format!("{address}?timeout=2s&connect_timeout=1s")
 }
 
 pub(super) fn client<A: AsRef<str>>(servers: &[A]) -> Client {
@@ -31,7 +36,8 @@ pub(super) fn client<A: AsRef<str>>(servers: &[A]) -> Client {
 
 /// A client that asks other servers while one is down.
 pub(super) fn failing_over<A: AsRef<str>>(servers: &[A]) -> Client {
-    Client::with_options(servers, trusting().timeout(PATIENT)).expect("the addresses are right")
+    Client::with_options(servers, trusting().timeout(PATIENT).connect_timeout(PATIENT))
+        .expect("the addresses are right")
 }
 
 /// A client that says the same bytes whatever the transport.
