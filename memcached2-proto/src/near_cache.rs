@@ -196,6 +196,12 @@ impl Near {
 
 #[doc(hidden)]
 impl Question {
+    /// When it was asked first.
+    #[must_use]
+    pub fn begun(&self) -> Instant {
+        self.begun
+    }
+
     /// The version of the value that is known, if it can be asked about.
     #[must_use]
     pub fn cas(&self) -> Option<u64> {

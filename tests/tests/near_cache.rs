@@ -2,6 +2,9 @@
 //! none is older than the near cache allows.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is the failure of the test")]
 
+#[path = "near_cache/deadline.rs"]
+mod deadline;
+
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};

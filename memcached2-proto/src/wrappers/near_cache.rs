@@ -68,14 +68,18 @@ macro_rules! near_cache {
                 key: &[u8],
                 mut question: $crate::near_cache::Question,
             ) -> Result<Option<$crate::Value>, $crate::Error> {
+                // Both questions have the time of one call.
+                let begun = question.begun();
                 if let Some(cas) = question.cas() {
-                    let answer = self.client.get_if_changed(key, cas)$($await)*;
+                    let get = $crate::__named!(get_if_changed $crate::command::GetIfChanged::new(key, cas)?);
+                    let answer = self.client.run_since(begun, get)$($await)*;
                     if self.near.believes(&question, &answer) {
                         return self.near.answered(key, &question, answer, Client::now());
                     }
                     question = self.near.question(key, Client::now());
                 }
-                let answer = self.client.gets(key)$($await)*.map($crate::command::IfChanged::from);
+                let get = $crate::__named!(gets $crate::Get::new(key)?.with_cas());
+                let answer = self.client.run_since(begun, get)$($await)*.map($crate::command::IfChanged::from);
                 self.near.answered(key, &question, answer, Client::now())
             }
 
