@@ -31,8 +31,10 @@ use crate::uri::{Address, Server, is_host};
 pub struct ServerSource {
     kind: Kind,
     server: Server,
-    /// The number of the newest list that there was.
+    /// The number of the newest list that a client has taken.
     version: Option<u64>,
+    /// That of the list that was returned last.
+    offered: Option<u64>,
     /// Who is asked for SRV records; those of the system if there are none.
     #[cfg(feature = "srv")]
     name_servers: Vec<SocketAddr>,
@@ -129,6 +131,7 @@ impl ServerSource {
             kind,
             server: text.parse()?,
             version: None,
+            offered: None,
             #[cfg(feature = "srv")]
             name_servers: Vec::new(),
         })
@@ -148,7 +151,7 @@ impl ServerSource {
         }
     }
 
-    /// Takes what a cluster has answered. Returns the servers, if the list is newer than the last one and not empty.
+    /// Takes what a cluster has answered. Returns the servers, if the list is newer than the last one that was [taken](Self::on_taken).
     ///
     /// # Errors
     ///
@@ -165,8 +168,14 @@ impl ServerSource {
             let shown: String = wrong.host.chars().take(64).collect();
             return Err(Error::protocol(format!("the cluster names the node {shown:?}, which is no host")));
         }
-        self.version = Some(config.version);
+        self.offered = Some(config.version);
         Ok(Some(config.nodes.iter().map(|node| self.text(node)).collect()))
+    }
+
+    /// Notes that a client uses the servers that were returned last. Until then the same list is returned again.
+    #[doc(hidden)]
+    pub fn on_taken(&mut self) {
+        self.version = self.offered.take().or(self.version);
     }
 
     /// Takes the addresses of the name. Returns the servers, if there are any.
@@ -244,6 +253,10 @@ mod tests {
         let first = source.on_config(config(2, "a.example|10.0.0.1|11211 b.example||11212")).unwrap().unwrap();
         assert_eq!(first, ["memcached://10.0.0.1:11211?name=a.example:11211", "memcached://b.example:11212"]);
         assert_eq!(first[0].parse::<Server>().unwrap().name(), "a.example:11211");
+        // No client has taken it.
+        assert_eq!(source.on_config(config(2, "a.example||1")).unwrap().unwrap(), ["memcached://a.example:1"]);
+        source.on_taken();
+        source.on_taken();
         assert_eq!(source.on_config(config(1, "old.example||1")), Ok(None));
         assert_eq!(source.on_config(config(2, "a.example||1")), Ok(None));
         for empty in [None, config(3, "")] {

@@ -26,6 +26,7 @@ super::cases! {
     }
     scripted {
         a_cluster_names_its_nodes_and_an_older_list_is_ignored,
+        a_list_that_was_refused_is_tried_again,
         a_server_that_is_gone_keeps_no_connection,
         following_a_source_ends_when_the_client_is_closed,
         the_records_of_a_name_are_servers_with_ports_weights_and_priorities,
@@ -163,6 +164,19 @@ fn a_cluster_names_its_nodes_and_an_older_list_is_ignored() {
     assert_eq!(named(&client), only);
     assert_eq!(client.refresh_servers(&mut source).unwrap().added.len(), 1);
     assert_eq!(client.version().unwrap().into_result().unwrap().len(), 2);
+    endpoint.finish();
+}
+
+fn a_list_that_was_refused_is_tried_again() {
+    let node = EmbeddedServer::start();
+    // The second one is a mistake of the cluster.
+    let answer = || Session::new().expect("config get cluster\r\n").send(config(7, &[&node, &node]));
+    let endpoint = ScriptedServer::start([answer(), answer()]);
+    let client = text_client(&[&endpoint], PATIENT);
+    let mut source = ServerSource::cluster(&endpoint.address()).unwrap();
+    for _ in 0..2 {
+        assert_matches!(client.refresh_servers(&mut source), Err(Error::Uri { .. }));
+    }
     endpoint.finish();
 }
 

@@ -82,7 +82,10 @@ macro_rules! topology {
                         source.on_config(config.into_iter().next().flatten())?
                     }
                 };
-                servers.map_or_else(|| Ok(Default::default()), |servers| self.set_servers(servers))
+                let Some(servers) = servers else { return Ok(Default::default()) };
+                let change = self.set_servers(servers)?;
+                source.on_taken();
+                Ok(change)
             }
 
             /// Asks `source` for the list of servers once in every `period`, until the client is closed. `on_refresh` gets what
