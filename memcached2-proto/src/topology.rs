@@ -70,7 +70,7 @@ impl ServerSource {
     ///
     /// # Errors
     ///
-    /// [`Error::Uri`] if the text is no address of a server.
+    /// [`Error::Uri`] if the text is no address of a server. [`Error::Argument`] if there are credentials in it.
     pub fn cluster(endpoint: &str) -> Result<Self, Error> {
         Self::new(Kind::Cluster, endpoint)
     }
@@ -81,9 +81,13 @@ impl ServerSource {
     ///
     /// # Errors
     ///
-    /// [`Error::Uri`] if the text is no address of a server.
+    /// [`Error::Uri`] if the text is no address of a server. [`Error::Argument`] if it is a Unix socket, or there are credentials in it.
     pub fn dns(name: &str) -> Result<Self, Error> {
-        Self::new(Kind::Dns, name)
+        let source = Self::new(Kind::Dns, name)?;
+        match source.server.address() {
+            Address::Tcp { .. } => Ok(source),
+            Address::Unix(_) => Err(Error::argument("a Unix socket has no addresses to look up")),
+        }
     }
 
     /// The servers that the SRV records of a name list, each with its host, port and weight: `_memcached._tcp.cache.example`, say.
@@ -107,7 +111,8 @@ impl ServerSource {
     ///
     /// # Errors
     ///
-    /// [`Error::Uri`] or [`Error::Argument`] if the text is no name. [`Error::Argument`] if there is a port: those are in the records.
+    /// [`Error::Uri`] or [`Error::Argument`] if the text is no name. [`Error::Argument`] if there is a port: those are in the records; or
+    /// if there are credentials.
     #[cfg(feature = "srv")]
     pub fn srv(name: &str) -> Result<Self, Error> {
         let source = Self::new(Kind::Srv, name)?;
@@ -127,9 +132,16 @@ impl ServerSource {
     }
 
     fn new(kind: Kind, text: &str) -> Result<Self, Error> {
+        let server: Server = text.parse()?;
+        if server.options().credentials.is_some() {
+            return Err(Error::argument(
+                "credentials in the text of a source would be sent to none of its servers; set them by the option \
+                 `credentials`, for all servers",
+            ));
+        }
         Ok(Self {
             kind,
-            server: text.parse()?,
+            server,
             version: None,
             offered: None,
             #[cfg(feature = "srv")]
@@ -290,6 +302,16 @@ mod tests {
         let servers = source.on_addresses(&found).unwrap();
         assert_eq!(servers, ["10.0.0.1:11212", "10.0.0.2:11212", "[::1]:11212"]);
         assert_eq!(source.on_addresses(&[]), None);
+    }
+
+    #[test]
+    fn a_source_has_no_credentials_of_its_own() {
+        for text in ["web:s3cret@cfg.example", "memcached://web:s3cret@cfg.example", "dns+web:s3cret@cache.example"] {
+            let error = text.parse::<ServerSource>().unwrap_err();
+            assert!(matches!(error, Error::Argument { .. }), "{error:?}");
+            assert!(error.to_string().contains("`credentials`") && !error.to_string().contains("s3cret"), "{error}");
+        }
+        assert!(matches!(ServerSource::dns("memcached+unix:///run/m.sock"), Err(Error::Argument { .. })));
     }
 
     #[test]
