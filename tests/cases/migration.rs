@@ -20,6 +20,7 @@ super::cases! {
         no_value_is_lost_or_old_while_two_clients_migrate_one_after_the_other,
         what_depends_on_the_copy_is_carried_out_before_and_after since (1, 6, 10),
         what_is_found_on_the_old_servers_is_stored_on_the_new_ones since (1, 6, 10),
+        what_only_the_old_servers_have_is_touched_there since (1, 6, 10),
         stages_are_switched_while_calls_are_under_way,
         another_list_of_servers_leaves_the_stage_as_it_is,
         the_old_servers_are_read_while_the_new_ones_are_down,
@@ -202,6 +203,29 @@ fn what_is_found_on_the_old_servers_is_stored_on_the_new_ones(on: Kind) {
             assert_eq!((value.as_str().unwrap(), value.flags), (&*format!("value {at}"), 7));
         }
     }
+}
+
+fn what_only_the_old_servers_have_is_touched_there(on: Kind) {
+    let (servers, addresses) = on.servers(4);
+    let stored = client(&addresses, Old);
+    let keys = ["gat", "gats", "touch", "delete"];
+    stored.set_many(&keys.map(|key| (key, key)), HOUR).unwrap().all_stored().unwrap();
+    let client = client(&addresses, ReadBoth);
+    assert_eq!(client.gat("gat", HOUR * 2).unwrap().unwrap(), "gat");
+    assert_eq!(client.gats("gats", HOUR * 2).unwrap().unwrap(), "gats");
+    assert_eq!((client.touch("touch", HOUR * 2), client.delete("delete")), (Ok(true), Ok(true)));
+    // A value that was found is stored on the new servers, too.
+    let held = [[true, true], [true, true], [true, false], [false, false]];
+    assert_eq!(keys.map(|key| holders(&servers, key)), held);
+    for server in &servers {
+        for key in ["gat", "gats", "touch"].into_iter().filter(|key| server.holds(key)) {
+            assert!(server.seconds_left(key).is_some_and(|left| left > HOUR.as_secs()), "{key}");
+        }
+    }
+    assert_eq!((client.gat("none", HOUR), client.touch("none", HOUR)), (Ok(None), Ok(false)));
+    // On the new servers alone.
+    assert_eq!(stored.delete("gat"), Ok(true));
+    assert_eq!(client.gat("gat", HOUR).unwrap().unwrap(), "gat");
 }
 
 fn stages_are_switched_while_calls_are_under_way(on: Kind) {

@@ -8,7 +8,7 @@ use super::{Call, Fault, Operation, Plan, Progress as _, SubRequest, name_reques
 use crate::command::{Command as _, OnReplicas};
 use crate::error::{Error, Landed};
 use crate::key::Key;
-use crate::reply::Reply;
+use crate::reply::{MetaStatus, Reply};
 use crate::routing::ServerId;
 
 /// A request whose key has these servers, one in each replica, before it is known what is asked.
@@ -159,6 +159,10 @@ impl<O: Operation> Call<'_, O> {
     /// Makes one result of those of all copies.
     fn merge_copies(&mut self, index: u32) {
         let Some(Copies(copies)) = self.plan.rare().copies.remove(&index) else { return };
+        if let [(old, Some(Ok(reply))), (_, Some(Ok(Reply::Miss)))] = &copies[..] {
+            self.note_found(index, *old, reply);
+        }
+        let misses: SmallVec<[bool; 3]> = copies.iter().map(|(_, result)| is_miss(result)).collect();
         let (router, command) = (self.plan.router, self.progress.command(index as usize));
         let read = |(server, result): CopyOf| {
             let result = result.unwrap_or_else(|| Err(Error::closed()));
@@ -175,9 +179,16 @@ impl<O: Operation> Call<'_, O> {
             Err(name_request(Error::replicas(results), command, None))
         } else {
             let place_of = |number: &usize| router.written().iter().position(|other| other == number);
-            let by_nearness = router.read_order().iter().filter_map(place_of).chain(0..responses.len());
-            let nearest = by_nearness.into_iter().find(|place| responses[*place].is_ok());
-            nearest.map_or_else(|| Err(Error::closed()), |place| responses.swap_remove(place))
+            let by_nearness: SmallVec<[usize; 6]> =
+                router.read_order().iter().filter_map(place_of).chain(0..responses.len()).collect();
+            let nearest = |is_asked: &dyn Fn(usize) -> bool| {
+                by_nearness.iter().copied().find(|place| responses[*place].is_ok() && is_asked(*place))
+            };
+            // As of a read, the answer of one that has the item counts more.
+            let with_item = if router.reads_next_on_miss() { nearest(&|place| !misses[place]) } else { None };
+            with_item
+                .or_else(|| nearest(&|_| true))
+                .map_or_else(|| Err(Error::closed()), |place| responses.swap_remove(place))
         };
         self.progress.end(index as usize, merged);
     }
@@ -266,6 +277,15 @@ impl<O: Operation> Call<'_, O> {
         if !matches!((unread.get(&index), &outcome), (Some(Ok(_)), Err(_))) {
             unread.insert(index, outcome);
         }
+    }
+}
+
+/// Whether a copy was not changed, since the server does not have it.
+fn is_miss(result: &Option<Result<Reply, Error>>) -> bool {
+    match result {
+        Some(Ok(Reply::Miss | Reply::NotFound)) => true,
+        Some(Ok(Reply::Meta(reply))) => reply.status == MetaStatus::NotFound,
+        _ => false,
     }
 }
 

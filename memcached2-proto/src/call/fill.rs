@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::key::Key;
 use crate::reply::{Reply, ReplyKind, Ttl};
 use crate::request_buffer::RequestBuffer;
-use crate::routing::MigrationStage;
+use crate::routing::{MigrationStage, ServerId};
 use crate::time::{Expiry, Now};
 use crate::value::Value;
 
@@ -134,13 +134,13 @@ impl Command for FillCommand {
 impl<O: Operation> Call<'_, O> {
     /// Notes a value that an old server of a migration has, and the new ones do not.
     #[cold]
-    pub(super) fn note_found(&mut self, at: usize, reply: &Reply) {
+    pub(super) fn note_found(&mut self, index: u32, server: ServerId, reply: &Reply) {
         let Reply::Value(place, _) = reply else { return };
-        let (router, sub_request) = (self.plan.router, self.plan.sub_requests[at]);
-        if router.stage() != Some(MigrationStage::ReadBoth) || router.replica_of(sub_request.server) != Some(0) {
+        let router = self.plan.router;
+        if router.stage() != Some(MigrationStage::ReadBoth) || router.replica_of(server) != Some(0) {
             return;
         }
-        let key = self.progress.command(sub_request.index()).key_at(*place as usize);
+        let key = self.progress.command(index as usize).key_at(*place as usize);
         if let Some(key) = key.map(|key| FillCommand::Ask(key.as_bytes().into())) {
             self.plan.rare().found.push(key);
         }

@@ -138,8 +138,10 @@ impl<O: Operation> Call<'_, O> {
         if let Some(observer) = watch.of_requests() {
             observer.on_request(&self.request_event(&sub_request, outcome, tally.received, via.peer, ended));
         }
-        self.note_found(at, &reply);
         let has_copies = self.plan.has_copies(sub_request.index);
+        if !has_copies {
+            self.note_found(sub_request.index, sub_request.server, &reply);
+        }
         let is_missed = !has_copies && self.is_missed(&sub_request, &reply, tally.hits());
         if !is_missed {
             self.end_operation(&sub_request, outcome.failure(), Some(ended), via);
@@ -165,9 +167,9 @@ impl<O: Operation> Call<'_, O> {
     /// Looks at a reply that is not the last one.
     pub(super) fn observe_reply(&mut self, watch: &Watch, at: usize, reply: &Reply) {
         if watch.counts_values() || !matches!(reply, Reply::Value(..)) {
-            let index = self.plan.sub_requests[at].index;
+            let SubRequest { index, server, .. } = self.plan.sub_requests[at];
             self.plan.rare().tallies.entry(index).or_default().add(reply);
-            self.note_found(at, reply);
+            self.note_found(index, server, reply);
         }
     }
 
