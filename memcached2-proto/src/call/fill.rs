@@ -40,7 +40,9 @@ impl Operation for Fill {
     type Progress = Filling;
 
     fn start(self, plan: &mut Plan<'_>) -> Filling {
-        for (index, command) in self.0.iter().enumerate() {
+        // In a later stage, to which the client may have gone on meanwhile, the old servers may have old values.
+        let is_in_time = plan.router().stage() == Some(MigrationStage::ReadBoth);
+        for (index, command) in self.0.iter().enumerate().filter(|_| is_in_time) {
             let servers = Key::new(command.key()).and_then(|key| plan.router().route_to_replicas(key));
             let group = usize::from(matches!(command, FillCommand::Add(..)));
             match servers.map(|servers| servers.get(group).copied()) {
@@ -197,6 +199,19 @@ mod tests {
         let rounds = std::iter::from_fn(|| call.end_round(|| Instant::ZERO).then_some(())).take(100).count();
         assert_eq!(rounds, 1);
         assert_eq!(call.finish().unwrap().unwrap(), "x");
+    }
+
+    #[test]
+    fn a_client_that_has_gone_on_to_a_later_stage_stores_nothing_that_the_old_servers_have() {
+        let now = || Now::fixed(Instant::ZERO, SystemTime::UNIX_EPOCH);
+        let options = Options::default().migrate_to(["new"], MigrationStage::ReadBoth);
+        let router = Router::with_options(["old"], &options).unwrap();
+        for (stage, asked) in [(MigrationStage::ReadBoth, 1), (MigrationStage::ReadNew, 0), (MigrationStage::New, 0)] {
+            let router = router.at_stage(stage).unwrap();
+            let fill = Call::new(Fill(vec![FillCommand::Ask((*b"x").into())]), &router, now());
+            assert_eq!(fill.sub_requests().len(), asked, "{stage:?}");
+            assert!(fill.finish().unwrap().0.is_empty());
+        }
     }
 
     #[test]
