@@ -291,6 +291,16 @@ pub fn without_version<'k>(keys: &[&'k [u8]], found: &mut [Result<Found, Error>]
     given_up
 }
 
+/// What gives up all of these leases.
+#[doc(hidden)]
+pub fn all_given_up<'k>(keys: &[&'k [u8]], found: &[Result<Found, Error>]) -> Vec<MetaDelete<'k>> {
+    let given_up = |(key, found): (&&'k [u8], _)| match found {
+        &Ok(Found::Compute(ref lease)) => lease.given_up(key),
+        _ => None,
+    };
+    keys.iter().zip(found).filter_map(given_up).collect()
+}
+
 /// What was computed, as a value.
 ///
 /// # Errors

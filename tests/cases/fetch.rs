@@ -35,6 +35,7 @@ super::cases! {
         callers_that_have_waited_long_enough_compute_together,
         a_server_that_is_down_is_no_error,
         a_server_without_versions_keeps_no_lease,
+        beside_a_server_without_versions_the_others_keep_no_lease,
     }
 }
 
@@ -75,6 +76,18 @@ fn a_server_without_versions_keeps_no_lease() {
         client.set("page", "x", Expiry::Never).unwrap();
         assert_eq!(client.fetch("page", &policy(), never).unwrap(), "x");
     }
+}
+
+fn beside_a_server_without_versions_the_others_keep_no_lease() {
+    if Memcached::is_too_old_for("a server without versions in meta", (1, 6, 10)) {
+        return;
+    }
+    let (with, without) = (EmbeddedServer::start(), Memcached::with().threads(1).args(["-C"]).start());
+    let client = Client::with_options([with.address(), without.address()], forgetful(PATIENT)).unwrap();
+    let keys: Vec<_> = (0..20).map(|at| format!("key{at}")).collect();
+    let many = client.fetch_many(&keys, &policy(), |_| never().map(|value| vec![Some(value); 20]));
+    assert_matches!(many, Err(Error::Cas { problem: CasProblem::Disabled, .. }));
+    assert_eq!(keys.iter().filter(|key| client.get(key).unwrap().is_some()).collect::<Vec<_>>(), Vec::<&String>::new());
 }
 
 fn never() -> Result<&'static str, Error> {

@@ -126,7 +126,8 @@ macro_rules! __fetch_many {
                 }
             }
 
-            /// What there is under the keys that this caller leads. A server that fails has nothing.
+            /// What there is under the keys that this caller leads. A server that fails has nothing. After another error the leases that
+            /// it has got are given up.
             $($async)* fn find_led<K: AsRef<[u8]>>(
                 &self,
                 keys: &[K],
@@ -135,12 +136,15 @@ macro_rules! __fetch_many {
             ) -> Result<Vec<$crate::fetch::Found>, $crate::Error> {
                 let mut found: Vec<_> = leads.iter().map($crate::fetch::Lead::known).collect();
                 let unknown = || leads.iter().zip(&found).filter(|(_, known)| known.is_none()).map(|(lead, _)| lead);
-                let asked = self.find_many(unknown().map(|lead| keys[lead.place].as_ref()).collect(), policy)$($await)*?;
+                let names: Vec<&[u8]> = unknown().map(|lead| keys[lead.place].as_ref()).collect();
+                let asked = self.find_many(names.clone(), policy)$($await)*?;
+                if let Some(error) = asked.iter().find_map(|asked| asked.as_ref().err().filter(|error| !error.counts_as_miss())) {
+                    // Nothing is computed, so others need not wait.
+                    let _ = self.run($crate::operation::Batch::new($crate::fetch::all_given_up(&names, &asked)))$($await)*;
+                    return Err(error.clone());
+                }
                 for (found, asked) in found.iter_mut().filter(|found| found.is_none()).zip(asked) {
-                    *found = Some(match asked {
-                        Err(error) if error.counts_as_miss() => $crate::fetch::Found::UNLEASED,
-                        asked => asked?,
-                    });
+                    *found = Some(asked.unwrap_or($crate::fetch::Found::UNLEASED));
                 }
                 Ok(found.into_iter().flatten().collect())
             }
