@@ -220,6 +220,11 @@ macro_rules! as_command {
                 self.detach().read(reply)
             }
 
+            fn for_each_written(&self, act: &mut dyn FnMut(Key<'_>)) {
+                let $this = self;
+                $inner.for_each_written(act);
+            }
+
             fn repeatable(&self) -> bool {
                 $repeatable
             }
@@ -260,3 +265,22 @@ as_command!(DeleteCas, "delete_cas" -> bool, false, |this| this.0,
     |inner: Answer<MetaOutcome>, reply| deleted(&inner.read(reply)?));
 as_command!(CountOr, "ma" -> u64, false, |this| this.0,
     |inner: Answer<MetaOutcome>, reply| counted(&inner.read(reply)?));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(command: &impl Command) -> usize {
+        let mut count = 0;
+        command.for_each_written(&mut |key| count += usize::from(key.as_bytes() == b"a"));
+        count
+    }
+
+    #[test]
+    fn a_journal_keeps_the_keys_of_those_that_write() {
+        assert_eq!(written(&DeleteCas::new("a", 1).unwrap()), 1);
+        assert_eq!(written(&CountOr::incr("a", 1, 1, Expiry::Never).unwrap()), 1);
+        assert_eq!((written(&Exists::new("a").unwrap()), written(&Metadata::new("a").unwrap())), (0, 0));
+        assert_eq!((written(&GetWithTtl::new("a").unwrap()), written(&GetIfChanged::new("a", 1).unwrap())), (0, 0));
+    }
+}
