@@ -18,6 +18,7 @@ mod ring;
 mod select;
 mod selection;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -141,8 +142,8 @@ impl Router {
     ///
     /// # Errors
     ///
-    /// [`Error::Uri`] for the first text that names none, or a server that was named before, [`Error::Key`] when the prefix
-    /// cannot stand before a key.
+    /// [`Error::Uri`] for the first text that names none, or a server that was named before, or that has the name of another one if
+    /// there is a journal. [`Error::Key`] when the prefix cannot stand before a key.
     pub fn with_options(
         texts: impl IntoIterator<Item = impl AsRef<str>>,
         options: impl Into<RouterOptions>,
@@ -154,6 +155,9 @@ impl Router {
         let main = Group::new(0, &servers, selection);
         let replicas = ReplicaGroups::new(&options.replicas, &mut servers, selection)?;
         let gutter = options.gutter.map(|gutter| gutter.group(&mut servers, selection)).transpose()?;
+        if options.journal.is_some() {
+            check_names(&servers)?;
+        }
         let mut router = Self { replicas, gutter, ..Self::with_groups(servers, main) };
         router.health = Arc::new(Health::new(&options.reconnect, options.failures.max(1), router.servers.len()));
         router.observer = options.observer;
@@ -401,6 +405,15 @@ fn parse_servers(texts: impl IntoIterator<Item = impl AsRef<str>>, servers: &mut
         servers.push(server);
     }
     Ok(())
+}
+
+/// Whether each server has a name of its own.
+fn check_names(servers: &[Server]) -> Result<(), Error> {
+    let mut names = HashSet::new();
+    match servers.iter().find(|server| !names.insert(server.name())) {
+        None => Ok(()),
+        Some(twin) => Err(Error::Uri { uri: twin.to_string().into(), problem: UriProblem::NameTaken }),
+    }
 }
 
 fn id(place: Option<usize>) -> Result<ServerId, Error> {

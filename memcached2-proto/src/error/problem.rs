@@ -88,6 +88,11 @@ pub enum UriProblem {
     /// It was given before.
     #[error("the same server was given before; give it a weight instead, cache1:11211?weight=2, or another name")]
     Repeated,
+    /// Another server has the same name, by which a journal knows it.
+    #[error(
+        "another server has the same name, and a journal knows servers by their names; give it another one, cache1:11211?name=a"
+    )]
+    NameTaken,
     /// There are several servers in one text.
     #[error("it names several servers; give them one by one")]
     List,

@@ -155,7 +155,8 @@ macro_rules! options {
 
             /// Sets a journal of writes that have failed, or went to another server because theirs was down; none unless set. Their keys
             /// are deleted on their server before it is asked for them again, and a call that finds it back deletes them. The
-            /// guide [failover](crate::guide::failover) says what that promises.
+            /// guide [failover](crate::guide::failover) says what that promises. It knows servers by their [names](crate::Server::name): two with
+            /// the same one are [`Error::Uri`](crate::Error::Uri).
             ///
             /// A client with a journal looks at it in each call, which costs about as much as an observer.
             fn journal(self, journal: Arc<Journal>) {

@@ -90,3 +90,20 @@ fn the_consistent_rule_of_libmemcached_is_the_weighted_ketama_as_soon_as_a_serve
     assert_ne!(select("libmemcached-consistent-md5", &plain), select("ketama", &plain));
     assert_eq!(select("libmemcached-consistent-md5", &weighted), select("ketama", &weighted));
 }
+
+#[test]
+fn servers_of_a_client_with_a_journal_have_names_of_their_own() {
+    let router = |servers: &[&str], has_journal: bool, gutter: &str| {
+        let journal = has_journal.then(|| Arc::new(Journal::new(1)));
+        let gutter = Some(Gutter::new([gutter], std::time::Duration::from_secs(1)));
+        Router::with_options(servers, RouterOptions { journal, gutter, ..RouterOptions::default() })
+    };
+    for (servers, gutter) in
+        [(["a?name=x", "b?name=x"], "c"), (["a?name=x", "b"], "c?name=x"), (["a?name=b:11211", "b"], "c")]
+    {
+        assert!(router(&servers, false, gutter).is_ok());
+        let error = router(&servers, true, gutter).unwrap_err();
+        assert!(matches!(error, Error::Uri { problem: UriProblem::NameTaken, .. }), "{error:?}");
+    }
+    assert!(router(&["a?name=x", "b?name=y"], true, "c").is_ok());
+}
