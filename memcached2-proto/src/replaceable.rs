@@ -14,7 +14,19 @@ pub struct Replaceable<T> {
     first: Arc<T>,
     newest: OnceLock<RwLock<Arc<T>>>,
     /// Locked while it is replaced: whether nothing may be replaced any more.
-    is_closed: Mutex<bool>,
+    is_closed: Arc<Mutex<bool>>,
+}
+
+/// Whether something that can be replaced [was closed](Replaceable::close), for those that may outlive it.
+#[derive(Debug, Clone)]
+pub struct ClosedFlag(Arc<Mutex<bool>>);
+
+impl ClosedFlag {
+    /// Whether it was closed.
+    #[must_use]
+    pub fn get(&self) -> bool {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What was current when the call began.
@@ -42,7 +54,7 @@ impl<T> Replaceable<T> {
     /// One that was never replaced.
     #[must_use]
     pub fn new(first: T) -> Self {
-        Self { first: Arc::new(first), newest: OnceLock::new(), is_closed: Mutex::new(false) }
+        Self { first: Arc::new(first), newest: OnceLock::new(), is_closed: Arc::default() }
     }
 
     /// What is current.
@@ -77,6 +89,12 @@ impl<T> Replaceable<T> {
         *self.is_closed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The same, for one that may outlive it.
+    #[must_use]
+    pub fn closed_flag(&self) -> ClosedFlag {
+        ClosedFlag(Arc::clone(&self.is_closed))
+    }
+
     /// Refuses to be replaced from now on, and returns what is current.
     pub fn close(&self) -> Current<'_, T> {
         *self.is_closed.lock().unwrap_or_else(PoisonError::into_inner) = true;
@@ -97,7 +115,10 @@ mod tests {
         assert_eq!(servers.replace(|old| Ok(([&old[..], &["c"]].concat(), old.len()))), Ok(2));
         assert_eq!((before.len(), between.len(), servers.get().len()), (1, 2, 3));
         assert_eq!(servers.replace(|_| Err::<(_, ()), _>(Error::expiry())), Err(Error::expiry()));
+        let is_closed = servers.closed_flag();
+        assert!(!is_closed.get());
         assert_eq!(servers.close().len(), 3);
+        assert!(is_closed.get() && servers.is_closed());
         assert_eq!(servers.replace(|_| Ok((Vec::new(), ()))), Err(Error::closed()));
         assert_eq!(servers.get().len(), 3);
     }

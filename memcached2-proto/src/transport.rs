@@ -5,5 +5,5 @@
 pub use crate::lookup::{Addresses, Lookup, Waiting};
 pub use crate::pool::{Checkout, Pool, PoolLimits};
 #[cfg(feature = "routing")]
-pub use crate::replaceable::{Current, Replaceable};
+pub use crate::replaceable::{ClosedFlag, Current, Replaceable};
 pub use crate::time::time_to_wait;

@@ -317,7 +317,7 @@ impl Client {
 
     /// The records of these servers, one server after the other.
     pub(crate) fn records_of<C: StreamCommand>(&self, servers: Vec<Server>, command: C) -> Records<C> {
-        let (current, is_closed) = (self.shared.servers.get(), self.shared.servers.is_closed());
+        let current = self.shared.servers.get();
         let target = |server: Server| {
             let endpoint = match current.router.place_of(&server) {
                 Some(known) => Arc::clone(&current.server_pools[known.index()].endpoint),
@@ -325,9 +325,9 @@ impl Client {
                 None => Arc::new(Endpoint::new(0, &server, &self.shared.options)),
             };
             let within = self.timeout.unwrap_or_else(|| endpoint.options().timeout);
-            Target { server, endpoint, is_closed, within }
+            Target { server, endpoint, within }
         };
-        Records::new(command, servers.into_iter().map(target).collect())
+        Records::new(command, servers.into_iter().map(target).collect(), self.shared.servers.closed_flag())
     }
 
     /// The moment on the clock of the system.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use memcached2_proto::opening::Endpoint;
 use memcached2_proto::stream::{RecordStream, StreamCommand};
 use memcached2_proto::tls::TlsSession;
+use memcached2_proto::transport::ClosedFlag;
 use memcached2_proto::{Error, Server};
 
 use crate::opening::open;
@@ -20,11 +21,13 @@ use crate::stream::{Deadline, Stream, now};
 /// credentials, within the timeout of a call. While it is not asked, nothing is read, and the server waits. Dropping it closes the connection.
 /// It counts neither for nor against the health of a server, and does not belong to the pool.
 ///
-/// After an error the next server follows, if there is one.
+/// After an error the next server follows, if there is one. Once the client is closed, no further server is asked.
 #[must_use = "nothing is asked until it is iterated over"]
 pub struct Records<C: StreamCommand> {
     command: C,
     servers: VecDeque<Target>,
+    /// Whether the client is.
+    is_closed: ClosedFlag,
     current: Option<Target>,
     open: Option<Box<Open<C>>>,
     idle: Option<Duration>,
@@ -37,8 +40,6 @@ pub struct Records<C: StreamCommand> {
 pub(crate) struct Target {
     pub(crate) server: Server,
     pub(crate) endpoint: Arc<Endpoint>,
-    /// The client is closed.
-    pub(crate) is_closed: bool,
     /// How long opening may take.
     pub(crate) within: Duration,
 }
@@ -50,9 +51,9 @@ struct Open<C: StreamCommand> {
 }
 
 impl<C: StreamCommand> Records<C> {
-    pub(crate) fn new(command: C, servers: VecDeque<Target>) -> Self {
+    pub(crate) fn new(command: C, servers: VecDeque<Target>, is_closed: ClosedFlag) -> Self {
         let idle = command.idle_timeout();
-        Self { command, servers, current: None, open: None, idle, peeked: None }
+        Self { command, servers, is_closed, current: None, open: None, idle, peeked: None }
     }
 
     /// Sets how long the server may be silent while it is waited for, or `None` for any time. Default: 30 seconds for a dump, and no limit for a
@@ -105,7 +106,7 @@ impl<C: StreamCommand> Records<C> {
     /// Opens a connection to the next server; `None` if there is none.
     fn connect(&mut self) -> Option<Result<(), Error>> {
         let target = self.current.insert(self.servers.pop_front()?);
-        if target.is_closed {
+        if self.is_closed.get() {
             return Some(Err(Error::closed()));
         }
         let mut deadline = Deadline::new(now(), target.within);

@@ -35,6 +35,7 @@ super::cases! {
         a_dump_that_stops_ends_by_its_idle_timeout,
         a_dump_that_an_old_server_does_not_end_is_refused,
         a_closed_client_asks_for_nothing,
+        a_dump_asks_no_further_server_once_its_client_is_closed,
     }
 }
 
@@ -359,4 +360,17 @@ fn a_closed_client_asks_for_nothing() {
     assert!(client.close(PATIENT));
     assert_matches!(client.metadump().next(), Some(Err(Error::Closed { .. })));
     assert_eq!(server.connections(), 0);
+}
+
+fn a_dump_asks_no_further_server_once_its_client_is_closed() {
+    let servers = [EmbeddedServer::start(), EmbeddedServer::start()];
+    let client = client(&[servers[0].address(), servers[1].address()]);
+    for server in &servers {
+        client.on(&server.address()).unwrap().run(Store::set("a", "x").unwrap()).unwrap();
+    }
+    let (mut begun, mut not_begun) = (client.metadump(), client.metadump());
+    assert_eq!(begun.next().unwrap().unwrap().key, "a");
+    assert!(client.close(PATIENT));
+    assert_matches!((begun.next(), begun.next()), (Some(Err(Error::Closed { .. })), None));
+    assert_matches!(not_begun.next(), Some(Err(Error::Closed { .. })));
 }

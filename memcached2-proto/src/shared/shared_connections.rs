@@ -240,7 +240,7 @@ impl<R: Runtime> SharedConnections<R> {
         timeout: Option<Duration>,
         open: OpenStream,
     ) -> Records<C> {
-        let (current, is_closed) = (self.servers.get(), self.servers.is_closed());
+        let current = self.servers.get();
         let target = |server: uri::Server| {
             let endpoint = match current.router.place_of(&server) {
                 Some(known) => Arc::clone(&current.servers[known.index()].endpoint),
@@ -248,9 +248,9 @@ impl<R: Runtime> SharedConnections<R> {
                 None => Arc::new(Endpoint::new(0, &server, &self.options)),
             };
             let within = timeout.unwrap_or_else(|| endpoint.options().timeout);
-            Target { server, endpoint, is_closed, within }
+            Target { server, endpoint, within }
         };
-        Records::new(command, open, servers.into_iter().map(target).collect())
+        Records::new(command, open, servers.into_iter().map(target).collect(), self.servers.closed_flag())
     }
 
     /// Refuses new calls from now on, and lets each connection end with a `quit` when the calls under way have ended. Returns all of

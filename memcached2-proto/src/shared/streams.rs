@@ -13,6 +13,7 @@ use super::driver::{exchange_bytes, write};
 use super::{AsyncStream, AsyncTimer, Connector};
 use crate::error::Error;
 use crate::opening::{Endpoint, Opening, Step};
+use crate::replaceable::ClosedFlag;
 use crate::stream::{RecordStream, StreamCommand};
 use crate::time::{Instant, Now};
 use crate::tls::TlsSession;
@@ -25,12 +26,14 @@ use crate::uri::Server;
 /// and the server waits. Dropping it closes the connection. It counts neither for nor against the health of a server, and does not belong to
 /// the connections of the client.
 ///
-/// After an error the next server follows, if there is one.
+/// After an error the next server follows, if there is one. Once the client is closed, no further server is asked.
 #[must_use = "nothing is asked until it is polled"]
 pub struct Records<C: StreamCommand> {
     command: C,
     open: OpenStream,
     servers: VecDeque<Target>,
+    /// Whether the client is.
+    is_closed: ClosedFlag,
     current: Option<Target>,
     state: State<C>,
     idle: Option<Duration>,
@@ -43,8 +46,6 @@ pub struct Records<C: StreamCommand> {
 pub(super) struct Target {
     pub(super) server: Server,
     pub(super) endpoint: Arc<Endpoint>,
-    /// The client is closed.
-    pub(super) is_closed: bool,
     /// How long opening may take.
     pub(super) within: Duration,
 }
@@ -139,9 +140,9 @@ fn poll_deadline(opening: &mut Opening, cx: &mut Context<'_>, timer: &mut impl A
 }
 
 impl<C: StreamCommand> Records<C> {
-    pub(super) fn new(command: C, open: OpenStream, servers: VecDeque<Target>) -> Self {
+    pub(super) fn new(command: C, open: OpenStream, servers: VecDeque<Target>, is_closed: ClosedFlag) -> Self {
         let idle = command.idle_timeout();
-        Self { command, open, servers, current: None, state: State::Between, idle, peeked: None }
+        Self { command, open, servers, is_closed, current: None, state: State::Between, idle, peeked: None }
     }
 
     /// Sets how long the server may be silent while it is waited for, or `None` for any time. Default: 30 seconds for a dump, and no limit for a
@@ -188,10 +189,10 @@ impl<C: StreamCommand> Records<C> {
             let next = match &mut self.state {
                 State::Between => {
                     let Some(target) = self.servers.pop_front() else { return Poll::Ready(None) };
-                    if !target.is_closed {
+                    let is_closed = self.is_closed.get();
+                    if !is_closed {
                         self.state = State::Opening((self.open)(Arc::clone(&target.endpoint), target.within));
                     }
-                    let is_closed = target.is_closed;
                     self.current = Some(target);
                     match is_closed {
                         true => Err(Error::closed()),
