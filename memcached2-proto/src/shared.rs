@@ -7,6 +7,7 @@
 //!
 //! [`exchange`] is the callers' side of a whole [`Call`](crate::call::Call).
 
+mod closing;
 mod connect_fn;
 mod driver;
 mod exchange;

@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::panic::{RefUnwindSafe, UnwindSafe};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, SystemTime};
@@ -43,6 +43,8 @@ pub struct Client {
 #[derive(Debug)]
 struct Shared {
     servers: Replaceable<Servers>,
+    /// The pools of servers that have left the list, as long as a call may use them.
+    retired: Mutex<Vec<Weak<ServerPool>>>,
     options: Options,
     /// What callers fetch by `fetch`.
     flights: Flights,
@@ -108,9 +110,10 @@ impl Client {
         let server_pools = router.servers().iter().enumerate().map(server_pool).collect();
         let servers = Replaceable::new(Servers { router, server_pools });
         let (pauses, closed) = (Mutex::default(), Condvar::new());
-        let shared = Shared { servers, options: options.clone(), flights: Flights::default(), pauses, closed };
+        let (options, flights, retired) = (options.clone(), Flights::default(), Mutex::default());
+        let shared = Shared { servers, retired, options, flights, pauses, closed };
         let client = Self { shared: Arc::new(shared), timeout: None };
-        options.announce(&client.shared);
+        client.shared.options.announce(&client.shared);
         client
     }
 
@@ -184,7 +187,12 @@ impl Client {
             };
             let server_pools: Vec<_> = router.servers().iter().enumerate().map(server_pool).collect();
             let is_kept = |known: &Arc<ServerPool>| server_pools.iter().any(|pool| Arc::ptr_eq(pool, known));
-            before.server_pools.iter().filter(|known| !is_kept(known)).for_each(|known| known.lock().retire());
+            let mut retired = self.shared.retired.lock().unwrap_or_else(PoisonError::into_inner);
+            retired.retain(|known| known.strong_count() > 0);
+            for known in before.server_pools.iter().filter(|known| !is_kept(known)) {
+                known.lock().retire();
+                retired.push(Arc::downgrade(known));
+            }
             Ok((Servers { router, server_pools }, change))
         })?;
         drop(changing);
@@ -220,14 +228,17 @@ impl Client {
     ///
     /// A call that is still under way then ends by its own deadline, and closes its connection. The connections of a
     /// dropped client close at once.
-    #[expect(clippy::must_use_candidate, reason = "it closes, whether the result matters or not")]
     pub fn close(&self, within: Duration) -> bool {
         let mut deadline = Deadline::new(Self::now(), within);
         let servers = self.shared.servers.close();
         drop(self.shared.pauses.lock());
         self.shared.closed.notify_all();
-        servers.server_pools.iter().for_each(|server_pool| server_pool.close());
-        servers.server_pools.iter().all(|server_pool| server_pool.wait_until_empty(&mut deadline))
+        let retired = self.shared.retired.lock().unwrap_or_else(PoisonError::into_inner);
+        let left: Vec<_> = retired.iter().filter_map(Weak::upgrade).collect();
+        drop(retired);
+        let server_pools = || servers.server_pools.iter().chain(&left);
+        server_pools().for_each(|server_pool| server_pool.close());
+        server_pools().all(|server_pool| server_pool.wait_until_empty(&mut deadline))
     }
 
     /// A client of another server, with the same options.

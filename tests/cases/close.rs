@@ -1,10 +1,11 @@
 //! Clients that are closed.
 
 use memcached2_testkit::assert_matches;
+use std::thread;
 use std::time::Duration;
 
 use memcached2_proto::{Error, Expiry, Landed};
-use memcached2_testkit::{ScriptedServer, Session};
+use memcached2_testkit::{EmbeddedServer, Gate, ScriptedServer, Session};
 
 use super::servers::Kind;
 use super::setting::{PATIENT, client, text_client};
@@ -16,6 +17,7 @@ super::cases! {
     }
     scripted {
         close_sends_quit_to_the_server,
+        a_call_of_a_server_that_has_left_the_list_is_waited_for,
     }
 }
 
@@ -48,4 +50,23 @@ fn close_sends_quit_to_the_server() {
     assert_eq!(client.get("a"), Ok(None));
     assert!(client.close(PATIENT));
     server.finish();
+}
+
+fn a_call_of_a_server_that_has_left_the_list_is_waited_for() {
+    let (asked, answer) = (Gate::new("asked"), Gate::new("answer"));
+    let left = ScriptedServer::start([Session::new().expect("get a\r\n").open(&asked).wait(&answer).close()]);
+    let (first, second) = (EmbeddedServer::start(), EmbeddedServer::start());
+    let client = text_client(&[&left], PATIENT);
+    thread::scope(|scope| {
+        let call = scope.spawn(|| client.get("a"));
+        asked.wait();
+        // Two lists later it is still under way.
+        client.set_servers([first.address()]).unwrap();
+        client.set_servers([second.address()]).unwrap();
+        assert!(!client.close(Duration::ZERO), "closed while a call is under way");
+        answer.open();
+        assert!(call.join().unwrap().is_err());
+    });
+    assert!(client.close(PATIENT));
+    left.finish();
 }

@@ -114,6 +114,11 @@ pub struct Driver {
 }
 
 impl Driver {
+    /// What its callers share.
+    pub(super) fn shared(&self) -> &Arc<SharedConnection> {
+        &self.shared
+    }
+
     /// A driver whose connection is not made yet, and what its callers share. They can submit from now on.
     #[must_use]
     pub fn new(endpoint: &Arc<Endpoint>, now: Now) -> (Self, Arc<SharedConnection>) {

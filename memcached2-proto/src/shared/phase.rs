@@ -26,6 +26,11 @@ impl SharedConnection {
         self.lock().phase != Phase::Open
     }
 
+    /// Whether the driver has ended.
+    pub(super) fn is_over(&self) -> bool {
+        self.lock().phase == Phase::Ended
+    }
+
     /// Whether nothing can be submitted any more, though the connection was not lost: the client has closed it.
     pub(super) fn is_closed_on_purpose(&self) -> bool {
         let inner = self.lock();

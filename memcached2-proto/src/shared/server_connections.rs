@@ -23,7 +23,6 @@ pub(super) struct ServerConnections<I> {
     pub(super) shared: Group<I>,
     /// Those for large transfers.
     pub(super) bulk: Group<I>,
-    pub(super) closed: bool,
 }
 
 /// Connections that take turns.
@@ -76,7 +75,7 @@ impl<I> Server<I> {
     /// A server without connections.
     pub(super) fn new(endpoint: Endpoint) -> Self {
         let group = || Group { connections: Vec::new(), next: 0, failed_at: None };
-        let connections = ServerConnections { shared: group(), bulk: group(), closed: false };
+        let connections = ServerConnections { shared: group(), bulk: group() };
         Self { endpoint: Arc::new(endpoint), connections: Mutex::new(connections) }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
+use super::closing::Closing;
 use super::server_connections::{Server, ServerConnections};
 use super::streams::Target;
 use super::{Driver, Freshness, OpenStream, Records, Runtime, SharedConnection, Transfer};
@@ -25,6 +26,7 @@ use crate::uri;
 pub struct SharedConnections<R: Runtime> {
     servers: Replaceable<Servers<R::Id>>,
     options: Options,
+    pub(super) closing: Closing,
     /// What its callers fetch by `fetch`.
     flights: Flights,
     runtime: R,
@@ -61,6 +63,7 @@ impl<R: Runtime> SharedConnections<R> {
         Self {
             servers: Replaceable::new(Servers { router, servers }),
             options: options.clone(),
+            closing: Closing::default(),
             flights: Flights::default(),
             runtime,
         }
@@ -172,9 +175,6 @@ impl<R: Runtime> SharedConnections<R> {
         let runtime = self.runtime.id()?;
         let server = servers.servers.get(id.index()).ok_or_else(Error::no_servers)?;
         let server_connections = server.lock();
-        if server_connections.closed {
-            return Err(Error::closed());
-        }
         if transfer == Transfer::Small {
             let wanted = server.endpoint.options().shared_connections;
             if let Some(shared) = server_connections.shared.pick_at_once(runtime, freshness, wanted) {
@@ -182,7 +182,7 @@ impl<R: Runtime> SharedConnections<R> {
             }
         }
         let at = (&servers.router, id, &server.endpoint);
-        Ok(self.connection_in_turn(at, server_connections, runtime, (freshness, transfer), now))
+        self.connection_in_turn(at, server_connections, runtime, (freshness, transfer), now)
     }
 
     /// The next connection in turn, or a new one.
@@ -195,7 +195,7 @@ impl<R: Runtime> SharedConnections<R> {
         runtime: R::Id,
         (freshness, transfer): (Freshness, Transfer),
         now: Now,
-    ) -> Arc<SharedConnection> {
+    ) -> Result<Arc<SharedConnection>, Error> {
         let (options, moment) = (endpoint.options(), now.monotonic);
         let mut unreported_outage = transfer != Transfer::Small && server_connections.bulk.remove_ended(moment);
         let has_bulk = transfer != Transfer::Small && server_connections.has_bulk(runtime, options, moment);
@@ -225,10 +225,14 @@ impl<R: Runtime> SharedConnections<R> {
         if unreported_outage {
             router.report_silence(id, now.monotonic);
         }
-        if let Some(driver) = driver {
+        if let Some(mut driver) = driver {
+            if let Err(closed) = self.closing.add(driver.shared()) {
+                driver.end(&closed);
+                return Err(closed);
+            }
             self.runtime.spawn(driver);
         }
-        shared
+        Ok(shared)
     }
 
     /// The records of these servers, one server after the other, each on a connection that `open` makes. Opening takes no longer than `timeout`,
@@ -256,13 +260,9 @@ impl<R: Runtime> SharedConnections<R> {
     /// Refuses new calls from now on, and lets each connection end with a `quit` when the calls under way have ended. Returns all of
     /// them.
     pub(super) fn quit(&self) -> Vec<Arc<SharedConnection>> {
-        let mut all = Vec::new();
-        for server in &self.servers.close().servers {
-            let mut server_connections = server.lock();
-            server_connections.closed = true;
-            server_connections.all().for_each(|shared| shared.quit());
-            all.extend(server_connections.all().map(Arc::clone));
-        }
+        self.servers.close();
+        let all = self.closing.close();
+        all.iter().for_each(|shared| shared.quit());
         all
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::future::join;
 use memcached2_proto::{Error, Landed, Options, Protocol};
-use memcached2_testkit::{Gate, ScriptedServer, Session};
+use memcached2_testkit::{EmbeddedServer, Gate, ScriptedServer, Session};
 
 use super::{PATIENT, some_polls};
 use crate::subject::{AsyncClient, block_on, client_of, yield_now};
@@ -29,6 +29,29 @@ fn a_call_that_is_under_way_ends_before_its_client_has_closed() {
             let mut closing = Box::pin(client.close(PATIENT));
             assert_eq!(some_polls(&mut closing, 100).await, None, "closed while a call is under way");
             assert_matches!(client.get("b").await, Err(Error::Closed { .. }));
+            answer.open();
+            assert!(closing.await);
+        };
+        let (hit, ()) = join(client.get("a"), close).await;
+        assert_eq!(hit.unwrap().expect("a hit"), "x");
+        server.finish();
+    });
+}
+
+#[test]
+fn a_call_of_a_server_that_has_left_the_list_ends_before_its_client_has_closed() {
+    block_on(|| async {
+        let (asked, answer) = (Gate::new("asked"), Gate::new("answer"));
+        let play = Session::new().expect("get a\r\n").open(&asked).wait(&answer).send("VALUE a 0 1\r\nx\r\nEND\r\n");
+        let (server, other) = (ScriptedServer::start([play.expect("quit\r\n")]), EmbeddedServer::start());
+        let client = text_client(&server);
+        let close = async {
+            while !asked.is_open() {
+                yield_now().await;
+            }
+            client.set_servers([other.address()]).unwrap();
+            let mut closing = Box::pin(client.close(PATIENT));
+            assert_eq!(some_polls(&mut closing, 100).await, None, "closed while a call is under way");
             answer.open();
             assert!(closing.await);
         };
