@@ -246,10 +246,9 @@ impl Client {
         self.shared.follow(followers, within).await
     }
 
-    /// Waits for a time, and returns whether the client is still open.
+    /// Waits for a time, or until the client is closed; returns whether it is open.
     pub(crate) async fn pause(&self, time: Duration) -> bool {
-        self.shared.pause(time).await;
-        !self.shared.is_closed()
+        self.shared.pause(time).await
     }
 
     /// Closes the client, and all its clones: refuses new calls with [`Error::Closed`], waits for the calls under way,

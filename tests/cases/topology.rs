@@ -14,7 +14,7 @@ use simple_dns::rdata::{RData, SRV};
 use simple_dns::{CLASS, Name, Packet, PacketFlag, RCODE, ResourceRecord};
 
 use super::servers::{Kind, name};
-use super::setting::{PATIENT, forgetful, text_client};
+use super::setting::{HOUR, PATIENT, forgetful, text_client};
 use crate::subject::Client;
 
 super::cases! {
@@ -29,6 +29,7 @@ super::cases! {
         a_list_that_was_refused_is_tried_again,
         a_server_that_is_gone_keeps_no_connection,
         following_a_source_ends_when_the_client_is_closed,
+        following_a_source_ends_in_the_middle_of_a_period,
         the_records_of_a_name_are_servers_with_ports_weights_and_priorities,
         a_name_server_that_is_away_changes_nothing,
     }
@@ -208,6 +209,20 @@ fn following_a_source_ends_when_the_client_is_closed() {
         // The follower has ended when nothing can come any more.
         results.iter().for_each(drop);
     });
+}
+
+fn following_a_source_ends_in_the_middle_of_a_period() {
+    let (server, other) = (EmbeddedServer::start(), EmbeddedServer::start());
+    let client = Client::with_options([server.address()], forgetful(PATIENT)).unwrap();
+    let source = ServerSource::dns(&other.address()).unwrap();
+    let (refreshed, results) = mpsc::channel();
+    let follower = client.clone();
+    thread::spawn(move || {
+        follower.follow_servers(source, HOUR, |result| refreshed.send(result.unwrap().added.len()).unwrap());
+    });
+    assert_eq!(results.recv_timeout(PATIENT), Ok(1));
+    assert!(client.close(PATIENT));
+    assert_eq!(results.recv_timeout(PATIENT), Err(mpsc::RecvTimeoutError::Disconnected));
 }
 
 const SERVICE: &str = "_memcached._tcp.cache.example";

@@ -1,7 +1,7 @@
 //! The methods that follow a list of servers.
 
 /// Expands the methods of `Client` that follow a list of servers. The client has `beside`, a client of other servers; `addresses` and
-/// `services` of a name; and `pause`, which returns whether the client is still open after a time.
+/// `services` of a name; and `pause`, which waits for a time, or until the client is closed, and returns whether it is open.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! topology {
@@ -98,13 +98,14 @@ macro_rules! topology {
                 period: std::time::Duration,
                 mut on_refresh: impl FnMut(Result<$crate::routing::ServerListChange, $crate::Error>),
             ) {
-                while self.pause(std::time::Duration::ZERO)$($await)* {
+                let mut wait = std::time::Duration::ZERO;
+                while self.pause(wait)$($await)* {
                     match self.refresh_servers(&mut source)$($await)* {
                         // It was closed meanwhile.
                         Err($crate::Error::Closed { .. }) => return,
                         refreshed => on_refresh(refreshed),
                     }
-                    self.pause(period)$($await)*;
+                    wait = period;
                 }
             }
         }

@@ -119,11 +119,15 @@ impl<R: Runtime> SharedConnections<R> {
         .await
     }
 
-    /// Waits for a time.
-    pub async fn pause(&self, time: Duration) {
-        let mut timer = self.runtime().timer();
+    /// Waits for a time, or until the client is closed; returns whether it is open.
+    pub async fn pause(&self, time: Duration) -> bool {
+        let (mut timer, closed) = (self.runtime().timer(), self.closing.pause());
         let deadline = self.runtime().now() + time;
-        poll_fn(|cx| timer.poll_until(cx, deadline)).await;
+        poll_fn(|cx| match closed.poll(cx) {
+            Poll::Ready(()) => Poll::Ready(false),
+            Poll::Pending => timer.poll_until(cx, deadline).map(|_| true),
+        })
+        .await
     }
 
     /// Refuses new calls from now on, waits until those under way have ended, and closes all connections with a `quit`. After `time`
