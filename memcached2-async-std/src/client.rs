@@ -247,7 +247,7 @@ impl Client {
     }
 
     /// Waits for a time, or until the client is closed; returns whether it is open.
-    pub(crate) async fn pause(&self, time: Duration) -> bool {
+    pub(crate) async fn pause(&self, time: Duration) -> Result<bool, Error> {
         self.shared.pause(time).await
     }
 

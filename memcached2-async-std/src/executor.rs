@@ -86,8 +86,8 @@ impl Runtime for System {
         now()
     }
 
-    fn timer(&self) -> Timer {
-        Timer::new()
+    fn timer(&self) -> Result<Timer, Error> {
+        Ok(Timer::new())
     }
 
     fn spawn(&self, driver: Driver) {

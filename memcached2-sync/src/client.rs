@@ -280,11 +280,12 @@ impl Client {
     }
 
     /// Waits for a time, or until the client is closed; returns whether it is open.
-    pub(crate) fn pause(&self, time: Duration) -> bool {
+    #[expect(clippy::unnecessary_wraps, reason = "as in an asynchronous client")]
+    pub(crate) fn pause(&self, time: Duration) -> Result<bool, Error> {
         let guard = self.shared.pauses.lock().unwrap_or_else(PoisonError::into_inner);
         let is_open = |(): &mut ()| !self.shared.servers.is_closed();
         drop(self.shared.closed.wait_timeout_while(guard, time, is_open));
-        !self.shared.servers.is_closed()
+        Ok(!self.shared.servers.is_closed())
     }
 
     /// Runs any operation; every other method is a name for one call of this.

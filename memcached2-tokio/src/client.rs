@@ -235,7 +235,7 @@ impl Client {
     }
 
     /// Waits for a time, or until the client is closed; returns whether it is open.
-    pub(crate) async fn pause(&self, time: Duration) -> bool {
+    pub(crate) async fn pause(&self, time: Duration) -> Result<bool, Error> {
         self.shared.pause(time).await
     }
 
@@ -244,6 +244,7 @@ impl Client {
     ///
     /// What is still under way then ends at once, with an error that says whether it may have landed. When
     /// the last clone of a client is dropped instead, its connections close as soon as what was sent has been answered.
+    /// Without a Tokio runtime it does not wait.
     pub async fn close(&self, time: Duration) -> bool {
         self.shared.close(time).await
     }

@@ -115,8 +115,8 @@ impl Runtime for Tokio {
         now()
     }
 
-    fn timer(&self) -> Timer {
-        Timer::new()
+    fn timer(&self) -> Result<Timer, Error> {
+        current_runtime().map(|_| Timer::new())
     }
 
     fn spawn(&self, driver: Driver) {

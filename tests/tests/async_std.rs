@@ -57,9 +57,10 @@ mod subject {
             wait(self.0.run(operation))
         }
 
-        fn pause(&self, time: Duration) -> bool {
+        #[expect(clippy::unnecessary_wraps, reason = "as that of a transport")]
+        fn pause(&self, time: Duration) -> Result<bool, Error> {
             std::thread::sleep(time);
-            true
+            Ok(true)
         }
 
         fn now() -> Instant {

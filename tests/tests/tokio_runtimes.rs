@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is the failure of the test")]
 
 use memcached2_testkit::assert_matches;
+use std::future::pending;
 use std::pin::pin;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
@@ -9,6 +10,8 @@ use std::thread;
 use std::time::Duration;
 
 use futures::future::join_all;
+use memcached2_proto::fetch::FetchPolicy;
+use memcached2_proto::topology::ServerSource;
 use memcached2_proto::{Error, Expiry, Landed, Options};
 use memcached2_testkit::Memcached;
 use memcached2_tokio::Client;
@@ -166,4 +169,32 @@ fn a_call_without_a_runtime_is_an_error() {
     let client = Client::new(["127.0.0.1:1"]).unwrap();
     let error = async_std::task::block_on(client.get("a")).unwrap_err();
     assert_matches!((&error, error.landed()), (Error::NoRuntime { .. }, Landed::NotSent));
+    let mut refreshed = Vec::new();
+    let source = ServerSource::dns("127.0.0.1:1").unwrap();
+    async_std::task::block_on(client.follow_servers(source, PATIENT, |result| refreshed.push(result)));
+    assert_matches!(&refreshed[..], [Err(Error::NoRuntime { .. })]);
+    assert!(async_std::task::block_on(client.close(PATIENT)));
+}
+
+#[test]
+fn a_client_that_is_closed_without_a_runtime_ends_its_connections_at_once() {
+    let server = Memcached::start();
+    let client = patient(&server);
+    let runtime = current_thread();
+    runtime.block_on(client.set("a", "x", Expiry::Never)).unwrap();
+    assert!(!async_std::task::block_on(client.close(PATIENT)), "their runtime stands still");
+    assert!(runtime.block_on(client.close(PATIENT)));
+}
+
+#[test]
+fn a_caller_without_a_runtime_that_follows_another_one_computes_for_itself() {
+    let server = Memcached::start();
+    let client = patient(&server);
+    let (runtime, policy) = (current_thread(), FetchPolicy::new(PATIENT));
+    let mut leader = pin!(client.fetch("a", &policy, async || pending::<Result<&str, Error>>().await));
+    runtime.block_on(async {
+        assert!(leader.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    });
+    let computed = async_std::task::block_on(client.fetch("a", &policy, async || Ok::<_, Error>("x")));
+    assert_eq!(computed.unwrap(), "x");
 }

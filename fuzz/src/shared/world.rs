@@ -134,12 +134,12 @@ impl Runtime for World {
         self.state().now
     }
 
-    fn timer(&self) -> Self {
-        self.clone()
+    fn timer(&self) -> Result<Self, Error> {
+        Ok(self.clone())
     }
 
     fn spawn(&self, driver: Driver) {
-        let task = driver.run(self.clone(), self.timer());
+        let task = driver.run(self.clone(), self.clone());
         self.state().tasks.push(Box::pin(task));
     }
 }

@@ -47,7 +47,7 @@ macro_rules! __fetch_many {
                     let mut attempt = 0;
                     while !leads.is_empty() {
                         if attempt > 0 {
-                            self.pause($crate::fetch::FetchPolicy::delay(attempt - 1))$($await)*;
+                            self.pause($crate::fetch::FetchPolicy::delay(attempt - 1))$($await)*?;
                         }
                         attempt += 1;
                         let is_late = Self::now() >= until;

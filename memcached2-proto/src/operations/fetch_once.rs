@@ -144,7 +144,7 @@ macro_rules! fetch {
                     if Self::now().saturating_duration_since(begun) >= policy.wait_time() {
                         return Ok($crate::fetch::Found::UNLEASED);
                     }
-                    self.pause($crate::fetch::FetchPolicy::delay(attempt))$($await)*;
+                    self.pause($crate::fetch::FetchPolicy::delay(attempt))$($await)*?;
                     attempt += 1;
                 }
             }

@@ -99,7 +99,13 @@ macro_rules! topology {
                 mut on_refresh: impl FnMut(Result<$crate::routing::ServerListChange, $crate::Error>),
             ) {
                 let mut wait = std::time::Duration::ZERO;
-                while self.pause(wait)$($await)* {
+                loop {
+                    match self.pause(wait)$($await)* {
+                        Ok(true) => {}
+                        Ok(false) => return,
+                        // There is no runtime.
+                        Err(error) => return on_refresh(Err(error)),
+                    }
                     match self.refresh_servers(&mut source)$($await)* {
                         // It was closed meanwhile.
                         Err($crate::Error::Closed { .. }) => return,

@@ -31,7 +31,11 @@ pub trait Runtime {
     fn now(&self) -> Instant;
 
     /// A timer that is not set.
-    fn timer(&self) -> Self::Timer;
+    ///
+    /// # Errors
+    ///
+    /// When the caller runs in no runtime, and a timer needs one.
+    fn timer(&self) -> Result<Self::Timer, Error>;
 
     /// [Runs](Driver::run) a driver in a task of the runtime that the caller runs in.
     fn spawn(&self, driver: Driver);
@@ -110,7 +114,7 @@ impl<R: Runtime> SharedConnections<R> {
     /// more.
     #[doc(hidden)]
     pub async fn follow<'f>(&self, followers: &mut Followers<'f>, within: Duration) -> Vec<Followed<'f>> {
-        let mut timer = self.runtime().timer();
+        let Ok(mut timer) = self.runtime().timer() else { return followers.give_up() };
         let deadline = self.runtime().now() + within;
         poll_fn(|cx| match followers.poll(cx) {
             Poll::Ready(come) => Poll::Ready(come),
@@ -120,27 +124,32 @@ impl<R: Runtime> SharedConnections<R> {
     }
 
     /// Waits for a time, or until the client is closed; returns whether it is open.
-    pub async fn pause(&self, time: Duration) -> bool {
-        let (mut timer, closed) = (self.runtime().timer(), self.closing.pause());
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Runtime::timer`].
+    pub async fn pause(&self, time: Duration) -> Result<bool, Error> {
+        let (mut timer, closed) = (self.runtime().timer()?, self.closing.pause());
         let deadline = self.runtime().now() + time;
-        poll_fn(|cx| match closed.poll(cx) {
+        let is_open = poll_fn(|cx| match closed.poll(cx) {
             Poll::Ready(()) => Poll::Ready(false),
             Poll::Pending => timer.poll_until(cx, deadline).map(|_| true),
-        })
-        .await
+        });
+        Ok(is_open.await)
     }
 
     /// Refuses new calls from now on, waits until those under way have ended, and closes all connections with a `quit`. After `time`
-    /// it ends the calls that are still under way; then it returns `false`.
+    /// it ends the calls that are still under way; then it returns `false`. A caller that runs in no runtime does not wait.
     pub async fn close(&self, time: Duration) -> bool {
         let mut left = self.quit();
-        let mut timer = self.runtime().timer();
+        let mut timer = self.runtime().timer().ok();
         let deadline = self.runtime().now() + time;
         let is_closed = poll_fn(|cx| {
             left.retain(|shared| shared.poll_ended(cx).is_pending());
-            match left.is_empty() {
-                true => Poll::Ready(true),
-                false => timer.poll_until(cx, deadline).map(|_| false),
+            match (left.is_empty(), &mut timer) {
+                (true, _) => Poll::Ready(true),
+                (false, Some(timer)) => timer.poll_until(cx, deadline).map(|_| false),
+                (false, None) => Poll::Ready(false),
             }
         })
         .await;

@@ -80,7 +80,7 @@ macro_rules! lock {
                     if lock.is_some() || left.is_zero() {
                         return Ok(lock);
                     }
-                    if !self.pause($crate::fetch::FetchPolicy::delay(attempt).min(left))$($await)* {
+                    if !self.pause($crate::fetch::FetchPolicy::delay(attempt).min(left))$($await)*? {
                         return Err($crate::Error::closed());
                     }
                     attempt += 1;
