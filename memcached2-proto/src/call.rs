@@ -217,6 +217,8 @@ impl<'r, O: Operation> Call<'r, O> {
     #[cold]
     pub fn fail(&mut self, at: usize, error: &Error, fault: Fault) {
         let sub_request = self.plan.sub_requests[at];
+        // It has no slot any more that could be cancelled, even if an observer panics.
+        self.plan.sub_requests[at].state = State::Ended;
         self.report_unanswered(&sub_request, error);
         let fault = self.excuse(&sub_request, error, fault);
         let rare = self.plan.rare();

@@ -3,7 +3,7 @@
 mod ending;
 mod opening;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod wire;
 
 use std::io::{self, IoSlice};

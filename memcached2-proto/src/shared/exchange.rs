@@ -55,11 +55,21 @@ pub struct Exchange<'c, 'r, O: Operation, F> {
     connect: F,
     /// The timeout of the call, which replaces that of the options.
     timeout: Option<Duration>,
-    /// The only request, while it is under way, and whether it is encoded: most calls have one, and need no lanes.
-    only: Option<(Arc<SharedConnection>, u32, bool)>,
+    /// The only request, while it is under way: most calls have one, and need no lanes.
+    only: Option<(Arc<SharedConnection>, u32, Stage)>,
     lanes: Vec<Lane>,
     /// Whether it has made room for other tasks.
     gave_way: bool,
+}
+
+/// How far the only request is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// It has a slot.
+    Unencoded,
+    Encoded,
+    /// Its slot is free, and may be another caller's: a panic in an observer must not cancel that.
+    Ended,
 }
 
 // Nothing in it is ever pinned.
@@ -98,32 +108,26 @@ where
                 _ => Some(Transfer::Large),
             };
             match submit(call, 0, (*now, *timeout), (transfer, false), connect) {
-                Ok((shared, slot, length)) => *only = Some((shared, slot, length > 0)),
+                Ok((shared, slot, length)) => {
+                    *only = Some((shared, slot, if length > 0 { Stage::Encoded } else { Stage::Unencoded }));
+                }
                 Err((error, fault)) => {
                     call.fail(0, &error, fault);
                     return Poll::Ready(());
                 }
             }
         }
-        if let Some((shared, slot, is_encoded)) = only {
-            if !*is_encoded {
-                match encode(call, shared, *slot, *now, cx) {
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready(is_under_way) if is_under_way => *is_encoded = true,
-                    Poll::Ready(_) => {
-                        *only = None;
-                        return Poll::Ready(());
-                    }
-                }
+        if let Some((shared, slot, stage)) = only {
+            if *stage == Stage::Unencoded && encode(call, shared, *slot, (*now, stage), cx).is_pending() {
+                return Poll::Pending;
             }
-            match shared.poll(*slot, cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(outcome) => {
-                    if shared.large_keys.is_in_use() {
-                        remember(call, shared, &outcome);
-                    }
-                    call.conclude(0, outcome, &**shared);
+            if *stage == Stage::Encoded {
+                let Poll::Ready(outcome) = shared.poll(*slot, cx) else { return Poll::Pending };
+                *stage = Stage::Ended;
+                if shared.large_keys.is_in_use() {
+                    remember(call, shared, &outcome);
                 }
+                call.conclude(0, outcome, &**shared);
             }
         }
         *only = None;
@@ -160,33 +164,39 @@ where
     }
 }
 
-/// Encodes the only request once that may be; whether it is under way then, or has come to an end already.
+/// Encodes the only request once that may be, unless it ends before.
 #[cold]
 fn encode<O: Operation>(
     call: &mut Call<'_, O>,
     shared: &SharedConnection,
     slot: u32,
-    now: Now,
+    (now, stage): (Now, &mut Stage),
     cx: &Context<'_>,
-) -> Poll<bool> {
+) -> Poll<()> {
     loop {
         match shared.poll_unencoded(slot, cx) {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Turn::Done(outcome)) => {
+                *stage = Stage::Ended;
                 call.conclude(0, outcome, shared);
-                return Poll::Ready(false);
+                return Poll::Ready(());
             }
             Poll::Ready(Turn::Encode) => match shared.encode(slot, call.command(0), now) {
                 Ok(Encoded::Now(length)) => {
+                    *stage = Stage::Encoded;
                     call.request(0).0.encoded(length);
-                    return Poll::Ready(true);
+                    return Poll::Ready(());
                 }
                 // There is no room any more.
                 Ok(Encoded::NotYet) => {}
-                Ok(Encoded::NoLonger) => return Poll::Ready(true),
+                Ok(Encoded::NoLonger) => {
+                    *stage = Stage::Encoded;
+                    return Poll::Ready(());
+                }
                 Err(error) => {
+                    *stage = Stage::Ended;
                     call.fail(0, &error, Fault::Nobody);
-                    return Poll::Ready(false);
+                    return Poll::Ready(());
                 }
             },
         }
@@ -220,6 +230,7 @@ fn submit<O: Operation>(
     const TRIES: usize = 3;
     let begun = call.begun();
     let to_merge = call.time_to_merge();
+    let deadline = |shared: &SharedConnection| deadline(shared, (now, timeout), to_merge);
     let (sub_request, command) = call.request(at);
     // In its place there comes a connection of the same kind.
     let transfer = if sub_request.is_redirected() { Some(Transfer::Large) } else { transfer };
@@ -240,12 +251,7 @@ fn submit<O: Operation>(
             };
             shared = change(shared, command, transfer, better).map_err(|error| (error, Fault::Nobody))?;
         }
-        match shared.queue(
-            command,
-            now,
-            now.later(time_to_wait(timeout.unwrap_or(shared.timeout), to_merge)),
-            is_behind,
-        ) {
+        match shared.queue(command, now, deadline(&shared), is_behind) {
             Ok((slot, length)) => {
                 sub_request.encoded(length);
                 return Ok((shared, slot, length));
@@ -263,6 +269,12 @@ fn submit<O: Operation>(
     }
     let last = last.unwrap_or_else(|| Error::disconnected("each connection has ended before it could be used"));
     Err((last.with_landed(Landed::NotSent), Fault::Connection))
+}
+
+/// When a request of a call on a connection has to end.
+#[inline]
+fn deadline(shared: &SharedConnection, (now, timeout): Times, to_merge: Duration) -> Instant {
+    now.later(time_to_wait(timeout.unwrap_or(shared.timeout), to_merge))
 }
 
 /// Another connection, if that suits the request better.
@@ -287,8 +299,10 @@ fn is_lost(error: &Error) -> bool {
 
 impl<O: Operation, F> Drop for Exchange<'_, '_, O, F> {
     fn drop(&mut self) {
-        if let Some((shared, slot, _)) = &self.only {
-            shared.cancel(*slot);
+        if let Some((shared, slot, stage)) = &self.only {
+            if *stage != Stage::Ended {
+                shared.cancel(*slot);
+            }
             self.call.keep_dropped();
         }
         if !self.lanes.is_empty() {
@@ -303,3 +317,6 @@ impl<O: Operation, F> fmt::Debug for Exchange<'_, '_, O, F> {
         f.debug_struct("Exchange").field("call", &self.call).field("lanes", &self.lanes).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

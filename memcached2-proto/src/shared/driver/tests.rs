@@ -57,8 +57,8 @@ impl AsyncStream for Endless {
 
 /// A socket whose replies come in pieces, and that knows only after the last one that nothing more comes: as one with TLS does.
 #[derive(Default)]
-struct Pieces {
-    unread: VecDeque<&'static [u8]>,
+pub(in super::super) struct Pieces {
+    pub(in super::super) unread: VecDeque<&'static [u8]>,
     is_drained: bool,
     written: Vec<u8>,
 }
@@ -83,7 +83,7 @@ impl AsyncStream for Pieces {
     }
 }
 
-struct Never;
+pub(in super::super) struct Never;
 
 impl AsyncTimer for Never {
     fn now(&self) -> Instant {
@@ -95,7 +95,7 @@ impl AsyncTimer for Never {
     }
 }
 
-fn now() -> Now {
+pub(in super::super) fn now() -> Now {
     Now::fixed(Instant::ZERO, SystemTime::UNIX_EPOCH)
 }
 

@@ -81,6 +81,7 @@ impl Lane {
     ) -> Poll<bool> {
         while let Some(UnderWay { shared, slot, at, length }) = self.under_way.get(self.answered) {
             // One that could not be encoded has no slot any more.
+            let mut outcome = None;
             if call.sub_requests()[*at].is_open() {
                 let is_encoded = self.answered < self.encoded;
                 let turn = match is_encoded {
@@ -89,10 +90,7 @@ impl Lane {
                 };
                 match turn {
                     Poll::Pending => return Poll::Pending,
-                    Poll::Ready(Turn::Done(outcome)) => {
-                        self.late |= outcome.is_late();
-                        call.conclude(*at, outcome, &**shared);
-                    }
+                    Poll::Ready(Turn::Done(done)) => outcome = Some(done),
                     Poll::Ready(Turn::Encode) => {
                         self.encoded = self.answered;
                         self.encode(call, now);
@@ -100,8 +98,13 @@ impl Lane {
                     }
                 }
             }
+            // Its slot may be another caller's from now on: a panic in an observer must not cancel that.
             self.bytes -= length;
             self.answered += 1;
+            if let Some(outcome) = outcome {
+                self.late |= outcome.is_late();
+                call.conclude(*at, outcome, &**shared);
+            }
             if self.encoded < self.under_way.len() {
                 self.encode(call, now);
             }
