@@ -17,7 +17,7 @@ use opentelemetry::trace::{SpanKind, Status, TraceContextExt as _, Tracer as _, 
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData, ResourceMetrics};
 use opentelemetry_sdk::metrics::{InMemoryMetricExporter, PeriodicReader, SdkMeterProvider};
-use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
+use opentelemetry_sdk::trace::{InMemorySpanExporter, Sampler, SdkTracerProvider, SpanData};
 
 /// What was recorded.
 struct Recorded {
@@ -124,6 +124,34 @@ fn a_span_has_the_name_the_kind_the_times_and_the_parent_of_the_conventions() {
     assert_eq!((span.parent_span_id, span.events.len(), span.links.len()), (parent_id, 0, 0));
     let scope = &span.instrumentation_scope;
     assert_eq!((scope.name(), scope.schema_url()), ("memcached2", Some("https://opentelemetry.io/schemas/1.44.0")));
+}
+
+#[test]
+fn where_a_parent_is_required_only_calls_within_a_sampled_span_have_one_and_all_are_counted() {
+    let (recorded, _) = Recorded::new();
+    let observer = OpenTelemetry::with_providers(&recorded.tracers, &recorded.meters).require_sampled_parent(true);
+    let observer = Arc::new(observer);
+    let calls = || {
+        // A new one, where the server is not down.
+        let router = router(&["cache1"], &observer);
+        run(Get::new("a").unwrap(), &router, reply(value())).unwrap();
+        run(Get::new("a").unwrap(), &router, failure(Error::timeout(Landed::Unknown))).unwrap_err();
+    };
+    calls();
+    let unsampled = SdkTracerProvider::builder().with_sampler(Sampler::AlwaysOff).build();
+    for (tracers, spans) in [(&unsampled, 0), (&recorded.tracers, 2)] {
+        let _guard = Context::current_with_span(tracers.tracer("program").start("checkout")).attach();
+        calls();
+        assert_eq!(recorded.take_spans().len(), spans);
+    }
+    let counted = numbers(&recorded.metrics());
+    let durations = counted.iter().filter(|one| one.starts_with("db.client.operation.duration"));
+    // Three of each, 2 ms long.
+    let of = |rest: &str| {
+        format!("db.client.operation.duration histogram s db.operation.name=get db.system.name=memcached {rest}")
+    };
+    let expected = [of("error.type=timeout server.address=cache1: 0.006"), of("server.address=cache1: 0.006")];
+    assert!(durations.eq(&expected), "{counted:?}");
 }
 
 #[test]

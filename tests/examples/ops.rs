@@ -9,7 +9,8 @@
 //! `stats`, `<bytes read> <bytes written> <CPU microseconds>`. `THREADS` sets the workers of the
 //! Tokio runtime (1 unless set), `CONNECTIONS` how many connections an asynchronous client shares, and `PROTOCOL`, `classic`
 //! or `meta`, what is spoken (what the server speaks unless set). `OBSERVER` adds one: `none` does nothing, `api` records by
-//! OpenTelemetry for nobody, `metrics` makes metrics and `sdk` spans, too, none of which are exported. With `memcacheds://host:port` it connects by TLS; `CA` names a
+//! OpenTelemetry for nobody, `metrics` makes metrics and `sdk` spans, too, none of which are exported; `parents` would make spans within
+//! sampled ones, of which there are none. With `memcacheds://host:port` it connects by TLS; `CA` names a
 //! file in PEM with an authority to trust.
 //!
 //! | workload | an operation |
@@ -127,7 +128,7 @@ fn options() -> Options {
     let options = match std::env::var("OBSERVER").as_deref() {
         Ok("none") => options.observer(Arc::new(Nothing)),
         Ok("api") => options.observer(Arc::new(OpenTelemetry::new())),
-        Ok(kind @ ("metrics" | "sdk")) => {
+        Ok(kind @ ("metrics" | "sdk" | "parents")) => {
             let (tracers, meters) = PROVIDERS.get_or_init(|| {
                 let reader = PeriodicReader::builder(InMemoryMetricExporter::default()).build();
                 let meters = SdkMeterProvider::builder().with_reader(reader).build();
@@ -136,7 +137,7 @@ fn options() -> Options {
             });
             options.observer(Arc::new(match kind {
                 "metrics" => OpenTelemetry::new(),
-                _ => OpenTelemetry::with_providers(tracers, meters),
+                _ => OpenTelemetry::with_providers(tracers, meters).require_sampled_parent(kind == "parents"),
             }))
         }
         Ok(_) => usage(),

@@ -81,6 +81,8 @@ use crate::uri::Server;
 pub struct OpenTelemetry {
     /// `None` if no spans are made.
     tracer: Option<global::BoxedTracer>,
+    /// Whether a span is made only within one that is sampled.
+    requires_parent: bool,
     duration: Histogram<f64>,
     pool: PoolMetrics,
     ready: ReadyMap,
@@ -106,10 +108,28 @@ impl OpenTelemetry {
         let meter = meters.meter_with_scope(scope);
         Self {
             tracer: Some(tracer),
+            requires_parent: false,
             duration: seconds(&meter, "db.client.operation.duration", "Duration of database client operations."),
             pool: PoolMetrics::new(&meter),
             ready: ReadyMap::default(),
         }
+    }
+
+    /// Makes a span only for an operation whose caller has a current span that is sampled, as `requireParentSpan` of other
+    /// instrumentations does. Metrics are the same.
+    ///
+    /// Where few requests are traced this saves nearly all that spans cost: a sampler is asked, and drops a span, only once that is made.
+    /// See the guide [performance](crate::guide::performance#what-an-observer-costs).
+    ///
+    /// ```
+    /// use memcached2_proto::observer::OpenTelemetry;
+    ///
+    /// let observer = OpenTelemetry::new().require_sampled_parent(true);
+    /// ```
+    #[must_use]
+    pub fn require_sampled_parent(mut self, requires: bool) -> Self {
+        self.requires_parent = requires;
+        self
     }
 }
 
@@ -129,14 +149,15 @@ impl OpenTelemetry {
         if event.failure.is_none() {
             ready.duration.record(&self.duration, event.time.as_secs_f64(), &ready.attributes);
         }
-        if event.failure.is_some() || self.tracer.is_some() {
-            self.record_rest(event, ready);
+        let tracer = self.tracer.as_ref().filter(|_| !self.requires_parent || is_in_sampled_span());
+        if event.failure.is_some() || tracer.is_some() {
+            self.record_rest(event, ready, tracer);
         }
     }
 
     /// Records the duration of an operation if it has failed, and its span if spans are made.
     #[inline(never)]
-    fn record_rest(&self, event: &OperationEvent<'_>, ready: &Ready) {
+    fn record_rest(&self, event: &OperationEvent<'_>, ready: &Ready, tracer: Option<&global::BoxedTracer>) {
         // Room for all that may be added.
         let mut attributes = Vec::with_capacity(ready.attributes.len() + 3);
         attributes.extend_from_slice(&ready.attributes);
@@ -144,7 +165,7 @@ impl OpenTelemetry {
             attributes.extend(of_failure(failure));
             self.duration.record(event.time.as_secs_f64(), &attributes);
         }
-        let Some(tracer) = &self.tracer else { return };
+        let Some(tracer) = tracer else { return };
         attributes.extend(of_batch(event));
         let started = event.started();
         let span = SpanBuilder::from_name(ready.span_name.clone())
@@ -193,6 +214,11 @@ fn is_noop(tracer: &global::BoxedTracer) -> bool {
     let context = Context::new().with_remote_span_context(parent.clone()).with_telemetry_suppressed();
     let span = tracer.build_with_context(SpanBuilder::from_name("none"), &context);
     !span.is_recording() && *span.span_context() == parent
+}
+
+/// Whether the caller has a current span that is sampled.
+fn is_in_sampled_span() -> bool {
+    Context::map_current(|context| context.span().span_context().is_sampled())
 }
 
 /// A histogram of times with the buckets of the conventions.
