@@ -28,7 +28,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-// `tests/loom.rs` tries the orders in which threads can take the lock, which needs loom's own lock.
+// The package `tests/loom` tries the orders in which threads can take the lock, which needs loom's own lock.
 #[cfg(loom)]
 use loom::sync::{Mutex, MutexGuard};
 

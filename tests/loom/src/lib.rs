@@ -1,13 +1,11 @@
 //! Every order in which callers and a driver can take the lock of a [`SharedConnection`], tried one after the other.
 //!
 //! A lost wake-up and a lock taken twice are both reported by loom as a deadlock.
-// How to run: RUSTFLAGS="--cfg loom" cargo test --release -p memcached2-proto --test loom
-#![cfg(loom)]
+// How to run: RUSTFLAGS="--cfg loom" cargo test --release -p memcached2-loom
+#![cfg(all(loom, test))]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a panic is the failure of the test")]
 
-#[path = "loom/stage.rs"]
 mod stage;
-#[path = "loom/threads.rs"]
 mod threads;
 
 use std::collections::BTreeSet;
