@@ -12,15 +12,19 @@
 //! |---|---|
 //! | keys | a `get_many` of 1 to 10,000 keys with values of 100 bytes, each call on a connection that is open |
 //! | bytes | a `get` of 1 KiB to 100 MB |
+//! | large | a `get` of 100 MB beside a socket without a client, in turn: milliseconds of the clock on the wall |
+//! | pieces | the reply to a `get`, fed to a connection without a socket: whole, in pieces of a packet, byte by byte |
 //! | servers | a lookup of a key among 10 to 10,000 servers, by the router alone |
 //! | clients, connections | a client that has not connected, and one that has done a get, a thousand and a hundred of each |
 //! | tasks | gets by 10 to 100,000 tasks of one client while the server is suspended, and until all are answered |
 
 use std::alloc::System;
 use std::hint::black_box;
-use std::time::Duration;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant, SystemTime};
 
-use memcached2_proto::{Key, Router, Selection, Server};
+use memcached2_proto::{Connection, Get, Key, Limits, Now, Router, Selection, Server};
 use memcached2_sync::{BatchResult, Expiry, Options};
 use memcached2_testkit::Memcached;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
@@ -60,6 +64,8 @@ fn main() {
     };
     keys(&blocking, &runtime, &tasks).into_iter().for_each(&mut show);
     bytes(&blocking, &runtime, &tasks).into_iter().for_each(&mut show);
+    show(large(&server, &blocking, &runtime, &tasks));
+    pieces().into_iter().for_each(&mut show);
     servers().into_iter().for_each(&mut show);
     show(clients(&server, &runtime));
     waiting(&server, &runtime).into_iter().for_each(&mut show);
@@ -160,6 +166,61 @@ fn bytes(blocking: &memcached2_sync::Client, runtime: &Runtime, tasks: &memcache
             nanoseconds(calls(size), get) * 1e3 / size as f64
         }),
     ]
+}
+
+fn large(
+    server: &Memcached,
+    blocking: &memcached2_sync::Client,
+    runtime: &Runtime,
+    tasks: &memcached2_tokio::Client,
+) -> Group {
+    const KEY: &str = "size:100000000";
+    let head = format!("VALUE {KEY} 0 100000000\r\n");
+    let mut socket = TcpStream::connect(server.address()).expect("memcached runs there");
+    let mut calls: [(&str, &mut dyn FnMut()); 3] = [
+        ("a bare socket", &mut || {
+            socket.write_all(format!("get {KEY}\r\n").as_bytes()).expect("the server reads");
+            // Memory of its own for each value, as a program has that keeps them.
+            let mut reply = vec![0; head.len() + 100_000_000 + "\r\nEND\r\n".len()];
+            socket.read_exact(&mut reply).expect("the server answers");
+            assert!(reply.starts_with(head.as_bytes()) && reply.ends_with(b"\r\nEND\r\n"));
+        }),
+        ("blocking", &mut || drop(blocking.get(KEY).expect("an answer").expect("the value"))),
+        ("Tokio", &mut || drop(runtime.block_on(tasks.get(KEY)).expect("an answer").expect("the value"))),
+    ];
+    let mut times = [const { Vec::new() }; 3];
+    for _ in 0..4 * ROUNDS {
+        for ((_, call), times) in calls.iter_mut().zip(&mut times) {
+            let begun = Instant::now();
+            call();
+            times.push(begun.elapsed().as_secs_f64() * 1e3);
+        }
+    }
+    let bars = calls.iter().zip(&mut times).map(|((name, _), times)| {
+        times.sort_by(f64::total_cmp);
+        bar(name, times[times.len() / 2], "ms")
+    });
+    Group { title: "get of 100 MB: on the wall".to_owned(), bars: bars.collect() }
+}
+
+fn pieces() -> [Group; 3] {
+    let of_piece = |name: &str, piece: usize| {
+        group(&format!("a reply, fed {name}: 1,000 bytes"), "ns", &[1000, 10_000, 100_000, 1_000_000], |size| {
+            let reply = [format!("VALUE a 0 {size}\r\n").as_bytes(), &vec![b'x'; size], b"\r\nEND\r\n"].concat();
+            let get = Get::new("a").expect("a key");
+            let mut connection = Connection::new(Limits::default());
+            let take = || {
+                connection.submit(&get, Now::new(Instant::now(), SystemTime::now), 0).expect("it is open");
+                drop(connection.take_outgoing());
+                for piece in reply.chunks(piece) {
+                    connection.feed(piece, |_, reply, _| drop(black_box(reply))).expect("a part of a reply");
+                }
+                assert!(connection.is_idle());
+            };
+            nanoseconds((10_000_000 / size).clamp(5, 5000), take) * 1e3 / size as f64
+        })
+    };
+    [of_piece("whole", usize::MAX), of_piece("by 1,460 bytes", 1460), of_piece("byte by byte", 1)]
 }
 
 fn servers() -> Vec<Group> {
