@@ -18,7 +18,8 @@ super::cases! {
 
 fn large(on: Kind) -> (Server, Client) {
     let server = on.start_large();
-    let options = trusting().timeout(PATIENT);
+    // By TLS, without optimisation, on a busy machine: a hundred thousand sets take half a minute there.
+    let options = trusting().timeout(PATIENT * 4);
     let client = Client::with_options([server.address()], options).expect("the address is right");
     (server, client)
 }
