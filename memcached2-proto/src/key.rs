@@ -179,21 +179,28 @@ impl fmt::Debug for Key<'_> {
     }
 }
 
-/// Whether any byte is forbidden: eight at a time, for this is done for every key.
+/// Whether any byte is forbidden: eight at a time, for this is done for every key. The last eight may have been among those before.
 #[inline]
 fn has_forbidden(bytes: &[u8]) -> bool {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    const HIGH: u64 = ONES << 7;
-    let (mut allowed, mut rest) = (HIGH, bytes);
+    let Some(last) = bytes.last_chunk() else { return bytes.iter().any(|byte| is_forbidden(*byte)) };
+    let (mut allowed, mut rest) = (allowed_of(last), &bytes[..bytes.len() - 1]);
     while let Some((word, after)) = rest.split_first_chunk() {
-        let word = u64::from_ne_bytes(*word);
-        // The highest bit of a byte ends up set if the byte had it, or is above the blank and below DEL.
-        let low = word & !HIGH;
-        let above_blank = low + ONES * u64::from(0x7f - b' ');
-        let is_del = low + ONES;
-        (allowed, rest) = (allowed & (word | (above_blank & !is_del)), after);
+        (allowed, rest) = (allowed & allowed_of(word), after);
     }
-    allowed != HIGH || rest.iter().any(|byte| is_forbidden(*byte))
+    allowed & HIGH != HIGH
+}
+
+/// The highest bits of eight bytes.
+const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+
+/// The highest bit of a byte is set in it if the byte had it, or is above the blank and below DEL.
+#[inline]
+fn allowed_of(word: &[u8; 8]) -> u64 {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    let word = u64::from_ne_bytes(*word);
+    let low = word & !HIGH;
+    let (above_blank, is_del) = (low + ONES * u64::from(0x7f - b' '), low + ONES);
+    word | (above_blank & !is_del)
 }
 
 #[inline]
@@ -261,11 +268,11 @@ mod tests {
             let allowed = byte > 0x20 && byte != 0x7f;
             let expected = (!allowed).then_some(KeyProblem::Forbidden { byte, position: 1 });
             assert_eq!(problem(&[b'a', byte, b'b']), expected, "byte {byte:#x}");
-            for position in 0..20 {
+            for (length, position) in (1..=20).flat_map(|length| (0..length).map(move |at| (length, at))) {
                 let mut key = *b"aaaaaaaa\xff\xff\x80\x80bbbb~~~~";
                 key[position] = byte;
                 let expected = (!allowed).then_some(KeyProblem::Forbidden { byte, position });
-                assert_eq!(problem(&key), expected, "byte {byte:#x} at {position}");
+                assert_eq!(problem(&key[..length]), expected, "byte {byte:#x} at {position} of {length}");
             }
         }
     }

@@ -5,6 +5,7 @@ use super::{Call, Fault, Operation, Progress as _};
 use crate::connection::Connection;
 use crate::error::{Error, Landed};
 use crate::observer::Watch;
+use crate::reply::{Reply, ReplyKind};
 use crate::routing::ServerId;
 use crate::time::Now;
 
@@ -81,26 +82,35 @@ impl<O: Operation> Call<'_, O> {
     // In place: 14 instructions less of a blocking get.
     #[inline(always)]
     pub fn submit(&mut self, batch: &mut ServerBatch, connection: &mut Connection, now: Now) {
-        while batch.next < batch.end {
-            let at = batch.next;
-            batch.next += 1;
-            let (sub_request, command) = self.request(at);
+        while let Err((at, error)) = self.submit_more(batch, connection, now) {
+            batch.open -= 1;
+            self.fail(at, &error, Fault::of(&error));
+        }
+    }
+
+    /// The same, until one cannot be encoded: its place, and why.
+    #[inline]
+    fn submit_more(
+        &mut self,
+        batch: &mut ServerBatch,
+        connection: &mut Connection,
+        now: Now,
+    ) -> Result<(), (usize, Error)> {
+        let next = batch.next;
+        for (at, sub_request) in (next..).zip(&mut self.plan.sub_requests[next..batch.end]) {
+            batch.next = at + 1;
             if !sub_request.is_open() {
                 continue;
             }
+            let command = self.progress.command(sub_request.index as usize);
             // More requests than 32 bits can count do not fit the memory.
             let tag = u32::try_from(at).unwrap_or(u32::MAX);
-            match connection.submit_sized(command, now, tag) {
-                Ok(length) => sub_request.encoded(length),
-                Err(error) => {
-                    batch.open -= 1;
-                    self.fail(at, &error, Fault::of(&error));
-                }
-            }
+            sub_request.encoded(connection.submit_sized(command, now, tag).map_err(|error| (at, error))?);
             if connection.unsent() > ENCODED {
-                return;
+                break;
             }
         }
+        Ok(())
     }
 
     /// Takes the replies that are complete; `true` when all have come.
@@ -129,8 +139,12 @@ impl<O: Operation> Call<'_, O> {
     fn take_successes(&mut self, batch: &mut ServerBatch, connection: &mut Connection) {
         if self.plan.router.watch().is_none() {
             let open = &mut batch.open;
-            connection.take_successes(&mut |tag, kind| {
-                self.take_answer(tag as usize, kind.success(), true);
+            connection.take_successes(|tag, kind| {
+                // Each as it is known: a reply of either kind would have to be looked at again, and dropped.
+                match kind {
+                    ReplyKind::MetaDeleted => self.take_answer(tag as usize, Reply::Deleted, true),
+                    _ => self.take_answer(tag as usize, Reply::Stored, true),
+                }
                 *open -= 1;
             });
         }

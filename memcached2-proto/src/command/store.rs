@@ -1,5 +1,7 @@
 //! Writing: `set`, `add`, `replace`, `append`, `prepend`, `cas`.
 
+use std::mem::ManuallyDrop;
+
 use super::{Command, Keyed, OnReplicas, Protocol};
 use crate::data::{Data, ToValue};
 use crate::error::{CasProblem, Error};
@@ -322,9 +324,11 @@ impl Command for Store<'_, '_> {
 impl Verb {
     #[inline]
     pub(super) fn stored(self, reply: Reply) -> Result<(), Error> {
-        match reply {
+        // There is nothing to drop in a success; to find that out takes 18 instructions.
+        let reply = ManuallyDrop::new(reply);
+        match *reply {
             Reply::Stored => Ok(()),
-            reply => self.not_stored(reply),
+            _ => self.not_stored(ManuallyDrop::into_inner(reply)),
         }
     }
 

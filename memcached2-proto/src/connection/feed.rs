@@ -68,7 +68,7 @@ impl Connection {
             if !is_last {
                 self.take_values(&mut |at, value| on_reply(tag, Reply::Value(at, value), false));
             } else if is_success {
-                self.take_successes(&mut |tag, kind| on_reply(tag, kind.success(), true));
+                self.take_successes(|tag, kind| on_reply(tag, kind.success(), true));
             }
         }
         Ok(())

@@ -89,7 +89,7 @@ impl Connection {
 
     /// Takes the next replies, each with the tag and the kind of its request, as long as they are successes of stores and deletes by
     /// meta. The others are left to [`Connection::next_reply`].
-    pub(crate) fn take_successes(&mut self, take: &mut dyn FnMut(u32, ReplyKind)) {
+    pub(crate) fn take_successes(&mut self, mut take: impl FnMut(u32, ReplyKind)) {
         if self.plain_front().is_none() {
             return;
         }

@@ -126,6 +126,11 @@ impl SendWindow {
         if half_open {
             return;
         }
+        if self.end - self.answered <= WINDOW {
+            self.open_large += in_flight.range(self.open..).filter(|request| !request.reply_kind.is_line()).count();
+            (self.granted, self.open) = (self.end, in_flight.len());
+            return;
+        }
         for request in in_flight.range(self.open..) {
             let fits = request.end - self.answered <= WINDOW;
             let only_lines_before = self.open_large == 0 && self.open < LINES;

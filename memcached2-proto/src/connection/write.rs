@@ -32,10 +32,7 @@ impl Connection {
     pub fn advance_written(&mut self, n: usize) {
         self.sending.advance_written(n);
         let written = self.sending.written();
-        for request in self.in_flight.range_mut(self.written_count..) {
-            if request.end > written {
-                break;
-            }
+        while let Some(request) = self.in_flight.get_mut(self.written_count).filter(|next| next.end <= written) {
             request.bytes_in_before = self.bytes_in;
             self.written_count += 1;
         }
