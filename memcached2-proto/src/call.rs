@@ -205,7 +205,8 @@ impl<'r, O: Operation> Call<'r, O> {
         }
         match (last, end) {
             (Some(last), _) => self.answer_via(|| Via::shared(shared), at, last, true),
-            (None, Err(Failure { error, fault })) => {
+            (None, Err(failure)) => {
+                let Failure { error, fault } = *failure;
                 self.note_peer(self.plan.sub_requests[at].server, shared.peer());
                 self.fail(at, &error, fault);
             }

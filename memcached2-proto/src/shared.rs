@@ -14,6 +14,7 @@ mod exchange;
 mod large;
 mod load;
 mod phase;
+mod run;
 mod runtime;
 mod server_connections;
 mod shared_connections;
@@ -202,12 +203,7 @@ impl SharedConnection {
         }
         let (slot, length) = match inner.protocol {
             Some(protocol) if !is_behind && !inner.load.is_full() => {
-                let ticket = inner.buffer.ticket;
-                let mut request = inner.buffer.request(command, protocol, now, 0).map_err(NotSubmitted::Invalid)?;
-                request.tag = inner.slots.open(ticket, deadline);
-                inner.buffer.requests.push(request);
-                inner.load.add(request.length, inner.buffer.requests.len());
-                (request.tag, request.length)
+                inner.queue(command, protocol, now, deadline).map_err(NotSubmitted::Invalid)?
             }
             known => (inner.queue_unencoded(deadline, known.is_some(), is_behind, self.waits_at_limit)?, 0),
         };
@@ -245,7 +241,7 @@ impl SharedConnection {
         }
         let ticket = inner.buffer.ticket;
         let encoded = inner.buffer.request(command, inner.protocol.unwrap_or_default(), now, slot);
-        inner.slots.encoded(slot, encoded.is_ok().then_some(ticket));
+        let deferred_drop = inner.slots.encoded(slot, encoded.is_ok().then_some(ticket));
         if let Ok(request) = &encoded {
             inner.buffer.requests.push(*request);
             inner.load.add(request.length, inner.buffer.requests.len());
@@ -253,6 +249,7 @@ impl SharedConnection {
         // It may have waited only for this one to end.
         let driver = inner.driver.take();
         drop(guard);
+        drop(deferred_drop);
         if let Some(driver) = driver {
             driver.wake();
         }
@@ -353,6 +350,23 @@ impl SharedConnection {
 }
 
 impl Inner {
+    /// Encodes a request, for which there is room; returns its slot and its length.
+    #[inline]
+    fn queue<C: Command + ?Sized>(
+        &mut self,
+        command: &C,
+        protocol: Protocol,
+        now: Now,
+        deadline: Instant,
+    ) -> Result<(u32, u64), Error> {
+        let ticket = self.buffer.ticket;
+        let mut request = self.buffer.request(command, protocol, now, 0)?;
+        request.tag = self.slots.open(ticket, deadline);
+        self.buffer.requests.push(request);
+        self.load.add(request.length, self.buffer.requests.len());
+        Ok((request.tag, request.length))
+    }
+
     /// A slot for a request that cannot be encoded yet: the protocol is not known, an earlier request of the caller is not
     /// encoded either, or there is no room.
     #[cold]

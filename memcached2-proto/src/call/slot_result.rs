@@ -9,7 +9,8 @@ use crate::reply::Reply;
 #[derive(Debug)]
 pub(crate) struct SlotResult {
     pub(crate) replies: Few<Reply>,
-    pub(crate) end: Result<(), Failure>,
+    /// Boxed, since it is moved a few times, and is seldom there.
+    pub(crate) end: Result<(), Box<Failure>>,
 }
 
 /// Why a request failed, and what that speaks against.
@@ -35,7 +36,7 @@ impl SlotResult {
 }
 
 impl Failure {
-    pub(crate) fn new(error: &Error, landed: Landed, fault: Fault) -> Self {
-        Self { error: error.clone().with_landed(landed), fault }
+    pub(crate) fn new(error: &Error, landed: Landed, fault: Fault) -> Box<Self> {
+        Box::new(Self { error: error.clone().with_landed(landed), fault })
     }
 }

@@ -42,9 +42,9 @@ pub(super) enum State {
     /// A caller waits for the reply.
     Open,
     /// The reply is there for the caller.
-    Done(Result<(), Failure>),
+    Done(Result<(), Box<Failure>>),
     /// The deadline has passed: neither has the caller been polled, nor has the reply come.
-    Late(Failure),
+    Late(Box<Failure>),
     /// The caller is gone and the reply has not come: it is due by the deadline, or after that by the deadline for
     /// draining it.
     Gone { draining: bool },
@@ -66,7 +66,7 @@ impl Slots {
     /// A slot for a request.
     #[inline]
     pub(super) fn open(&mut self, ticket: u64, deadline: Instant) -> u32 {
-        self.place(Slot { state: State::Open, ticket, deadline, waker: None, replies: Few::None })
+        self.place(State::Open, ticket, deadline)
     }
 
     /// A slot for a request that is not encoded yet; it may be at once if `is_ready`. Until then it has the ticket of
@@ -75,7 +75,7 @@ impl Slots {
     pub(super) fn open_unencoded(&mut self, deadline: Instant, is_ready: bool) -> u32 {
         self.unencoded += 1;
         let state = if is_ready { State::Ready } else { State::Waiting };
-        self.place(Slot { state, ticket: 0, deadline, waker: None, replies: Few::None })
+        self.place(state, 0, deadline)
     }
 
     /// Whether none is in use.
@@ -134,35 +134,44 @@ impl Slots {
         matches!(self.slots[at as usize].state, State::Waiting)
     }
 
-    /// The request of a slot was encoded, and has this number; or it could not be, and the slot is free.
+    /// The request of a slot was encoded, and has this number; or it could not be, and the slot is free. Returns a waker, which must be
+    /// dropped without the lock.
     #[cold]
-    pub(super) fn encoded(&mut self, at: u32, ticket: Option<u64>) {
+    pub(super) fn encoded(&mut self, at: u32, ticket: Option<u64>) -> Option<Waker> {
         self.unencoded -= 1;
+        let slot = &mut self.slots[at as usize];
         match ticket {
             Some(ticket) => {
-                let slot = &mut self.slots[at as usize];
                 (slot.state, slot.ticket) = (State::Open, ticket);
+                None
             }
-            None => self.free(at),
+            None => {
+                let old = slot.waker.take();
+                self.free(at);
+                old
+            }
         }
     }
 
     #[inline]
-    fn place(&mut self, fresh: Slot) -> u32 {
+    fn place(&mut self, state: State, ticket: u64, deadline: Instant) -> u32 {
         match self.free.pop() {
-            Some(slot) => {
-                self.slots[slot as usize] = fresh;
-                slot
+            Some(at) => {
+                let slot = &mut self.slots[at as usize];
+                // Both were taken before it was free: there is nothing to drop, which would be done under the lock.
+                debug_assert!(slot.waker.is_none() && matches!(slot.replies, Few::None), "{slot:?}");
+                (slot.state, slot.ticket, slot.deadline) = (state, ticket, deadline);
+                at
             }
             None => {
-                self.slots.push(fresh);
+                self.slots.push(Slot { state, ticket, deadline, waker: None, replies: Few::None });
                 // More slots than 32 bits can count do not fit the memory.
                 u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
             }
         }
     }
 
-    /// Gives a slot back.
+    /// Gives a slot back, in which there is neither a waker nor a reply any more.
     #[inline]
     fn free(&mut self, slot: u32) {
         self.slots[slot as usize].state = State::Free;
@@ -216,6 +225,7 @@ impl Slots {
                 slot.state = State::Gone { draining: true };
                 None
             }
+            // Its waker was taken above.
             State::Waiting | State::Ready => {
                 self.encoded(at, None);
                 None
@@ -261,7 +271,7 @@ impl Slots {
     }
 
     /// Ends a slot whose request failed; returns the waker of the caller.
-    pub(super) fn fail(&mut self, at: u32, failure: Failure) -> Option<Waker> {
+    pub(super) fn fail(&mut self, at: u32, failure: Box<Failure>) -> Option<Waker> {
         let slot = self.slots.get_mut(at as usize)?;
         match slot.state {
             State::Open | State::Waiting | State::Ready => {
@@ -283,7 +293,7 @@ impl Slots {
     }
 
     /// Ends the call of a slot with a timeout; its reply may come until `drained_by`. Returns the waker.
-    pub(super) fn expire(&mut self, at: u32, failure: Failure, drained_by: Instant) -> Option<Waker> {
+    pub(super) fn expire(&mut self, at: u32, failure: Box<Failure>, drained_by: Instant) -> Option<Waker> {
         let slot = self.slots.get_mut(at as usize)?;
         slot.deadline = drained_by;
         match slot.state {

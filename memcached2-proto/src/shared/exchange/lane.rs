@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::super::large::LARGE;
+use super::super::run::AT_ONCE;
 use super::super::{Encoded, SharedConnection, Transfer, Turn};
-use super::{Freshness, Times, submit};
-use crate::call::{Call, Fault, Operation, SubRequest};
+use super::{Freshness, Times, deadline, submit};
+use crate::call::{Call, Fault, Operation, SlotResult, SubRequest};
 use crate::command::Command as _;
 use crate::error::{Error, Landed};
 use crate::routing::ServerId;
@@ -20,6 +21,8 @@ pub(super) struct Lane {
     next: Range<usize>,
     /// All of them go to the same connections, so that they stay in order.
     transfer: Transfer,
+    /// The connections of those under way; the last one is that of the last request.
+    connections: Vec<Arc<SharedConnection>>,
     under_way: Vec<UnderWay>,
     /// How many of those have been answered.
     answered: usize,
@@ -34,12 +37,15 @@ pub(super) struct Lane {
     lost: Option<(Error, Fault)>,
     /// The connection of all requests, and how fresh it had to be.
     shared: Option<(Freshness, Arc<SharedConnection>)>,
+    /// Answers that were taken together; kept to reuse their memory.
+    taken: Vec<SlotResult>,
 }
 
 /// A request without an answer yet.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct UnderWay {
-    shared: Arc<SharedConnection>,
+    /// The place of its connection.
+    connection: usize,
     slot: u32,
     /// Its place among the requests of the call.
     at: usize,
@@ -62,8 +68,19 @@ impl Lane {
             begun = next.end;
             let sizes = next.clone().map(|at| call.command(at).transfer_size());
             let transfer = if sizes.fold(0, usize::saturating_add) < LARGE { Transfer::Small } else { Transfer::Large };
-            let under_way = Vec::new();
-            Self { next, transfer, under_way, answered: 0, encoded: 0, bytes: 0, late: false, lost: None, shared: None }
+            Self {
+                next,
+                transfer,
+                connections: Vec::new(),
+                under_way: Vec::new(),
+                answered: 0,
+                encoded: 0,
+                bytes: 0,
+                late: false,
+                lost: None,
+                shared: None,
+                taken: Vec::new(),
+            }
         };
         call.sub_requests().chunk_by(|one, next| one.server() == next.server()).map(lane).collect()
     }
@@ -79,14 +96,15 @@ impl Lane {
         now: Now,
         cx: &Context<'_>,
     ) -> Poll<bool> {
-        while let Some(UnderWay { shared, slot, at, length }) = self.under_way.get(self.answered) {
+        while let Some(&UnderWay { connection, slot, at, length }) = self.under_way.get(self.answered) {
+            let shared = &self.connections[connection];
             // One that could not be encoded has no slot any more.
             let mut outcome = None;
-            if call.sub_requests()[*at].is_open() {
+            if call.sub_requests()[at].is_open() {
                 let is_encoded = self.answered < self.encoded;
                 let turn = match is_encoded {
-                    true => shared.poll(*slot, cx).map(Turn::Done),
-                    false => shared.poll_unencoded(*slot, cx),
+                    true => shared.poll(slot, cx).map(Turn::Done),
+                    false => shared.poll_unencoded(slot, cx),
                 };
                 match turn {
                     Poll::Pending => return Poll::Pending,
@@ -103,7 +121,8 @@ impl Lane {
             self.answered += 1;
             if let Some(outcome) = outcome {
                 self.late |= outcome.is_late();
-                call.conclude(*at, outcome, &**shared);
+                call.conclude(at, outcome, &**shared);
+                self.take_run(call, connection);
             }
             if self.encoded < self.under_way.len() {
                 self.encode(call, now);
@@ -112,16 +131,34 @@ impl Lane {
         Poll::Ready(!self.next.is_empty())
     }
 
+    /// Takes the answers that have come behind one on the same connection.
+    fn take_run<O: Operation>(&mut self, call: &mut Call<'_, O>, connection: usize) {
+        let (from, shared) = (self.answered, &self.connections[connection]);
+        let is_next = |next: &&UnderWay| next.connection == connection && call.sub_requests()[next.at].is_open();
+        let next = self.under_way.get(from..self.encoded).unwrap_or_default();
+        self.taken.reserve(next.len().min(AT_ONCE));
+        shared.take_run(next.iter().take_while(is_next).map(|next| next.slot), &mut self.taken);
+        // All of them, before an observer can panic: as above.
+        self.answered += self.taken.len();
+        let mut next = self.under_way[from..].iter();
+        for outcome in self.taken.drain(..) {
+            let Some(UnderWay { at, length, .. }) = next.next() else { break };
+            self.bytes -= length;
+            self.late |= outcome.is_late();
+            call.conclude(*at, outcome, &**shared);
+        }
+    }
+
     /// Encodes requests that were submitted before the protocol was known, as many as a window holds.
     #[cold]
     fn encode<O: Operation>(&mut self, call: &mut Call<'_, O>, now: Now) {
         self.encoded = self.encoded.max(self.answered);
-        while let Some(UnderWay { shared, slot, at, length }) = self.under_way.get_mut(self.encoded) {
+        while let Some(UnderWay { connection, slot, at, length }) = self.under_way.get_mut(self.encoded) {
             if self.bytes > WINDOW_BYTES && self.encoded > self.answered {
                 return;
             }
             let (sub_request, command) = call.request(*at);
-            match shared.encode(*slot, command, now) {
+            match self.connections[*connection].encode(*slot, command, now) {
                 Ok(Encoded::Now(encoded)) => {
                     sub_request.encoded(encoded);
                     *length = encoded;
@@ -145,16 +182,17 @@ impl Lane {
     ) {
         let transfer = Some(self.transfer);
         self.under_way.clear();
+        self.connections.clear();
         (self.answered, self.encoded, self.bytes) = (0, 0, 0);
-        for at in self.next.by_ref() {
+        while let Some(at) = self.next.next() {
             if !call.sub_requests()[at].is_open() {
                 continue;
             }
+            let is_behind = self.encoded < self.under_way.len();
             let submitted = match &self.lost {
                 _ if self.late => Err((Error::timeout(Landed::NotSent), Fault::Nobody)),
                 Some((error, fault)) => Err((error.clone(), *fault)),
                 None => {
-                    let is_behind = self.encoded < self.under_way.len();
                     let mut connect = |server, freshness, suited| {
                         again(&mut self.shared, freshness, || connect(server, freshness, suited))
                     };
@@ -169,11 +207,14 @@ impl Lane {
                     }
                 }
                 Ok((shared, slot, length)) => {
-                    let is_next = length > 0 && self.encoded == self.under_way.len();
-                    self.encoded += usize::from(is_next);
-                    self.under_way.push(UnderWay { shared, slot, at, length });
-                    self.bytes += length;
-                    if self.under_way.len() == WINDOW || self.bytes > WINDOW_BYTES {
+                    if self.connections.last().is_none_or(|last| !Arc::ptr_eq(last, &shared)) {
+                        self.connections.push(shared);
+                    }
+                    self.push(slot, at, length);
+                    if length > 0 && !is_behind && !self.is_full() {
+                        self.submit_run(call, times);
+                    }
+                    if self.is_full() {
                         return;
                     }
                 }
@@ -181,11 +222,46 @@ impl Lane {
         }
     }
 
+    /// Submits the requests that follow on the same connection, as long as nothing is out of the ordinary.
+    fn submit_run<O: Operation>(&mut self, call: &mut Call<'_, O>, times: Times) {
+        let Some(shared) = self.connections.last().map(Arc::clone) else { return };
+        if self.transfer == Transfer::Large || shared.large_keys.is_in_use() {
+            return;
+        }
+        let deadline = deadline(&shared, times, call.time_to_merge());
+        let mut run = shared.begin_run();
+        while !self.next.is_empty() && !self.is_full() {
+            let at = self.next.start;
+            let (sub_request, command) = call.request(at);
+            if sub_request.is_open() {
+                let is_plain = !sub_request.is_retry() && !sub_request.is_redirected();
+                let queued = if is_plain { run.queue(command, times.0, deadline) } else { None };
+                let Some((slot, length)) = queued else { return };
+                sub_request.encoded(length);
+                self.push(slot, at, length);
+            }
+            self.next.start += 1;
+        }
+    }
+
+    /// Notes a request that was submitted on the last connection. It has a length if it was encoded.
+    fn push(&mut self, slot: u32, at: usize, length: u64) {
+        let is_next = length > 0 && self.encoded == self.under_way.len();
+        self.encoded += usize::from(is_next);
+        self.under_way.push(UnderWay { connection: self.connections.len().saturating_sub(1), slot, at, length });
+        self.bytes += length;
+    }
+
+    /// Whether no more is submitted until these are answered.
+    fn is_full(&self) -> bool {
+        self.under_way.len() >= WINDOW || self.bytes > WINDOW_BYTES
+    }
+
     /// Cancels what has no answer yet.
     pub(super) fn cancel<O: Operation>(&self, call: &Call<'_, O>) {
-        for UnderWay { shared, slot, at, .. } in &self.under_way[self.answered..] {
+        for UnderWay { connection, slot, at, .. } in &self.under_way[self.answered..] {
             if call.sub_requests()[*at].is_open() {
-                shared.cancel(*slot);
+                self.connections[*connection].cancel(*slot);
             }
         }
     }
