@@ -207,9 +207,7 @@ impl SharedConnection {
             }
             known => (inner.queue_unencoded(deadline, known.is_some(), is_behind, self.waits_at_limit)?, 0),
         };
-        if inner.deadline.is_none_or(|earliest| deadline < earliest) {
-            inner.deadline = Some(deadline);
-        }
+        inner.note_deadline(deadline);
         let driver = inner.driver.take();
         drop(guard);
         if let Some(driver) = driver {
@@ -350,6 +348,14 @@ impl SharedConnection {
 }
 
 impl Inner {
+    /// Lets the driver look at the slots at this moment at the latest.
+    #[inline]
+    fn note_deadline(&mut self, deadline: Instant) {
+        if self.deadline.is_none_or(|earliest| deadline < earliest) {
+            self.deadline = Some(deadline);
+        }
+    }
+
     /// Encodes a request, for which there is room; returns its slot and its length.
     #[inline]
     fn queue<C: Command + ?Sized>(

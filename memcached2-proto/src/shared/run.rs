@@ -16,14 +16,18 @@ const BYTES: u64 = 32 * 1024;
 pub(super) struct Run<'s> {
     /// Until it is dropped.
     guard: Option<MutexGuard<'s, Inner>>,
+    deadline: Instant,
     requests: usize,
     bytes: u64,
 }
 
 impl SharedConnection {
-    /// Begins to encode several requests.
-    pub(super) fn begin_run(&self) -> Run<'_> {
-        Run { guard: Some(self.lock()), requests: 0, bytes: 0 }
+    /// Begins to encode several requests, which end at this moment at the latest.
+    pub(super) fn begin_run(&self, deadline: Instant) -> Run<'_> {
+        let mut guard = self.lock();
+        // That of the request before does not suffice: if it was answered meanwhile, the driver may wait for a later one by now.
+        guard.note_deadline(deadline);
+        Run { guard: Some(guard), deadline, requests: 0, bytes: 0 }
     }
 
     /// Takes the answers in these slots, as long as they are there; the slots are free from then on.
@@ -36,17 +40,12 @@ impl SharedConnection {
 impl Run<'_> {
     /// Encodes a request as [`SharedConnection::queue`] does, and returns its slot and its length; `None` if that is left to it.
     #[inline]
-    pub(super) fn queue<C: Command + ?Sized>(
-        &mut self,
-        command: &C,
-        now: Now,
-        deadline: Instant,
-    ) -> Option<(u32, u64)> {
+    pub(super) fn queue<C: Command + ?Sized>(&mut self, command: &C, now: Now) -> Option<(u32, u64)> {
         let inner = self.guard.as_deref_mut()?;
         let is_over = self.requests == AT_ONCE || self.bytes > BYTES;
         let protocol = inner.protocol.filter(|_| inner.phase == Phase::Open && !inner.load.is_full() && !is_over)?;
         // What is wrong with it is found out once more, and said, by `queue`.
-        let (slot, length) = inner.queue(command, protocol, now, deadline).ok()?;
+        let (slot, length) = inner.queue(command, protocol, now, self.deadline).ok()?;
         (self.requests, self.bytes) = (self.requests + 1, self.bytes + length);
         Some((slot, length))
     }

@@ -250,3 +250,42 @@ fn the_clock_is_read_once_for_all_replies_of_a_read_and_only_once_an_observer_ha
     assert_eq!(answer_two(&mut clock), 1);
     assert_eq!(shared.arrival.last(|| second(300)), second(201));
 }
+
+/// A clock that stands still at a moment.
+struct At(Instant);
+
+impl AsyncTimer for At {
+    fn now(&self) -> Instant {
+        self.0
+    }
+
+    fn poll_until(&mut self, _: &mut Context<'_>, deadline: Instant) -> Poll<Instant> {
+        if deadline <= self.0 { Poll::Ready(self.0) } else { Poll::Pending }
+    }
+}
+
+/// On another thread the driver looks at all deadlines between the first request of a batch and the others.
+#[test]
+fn the_other_requests_of_a_batch_time_out_though_the_first_was_answered_before_they_were_encoded() {
+    let options = Options::default().protocol(Protocol::Classic);
+    let endpoint = Arc::new(Endpoint::new(0, &"127.0.0.1".parse().expect("an address"), &options));
+    let (mut driver, shared) = Driver::new(&endpoint, now());
+    let (mut socket, mut cx) = (Pieces::default(), Context::from_waker(Waker::noop()));
+    let (get, second) = (Get::new("a").expect("a key"), |number| Instant::ZERO + Duration::from_secs(number));
+    // The deadline of the first one stays until it has passed.
+    for (deadline, present) in [(1, 0), (3, 2)] {
+        let slot = shared.submit(&get, now(), second(deadline)).expect("it is open");
+        let mut clock = At(second(present));
+        assert!(driver.poll(&mut cx, &mut socket, &mut At(Instant::ZERO)).is_pending());
+        socket.unread.push_back(b"END\r\n");
+        assert!(driver.poll(&mut cx, &mut socket, &mut clock).is_pending());
+        assert!(shared.poll(slot, &cx).is_ready());
+    }
+    let mut run = shared.begin_run(second(3));
+    let (slot, _) = run.queue(&get, now()).expect("there is room");
+    drop(run);
+    assert!(driver.poll(&mut cx, &mut socket, &mut At(second(2))).is_pending());
+    assert!(shared.poll(slot, &cx).is_pending());
+    assert!(driver.poll(&mut cx, &mut socket, &mut At(second(3))).is_ready(), "the server is silent");
+    assert!(shared.poll(slot, &cx).is_ready());
+}

@@ -228,14 +228,13 @@ impl Lane {
         if self.transfer == Transfer::Large || shared.large_keys.is_in_use() {
             return;
         }
-        let deadline = deadline(&shared, times, call.time_to_merge());
-        let mut run = shared.begin_run();
+        let mut run = shared.begin_run(deadline(&shared, times, call.time_to_merge()));
         while !self.next.is_empty() && !self.is_full() {
             let at = self.next.start;
             let (sub_request, command) = call.request(at);
             if sub_request.is_open() {
                 let is_plain = !sub_request.is_retry() && !sub_request.is_redirected();
-                let queued = if is_plain { run.queue(command, times.0, deadline) } else { None };
+                let queued = if is_plain { run.queue(command, times.0) } else { None };
                 let Some((slot, length)) = queued else { return };
                 sub_request.encoded(length);
                 self.push(slot, at, length);
