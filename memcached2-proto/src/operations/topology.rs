@@ -1,7 +1,7 @@
 //! The methods that follow a list of servers.
 
 /// Expands the methods of `Client` that follow a list of servers. The client has `beside`, a client of other servers; `addresses` and
-/// `services` of a name; and `pause`, which waits for a time, or until the client is closed, and returns whether it is open.
+/// `services` of a name; and `pause`, which waits for a time, or until the client is closed, and returns whether it is open, or why it cannot wait.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! topology {
