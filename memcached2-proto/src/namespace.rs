@@ -30,7 +30,7 @@ pub enum LongKeys {
     Hash,
     /// The same, and the whole key is stored before the value: 4 bytes of its length, the key, the value. What is fetched with
     /// another key before it is a miss. Such items can only be stored, fetched, touched and deleted as a whole:
-    /// `append`, `prepend`, the counters, `cache` and `fetch` are [`Error::Argument`].
+    /// `append`, `prepend`, the counters, `refresh_cas`, `cache` and `fetch` are [`Error::Argument`].
     #[cfg(feature = "long-keys")]
     #[cfg_attr(docsrs, doc(cfg(feature = "long-keys")))]
     HashAndCheck,

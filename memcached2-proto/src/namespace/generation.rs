@@ -92,10 +92,11 @@ impl Generation {
     }
 
     /// Takes the number that a server has returned, and returns the one to use. `Err` if it went back: by how much it has to rise.
-    /// It has to be a new one then, since other programs may have gone on from the number that this one knows.
+    /// It has to be a new one then, since other programs may have gone on from the number that this one knows. The highest number there
+    /// is has no next one, and counts as one that went back: memcached counts on from 0.
     pub(super) fn answered(&self, question: &Question, number: u64, now: SystemTime) -> Result<u64, u64> {
-        if number < question.known {
-            return Err(self.first(now).saturating_sub(number));
+        if number < question.known || number == u64::MAX {
+            return Err(self.first(now).wrapping_sub(number));
         }
         let mut known = self.lock();
         let asked = (question.forgotten == known.forgotten).then_some(question.begun);

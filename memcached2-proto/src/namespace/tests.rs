@@ -44,6 +44,21 @@ fn a_number_is_used_for_the_time_since_it_was_asked_for_and_one_caller_asks_earl
 }
 
 #[test]
+fn the_highest_number_is_left_for_a_new_one_since_a_clear_would_end_where_it_began() {
+    let space = users();
+    let by = answered(&space, &place(&space, at(0)).unwrap_err(), u64::MAX).unwrap_err();
+    let new = u64::MAX.wrapping_add(by);
+    let clear = space.forget(at(1)).unwrap();
+    assert_eq!(answered(&space, clear.question(), new), Ok(format!("users:{new}:a").into_bytes()));
+    clear.end();
+    // It was set to the highest, and cleared.
+    let clear = space.forget(at(2)).unwrap();
+    let by = answered(&space, clear.question(), 0).unwrap_err();
+    assert!(by > new && by < u64::MAX, "{by}");
+    assert_eq!(answered(&space, clear.question(), by), Ok(format!("users:{by}:a").into_bytes()));
+}
+
+#[test]
 fn an_answer_from_before_a_clear_does_not_bring_the_old_number_back() {
     let space = users();
     let first = place(&space, at(0)).unwrap_err();
