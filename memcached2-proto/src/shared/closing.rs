@@ -1,5 +1,6 @@
 //! The end of a client: which of its connections have not ended, and who waits until it is closed.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
@@ -15,8 +16,9 @@ pub(super) struct Closing(Mutex<State>);
 struct State {
     is_closed: bool,
     connections: Vec<Weak<SharedConnection>>,
-    /// Who waits until the client is closed, each with its number.
-    pauses: Vec<(u64, Waker)>,
+    /// Who waits until the client is closed, each under its number: thousands, if as many keys are fetched that another program has the
+    /// lease of.
+    pauses: BTreeMap<u64, Waker>,
     next: u64,
 }
 
@@ -54,7 +56,7 @@ impl Closing {
         let connections = state.connections.iter().filter_map(Weak::upgrade).collect();
         let pauses = std::mem::take(&mut state.pauses);
         drop(state);
-        pauses.into_iter().for_each(|(_, waker)| waker.wake());
+        pauses.into_values().for_each(Waker::wake);
         connections
     }
 
@@ -78,13 +80,9 @@ impl Pause<'_> {
         if state.is_closed {
             return Poll::Ready(());
         }
-        let before = match state.pauses.iter_mut().find(|(number, _)| *number == self.number) {
-            Some((_, waker)) if waker.will_wake(cx.waker()) => None,
-            Some((_, waker)) => Some(std::mem::replace(waker, cx.waker().clone())),
-            None => {
-                state.pauses.push((self.number, cx.waker().clone()));
-                None
-            }
+        let before = match state.pauses.get(&self.number) {
+            Some(waker) if waker.will_wake(cx.waker()) => None,
+            _ => state.pauses.insert(self.number, cx.waker().clone()),
         };
         // Not while the lock is held: dropping a waker can drop a task, and with it another pause.
         drop(state);
@@ -95,10 +93,39 @@ impl Pause<'_> {
 
 impl Drop for Pause<'_> {
     fn drop(&mut self) {
-        let mut state = self.closing.lock();
-        let place = state.pauses.iter().position(|(number, _)| *number == self.number);
-        let waker = place.map(|place| state.pauses.swap_remove(place));
-        drop(state);
+        let waker = self.closing.lock().pauses.remove(&self.number);
+        // Not while the lock is held, as above.
         drop(waker);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_pauses_is_woken_when_the_client_is_closed_and_leaves_no_waker() {
+        struct Task;
+        impl std::task::Wake for Task {
+            fn wake(self: Arc<Self>) {}
+        }
+        let (closing, tasks) = (Closing::default(), [(); 3].map(|()| Arc::new(Task)));
+        let pauses = [(); 3].map(|()| closing.pause());
+        let poll = |pauses: &[Pause<'_>; 3], at: usize, task: usize| {
+            pauses[at].poll(&Context::from_waker(&Waker::from(Arc::clone(&tasks[task]))))
+        };
+        // The second one moves to the third task.
+        for (at, task) in [(0, 0), (1, 1), (2, 2), (0, 0), (1, 2)] {
+            assert!(poll(&pauses, at, task).is_pending());
+        }
+        let held = || tasks.each_ref().map(|task| Arc::strong_count(task) - 1);
+        assert_eq!(held(), [1, 0, 2]);
+        let [first, second, third] = pauses;
+        drop(first);
+        assert_eq!(held(), [0, 0, 2]);
+        closing.close();
+        assert_eq!(held(), [0, 0, 0]);
+        assert!(second.poll(&Context::from_waker(Waker::noop())).is_ready());
+        drop(third);
     }
 }
