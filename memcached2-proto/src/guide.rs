@@ -78,4 +78,6 @@ pub mod glossary {}
 #[doc = include_str!("guide/performance.md")]
 #[doc = "\n# All clients, drawn\n"]
 #[doc = include_str!("guide/contest.svg")]
+#[doc = "\n# What one more costs, drawn\n"]
+#[doc = include_str!("guide/growth.svg")]
 pub mod performance {}
