@@ -20,76 +20,94 @@ use memcached2_proto::shared::{NotSubmitted, SharedConnection};
 
 use self::stage::{Clock, Never, Server};
 use self::threads::{
-    Nosy, beside, cancel, connect, connect_probing, drive, drive_over, get, get_by, later, now, outcomes, soon, submit,
+    Nosy, beside, cancel, connect, connect_probing, drive, get, get_both, get_by, later, now, outcomes, served, soon,
+    submit,
 };
+
+fn set(outcomes: &[&str]) -> BTreeSet<String> {
+    outcomes.iter().copied().map(str::to_owned).collect()
+}
 
 #[test]
 fn each_caller_gets_its_own_answer_and_misses_no_wake() {
     let seen = outcomes(|| {
-        let (driver, shared) = connect();
-        let driver = drive(driver, Server::new(), Never);
-        let one = beside(&shared, |shared| get(shared, "one", later()));
-        let other = get(&shared, "other", later());
-        let one = one.join().unwrap();
-        shared.close();
-        driver.join().unwrap();
-        format!("{one}, {other}")
+        served(connect(), vec![Server::new()], Never, |shared| {
+            let one = beside(shared, |shared| get(shared, "one", later()));
+            let other = get(shared, "other", later());
+            let one = one.join().unwrap();
+            format!("{one}, {other}")
+        })
     });
-    assert_eq!(seen, BTreeSet::from(["value, value".to_owned()]));
+    assert_eq!(seen, set(&["value, value"]));
 }
 
 #[test]
 fn a_caller_is_woken_by_its_latest_waker() {
     let seen = outcomes(|| {
-        let (driver, shared) = connect();
-        let driver = drive(driver, Server::new(), Never);
-        let moved = AtomicBool::new(false);
-        let outcome = get_by(&shared, "one", later(), |waker| match moved.swap(true, Ordering::Relaxed) {
-            true => waker.clone(),
-            false => {
-                // It is polled again at once, by another task.
-                waker.wake_by_ref();
-                Waker::noop().clone()
-            }
-        });
-        shared.close();
-        driver.join().unwrap();
-        outcome.to_owned()
+        served(connect(), vec![Server::new()], Never, |shared| {
+            let moved = AtomicBool::new(false);
+            let outcome = get_by(shared, "one", later(), |waker| match moved.swap(true, Ordering::Relaxed) {
+                true => waker.clone(),
+                false => {
+                    // It is polled again at once, by another task.
+                    waker.wake_by_ref();
+                    Waker::noop().clone()
+                }
+            });
+            outcome.to_owned()
+        })
     });
-    assert_eq!(seen, BTreeSet::from(["value".to_owned()]));
+    assert_eq!(seen, set(&["value"]));
+}
+
+/// The clock is looked at between its two requests, or when the first one was answered.
+#[test]
+fn the_rest_of_a_batch_ends_by_its_deadline_though_the_server_says_nothing_more() {
+    let seen = outcomes(|| {
+        let clock = Clock::new(now().monotonic);
+        let second = soon() - now().monotonic;
+        served(connect(), vec![Server::silent_after(2)], clock.clone(), |shared| {
+            let before = get(shared, "before", soon());
+            let hand = clock.clone();
+            let turner = thread::spawn(move || [soon(), soon() + second].into_iter().for_each(|at| hand.turn_to(at)));
+            let both = get_both(shared, ["one", "other"], soon() + second);
+            turner.join().unwrap();
+            // The reply to the last one is not waited for any longer.
+            clock.turn_to(soon() + 20 * second);
+            format!("{before}, {both}")
+        })
+    });
+    let possible = ["value, timeout, not sent", "value, timeout, timeout", "value, value, timeout"];
+    assert_eq!(seen, set(&possible));
 }
 
 #[test]
 fn a_cancelled_call_takes_no_other_callers_answer() {
     let seen = outcomes(|| {
-        let (driver, shared) = connect();
-        let driver = drive(driver, Server::slow(), Never);
-        let gone = beside(&shared, |shared| cancel(shared, "gone", Waker::noop().clone()));
-        let other = get(&shared, "other", later());
-        gone.join().unwrap();
-        shared.close();
-        driver.join().unwrap();
-        other.to_owned()
+        served(connect(), vec![Server::slow()], Never, |shared| {
+            let gone = beside(shared, |shared| cancel(shared, "gone", Waker::noop().clone()));
+            let other = get(shared, "other", later());
+            gone.join().unwrap();
+            other.to_owned()
+        })
     });
-    assert_eq!(seen, BTreeSet::from(["value".to_owned()]));
+    assert_eq!(seen, set(&["value"]));
 }
 
 #[test]
 fn the_slot_of_a_cancelled_call_is_freed_once_after_its_reply_was_discarded() {
     let seen = outcomes(|| {
-        let (driver, shared) = connect();
-        let driver = drive(driver, Server::slow(), Never);
-        cancel(&shared, "gone", Waker::noop().clone());
-        // Replies come in order: this one comes after that of the cancelled call.
-        let next = get(&shared, "next", later());
-        let mut slots = [submit(&shared, "x").unwrap(), submit(&shared, "y").unwrap()];
-        slots.iter().for_each(|slot| shared.cancel(*slot));
-        shared.close();
-        driver.join().unwrap();
-        slots.sort_unstable();
-        format!("{next}, {slots:?}")
+        served(connect(), vec![Server::slow()], Never, |shared| {
+            cancel(shared, "gone", Waker::noop().clone());
+            // Replies come in order: this one comes after that of the cancelled call.
+            let next = get(shared, "next", later());
+            let mut slots = [submit(shared, "x").unwrap(), submit(shared, "y").unwrap()];
+            slots.iter().for_each(|slot| shared.cancel(*slot));
+            slots.sort_unstable();
+            format!("{next}, {slots:?}")
+        })
     });
-    assert_eq!(seen, BTreeSet::from(["value, [0, 1]".to_owned()]));
+    assert_eq!(seen, set(&["value, [0, 1]"]));
 }
 
 /// The results of two callers match what the server has received, and nothing can be submitted any more.
@@ -123,7 +141,7 @@ fn everybody_gets_an_answer_when_the_driver_is_dropped() {
     });
     let possible =
         ["lost, lost", "lost, not sent", "lost, value", "not sent, not sent", "not sent, value", "value, value"];
-    assert_eq!(seen, BTreeSet::from(possible.map(str::to_owned)));
+    assert_eq!(seen, set(&possible));
 }
 
 #[test]
@@ -139,7 +157,7 @@ fn everybody_gets_an_answer_when_the_stream_ends() {
         after_the_end(&shared, &server, [("one", one), ("other", other)])
     });
     let possible = ["lost, value", "not sent, value"];
-    assert_eq!(seen, BTreeSet::from(possible.map(str::to_owned)));
+    assert_eq!(seen, set(&possible));
 }
 
 #[test]
@@ -155,101 +173,89 @@ fn a_client_that_closes_waits_for_those_who_have_asked() {
         driver.join().unwrap();
         after_the_end(&shared, &server, [("one", one), ("other", other)])
     });
-    assert_eq!(seen, BTreeSet::from(["not sent, not sent", "not sent, value"].map(str::to_owned)));
+    assert_eq!(seen, set(&["not sent, not sent", "not sent, value"]));
 }
 
 #[test]
 fn an_answer_at_the_deadline_is_delivered_once_or_not_at_all() {
     let seen = outcomes(|| {
-        let (driver, shared) = connect();
         let clock = Clock::new(now().monotonic);
-        let driver = drive(driver, Server::slow(), clock.clone());
-        let hasty = beside(&shared, |shared| get(shared, "hasty", soon()));
-        clock.turn_to(soon());
-        let patient = get(&shared, "patient", later());
-        let hasty = hasty.join().unwrap();
-        shared.close();
-        driver.join().unwrap();
-        format!("{hasty}, {patient}")
+        served(connect(), vec![Server::slow()], clock.clone(), |shared| {
+            let hasty = beside(shared, |shared| get(shared, "hasty", soon()));
+            clock.turn_to(soon());
+            let patient = get(shared, "patient", later());
+            let hasty = hasty.join().unwrap();
+            format!("{hasty}, {patient}")
+        })
     });
     let possible = ["value, value", "timeout, value", "timeout, lost", "timeout, not sent"];
-    assert_eq!(seen, BTreeSet::from(possible.map(str::to_owned)));
+    assert_eq!(seen, set(&possible));
 }
 
 #[test]
 fn the_slot_of_a_timed_out_call_is_not_reused_before_its_reply_was_discarded() {
     let seen = outcomes(|| {
-        let (driver, shared) = connect();
         let clock = Clock::new(now().monotonic);
-        let driver = drive(driver, Server::slow(), clock.clone());
-        let turner = thread::spawn(move || clock.turn_to(soon()));
-        let hasty = get(&shared, "hasty", soon());
-        let next = get(&shared, "next", later());
-        turner.join().unwrap();
-        shared.close();
-        driver.join().unwrap();
-        format!("{hasty}, {next}")
+        served(connect(), vec![Server::slow()], clock.clone(), |shared| {
+            let turner = thread::spawn(move || clock.turn_to(soon()));
+            let hasty = get(shared, "hasty", soon());
+            let next = get(shared, "next", later());
+            turner.join().unwrap();
+            format!("{hasty}, {next}")
+        })
     });
     let possible = ["timeout, not sent", "timeout, value", "value, value"];
-    assert_eq!(seen, BTreeSet::from(possible.map(str::to_owned)));
+    assert_eq!(seen, set(&possible));
 }
 
 #[test]
 fn a_caller_waits_until_the_probe_is_answered() {
     let seen = outcomes(|| {
-        let (driver, shared) = connect_probing();
-        let driver = drive(driver, Server::slow(), Never);
-        let one = get(&shared, "one", later());
-        shared.close();
-        driver.join().unwrap();
-        one.to_owned()
+        served(connect_probing(), vec![Server::slow()], Never, |shared| {
+            let one = get(shared, "one", later());
+            one.to_owned()
+        })
     });
-    assert_eq!(seen, BTreeSet::from(["value".to_owned()]));
+    assert_eq!(seen, set(&["value"]));
 }
 
 #[test]
 fn a_call_cancelled_before_the_probe_was_answered_delays_no_other_call() {
     let seen = outcomes(|| {
-        let (driver, shared) = connect_probing();
-        let driver = drive(driver, Server::new(), Never);
-        let other = beside(&shared, |shared| get(shared, "other", later()));
-        cancel(&shared, "gone", Waker::noop().clone());
-        let other = other.join().unwrap();
-        shared.close();
-        driver.join().unwrap();
-        other.to_owned()
+        served(connect_probing(), vec![Server::new()], Never, |shared| {
+            let other = beside(shared, |shared| get(shared, "other", later()));
+            cancel(shared, "gone", Waker::noop().clone());
+            let other = other.join().unwrap();
+            other.to_owned()
+        })
     });
-    assert_eq!(seen, BTreeSet::from(["value".to_owned()]));
+    assert_eq!(seen, set(&["value"]));
 }
 
 #[test]
 fn a_server_that_closes_on_the_probe_fails_no_call() {
     let seen = outcomes(|| {
-        let (driver, shared) = connect_probing();
-        let driver = drive_over(driver, vec![Server::closing_after(0), Server::new()], Never);
-        let one = get(&shared, "one", later());
-        shared.close();
-        driver.join().unwrap();
-        one.to_owned()
+        served(connect_probing(), vec![Server::closing_after(0), Server::new()], Never, |shared| {
+            let one = get(shared, "one", later());
+            one.to_owned()
+        })
     });
-    assert_eq!(seen, BTreeSet::from(["value".to_owned()]));
+    assert_eq!(seen, set(&["value"]));
 }
 
 #[test]
 fn a_deadline_may_pass_before_the_probe_is_answered() {
     let seen = outcomes(|| {
-        let (driver, shared) = connect_probing();
         let clock = Clock::new(now().monotonic);
         // That it is silent may be taken for an answer, and then it is connected to once more.
-        let driver = drive_over(driver, vec![Server::slow(), Server::slow()], clock.clone());
-        let turner = thread::spawn(move || clock.turn_to(soon()));
-        let hasty = get(&shared, "hasty", soon());
-        turner.join().unwrap();
-        shared.close();
-        driver.join().unwrap();
-        hasty.to_owned()
+        served(connect_probing(), vec![Server::slow(), Server::slow()], clock.clone(), |shared| {
+            let turner = thread::spawn(move || clock.turn_to(soon()));
+            let hasty = get(shared, "hasty", soon());
+            turner.join().unwrap();
+            hasty.to_owned()
+        })
     });
-    assert_eq!(seen, BTreeSet::from(["timeout", "value"].map(str::to_owned)));
+    assert_eq!(seen, set(&["timeout", "value"]));
 }
 
 #[test]
@@ -283,6 +289,6 @@ fn a_waker_that_comes_back_to_the_mux_finds_it_unlocked() {
             driver.join().unwrap();
             outcome.to_owned()
         });
-        assert_eq!(seen, expected.iter().copied().map(str::to_owned).collect());
+        assert_eq!(seen, set(expected));
     }
 }

@@ -18,14 +18,15 @@ pub(crate) struct Server {
     /// How many bytes come at once; then the driver has to sleep a little.
     piece: usize,
     paused: bool,
-    /// After this many answers it closes.
+    /// After this many answers it closes, or says nothing more.
     answers: usize,
+    stays: bool,
 }
 
 impl Server {
     pub(crate) fn new() -> Self {
         let (received, said, asked) = (Vec::new(), Vec::new(), Arc::default());
-        Self { received, said, asked, piece: usize::MAX, paused: false, answers: usize::MAX }
+        Self { received, said, asked, piece: usize::MAX, paused: false, answers: usize::MAX, stays: false }
     }
 
     /// One whose answers come in two pieces.
@@ -36,6 +37,15 @@ impl Server {
     /// One that closes after this many answers.
     pub(crate) fn closing_after(answers: usize) -> Self {
         Self { answers, ..Self::new() }
+    }
+
+    /// One that says nothing after this many answers.
+    pub(crate) fn silent_after(answers: usize) -> Self {
+        Self { answers, stays: true, ..Self::new() }
+    }
+
+    fn has_closed(&self) -> bool {
+        self.answers == 0 && !self.stays
     }
 
     pub(crate) fn was_asked(&self, key: &str) -> bool {
@@ -65,7 +75,7 @@ impl Server {
 impl AsyncStream for Server {
     fn poll_read(&mut self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
         if self.said.is_empty() {
-            return if self.answers == 0 { Poll::Ready(Ok(0)) } else { Poll::Pending };
+            return if self.has_closed() { Poll::Ready(Ok(0)) } else { Poll::Pending };
         }
         if std::mem::take(&mut self.paused) {
             cx.waker().wake_by_ref();
@@ -81,7 +91,7 @@ impl AsyncStream for Server {
         slices.iter().for_each(|slice| self.received.extend_from_slice(slice));
         self.paused = false;
         self.answer();
-        if !self.said.is_empty() || self.answers == 0 {
+        if !self.said.is_empty() || self.has_closed() {
             cx.waker().wake_by_ref();
         }
         Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()))

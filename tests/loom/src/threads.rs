@@ -13,9 +13,10 @@ use loom::thread::{self, JoinHandle};
 use memcached2_proto::call::Call;
 use memcached2_proto::command::{Command, Keyed, RequestBuffer};
 use memcached2_proto::opening::Endpoint;
+use memcached2_proto::operation::Batch;
 use memcached2_proto::reply::ReplyKind;
 use memcached2_proto::shared::{AsyncTimer, Driver, Next, NotSubmitted, SharedConnection, exchange};
-use memcached2_proto::{Error, Get, Instant, Key, Landed, Now, Options, Protocol, Reply, Router, Value};
+use memcached2_proto::{Error, Get, Instant, Key, Landed, Now, Operation, Options, Protocol, Reply, Router, Value};
 
 use super::stage::Server;
 
@@ -95,17 +96,27 @@ pub(crate) fn connect_probing() -> (Driver, Arc<SharedConnection>) {
     Driver::new(&endpoint(&Options::default()), now())
 }
 
+/// Lets callers use a connection that is driven beside them, and closes it. Returns what came of them.
+pub(crate) fn served(
+    (driver, shared): (Driver, Arc<SharedConnection>),
+    servers: Vec<Server>,
+    alarm: impl AsyncTimer + 'static,
+    callers: impl FnOnce(&Arc<SharedConnection>) -> String,
+) -> String {
+    let driver = drive_over(driver, servers, alarm);
+    let outcome = callers(&shared);
+    shared.close();
+    driver.join().unwrap();
+    outcome
+}
+
 /// Starts the driver's thread.
 pub(crate) fn drive(driver: Driver, server: Server, alarm: impl AsyncTimer + 'static) -> JoinHandle<()> {
     drive_over(driver, vec![server], alarm)
 }
 
 /// Starts the driver's thread; each connection is to the next server.
-pub(crate) fn drive_over(
-    mut driver: Driver,
-    servers: Vec<Server>,
-    mut alarm: impl AsyncTimer + 'static,
-) -> JoinHandle<()> {
+fn drive_over(mut driver: Driver, servers: Vec<Server>, mut alarm: impl AsyncTimer + 'static) -> JoinHandle<()> {
     thread::spawn(move || {
         for mut server in servers {
             if block_on(poll_fn(|cx| driver.poll(cx, &mut server, &mut alarm))) == Next::Over {
@@ -152,18 +163,40 @@ pub(crate) fn get_by(
     deadline: Instant,
     waker: impl Fn(&Waker) -> Waker,
 ) -> &'static str {
+    word(run(shared, told(key), deadline, waker), key)
+}
+
+/// A call of two requests, and how each of them ended.
+pub(crate) fn get_both(shared: &Arc<SharedConnection>, keys: [&str; 2], deadline: Instant) -> String {
+    let results = run(shared, Batch::new(keys.map(told).into()), deadline, Waker::clone).unwrap();
+    results.into_iter().zip(keys).map(|(result, key)| word(result, key)).collect::<Vec<_>>().join(", ")
+}
+
+fn told(key: &str) -> Told<'_> {
+    Told(Get::new(key).unwrap())
+}
+
+fn run<O: Operation>(
+    shared: &Arc<SharedConnection>,
+    operation: O,
+    deadline: Instant,
+    waker: impl Fn(&Waker) -> Waker,
+) -> Result<O::Output, Error> {
     let router = Router::parse(["server"]).unwrap();
-    let mut call = Call::new(Told(Get::new(key).unwrap()), &router, now());
+    let mut call = Call::new(operation, &router, now());
     loop {
         // A call that is sent again finds no other connection here.
         let mut round = exchange(&mut call, begun(deadline), None, |_, _, _| Ok(Arc::clone(shared)));
         block_on(poll_fn(|cx| Pin::new(&mut round).poll(&mut Context::from_waker(&waker(cx.waker())))));
         drop(round);
         if !call.end_round(|| now().monotonic) {
-            break;
+            return call.finish();
         }
     }
-    match call.finish() {
+}
+
+fn word(result: Result<Option<Value>, Error>, key: &str) -> &'static str {
+    match result {
         Ok(Some(value)) if value == key => "value",
         Err(error) if error.is_timeout() => "timeout",
         Err(Error::Disconnected { landed: Landed::NotSent, .. } | Error::Closed { .. }) => "not sent",
@@ -175,7 +208,7 @@ pub(crate) fn get_by(
 /// A call that is cancelled after it has asked.
 pub(crate) fn cancel(shared: &Arc<SharedConnection>, key: &str, waker: Waker) {
     let router = Router::parse(["server"]).unwrap();
-    let mut call = Call::new(Told(Get::new(key).unwrap()), &router, now());
+    let mut call = Call::new(told(key), &router, now());
     let mut conversation = exchange(&mut call, begun(later()), None, |_, _, _| Ok(Arc::clone(shared)));
     let _ = Pin::new(&mut conversation).poll(&mut Context::from_waker(&waker));
     // What the shared connection keeps of it is then the last.
