@@ -276,11 +276,12 @@ impl FetchPolicy {
     }
 }
 
-/// Makes errors of the leases of servers without versions, over which nothing could be stored. Returns what gives them up.
+/// Makes errors of the leases of servers without versions, over which nothing could be stored. Returns what gives those up, and all other
+/// leases if the call fails by one of its errors: nothing is computed then, so others need not wait.
 #[doc(hidden)]
-pub fn without_version<'k>(keys: &[&'k [u8]], found: &mut [Result<Found, Error>]) -> Vec<MetaDelete<'k>> {
+pub fn given_up<'k>(keys: &[&'k [u8]], found: &mut [Result<Found, Error>]) -> Vec<MetaDelete<'k>> {
     let mut given_up = Vec::new();
-    for (key, found) in keys.iter().zip(found) {
+    for (key, found) in keys.iter().zip(found.iter_mut()) {
         if let Ok(Found::Compute(lease)) = found {
             if lease.has_no_version() {
                 given_up.extend(lease.given_up(key));
@@ -288,17 +289,14 @@ pub fn without_version<'k>(keys: &[&'k [u8]], found: &mut [Result<Found, Error>]
             }
         }
     }
+    if found.iter().any(|found| matches!(found, Err(error) if !error.counts_as_miss())) {
+        for (key, found) in keys.iter().zip(found) {
+            if let Ok(Found::Compute(lease)) = found {
+                given_up.extend(lease.given_up(key));
+            }
+        }
+    }
     given_up
-}
-
-/// What gives up all of these leases.
-#[doc(hidden)]
-pub fn all_given_up<'k>(keys: &[&'k [u8]], found: &[Result<Found, Error>]) -> Vec<MetaDelete<'k>> {
-    let given_up = |(key, found): (&&'k [u8], _)| match found {
-        &Ok(Found::Compute(ref lease)) => lease.given_up(key),
-        _ => None,
-    };
-    keys.iter().zip(found).filter_map(given_up).collect()
 }
 
 /// What was computed, as a value.

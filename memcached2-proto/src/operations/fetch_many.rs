@@ -126,8 +126,7 @@ macro_rules! __fetch_many {
                 }
             }
 
-            /// What there is under the keys that this caller leads. A server that fails has nothing. After another error the leases that
-            /// it has got are given up.
+            /// What there is under the keys that this caller leads. A server that fails has nothing.
             $($async)* fn find_led<K: AsRef<[u8]>>(
                 &self,
                 keys: &[K],
@@ -137,14 +136,12 @@ macro_rules! __fetch_many {
                 let mut found: Vec<_> = leads.iter().map($crate::fetch::Lead::known).collect();
                 let unknown = || leads.iter().zip(&found).filter(|(_, known)| known.is_none()).map(|(lead, _)| lead);
                 let names: Vec<&[u8]> = unknown().map(|lead| keys[lead.place].as_ref()).collect();
-                let asked = self.find_many(names.clone(), policy)$($await)*?;
-                if let Some(error) = asked.iter().find_map(|asked| asked.as_ref().err().filter(|error| !error.counts_as_miss())) {
-                    // Nothing is computed, so others need not wait.
-                    let _ = self.run($crate::operation::Batch::new($crate::fetch::all_given_up(&names, &asked)))$($await)*;
-                    return Err(error.clone());
-                }
+                let asked = self.find_many(&names, policy)$($await)*?;
                 for (found, asked) in found.iter_mut().filter(|found| found.is_none()).zip(asked) {
-                    *found = Some(asked.unwrap_or($crate::fetch::Found::UNLEASED));
+                    *found = Some(match asked {
+                        Err(error) if error.counts_as_miss() => $crate::fetch::Found::UNLEASED,
+                        asked => asked?,
+                    });
                 }
                 Ok(found.into_iter().flatten().collect())
             }
@@ -152,11 +149,11 @@ macro_rules! __fetch_many {
             /// What there is under these keys, with a lease for those that this caller is to compute.
             $($async)* fn find_many(
                 &self,
-                keys: Vec<&[u8]>,
+                keys: &[&[u8]],
                 policy: &$crate::fetch::FetchPolicy,
             ) -> Result<Vec<Result<$crate::fetch::Found, $crate::Error>>, $crate::Error> {
-                let mut found = self.find_or_lease_many(&keys, policy)$($await)*?;
-                let given_up = $crate::fetch::without_version(&keys, &mut found);
+                let mut found = self.find_or_lease_many(keys, policy)$($await)*?;
+                let given_up = $crate::fetch::given_up(keys, &mut found);
                 if !given_up.is_empty() {
                     let _ = self.run($crate::operation::Batch::new(given_up))$($await)*;
                 }

@@ -154,7 +154,7 @@ macro_rules! fetch {
                 key: &[u8],
                 policy: &$crate::fetch::FetchPolicy,
             ) -> Result<$crate::fetch::Found, $crate::Error> {
-                let mut found = self.find_many(vec![key], policy)$($await)*?;
+                let mut found = self.find_many(&[key], policy)$($await)*?;
                 found.pop().unwrap_or(Ok($crate::fetch::Found::UNLEASED))
             }
 
