@@ -21,8 +21,10 @@ pub(super) struct Lane {
     next: Range<usize>,
     /// All of them go to the same connections, so that they stay in order.
     transfer: Transfer,
-    /// The connections of those under way; the last one is that of the last request.
+    /// The connections of those under way. The last one is for all requests, until it has ended.
     connections: Vec<Arc<SharedConnection>>,
+    /// How fresh the last one had to be.
+    freshness: Freshness,
     under_way: Vec<UnderWay>,
     /// How many of those have been answered.
     answered: usize,
@@ -35,8 +37,6 @@ pub(super) struct Lane {
     /// Why a connection that was made for this call has ended before it could be used: requests that were not submitted before do
     /// not get another one in this round.
     lost: Option<(Error, Fault)>,
-    /// The connection of all requests, and how fresh it had to be.
-    shared: Option<(Freshness, Arc<SharedConnection>)>,
     /// Answers that were taken together; kept to reuse their memory.
     taken: Vec<SlotResult>,
 }
@@ -72,13 +72,13 @@ impl Lane {
                 next,
                 transfer,
                 connections: Vec::new(),
+                freshness: Freshness::Any,
                 under_way: Vec::new(),
                 answered: 0,
                 encoded: 0,
                 bytes: 0,
                 late: false,
                 lost: None,
-                shared: None,
                 taken: Vec::new(),
             }
         };
@@ -182,7 +182,7 @@ impl Lane {
     ) {
         let transfer = Some(self.transfer);
         self.under_way.clear();
-        self.connections.clear();
+        self.connections.drain(..self.connections.len().saturating_sub(1));
         (self.answered, self.encoded, self.bytes) = (0, 0, 0);
         while let Some(at) = self.next.next() {
             if !call.sub_requests()[at].is_open() {
@@ -194,7 +194,8 @@ impl Lane {
                 Some((error, fault)) => Err((error.clone(), *fault)),
                 None => {
                     let mut connect = |server, freshness, suited| {
-                        again(&mut self.shared, freshness, || connect(server, freshness, suited))
+                        let known = (&mut self.connections, &mut self.freshness);
+                        again(known, freshness, || connect(server, freshness, suited))
                     };
                     submit(call, at, times, (transfer, is_behind), &mut connect)
                 }
@@ -206,10 +207,7 @@ impl Lane {
                         self.lost = Some((error, fault));
                     }
                 }
-                Ok((shared, slot, length)) => {
-                    if self.connections.last().is_none_or(|last| !Arc::ptr_eq(last, &shared)) {
-                        self.connections.push(shared);
-                    }
+                Ok((_, slot, length)) => {
                     self.push(slot, at, length);
                     if length > 0 && !is_behind && !self.is_full() {
                         self.submit_run(call, times);
@@ -266,23 +264,25 @@ impl Lane {
     }
 }
 
-/// A connection to a server: for all requests of a lane the same one, until it has ended. A retry needs a fresh one.
+/// A connection to a server: for all requests of a lane the same one, the last one that is known, until it has ended. A retry needs a
+/// fresh one.
 fn again(
-    known: &mut Option<(Freshness, Arc<SharedConnection>)>,
+    (known, freshness_of_last): (&mut Vec<Arc<SharedConnection>>, &mut Freshness),
     freshness: Freshness,
     connect: impl FnOnce() -> Result<Arc<SharedConnection>, Error>,
 ) -> Result<Arc<SharedConnection>, Error> {
-    if let Some((of_known, shared)) = known {
-        let is_good = match (of_known, freshness) {
+    if let Some(last) = known.last() {
+        let is_good = match (*freshness_of_last, freshness) {
             (_, Freshness::Any) => true,
-            (Freshness::Fresh(_), Freshness::Fresh(_)) => !shared.is_closed_on_purpose(),
+            (Freshness::Fresh(_), Freshness::Fresh(_)) => !last.is_closed_on_purpose(),
             _ => false,
         };
         if is_good {
-            return Ok(Arc::clone(shared));
+            return Ok(Arc::clone(last));
         }
     }
     let shared = connect()?;
-    *known = Some((freshness, Arc::clone(&shared)));
+    *freshness_of_last = freshness;
+    known.push(Arc::clone(&shared));
     Ok(shared)
 }
