@@ -58,3 +58,44 @@ impl Drop for Run<'_> {
         driver.into_iter().for_each(Waker::wake);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::super::driver::tests::now;
+    use super::*;
+    use crate::command::{Protocol, Store};
+    use crate::limits::Limits;
+    use crate::opening::Endpoint;
+    use crate::options::Options;
+    use crate::shared::Driver;
+
+    /// How many stores of this many bytes a run takes, and how many requests are encoded then.
+    fn taken(limits: Limits, bytes: usize, before: impl FnOnce(&SharedConnection)) -> (usize, usize) {
+        let options = Options { limits, ..Options::default().protocol(Protocol::Classic) };
+        let endpoint = Arc::new(Endpoint::new(0, &"127.0.0.1".parse().unwrap(), &options));
+        let (_driver, shared) = Driver::new(&endpoint, now());
+        before(&shared);
+        let value = vec![b'x'; bytes];
+        let store = Store::set("a", &value).unwrap();
+        let mut run = shared.begin_run(Instant::ZERO + Duration::from_secs(1));
+        let taken = std::iter::from_fn(|| run.queue(&store, now())).take(1000).count();
+        drop(run);
+        let encoded = shared.lock().buffer.requests.len();
+        (taken, encoded)
+    }
+
+    #[test]
+    fn a_run_leaves_the_lock_to_others_after_some_requests_and_keeps_the_limits_of_the_connection() {
+        let any = Limits::default();
+        assert_eq!(taken(any, 1, |_| ()), (AT_ONCE, AT_ONCE));
+        assert_eq!(taken(any, 10 * 1024, |_| ()), (4, 4));
+        assert_eq!(taken(Limits { in_flight: 3, ..any }, 1, |_| ()), (3, 3));
+        // The one that is over the limit is the last one.
+        assert_eq!(taken(Limits { unsent: 1024, ..any }, 1024, |_| ()), (1, 1));
+        assert_eq!(taken(Limits { sent_value: 10, ..any }, 11, |_| ()), (0, 0));
+        assert_eq!(taken(any, 1, SharedConnection::close), (0, 0));
+    }
+}
