@@ -335,6 +335,7 @@ mod tests {
             ("[fe80::1%eth0]", "[fe80:0:0:0:0:0:0:1%eth0]:11211"),
             ("[::ffff:10.0.0.1]", "10.0.0.1:11211"),
             ("[::1]?name=a", "a"),
+            ("10.0.0.1?name=cache1/10.0.0.1:11211", "cache1/10.0.0.1:11211"),
             ("memcached+unix:///run/m.sock", "/run/m.sock"),
         ] {
             let server: Server = text.parse().unwrap_or_else(|e| panic!("{text}: {e}"));

@@ -115,8 +115,8 @@ impl OpenTelemetry {
         }
     }
 
-    /// Makes a span only for an operation whose caller has a current span that is sampled, as `requireParentSpan` of other
-    /// instrumentations does. Metrics are the same.
+    /// Makes a span only for an operation whose caller has a current span that is sampled; for each operation unless set. Metrics are the
+    /// same. `requireParentSpan` of OpenTelemetry's instrumentations for JavaScript does so for any current span.
     ///
     /// Where few requests are traced this saves nearly all that spans cost: a sampler is asked, and drops a span, only once that is made.
     /// See the guide [performance](crate::guide::performance#what-an-observer-costs).
