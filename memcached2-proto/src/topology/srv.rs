@@ -102,7 +102,8 @@ fn not_found(reason: &str) -> std::io::Error {
 /// The name servers that the text of a `resolv.conf` names (`man 5 resolv.conf`); the one of this machine if it names none.
 fn name_servers(text: &str) -> Vec<SocketAddr> {
     let address = |line: &str| {
-        let ip = line.strip_prefix("nameserver")?.trim();
+        // What follows the address is passed over, as by glibc: often that is a comment.
+        let ip = line.strip_prefix("nameserver")?.split_whitespace().next()?;
         ip.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, PORT))
     };
     let named: Vec<_> = text.lines().filter_map(address).collect();
@@ -298,8 +299,7 @@ mod tests {
 
     #[test]
     fn the_name_servers_of_the_system_are_those_of_its_file() {
-        let text =
-            "# comment\nsearch example\nnameserver 10.0.0.53\nnameserver\t::1\nnameserver nonsense\noptions ndots:5\n";
+        let text = "# comment\nsearch example\nnameserver 10.0.0.53\nnameserver\t::1 # ours\nnameserver nonsense\noptions ndots:5\n";
         assert_eq!(name_servers(text), ["10.0.0.53:53", "[::1]:53"].map(|text| text.parse().unwrap()));
         assert_eq!(name_servers(""), ["127.0.0.1:53".parse().unwrap()]);
     }
