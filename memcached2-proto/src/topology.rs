@@ -12,7 +12,7 @@ use std::str::FromStr;
 pub use self::srv::{SrvAsk, SrvQuestion, SrvRecord};
 use crate::command::{ClusterConfig, Node};
 use crate::error::Error;
-use crate::uri::{Address, Server, is_host};
+use crate::uri::{Address, Server, in_uri, is_host};
 
 /// Where the list of servers comes from.
 ///
@@ -199,7 +199,11 @@ impl ServerSource {
         addresses.sort_unstable();
         addresses.dedup();
         let text = |address: &SocketAddr| match (self.server.is_tls(), self.server.address()) {
-            (true, Address::Tcp { host, .. }) => format!("memcacheds://{address}?tls_name={host}"),
+            (true, Address::Tcp { host, .. }) => {
+                // A zone says which way an address is, and no certificate has one.
+                let tls_name = host.split('%').next().unwrap_or_default();
+                format!("memcacheds://{}?tls_name={tls_name}", in_uri(address))
+            }
             _ => address.to_string(),
         };
         (!addresses.is_empty()).then(|| addresses.iter().map(text).collect())
@@ -252,6 +256,8 @@ impl FromStr for ServerSource {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddrV6;
+
     use super::*;
 
     fn config(version: u64, nodes: &str) -> Option<ClusterConfig> {
@@ -301,6 +307,13 @@ mod tests {
         let found = found.map(|address| address.parse().unwrap());
         let servers = source.on_addresses(&found).unwrap();
         assert_eq!(servers, ["10.0.0.1:11212", "10.0.0.2:11212", "[::1]:11212"]);
+        // The numbers of interfaces are zones, also those that begin as an encoded `%` does.
+        for zone in [2, 25, 251] {
+            let found = SocketAddrV6::new("fe80::1".parse().unwrap(), 11212, 0, zone);
+            let servers = source.on_addresses(&[found.into()]).unwrap();
+            let Address::Tcp { host, .. } = servers[0].parse::<Server>().unwrap().address().clone() else { panic!() };
+            assert_eq!(host, format!("fe80::1%{zone}"));
+        }
         assert_eq!(source.on_addresses(&[]), None);
     }
 
@@ -344,6 +357,10 @@ mod tests {
         let servers = tls.on_config(config(1, "a.example|fe80::1|11211")).unwrap().unwrap();
         assert_eq!(servers, ["memcacheds://[fe80::1]:11211?name=a.example:11211&tls_name=a.example"]);
         assert!(servers[0].parse::<Server>().is_ok_and(|server| server.is_tls()));
+        let found: SocketAddr = SocketAddrV6::new("fe80::1".parse().unwrap(), 11212, 0, 25).into();
+        let zoned = ServerSource::dns("memcacheds://[fe80::1%25eth0]").unwrap().on_addresses(&[found]).unwrap();
+        assert_eq!(zoned, ["memcacheds://[fe80::1%2525]:11212?tls_name=fe80::1"]);
+        assert_eq!(zoned[0].parse::<Server>().unwrap().name(), "[fe80::1%25]:11212");
         let tls = ServerSource::dns("memcacheds://cache.example").unwrap();
         assert_eq!(
             tls.on_addresses(&["10.0.0.1:11212".parse().unwrap()]).unwrap(),

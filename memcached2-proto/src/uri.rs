@@ -165,7 +165,7 @@ impl From<Address> for Server {
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.address {
-            tcp @ Address::Tcp { .. } if self.is_tls => write!(f, "{TLS}://{tcp}")?,
+            tcp @ Address::Tcp { .. } if self.is_tls => write!(f, "{TLS}://{}", in_uri(tcp))?,
             tcp @ Address::Tcp { .. } => write!(f, "{tcp}")?,
             Address::Unix(path) => {
                 write!(f, "{UNIX}://{}", percent_encode(path.as_os_str().as_encoded_bytes(), PATH))?;
@@ -174,6 +174,11 @@ impl fmt::Display for Server {
         let name = self.is_named.then_some(&*self.name);
         self.options.write(name, f)
     }
+}
+
+/// An address as a URI has it, where the `%` before the zone of an IPv6 address is encoded (RFC 6874).
+pub(crate) fn in_uri(address: &impl fmt::Display) -> String {
+    address.to_string().replacen('%', "%25", 1)
 }
 
 /// What a path of a URI says in another way, or may not hold.
@@ -219,6 +224,11 @@ mod tests {
             ("[::1]", tcp("::1", 11211), "[::1]:11211"),
             ("[2001:db8::1]:1234", tcp("2001:db8::1", 1234), "[2001:db8::1]:1234"),
             ("[fe80::1%eth0]", tcp("fe80::1%eth0", 11211), "[fe80::1%eth0]:11211"),
+            ("[fe80::1%25]:1", tcp("fe80::1%25", 1), "[fe80::1%25]:1"),
+            ("[fe80::1%251]:1", tcp("fe80::1%251", 1), "[fe80::1%251]:1"),
+            ("[fe80::1%25eth0]:1", tcp("fe80::1%eth0", 1), "[fe80::1%eth0]:1"),
+            ("memcached://[fe80::1%251]:1", tcp("fe80::1%1", 1), "[fe80::1%1]:1"),
+            ("memcached://[fe80::1%2]:1", tcp("fe80::1%2", 1), "[fe80::1%2]:1"),
             ("memcached://[fe80::1%25eth0.1]:1/?weight=2", tcp("fe80::1%eth0.1", 1), "[fe80::1%eth0.1]:1"),
             ("memcached://cache1", tcp("cache1", 11211), "cache1:11211"),
             ("memcached://cache1/", tcp("cache1", 11211), "cache1:11211"),
@@ -239,6 +249,10 @@ mod tests {
             "cache1:11212",
             "[2001:db8::1]:1234",
             "[fe80::1%eth0]:1234",
+            "[fe80::1%25]:1234?weight=2",
+            "memcached://[fe80::1%2525]",
+            #[cfg(feature = "tls")]
+            "memcacheds://[fe80::1%25251]",
             "memcached+unix:///run/m.sock",
             "memcached+unix:///run/a%20b%23%3F%25%FF",
             "cache1:11211?weight=2&name=a%26b%23%2B&timeout=250ms&connect_timeout=2s&connections=4",

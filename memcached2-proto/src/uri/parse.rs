@@ -22,7 +22,8 @@ pub(super) fn parse(text: &str) -> Result<Server, UriProblem> {
     if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return Err(UriProblem::Blank);
     }
-    let full = if text.contains("://") { text.to_owned() } else { format!("{TCP}://{text}") };
+    let is_uri = text.contains("://");
+    let full = if is_uri { text.to_owned() } else { format!("{TCP}://{text}") };
     let (full, credentials) = without_credentials(full)?;
     let authority = authority(&full);
     if authority.contains(',') {
@@ -35,7 +36,7 @@ pub(super) fn parse(text: &str) -> Result<Server, UriProblem> {
         [_, _, _, ..] if !bracketed => return Err(UriProblem::Brackets),
         _ => {}
     }
-    let (full, zone) = if bracketed { without_zone(full)? } else { (full, String::new()) };
+    let (full, zone) = if bracketed { without_zone(full, is_uri)? } else { (full, String::new()) };
     let url = Url::parse(&full).map_err(explain)?;
     if url.fragment().is_some() {
         return Err(UriProblem::Fragment);
@@ -87,8 +88,8 @@ pub(crate) fn redacted(text: &str) -> String {
 }
 
 /// The text without the zone of an IPv6 address, which the parser of URIs does not know, and that with its `%`:
-/// `[fe80::1%eth0]`, or `[fe80::1%25eth0]` as RFC 6874 has it.
-fn without_zone(full: String) -> Result<(String, String), UriProblem> {
+/// `[fe80::1%eth0]`, or `[fe80::1%25eth0]` as RFC 6874 has it. A number that is not in a URI is that of an interface: `[fe80::1%25]`.
+fn without_zone(full: String, is_uri: bool) -> Result<(String, String), UriProblem> {
     let Some((begun, rest)) = full.split_once('[') else { return Ok((full, String::new())) };
     let Some((address, zone, end)) = rest
         .split_once(']')
@@ -96,7 +97,8 @@ fn without_zone(full: String) -> Result<(String, String), UriProblem> {
     else {
         return Ok((full, String::new()));
     };
-    let zone = zone.strip_prefix("25").unwrap_or(zone);
+    let is_encoded = is_uri || zone.bytes().any(|byte| !byte.is_ascii_digit());
+    let zone = zone.strip_prefix("25").filter(|_| is_encoded).unwrap_or(zone);
     match !zone.is_empty() && zone.bytes().all(is_of_a_name) {
         true => Ok((format!("{begun}[{address}]{end}"), format!("%{zone}"))),
         false => Err(UriProblem::Host),
