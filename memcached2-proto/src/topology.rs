@@ -227,7 +227,7 @@ impl ServerSource {
     fn text(&self, node: &Node) -> String {
         let (host, port, scheme) = (&node.host, node.port, self.scheme());
         match node.ip {
-            None => format!("{scheme}://{host}:{port}"),
+            None => format!("{scheme}://{}", Address::Tcp { host: host.clone(), port }),
             Some(ip) => {
                 let tls_name = if self.server.is_tls() { format!("&tls_name={host}") } else { String::new() };
                 format!("{scheme}://{}?name={host}:{port}{tls_name}", SocketAddr::new(ip, port))
@@ -271,6 +271,10 @@ mod tests {
         let first = source.on_config(config(2, "a.example|10.0.0.1|11211 b.example||11212")).unwrap().unwrap();
         assert_eq!(first, ["memcached://10.0.0.1:11211?name=a.example:11211", "memcached://b.example:11212"]);
         assert_eq!(first[0].parse::<Server>().unwrap().name(), "a.example:11211");
+        // A node may be known by its address alone.
+        let nodes = source.on_config(config(2, "2001:db8::1||11211 2001:db8::2|2001:db8::2|11211")).unwrap().unwrap();
+        let names = nodes.iter().map(|node| node.parse::<Server>().map(|server| server.name().to_owned()));
+        assert_eq!(names.collect::<Vec<_>>(), ["[2001:db8::1]:11211", "2001:db8::2:11211"].map(|name| Ok(name.into())));
         // No client has taken it.
         assert_eq!(source.on_config(config(2, "a.example||1")).unwrap().unwrap(), ["memcached://a.example:1"]);
         source.on_taken();
