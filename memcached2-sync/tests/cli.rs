@@ -293,6 +293,23 @@ fn a_closed_pipe_ends_it_quietly() {
     assert_eq!((&*first, status, &*err), ("0\tcache1:11211\n", Some(0), ""));
 }
 
+/// A script that reads nothing of it, or no more than it needs, still asks for the exit code.
+#[test]
+fn a_closed_pipe_hides_no_failure() {
+    let (_embedded, program) = servers(1);
+    program.run(&["set", "a", "x"], 0);
+    assert_eq!(program.unread(&["get", "-"], b"a\n"), (Some(0), String::new()));
+    let missing = "memcached2: not found: missing\n".to_owned();
+    assert_eq!(program.unread(&["get", "-"], b"a\nmissing\n"), (Some(1), missing));
+    let too_wide = br#"{"key": "b", "value": "", "flags": 4294967296}"#;
+    let (code, err) = program.unread(&["load"], too_wide);
+    assert!(code == Some(2) && err.contains("need more than 32 bits"), "{code:?}: {err}");
+    // What ends it, too.
+    let broken = "\"value\": \"x\"}\n{";
+    let (code, err) = program.unread(&["load"], broken.as_bytes());
+    assert!(code == Some(2) && err.contains("line 1"), "{code:?}: {err}");
+}
+
 /// A terminal would obey them: clear the screen, or set its title.
 #[test]
 fn control_characters_that_a_server_sends_are_escaped() {

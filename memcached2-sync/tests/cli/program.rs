@@ -86,4 +86,14 @@ impl Program {
         feeder.join().unwrap();
         (first, child.wait().unwrap().code(), err)
     }
+
+    /// Its exit code, and what it has said, if nobody reads what it prints.
+    pub(crate) fn unread(&self, arguments: &[&str], input: &[u8]) -> (Option<i32>, String) {
+        let mut child = self.command(arguments).spawn().unwrap();
+        drop(child.stdout.take());
+        // It prints nothing before it has got this.
+        child.stdin.take().unwrap().write_all(input).unwrap();
+        let output = child.wait_with_output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    }
 }

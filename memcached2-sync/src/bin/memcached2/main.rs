@@ -78,8 +78,11 @@ impl Command {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let mut out = Output::new(cli.shared.json);
-    let outcome = run(&cli, &mut out);
-    let ended = out.flush().map_err(Failure::from).and(outcome);
+    let ended = match (run(&cli, &mut out), out.flush().map_err(Failure::from)) {
+        // All was done, so it is known what has come of it, though nobody reads that.
+        (Ok(outcome), Ok(()) | Err(Failure::ClosedPipe)) => Ok(outcome),
+        (Ok(_), Err(failure)) | (Err(failure), _) => Err(failure),
+    };
     match ended {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Missing) => ExitCode::from(1),
