@@ -357,3 +357,23 @@ fn numbers_that_no_server_can_mean_overflow_nothing() {
     assert!(out.contains(&format!("found: {} of {} keys", u64::MAX, u64::MAX)), "{out}");
     servers.into_iter().for_each(ScriptedServer::finish);
 }
+
+#[test]
+fn what_a_server_has_counted_while_it_was_not_asked_is_no_growth() {
+    let stats = |hits: u64, misses: u64| format!("STAT get_hits {hits}\r\nSTAT get_misses {misses}\r\nEND\r\n");
+    let asked = |first: String, second: String| {
+        ScriptedServer::start([Session::new().expect("stats\r\n").send(first).expect("stats\r\n").send(second)])
+    };
+    let refused = "SERVER_ERROR busy\r\n".to_owned();
+    // One answers both times, one the second time, one the first time, and one was restarted.
+    let servers = [
+        asked(stats(100, 0), stats(110, 30)),
+        asked(refused.clone(), stats(5000, 5000)),
+        asked(stats(7000, 7000), refused),
+        asked(stats(9000, 9000), stats(1, 1)),
+    ];
+    let addresses = servers.each_ref().map(ScriptedServer::address);
+    let (out, _) = Program::new(&addresses).run(&["stats", "--watch", "1ms", "--count", "1", "--classic"], 1);
+    assert!(out.starts_with("found: 10 of 40 keys, 25.0 %\n"), "{out}");
+    servers.into_iter().for_each(ScriptedServer::finish);
+}

@@ -198,14 +198,17 @@ fn growth(before: &Flat, now: &Flat, seconds: f64) -> Flat {
     now.iter().filter_map(of_one).collect()
 }
 
-/// The share of keys that were found since, on all servers.
+/// The share of keys that were found since, on all servers that answered then and now. One that was restarted counts from the next time on.
 fn hit_rates(before: &[(String, Flat)], now: &[(String, Flat)], out: &mut Output) -> Result<(), Failure> {
-    let sum = |servers: &[(String, Flat)], wanted: &str| -> u64 {
-        let values = servers.iter().flat_map(|(_, flat)| flat).filter(|(name, _)| name == wanted);
-        values.filter_map(|(_, value)| value.as_u64()).fold(0, u64::saturating_add)
-    };
-    let grown = |name| sum(now, name).saturating_sub(sum(before, name));
-    let (hits, misses) = (grown("get_hits"), grown("get_misses"));
+    let count = |flat: &Flat, wanted: &str| flat.iter().find(|(name, _)| name == wanted)?.1.as_u64();
+    let (mut hits, mut misses) = (0_u64, 0_u64);
+    for (server, flat) in now {
+        let Some((_, old)) = before.iter().find(|(known, _)| known == server) else { continue };
+        let grown = |name| count(flat, name)?.checked_sub(count(old, name)?);
+        if let (Some(more_hits), Some(more_misses)) = (grown("get_hits"), grown("get_misses")) {
+            (hits, misses) = (hits.saturating_add(more_hits), misses.saturating_add(more_misses));
+        }
+    }
     let keys = hits.saturating_add(misses);
     if keys > 0 {
         out.line(&format!("found: {hits} of {keys} keys, {}", percent(hits, keys)))?;
