@@ -96,11 +96,13 @@ fn main() -> ExitCode {
         let (refuses, is_closed) = (number % 3 == 1, number % 2 == 0);
         let seed = seed.wrapping_add(number);
         let is_strict = arguments.iter().any(|word| word == "strict");
-        let scene = Scene { topology, is_tls, is_strict, refuses, is_closed, seed, operations, faults };
+        let scene =
+            Scene { topology, is_tls, is_strict, is_warm_up: false, refuses, is_closed, seed, operations, faults };
         if !warmed.contains(name) {
             // Libraries keep some memory and threads for the next time.
             warmed.push(*name);
-            play(&Scene { operations: 5000, faults: 1, is_tls: !Memcached::has_no_tls_for("warming up"), ..scene });
+            let is_tls = !Memcached::has_no_tls_for("warming up");
+            play(&Scene { operations: 5000, faults: 1, is_tls, is_warm_up: true, ..scene });
         }
         let at = Instant::now();
         let tally = play(&scene);
