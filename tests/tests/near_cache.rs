@@ -26,7 +26,7 @@ const MAX_AGE: Duration = Duration::from_millis(20);
 
 /// A million take 80 s on two cores: `OPERATIONS=1000000`.
 fn operations() -> usize {
-    std::env::var("OPERATIONS").map_or(250_000, |number| number.parse().expect("OPERATIONS is a number"))
+    std::env::var("OPERATIONS").map_or(100_000, |number| number.parse().expect("OPERATIONS is a number"))
 }
 
 /// A write of a key; the first one has the number 1.

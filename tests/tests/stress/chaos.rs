@@ -11,7 +11,7 @@ use super::traffic::Traffic;
 pub(crate) const PATIENT: Duration = Duration::from_secs(60);
 
 /// The number of faults.
-const ACCIDENTS: usize = 12;
+const ACCIDENTS: usize = 8;
 
 /// One accident after the other, each as long as it takes for calls to run into it.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl<'c> Chaos<'c> {
 
 /// Lets the networks before the servers do their worst for a while.
 pub(crate) fn weather(relays: &[Relay], traffic: &Traffic) {
-    const FAULTS: u64 = 60;
+    const FAULTS: u64 = 40;
     until(traffic, "calls succeed", Traffic::succeeded, 2000);
     relays.iter().for_each(|relay| relay.set_faulty(true));
     until(traffic, "faults come", |_| relays.iter().map(Relay::faults).sum(), FAULTS);
