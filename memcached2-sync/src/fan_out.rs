@@ -11,6 +11,7 @@ use crate::opening::{Opener, SOON};
 use crate::pooled_connection::PooledConnection;
 use crate::server_pool::ServerPool;
 use crate::stream::{Deadline, now};
+use crate::waiter::{FullServer, park};
 
 /// A call to several servers.
 pub(crate) struct FanOut<'f, 'r, 's, O: Operation> {
@@ -23,9 +24,8 @@ pub(crate) struct FanOut<'f, 'r, 's, O: Operation> {
 /// A server that takes no further connection: one of the others is waited for.
 struct Full<'s> {
     batch: ServerBatch,
-    server_pool: &'s ServerPool,
+    server: FullServer<'s>,
     deadline: Deadline,
-    error: Error,
 }
 
 /// What is asked of one server, how far that is, and how long it may take.
@@ -109,8 +109,10 @@ impl<'f, 'r, 's, O: Operation> FanOut<'f, 'r, 's, O> {
             while !exchanges.is_empty() {
                 exchanges = self.go_on_with(exchanges);
             }
-            let Some(full) = self.full.pop() else { return };
-            exchanges.extend(self.wait_for(full));
+            if self.full.is_empty() {
+                return;
+            }
+            exchanges = self.wait_for_full();
         }
     }
 
@@ -201,25 +203,33 @@ impl<'f, 'r, 's, O: Operation> FanOut<'f, 'r, 's, O> {
             return self.fail(exchange, &error);
         }
         let Exchange { batch, pooled, deadline, .. } = exchange;
-        self.full.push(Full { batch, server_pool: pooled.server_pool, deadline, error });
+        self.full.push(Full { batch, server: FullServer::new(pooled.server_pool, error), deadline });
         None
     }
 
-    /// Waits for a connection to a full server, and asks it.
-    fn wait_for(&mut self, Full { mut batch, server_pool, mut deadline, error }: Full<'s>) -> Option<Exchange<'s>> {
-        let pooled = match server_pool.wait_if_full(error, self.now, &mut deadline) {
-            Err(Error::Timeout { .. }) if deadline.left().is_ok() => {
-                server_pool.reserve(false, self.now, &mut deadline)
+    /// Waits for connections to all full servers at the same time, and asks those that give one first.
+    fn wait_for_full(&mut self) -> Vec<Exchange<'s>> {
+        let mut ended = Vec::new();
+        while ended.is_empty() {
+            for mut full in std::mem::take(&mut self.full) {
+                match full.server.look(self.now, &mut full.deadline) {
+                    Some(end) => ended.push((full, end)),
+                    None => self.full.push(full),
+                }
             }
-            waited => waited,
-        };
-        match pooled {
+            if ended.is_empty() {
+                park(self.full.iter_mut().map(|full| &mut full.deadline));
+            }
+        }
+        self.full.iter_mut().for_each(|full| full.server.leave());
+        let ask = |(Full { mut batch, deadline, .. }, pooled)| match pooled {
             Ok(pooled) => self.begin(batch, pooled, deadline),
             Err(error) => {
                 self.call.fail_batch(&mut batch, &error);
                 None
             }
-        }
+        };
+        ended.into_iter().filter_map(ask).collect()
     }
 
     /// Ends the exchange with a server by an error.

@@ -8,11 +8,11 @@ use std::time::Duration;
 use memcached2_proto::observer::ServerStatus;
 use memcached2_proto::opening::Endpoint;
 use memcached2_proto::transport::{Checkout, Pool};
-use memcached2_proto::{Error, Landed, Now, Options, Server};
+use memcached2_proto::{Error, Now, Options, Server};
 
 use crate::pooled_connection::{Conn, PooledConnection};
 use crate::stream::{Deadline, now as clock};
-use crate::waiter::Waiter;
+use crate::waiter::{FullServer, Waiter, park};
 
 /// The connections to one server.
 #[derive(Debug)]
@@ -100,14 +100,7 @@ impl ServerPool {
                 break;
             };
             drop(pooled);
-            pooled = match self.wait_if_full(error, now, deadline) {
-                // The others are gone, and there is time left.
-                Err(Error::Timeout { .. }) if deadline.left().is_ok() => {
-                    let (pool, checkout) = self.ask_pool(false, now, deadline);
-                    self.settle(pool, checkout, now, deadline)?
-                }
-                waited => return waited,
-            };
+            pooled = self.wait_if_full(error, now, deadline)?;
         }
         Ok(pooled)
     }
@@ -148,7 +141,12 @@ impl ServerPool {
 
     /// Takes an idle connection, unless the server has closed it or has sent unexpected bytes.
     #[cold]
-    fn look<'s>(&'s self, pool: Guard<'s>, conn: Box<Conn>, was_idle: bool) -> Result<PooledConnection<'s>, Guard<'s>> {
+    pub(crate) fn look<'s>(
+        &'s self,
+        pool: Guard<'s>,
+        conn: Box<Conn>,
+        was_idle: bool,
+    ) -> Result<PooledConnection<'s>, Guard<'s>> {
         let pooled = PooledConnection::reused(self, conn, was_idle);
         if self.is_of_this_process(pool) && pooled.conn.as_ref().is_some_and(|conn| conn.stream.is_quiet()) {
             return Ok(pooled);
@@ -168,47 +166,19 @@ impl ServerPool {
         is_same
     }
 
-    /// If the server accepts no further connection, a caller waits for an existing one. memcached before 1.6.7 sends no
-    /// error if it is full: it lets new connections wait. So the other connections show whether the server is up.
+    /// If the server accepts no further connection, a caller waits for an existing one, or until it may open one.
     #[cold]
-    pub(crate) fn wait_if_full(
-        &self,
-        error: Error,
-        now: Now,
-        deadline: &mut Deadline,
-    ) -> Result<PooledConnection<'_>, Error> {
-        let late = match error.is_server_full() {
-            true => error.clone(),
-            false if self.may_be_full(&error) => Error::timeout(Landed::NotSent),
-            false => return Err(error),
-        };
-        let mut waiter = Waiter::new(self, self.lock());
-        // A server that says that it is full has taken those that others are opening.
-        let opening = || if error.is_server_full() { 0 } else { self.opening.load(Ordering::Acquire) };
-        while waiter.pool().open() > opening() {
-            // Nobody is woken any more.
-            if waiter.pool().is_closed() {
-                return Err(Error::closed());
-            }
-            let checkout = match waiter.is_first() {
-                true => waiter.pool().checkout_idle(now.monotonic),
-                false => None,
-            };
-            let (conn, was_idle) = match checkout {
-                Some(Checkout::Reuse(conn)) => (conn, false),
-                Some(Checkout::Look(conn)) => (conn, true),
-                _ => match waiter.wait(deadline) {
-                    Ok(()) => continue,
-                    Err(_) => return Err(late),
-                },
-            };
-            match self.look(waiter.finish(), conn, was_idle) {
-                Ok(pooled) => return Ok(pooled),
-                Err(pool) => waiter = Waiter::new(self, pool),
-            }
+    fn wait_if_full(&self, error: Error, now: Now, deadline: &mut Deadline) -> Result<PooledConnection<'_>, Error> {
+        if !error.is_server_full() && !error.is_timeout() {
+            return Err(error);
         }
-        // The others were closed, or could not be opened either.
-        Err(error)
+        let mut full = FullServer::new(self, error);
+        loop {
+            if let Some(ended) = full.look(now, deadline) {
+                return ended;
+            }
+            park([&mut *deadline]);
+        }
     }
 
     /// Whether a connection may have failed to open because the server takes no more of them.

@@ -1,11 +1,14 @@
 //! Waiting in turn for a connection.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Wake, Waker};
 use std::thread::{self, Thread};
 
-use memcached2_proto::Error;
+use memcached2_proto::transport::Checkout;
+use memcached2_proto::{Error, Landed, Now};
 
+use crate::pooled_connection::PooledConnection;
 use crate::server_pool::{Guard, ServerPool};
 use crate::stream::{Deadline, now};
 
@@ -38,11 +41,15 @@ impl<'s> Waiter<'s> {
 
     /// Waits to be woken, or for no reason.
     pub(crate) fn wait(&mut self, deadline: &mut Deadline) -> Result<(), Error> {
-        let (left, begun) = (deadline.left()?, now());
-        self.pool = None;
-        thread::park_timeout(left);
-        deadline.waited_since(begun);
+        deadline.left()?;
+        self.unlock();
+        park([deadline]);
         Ok(())
+    }
+
+    /// Lets others have the pool.
+    fn unlock(&mut self) {
+        self.pool = None;
     }
 
     /// Ends waiting, since it is this caller's turn.
@@ -68,6 +75,83 @@ impl<'s> Waiter<'s> {
 impl Drop for Waiter<'_> {
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+/// Waits until a queue in which this thread stands wakes it, or for no reason, and no longer than to the first deadline.
+pub(crate) fn park<'d>(deadlines: impl IntoIterator<Item = &'d mut Deadline>) {
+    let begun = now();
+    let mut deadlines: Vec<_> = deadlines.into_iter().collect();
+    let left = deadlines.iter_mut().map(|deadline| deadline.left().unwrap_or_default()).min();
+    thread::park_timeout(left.unwrap_or_default());
+    deadlines.into_iter().for_each(|deadline| deadline.waited_since(begun));
+}
+
+/// A caller that waits for one of the connections to a server that takes no further one, until this is dropped.
+///
+/// memcached before 1.6.7 sends no error if it is full: it lets new connections wait. So the other connections show whether the
+/// server is up.
+pub(crate) struct FullServer<'s> {
+    server_pool: &'s ServerPool,
+    /// Why no connection could be opened: the server has said that it is full, or time has run out.
+    error: Error,
+    waiter: Option<Waiter<'s>>,
+}
+
+impl<'s> FullServer<'s> {
+    pub(crate) fn new(server_pool: &'s ServerPool, error: Error) -> Self {
+        Self { server_pool, error, waiter: None }
+    }
+
+    /// A connection, or the right to open one, or why there will be none; `None` if it is to be waited for. Then this caller stands in
+    /// the queue: it has to look again whenever it is woken, or to leave.
+    pub(crate) fn look(&mut self, now: Now, deadline: &mut Deadline) -> Option<Result<PooledConnection<'s>, Error>> {
+        let server_pool = self.server_pool;
+        let mut waiter = self.waiter.take().unwrap_or_else(|| Waiter::new(server_pool, server_pool.lock()));
+        loop {
+            // A server that says that it is full has taken those that others are opening.
+            let opening = if self.error.is_server_full() { 0 } else { server_pool.opening.load(Ordering::Acquire) };
+            let number = waiter.number;
+            let checkout = match waiter.pool().open() > opening {
+                // Nobody is woken any more.
+                true if waiter.pool().is_closed() => Checkout::Closed,
+                true if waiter.is_first() => waiter.pool().checkout_idle(now.monotonic).unwrap_or(Checkout::Wait),
+                true => Checkout::Wait,
+                // The others are gone, and there is time left.
+                false if matches!(self.error, Error::Timeout { .. }) && deadline.left().is_ok() => {
+                    waiter.pool().checkout_in_turn(number, now.monotonic)
+                }
+                // The others were closed, or could not be opened either.
+                false => return Some(Err(self.error.clone())),
+            };
+            let (conn, was_idle) = match checkout {
+                Checkout::Reuse(conn) => (conn, false),
+                Checkout::Look(conn) => (conn, true),
+                Checkout::Closed => return Some(Err(Error::closed())),
+                Checkout::Open => {
+                    drop(waiter.finish());
+                    return Some(Ok(PooledConnection::to_be_opened(server_pool)));
+                }
+                Checkout::Wait if deadline.left().is_err() => {
+                    let says_so = self.error.is_server_full();
+                    return Some(Err(if says_so { self.error.clone() } else { Error::timeout(Landed::NotSent) }));
+                }
+                Checkout::Wait => {
+                    waiter.unlock();
+                    self.waiter = Some(waiter);
+                    return None;
+                }
+            };
+            match server_pool.look(waiter.finish(), conn, was_idle) {
+                Ok(pooled) => return Some(Ok(pooled)),
+                Err(pool) => waiter = Waiter::new(server_pool, pool),
+            }
+        }
+    }
+
+    /// Waits no more: who stands first and does not look would hold up the others.
+    pub(crate) fn leave(&mut self) {
+        self.waiter = None;
     }
 }
 

@@ -84,6 +84,44 @@ fn a_connection_to_a_server_that_says_nothing_on_a_new_one_is_waited_for() {
     full.finish();
 }
 
+/// Both let whoever connects wait, and one of them is busy for long.
+#[test]
+fn of_several_full_servers_the_first_that_gives_a_connection_is_asked_first() {
+    for busy in [0, 1] {
+        let router = Client::new(["one", "two"]).unwrap();
+        let keys = [key_on(&router, 0, 1), key_on(&router, 1, 1)];
+        let asked = ["asked the first", "asked the second"].map(Gate::new);
+        let connected = ["connected to the first", "connected to the second"].map(Gate::new);
+        let answer = ["answer of the first", "answer of the second"].map(Gate::new);
+        let again = Gate::new("asked again");
+        let full = [0, 1].map(|place| {
+            let probe = "md AA== b C18446744073709551615 O0000\r\nmn    \r\n";
+            let get = format!("get {}\r\n", keys[place]);
+            let used = Session::new().expect(probe).send("ERROR\r\nERROR\r\n");
+            let used = used.expect(&get).open(&asked[place]).wait(&answer[place]).send("END\r\n").expect(&get);
+            let used = if place == busy { used } else { used.open(&again) };
+            let silent = Session::new().expect(probe).open(&connected[place]).ignore();
+            ScriptedServer::start([used.send("END\r\n"), silent])
+        });
+        let options = Options::default().timeout(Duration::from_secs(20)).connect_timeout(Duration::from_millis(50));
+        let client = Client::with_options(full.iter().map(ScriptedServer::address), options).unwrap();
+        std::thread::scope(|scope| {
+            let get = |key: &String| client.get(key);
+            let callers = keys.each_ref().map(|key| scope.spawn(move || get(key)));
+            asked.iter().for_each(Gate::wait);
+            let many = scope.spawn(|| client.get_many(&keys));
+            connected.iter().for_each(Gate::wait);
+            answer[1 - busy].open();
+            again.wait();
+            answer[busy].open();
+            assert_eq!(many.join().unwrap().unwrap().into_result(), Ok(vec![None, None]));
+            assert!(callers.into_iter().all(|caller| caller.join().unwrap() == Ok(None)));
+        });
+        drop(client);
+        full.into_iter().for_each(ScriptedServer::finish);
+    }
+}
+
 /// The thread waits meanwhile for a connection to another one.
 #[test]
 fn what_a_server_answers_before_the_deadline_counts_even_if_it_is_read_after_it() {
