@@ -7,9 +7,10 @@ use std::time::Duration;
 use crate::command::Protocol;
 use crate::credentials::{Credentials, ProviderError};
 use crate::error::Error;
-use crate::incidents::{Incident, Incidents};
+use crate::incidents::Incidents;
 use crate::observer::Observer;
 use crate::options::{Options, options};
+use crate::replaceable::Replaceable;
 use crate::routing::{Journal, MigrationStage, ReconnectPolicy, Router, Selection, ServerListChange, WriteTo};
 use crate::shared::{Spawner, TakesSpawner, Task};
 
@@ -75,27 +76,36 @@ impl<C> Builder<C> {
 }
 
 impl Options {
-    /// Says that the list of servers is about to change, until what is returned is dropped: for `Client::set_servers` of a transport, which
-    /// keeps it until calls get the new router. What a near cache asks meanwhile may be of a server of either list.
-    #[doc(hidden)]
-    pub fn begin_to_change_servers(&self) -> Incident<'_> {
-        self.incidents.begin()
-    }
-
-    /// A router for other servers of the same client, and how they differ: for `Client::set_servers` of a transport.
+    /// Replaces the list of servers, and returns what has changed: for `Client::set_servers` of a transport. `with` is what calls use from
+    /// then on, by a new router and what they have used until then, of which `router_of` is the router.
+    ///
+    /// What a near cache asks meanwhile may be of a server of either list. What it knows counts on, unless a key may have another server.
     ///
     /// # Errors
     ///
-    /// Those of [`Builder::build`].
-    pub fn router_after(
+    /// Those of [`Builder::build`] and of [`Replaceable::replace`]. Nothing has changed then.
+    #[doc(hidden)]
+    pub fn replace_servers<S>(
         &self,
-        before: &Router,
+        current: &Replaceable<S>,
+        router_of: impl Fn(&S) -> &Router,
         servers: impl IntoIterator<Item = impl AsRef<str>>,
-    ) -> Result<(Router, ServerListChange), Error> {
-        let router = before.for_servers(servers, self)?;
-        self.check_tls(&router)?;
-        let change = before.change_to(&router);
-        Ok((router, change))
+        with: impl FnOnce(&S, Router) -> S,
+    ) -> Result<ServerListChange, Error> {
+        let changing = self.incidents.begin();
+        let mut is_same = true;
+        let replaced = current.replace(|before| {
+            let known = router_of(before);
+            let router = known.for_servers(servers, self)?;
+            self.check_tls(&router)?;
+            is_same = router.servers() == known.servers();
+            let change = known.change_to(&router);
+            Ok((with(before, router), change))
+        });
+        if is_same {
+            changing.cancel();
+        }
+        replaced
     }
 
     fn check_tls(&self, router: &Router) -> Result<(), Error> {
@@ -160,3 +170,27 @@ macro_rules! methods {
 }
 
 options!(methods);
+
+#[cfg(all(test, feature = "near-cache"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_servers_is_an_incident_if_a_key_may_have_another_server_after_it() {
+        let options = Options::default();
+        let servers = Replaceable::new(Router::with_options(["a", "b:1"], &options).unwrap());
+        let replace = |list: &[&str]| {
+            let before = options.incidents.count().unwrap();
+            let replaced = options.replace_servers(&servers, |router| router, list, |_, router| router);
+            (replaced, options.incidents.count().unwrap() - before)
+        };
+        let same = ServerListChange::default();
+        assert_eq!(replace(&["a:11211", "b:1"]), (Ok(same.clone()), 0));
+        assert!(matches!(replace(&["a", "b:port"]), (Err(Error::Uri { .. }), 0)));
+        // A server is chosen by its place.
+        assert_eq!(replace(&["b:1", "a"]), (Ok(same), 1));
+        assert!(matches!(replace(&["b:1", "a?weight=2"]), (Ok(_), 1)));
+        servers.close();
+        assert_eq!(replace(&["a"]), (Err(Error::closed()), 0));
+    }
+}

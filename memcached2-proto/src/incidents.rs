@@ -19,10 +19,9 @@ struct Counts {
 }
 
 /// Something that happens, until this is dropped.
-#[doc(hidden)]
 #[derive(Debug)]
 #[must_use]
-pub struct Incident<'i>(&'i Counts);
+pub(crate) struct Incident<'i>(&'i Counts);
 
 impl Incidents {
     /// The number, unless something happens at this moment.

@@ -178,9 +178,7 @@ impl Client {
     /// Those of [`Client::with_options`]; nothing has changed then. [`Error::Closed`] after [`Client::close`].
     pub fn set_servers(&self, servers: impl IntoIterator<Item = impl AsRef<str>>) -> Result<ServerListChange, Error> {
         let options = &self.shared.options;
-        let changing = options.begin_to_change_servers();
-        let change = self.shared.servers.replace(|before| {
-            let (router, change) = options.router_after(&before.router, servers)?;
+        let with = |before: &Servers, router: Router| {
             let server_pool = |(place, server): (usize, &Server)| match before.router.place_of(server) {
                 Some(known) => Arc::clone(&before.server_pools[known.index()]),
                 None => Arc::new(ServerPool::new(place, server, options)),
@@ -193,9 +191,9 @@ impl Client {
                 known.lock().retire();
                 retired.push(Arc::downgrade(known));
             }
-            Ok((Servers { router, server_pools }, change))
-        })?;
-        drop(changing);
+            Servers { router, server_pools }
+        };
+        let change = options.replace_servers(&self.shared.servers, |before| &before.router, servers, with)?;
         options.announce(&self.shared);
         Ok(change)
     }

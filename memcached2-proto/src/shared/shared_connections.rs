@@ -88,11 +88,9 @@ impl<R: Runtime> SharedConnections<R> {
     ///
     /// # Errors
     ///
-    /// Those of [`Options::router_after`], and [`Error::Closed`] after [`SharedConnections::close`]. Nothing has changed then.
+    /// Those of [`Router::with_options`], and [`Error::Closed`] after [`SharedConnections::close`]. Nothing has changed then.
     pub fn set_servers(&self, servers: impl IntoIterator<Item = impl AsRef<str>>) -> Result<ServerListChange, Error> {
-        let _changing = self.options.begin_to_change_servers();
-        self.servers.replace(|before| {
-            let (router, change) = self.options.router_after(&before.router, servers)?;
+        let with = |before: &Servers<R::Id>, router: Router| {
             let server = |(place, server)| match before.router.place_of(server) {
                 Some(known) => Arc::clone(&before.servers[known.index()]),
                 None => Arc::new(Server::new(Endpoint::new(place, server, &self.options))),
@@ -100,8 +98,9 @@ impl<R: Runtime> SharedConnections<R> {
             let servers: Vec<_> = router.servers().iter().enumerate().map(server).collect();
             let is_kept = |known: &Arc<Server<_>>| servers.iter().any(|server| Arc::ptr_eq(server, known));
             before.servers.iter().filter(|known| !is_kept(known)).for_each(|known| known.retire());
-            Ok((Servers { router, servers }, change))
-        })
+            Servers { router, servers }
+        };
+        self.options.replace_servers(&self.servers, |before| &before.router, servers, with)
     }
 
     /// Goes on to another stage of the migration. Calls under way end in the stage that they began in.

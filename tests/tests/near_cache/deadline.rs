@@ -12,6 +12,7 @@ use memcached2_testkit::EmbeddedServer;
 #[derive(Debug, Clone)]
 struct Client {
     client: memcached2_sync::Client,
+    address: String,
     begun: Arc<Mutex<Vec<Instant>>>,
     /// Whether the list of servers changes during each call.
     changes: Arc<AtomicBool>,
@@ -35,8 +36,8 @@ impl Client {
         self.begun.lock().unwrap().push(begun);
         let output = self.client.run(operation);
         if self.changes.load(Ordering::Relaxed) {
-            let servers: Vec<_> = self.router().servers().iter().map(ToString::to_string).collect();
-            self.client.set_servers(servers).unwrap();
+            let weight = self.begun.lock().unwrap().len() + 1;
+            self.client.set_servers([format!("{}?weight={weight}", self.address)]).unwrap();
         }
         output
     }
@@ -50,7 +51,8 @@ memcached2_proto::near_cache!([] [] FnOnce);
 fn a_get_that_asks_twice_has_the_time_of_one_call() {
     let server = EmbeddedServer::start();
     let (begun, changes) = (Arc::default(), Arc::default());
-    let client = Client { client: memcached2_sync::Client::new([server.address()]).unwrap(), begun, changes };
+    let address = server.address();
+    let client = Client { client: memcached2_sync::Client::new([&address]).unwrap(), address, begun, changes };
     client.set("a", "x", Expiry::Never).unwrap();
     let near = client.near_cache(&NearCachePolicy::new(1 << 20, Duration::ZERO));
     // The version of an item is known from the second get on: the first one has opened a connection.
