@@ -8,6 +8,7 @@ use super::{FromPlain, Plain, ToPlain, dalli, data, php, python, spy, text_bytes
 use crate::data::Data;
 use crate::error::Error;
 use crate::value::{Value, unreadable};
+use crate::values::Compression;
 
 /// In whose form values are stored and read: that of a client of another language, or none.
 ///
@@ -58,7 +59,7 @@ impl Codec {
     /// # Errors
     ///
     /// [`Error::Value`] if the client has no such value without a serializer: a float for those of Python and for Dalli, an integer of
-    /// more than 64 bits for PHP and Java.
+    /// more than 64 bits for PHP and Java; or if it has more than 16 MiB and would be compressed, since it would not be read again.
     pub fn encode<V: ToPlain + ?Sized>(self, value: &V) -> Result<Data<'_>, Error> {
         self.encode_plain(value.to_plain(), self.compresses_from())
     }
@@ -85,6 +86,32 @@ impl Codec {
     }
 
     pub(crate) fn encode_plain(self, plain: Plain<'_>, compressed_from: usize) -> Result<Data<'_>, Error> {
+        self.encode_to_read(plain, compressed_from, Compression::MAX)
+    }
+
+    /// The same for a value that is read with a limit of `max` bytes: a longer one is refused, unless it is stored as it is.
+    pub(super) fn encode_to_read(
+        self,
+        plain: Plain<'_>,
+        compressed_from: usize,
+        max: usize,
+    ) -> Result<Data<'_>, Error> {
+        let length = match &plain {
+            Plain::Bytes(bytes) => bytes.len(),
+            Plain::Text(text) => text.len(),
+            // What is no text and no bytes is short.
+            _ => 0,
+        };
+        let data = self.encode_any_length(plain, compressed_from)?;
+        if length > max && data.as_bytes().len() < length {
+            return Err(Error::value(format!(
+                "it has {length} bytes, and of what is compressed at most {max} are read again"
+            )));
+        }
+        Ok(data)
+    }
+
+    fn encode_any_length(self, plain: Plain<'_>, compressed_from: usize) -> Result<Data<'_>, Error> {
         match self {
             Self::Raw => Ok(raw(plain)),
             Self::PyLibmc | Self::PyMemcache | Self::PythonMemcached => python::encode(self, plain, compressed_from),

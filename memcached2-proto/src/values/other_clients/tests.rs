@@ -251,3 +251,27 @@ fn an_integer_is_not_compressed() {
         assert!(data.as_bytes().len() < long.len(), "{codec}");
     }
 }
+
+#[test]
+fn a_value_that_could_not_be_read_again_is_not_stored() {
+    let noise: Vec<u8> =
+        (0_u32..500).flat_map(|at| at.wrapping_mul(0x9e37_79b1).rotate_left(7).to_le_bytes()).collect();
+    for codec in [
+        Codec::PyLibmc,
+        Codec::PyMemcache,
+        Codec::PythonMemcached,
+        Codec::Dalli,
+        Codec::PhpMemcached,
+        Codec::SpyMemcached,
+    ] {
+        let encode = |bytes, compressed_from| codec.encode_to_read(Plain::Bytes(bytes), compressed_from, 1999);
+        assert!(encode(vec![0; 1999].into(), 1024).unwrap().as_bytes().len() < 100, "{codec}");
+        let error = encode(vec![0; 2000].into(), 1024).unwrap_err().to_string();
+        assert!(error.contains("it has 2000 bytes, and of what is compressed at most 1999 are read again"), "{error}");
+        let error = codec.encode_to_read(Plain::Text(" ".repeat(2000).into()), 1024, 1999).unwrap_err();
+        assert!(matches!(error, Error::Value { .. }), "{error:?}");
+        // They are stored as they are.
+        assert_eq!(encode((&*noise).into(), 1024).unwrap().as_bytes(), noise, "{codec}");
+        assert_eq!(encode(vec![0; 2000].into(), 2001).unwrap().as_bytes(), [0; 2000], "{codec}");
+    }
+}
