@@ -34,8 +34,8 @@ pub struct Request {
 }
 
 impl Request {
-    /// Returns the classic name of the command, whichever protocol it came in: `get` for `gets` and `mg`, `gat` for `gats` and an
-    /// `mg` that changes the expiry, `touch` if it wants no value; the mode of an `ms` (`set`, `add`, `cas` and so on);
+    /// Returns the classic name of the command, whichever protocol it came in: `get` for `gets`, `bget` and `mg`, `gat` for `gats` and
+    /// an `mg` that changes the expiry, `touch` if it wants no value; the mode of an `ms` (`set`, `add`, `cas` and so on);
     /// `delete` for `md`; `incr` or `decr` for `ma`; otherwise its first word.
     #[must_use]
     pub fn command(&self) -> &str {
@@ -76,7 +76,7 @@ impl Request {
             keys.iter().flat_map(|key| one(command, key, exptime)).collect()
         };
         match word(0) {
-            b"get" | b"gets" => each("get", 1, None),
+            b"get" | b"gets" | b"bget" => each("get", 1, None),
             b"gat" | b"gats" => each("gat", 2, number(1)),
             b"set" => one("set", word(1), number(3)),
             b"add" => one("add", word(1), number(3)),
@@ -88,7 +88,7 @@ impl Request {
             b"delete" => one("delete", word(1), None),
             b"incr" => one("incr", word(1), None),
             b"decr" => one("decr", word(1), None),
-            name @ (b"mg" | b"ms" | b"md" | b"ma") => {
+            name @ (b"mg" | b"ms" | b"md" | b"ma" | b"me") => {
                 let flags = words.get(if name == b"ms" { 3 } else { 2 }..).unwrap_or_default();
                 let flag = |letter: u8| flags.iter().find(|word| word[0] == letter).map(|word| &word[1..]);
                 let exptime = flag(b'T').and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
@@ -123,6 +123,7 @@ fn meta_name<'a>(name: &[u8], flag: &impl Fn(u8) -> Option<&'a [u8]>) -> &'stati
         (b"mg", _) if flag(b'v').is_none() => "touch",
         (b"mg", _) => "gat",
         (b"md", _) => "delete",
+        (b"me", _) => "me",
         (b"ma", Some(b'D' | b'd' | b'-')) => "decr",
         (b"ma", _) => "incr",
         (_, Some(b'E' | b'e')) => "add",
@@ -199,6 +200,7 @@ mod tests {
             ("gets a  b", &["get a", "get b"], None),
             ("gat 60 a b", &["gat a", "gat b"], Some(60)),
             ("gats 0 a", &["gat a"], Some(0)),
+            ("bget a b", &["get a", "get b"], None),
             ("get", &["get"], None),
             ("set a 7 -1 3", &["set a"], Some(-1)),
             ("cas a 0 10 3 99 noreply", &["cas a"], Some(10)),
@@ -223,6 +225,8 @@ mod tests {
             ("md a q", &["delete a"], None),
             ("ma a D2", &["incr a"], None),
             ("ma a MD D2", &["decr a"], None),
+            ("me a", &["me a"], None),
+            ("me YSBi b", &["me a b"], None),
             ("flush_all 10", &["flush_all 10"], None),
             ("stats items", &["stats items"], None),
         ] {
