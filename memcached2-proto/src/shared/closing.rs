@@ -1,6 +1,7 @@
 //! The end of a client: which of its connections have not ended, and who waits until it is closed.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
@@ -49,14 +50,21 @@ impl Closing {
         Ok(())
     }
 
-    /// Refuses connections from now on, and ends all pauses. Returns the connections that may not have ended.
+    /// Refuses connections from now on, and ends all pauses. Lets each connection end with a `quit` when the calls under way have ended,
+    /// and returns those that may not have ended.
     pub(super) fn close(&self) -> Vec<Arc<SharedConnection>> {
         let mut state = self.lock();
         state.is_closed = true;
-        let connections = state.connections.iter().filter_map(Weak::upgrade).collect();
+        let connections: Vec<_> = state.connections.iter().filter_map(Weak::upgrade).collect();
         let pauses = std::mem::take(&mut state.pauses);
         drop(state);
-        pauses.into_values().for_each(Waker::wake);
+        // Each of them, also after a waker that has panicked, as that of a task may do whose executor is gone.
+        let quits = connections.iter().map(|shared| catch_unwind(AssertUnwindSafe(|| shared.quit())));
+        let wakes = pauses.into_values().map(|waker| catch_unwind(AssertUnwindSafe(|| waker.wake())));
+        let panics: Vec<_> = quits.chain(wakes).filter_map(Result::err).collect();
+        if let Some(panic) = panics.into_iter().next() {
+            resume_unwind(panic);
+        }
         connections
     }
 
@@ -101,7 +109,15 @@ impl Drop for Pause<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::SystemTime;
+
     use super::*;
+    use crate::opening::Endpoint;
+    use crate::options::Options;
+    use crate::shared::Driver;
+    use crate::shared::phase::Phase;
+    use crate::time::{Instant, Now};
 
     #[test]
     fn who_pauses_is_woken_when_the_client_is_closed_and_leaves_no_waker() {
@@ -127,5 +143,41 @@ mod tests {
         assert_eq!(held(), [0, 0, 0]);
         assert!(second.poll(&Context::from_waker(Waker::noop())).is_ready());
         drop(third);
+    }
+
+    /// As that of a task whose executor is gone may do.
+    #[test]
+    fn a_waker_that_panics_keeps_no_other_connection_and_no_pause_from_ending() {
+        struct Panics;
+        impl std::task::Wake for Panics {
+            fn wake(self: Arc<Self>) {
+                panic!("its executor is gone");
+            }
+        }
+        #[derive(Default)]
+        struct Woken(AtomicBool);
+        impl std::task::Wake for Woken {
+            fn wake(self: Arc<Self>) {
+                self.0.store(true, Ordering::Relaxed);
+            }
+        }
+        let endpoint = Arc::new(Endpoint::new(0, &"127.0.0.1".parse().unwrap(), &Options::default()));
+        let now = Now::fixed(Instant::ZERO, SystemTime::UNIX_EPOCH);
+        let (closing, woken) = (Closing::default(), [(); 2].map(|()| Arc::new(Woken::default())));
+        let wakers = [Waker::from(Arc::new(Panics)), Waker::from(Arc::clone(&woken[0]))];
+        let drivers = wakers.map(|waker| {
+            let (driver, _) = Driver::new(&endpoint, now);
+            closing.add(driver.shared()).unwrap();
+            driver.shared().lock().driver = Some(waker);
+            driver
+        });
+        let pauses = [(); 2].map(|()| closing.pause());
+        let wakers = [Waker::from(Arc::new(Panics)), Waker::from(Arc::clone(&woken[1]))];
+        for (pause, waker) in pauses.iter().zip(&wakers) {
+            assert!(pause.poll(&Context::from_waker(waker)).is_pending());
+        }
+        assert!(catch_unwind(AssertUnwindSafe(|| closing.close())).is_err(), "it panics");
+        assert!(drivers.iter().all(|driver| driver.shared().lock().phase == Phase::Quitting));
+        assert!(woken.iter().all(|woken| woken.0.load(Ordering::Relaxed)));
     }
 }

@@ -260,8 +260,6 @@ impl<R: Runtime> SharedConnections<R> {
     /// them.
     pub(super) fn quit(&self) -> Vec<Arc<SharedConnection>> {
         self.servers.close();
-        let all = self.closing.close();
-        all.iter().for_each(|shared| shared.quit());
-        all
+        self.closing.close()
     }
 }
