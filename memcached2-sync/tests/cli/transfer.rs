@@ -138,6 +138,22 @@ fn a_dump_lists_items_and_their_keys_go_on_through_a_pipe() {
 }
 
 #[test]
+fn a_key_that_would_be_read_as_others_is_not_among_the_keys_of_a_dump() {
+    let (servers, program) = servers(1);
+    let client = Client::new([servers[0].address()]).unwrap();
+    for key in ["one", "one\ntwo", "one\r", "two", "three words"] {
+        client.run(MetaSet::new(key, "x").unwrap()).unwrap();
+    }
+    let output = program.feed(&["dump", "--keys"], b"", 2);
+    let mut keys: Vec<_> = output.stdout.split(|byte| *byte == b'\n').collect();
+    keys.sort_unstable();
+    assert_eq!(keys, [&b""[..], b"one", b"three words", b"two"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains(r"one\ntwo") && said.contains(r"one\r") && said.lines().count() == 2, "{said}");
+    assert_eq!(program.run(&["dump"], 0).0.lines().count(), 5);
+}
+
+#[test]
 fn items_are_copied_to_other_servers_with_their_ttl() {
     let (_from, source) = stored();
     let (to, target) = servers(3);

@@ -89,6 +89,12 @@ impl Output {
         self.to.write_all(bytes)
     }
 
+    /// A key in a line of its own: as it is, unless a terminal would obey it.
+    pub(crate) fn key(&mut self, key: &[u8]) -> io::Result<()> {
+        self.to.write_all(&key_line(key, self.is_terminal))?;
+        self.to.write_all(b"\n")
+    }
+
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.to.flush()
     }
@@ -132,5 +138,28 @@ pub(crate) fn shown(key: &[u8]) -> String {
     match std::str::from_utf8(key) {
         Ok(text) if !text.contains(|c: char| c.is_control() || c == '\\') => text.to_owned(),
         _ => key.escape_ascii().to_string(),
+    }
+}
+
+/// A key as another program reads it; on a terminal as it is shown elsewhere.
+fn key_line(key: &[u8], is_terminal: bool) -> Cow<'_, [u8]> {
+    if is_terminal { shown(key).into_bytes().into() } else { key.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_obeys_no_key() {
+        for (key, on_terminal) in [
+            (&b"page:1"[..], "page:1"),
+            (b"\x1b]0;title\x07", r"\x1b]0;title\x07"),
+            ("\u{9b}2J".as_bytes(), r"\xc2\x9b2J"),
+            ("k\u{e4}se".as_bytes(), "k\u{e4}se"),
+        ] {
+            assert_eq!(key_line(key, true), on_terminal.as_bytes());
+            assert_eq!(key_line(key, false), key);
+        }
     }
 }

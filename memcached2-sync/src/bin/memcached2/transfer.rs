@@ -1,7 +1,7 @@
 //! `dump`, `load`, `copy` and `warm`: items with their values, from servers to files and to other servers.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -24,7 +24,7 @@ pub(crate) struct Dump {
     /// With the values, as JSON, a line for each item: what `load` reads
     #[arg(long)]
     values: bool,
-    /// Only the keys, as they are, a line each: what `get -` and `delete -` read
+    /// Only the keys, a line each, as they are unless on a terminal: what `get -` and `delete -` read
     #[arg(long, conflicts_with_all = ["values", "json"])]
     keys: bool,
 }
@@ -73,20 +73,20 @@ impl Dump {
                 }
                 return Ok(outcome);
             }
-            for listed in listed {
-                self.print(server, listed, out)?;
-            }
-            Ok(Outcome::Done)
+            let print = |outcome: Outcome, listed| Ok(outcome.and(self.print(server, listed, out)?));
+            listed.into_iter().try_fold(Outcome::Done, print)
         })
     }
 
-    fn print(&self, server: &str, Listed { key, ttl, item }: &Listed, out: &mut Output) -> Result<(), Failure> {
-        if self.keys {
-            out.bytes(key)?;
-            return Ok(out.line("")?);
+    fn print(&self, server: &str, Listed { key, ttl, item }: &Listed, out: &mut Output) -> io::Result<Outcome> {
+        if self.keys && (key.contains(&b'\n') || key.ends_with(b"\r")) {
+            complain(&format!("{} is no line: it would be read as another key; dump without --keys", shown(key)));
+            return Ok(Outcome::Failed);
         }
-        if out.is_json {
-            return Ok(out.json([
+        if self.keys {
+            out.key(key)?;
+        } else if out.is_json {
+            out.json([
                 bytes_field("key", key),
                 ("ttl".into(), json!(ttl)),
                 ("size".into(), json!(item.size)),
@@ -95,12 +95,14 @@ impl Dump {
                 ("fetched".into(), json!(item.fetched)),
                 ("last_access".into(), json!(item.last_access)),
                 ("server".into(), json!(server)),
-            ])?);
+            ])?;
+        } else {
+            let number =
+                |number: Option<u64>, none: &str| number.map_or_else(|| none.to_owned(), |number| number.to_string());
+            let (ttl, size, flags) = (number(*ttl, "never"), number(item.size, "-"), number(item.flags, "-"));
+            out.line(&format!("{}\t{ttl}\t{size}\t{flags}", shown(key)))?;
         }
-        let number =
-            |number: Option<u64>, none: &str| number.map_or_else(|| none.to_owned(), |number| number.to_string());
-        let (ttl, size, flags) = (number(*ttl, "never"), number(item.size, "-"), number(item.flags, "-"));
-        Ok(out.line(&format!("{}\t{ttl}\t{size}\t{flags}", shown(key)))?)
+        Ok(Outcome::Done)
     }
 }
 
@@ -108,7 +110,7 @@ impl Load {
     pub(crate) fn run(&self, fleet: &Fleet, out: &mut Output) -> Result<Outcome, Failure> {
         let client = fleet.client()?;
         let (mut input, name): (Box<dyn BufRead>, _) = match &self.file {
-            None => (Box::new(std::io::stdin().lock()), "the standard input".to_owned()),
+            None => (Box::new(io::stdin().lock()), "the standard input".to_owned()),
             Some(path) => {
                 let file = File::open(path);
                 let file =
