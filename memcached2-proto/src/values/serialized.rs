@@ -42,6 +42,9 @@ macro_rules! formats {
 formats! {
     /// A value that is stored as JSON, by serde: any `Serialize`, owned or borrowed, and any `DeserializeOwned`. Its flags are 0.
     ///
+    /// JSON has no NaN and no infinity. serde writes `null` for such a float, which is read as the `None` of an `Option`, and as no float:
+    /// `get_as` fails then.
+    ///
     /// ```
     /// use memcached2_proto::values::Json;
     /// use memcached2_proto::{FromValue, ToValue, Value};
@@ -55,6 +58,9 @@ formats! {
     /// // client.get_as::<Json<Vec<u32>>>("numbers")?
     /// let Json(read) = Json::<Vec<u32>>::from_value(Value::new(data.into_bytes(), 0))?;
     /// assert_eq!(read, numbers);
+    ///
+    /// assert_eq!(Json(f64::NAN).to_value()?.as_bytes(), b"null");
+    /// assert!(Json::<f64>::from_value(Value::new("null".into(), 0)).is_err());
     /// # Ok::<(), memcached2_proto::Error>(())
     /// ```
     struct Json;
