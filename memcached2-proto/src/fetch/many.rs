@@ -40,6 +40,15 @@ impl<'f> Lead<'f> {
         }
     }
 
+    /// What gives up the lease that an earlier leader has won, since this call fails before it computes.
+    #[must_use]
+    pub fn given_up<'k>(&self, key: &'k [u8]) -> Option<MetaDelete<'k>> {
+        let leader = self.leader.as_ref()?;
+        let lease = leader.lease()?;
+        leader.set_lease(None);
+        lease.given_up(key)
+    }
+
     /// Ends with a value, which those get who wait for it.
     #[must_use]
     pub fn finish(self, value: Option<Value>) -> Option<Value> {

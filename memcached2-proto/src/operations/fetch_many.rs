@@ -51,7 +51,14 @@ macro_rules! __fetch_many {
                         }
                         attempt += 1;
                         let is_late = Self::now() >= until;
-                        let found = self.find_led(keys, &leads, policy)$($await)*?;
+                        let found = match self.find_led(keys, &leads, policy)$($await)* {
+                            Ok(found) => found,
+                            Err(error) => {
+                                let given_up = leads.iter().filter_map(|lead| lead.given_up(keys[lead.place].as_ref()));
+                                let _ = self.run($crate::operation::Batch::new(given_up.collect()))$($await)*;
+                                return Err(error.into());
+                            }
+                        };
                         let mut missed = Vec::new();
                         for (lead, found) in std::mem::take(&mut leads).into_iter().zip(found) {
                             let place = lead.place;
