@@ -217,6 +217,44 @@ fn the_tracing_observer_logs_requests_as_events() {
     );
 }
 
+#[test]
+fn what_the_tracing_observer_logs_of_a_failure_repeats_no_key_and_no_value() {
+    let logged = |outcome: Result<Reply, Error>| {
+        let log = Log::default();
+        let options = Options::default().reconnect(ReconnectPolicy::After(Duration::from_secs(1)));
+        let options = options.observer(Arc::new(Tracing));
+        let router = Router::with_options(["cache1"], &options).unwrap().for_client(0, || at(start()));
+        tracing::subscriber::with_default(log.clone(), || {
+            end(Get::new("secret").unwrap(), &router, start(), &outcome);
+            // The server may be down then.
+            end(Get::new("secret").unwrap(), &router, start(), &outcome);
+        });
+        let lines = log.0.lock().unwrap().join("\n");
+        assert!(!lines.contains("secret"), "{lines}");
+        lines
+    };
+    for (line, text) in [
+        ("SERVER_ERROR out of memory storing object", Some("SERVER_ERROR out of memory storing object")),
+        // Servers of memcached 1.6.45 copy this line without its end.
+        (
+            "SERVER_ERROR out of memory writing get responseVALUE secret 0 5",
+            Some("SERVER_ERROR out of memory writing get response"),
+        ),
+        ("CLIENT_ERROR bad data chunk", Some("CLIENT_ERROR bad data chunk")),
+        ("SERVER_ERROR no memory for secret", None),
+    ] {
+        let logged = logged(Ok(Reply::Refused(line.into())));
+        let (code, _) = line.split_once(' ').unwrap();
+        assert!(logged.contains(&format!("db.response.status_code={code:?}")), "{logged}");
+        assert_eq!(logged.contains(" error="), text.is_some(), "{logged}");
+        assert!(text.is_none_or(|text| logged.contains(&format!(" error={text:?}"))), "{logged}");
+    }
+    let broken = Reply::Value(0, Value::new("secret".into(), 0)).into_error();
+    assert!(broken.to_string().contains("secret"), "{broken}");
+    let logged = logged(Err(broken));
+    assert!(logged.contains("error.type=\"protocol\"") && logged.contains("broke the protocol"), "{logged}");
+}
+
 /// Writes down how many hits and misses each request had.
 #[derive(Debug, Default)]
 struct Hits(Mutex<Vec<(usize, usize)>>);

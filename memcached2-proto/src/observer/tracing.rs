@@ -1,8 +1,11 @@
 //! Requests as events of `tracing`.
 
+use std::borrow::Cow;
+
 use super::{Attempt, Event, Interest, Observer, RequestOutcome, ServerEvent};
 use crate::destination::Destination;
 use crate::error::Error;
+use crate::reply::error_line::known_text;
 use crate::uri::Server;
 
 /// Logs each request as an event of the `tracing` crate, with the target `memcached2`. The level is `DEBUG`, or `WARN`
@@ -14,7 +17,8 @@ use crate::uri::Server;
 /// The fields of a request have the names of OpenTelemetry where it has some: `db.system.name`, `db.operation.name`, `server.address`,
 /// `server.port` (unless it is 11211), `network.peer.address` and `network.peer.port`, `db.response.status_code` and `error.type`
 /// of one that has failed. The others are `outcome`, `attempt` (where it is not the first), `sent`, `received`, `time_us`, `wait_us`,
-/// and `error`. Keys and values are not among them.
+/// and `error`. Keys and values are in none of them: what a server has said is logged only as far as it is a text that servers are known
+/// to say. The error that the caller gets has all of it.
 ///
 /// An event has no duration of its own, and no children. For spans see the feature `opentelemetry`.
 #[derive(Debug, Clone, Copy, Default)]
@@ -54,16 +58,14 @@ impl Observer for Tracing {
             };
         }
         match event.outcome {
-            RequestOutcome::Refused(line) => tell!(WARN, "request refused", error = line),
+            RequestOutcome::Refused(line) => tell!(WARN, "request refused", error = known_text(line)),
             // While a server is down this is said by every call.
             RequestOutcome::Failed(error @ (Error::NoServers { .. } | Error::Down { .. } | Error::AllDown { .. })) => {
-                tell!(DEBUG, "no server to ask", error = tracing::field::display(error));
+                tell!(DEBUG, "no server to ask", error = tracing::field::display(text_of(error)));
             }
-            // Its text has the key, which is not to be logged.
-            RequestOutcome::Failed(Error::Key { problem, .. }) => {
-                tell!(WARN, "request failed", error = tracing::field::display(format_args!("invalid key: {problem}")));
+            RequestOutcome::Failed(error) => {
+                tell!(WARN, "request failed", error = tracing::field::display(text_of(error)));
             }
-            RequestOutcome::Failed(error) => tell!(WARN, "request failed", error = tracing::field::display(error)),
             _ => tell!(DEBUG, "request answered"),
         }
     }
@@ -76,6 +78,24 @@ impl Observer for Tracing {
             ServerEvent::Up => tracing::info!(target: "memcached2", server = server.name(), "server up"),
         }
     }
+}
+
+/// The text of an error without what may be a key, or what the server has said, which may be anything.
+fn text_of(error: &Error) -> Cow<'static, str> {
+    match error {
+        Error::Key { problem, .. } => format!("invalid key: {problem}").into(),
+        Error::Protocol { .. } => "the server broke the protocol; the error of the call says how".into(),
+        Error::Refused { line, .. } => known_text(line).unwrap_or("the server refused the request").into(),
+        Error::Down { cause: Some(cause), .. } | Error::AllDown { cause: Some(cause), .. } if quotes(cause) => {
+            format!("no server is up that can be asked; the last failure: {}", text_of(cause)).into()
+        }
+        other => other.to_string().into(),
+    }
+}
+
+/// Whether an error shows what a server has said.
+fn quotes(error: &Error) -> bool {
+    matches!(error, Error::Protocol { .. } | Error::Refused { .. } | Error::Key { .. })
 }
 
 fn word(attempt: Attempt) -> Option<&'static str> {

@@ -144,11 +144,30 @@ pub(crate) fn status_code(line: &str) -> Option<&str> {
     (refuses(word.as_bytes()) || is_refusal_word(word)).then_some(word)
 }
 
-/// The text of an error line as far as it is in the table: nothing that a request has said.
-#[cfg(feature = "opentelemetry")]
+/// Other lines of memcached about a request for an item, whose meaning is that of [`fallback`]: those of 1.6.45.
+#[cfg(any(feature = "opentelemetry", feature = "tracing"))]
+const OTHER_TEXTS: [&str; 14] = [
+    "CLIENT_ERROR bad command line format",
+    "CLIENT_ERROR bad data chunk",
+    "CLIENT_ERROR bad token in command line format",
+    "CLIENT_ERROR error decoding key",
+    "CLIENT_ERROR flush_all not allowed",
+    "CLIENT_ERROR invalid exptime argument",
+    "CLIENT_ERROR invalid numeric delta argument",
+    "CLIENT_ERROR invalid or duplicate flag",
+    "CLIENT_ERROR opaque token too long",
+    "CLIENT_ERROR options flags are too long",
+    NON_NUMERIC,
+    "ERROR Too many open connections",
+    "SERVER_ERROR out of memory writing stats",
+    "SERVER_ERROR output line too long",
+];
+
+/// The text of an error line as far as servers are known to say it: nothing that a request has said.
+#[cfg(any(feature = "opentelemetry", feature = "tracing"))]
 pub(crate) fn known_text(line: &str) -> Option<&'static str> {
-    let begins = |row: &&ErrorLine| line.starts_with(row.text);
-    TABLE.iter().find(|row| row.text == line).or_else(|| TABLE.iter().find(begins)).map(|row| row.text)
+    let known = || TABLE.iter().map(|row| row.text).chain(OTHER_TEXTS);
+    known().find(|text| *text == line).or_else(|| known().find(|text| line.starts_with(text)))
 }
 
 /// Whether a line is no reply to a request, but refuses it.
@@ -248,5 +267,7 @@ mod tests {
         for (at, row) in TABLE.iter().enumerate() {
             assert!(TABLE[at + 1..].iter().all(|other| other.text != row.text), "{}", row.text);
         }
+        #[cfg(any(feature = "opentelemetry", feature = "tracing"))]
+        assert!(TABLE.iter().all(|row| !OTHER_TEXTS.contains(&row.text)));
     }
 }
