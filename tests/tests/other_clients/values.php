@@ -5,6 +5,8 @@ if (!class_exists('Memcached')) {
     exit;
 }
 $client = new Memcached();
+// What it is unless set depends on how the extension was built.
+$client->setOption(Memcached::OPT_SERIALIZER, Memcached::SERIALIZER_PHP);
 $client->addServer($argv[2], (int) $argv[3]);
 $at = 0;
 while (($line = fgets(STDIN)) !== false) {
