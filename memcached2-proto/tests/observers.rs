@@ -178,6 +178,7 @@ fn connections_are_gauges_and_a_server_is_up_from_the_start() {
                 "db.client.connection.count cache1:11211 idle : 3",
                 "db.client.connection.count cache1:11211 used : 2",
                 "db.client.connection.create_time cache1:11211 s: [0.002]",
+                "db.client.connection.idle.max cache1:11211 : 64",
                 "db.client.connection.max cache1:11211 : 64",
                 "db.client.connection.pending_requests cache1:11211 : 1",
                 "memcached2_client_in_flight cache1:11211 : 0",

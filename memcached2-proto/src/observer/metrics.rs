@@ -15,6 +15,7 @@ use crate::uri::Server;
 /// | `db.client.operation.duration` | histogram in seconds: [`OperationEvent::time`] | those of the server, `db.system.name`, `db.operation.name`; of one that has failed `error.type`, `db.response.status_code` |
 /// | `db.client.connection.create_time` | histogram in seconds: how long a connection took to be opened | `db.client.connection.pool.name` |
 /// | `db.client.connection.wait_time` | histogram in seconds: [`OperationEvent::wait`] | the same |
+/// | `db.client.connection.use_time` | histogram in seconds: how long an operation then had its connection, as far as it is one of a pool | the same |
 /// | `db.client.connection.timeouts` | counter: operations that had no connection in time | the same |
 /// | `memcached2_requests_total` | counter | those of the server, `db.operation.name`, `outcome` ([`RequestOutcome::as_str`]) |
 /// | `memcached2_hits_total`, `memcached2_misses_total` | counter: keys | those of the server |
@@ -36,7 +37,7 @@ impl Metrics {
     /// | gauge | what it is |
     /// |---|---|
     /// | `db.client.connection.count` | open connections, by `db.client.connection.state`: `used` or `idle` |
-    /// | `db.client.connection.max` | [`ServerStatus::max_connections`] |
+    /// | `db.client.connection.max`, `.idle.max` | [`ServerStatus::max_connections`]: all of them may be idle |
     /// | `db.client.connection.pending_requests` | [`ServerStatus::waiting`] |
     /// | `memcached2_client_in_flight` | [`ServerStatus::in_flight`] |
     /// | `memcached2_server_up` | [`ServerStatus::is_up`] |
@@ -59,6 +60,7 @@ impl Metrics {
             set("db.client.connection.count", state("used"), status.used_connections);
             set("db.client.connection.count", state("idle"), status.idle_connections);
             set("db.client.connection.max", vec![pool()], status.max_connections);
+            set("db.client.connection.idle.max", vec![pool()], status.max_connections);
             set("db.client.connection.pending_requests", vec![pool()], status.waiting);
             set("memcached2_client_in_flight", vec![pool()], status.in_flight);
             set_up(&status.server, status.is_up);
@@ -99,6 +101,8 @@ impl Observer for Metrics {
         let Some(server) = event.server else { return };
         if let Some(wait) = event.wait {
             histogram!("db.client.connection.wait_time", vec![pool_of(server)]).record(wait);
+            let used = event.time.saturating_sub(wait);
+            histogram!("db.client.connection.use_time", vec![pool_of(server)]).record(used);
         }
         if event.had_no_connection() {
             counter!("db.client.connection.timeouts", vec![pool_of(server)]).increment(1);
@@ -149,6 +153,7 @@ fn describe() {
         ("db.client.operation.duration", "Duration of database client operations."),
         ("db.client.connection.create_time", "The time it took to create a new connection."),
         ("db.client.connection.wait_time", "The time it took to obtain an open connection from the pool."),
+        ("db.client.connection.use_time", "The time between borrowing a connection and returning it to the pool."),
     ];
     seconds.into_iter().for_each(|(name, text)| describe_histogram!(name, Unit::Seconds, text));
     let counts = [
@@ -165,9 +170,41 @@ fn describe() {
     let gauges = [
         ("db.client.connection.count", "Open connections, by whether they are used or idle."),
         ("db.client.connection.max", "The maximum number of open connections allowed."),
+        ("db.client.connection.idle.max", "The maximum number of idle open connections allowed."),
         ("db.client.connection.pending_requests", "Callers that wait for a connection, or for room on one."),
         ("memcached2_client_in_flight", "Requests that have no answer yet."),
         ("memcached2_server_up", "1 if the server counts as up, and 0 if it counts as down."),
     ];
     gauges.into_iter().for_each(|(name, text)| describe_gauge!(name, Unit::Count, text));
+}
+
+#[cfg(test)]
+mod tests {
+    use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+
+    use super::super::Moment;
+    use super::*;
+    use crate::time::{Instant, Now};
+    use crate::uri::Address;
+
+    #[test]
+    fn how_long_a_connection_was_waited_for_and_used_is_recorded() {
+        let recorder = DebuggingRecorder::new();
+        let server = Server::from(Address::Tcp { host: "cache1".into(), port: 11211 });
+        let clock = || Now::fixed(Instant::ZERO, std::time::UNIX_EPOCH);
+        let moment = Moment { clock, begun: Instant::ZERO };
+        let ended = Instant::ZERO + Duration::from_millis(5);
+        let wait = Some(Duration::from_millis(1));
+        let event =
+            OperationEvent { command: Some("get"), server: Some(&server), wait, ..OperationEvent::new(moment, ended) };
+        metrics::with_local_recorder(&recorder, || Metrics.on_operation(&event));
+        let recorded = recorder.snapshotter().snapshot().into_vec().into_iter().filter_map(|(key, _, _, value)| {
+            let DebugValue::Histogram(times) = value else { return None };
+            let labels: Vec<_> = key.key().labels().map(|label| label.value()).collect();
+            Some(format!("{} {} {times:?}", key.key().name().strip_prefix("db.client.connection.")?, labels.concat()))
+        });
+        let mut recorded: Vec<_> = recorded.collect();
+        recorded.sort();
+        assert_eq!(recorded, ["use_time cache1:11211 [0.004]", "wait_time cache1:11211 [0.001]"]);
+    }
 }
