@@ -193,40 +193,36 @@ impl AsRef<[u8]> for Value {
     }
 }
 
-impl PartialEq<[u8]> for Value {
-    fn eq(&self, other: &[u8]) -> bool {
-        self.data == other
-    }
+macro_rules! compared {
+    ($([$($generics:tt)*] $bytes:ty;)*) => {
+        $(
+            /// Compares the bytes of the value.
+            impl<$($generics)*> PartialEq<$bytes> for Value {
+                fn eq(&self, other: &$bytes) -> bool {
+                    self.data == AsRef::<[u8]>::as_ref(other)
+                }
+            }
+
+            /// Compares the bytes of the value.
+            impl<$($generics)*> PartialEq<Value> for $bytes {
+                fn eq(&self, other: &Value) -> bool {
+                    other == self
+                }
+            }
+        )*
+    };
 }
 
-impl PartialEq<&[u8]> for Value {
-    fn eq(&self, other: &&[u8]) -> bool {
-        self.data == *other
-    }
-}
-
-impl<const N: usize> PartialEq<&[u8; N]> for Value {
-    fn eq(&self, other: &&[u8; N]) -> bool {
-        self.data == other.as_slice()
-    }
-}
-
-impl PartialEq<str> for Value {
-    fn eq(&self, other: &str) -> bool {
-        self.data == other.as_bytes()
-    }
-}
-
-impl PartialEq<String> for Value {
-    fn eq(&self, other: &String) -> bool {
-        self.data == other.as_bytes()
-    }
-}
-
-impl PartialEq<&str> for Value {
-    fn eq(&self, other: &&str) -> bool {
-        self.data == other.as_bytes()
-    }
+compared! {
+    [] [u8];
+    [] &[u8];
+    [const N: usize] [u8; N];
+    [const N: usize] &[u8; N];
+    [] Vec<u8>;
+    [] Bytes;
+    [] str;
+    [] &str;
+    [] String;
 }
 
 #[cfg(test)]
@@ -250,6 +246,29 @@ mod tests {
             Ok(read) => Some(read),
             Err(Error::Value { .. }) => None,
             Err(error) => panic!("{error:?}"),
+        }
+    }
+
+    #[test]
+    fn a_value_is_compared_with_bytes_and_text_of_each_type_in_both_directions() {
+        macro_rules! assert_compared {
+            ($($same:expr, $other:expr;)*) => {
+                $(
+                    assert!(value(b"x") == $same && $same == value(b"x"));
+                    assert!(value(b"x") != $other && $other != value(b"x"));
+                )*
+            };
+        }
+        assert_compared! {
+            b"x"[..], b"y"[..];
+            &b"x"[..], &b"xx"[..];
+            *b"x", *b"";
+            b"x", b"xy";
+            vec![b'x'], Vec::new();
+            Bytes::from_static(b"x"), Bytes::new();
+            *"x", *"X";
+            "x", "";
+            String::from("x"), String::new();
         }
     }
 
