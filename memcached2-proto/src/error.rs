@@ -44,7 +44,7 @@ pub use self::request::FailedRequest;
 /// | every one with an expiry | [`Expiry`](Self::Expiry) |
 /// | making a client | [`Uri`](Self::Uri), [`Credentials`](Self::Credentials), [`Tls`](Self::Tls), and [`Key`](Self::Key) for its prefix |
 /// | `get`, `gets`, `gat`, `gats`, and of many | [`NoMemory`](Self::NoMemory); a miss is `Ok(None)` |
-/// | `get_as`, [`Value::parse`](crate::Value::parse), [`Value::as_str`](crate::Value::as_str) | [`Value`](Self::Value) |
+/// | `get_as`, `get_many_as`, [`Value::parse`](crate::Value::parse), [`Value::as_str`](crate::Value::as_str) | [`Value`](Self::Value) |
 /// | `set`, `set_many`, `store_many` | [`TooLarge`](Self::TooLarge), [`Value`](Self::Value) |
 /// | `add`, `replace`, `append`, `prepend` | those of `set`, and [`NotStored`](Self::NotStored) |
 /// | `cas` | those of `set`, [`Exists`](Self::Exists), [`NotFound`](Self::NotFound), [`Cas`](Self::Cas) |

@@ -16,7 +16,7 @@ mod routed;
 pub use self::all_servers::AllServers;
 pub use self::batch_result::BatchResult;
 #[doc(hidden)]
-pub use self::chunks::Chunks;
+pub use self::chunks::{Chunks, KeyChunks};
 pub use self::each::{Batch, DeleteMany, SetMany};
 pub use self::each_replica::EachReplica;
 pub use self::get_many::GetMany;

@@ -19,6 +19,8 @@ super::cases! {
         many_values_are_stored_on_their_servers,
         each_of_many_values_has_options_of_its_own,
         values_from_an_iterator_are_stored_in_chunks,
+        keys_from_an_iterator_are_fetched_in_chunks,
+        many_values_are_read_as_a_type,
         no_keys_are_no_results,
         a_batch_that_cannot_be_encoded_for_a_server_waits_for_nothing,
         a_refused_item_of_a_batch_fails_alone,
@@ -114,6 +116,50 @@ fn values_from_an_iterator_are_stored_in_chunks(on: Kind) {
     let endless = (0_u32..).inspect(|_| asked += 1).map(|row| (row.to_string(), row));
     assert_matches!(client.set_chunked(endless, HOUR, |_, _| {}), Err(Error::Closed { .. }));
     assert!(asked <= 512, "{asked} of a chunk");
+}
+
+fn keys_from_an_iterator_are_fetched_in_chunks(on: Kind) {
+    let (_servers, addresses) = on.servers(2);
+    let client = client(&addresses);
+    let rows = (0..1500).filter(|row| row % 3 > 0).map(|row| (format!("key{row}"), row));
+    assert_eq!(client.set_chunked(rows, HOUR, |key, error| panic!("{key}: {error}")), Ok(1000));
+    // More than two chunks, with a wrong key among them.
+    let keys = (0..1500).map(|row| if row == 700 { "two words".to_owned() } else { format!("key{row}") });
+    let (mut fetched, mut wrong) = (Vec::new(), Vec::new());
+    let done = client.get_chunked(keys, |key, result| match result {
+        Ok(value) => fetched.push((key, value.map(|value| value.parse::<usize>().unwrap()))),
+        Err(error) => wrong.push((key, error.command(), error)),
+    });
+    assert_eq!(done, Ok(()));
+    assert_matches!(&wrong[..], [(key, Some("get_chunked"), Error::Key { .. })] if key == "two words");
+    // Of each chunk in the order of the keys.
+    let expected = (0..1500).filter(|row| *row != 700).map(|row| (format!("key{row}"), (row % 3 > 0).then_some(row)));
+    assert_eq!(fetched, expected.collect::<Vec<_>>());
+    client.get_chunked(Vec::<&str>::new(), |key, _| panic!("{key}")).unwrap();
+    client.close(PATIENT);
+    let mut asked = 0;
+    let endless = (0_u32..).inspect(|_| asked += 1).map(|row| row.to_string());
+    assert_matches!(client.get_chunked(endless, |key, _| panic!("{key}")), Err(Error::Closed { .. }));
+    assert!(asked <= 512, "{asked} of a chunk");
+}
+
+fn many_values_are_read_as_a_type(on: Kind) {
+    let (_servers, addresses) = on.servers(2);
+    let client = client(&addresses);
+    client.set_many(&[("a", 1), ("b", 2)], HOUR).unwrap().all_stored().unwrap();
+    client.run(Store::set("word", "seven").unwrap().flags(9)).unwrap();
+    let keys = ["b", "nothing", "word", "a"];
+    let mut results = client.get_many_as::<u64>(&keys).unwrap().into_iter().collect::<Vec<_>>();
+    let error = results.remove(2).unwrap_err();
+    assert_eq!(results, [Ok(Some(2)), Ok(None), Ok(Some(1))]);
+    assert_eq!((error.command(), error.key()), (Some("get_many_as"), Some("word")));
+    assert!(error.to_string().contains("5 bytes with flags 9 cannot be read as u64"), "{error}");
+    let or_miss = client.miss_on_error().get_many_as::<Option<u64>>(&keys).unwrap().into_result();
+    assert_eq!(or_miss, Ok(vec![Some(Some(2)), None, Some(None), Some(Some(1))]));
+    let space = client.namespace("space").unwrap();
+    space.set("a", 3, HOUR).unwrap();
+    assert_eq!(space.get_many_as::<u64>(&["a", "b"]).unwrap().into_result(), Ok(vec![Some(3), None]));
+    assert_matches!(client.get_many_as::<u64>(&["a", "two words"]), Err(Error::Key { .. }));
 }
 
 fn each_of_many_values_has_options_of_its_own(on: Kind) {

@@ -74,6 +74,7 @@ fn a_near_cache_returns_what_it_knows_without_a_request(on: Kind) {
         assert_eq!((near.get("a"), clone.get_as::<u64>("n")), (Ok(value("x")), Ok(Some(5))));
     }
     assert_eq!(near.get_many(&["n", "a"]).unwrap().into_result(), Ok(vec![value("5"), value("x")]));
+    assert_eq!(near.get_many_as::<u64>(&["n"]).unwrap().into_result(), Ok(vec![Some(5)]));
     assert_matches!(near.get("two words"), Err(Error::Key { .. }));
     assert!(near.get("b").is_err() && near.gets("a").is_err() && client.get("a").is_err());
     // Whether a write has landed is unknown, so what was known before is not used.

@@ -1,6 +1,7 @@
 //! The results of several items.
 
 use crate::error::Error;
+use crate::value::{FromValue, Value};
 
 /// The result of each item of a batch, in the order given. An item that failed does not hide the others.
 ///
@@ -91,6 +92,18 @@ impl<T> BatchResult<T> {
     /// The result of each item.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Result<&T, &Error>> {
         self.0.iter().map(Result::as_ref)
+    }
+}
+
+impl BatchResult<Option<Value>> {
+    /// The values of these keys as a type; the error of one that cannot be read names the method and the key.
+    #[doc(hidden)]
+    pub fn read_as<T: FromValue>(self, method: &'static str, keys: &[impl AsRef<[u8]>]) -> BatchResult<Option<T>> {
+        let read = |key: &[u8], value: Option<Value>| {
+            let read = value.map(T::from_value).transpose();
+            read.map_err(|error| error.of_method(method, Some(key)))
+        };
+        self.with_keys(keys).map(|(key, value)| read(key.as_ref(), value?)).collect()
     }
 }
 

@@ -1,9 +1,11 @@
-//! Many items from an iterator, some at a time.
+//! Many items or keys from an iterator, some at a time.
 
 use super::BatchResult;
 use crate::command::Store;
 use crate::data::{Data, ToValue};
 use crate::error::Error;
+use crate::key::Key;
+use crate::value::Value;
 
 /// How many items a chunk has at most: so many that an asynchronous client takes it for a large transfer.
 const ITEMS: usize = 512;
@@ -70,4 +72,55 @@ fn owned<V: ToValue>(key: &[u8], value: &V) -> Result<Data<'static>, Error> {
     let store = Store::set(key, value)?;
     let flags = store.data().flags();
     Ok(Data::from(store.data().clone().into_bytes()).with_flags(flags))
+}
+
+/// Takes the keys of `get_chunked` from their iterator.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct KeyChunks<I, K> {
+    keys: I,
+    chunk: Vec<K>,
+}
+
+impl<I, K> KeyChunks<I, K>
+where
+    I: Iterator<Item = K>,
+    K: AsRef<[u8]>,
+{
+    /// Takes them from `keys`.
+    #[must_use]
+    pub fn new(keys: I) -> Self {
+        Self { keys, chunk: Vec::new() }
+    }
+
+    /// The next keys, or `None` at the end. A key that cannot be sent has failed.
+    pub fn next_chunk(&mut self, on_result: &mut impl FnMut(K, Result<Option<Value>, Error>)) -> Option<&[K]> {
+        while self.chunk.len() < ITEMS {
+            let Some(key) = self.keys.next() else { break };
+            match Key::new(key.as_ref()).map(drop) {
+                Ok(()) => self.chunk.push(key),
+                Err(error) => on_result(key, Err(error.of_method("get_chunked", None))),
+            }
+        }
+        Some(&self.chunk[..]).filter(|chunk| !chunk.is_empty())
+    }
+
+    /// Hands on their results.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`] if the client was closed.
+    pub fn end_chunk(
+        &mut self,
+        results: BatchResult<Option<Value>>,
+        on_result: &mut impl FnMut(K, Result<Option<Value>, Error>),
+    ) -> Result<(), Error> {
+        for (key, result) in results.with_keys(self.chunk.drain(..)) {
+            match result {
+                Err(error @ Error::Closed { .. }) => return Err(error),
+                result => on_result(key, result),
+            }
+        }
+        Ok(())
+    }
 }

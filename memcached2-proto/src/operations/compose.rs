@@ -31,6 +31,61 @@ macro_rules! __compose {
             value.map(T::from_value).transpose().map_err(|error| error.of_method("get_as", Some(key)))
         }
 
+        /// Fetches the values of many keys as a type of your choice; see `get_many`. The results come in the order of the keys.
+        ///
+        #[doc = $begin]
+        #[doc = concat!(r#"client.set("a", 1, Duration::from_secs(60))"#, $wait, "?;")]
+        #[doc = concat!(r#"let values = client.get_many_as::<u64>(&["a", "b"])"#, $wait, "?.into_result()?;")]
+        /// assert_eq!(values, [Some(1), None]);
+        #[doc = $end]
+        ///
+        /// # Errors
+        ///
+        /// Those of `get_many`. In the result of a key [`Error::Value`](memcached2_proto::Error::Value) if its value cannot be read
+        /// as a `T`: it names the key, the type and the flags.
+        pub $($async)* fn get_many_as<T: $crate::FromValue>(
+            &self,
+            keys: &[impl AsRef<[u8]>],
+        ) -> Result<$crate::BatchResult<Option<T>>, $crate::Error> {
+            Ok(self.get_many(keys)$($await)*?.read_as("get_many_as", keys))
+        }
+
+        /// Fetches the values of keys from an iterator, however many: 512 at a time. `on_result` is called with each key and its
+        /// result, in their order; `None` is a miss.
+        ///
+        /// The time for a call holds for each such chunk, not for all together, and no more than the values of a chunk are in memory.
+        /// A key that fails does not stop the others.
+        ///
+        #[doc = $begin]
+        #[doc = concat!(r#"client.set("row:7", "seven", Duration::from_secs(60))"#, $wait, "?;")]
+        /// let keys = (0..10_000).map(|row| format!("row:{row}"));
+        /// let mut hits = Vec::new();
+        /// let on_result = |key, result: Result<Option<_>, Error>| match result {
+        ///     Ok(Some(value)) => hits.push((key, value)),
+        ///     Ok(None) => {}
+        ///     Err(error) => eprintln!("{key}: {error}"),
+        /// };
+        #[doc = concat!("client.get_chunked(keys, on_result)", $wait, "?;")]
+        /// assert_eq!(hits.len(), 1);
+        #[doc = $end]
+        ///
+        /// # Errors
+        ///
+        /// * [`Error::Closed`](memcached2_proto::Error::Closed) if the client is closed.
+        /// * `on_result` is called with those of `get`, a wrong key included.
+        pub $($async)* fn get_chunked<K: AsRef<[u8]>>(
+            &self,
+            keys: impl IntoIterator<Item = K>,
+            mut on_result: impl FnMut(K, Result<Option<$crate::Value>, $crate::Error>),
+        ) -> Result<(), $crate::Error> {
+            let mut chunks = $crate::operation::KeyChunks::new(keys.into_iter());
+            while let Some(chunk) = chunks.next_chunk(&mut on_result) {
+                let results = self.get_many(chunk)$($await)*?;
+                chunks.end_chunk(results, &mut on_result)?;
+            }
+            Ok(())
+        }
+
         /// Stores values from an iterator, however many: 512 at a time, or fewer if they have more than 1 MiB together. Returns
         /// how many were stored.
         ///

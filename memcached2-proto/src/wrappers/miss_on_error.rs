@@ -97,7 +97,7 @@ macro_rules! miss_on_error {
         /// | method | after a failure of the cache |
         /// |---|---|
         /// | `get`, `gets`, `gat`, `gats`, `get_as`, `get_with_ttl` | `Ok(None)` |
-        /// | `get_many`, `gets_many`, `gat_many`, `gats_many` | `Ok(None)` for each key that was not answered |
+        /// | `get_many`, `get_many_as`, `gets_many`, `gat_many`, `gats_many` | `Ok(None)` for each key that was not answered |
         /// | `set` | `Ok(())` |
         /// | `delete`, `exists` | `Ok(false)` |
         /// | `delete_many` | `Ok(false)` for each key that was not answered |
@@ -163,6 +163,19 @@ macro_rules! miss_on_error {
                 key: impl AsRef<[u8]>,
             ) -> Result<Option<T>, $crate::Error> {
                 $crate::OrMiss::or_miss(self.client.get_as(key)$($await)*)
+            }
+
+            /// Fetches the values of many keys as a type of your choice; the results come in the order of the keys.
+            ///
+            /// # Errors
+            ///
+            /// * [`Error::Key`](memcached2_proto::Error::Key)
+            /// * In the result of a key [`Error::Value`](memcached2_proto::Error::Value) if its value cannot be read as a `T`
+            pub $($async)* fn get_many_as<T: $crate::FromValue>(
+                &self,
+                keys: &[impl AsRef<[u8]>],
+            ) -> Result<$crate::BatchResult<Option<T>>, $crate::Error> {
+                $crate::OrMiss::or_miss(self.client.get_many_as(keys)$($await)*)
             }
 
             $crate::__cache!([$($async)*] [$($await)*] $Fn);

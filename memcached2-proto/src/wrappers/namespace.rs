@@ -187,6 +187,18 @@ macro_rules! namespace {
                 let value = self.get(key)$($await)*?;
                 value.map(T::from_value).transpose().map_err(|error| error.of_method("get_as", Some(key)))
             }
+
+            /// [`Client::get_many_as`] in this namespace.
+            ///
+            /// # Errors
+            ///
+            /// Those of that method.
+            pub $($async)* fn get_many_as<T: $crate::FromValue>(
+                &self,
+                keys: &[impl AsRef<[u8]>],
+            ) -> Result<$crate::BatchResult<Option<T>>, $crate::Error> {
+                Ok(self.get_many(keys)$($await)*?.read_as("get_many_as", keys))
+            }
         }
     };
 }

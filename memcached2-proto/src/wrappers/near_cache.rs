@@ -120,6 +120,18 @@ macro_rules! near_cache {
                 value.map(T::from_value).transpose().map_err(|error| error.of_method("get_as", Some(key)))
             }
 
+            /// [`Client::get_many_as`] of this client.
+            ///
+            /// # Errors
+            ///
+            /// Those of that method.
+            pub $($async)* fn get_many_as<T: $crate::FromValue>(
+                &self,
+                keys: &[impl AsRef<[u8]>],
+            ) -> Result<$crate::BatchResult<Option<T>>, $crate::Error> {
+                Ok(self.get_many(keys)$($await)*?.read_as("get_many_as", keys))
+            }
+
             $crate::__cache!([$($async)*] [$($await)*] $Fn);
             $crate::__get!([$($async)*] [$($await)*] ["" "" "" ""] __near_gets);
             $crate::__store!([$($async)*] [$($await)*] ["" "" "" ""] __near_writes);
