@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use memcached2_sync::proto::command::meta::MetaSet;
+use memcached2_sync::proto::command::meta::{MetaDelete, MetaGet, MetaSet};
 use memcached2_sync::{Client, Expiry, Store};
 use memcached2_testkit::{EmbeddedServer, Memcached};
 use serde_json::Value as Json;
@@ -162,6 +162,8 @@ fn items_are_copied_to_other_servers_with_their_ttl() {
     assert_eq!(source.run(&["warm", "--to", &list], 0).0, "601 stored, 1 were there, 0 failed\n");
     assert_eq!(target.run(&["get", "key1", "key2"], 0).0, "newer2");
     assert_eq!(source.run(&["warm", "--to", &list], 0).0, "0 stored, 602 were there, 0 failed\n");
+    let classic = ["warm", "--classic", "--prefix", "key", "--to", &list];
+    assert_eq!(source.run(&classic, 0).0, "0 stored, 600 were there, 0 failed\n");
     assert_eq!(source.run(&["copy", "--to", &list], 0).0, "602 stored, 0 were there, 0 failed\n");
     assert_same(&items(&source), &items(&target));
     // By another rule, and under other names.
@@ -177,6 +179,35 @@ fn a_dump_does_not_count_as_a_use_of_the_items() {
     let (_servers, program) = stored();
     program.run(&["dump", "--values"], 0);
     assert!(program.json(&["dump"], 0).iter().all(|item| item["fetched"] == false));
+}
+
+/// Elsewhere it would be as good as new; and here somebody is to store it again.
+#[test]
+fn what_is_marked_as_stale_or_being_computed_is_not_copied_and_is_still_to_be_won() {
+    let (from, source) = servers(1);
+    let (to, target) = servers(1);
+    let [here, there] = [&from, &to].map(|servers| Client::new([servers[0].address()]).unwrap());
+    let stale = |client: &Client, key: &str| {
+        client.set(key, "old", Duration::from_secs(50)).unwrap();
+        assert!(client.run(MetaDelete::new(key).unwrap().invalidate()).unwrap().is_done());
+    };
+    let fetched = |client: &Client, get: MetaGet<'_>| client.run(get.value().ttl()).unwrap().unwrap();
+    stale(&here, "stale");
+    stale(&here, "won");
+    assert!(fetched(&here, MetaGet::new("won").unwrap()).win);
+    assert!(fetched(&here, MetaGet::new("lease").unwrap().vivify(Duration::from_secs(50))).win);
+    // It is computed before it expires, and good until then.
+    here.set("good", "x", Duration::from_secs(50)).unwrap();
+    assert!(fetched(&here, MetaGet::new("good").unwrap().recache(Duration::from_secs(60))).win);
+    stale(&there, "good");
+    assert_eq!(source.run(&["dump", "--values"], 0).0.lines().count(), 1);
+    assert_eq!(source.run(&["warm", "--to", &to[0].address()], 0).0, "0 stored, 1 were there, 0 failed\n");
+    assert!(fetched(&there, MetaGet::new("good").unwrap()).win);
+    assert_eq!(source.run(&["copy", "--to", &to[0].address()], 0).0, "1 stored, 0 were there, 0 failed\n");
+    assert_eq!(target.run(&["dump", "--keys"], 0).0, "good\n");
+    let item = fetched(&here, MetaGet::new("stale").unwrap());
+    assert!(item.win && item.stale && item.value.is_some_and(|value| value == "old"));
+    assert_eq!(item.ttl.and_then(|ttl| ttl.remaining()), Some(Duration::from_secs(50)));
 }
 
 #[test]

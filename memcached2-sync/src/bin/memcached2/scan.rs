@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use memcached2_sync::proto::command::meta::MetaGet;
+use memcached2_sync::proto::command::meta::{MetaDelete, MetaGet};
+use memcached2_sync::proto::fetch::{FetchPolicy, Found};
 use memcached2_sync::proto::operation::Batch;
 use memcached2_sync::{Client, DumpedItem, Error, Key};
 
@@ -103,17 +104,31 @@ fn dumped(client: &Client) -> impl Iterator<Item = Result<DumpedItem, Error>> + 
     }
 }
 
+/// Asks for an item, which does not count as a use of it; with its version, for [`give_up`].
+pub(crate) fn look_at(key: &[u8]) -> Result<MetaGet<'_>, Error> {
+    Ok(MetaGet::new(key)?.cas().no_bump())
+}
+
+/// Gives up the right to store anew these items, by their keys and versions. Whoever fetches an item first that is marked as stale has that
+/// right, and no other.
+pub(crate) fn give_up(client: &Client, won: &[(&[u8], u64)]) {
+    let marks = won.iter().filter_map(|(key, cas)| Some(MetaDelete::new(*key).ok()?.invalidate().compare_cas(*cas)));
+    // What has changed meanwhile, or is gone, is not theirs any more.
+    drop(client.run(Batch::new(marks.collect())));
+}
+
 /// The items with their values, without those that are gone by now; and whether all could be fetched. It does not count as a use of the
-/// items.
+/// items. One that is marked as stale, or stands for a value that is being computed, is as good as gone: elsewhere it would be a value.
 pub(crate) fn fetch(client: &Client, listed: &[&Listed]) -> Result<(Vec<Record>, Outcome), Failure> {
     let (mut records, mut outcome) = (Vec::with_capacity(listed.len()), Outcome::Done);
     let mut classic = Vec::new();
+    let (policy, mut won) = (FetchPolicy::new(Duration::ZERO), Vec::new());
     let (mut asked, mut commands) = (Vec::with_capacity(listed.len()), Vec::with_capacity(listed.len()));
     for listed in listed {
-        match MetaGet::new(&listed.key) {
+        match look_at(&listed.key) {
             Ok(command) => {
                 asked.push(listed);
-                commands.push(command.value().flags().ttl().no_bump());
+                commands.push(command.value().flags().ttl());
             }
             // It has a control character, and is too long to be encoded.
             Err(error) => {
@@ -125,6 +140,9 @@ pub(crate) fn fetch(client: &Client, listed: &[&Listed]) -> Result<(Vec<Record>,
     for (listed, found) in asked.into_iter().zip(client.run(Batch::new(commands))?) {
         match found {
             Ok(None) => {}
+            Ok(Some(item)) if !matches!(policy.judge(Some(item.clone())), Found::Value(_)) => {
+                won.extend(item.cas.filter(|_| item.win).map(|cas| (&*listed.key, cas)));
+            }
             Ok(Some(item)) => {
                 let ttl = item.ttl.and_then(|ttl| ttl.remaining()).map(|ttl| ttl.as_secs());
                 let value = item.value.unwrap_or_default();
@@ -140,10 +158,13 @@ pub(crate) fn fetch(client: &Client, listed: &[&Listed]) -> Result<(Vec<Record>,
             }
         }
     }
+    if !won.is_empty() {
+        give_up(client, &won);
+    }
     let keys: Vec<_> = classic.iter().map(|listed| &listed.key).collect();
     for (listed, found) in classic.iter().zip(client.get_many(&keys)?) {
         match found {
-            Ok(Some(value)) if listed.ttl != Some(0) => {
+            Ok(Some(value)) if listed.ttl != Some(0) && !FetchPolicy::is_leased(&value) => {
                 records.push(Record {
                     key: listed.key.clone(),
                     value: value.data,

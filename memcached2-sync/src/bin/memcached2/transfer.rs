@@ -1,5 +1,6 @@
 //! `dump`, `load`, `copy` and `warm`: items with their values, from servers to files and to other servers.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::PathBuf;
@@ -17,7 +18,7 @@ use crate::items::{BATCH, input_failure};
 use crate::output::{Failure, Outcome, Output, bytes_field, complain, shown};
 use crate::progress::Progress;
 use crate::record::Record;
-use crate::scan::{Listed, fetch, scan};
+use crate::scan::{Listed, fetch, give_up, look_at, scan};
 
 #[derive(Debug, Args)]
 pub(crate) struct Dump {
@@ -177,10 +178,26 @@ impl Copy {
 
 /// The items whose keys a target does not have, so that their values need not be fetched. If it cannot say so, storing says it.
 fn missing<'l>(target: &Client, mut listed: Vec<&'l Listed>) -> Result<Vec<&'l Listed>, Error> {
-    let asked = listed.iter().filter_map(|listed| Exists::new(&listed.key).ok()).collect();
-    let mut exists = target.run(Batch::new(asked))?.into_iter();
-    // Keys of any bytes were not asked for.
-    listed.retain(|listed| Key::new(&listed.key).is_err() || !matches!(exists.next(), Some(Ok(true))));
+    let (mut there, mut won, mut classic) = (HashSet::new(), Vec::new(), Vec::new());
+    let (keys, asked): (Vec<&[u8]>, Vec<_>) =
+        listed.iter().filter_map(|listed| Some((&*listed.key, look_at(&listed.key).ok()?))).unzip();
+    for (key, found) in keys.into_iter().zip(target.run(Batch::new(asked))?) {
+        match found {
+            Ok(Some(item)) => {
+                there.insert(key);
+                won.extend(item.cas.filter(|_| item.win).map(|cas| (key, cas)));
+            }
+            Err(Error::NoMeta { .. }) => classic.extend(Exists::new(key).ok().map(|exists| (key, exists))),
+            _ => {}
+        }
+    }
+    if !won.is_empty() {
+        give_up(target, &won);
+    }
+    let (keys, asked): (Vec<_>, Vec<_>) = classic.into_iter().unzip();
+    let found = keys.into_iter().zip(target.run(Batch::new(asked))?);
+    there.extend(found.filter_map(|(key, found)| (found == Ok(true)).then_some(key)));
+    listed.retain(|listed| !there.contains(&*listed.key));
     Ok(listed)
 }
 
