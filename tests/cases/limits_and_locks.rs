@@ -23,6 +23,7 @@ super::cases! {
         a_rate_limit_allows_or_refuses_while_the_cache_is_down,
         a_lock_has_one_holder_until_it_is_released,
         a_lock_that_was_lost_is_neither_extended_nor_released,
+        a_lock_that_was_lost_in_a_restart_is_left_to_the_next_holder,
         a_lock_is_waited_for,
         a_lock_fails_while_its_server_is_down,
         a_journal_deletes_no_lock_of_another_holder,
@@ -135,6 +136,29 @@ fn a_lock_that_was_lost_is_neither_extended_nor_released(on: Kind) {
             }
         }
     });
+}
+
+/// Whose item has the version of the one that was lost, since the server counts from 1 again.
+fn a_lock_that_was_lost_in_a_restart_is_left_to_the_next_holder(on: Kind) {
+    for extends in [true, false] {
+        let mut server = on.start();
+        let one = client(&[server.address()]);
+        let mut lock = one.try_lock("lock", HOUR).unwrap().expect("it is free");
+        server.restart();
+        let two = client(&[server.address()]);
+        let next = two.try_lock("lock", HOUR).unwrap().expect("it is free");
+        assert_eq!(lock.fencing_token(), next.fencing_token());
+        // The connection before was closed.
+        while one.get("a").is_err() {
+            thread::yield_now();
+        }
+        if extends {
+            assert_eq!((lock.extend(HOUR), lock.time_left()), (Ok(false), Duration::ZERO));
+        }
+        assert_eq!(lock.release(), Ok(false));
+        assert!(two.try_lock("lock", HOUR).unwrap().is_none());
+        assert_eq!(next.release(), Ok(true));
+    }
 }
 
 /// Evicts the item of a lock, and takes it again if that is wanted.

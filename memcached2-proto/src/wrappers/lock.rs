@@ -119,11 +119,22 @@ macro_rules! lock {
             pub $($async)* fn extend(&mut self, time: std::time::Duration) -> Result<bool, $crate::Error> {
                 // Twice, if an answer was lost before.
                 for _ in 0..2 {
+                    if !self.is_own()$($await)*? {
+                        self.held.lost();
+                        return Ok(false);
+                    }
                     let (begun, expiry) = (Client::now(), $crate::lock::Held::expiry(time));
                     let before = self.held.may_be_stored(begun, time);
                     let stored = self.store(expiry)$($await)*;
                     match &stored {
-                        Ok(()) => self.held.stored(begun, time),
+                        Ok(()) => {
+                            self.held.stored(begun, time);
+                            let is_own = self.is_own()$($await)*?;
+                            if !is_own {
+                                self.held.lost();
+                            }
+                            return Ok(is_own);
+                        }
                         Err($crate::Error::Exists { .. }) => self.held.not_stored(before),
                         Err($crate::Error::NotFound { .. }) => {
                             self.held.lost();
@@ -136,13 +147,6 @@ macro_rules! lock {
                             return stored.map(|()| false);
                         }
                     }
-                    if !self.is_own()$($await)*? {
-                        self.held.lost();
-                        return Ok(false);
-                    }
-                    if stored.is_ok() {
-                        return Ok(true);
-                    }
                 }
                 Err($crate::Error::exists().of_method("extend", Some(self.held.key())))
             }
@@ -151,9 +155,13 @@ macro_rules! lock {
             ///
             /// # Errors
             ///
-            /// * Those of `delete_cas` and, on a server without meta, of `cas`. The lock ends when its time has passed.
+            /// * Those of `gets`, of `delete_cas` and, on a server without meta, of `cas`. The lock ends when its time has passed.
             pub $($async)* fn release(mut self) -> Result<bool, $crate::Error> {
+                // Twice, if the answer to an `extend` was lost, and that is carried out only now.
                 for _ in 0..2 {
+                    if !self.is_own()$($await)*? {
+                        return Ok(false);
+                    }
                     let delete = $crate::command::DeleteCas::new(self.held.key(), self.held.cas())?;
                     let deleted = match self.client.run_at_home(Client::now(), self.held.key(), delete)$($await)* {
                         // What has expired already is deleted.
@@ -168,10 +176,6 @@ macro_rules! lock {
                         Err($crate::Error::Exists { .. }) => {}
                         deleted => return deleted,
                     }
-                    // The answer to an `extend` may have been lost.
-                    if !self.is_own()$($await)*? {
-                        return Ok(false);
-                    }
                 }
                 Err($crate::Error::exists().of_method("release", Some(self.held.key())))
             }
@@ -182,7 +186,8 @@ macro_rules! lock {
                 self.client.run_at_home(Client::now(), key, store)$($await)*
             }
 
-            /// Whether it is still held; takes its version.
+            /// Whether it is still held, by its text; takes its version. The version alone proves nothing: a server that was restarted
+            /// counts from 1 again, and gives it to the item of another holder.
             $($async)* fn is_own(&mut self) -> Result<bool, $crate::Error> {
                 let get = $crate::Get::new(self.held.key())?.with_cas();
                 let found = self.client.run_at_home(Client::now(), self.held.key(), get)$($await)*?;
