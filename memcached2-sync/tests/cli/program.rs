@@ -3,7 +3,9 @@
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
+use memcached2_sync::{Client, Options};
 use memcached2_testkit::{Clock, EmbeddedServer};
 use serde_json::Value as Json;
 
@@ -17,6 +19,13 @@ pub(crate) fn servers(count: usize) -> (Vec<EmbeddedServer>, Program) {
     let addresses: Vec<_> = servers.iter().map(EmbeddedServer::address).collect();
     (servers, Program::new(&addresses))
 }
+
+/// A client of these servers, which is patient: a busy machine is slow.
+pub(crate) fn client(addresses: impl IntoIterator<Item = String>) -> Client {
+    Client::with_options(addresses, Options::default().timeout(PATIENT).connect_timeout(PATIENT)).unwrap()
+}
+
+const PATIENT: Duration = Duration::from_secs(20);
 
 impl Program {
     pub(crate) fn new<S: AsRef<str>>(servers: &[S]) -> Self {

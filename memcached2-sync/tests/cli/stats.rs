@@ -2,10 +2,10 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use memcached2_sync::{Client, Expiry};
+use memcached2_sync::Expiry;
 use memcached2_testkit::{EmbeddedServer, ScriptedServer, Session};
 
-use super::program::{Program, servers};
+use super::program::{Program, client, servers};
 
 #[test]
 fn statistics_come_as_a_table_and_as_typed_json() {
@@ -46,7 +46,7 @@ fn the_hottest_keys_are_those_that_are_fetched_most() {
     let (servers, program) = servers(2);
     let addresses: Vec<_> = servers.iter().map(EmbeddedServer::address).collect();
     let ended = AtomicBool::new(false);
-    let client = Client::new(&addresses).unwrap();
+    let client = client(addresses.clone());
     // Before they are watched: a store looks for the old item, which counts as a fetch.
     client.set("hot", "x", Expiry::Never).unwrap();
     let lines = std::thread::scope(|scope| {

@@ -9,12 +9,12 @@ use memcached2_sync::{Client, Expiry, Store};
 use memcached2_testkit::{EmbeddedServer, Memcached};
 use serde_json::Value as Json;
 
-use super::program::{Program, servers};
+use super::program::{Program, client, servers};
 
 /// Two servers with items, whose clock is years off, and the program that asks them.
 fn stored() -> (Vec<EmbeddedServer>, Program) {
     let (servers, program) = servers(2);
-    fill(&Client::new(servers.iter().map(EmbeddedServer::address)).unwrap());
+    fill(&client(servers.iter().map(EmbeddedServer::address)));
     (servers, program)
 }
 
@@ -108,7 +108,7 @@ fn items_of_real_servers_are_dumped_and_loaded() {
         return;
     }
     let [from, to] = [Memcached::start(), Memcached::start()];
-    fill(&Client::new([from.address()]).unwrap());
+    fill(&client([from.address()]));
     let (source, target) = (Program::new(&[from.address()]), Program::new(&[to.address()]));
     let all = items(&source);
     assert_eq!(all.len(), 602);
@@ -186,7 +186,7 @@ fn a_dump_does_not_count_as_a_use_of_the_items() {
 fn what_is_marked_as_stale_or_being_computed_is_not_copied_and_is_still_to_be_won() {
     let (from, source) = servers(1);
     let (to, target) = servers(1);
-    let [here, there] = [&from, &to].map(|servers| Client::new([servers[0].address()]).unwrap());
+    let [here, there] = [&from, &to].map(|servers| client([servers[0].address()]));
     let stale = |client: &Client, key: &str| {
         client.set(key, "old", Duration::from_secs(50)).unwrap();
         assert!(client.run(MetaDelete::new(key).unwrap().invalidate()).unwrap().is_done());
