@@ -226,6 +226,12 @@ fn what_cannot_be_dumped_or_stored_is_reported() {
     assert!(err.contains(&from[0].address()) && err.contains("not all items"), "{err}");
     let (_, err) = target.feed_text(&["load"], b"\n{\"key\": \"a\"}\n", 2);
     assert!(err.contains("the standard input, line 2: it has neither `value`"), "{err}");
+    // What was read before is stored.
+    let (_alone, other) = servers(1);
+    let (out, err) = other.feed_text(&["load"], b"{\"key\": \"a\", \"value\": \"x\"}\n{\"key\": \"b\", \"val", 2);
+    assert!(out == "1 stored, 0 were there, 0 failed\n" && err.contains("line 2: EOF"), "{out}{err}");
+    let (_, err) = target.run(&["load", "/"], 2);
+    assert!(err.contains("cannot read /: "), "{err}");
     let (_, err) = target.run(&["load", "/no/such/file"], 2);
     assert!(err.contains("cannot read /no/such/file"), "{err}");
 }

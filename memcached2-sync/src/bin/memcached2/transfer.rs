@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::args::selection;
 use crate::fleet::Fleet;
-use crate::items::{BATCH, input_failure};
+use crate::items::BATCH;
 use crate::output::{Failure, Outcome, Output, bytes_field, complain, shown};
 use crate::progress::Progress;
 use crate::record::Record;
@@ -54,6 +54,9 @@ pub(crate) struct Copy {
     #[arg(long, value_name = "PREFIX")]
     to_prefix: Option<String>,
 }
+
+/// How many bytes of a file are stored at once.
+const BATCH_BYTES: usize = 4 << 20;
 
 /// What became of the items.
 #[derive(Debug, Default)]
@@ -119,27 +122,37 @@ impl Load {
                 (Box::new(BufReader::new(file)), path.display().to_string())
             }
         };
-        let (mut tally, mut progress) = (Tally::default(), Progress::new(false));
+        let mut tally = Tally::default();
+        let loaded = self.load(&client, &mut *input, &name, &mut tally);
+        // What was stored, too, if the rest cannot be read.
+        let outcome = tally.print(out)?;
+        loaded.map(|()| outcome)
+    }
+
+    /// Stores all items, also those before a line that is none, which is the last one.
+    fn load(&self, client: &Client, input: &mut dyn BufRead, name: &str, tally: &mut Tally) -> Result<(), Failure> {
+        let mut progress = Progress::new(false);
         let (mut records, mut size, mut number, mut line) = (Vec::new(), 0, 0_u64, Vec::new());
         loop {
             line.clear();
-            let read = input.read_until(b'\n', &mut line).map_err(|error| input_failure(&error))?;
             number += 1;
-            if !line.trim_ascii().is_empty() {
-                let record = Record::read(&line, self.anew);
-                let record = record.map_err(|problem| Failure::because(format!("{name}, line {number}: {problem}")))?;
-                size += record.as_ref().map_or(0, |record| record.value.len());
-                records.extend(record);
-            }
-            if read == 0 || records.len() >= BATCH || size >= (4 << 20) {
-                store(&client, &records, self.missing, &mut tally)?;
+            let (read, known) = (input.read_until(b'\n', &mut line), records.len());
+            let read = read.map_err(|error| format!("cannot read {name}: {error}")).and_then(|length| {
+                let is_empty = line.trim_ascii().is_empty();
+                let record = if is_empty { Ok(None) } else { Record::read(&line, self.anew) };
+                records.extend(record.map_err(|problem| format!("{name}, line {number}: {problem}"))?);
+                Ok(length)
+            });
+            size += records[known..].iter().map(|record| record.value.len()).sum::<usize>();
+            let is_over = !matches!(read, Ok(1..));
+            if is_over || records.len() >= BATCH || size >= BATCH_BYTES {
+                store(client, &records, self.missing, tally)?;
                 progress.add(records.len() as u64, size as u64);
                 records.clear();
                 size = 0;
             }
-            if read == 0 {
-                drop(progress);
-                return tally.print(out);
+            if is_over {
+                return read.map(drop).map_err(Failure::Because);
             }
         }
     }
