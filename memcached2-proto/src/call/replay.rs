@@ -270,14 +270,22 @@ impl<O: Operation> Call<'_, O> {
         );
     }
 
-    /// Keeps the keys of writes whose caller is gone: what has come of them is not known.
+    /// Keeps the keys of writes whose caller is gone within a round: what has come of them is not known, or they were to be sent again, or
+    /// another server has done them.
     #[cold]
     pub(crate) fn keep_dropped(&self) {
         if self.plan.router.journal().is_none() {
             return;
         }
-        for sub_request in self.plan.sub_requests.iter().filter(|next| next.is_open()) {
-            self.keep_failed(sub_request, &Error::timeout(Landed::Unknown));
+        for sub_request in &self.plan.sub_requests {
+            match sub_request.state {
+                State::Open | State::Retry | State::Move => {
+                    self.keep_failed(sub_request, &Error::timeout(Landed::Unknown));
+                }
+                State::Answered => self.keep_moved(sub_request),
+                // What it waits for is kept.
+                State::Held | State::Ended => {}
+            }
         }
     }
 

@@ -143,13 +143,18 @@ where
             *lanes = Lane::cut(call);
         }
         let mut pending = false;
-        for lane in lanes {
+        for lane in &mut *lanes {
             while lane.take_answers(call, *now, cx) == Poll::Ready(true) {
                 lane.submit(call, (*now, *timeout), connect);
             }
             pending |= lane.is_under_way();
         }
-        if pending { Poll::Pending } else { Poll::Ready(()) }
+        if pending {
+            return Poll::Pending;
+        }
+        // Else what is to be sent again would count as dropped.
+        lanes.clear();
+        Poll::Ready(())
     }
 
     /// A call without open requests ends at once. A task that makes one after the other must not starve other tasks,

@@ -103,6 +103,34 @@ fn a_write_that_went_elsewhere_is_kept_though_its_server_is_back_meanwhile() {
 }
 
 #[test]
+fn what_a_dropped_batch_has_done_elsewhere_or_could_not_send_is_kept() {
+    let journal = Arc::new(Journal::new(10));
+    let router = router(&journal, "");
+    let home = |key: &String| router.route(Key::new(key).unwrap()).unwrap();
+    let key = |is_wanted: &dyn Fn(&String) -> bool| (0..).map(|at| format!("key{at}")).find(is_wanted).unwrap();
+    let moved = key(&|_| true);
+    router.report_failure(home(&moved), &unknown(), None, (Instant::ZERO, Instant::ZERO));
+    let [refused, answered] = [0, 1].map(|server| {
+        let others: Vec<_> = router.ids().filter(|id| *id != home(&moved)).collect();
+        key(&|key| home(key) == others[server])
+    });
+    let keys = [&moved, &refused, &answered];
+    let mut call = Call::new(DeleteMany::new(&keys).unwrap(), &router, now());
+    let at = |call: &Call<'_, DeleteMany<'_>>, index| {
+        call.sub_requests().iter().position(|next| next.index() == index).unwrap()
+    };
+    for index in [0, 2] {
+        call.answer(at(&call, index), Reply::Deleted, true);
+    }
+    let error = Error::connect(&std::io::ErrorKind::ConnectionRefused.into());
+    call.fail(at(&call, 1), &error, Fault::Server);
+    // Another answer is still waited for.
+    call.keep_dropped();
+    let is_kept = |key: &String| journal.find(router.server(home(key)).unwrap().name(), key.as_bytes()).is_some();
+    assert_eq!(keys.map(is_kept), [true, true, false]);
+}
+
+#[test]
 fn a_key_whose_delete_a_proxy_could_not_pass_on_stays_in_the_journal() {
     let journal = Arc::new(Journal::new(10));
     let router = router(&journal, "");
