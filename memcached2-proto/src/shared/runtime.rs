@@ -72,13 +72,16 @@ impl<R: Runtime> SharedConnections<R> {
             let spent = clock().saturating_duration_since(now.monotonic);
             let left = timeout.unwrap_or_else(|| self.timeout()).saturating_sub(spent);
             if let Some(replay) = call.replay(spent, left) {
+                let between = BetweenRounds(&mut call);
                 // What could not be deleted is kept.
                 let _ = Box::pin(self.between_rounds(replay, now, timeout)).await;
+                between.end();
             }
             if let Some(fill) = call.fill() {
-                if let Ok(next) = Box::pin(self.between_rounds(fill, now, timeout)).await {
-                    call.filled(next);
-                }
+                let between = BetweenRounds(&mut call);
+                let next = Box::pin(self.between_rounds(fill, now, timeout)).await;
+                between.end();
+                next.into_iter().for_each(|next| call.filled(next));
             }
         }
     }
@@ -155,5 +158,21 @@ impl<R: Runtime> SharedConnections<R> {
         .await;
         left.iter().for_each(|shared| shared.abort());
         is_closed
+    }
+}
+
+/// A call between two of its rounds. If it is dropped then, what it has not done yet is kept in the journal.
+struct BetweenRounds<'c, 'r, O: Operation>(&'c mut Call<'r, O>);
+
+impl<O: Operation> BetweenRounds<'_, '_, O> {
+    /// The next round begins.
+    fn end(self) {
+        let _ = std::mem::ManuallyDrop::new(self);
+    }
+}
+
+impl<O: Operation> Drop for BetweenRounds<'_, '_, O> {
+    fn drop(&mut self) {
+        self.0.keep_dropped();
     }
 }

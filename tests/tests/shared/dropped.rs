@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::future::join_all;
 use memcached2_proto::routing::Journal;
-use memcached2_proto::{Expiry, Options};
+use memcached2_proto::{Expiry, Key, Options};
 use memcached2_testkit::EmbeddedServer;
 
-use super::{Stats, check, names, some_polls};
+use super::{PATIENT, Stats, check, names, some_polls};
 use crate::subject::{AsyncClient, block_on, client_of, spawn, yield_now};
 
 /// How many tasks go on calling meanwhile.
@@ -70,6 +70,30 @@ fn a_write_that_was_sent_and_dropped_is_kept_in_the_journal() {
             assert_eq!(client.get(key).await, Ok(None));
         }
         assert!(journal.is_empty());
+    });
+}
+
+/// Also between two rounds, while what the journal has is deleted on a server that has answered.
+#[test]
+fn what_a_batch_deletes_for_a_server_that_is_down_is_kept_after_whatever_number_of_polls_it_is_dropped() {
+    block_on(|| async {
+        let (mut down, up) = (EmbeddedServer::start(), EmbeddedServer::start());
+        down.stop();
+        let servers = [down.address(), up.address()];
+        for polls in 1..MOST {
+            let journal = Arc::new(Journal::new(10));
+            let options = Options::default().timeout(PATIENT).journal(Arc::clone(&journal));
+            let client = client_of(servers.clone(), options).unwrap();
+            let router = client.router();
+            let home = |key: &String| router.route(Key::new(key).unwrap()).unwrap().index();
+            let keys = [0, 1].map(|at| (0..).map(|number| number.to_string()).find(|key| home(key) == at).unwrap());
+            journal.keep(&servers[1], b"old");
+            let done = some_polls(client.delete_many(&keys), polls).await;
+            assert_eq!(journal.forget(&servers[0]), 1, "dropped after {polls} polls");
+            if done.is_some() {
+                return assert!(journal.is_empty());
+            }
+        }
     });
 }
 
