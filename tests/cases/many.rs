@@ -123,18 +123,24 @@ fn keys_from_an_iterator_are_fetched_in_chunks(on: Kind) {
     let client = client(&addresses);
     let rows = (0..1500).filter(|row| row % 3 > 0).map(|row| (format!("key{row}"), row));
     assert_eq!(client.set_chunked(rows, HOUR, |key, error| panic!("{key}: {error}")), Ok(1000));
-    // More than two chunks, with a wrong key among them.
-    let keys = (0..1500).map(|row| if row == 700 { "two words".to_owned() } else { format!("key{row}") });
-    let (mut fetched, mut wrong) = (Vec::new(), Vec::new());
-    let done = client.get_chunked(keys, |key, result| match result {
-        Ok(value) => fetched.push((key, value.map(|value| value.parse::<usize>().unwrap()))),
-        Err(error) => wrong.push((key, error.command(), error)),
-    });
-    assert_eq!(done, Ok(()));
-    assert_matches!(&wrong[..], [(key, Some("get_chunked"), Error::Key { .. })] if key == "two words");
-    // Of each chunk in the order of the keys.
-    let expected = (0..1500).filter(|row| *row != 700).map(|row| (format!("key{row}"), (row % 3 > 0).then_some(row)));
-    assert_eq!(fetched, expected.collect::<Vec<_>>());
+    // More than two chunks, with wrong keys among them and at the end.
+    let is_wrong = |row| row == 700 || row >= 1498;
+    let name = |row| if is_wrong(row) { format!("wrong key {row}") } else { format!("key{row}") };
+    let mut results = Vec::new();
+    client.get_chunked((0..1500).map(name), |key, result| results.push((key, result))).unwrap();
+    assert!(results.iter().map(|(key, _)| key.clone()).eq((0..1500).map(name)));
+    for (row, (_, result)) in results.into_iter().enumerate() {
+        match result {
+            Ok(value) => {
+                assert_eq!(value.map(|value| value.parse::<usize>().unwrap()), (row % 3 > 0).then_some(row), "{row}");
+            }
+            Err(error) => {
+                assert!(is_wrong(row) && error.command() == Some("get_chunked"), "{row}: {error}");
+                assert_matches!(error, Error::Key { .. });
+            }
+        }
+    }
+    client.get_chunked(["wrong key"], |_, result| assert_matches!(result, Err(Error::Key { .. }))).unwrap();
     client.get_chunked(Vec::<&str>::new(), |key, _| panic!("{key}")).unwrap();
     client.close(PATIENT);
     let mut asked = 0;

@@ -80,6 +80,8 @@ fn owned<V: ToValue>(key: &[u8], value: &V) -> Result<Data<'static>, Error> {
 pub struct KeyChunks<I, K> {
     keys: I,
     chunk: Vec<K>,
+    /// Those that cannot be sent, each with how many of the chunk come before it.
+    wrong: Vec<(usize, K, Error)>,
 }
 
 impl<I, K> KeyChunks<I, K>
@@ -90,22 +92,23 @@ where
     /// Takes them from `keys`.
     #[must_use]
     pub fn new(keys: I) -> Self {
-        Self { keys, chunk: Vec::new() }
+        Self { keys, chunk: Vec::new(), wrong: Vec::new() }
     }
 
-    /// The next keys, or `None` at the end. A key that cannot be sent has failed.
-    pub fn next_chunk(&mut self, on_result: &mut impl FnMut(K, Result<Option<Value>, Error>)) -> Option<&[K]> {
-        while self.chunk.len() < ITEMS {
+    /// The next keys that can be sent, or `None` at the end.
+    pub fn next_chunk(&mut self) -> Option<&[K]> {
+        while self.chunk.len() + self.wrong.len() < ITEMS {
             let Some(key) = self.keys.next() else { break };
             match Key::new(key.as_ref()).map(drop) {
                 Ok(()) => self.chunk.push(key),
-                Err(error) => on_result(key, Err(error.of_method("get_chunked", None))),
+                Err(error) => self.wrong.push((self.chunk.len(), key, error.of_method("get_chunked", None))),
             }
         }
-        Some(&self.chunk[..]).filter(|chunk| !chunk.is_empty())
+        let is_over = self.chunk.is_empty() && self.wrong.is_empty();
+        (!is_over).then_some(&self.chunk)
     }
 
-    /// Hands on their results.
+    /// Hands on their results, and the errors of those that could not be sent, in the order of the keys.
     ///
     /// # Errors
     ///
@@ -115,12 +118,17 @@ where
         results: BatchResult<Option<Value>>,
         on_result: &mut impl FnMut(K, Result<Option<Value>, Error>),
     ) -> Result<(), Error> {
-        for (key, result) in results.with_keys(self.chunk.drain(..)) {
+        let mut wrong = self.wrong.drain(..).peekable();
+        for (at, (key, result)) in results.with_keys(self.chunk.drain(..)).enumerate() {
+            while let Some((_, key, error)) = wrong.next_if(|(before, ..)| *before <= at) {
+                on_result(key, Err(error));
+            }
             match result {
                 Err(error @ Error::Closed { .. }) => return Err(error),
                 result => on_result(key, result),
             }
         }
+        wrong.for_each(|(_, key, error)| on_result(key, Err(error)));
         Ok(())
     }
 }

@@ -79,7 +79,7 @@ macro_rules! __compose {
             mut on_result: impl FnMut(K, Result<Option<$crate::Value>, $crate::Error>),
         ) -> Result<(), $crate::Error> {
             let mut chunks = $crate::operation::KeyChunks::new(keys.into_iter());
-            while let Some(chunk) = chunks.next_chunk(&mut on_result) {
+            while let Some(chunk) = chunks.next_chunk() {
                 let results = self.get_many(chunk)$($await)*?;
                 chunks.end_chunk(results, &mut on_result)?;
             }
