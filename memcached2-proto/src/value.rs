@@ -16,7 +16,8 @@ pub struct Value {
     /// The number that was stored beside the value; memcached gives it no meaning. It has 32 bits, or 64 on a server that
     /// was built with `--enable-large-client-flags`.
     pub flags: u64,
-    /// The version of the item, where the request asked for it.
+    /// The version of the item, where the request asked for it. A server that was restarted counts from 1 again, so an item that was
+    /// stored since may have the version of one that is lost: a `cas` cannot tell them apart.
     pub cas: Option<u64>,
 }
 
