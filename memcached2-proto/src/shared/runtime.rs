@@ -72,27 +72,26 @@ impl<R: Runtime> SharedConnections<R> {
             let spent = clock().saturating_duration_since(now.monotonic);
             let left = timeout.unwrap_or_else(|| self.timeout()).saturating_sub(spent);
             if let Some(replay) = call.replay(spent, left) {
-                let between = BetweenRounds(&mut call);
                 // What could not be deleted is kept.
-                let _ = Box::pin(self.between_rounds(replay, now, timeout)).await;
-                between.end();
+                let _ = Box::pin(self.between_rounds(&mut call, replay, now, timeout)).await;
             }
             if let Some(fill) = call.fill() {
-                let between = BetweenRounds(&mut call);
-                let next = Box::pin(self.between_rounds(fill, now, timeout)).await;
-                between.end();
-                next.into_iter().for_each(|next| call.filled(next));
+                if let Ok(next) = Box::pin(self.between_rounds(&mut call, fill, now, timeout)).await {
+                    call.filled(next);
+                }
             }
         }
     }
 
     /// Runs what a call asks for between two of its rounds.
-    async fn between_rounds<O: Operation>(
+    async fn between_rounds<O: Operation, B: Operation>(
         &self,
-        operation: O,
+        call: &mut Call<'_, O>,
+        operation: B,
         now: Now,
         timeout: Option<Duration>,
-    ) -> Result<O::Output, Error> {
+    ) -> Result<B::Output, Error> {
+        let between = BetweenRounds(call);
         let servers = self.current();
         let servers = &*servers;
         let mut call = Call::new(operation, &servers.router, now);
@@ -102,6 +101,7 @@ impl<R: Runtime> SharedConnections<R> {
             };
             exchange(&mut call, now, timeout, connect).await;
             if !call.end_round(|| self.runtime().now()) {
+                between.end();
                 return call.finish();
             }
         }
@@ -161,7 +161,8 @@ impl<R: Runtime> SharedConnections<R> {
     }
 }
 
-/// A call between two of its rounds. If it is dropped then, what it has not done yet is kept in the journal.
+/// A call between two of its rounds. If it is dropped then, what it has not done yet is kept in the journal. It is borrowed mutably, since
+/// a call need not be `Sync`.
 struct BetweenRounds<'c, 'r, O: Operation>(&'c mut Call<'r, O>);
 
 impl<O: Operation> BetweenRounds<'_, '_, O> {
