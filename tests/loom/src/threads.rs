@@ -132,15 +132,15 @@ pub(crate) fn begun(deadline: Instant) -> Now {
 }
 
 /// A `get` that does not count as a read, so that its error says whether it was sent.
-pub(crate) struct Told<'k>(Get<'k>);
+pub(crate) struct TrackedGet<'k>(Get<'k>);
 
-impl Keyed for Told<'_> {
+impl Keyed for TrackedGet<'_> {
     fn key(&self) -> Key<'_> {
         self.0.key()
     }
 }
 
-impl Command for Told<'_> {
+impl Command for TrackedGet<'_> {
     type Response = Option<Value>;
 
     fn encode(&self, protocol: Protocol, now: Now, out: &mut RequestBuffer) -> Result<ReplyKind, Error> {
@@ -163,17 +163,17 @@ pub(crate) fn get_by(
     deadline: Instant,
     waker: impl Fn(&Waker) -> Waker,
 ) -> &'static str {
-    word(run(shared, told(key), deadline, waker), key)
+    word(run(shared, tracked(key), deadline, waker), key)
 }
 
 /// A call of two requests, and how each of them ended.
 pub(crate) fn get_both(shared: &Arc<SharedConnection>, keys: [&str; 2], deadline: Instant) -> String {
-    let results = run(shared, Batch::new(keys.map(told).into()), deadline, Waker::clone).unwrap();
+    let results = run(shared, Batch::new(keys.map(tracked).into()), deadline, Waker::clone).unwrap();
     results.into_iter().zip(keys).map(|(result, key)| word(result, key)).collect::<Vec<_>>().join(", ")
 }
 
-fn told(key: &str) -> Told<'_> {
-    Told(Get::new(key).unwrap())
+fn tracked(key: &str) -> TrackedGet<'_> {
+    TrackedGet(Get::new(key).unwrap())
 }
 
 fn run<O: Operation>(
@@ -208,7 +208,7 @@ fn word(result: Result<Option<Value>, Error>, key: &str) -> &'static str {
 /// A call that is cancelled after it has asked.
 pub(crate) fn cancel(shared: &Arc<SharedConnection>, key: &str, waker: Waker) {
     let router = Router::parse(["server"]).unwrap();
-    let mut call = Call::new(told(key), &router, now());
+    let mut call = Call::new(tracked(key), &router, now());
     let mut conversation = exchange(&mut call, begun(later()), None, |_, _, _| Ok(Arc::clone(shared)));
     let _ = Pin::new(&mut conversation).poll(&mut Context::from_waker(&waker));
     // What the shared connection keeps of it is then the last.
