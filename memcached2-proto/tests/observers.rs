@@ -14,8 +14,8 @@ use memcached2_proto::observer::{
 };
 use memcached2_proto::operation::{AllServers, GetMany, SetMany};
 use memcached2_proto::{
-    Delete, Error, Expiry, Get, Instant, Landed, Now, Observer, Operation, Options, ReconnectPolicy, Reply, Router,
-    Server, Store, Value,
+    Connection, Delete, Error, Expiry, Get, Instant, Landed, Limits, Now, Observer, Operation, Options, Protocol,
+    ReconnectPolicy, Reply, Router, Server, Store, Value,
 };
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use tracing::field::{Field, Visit};
@@ -218,22 +218,24 @@ fn the_tracing_observer_logs_requests_as_events() {
     );
 }
 
+/// What is logged of a request for `secret` that ends so.
+fn logged(outcome: &Result<Reply, Error>) -> String {
+    let log = Log::default();
+    let options = Options::default().reconnect(ReconnectPolicy::After(Duration::from_secs(1)));
+    let options = options.observer(Arc::new(Tracing));
+    let router = Router::with_options(["cache1"], &options).unwrap().for_client(0, || at(start()));
+    tracing::subscriber::with_default(log.clone(), || {
+        end(Get::new("secret").unwrap(), &router, start(), outcome);
+        // The server may be down then.
+        end(Get::new("secret").unwrap(), &router, start(), outcome);
+    });
+    let lines = log.0.lock().unwrap().join("\n");
+    assert!(!lines.contains("secret"), "{lines}");
+    lines
+}
+
 #[test]
 fn what_the_tracing_observer_logs_of_a_failure_repeats_no_key_and_no_value() {
-    let logged = |outcome: Result<Reply, Error>| {
-        let log = Log::default();
-        let options = Options::default().reconnect(ReconnectPolicy::After(Duration::from_secs(1)));
-        let options = options.observer(Arc::new(Tracing));
-        let router = Router::with_options(["cache1"], &options).unwrap().for_client(0, || at(start()));
-        tracing::subscriber::with_default(log.clone(), || {
-            end(Get::new("secret").unwrap(), &router, start(), &outcome);
-            // The server may be down then.
-            end(Get::new("secret").unwrap(), &router, start(), &outcome);
-        });
-        let lines = log.0.lock().unwrap().join("\n");
-        assert!(!lines.contains("secret"), "{lines}");
-        lines
-    };
     for (line, text) in [
         ("SERVER_ERROR out of memory storing object", Some("SERVER_ERROR out of memory storing object")),
         // Servers of memcached 1.6.45 copy this line without its end.
@@ -244,7 +246,7 @@ fn what_the_tracing_observer_logs_of_a_failure_repeats_no_key_and_no_value() {
         ("CLIENT_ERROR bad data chunk", Some("CLIENT_ERROR bad data chunk")),
         ("SERVER_ERROR no memory for secret", None),
     ] {
-        let logged = logged(Ok(Reply::Refused(line.into())));
+        let logged = logged(&Ok(Reply::Refused(line.into())));
         let (code, _) = line.split_once(' ').unwrap();
         assert!(logged.contains(&format!("db.response.status_code={code:?}")), "{logged}");
         assert_eq!(logged.contains(" error="), text.is_some(), "{logged}");
@@ -252,8 +254,21 @@ fn what_the_tracing_observer_logs_of_a_failure_repeats_no_key_and_no_value() {
     }
     let broken = Reply::Value(0, Value::new("secret".into(), 0)).into_error();
     assert!(broken.to_string().contains("secret"), "{broken}");
-    let logged = logged(Err(broken));
+    let logged = logged(&Err(broken));
     assert!(logged.contains("error.type=\"protocol\"") && logged.contains("broke the protocol"), "{logged}");
+}
+
+#[test]
+fn the_tracing_observer_logs_nothing_of_the_line_before_the_end_of_a_connection() {
+    let mut connection = Connection::new(Limits::default());
+    connection.set_protocol(Protocol::Meta);
+    connection.submit(&Get::new("key").unwrap(), at(start()), 0).unwrap();
+    assert!(connection.take_outgoing().is_some());
+    connection.feed(b"SERVER_ERROR no memory for secret\r\n", |_, reply, _| panic!("{reply:?}")).unwrap();
+    let lost = connection.feed(b"", |_, reply, _| panic!("{reply:?}")).unwrap_err();
+    assert!(lost.to_string().contains("secret"), "{lost}");
+    let logged = logged(&Err(lost));
+    assert!(!logged.contains("secret") && logged.contains("the server closed it"), "{logged}");
 }
 
 /// Writes down how many hits and misses each request had.

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::{Connection, ENDED, InFlight, Kind};
 use crate::error::Error;
+use crate::reply::error_line::AFTER_LINE;
 use crate::reply::{Reply, ReplyKind, foreign};
 use crate::request_buffer::Request;
 
@@ -71,7 +72,7 @@ impl Connection {
             return Error::disconnected(what);
         }
         match self.held.as_ref().and_then(|held| held.lines.last()) {
-            Some((_, Reply::Refused(line))) => Error::disconnected(&format!("{ENDED} after it answered {line:?}")),
+            Some((_, Reply::Refused(line))) => Error::disconnected(&format!("{ENDED}{AFTER_LINE}{line:?}")),
             _ => Error::disconnected(ENDED),
         }
     }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::{Attempt, Event, Interest, Observer, RequestOutcome, ServerEvent};
 use crate::destination::Destination;
 use crate::error::Error;
-use crate::reply::error_line::known_text;
+use crate::reply::error_line::{AFTER_LINE, known_text};
 use crate::uri::Server;
 
 /// Logs each request as an event of the `tracing` crate, with the target `memcached2`. The level is `DEBUG`, or `WARN`
@@ -89,7 +89,10 @@ fn text_of(error: &Error) -> Cow<'static, str> {
         Error::Down { cause: Some(cause), .. } | Error::AllDown { cause: Some(cause), .. } if quotes(cause) => {
             format!("no server is up that can be asked; the last failure: {}", text_of(cause)).into()
         }
-        other => other.to_string().into(),
+        other => {
+            let text = other.to_string();
+            text.split_once(AFTER_LINE).map(|(before, _)| before.to_owned()).unwrap_or(text).into()
+        }
     }
 }
 

@@ -163,6 +163,9 @@ const OTHER_TEXTS: [&str; 14] = [
     "SERVER_ERROR output line too long",
 ];
 
+/// What stands before an error line in the text of an error. What comes after it is for the caller alone, and is not logged.
+pub(crate) const AFTER_LINE: &str = " after it answered ";
+
 /// The text of an error line as far as servers are known to say it: nothing that a request has said.
 #[cfg(any(feature = "opentelemetry", feature = "tracing"))]
 pub(crate) fn known_text(line: &str) -> Option<&'static str> {
