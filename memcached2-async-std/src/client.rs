@@ -18,8 +18,8 @@ use memcached2_proto::{Builder, Error, Instant, Now, Operation, Options, Router,
 
 use crate::executor::{Executor, Spawn, System, now};
 use crate::over::Own;
-use crate::stream::{Sockets, look_up, resolve};
-use crate::wrappers::srv_records;
+use crate::srv::srv_records;
+use crate::stream::{Sockets, resolve};
 
 /// A client whose calls are futures.
 ///
@@ -231,9 +231,8 @@ impl Client {
     }
 
     /// The SRV records of a name.
-    pub(crate) async fn services(&self, question: SrvQuestion) -> Result<Arc<[SrvRecord]>, Error> {
-        let ask = move || srv_records(&question);
-        look_up(&Arc::default(), ask).await.map_err(|error| Error::connect(&error))
+    pub(crate) async fn services(&self, question: SrvQuestion) -> Result<Vec<SrvRecord>, Error> {
+        srv_records(question).await.map_err(|error| Error::connect(&error))
     }
 
     /// Joins the callers who fetch the same key by `fetch`, or those of them that have waited too long.

@@ -143,7 +143,7 @@ impl AsyncTimer for Timer {
 }
 
 impl Timer {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { timer: async_io::Timer::never(), set: None }
     }
 

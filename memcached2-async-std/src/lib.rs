@@ -46,6 +46,7 @@ mod executor;
 mod over;
 #[cfg(feature = "tower")]
 mod service;
+mod srv;
 mod stream;
 mod wrappers;
 

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 
 #[doc(hidden)]
-pub use self::srv::{SrvAsk, SrvQuestion, SrvRecord};
+pub use self::srv::{NAME_SERVERS_FILE, SrvAsk, SrvLookup, SrvQuestion, SrvRecord, name_servers};
 use crate::command::{ClusterConfig, Node};
 use crate::error::Error;
 use crate::uri::{Address, Server, in_uri, is_host};

@@ -21,9 +21,9 @@ use memcached2_proto::{Builder, Error, Instant, Now, Operation, Options, Router,
 use crate::fan_out::FanOut;
 use crate::records::{Records, Target};
 use crate::server_pool::ServerPool;
+use crate::srv::srv_records;
 use crate::stream::{Deadline, now};
 use crate::waiter::Unpark;
-use crate::wrappers::srv_records;
 
 /// A client whose calls block the calling thread.
 ///
@@ -251,9 +251,9 @@ impl Client {
     }
 
     /// The SRV records of a name.
-    #[expect(clippy::unused_self, clippy::needless_pass_by_value, reason = "as in an asynchronous client")]
+    #[expect(clippy::unused_self, reason = "as in an asynchronous client")]
     pub(crate) fn services(&self, question: SrvQuestion) -> Result<Vec<SrvRecord>, Error> {
-        srv_records(&question).map_err(|error| Error::connect(&error))
+        srv_records(question).map_err(|error| Error::connect(&error))
     }
 
     /// Joins the callers who fetch the same key by `fetch`, or those of them that have waited too long.

@@ -33,6 +33,7 @@ mod opening;
 mod pooled_connection;
 mod records;
 mod server_pool;
+mod srv;
 mod stream;
 mod waiter;
 mod wrappers;

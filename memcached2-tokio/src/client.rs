@@ -17,8 +17,8 @@ use memcached2_proto::{Builder, Error, Instant, Now, Operation, Options, Router,
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::over::Own;
-use crate::stream::{Sockets, Spawn, Tokio, look_up, now, resolve};
-use crate::wrappers::srv_records;
+use crate::srv::srv_records;
+use crate::stream::{Sockets, Spawn, Tokio, now, resolve};
 
 /// A client whose calls are futures.
 ///
@@ -219,9 +219,8 @@ impl Client {
     }
 
     /// The SRV records of a name.
-    pub(crate) async fn services(&self, question: SrvQuestion) -> Result<Arc<[SrvRecord]>, Error> {
-        let ask = move || srv_records(&question);
-        look_up(&Arc::default(), ask).await.map_err(|error| Error::connect(&error))
+    pub(crate) async fn services(&self, question: SrvQuestion) -> Result<Vec<SrvRecord>, Error> {
+        srv_records(question).await
     }
 
     /// Joins the callers who fetch the same key by `fetch`, or those of them that have waited too long.

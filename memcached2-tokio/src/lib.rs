@@ -38,6 +38,7 @@ mod client;
 mod over;
 #[cfg(feature = "tower")]
 mod service;
+mod srv;
 mod stream;
 mod wrappers;
 

@@ -58,7 +58,7 @@ impl<C: Connector<Stream: Send + 'static> + Clone + Debug + 'static> Spawn for C
 }
 
 #[inline]
-fn current_runtime() -> Result<Id, Error> {
+pub(crate) fn current_runtime() -> Result<Id, Error> {
     const PROBLEM: &str =
         "no Tokio runtime: call it within a runtime that was made with enable_all, or use the blocking client";
     Handle::try_current().map(|runtime| runtime.id()).map_err(|_| Error::no_runtime(PROBLEM))

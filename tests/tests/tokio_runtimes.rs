@@ -169,6 +169,9 @@ fn a_call_without_a_runtime_is_an_error() {
     let client = Client::new(["127.0.0.1:1"]).unwrap();
     let error = async_std::task::block_on(client.get("a")).unwrap_err();
     assert_matches!((&error, error.landed()), (Error::NoRuntime { .. }, Landed::NotSent));
+    let mut source = ServerSource::srv("_memcached._tcp.cache.example").unwrap();
+    let refreshed = async_std::task::block_on(client.refresh_servers(&mut source));
+    assert_matches!(refreshed, Err(Error::NoRuntime { .. }));
     let mut refreshed = Vec::new();
     let source = ServerSource::dns("127.0.0.1:1").unwrap();
     async_std::task::block_on(client.follow_servers(source, PATIENT, |result| refreshed.push(result)));

@@ -1,0 +1,78 @@
+//! The sockets of a lookup of SRV records.
+
+use std::fs;
+use std::future::poll_fn;
+use std::hash::{BuildHasher as _, RandomState};
+use std::io::{self, Read as _, Write as _};
+use std::net::{TcpStream, UdpSocket};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use async_io::Async;
+use memcached2_proto::Instant;
+use memcached2_proto::shared::AsyncTimer as _;
+use memcached2_proto::topology::{NAME_SERVERS_FILE, SrvAsk, SrvLookup, SrvQuestion, SrvRecord, name_servers};
+
+use crate::executor::{Timer, now};
+use crate::stream::look_up;
+
+/// The SRV records of a name. It takes the time of its name servers.
+pub(crate) async fn srv_records(question: SrvQuestion) -> io::Result<Vec<SrvRecord>> {
+    let system = match question.wants_system() {
+        true => look_up(&Arc::default(), || Ok(name_servers(&fs::read_to_string(NAME_SERVERS_FILE)?))).await?.to_vec(),
+        false => Vec::new(),
+    };
+    let mut timer = Timer::new();
+    let mut lookup = question.begin(RandomState::new().hash_one(()), system)?;
+    while let Some(ask) = lookup.next_ask(now()) {
+        if let Err(error) = before(&mut timer, ask.deadline, exchange(&mut lookup, ask)).await {
+            lookup.on_error(error);
+        }
+    }
+    lookup.finish()
+}
+
+/// What comes of it before a deadline.
+async fn before(
+    timer: &mut Timer,
+    deadline: Instant,
+    exchange: impl Future<Output = io::Result<()>>,
+) -> io::Result<()> {
+    let mut exchange = pin!(exchange);
+    poll_fn(|cx| match exchange.as_mut().poll(cx) {
+        Poll::Ready(exchanged) => Poll::Ready(exchanged),
+        Poll::Pending => timer.poll_until(cx, deadline).map(|_| Err(io::ErrorKind::TimedOut.into())),
+    })
+    .await
+}
+
+/// Asks one name server.
+async fn exchange(lookup: &mut SrvLookup, ask: SrvAsk) -> io::Result<()> {
+    let mut space = [0; SrvLookup::DATAGRAM];
+    if ask.by_tcp {
+        let socket = Async::<TcpStream>::connect(ask.server).await?;
+        let mut unsent = lookup.message();
+        while !unsent.is_empty() {
+            match socket.write_with(|mut socket| socket.write(unsent)).await? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                written => unsent = &unsent[written..],
+            }
+        }
+        loop {
+            let read = socket.read_with(|mut socket| socket.read(&mut space)).await?;
+            if lookup.on_received(&space[..read], now()) {
+                return Ok(());
+            }
+        }
+    }
+    let socket = Async::<UdpSocket>::bind(ask.local())?;
+    socket.get_ref().connect(ask.server)?;
+    socket.send(lookup.message()).await?;
+    loop {
+        let read = socket.recv(&mut space).await?;
+        if lookup.on_received(&space[..read], now()) {
+            return Ok(());
+        }
+    }
+}

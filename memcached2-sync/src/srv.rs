@@ -1,0 +1,55 @@
+//! The sockets of a lookup of SRV records.
+
+use std::fs;
+use std::hash::{BuildHasher as _, RandomState};
+use std::io::{self, Read as _, Write as _};
+use std::net::{TcpStream, UdpSocket};
+use std::time::Duration;
+
+use memcached2_proto::topology::{NAME_SERVERS_FILE, SrvAsk, SrvLookup, SrvQuestion, SrvRecord, name_servers};
+
+use crate::stream::now;
+
+/// The SRV records of a name. It takes the time of its name servers.
+pub(crate) fn srv_records(question: SrvQuestion) -> io::Result<Vec<SrvRecord>> {
+    let system = match question.wants_system() {
+        true => name_servers(&fs::read_to_string(NAME_SERVERS_FILE)?),
+        false => Vec::new(),
+    };
+    let mut lookup = question.begin(RandomState::new().hash_one(()), system)?;
+    while let Some(ask) = lookup.next_ask(now()) {
+        if let Err(error) = exchange(&mut lookup, ask) {
+            lookup.on_error(error);
+        }
+    }
+    lookup.finish()
+}
+
+/// Asks one name server.
+fn exchange(lookup: &mut SrvLookup, ask: SrvAsk) -> io::Result<()> {
+    // To a socket, zero is no timeout.
+    let left = || (ask.deadline - now()).max(Duration::from_millis(1));
+    let mut space = [0; SrvLookup::DATAGRAM];
+    if ask.by_tcp {
+        let mut socket = TcpStream::connect_timeout(&ask.server, left())?;
+        socket.set_write_timeout(Some(left()))?;
+        socket.write_all(lookup.message())?;
+        loop {
+            socket.set_read_timeout(Some(left()))?;
+            let read = socket.read(&mut space)?;
+            if lookup.on_received(&space[..read], now()) {
+                return Ok(());
+            }
+        }
+    }
+    let socket = UdpSocket::bind(ask.local())?;
+    socket.connect(ask.server)?;
+    socket.send(lookup.message())?;
+    loop {
+        socket.set_read_timeout(Some(left()))?;
+        let read = socket.recv(&mut space)?;
+        if lookup.on_received(&space[..read], now()) {
+            return Ok(());
+        }
+    }
+}
