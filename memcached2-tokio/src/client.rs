@@ -278,6 +278,11 @@ impl Client {
         now()
     }
 
+    /// The time of day on the clock of the system.
+    pub(crate) fn system_time() -> SystemTime {
+        SystemTime::now()
+    }
+
     // All other methods: the lists are in `memcached2-proto/src/operations/`.
     memcached2_proto::operations! { [async] [.await] AsyncFnOnce [
         "async "

@@ -67,6 +67,10 @@ mod subject {
             std::time::Instant::now().into()
         }
 
+        fn system_time() -> std::time::SystemTime {
+            std::time::SystemTime::now()
+        }
+
         fn run_since<O: Operation>(&self, _: Instant, operation: O) -> Result<O::Output, Error> {
             self.run(operation)
         }

@@ -138,7 +138,7 @@ macro_rules! namespace {
                 number: u64,
             ) -> Result<$crate::namespace::Place, $crate::Error> {
                 let answered = |number| {
-                    self.space.answered(question, number, std::time::SystemTime::now(), self.long_keys)
+                    self.space.answered(question, number, Client::system_time(), self.long_keys)
                 };
                 match answered(number) {
                     Ok(place) => Ok(place),
@@ -148,7 +148,7 @@ macro_rules! namespace {
 
             /// Adds to the number, or begins with a new one.
             $($async)* fn count(&self, begun: $crate::Instant, by: u64) -> Result<u64, $crate::Error> {
-                let first = self.space.first(std::time::SystemTime::now());
+                let first = self.space.first(Client::system_time());
                 let key = self.space.generation_key();
                 self.client.count_at_home(begun, key, (by, first), $crate::Expiry::Never)$($await)*
             }

@@ -28,7 +28,7 @@ macro_rules! rate_limit {
                 key: impl AsRef<[u8]>,
                 limit: &$crate::rate_limit::RateLimit,
             ) -> Result<$crate::rate_limit::Rate, $crate::Error> {
-                let window = limit.window(key.as_ref(), std::time::SystemTime::now());
+                let window = limit.window(key.as_ref(), Self::system_time());
                 self.count_in(Self::now(), &window)$($await)*.or_else(|error| window.failed(error))
             }
 
