@@ -6,6 +6,8 @@ use std::thread;
 use std::time::Duration;
 
 use memcached2_proto::command::Delete;
+use memcached2_proto::command::meta::{MetaDelete, MetaGet};
+use memcached2_proto::fetch::FetchPolicy;
 use memcached2_proto::routing::MigrationStage::{self, New, Old, ReadBoth, ReadNew, WriteBoth};
 use memcached2_proto::{Error, Expiry, Options, Protocol, ReconnectPolicy, Store};
 use memcached2_testkit::{Rng, assert_matches};
@@ -20,6 +22,7 @@ super::cases! {
         no_value_is_lost_or_old_while_two_clients_migrate_one_after_the_other,
         what_depends_on_the_copy_is_carried_out_before_and_after since (1, 6, 10),
         what_is_found_on_the_old_servers_is_stored_on_the_new_ones since (1, 6, 10),
+        a_lease_of_the_old_servers_is_no_value_of_the_new_ones since (1, 6, 10),
         what_only_the_old_servers_have_is_touched_there since (1, 6, 10),
         stages_are_switched_while_calls_are_under_way,
         another_list_of_servers_leaves_the_stage_as_it_is,
@@ -202,6 +205,27 @@ fn what_is_found_on_the_old_servers_is_stored_on_the_new_ones(on: Kind) {
             let value = value.expect("it was filled");
             assert_eq!((value.as_str().unwrap(), value.flags), (&*format!("value {at}"), 7));
         }
+    }
+}
+
+fn a_lease_of_the_old_servers_is_no_value_of_the_new_ones(on: Kind) {
+    let (servers, addresses) = on.servers(4);
+    let stored = client(&addresses, Old);
+    // The program that computes it has ended before.
+    stored.run(MetaGet::new("leased").unwrap().value().vivify(HOUR)).unwrap();
+    stored.set("stale", "x", HOUR).unwrap();
+    stored.run(MetaDelete::new("stale").unwrap().invalidate()).unwrap();
+    let client = client(&addresses, ReadBoth);
+    let keys = ["leased", "stale"];
+    for key in keys {
+        client.get(key).unwrap();
+    }
+    client.get_many(&keys).unwrap().into_result().unwrap();
+    assert_eq!(keys.map(|key| holders(&servers, key)), [[true, false]; 2]);
+    client.set_stage(New).unwrap();
+    for key in keys {
+        let fetched = client.fetch(key, &FetchPolicy::new(HOUR), || Ok::<_, Error>("computed"));
+        assert_eq!(fetched.unwrap(), "computed");
     }
 }
 

@@ -72,7 +72,8 @@ impl Progress for Filling {
             Some(ttl @ Ttl::Seconds(1..)) => ttl.remaining().map_or(Expiry::Never, Expiry::After),
             _ => return,
         };
-        if let (Some(value), false) = (reply.item.value, reply.item.stale) {
+        // On the new servers, what is marked as stale or stands for a value that is being computed would be a value as good as new.
+        if let (Some(value), false) = (reply.item.value, reply.item.stale || reply.item.already_won) {
             self.found.push(FillCommand::Add(key.clone(), value, expiry));
         }
     }
