@@ -97,8 +97,8 @@ impl ServerSource {
     /// `memcacheds://` before the name stands for all servers.
     ///
     /// It asks the name servers of `/etc/resolv.conf`, by UDP, and by TCP if the answer is long; 3 seconds each, and all of them twice.
-    /// On a system without this file give it [`name_servers`](Self::name_servers). The name is asked for as it is: no search domain
-    /// is appended.
+    /// A name server with a zone, such as `fe80::1%eth0`, is asked through that interface. On a system without this file give it
+    /// [`name_servers`](Self::name_servers). The name is asked for as it is: no search domain is appended.
     ///
     /// ```
     /// use memcached2_proto::topology::ServerSource;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Read as _, Write as _};
-use std::net::{TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _, UdpSocket};
 use std::time::Duration;
 
 use memcached2_proto::topology::{NAME_SERVERS_FILE, SrvAsk, SrvLookup, SrvQuestion, SrvRecord, name_servers};
@@ -13,7 +13,7 @@ use crate::stream::now;
 /// The SRV records of a name. It takes the time of its name servers.
 pub(crate) fn srv_records(question: SrvQuestion) -> io::Result<Vec<SrvRecord>> {
     let system = match question.wants_system() {
-        true => name_servers(&fs::read_to_string(NAME_SERVERS_FILE)?),
+        true => addresses(name_servers(&fs::read_to_string(NAME_SERVERS_FILE)?)),
         false => Vec::new(),
     };
     let mut lookup = question.begin(RandomState::new().hash_one(()), system)?;
@@ -23,6 +23,13 @@ pub(crate) fn srv_records(question: SrvQuestion) -> io::Result<Vec<SrvRecord>> {
         }
     }
     lookup.finish()
+}
+
+/// The addresses of name servers. One whose zone this machine does not have is left out.
+fn addresses(name_servers: Vec<(String, u16)>) -> Vec<SocketAddr> {
+    // No name is looked up.
+    let address = |(host, port): (String, u16)| (host, port).to_socket_addrs().ok()?.next();
+    name_servers.into_iter().filter_map(address).collect()
 }
 
 /// Asks one name server.
@@ -51,5 +58,20 @@ fn exchange(lookup: &mut SrvLookup, ask: SrvAsk) -> io::Result<()> {
         if lookup.on_received(&space[..read], now()) {
             return Ok(());
         }
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::net::SocketAddrV6;
+
+    use super::*;
+
+    #[test]
+    fn a_name_server_is_asked_through_the_interface_of_its_zone() {
+        let loopback: u32 = fs::read_to_string("/sys/class/net/lo/ifindex").unwrap().trim().parse().unwrap();
+        let text = "nameserver fe80::1%lo\nnameserver fe80::2%no-such-zone\nnameserver 10.0.0.53\n";
+        let linked = SocketAddrV6::new("fe80::1".parse().unwrap(), 53, 0, loopback);
+        assert_eq!(addresses(name_servers(text)), [linked.into(), SocketAddr::from(([10, 0, 0, 53], 53))]);
     }
 }

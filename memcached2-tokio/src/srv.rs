@@ -4,6 +4,7 @@ use std::fs;
 use std::future::poll_fn;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -24,7 +25,7 @@ pub(crate) async fn srv_records(question: SrvQuestion) -> Result<Vec<SrvRecord>,
 
 async fn look_up_records(question: SrvQuestion, mut timer: Timer) -> io::Result<Vec<SrvRecord>> {
     let system = match question.wants_system() {
-        true => look_up(&Arc::default(), || Ok(name_servers(&fs::read_to_string(NAME_SERVERS_FILE)?))).await?.to_vec(),
+        true => look_up(&Arc::default(), system_name_servers).await?.to_vec(),
         false => Vec::new(),
     };
     let mut lookup = question.begin(RandomState::new().hash_one(()), system)?;
@@ -34,6 +35,14 @@ async fn look_up_records(question: SrvQuestion, mut timer: Timer) -> io::Result<
         }
     }
     lookup.finish()
+}
+
+/// The name servers of the system, but those whose zone it does not have.
+fn system_name_servers() -> io::Result<Vec<SocketAddr>> {
+    let text = fs::read_to_string(NAME_SERVERS_FILE)?;
+    // No name is looked up.
+    let address = |(host, port): (String, u16)| (host, port).to_socket_addrs().ok()?.next();
+    Ok(name_servers(&text).into_iter().filter_map(address).collect())
 }
 
 /// What comes of it before a deadline.

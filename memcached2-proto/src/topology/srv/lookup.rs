@@ -199,17 +199,22 @@ fn not_found(reason: &str) -> io::Error {
     io::Error::new(io::ErrorKind::NotFound, reason)
 }
 
-/// The name servers that the text of a `resolv.conf` names; the one of this machine if it names none.
+/// The name servers that the text of a `resolv.conf` names, with their port; the one of this machine if it names none. Each is an
+/// address, which may have a zone, such as `fe80::1%eth0`: the operating system knows its number.
 #[doc(hidden)]
 #[must_use]
-pub fn name_servers(text: &str) -> Vec<SocketAddr> {
+pub fn name_servers(text: &str) -> Vec<(String, u16)> {
     let address = |line: &str| {
         // What follows the address is passed over, as by glibc: often that is a comment.
-        let ip = line.strip_prefix("nameserver")?.split_whitespace().next()?;
-        ip.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, PORT))
+        let host = line.strip_prefix("nameserver")?.split_whitespace().next()?;
+        let is_address = match host.split_once('%') {
+            Some((ip, _)) => ip.parse::<Ipv6Addr>().is_ok(),
+            None => host.parse::<IpAddr>().is_ok(),
+        };
+        is_address.then(|| (host.to_owned(), PORT))
     };
     let named: Vec<_> = text.lines().filter_map(address).collect();
-    if named.is_empty() { vec![SocketAddr::new(Ipv4Addr::LOCALHOST.into(), PORT)] } else { named }
+    if named.is_empty() { vec![(Ipv4Addr::LOCALHOST.to_string(), PORT)] } else { named }
 }
 
 #[cfg(test)]

@@ -2,9 +2,10 @@ use super::*;
 
 #[test]
 fn the_name_servers_of_the_system_are_those_of_its_file() {
-    let text = "# comment\nsearch example\nnameserver 10.0.0.53\nnameserver\t::1 # ours\nnameserver nonsense\noptions ndots:5\n";
-    assert_eq!(name_servers(text), ["10.0.0.53:53", "[::1]:53"].map(|text| text.parse().unwrap()));
-    assert_eq!(name_servers(""), ["127.0.0.1:53".parse().unwrap()]);
+    let text = "# comment\nsearch example\nnameserver 10.0.0.53\nnameserver\t::1 # ours\nnameserver fe80::1%eth0\n\
+                nameserver nonsense\nnameserver nonsense%eth0\noptions ndots:5\n";
+    assert_eq!(name_servers(text), ["10.0.0.53", "::1", "fe80::1%eth0"].map(|host| (host.to_owned(), 53)));
+    assert_eq!(name_servers(""), [("127.0.0.1".to_owned(), 53)]);
 }
 
 #[cfg(feature = "srv")]
