@@ -98,7 +98,7 @@ impl<S> Pool<S> {
     /// The same for a caller whose turn it was already, and whose connection was of no use.
     #[inline]
     pub fn checkout_again(&mut self, now: Instant) -> Checkout<S> {
-        if let Some(checkout) = self.checkout_idle(now) {
+        if let Some(checkout) = self.checkout_idle_for(self.limits.idle, now) {
             return checkout;
         }
         if self.closed {
@@ -111,14 +111,20 @@ impl<S> Pool<S> {
         Checkout::Wait
     }
 
-    /// An idle connection, if there is one: for a caller that found that the server accepts no further connection.
+    /// An idle connection, if there is one, however old: for a caller that found that the server accepts no further connection.
     #[inline]
     pub fn checkout_idle(&mut self, now: Instant) -> Option<Checkout<S>> {
+        self.checkout_idle_for(Duration::MAX, now)
+    }
+
+    /// The idle connection that was used last, unless it has been idle for longer than this: then all are closed.
+    #[inline]
+    fn checkout_idle_for(&mut self, at_most: Duration, now: Instant) -> Option<Checkout<S>> {
         let Idle { connection, since, trusted } = self.idle.pop()?;
         if now <= trusted {
             return Some(Checkout::Reuse(connection));
         }
-        if now.saturating_duration_since(since) <= self.limits.idle {
+        if now.saturating_duration_since(since) <= at_most {
             return Some(Checkout::Look(connection));
         }
         // The others have been idle for about as long, or longer.
@@ -243,108 +249,4 @@ impl<S> Pool<S> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    fn pool(connections: usize) -> Pool<u32> {
-        Pool::new(PoolLimits { connections, ..PoolLimits::default() })
-    }
-
-    #[test]
-    fn the_connection_used_last_is_used_first() {
-        let (mut pool, now) = (pool(9), Instant::ZERO);
-        assert_eq!(pool.checkout(now), Checkout::Open);
-        assert_eq!(pool.checkout(now), Checkout::Open);
-        pool.checkin(1, now);
-        pool.checkin(2, now);
-        assert_eq!(pool.checkout(now), Checkout::Reuse(2));
-        assert_eq!(pool.checkout(now), Checkout::Reuse(1));
-        assert_eq!(pool.open(), 2);
-    }
-
-    #[test]
-    fn a_connection_grows_old() {
-        let (mut pool, now) = (pool(9), Instant::ZERO);
-        let _ = pool.checkout(now);
-        pool.checkin(1, now);
-        assert_eq!(pool.checkout(now + SECOND), Checkout::Reuse(1));
-        pool.checkin(1, now);
-        assert_eq!(pool.checkout(now + SECOND * 2), Checkout::Look(1));
-        pool.checkin(1, now);
-        assert_eq!(pool.checkout(now + SECOND * 61), Checkout::Open);
-        assert_eq!(pool.open(), 1);
-    }
-
-    #[test]
-    fn an_old_connection_at_the_bottom_is_closed_when_another_comes_back() {
-        let (mut pool, now) = (pool(9), Instant::ZERO);
-        let _ = (pool.checkout(now), pool.checkout(now));
-        pool.checkin(1, now);
-        pool.checkin(2, now + SECOND * 61);
-        assert_eq!(pool.open(), 1);
-        assert_eq!(pool.checkout(now + SECOND * 61), Checkout::Reuse(2));
-    }
-
-    #[test]
-    fn connections_as_old_as_a_dead_one_are_closed_with_it() {
-        let (mut pool, now) = (pool(9), Instant::ZERO);
-        let _ = (pool.checkout(now), pool.checkout(now), pool.checkout(now));
-        pool.checkin(1, now);
-        pool.checkin(2, now);
-        // One of them is in use again while another one comes back.
-        assert_eq!(pool.checkout(now + SECOND), Checkout::Reuse(2));
-        pool.checkin(3, now + SECOND + SECOND / 2);
-        pool.discard_idle_since(now + SECOND);
-        assert!(pool.closed().is_none());
-        assert_eq!((pool.open(), pool.checkout(now + SECOND * 2)), (1, Checkout::Reuse(3)));
-    }
-
-    #[test]
-    fn a_closed_pool_gives_no_connection_and_keeps_none() {
-        let (mut pool, now) = (pool(9), Instant::ZERO);
-        let _ = (pool.checkout(now), pool.checkout(now));
-        pool.checkin(1, now);
-        let woken = pool.wait(Waker::noop().clone());
-        let (idle, wakers) = pool.close();
-        assert_eq!((idle, wakers.len(), pool.checkout_in_turn(woken, now)), (vec![1], 1, Checkout::Closed));
-        assert_eq!(pool.checkout(now), Checkout::Closed);
-        assert_eq!(pool.open(), 1);
-        assert!(pool.checkin(2, now).is_none());
-        assert_eq!((pool.open(), pool.checkout(now)), (0, Checkout::Closed));
-    }
-
-    #[test]
-    fn a_retired_pool_serves_the_calls_under_way_and_keeps_no_connection() {
-        let (mut pool, now) = (pool(1), Instant::ZERO);
-        assert_eq!(pool.checkout(now), Checkout::Open);
-        pool.retire();
-        let waiting = pool.wait(Waker::noop().clone());
-        assert!(pool.checkin(1, now).is_some());
-        assert_eq!((pool.open(), pool.checkout_in_turn(waiting, now)), (0, Checkout::Open));
-        assert!(pool.checkin(2, now).is_none() && pool.open() == 0);
-    }
-
-    #[test]
-    fn callers_wait_when_all_connections_are_in_use_and_are_served_in_their_turn() {
-        let (mut pool, now) = (pool(1), Instant::ZERO);
-        assert_eq!((pool.checkout(now), pool.checkout(now)), (Checkout::Open, Checkout::Wait));
-        let numbers = [(); 4].map(|()| pool.wait(Waker::noop().clone()));
-        assert!(pool.next().is_none() && pool.checkin(1, now).is_some() && pool.next().is_some());
-        // No caller overtakes another one.
-        assert_eq!((pool.checkout(now), pool.checkout_in_turn(numbers[1], now)), (Checkout::Wait, Checkout::Wait));
-        assert_eq!(pool.checkout_in_turn(numbers[0], now), Checkout::Reuse(1));
-        assert!(pool.next().is_none() && pool.is_first(numbers[1]) && !pool.is_first(numbers[2]));
-        // The deadline of one has passed; the next one got a dead connection.
-        pool.leave(numbers[1]);
-        assert!(pool.closed().is_some());
-        assert_eq!(pool.checkout_in_turn(numbers[3], now), Checkout::Wait);
-        assert_eq!(pool.checkout_in_turn(numbers[2], now), Checkout::Open);
-        assert_eq!(pool.checkout_again(now), Checkout::Wait);
-        assert!(pool.closed().is_some());
-        assert_eq!(pool.checkout_in_turn(numbers[3], now), Checkout::Open);
-        assert!(pool.closed().is_none());
-        assert_eq!(pool.checkout(now), Checkout::Open);
-    }
-}
+mod tests;
