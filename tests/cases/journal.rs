@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use memcached2_proto::routing::{Journal, WriteTo};
 use memcached2_proto::{Expiry, Key, Landed, Options, ReconnectPolicy, Value};
 use memcached2_testkit::Rng;
 
 use super::servers::{Kind, Server};
-use super::setting::{BRIEF, PATIENT, trusting};
+use super::setting::{BRIEF, PATIENT, trusting, until};
 use crate::subject::Client;
 
 super::cases! {
@@ -34,15 +34,6 @@ fn with_journal(servers: &[String], change: impl FnOnce(Options) -> Options) -> 
     let journal = Arc::new(Journal::new(1000));
     let client = Client::with_options(servers, change(options(&journal))).expect("right");
     (client, journal)
-}
-
-/// Repeats something until it holds: a server may take a moment to come back.
-fn until(holds: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < PATIENT, "the server does not come back");
-        std::thread::yield_now();
-    }
 }
 
 fn a_write_that_failed_is_deleted_when_the_server_is_back(on: Kind) {

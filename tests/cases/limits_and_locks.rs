@@ -13,7 +13,7 @@ use memcached2_proto::{Error, Expiry, Key, Landed, Options, Protocol, ReconnectP
 use memcached2_testkit::{EmbeddedServer, Memcached, assert_matches};
 
 use super::servers::Kind;
-use super::setting::{BRIEF, HOUR, PATIENT, client, failing_over, forgetful, trusting};
+use super::setting::{BRIEF, HOUR, PATIENT, client, failing_over, forgetful, trusting, until};
 use crate::subject::Client;
 
 super::cases! {
@@ -149,9 +149,7 @@ fn a_lock_that_was_lost_in_a_restart_is_left_to_the_next_holder(on: Kind) {
         let next = two.try_lock("lock", HOUR).unwrap().expect("it is free");
         assert_eq!(lock.fencing_token(), next.fencing_token());
         // The connection before was closed.
-        while one.get("a").is_err() {
-            thread::yield_now();
-        }
+        until(|| one.get("a").is_ok());
         if extends {
             assert_eq!((lock.extend(HOUR), lock.time_left()), (Ok(false), Duration::ZERO));
         }
@@ -329,8 +327,6 @@ fn a_journal_deletes_no_lock_of_another_holder(on: Kind) {
     two.delete("lock").unwrap();
     let mut lock = two.lock("lock", HOUR, PATIENT).unwrap().expect("it is free");
     assert!(journal.is_empty());
-    while one.get("a").is_err() {
-        thread::yield_now();
-    }
+    until(|| one.get("a").is_ok());
     assert_eq!(lock.extend(HOUR), Ok(true));
 }

@@ -1,6 +1,7 @@
 //! What the cases have in common: clients, and how long they wait.
 
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use memcached2_proto::{Error, Options, Protocol, ReconnectPolicy};
 use memcached2_testkit::ScriptedServer;
@@ -44,6 +45,15 @@ pub(super) fn failing_over<A: AsRef<str>>(servers: &[A]) -> Client {
 pub(super) fn text_client(servers: &[&ScriptedServer], timeout: Duration) -> Client {
     let options = forgetful(timeout).protocol(Protocol::Classic);
     Client::with_options(servers.iter().map(|server| server.address()), options).expect("the addresses are right")
+}
+
+/// Repeats something until it holds: a server may take a moment to come back, and a client to notice that a connection was closed.
+pub(super) fn until(holds: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < PATIENT, "it does not come");
+        thread::yield_now();
+    }
 }
 
 /// What an error is, apart from its words.
