@@ -1,7 +1,7 @@
 //! Items between servers and files: `dump`, `load`, `copy`, `warm`, `watch`.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use memcached2_sync::proto::command::meta::{MetaDelete, MetaGet, MetaSet};
@@ -175,6 +175,31 @@ fn items_are_copied_to_other_servers_with_their_ttl() {
 }
 
 #[test]
+fn a_target_that_is_down_is_named_once_with_how_many_items_it_does_not_have() {
+    let (_from, source) = stored();
+    let (_to, target) = servers(1);
+    let dumped = source.feed(&["dump", "--values"], b"", 0).stdout;
+    // A port that nobody listens on.
+    let down = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let to = ["copy", "warm"].map(|command| source.run(&[command, "--to", &down], 2));
+    for (out, err) in to.into_iter().chain([Program::new(&[&down]).feed_text(&["load"], &dumped, 2)]) {
+        assert_eq!(out, "0 stored, 0 were there, 602 failed\n");
+        assert_eq!(err.matches("cannot connect").count(), 1, "{err}");
+        // A server that has failed so often is down to the client.
+        let more: u32 = err
+            .lines()
+            .filter_map(|line| line.strip_prefix("memcached2: ")?.split(' ').next()?.parse::<u32>().ok())
+            .sum();
+        let named = err.lines().filter(|line| line.contains(" \"")).count();
+        assert!(named <= 3 && more as usize + named == 602 && err.contains(&down), "{err}");
+    }
+    // Each item that is refused for itself is named.
+    let items = ["a", "b"].map(|key| serde_json::json!({"key": key, "value": "x", "flags": 1_u64 << 32}).to_string());
+    let (_, err) = target.feed_text(&["load"], items.join("\n").as_bytes(), 2);
+    assert_eq!(err.lines().count(), 2, "{err}");
+}
+
+#[test]
 fn a_dump_does_not_count_as_a_use_of_the_items() {
     let (_servers, program) = stored();
     program.run(&["dump", "--values"], 0);
@@ -219,7 +244,8 @@ fn what_cannot_be_dumped_or_stored_is_reported() {
     let (out, err) = target.feed_text(&["load"], &dumped, 2);
     let failed: usize = out.trim_end().rsplit(", ").next().unwrap().split(' ').next().unwrap().parse().unwrap();
     assert!((1..602).contains(&failed), "{out}");
-    assert_eq!(err.lines().count(), failed, "{err}");
+    let more = format!("\nmemcached2: {} more items failed like that on {}\n", failed - 1, to[0].address());
+    assert!(err.lines().count() == 2 && err.ends_with(&more), "{err}");
     from[0].stop();
     let (out, err) = source.run(&["dump", "--keys"], 1);
     assert!((1..602).contains(&out.lines().count()), "{out}");

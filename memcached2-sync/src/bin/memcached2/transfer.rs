@@ -3,13 +3,14 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
+use std::mem::{Discriminant, discriminant};
 use std::path::PathBuf;
 
 use clap::Args;
 use memcached2_sync::proto::command::Exists;
 use memcached2_sync::proto::command::meta::{MetaSet, MetaSetMode};
 use memcached2_sync::proto::operation::Batch;
-use memcached2_sync::{Client, Error, Key, Selection, Store};
+use memcached2_sync::{Client, Error, Key, Landed, Selection, Store};
 use serde_json::json;
 
 use crate::args::selection;
@@ -65,6 +66,8 @@ struct Tally {
     /// Their keys were not missing.
     present: u64,
     failed: u64,
+    /// The servers that have failed, each with how, and how many items it has failed after the one that was named.
+    down: Vec<(Option<String>, Discriminant<Error>, u64)>,
 }
 
 impl Dump {
@@ -252,13 +255,27 @@ impl Tally {
             Err(Error::NotStored { .. }) => self.present += 1,
             Err(error) => {
                 self.failed += 1;
+                // One that is down fails all its items. What is refused is so for itself.
+                if error.counts_as_miss() && error.landed() != Landed::Refused {
+                    let (server, how) = (error.server(), discriminant(&error));
+                    let known =
+                        self.down.iter_mut().find(|(name, known, _)| name.as_deref() == server && *known == how);
+                    if let Some((_, _, more)) = known {
+                        *more += 1;
+                        return;
+                    }
+                    self.down.push((server.map(str::to_owned), how, 0));
+                }
                 complain(&error.to_string());
             }
         }
     }
 
     fn print(&self, out: &mut Output) -> Result<Outcome, Failure> {
-        let Self { stored, present, failed } = self;
+        let Self { stored, present, failed, down } = self;
+        for (server, _, more) in down.iter().filter(|(_, _, more)| *more > 0) {
+            complain(&format!("{more} more items failed like that on {}", server.as_deref().unwrap_or("all servers")));
+        }
         if out.is_json {
             out.json([("stored", json!(stored)), ("present", json!(present)), ("failed", json!(failed))])?;
         } else {
