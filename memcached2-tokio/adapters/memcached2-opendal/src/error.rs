@@ -8,7 +8,8 @@ const TOO_LARGE: &str = "SERVER_ERROR object too large";
 
 /// The error of an operation.
 pub(crate) fn failed(error: ClientError) -> Error {
-    let mut failed = Error::new(kind(&error), message(&error));
+    let cause = cause(&error);
+    let mut failed = Error::new(kind(cause), message(cause));
     if error.is_safe_to_retry() {
         failed = failed.set_temporary();
     }
@@ -23,6 +24,16 @@ pub(crate) fn invalid(error: ClientError) -> Error {
 /// There is no item.
 pub(crate) fn not_found() -> Error {
     Error::new(ErrorKind::NotFound, "memcached has no item of this path: it was not stored, has expired or was evicted")
+}
+
+/// What a replica has failed with, if one has: the first of them.
+fn cause(error: &ClientError) -> &ClientError {
+    match error {
+        ClientError::Replicas { results, .. } => {
+            results.iter().find_map(|result| result.as_ref().err()).map_or(error, cause)
+        }
+        error => error,
+    }
 }
 
 fn kind(error: &ClientError) -> ErrorKind {

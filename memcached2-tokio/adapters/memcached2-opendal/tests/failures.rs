@@ -211,7 +211,7 @@ async fn the_paths_of_a_server_that_is_down_go_to_another() {
     first.stop();
     for path in &paths {
         // The first call or two may find out.
-        while operator.write(path, "content").await.is_err() {}
+        timeout(PATIENT, async { while operator.write(path, "content").await.is_err() {} }).await.unwrap();
         assert_eq!(operator.read(path).await.unwrap().to_vec(), b"content");
     }
 }
@@ -229,4 +229,24 @@ async fn a_wrong_password_is_permission_denied() {
     assert_eq!(with("wrong").read("file").await.unwrap_err().kind(), ErrorKind::PermissionDenied);
     let without = operator(&server.address()).read("file").await.unwrap_err();
     assert_eq!(without.kind(), ErrorKind::PermissionDenied, "{without}");
+}
+
+#[tokio::test]
+async fn what_one_replica_refuses_is_said_as_if_it_were_the_only_server() {
+    let first = EmbeddedServer::start();
+    let small = EmbeddedServer::with().item_size_max(64 * 1024).start();
+    let locked = EmbeddedServer::with().credentials("web", "s3cret").start();
+    for (second, kind, message) in [
+        (&small, ErrorKind::Unexpected, "longer than the server takes"),
+        (&locked, ErrorKind::PermissionDenied, "memcached has failed"),
+    ] {
+        for servers in [[&first, second], [second, &first]] {
+            let client =
+                Client::builder().server(servers[0].address()).replica([servers[1].address()]).build().unwrap();
+            let operator = Operator::new(Memcached2::new(client)).unwrap();
+            let error = operator.write("file", vec![0; 100 * 1024]).await.unwrap_err();
+            assert!(matches!(of_client(&error), ClientError::Replicas { .. }), "{error}");
+            assert_eq!((error.kind(), error.message().contains(message)), (kind, true), "{error}");
+        }
+    }
 }
