@@ -28,6 +28,10 @@ use crate::uri::Server;
 /// given to the recorder when a client is made: set it before.
 ///
 /// The gauges of connections have to be [set](Metrics::set_gauges) by the program.
+///
+/// The crate `metrics` takes no gauge back: those of a server that has left the list stay as they were set last, `memcached2_server_up`
+/// too. An exporter can leave out what has not been set for a time, such as by `idle_timeout` of `metrics-exporter-prometheus`, as long
+/// as the program sets the gauges more often. `OpenTelemetry` shows only the servers of the list.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Metrics;
 
