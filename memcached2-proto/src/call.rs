@@ -147,11 +147,15 @@ impl<'r, O: Operation> Call<'r, O> {
         let sub_request = &mut self.plan.sub_requests[at];
         let (index, server) = (sub_request.index as usize, sub_request.server);
         if !last {
+            if let Reply::Refused(line) = &reply {
+                self.keep_refused(at, line);
+            }
             return self.progress.take_reply(index, reply);
         }
         sub_request.state = State::Answered;
         if let Reply::Refused(line) = &reply {
             self.plan.router.on_error_line(server, line, self.plan.now);
+            self.keep_refused(at, line);
         }
         let command = self.progress.command(index);
         let result = command.answer(reply);
@@ -196,12 +200,11 @@ impl<'r, O: Operation> Call<'r, O> {
     ) {
         let mut replies = replies.into_vec();
         let last = if end.is_ok() { replies.pop() } else { None };
-        let index = self.plan.sub_requests[at].index as usize;
         for reply in replies {
             if let Some(watch) = self.plan.router.watch() {
                 self.observe_reply(watch, at, &reply);
             }
-            self.progress.take_reply(index, reply);
+            self.take_answer(at, reply, false);
         }
         match (last, end) {
             (Some(last), _) => self.answer_via(|| Via::shared(shared), at, last, true),

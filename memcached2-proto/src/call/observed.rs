@@ -148,6 +148,9 @@ impl<O: Operation> Call<'_, O> {
         }
         if has_copies {
             self.plan.sub_requests[at].state = State::Answered;
+            if let Reply::Refused(line) = &reply {
+                self.keep_refused(at, line);
+            }
             return self.end_copy(&sub_request, Ok(reply));
         }
         if is_missed {

@@ -11,6 +11,7 @@ use super::{Call, Fault, Operation, Plan, Progress, SubRequest};
 use crate::command::{Command, Delete, Protocol};
 use crate::error::{Error, Landed};
 use crate::key::Key;
+use crate::reply::error_line::refusal;
 use crate::reply::{Reply, ReplyKind};
 use crate::request_buffer::RequestBuffer;
 use crate::routing::{Claim, Journal, KeptKey, Router, ServerId};
@@ -268,6 +269,14 @@ impl<O: Operation> Call<'_, O> {
             },
             sub_request,
         );
+    }
+
+    /// Keeps the keys of a write that was answered by an error line after which nothing is sure: a proxy says it in the place of its server.
+    #[cold]
+    pub(super) fn keep_refused(&self, at: usize, line: &Arc<str>) {
+        if self.plan.router.journal().is_some() {
+            self.keep_failed(&self.plan.sub_requests[at], &refusal(line));
+        }
     }
 
     /// Keeps the keys of writes whose caller is gone within a round: what has come of them is not known, or they were to be sent again, or

@@ -193,6 +193,45 @@ fn a_write_is_kept_if_it_may_have_left_an_old_value_and_not_otherwise() {
 }
 
 #[test]
+fn a_write_is_kept_if_a_proxy_has_answered_in_the_place_of_its_server() {
+    for (line, is_kept) in [
+        ("SERVER_ERROR Connection refused", true),
+        ("SERVER_ERROR Host is down", true),
+        ("SERVER_ERROR unavailable", true),
+        ("SERVER_ERROR backend failure", true),
+        // It was not carried out, and its caller knows.
+        ("SERVER_ERROR out of memory", false),
+        ("SERVER_ERROR object too large for cache", false),
+        ("CLIENT_ERROR bad command line format", false),
+        ("ERROR", false),
+    ] {
+        let journal = Arc::new(Journal::new(10));
+        let one = router(&journal, "");
+        let options = Options::default().journal(Arc::clone(&journal)).replica(["b"]);
+        let replicas = Router::with_options(["a"], &options).unwrap().for_client(0, now);
+        for router in [&one, &replicas] {
+            let mut call = Call::new(Delete::new("x").unwrap(), router, now());
+            let refusing = call.sub_requests()[0].server();
+            for at in (1..call.sub_requests().len()).rev() {
+                call.answer(at, Reply::Deleted, true);
+            }
+            call.answer(0, Reply::Refused(line.into()), true);
+            while call.end_round(later) {}
+            call.finish().unwrap_err();
+            let name = router.server(refusing).unwrap().name();
+            assert_eq!((journal.find(name, b"x").is_some(), journal.len()), (is_kept, is_kept.into()), "{line}");
+            journal.forget(name);
+        }
+        let keys: Vec<_> = (0..8).map(|number| number.to_string()).collect();
+        let mut call = Call::new(DeleteMany::new(&keys).unwrap().quiet(), &one, now());
+        let refused = call.command(0).keys();
+        call.answer(0, Reply::Refused(line.into()), false);
+        call.answer(0, Reply::End, true);
+        assert_eq!(journal.len(), if is_kept { refused } else { 0 }, "{line}");
+    }
+}
+
+#[test]
 fn a_write_that_has_failed_elsewhere_is_kept_for_both_servers() {
     let journal = Arc::new(Journal::new(10));
     let router = router(&journal, "");
