@@ -15,7 +15,7 @@ use crate::reply::error_line::refusal;
 use crate::reply::{Reply, ReplyKind};
 use crate::request_buffer::RequestBuffer;
 use crate::routing::{Claim, Journal, KeptKey, Router, ServerId};
-use crate::time::Now;
+use crate::time::{Instant, Now};
 
 /// Deletes keys on the servers that they were kept for.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ impl Operation for Replay {
         }
         let prefix = plan.router().prefix().len();
         let deletes = kept.into_iter().map(|kept| DeleteKept { kept, prefix }).collect();
-        Replaying { journal, deletes, _claims: claims }
+        Replaying { journal, deletes, _claims: claims, now: plan.now() }
     }
 }
 
@@ -72,6 +72,7 @@ pub struct Replaying {
     deletes: Vec<DeleteKept>,
     /// Until it has ended.
     _claims: Vec<Claim>,
+    now: Instant,
 }
 
 impl Progress for Replaying {
@@ -83,14 +84,12 @@ impl Progress for Replaying {
     }
 
     fn end(&mut self, index: usize, result: Result<bool, Error>) {
-        let is_done = match &result {
-            Ok(_) | Err(Error::Key { .. }) => true,
+        let kept = &self.deletes[index].kept;
+        match &result {
             // A proxy whose server is down says so of each delete; another refusal stays one.
-            Err(Error::Refused { line, .. }) => !line.starts_with("SERVER_ERROR"),
-            Err(_) => false,
-        };
-        if is_done {
-            self.journal.remove(&self.deletes[index].kept);
+            Err(Error::Refused { line, .. }) if line.starts_with("SERVER_ERROR") => self.journal.rest(kept, self.now),
+            Ok(_) | Err(Error::Key { .. } | Error::Refused { .. }) => self.journal.remove(kept),
+            Err(_) => {}
         }
     }
 
@@ -240,12 +239,13 @@ impl<O: Operation> Call<'_, O> {
     pub(super) fn replay_for(&mut self, answered: &[ServerId]) -> bool {
         let router = self.plan.router;
         let Some(journal) = router.journal().filter(|journal| !journal.is_empty()) else { return false };
+        let now = self.plan.now();
         let held = &mut self.plan.rare().held;
         if held.has_replayed {
             return false;
         }
         let names = answered.iter().filter_map(|server| router.server(*server));
-        let claims = names.filter_map(|server| Journal::claim(journal, server.name(), router.prefix(), AT_ONCE));
+        let claims = names.filter_map(|server| Journal::claim(journal, server.name(), router.prefix(), AT_ONCE, now));
         let (claims, kept): (Vec<_>, Vec<_>) = claims.unzip();
         if kept.is_empty() {
             return false;

@@ -5,6 +5,9 @@ use std::fmt::Debug;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::ReconnectPolicy;
+use crate::time::Instant;
+
 /// The deletes and stores that have failed, or went to another server because theirs was down: their keys are deleted on their server as
 /// soon as it answers.
 ///
@@ -48,6 +51,8 @@ struct Kept {
     servers: HashMap<Arc<str>, BTreeMap<Arc<[u8]>, u64>>,
     /// The servers for which a call deletes what was kept.
     claimed: HashSet<Arc<str>>,
+    /// Until when no call deletes there what it does not need.
+    resting: HashMap<Arc<str>, Instant>,
     length: usize,
     next: u64,
     dropped: u64,
@@ -118,6 +123,7 @@ impl Journal {
     pub fn forget(&self, server: &str) -> usize {
         let mut kept = self.lock();
         let keys = kept.servers.remove(server).unwrap_or_default();
+        kept.resting.remove(server);
         kept.length -= keys.len();
         if let Some(store) = &self.store {
             keys.keys().for_each(|key| store.replayed(server, key));
@@ -151,15 +157,19 @@ impl Journal {
         Some(KeptKey { server: Arc::clone(server), key: Arc::clone(key), number: *number })
     }
 
-    /// Some of what is kept for a server of keys with a prefix, unless another call deletes that already.
+    /// Some of what is kept for a server of keys with a prefix, unless another call deletes that already, or could not a short time ago.
     pub(crate) fn claim(
         journal: &Arc<Self>,
         server: &str,
         prefix: &[u8],
         limit: usize,
+        now: Instant,
     ) -> Option<(Claim, Vec<KeptKey>)> {
         let mut kept = journal.lock();
         let (server, keys) = kept.servers.get_key_value(server)?;
+        if kept.resting.get(server).is_some_and(|until| now < *until) {
+            return None;
+        }
         let server = Arc::clone(server);
         let key = |(key, number): (&Arc<[u8]>, &u64)| KeptKey {
             server: Arc::clone(&server),
@@ -188,6 +198,11 @@ impl Journal {
         if let Some(store) = &self.store {
             store.replayed(&done.server, &done.key);
         }
+    }
+
+    /// A server has answered, and cannot delete a key: it is a proxy, whose server is down.
+    pub(crate) fn rest(&self, key: &KeptKey, now: Instant) {
+        self.lock().resting.insert(Arc::clone(&key.server), now + ReconnectPolicy::MIN_DELAY);
     }
 
     /// A panic while the lock was held cannot have left it half changed in a way that loses a key.
@@ -235,11 +250,11 @@ mod tests {
         );
         assert_eq!((journal.len(), journal.dropped()), (2, 1));
         let journal = Arc::new(journal);
-        let (claim, kept) = Journal::claim(&journal, "b", b"", 10).unwrap();
+        let (claim, kept) = Journal::claim(&journal, "b", b"", 10, Instant::ZERO).unwrap();
         assert_eq!(kept.len(), 1);
-        assert!(Journal::claim(&journal, "b", b"", 10).is_none());
+        assert!(Journal::claim(&journal, "b", b"", 10, Instant::ZERO).is_none());
         drop(claim);
-        assert!(Journal::claim(&journal, "b", b"", 10).is_some());
+        assert!(Journal::claim(&journal, "b", b"", 10, Instant::ZERO).is_some());
         journal.remove(&kept[0]);
         journal.remove(&kept[0]);
         assert!(journal.keep("a", b"y"));

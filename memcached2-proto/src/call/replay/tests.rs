@@ -51,8 +51,8 @@ fn clients_with_different_prefixes_share_a_journal() {
     let call = Call::new(Get::new("x").unwrap(), &second, now());
     assert!(call.sub_requests()[0].is_open());
     let name = second.server(home).unwrap().name();
-    assert!(Journal::claim(&journal, name, b"2:", 10).is_none());
-    assert_eq!(Journal::claim(&journal, name, b"1:", 10).unwrap().1.len(), 1);
+    assert!(Journal::claim(&journal, name, b"2:", 10, Instant::ZERO).is_none());
+    assert_eq!(Journal::claim(&journal, name, b"1:", 10, Instant::ZERO).unwrap().1.len(), 1);
     // A client without a prefix has it by its whole name.
     assert!(journal.find(name, &whole.whole(Key::new("1:x").unwrap())).is_some());
     let mut call = Call::new(Get::new("x").unwrap(), &first, now());
@@ -147,6 +147,32 @@ fn a_key_whose_delete_a_proxy_could_not_pass_on_stays_in_the_journal() {
         while read.end_round(later) && !read.sub_requests()[0].is_open() {}
         assert_eq!(read.sub_requests()[0].is_open(), left == 0);
     }
+}
+
+#[test]
+fn a_proxy_that_could_not_delete_what_was_kept_is_asked_again_after_a_second() {
+    let journal = Arc::new(Journal::new(10));
+    let router = router(&journal, "");
+    let home = router.route(Key::new("x").unwrap()).unwrap();
+    let other = (0..).map(|number| format!("key{number}"));
+    let other = other.into_iter().find(|key| router.route(Key::new(key).unwrap()) == Ok(home)).unwrap();
+    fail(Call::new(Delete::new("x").unwrap(), &router, now()), &unknown());
+    let at_millis = |at| Instant::ZERO + Duration::from_millis(at);
+    let millis = |at| Now::fixed(at_millis(at), std::time::UNIX_EPOCH);
+    for (at, is_asked) in [(0, true), (0, false), (999, false), (1000, true), (1500, false), (2000, true)] {
+        let mut read = Call::new(Get::new(&other).unwrap(), &router, millis(at));
+        read.answer(0, Reply::Miss, true);
+        assert_eq!(read.end_round(|| at_millis(at)), is_asked, "{at}");
+        let Some(replay) = read.replay(Duration::ZERO, Duration::MAX) else { continue };
+        let mut replay = Call::new(replay, &router, millis(at));
+        replay.answer(0, Reply::Refused("SERVER_ERROR unavailable".into()), true);
+        while replay.end_round(|| at_millis(at)) {}
+        replay.finish().unwrap();
+    }
+    // The call that needs it has it deleted in any case.
+    let mut read = Call::new(Get::new("x").unwrap(), &router, millis(2000));
+    assert!(!read.sub_requests()[0].is_open() && read.end_round(later));
+    assert!(read.replay(Duration::ZERO, Duration::MAX).is_some());
 }
 
 #[test]
