@@ -12,8 +12,8 @@ use crate::time::Instant;
 /// soon as it answers.
 ///
 /// Without it, a server that comes back serves what it had before: a value that was deleted or stored anew meanwhile. A journal is given to
-/// a client by [`Options::journal`](crate::Options::journal), and can be shared by several. See the guide
-/// [failover](crate::guide::failover).
+/// a client by [`Options::journal`](crate::Options::journal), and can be shared by several, if a name stands for the same server in all of
+/// them: what one client has kept for a name, each deletes on its server of that name. See the guide [failover](crate::guide::failover).
 ///
 /// ```
 /// use std::sync::Arc;
