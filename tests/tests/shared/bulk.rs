@@ -2,16 +2,16 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use futures::future::{join, join_all};
+use futures::future::{Either, join, join_all, select};
 use memcached2_proto::{Expiry, Options, Protocol};
 use memcached2_testkit::{Gate, Memcached};
 
-use super::{PATIENT, Stats, check, names, some_polls};
-use crate::subject::{AsyncClient, block_on, client_of, spawn, yield_now};
+use super::{PATIENT, Stats, check, names};
+use crate::subject::{AsyncClient, block_on, client_of, spawn};
 
 /// The size of a large value.
 const LARGE: usize = 1 << 20;
@@ -21,8 +21,8 @@ const LARGE: usize = 1 << 20;
 struct HaltingServer {
     address: String,
     gate: Gate,
-    /// How many transfers it has stopped in.
-    halted: Arc<AtomicUsize>,
+    /// Opened when it has stopped in the first of them.
+    halted: Gate,
     /// The requests, each with the number of its connection.
     requests: Arc<Mutex<Vec<(usize, String)>>>,
 }
@@ -31,7 +31,7 @@ impl HaltingServer {
     fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address").to_string();
-        let server = Self { address, gate: Gate::new("halt"), halted: Arc::default(), requests: Arc::default() };
+        let server = Self { address, gate: Gate::new("halt"), halted: Gate::new("halted"), requests: Arc::default() };
         let (gate, halted, requests) = (server.gate.clone(), server.halted.clone(), server.requests.clone());
         thread::spawn(move || {
             for (number, stream) in listener.incoming().enumerate() {
@@ -39,7 +39,7 @@ impl HaltingServer {
                 let halt = {
                     let (gate, halted) = (gate.clone(), halted.clone());
                     move || {
-                        halted.fetch_add(1, Ordering::SeqCst);
+                        halted.open();
                         gate.wait();
                     }
                 };
@@ -97,12 +97,6 @@ impl HaltingServer {
         client
     }
 
-    async fn has_halted(&self, times: usize) {
-        while self.halted.load(Ordering::SeqCst) < times {
-            yield_now().await;
-        }
-    }
-
     /// The numbers of the connections that a request came on.
     fn connections_of(&self, request: &str) -> Vec<usize> {
         let requests = self.requests.lock().unwrap();
@@ -117,7 +111,7 @@ fn a_small_get_does_not_wait_for_an_upload() {
         let client = server.connected().await;
         let value = vec![b'x'; 64 << 20];
         let small = async {
-            server.has_halted(1).await;
+            server.halted.opened().await;
             for _ in 0..10 {
                 assert_eq!(client.get("a").await, Ok(None));
             }
@@ -135,7 +129,7 @@ fn a_small_get_does_not_wait_for_a_value_that_was_large_before() {
         let server = HaltingServer::start();
         let client = server.connected().await;
         let first = async {
-            server.has_halted(1).await;
+            server.halted.opened().await;
             server.gate.open();
         };
         let (value, ()) = join(client.get("slow"), first).await;
@@ -151,14 +145,17 @@ fn a_small_get_does_not_wait_for_a_value_that_was_large_before() {
 fn a_small_get_does_not_wait_for_the_rest_of_a_large_value() {
     block_on(|| async {
         let server = HaltingServer::start();
-        let client = server.connected().await;
+        let (other, client) = (server.connected().await, server.connected().await);
         let small = async {
-            server.has_halted(1).await;
+            server.halted.opened().await;
+            let a_while = async || {
+                for _ in 0..3 {
+                    assert_eq!(other.get("b").await, Ok(None));
+                }
+            };
             // Until the driver has read that the value is large, and another connection is open, they wait behind it.
-            while some_polls(client.get("a"), 100).await.is_none() {
-                yield_now().await;
-            }
-            assert!(server.connections_of("get a").contains(&1));
+            while let Either::Right(_) = select(pin!(client.get("a")), pin!(a_while())).await {}
+            assert!(server.connections_of("get a").contains(&2));
             server.gate.open();
         };
         let (value, ()) = join(client.get("slow"), small).await;
@@ -173,7 +170,7 @@ fn a_small_get_is_answered_before_a_batch_of_thousands() {
         let client = server.connected().await;
         let keys: Vec<_> = (0..5000).map(|at| format!("slow{at}")).collect();
         let small = async {
-            server.has_halted(1).await;
+            server.halted.opened().await;
             assert_eq!(client.get("a").await, Ok(None));
             server.gate.open();
         };

@@ -8,7 +8,7 @@ use memcached2_proto::{Error, Landed, Options, Protocol};
 use memcached2_testkit::{EmbeddedServer, Gate, ScriptedServer, Session};
 
 use super::{PATIENT, some_polls};
-use crate::subject::{AsyncClient, block_on, client_of, yield_now};
+use crate::subject::{AsyncClient, block_on, client_of};
 
 fn text_client(server: &ScriptedServer) -> AsyncClient {
     let options = Options::default().timeout(PATIENT).protocol(Protocol::Classic);
@@ -23,9 +23,7 @@ fn a_call_that_is_under_way_ends_before_its_client_has_closed() {
         let server = ScriptedServer::start([play.expect("quit\r\n")]);
         let client = text_client(&server);
         let close = async {
-            while !asked.is_open() {
-                yield_now().await;
-            }
+            asked.opened().await;
             let mut closing = Box::pin(client.close(PATIENT));
             assert_eq!(some_polls(&mut closing, 100).await, None, "closed while a call is under way");
             assert_matches!(client.get("b").await, Err(Error::Closed { .. }));
@@ -46,9 +44,7 @@ fn a_call_of_a_server_that_has_left_the_list_ends_before_its_client_has_closed()
         let (server, other) = (ScriptedServer::start([play.expect("quit\r\n")]), EmbeddedServer::start());
         let client = text_client(&server);
         let close = async {
-            while !asked.is_open() {
-                yield_now().await;
-            }
+            asked.opened().await;
             client.set_servers([other.address()]).unwrap();
             let mut closing = Box::pin(client.close(PATIENT));
             assert_eq!(some_polls(&mut closing, 100).await, None, "closed while a call is under way");
@@ -68,9 +64,7 @@ fn a_call_that_outlasts_the_closing_learns_what_became_of_it() {
         let server = ScriptedServer::start([Session::new().expect("delete a\r\n").open(&asked).ignore()]);
         let client = text_client(&server);
         let close = async {
-            while !asked.is_open() {
-                yield_now().await;
-            }
+            asked.opened().await;
             let mut closing = Box::pin(client.close(Duration::from_millis(50)));
             assert_eq!(some_polls(&mut closing, 1).await, None, "closed while a call is under way");
             // A call that comes too late makes it forget none of the connections.

@@ -1,23 +1,52 @@
 //! A call can be dropped at any moment without an effect on other calls.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::Poll;
 
-use futures::future::join_all;
+use futures::future::{Either, join_all, select};
+use futures::task::AtomicWaker;
 use memcached2_proto::routing::Journal;
 use memcached2_proto::{Expiry, Key, Options};
 use memcached2_testkit::EmbeddedServer;
 
 use super::{PATIENT, Stats, check, names, some_polls};
-use crate::subject::{AsyncClient, block_on, client_of, spawn, yield_now};
+use crate::subject::{AsyncClient, block_on, client_of, spawn};
 
 /// How many tasks go on calling meanwhile.
 const OTHERS: usize = 64;
-/// More polls than any call takes, unless something is wrong.
+/// More polls than any call takes, and more of what others get meanwhile, unless something is wrong.
 const MOST: usize = 100_000;
 
-/// Drops a call after 0, 1, 2, ... polls until it is ready before, with others on the same connection.
-async fn drop_after_each_number_of_polls<C, F>(call: C)
+/// Counts, and wakes the one task that waits for a number.
+#[derive(Debug, Default)]
+struct Counter {
+    count: AtomicUsize,
+    waiting: AtomicWaker,
+}
+
+impl Counter {
+    fn add_one(&self) {
+        self.count.fetch_add(1, Ordering::SeqCst);
+        self.waiting.wake();
+    }
+
+    /// Waits until it has counted so many more.
+    async fn more(&self, count: usize) {
+        let end = self.count.load(Ordering::SeqCst) + count;
+        poll_fn(|cx| {
+            self.waiting.register(cx.waker());
+            if self.count.load(Ordering::SeqCst) < end { Poll::Pending } else { Poll::Ready(()) }
+        })
+        .await;
+    }
+}
+
+/// Drops a call before it is polled, and when others on the same connection have got 0, 1, 2, ... replies since, until it is ready
+/// before. It is polled at each of their replies.
+async fn drop_at_any_time<C, F>(call: C)
 where
     C: Fn(AsyncClient, Vec<String>) -> F,
     F: Future<Output = ()>,
@@ -26,22 +55,24 @@ where
     client.set("large", vec![b'x'; 1_000_000], Expiry::Never).await.unwrap();
     let mut stats = Stats::of(&server);
     let before = stats.connections();
-    let over = Arc::new(AtomicBool::new(false));
+    let (over, replies) = (Arc::new(AtomicBool::new(false)), Arc::new(Counter::default()));
     let others = names.iter().cloned().map(|name| {
-        let (client, over) = (client.clone(), Arc::clone(&over));
+        let (client, over, replies) = (client.clone(), Arc::clone(&over), Arc::clone(&replies));
         spawn(async move {
             while !over.load(Ordering::Relaxed) {
                 check(&client, &name).await;
+                replies.add_one();
             }
         })
     });
     let dropping = async {
+        drop(call(client.clone(), names.clone()));
         // One more each time at first, where the states change, then in growing steps.
-        let mut polls = 0;
-        while some_polls(call(client.clone(), names.clone()), polls).await.is_none() {
-            assert!(polls < MOST, "the call is not ready after {polls} polls");
-            polls += 1 + polls / 16;
-            yield_now().await;
+        let mut count = 0;
+        while let Either::Right(_) = select(pin!(call(client.clone(), names.clone())), pin!(replies.more(count))).await
+        {
+            assert!(count < MOST, "the call is not ready after {count} replies to others");
+            count += 1 + count / 16;
         }
         over.store(true, Ordering::Relaxed);
     };
@@ -98,27 +129,27 @@ fn what_a_batch_deletes_for_a_server_that_is_down_is_kept_after_whatever_number_
 }
 
 #[test]
-fn a_read_may_be_dropped_after_any_number_of_polls() {
+fn a_read_may_be_dropped_at_any_time() {
     block_on(|| {
-        drop_after_each_number_of_polls(|client, names| async move {
+        drop_at_any_time(|client, names| async move {
             check(&client, &names[7]).await;
         })
     });
 }
 
 #[test]
-fn a_read_of_a_large_value_may_be_dropped_after_any_number_of_polls() {
+fn a_read_of_a_large_value_may_be_dropped_at_any_time() {
     block_on(|| {
-        drop_after_each_number_of_polls(|client, _| async move {
+        drop_at_any_time(|client, _| async move {
             assert_eq!(client.get("large").await.unwrap().expect("a hit").data.len(), 1_000_000);
         })
     });
 }
 
 #[test]
-fn a_write_may_be_dropped_after_any_number_of_polls() {
+fn a_write_may_be_dropped_at_any_time() {
     block_on(|| {
-        drop_after_each_number_of_polls(|client, names| async move {
+        drop_at_any_time(|client, names| async move {
             client.set(&names[7], &names[7], Expiry::Never).await.unwrap();
             client.set("other", vec![b'x'; 500_000], Expiry::Never).await.unwrap();
         })
@@ -126,9 +157,9 @@ fn a_write_may_be_dropped_after_any_number_of_polls() {
 }
 
 #[test]
-fn a_batch_may_be_dropped_after_any_number_of_polls() {
+fn a_batch_may_be_dropped_at_any_time() {
     block_on(|| {
-        drop_after_each_number_of_polls(|client, names| async move {
+        drop_at_any_time(|client, names| async move {
             let hits = client.get_many(&names).await.unwrap().into_result().unwrap();
             assert!(hits.into_iter().zip(&names).all(|(hit, name)| hit.expect("a hit") == name.as_str()));
             let items: Vec<_> = (0..3000).map(|at| (format!("item{at}"), at.to_string())).collect();

@@ -10,7 +10,7 @@ use memcached2_proto::{Expiry, Options, Protocol};
 use memcached2_testkit::{Gate, Memcached, ScriptedServer, Session};
 
 use super::{PATIENT, some_polls};
-use crate::subject::{AsyncClient, block_on, bounded, client_of, yield_now};
+use crate::subject::{AsyncClient, block_on, bounded, client_of};
 
 const PROBE: &str = "md AA== b C18446744073709551615 O0000\r\nmn    \r\n";
 
@@ -53,11 +53,12 @@ fn a_call_cancelled_before_the_probe_was_answered_keeps_no_connection_open() {
         let server = ScriptedServer::start([Session::new().expect(PROBE).open(&asked).expect_close()]);
         let client = client(server.address(), 1);
         let mut calls: Vec<_> = (0..3).map(|_| Box::pin(client.get("a"))).collect();
-        while !asked.is_open() {
-            for call in &mut calls {
-                assert_eq!(some_polls(call, 1).await, None);
-            }
-            yield_now().await;
+        for call in &mut calls {
+            assert_eq!(some_polls(call, 1).await, None);
+        }
+        asked.opened().await;
+        for call in &mut calls {
+            assert_eq!(some_polls(call, 1).await, None);
         }
         drop(calls);
         assert!(bounded(client.close(PATIENT)).await);

@@ -105,8 +105,8 @@ fn a_silent_server_is_found_to_be_down_after_all_calls_were_cancelled() {
     block_on(|| async {
         let server = Memcached::start();
         let options = Options::default().timeout(Duration::from_millis(200)).reconnect(ReconnectPolicy::After(PATIENT));
-        let client = client_of([server.address()], options).expect("the address is right");
-        client.set("a", "x", Expiry::Never).await.unwrap();
+        let client = client_of([server.address()], options.connect_timeout(PATIENT)).expect("the address is right");
+        client.with_timeout(PATIENT).set("a", "x", Expiry::Never).await.unwrap();
         server.suspend();
         // Each caller is gone long before the deadline of its call.
         let begun = Instant::now();
