@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::process::Command;
-use std::sync::Mutex;
+use std::sync::{LazyLock, Mutex};
 
 use memcached2_testkit::{Memcached, MemcachedVersion};
 
@@ -64,13 +64,14 @@ impl Drop for Ran {
     fn drop(&mut self) {
         /// How many have run, and were skipped, by place.
         static DONE: Mutex<BTreeMap<String, [usize; 2]>> = Mutex::new(BTreeMap::new());
+        static EXPECTED: LazyLock<usize> = LazyLock::new(|| expected().len());
         let (place, is_skipped) = self.0.map_or_else(
             || ("on scripted servers".to_owned(), false),
             |(on, is_skipped)| (format!("on {} {}", on.server.name(), on.channel.name()), is_skipped),
         );
         let Ok(mut done) = DONE.lock() else { return };
         done.entry(place).or_default()[usize::from(is_skipped)] += 1;
-        if done.values().flatten().sum::<usize>() == expected().len() {
+        if done.values().flatten().sum::<usize>() == *EXPECTED {
             for (place, [ran, skipped]) in &*done {
                 // Unlike `eprintln!`, this is shown for tests that pass, too.
                 let _ = writeln!(std::io::stderr(), "{}: {ran} cases {place}, {skipped} skipped", crate::subject::NAME);
