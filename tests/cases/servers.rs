@@ -1,9 +1,11 @@
 //! The servers that cases run against: each case on both kinds.
 
+use std::fmt;
 use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{TcpStream, UdpSocket};
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
+use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use memcached2_proto::Protocol;
@@ -84,9 +86,14 @@ impl Channel {
 pub(super) struct Server {
     process: Process,
     channel: Channel,
+    /// An idle connection, to ask it for items again: a handshake of TLS takes longer than many answers.
+    idle: Mutex<Option<Connection>>,
     /// Those of its certificate, which are removed when it is dropped.
     _files: Option<Files>,
 }
+
+/// A connection without a client.
+struct Connection(BufReader<Box<dyn Stream>>);
 
 #[derive(Debug)]
 enum Process {
@@ -222,7 +229,7 @@ impl Setup {
                 (Process::Memcached(server), Some(files))
             }
         };
-        Server { process, channel, _files: files }
+        Server { process, channel, idle: Mutex::new(None), _files: files }
     }
 }
 
@@ -242,6 +249,7 @@ impl Server {
     }
 
     pub(super) fn stop(&mut self) {
+        drop(self.idle());
         match &mut self.process {
             Process::Embedded(server) => server.stop(),
             Process::Memcached(server) => server.stop(),
@@ -249,6 +257,7 @@ impl Server {
     }
 
     pub(super) fn restart(&mut self) {
+        drop(self.idle());
         match &mut self.process {
             Process::Embedded(server) => server.restart(),
             Process::Memcached(server) => server.restart(),
@@ -273,29 +282,26 @@ impl Server {
 
     /// The lines that it answers to a line, without a client, up to one that `is_last`.
     pub(super) fn lines(&self, line: &str, is_last: impl Fn(&str) -> bool) -> Vec<String> {
-        let mut stream = BufReader::new(self.connect());
-        if self.channel == Channel::TlsWithPassword {
-            let given = format!("{} {}", CREDENTIALS.0, CREDENTIALS.1);
-            let request = format!("set credentials 0 0 {}\r\n{given}\r\n", given.len());
-            stream.get_mut().write_all(request.as_bytes()).expect("the server reads");
-            let mut answer = String::new();
-            stream.read_line(&mut answer).expect("the server answers");
-            assert_eq!(answer, "STORED\r\n");
-        }
-        stream.get_mut().write_all(format!("{line}\r\n").as_bytes()).expect("the server reads");
-        let mut lines = Vec::new();
-        for line in stream.lines() {
-            lines.push(line.expect("the server answers"));
-            if lines.last().is_some_and(|line| is_last(line)) {
-                break;
-            }
+        self.connect().ask(line, is_last)
+    }
+
+    /// The same, on a connection that is kept: nothing comes after the last line.
+    fn items(&self, line: &str, is_last: impl Fn(&str) -> bool) -> Vec<String> {
+        let mut connection = self.idle().unwrap_or_else(|| self.connect());
+        let lines = connection.ask(line, &is_last);
+        if lines.last().is_some_and(|line| is_last(line)) {
+            *self.idle.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
         }
         lines
     }
 
+    fn idle(&self) -> Option<Connection> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     /// Whether it holds an item of this key.
     pub(super) fn holds(&self, key: &str) -> bool {
-        self.lines(&format!("get {key}"), |line| line == "END").len() > 1
+        self.items(&format!("get {key}"), |line| line == "END").len() > 1
     }
 
     /// When an item expires, in seconds from now; `None` is never.
@@ -303,7 +309,8 @@ impl Server {
     /// memcached before 1.6.10 answers `mg` in a draft of its format, and before 1.5.19 with an error.
     #[track_caller]
     pub(super) fn seconds_left(&self, key: &str) -> Option<u64> {
-        let answer = ask(self, &format!("mg {key} t"));
+        let lines = self.items(&format!("mg {key} t\r\nversion"), |line| line.starts_with("VERSION "));
+        let answer = &lines[0];
         if answer == "ERROR" {
             return self.seconds_left_of_dumped(key);
         }
@@ -330,12 +337,12 @@ impl Server {
         }
     }
 
-    fn connect(&self) -> Box<dyn Stream> {
+    fn connect(&self) -> Connection {
         let address = match &self.process {
             Process::Memcached(server) => server.plain_address(),
             Process::Embedded(server) => server.address(),
         };
-        match address.split_once("://") {
+        let stream: Box<dyn Stream> = match address.split_once("://") {
             None => Box::new(connect_tcp(&address)),
             Some(("memcacheds", address)) => Box::new(begin_tls(connect_tcp(address))),
             #[cfg(unix)]
@@ -346,7 +353,35 @@ impl Server {
             }
             #[cfg(not(unix))]
             Some(_) => panic!("there are no Unix sockets here"),
+        };
+        let mut connection = Connection(BufReader::new(stream));
+        if self.channel == Channel::TlsWithPassword {
+            let given = format!("{} {}", CREDENTIALS.0, CREDENTIALS.1);
+            let answer = connection.ask(&format!("set credentials 0 0 {}\r\n{given}", given.len()), |_| true);
+            assert_eq!(answer, ["STORED"]);
         }
+        connection
+    }
+}
+
+impl Connection {
+    /// The lines that answer a line, up to one that `is_last`.
+    fn ask(&mut self, line: &str, is_last: impl Fn(&str) -> bool) -> Vec<String> {
+        self.0.get_mut().write_all(format!("{line}\r\n").as_bytes()).expect("the server reads");
+        let mut lines = Vec::new();
+        for line in self.0.by_ref().lines() {
+            lines.push(line.expect("the server answers"));
+            if lines.last().is_some_and(|line| is_last(line)) {
+                break;
+            }
+        }
+        lines
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").finish_non_exhaustive()
     }
 }
 
@@ -356,9 +391,9 @@ fn connect_tcp(address: &str) -> TcpStream {
     stream
 }
 
-trait Stream: Read + Write {}
+trait Stream: Read + Write + Send {}
 
-impl<S: Read + Write> Stream for S {}
+impl<S: Read + Write + Send> Stream for S {}
 
 /// The first line that a server answers to a line.
 pub(super) fn ask(server: &Server, line: &str) -> String {
