@@ -7,6 +7,7 @@ mod shared;
 
 /// What the cases are run through: a client with a blocking face.
 mod subject {
+    use std::pin::{Pin, pin};
     use std::sync::LazyLock;
     use std::time::Duration;
 
@@ -27,6 +28,13 @@ mod subject {
     static RUNTIME: LazyLock<Runtime> =
         LazyLock::new(|| Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime"));
 
+    /// Of one type for all calls: there are many, and compiling `block_on` for each is a tenth to a fifth of the whole.
+    fn wait<T>(future: impl Future<Output = T>) -> T {
+        let mut output = None;
+        RUNTIME.block_on(pin!(async { output = Some(future.await) }) as Pin<&mut dyn Future<Output = ()>>);
+        output.expect("it is ready")
+    }
+
     pub(crate) fn client_of(
         servers: impl IntoIterator<Item = impl AsRef<str>>,
         options: Options,
@@ -46,7 +54,7 @@ mod subject {
         }
 
         pub(crate) fn run<O: Operation>(&self, operation: O) -> Result<O::Output, Error> {
-            RUNTIME.block_on(self.0.run(operation))
+            wait(self.0.run(operation))
         }
 
         #[expect(clippy::unnecessary_wraps, reason = "as that of a transport")]
@@ -81,7 +89,7 @@ mod subject {
             policy: &FetchPolicy,
             compute: impl FnOnce() -> Result<T, E>,
         ) -> Result<Value, E> {
-            RUNTIME.block_on(self.0.fetch(key, policy, async || compute()))
+            wait(self.0.fetch(key, policy, async || compute()))
         }
 
         pub(crate) fn fetch_optional<T: ToValue, E: From<Error>>(
@@ -90,7 +98,7 @@ mod subject {
             policy: &FetchPolicy,
             compute: impl FnOnce() -> Result<Option<T>, E>,
         ) -> Result<Option<Value>, E> {
-            RUNTIME.block_on(self.0.fetch_optional(key, policy, async || compute()))
+            wait(self.0.fetch_optional(key, policy, async || compute()))
         }
 
         pub(crate) fn fetch_many<'k, K: AsRef<[u8]>, T: ToValue, E: From<Error>>(
@@ -99,7 +107,7 @@ mod subject {
             policy: &FetchPolicy,
             mut compute: impl FnMut(Vec<&'k K>) -> Result<Vec<Option<T>>, E>,
         ) -> Result<Vec<Option<Value>>, E> {
-            RUNTIME.block_on(self.0.fetch_many(keys, policy, async |missed| compute(missed)))
+            wait(self.0.fetch_many(keys, policy, async |missed| compute(missed)))
         }
 
         pub(crate) fn set_stage(&self, stage: MigrationStage) -> Result<(), Error> {
@@ -114,7 +122,7 @@ mod subject {
         }
 
         pub(crate) fn refresh_servers(&self, source: &mut ServerSource) -> Result<ServerListChange, Error> {
-            RUNTIME.block_on(self.0.refresh_servers(source))
+            wait(self.0.refresh_servers(source))
         }
 
         pub(crate) fn follow_servers(
@@ -123,7 +131,7 @@ mod subject {
             period: Duration,
             on_refresh: impl FnMut(Result<ServerListChange, Error>),
         ) {
-            RUNTIME.block_on(self.0.follow_servers(source, period, on_refresh));
+            wait(self.0.follow_servers(source, period, on_refresh));
         }
 
         pub(crate) fn with_timeout(&self, timeout: Duration) -> Self {
@@ -131,7 +139,7 @@ mod subject {
         }
 
         pub(crate) fn close(&self, within: Duration) -> bool {
-            RUNTIME.block_on(self.0.close(within))
+            wait(self.0.close(within))
         }
 
         /// Of one server, or of all.
@@ -151,7 +159,7 @@ mod subject {
 
     impl<C: StreamCommand> Records<C> {
         pub(crate) fn open(&mut self) -> Result<(), Error> {
-            RUNTIME.block_on(self.0.open())
+            wait(self.0.open())
         }
 
         pub(crate) fn idle_timeout(self, timeout: Option<Duration>) -> Self {
@@ -167,7 +175,7 @@ mod subject {
         type Item = Result<C::Record, Error>;
 
         fn next(&mut self) -> Option<Self::Item> {
-            RUNTIME.block_on(self.0.next())
+            wait(self.0.next())
         }
     }
 
