@@ -10,6 +10,7 @@ fn the_name_servers_of_the_system_are_those_of_its_file() {
 
 #[cfg(feature = "srv")]
 mod asking {
+    use memcached2_testkit::Rng;
     use simple_dns::rdata::{RData, SRV};
     use simple_dns::{CLASS, Name, Packet, PacketFlag, RCODE, ResourceRecord};
 
@@ -193,5 +194,29 @@ mod asking {
         assert_eq!((found.unwrap().len(), asked), (1, vec!["10.0.0.9:53".to_owned()]));
         let nobody = look_up(question(&[]).begin(7, Vec::new()).unwrap(), |_, _| panic!("nobody is known"));
         assert!(nobody.unwrap_err().to_string().contains("name_servers"));
+    }
+
+    #[test]
+    fn no_answer_makes_a_lookup_panic_or_wait_beyond_the_deadline() {
+        let (mut rng, mut found) = (Rng::new(1), 0);
+        for _ in 0..20_000 {
+            let mut lookup = begin(&["10.0.0.1:53"]);
+            let ask = lookup.next_ask(NOW).unwrap();
+            let mut answer = answer(lookup.message(), 3, |_| {});
+            for _ in 0..rng.below(5) {
+                let at = 2 + rng.below(answer.len() - 2);
+                answer[at] = u8::try_from(rng.below(256)).unwrap();
+            }
+            answer.truncate(if rng.once_in(3) { rng.below(answer.len()) } else { answer.len() });
+            assert!(lookup.on_received(&answer, ask.deadline));
+            if lookup.next_ask(NOW).is_some_and(|ask| ask.by_tcp) {
+                let length = u16::try_from(answer.len()).unwrap().to_be_bytes();
+                assert!(lookup.on_received(&[&length[..], &answer].concat(), ask.deadline));
+            }
+            if let Ok(records) = lookup.finish() {
+                found += usize::from(super::super::super::servers(&records, "memcached").is_ok());
+            }
+        }
+        assert!(found > 1000, "{found}");
     }
 }
