@@ -1,5 +1,6 @@
 //! The socket: connecting, reading and writing.
 
+use std::fmt::Debug;
 use std::io::{self, IoSlice, Read};
 use std::mem::{self, MaybeUninit};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
@@ -13,7 +14,7 @@ use std::thread;
 use async_io::Async;
 use futures_io::AsyncWrite;
 use memcached2_proto::opening::{Destination, Endpoint};
-use memcached2_proto::shared::{AsyncStream, Connector};
+use memcached2_proto::shared::{AsyncStream, Connector, DirectWriter};
 use memcached2_proto::transport::Lookup;
 use socket2::{SockRef, TcpKeepalive};
 
@@ -31,10 +32,14 @@ pub(crate) struct Socket {
 
 #[derive(Debug)]
 enum Kind {
-    Tcp(Async<TcpStream>),
+    Tcp(Arc<Shared<TcpStream>>),
     #[cfg(unix)]
-    Unix(Async<UnixStream>),
+    Unix(Arc<Shared<UnixStream>>),
 }
+
+/// What callers write to, too.
+#[derive(Debug)]
+struct Shared<S>(Async<S>);
 
 impl Connector for Sockets {
     type Stream = Socket;
@@ -51,10 +56,13 @@ impl Connector for Sockets {
                 if let Some(idle) = endpoint.options().keepalive {
                     SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(idle))?;
                 }
-                Ok(Kind::Tcp(stream).into())
+                Ok(Kind::Tcp(Arc::new(Shared(stream))).into())
             }
             #[cfg(unix)]
-            Destination::Unix(path) => Ok(Kind::Unix(Async::<UnixStream>::connect(path).await?).into()),
+            Destination::Unix(path) => {
+                let stream = Async::<UnixStream>::connect(path).await?;
+                Ok(Kind::Unix(Arc::new(Shared(stream))).into())
+            }
             #[cfg(not(unix))]
             Destination::Unix(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "no Unix sockets on this system")),
         }
@@ -84,9 +92,9 @@ impl From<Kind> for Socket {
 impl Socket {
     fn as_ref(&self) -> SockRef<'_> {
         match &self.kind {
-            Kind::Tcp(socket) => SockRef::from(socket),
+            Kind::Tcp(socket) => SockRef::from(&socket.0),
             #[cfg(unix)]
-            Kind::Unix(socket) => SockRef::from(socket),
+            Kind::Unix(socket) => SockRef::from(&socket.0),
         }
     }
 }
@@ -135,18 +143,18 @@ impl AsyncStream for Socket {
     #[inline]
     fn poll_read(&mut self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
         match &self.kind {
-            Kind::Tcp(socket) => poll_read(socket, &mut self.is_drained, cx, space),
+            Kind::Tcp(socket) => poll_read(&socket.0, &mut self.is_drained, cx, space),
             #[cfg(unix)]
-            Kind::Unix(socket) => poll_read(socket, &mut self.is_drained, cx, space),
+            Kind::Unix(socket) => poll_read(&socket.0, &mut self.is_drained, cx, space),
         }
     }
 
     #[inline]
     fn poll_write(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        match &mut self.kind {
-            Kind::Tcp(socket) => poll_write(socket, cx, slices),
+        match &self.kind {
+            Kind::Tcp(socket) => poll_write(&mut &socket.0, cx, slices),
             #[cfg(unix)]
-            Kind::Unix(socket) => poll_write(socket, cx, slices),
+            Kind::Unix(socket) => poll_write(&mut &socket.0, cx, slices),
         }
     }
 
@@ -158,5 +166,23 @@ impl AsyncStream for Socket {
         // It does not block.
         let looked = self.as_ref().peek(&mut [MaybeUninit::uninit()]);
         !matches!(looked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    fn direct_writer(&self) -> Option<Arc<dyn DirectWriter>> {
+        match &self.kind {
+            Kind::Tcp(socket) => Some(Arc::clone(socket) as _),
+            #[cfg(unix)]
+            Kind::Unix(socket) => Some(Arc::clone(socket) as _),
+        }
+    }
+}
+
+impl<S: Debug + Send + Sync> DirectWriter for Shared<S>
+where
+    for<'s> SockRef<'s>: From<&'s Async<S>>,
+{
+    #[inline]
+    fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
+        SockRef::from(&self.0).send(bytes)
     }
 }

@@ -2,13 +2,14 @@
 //!
 //! Any number of callers [submit](SharedConnection::submit) requests to a [`SharedConnection`] and wait, each with its
 //! own slot. One [`Driver`], which the transport runs in a task, takes what they have encoded, writes, reads, and puts
-//! the replies into their slots. No caller touches the socket, so a caller that waits, or is cancelled, does not delay
-//! another one.
+//! the replies into their slots. No caller waits for the socket, so a caller that waits, or is cancelled, does not delay
+//! another one; a lone caller may [write](DirectWriter) what the socket takes at once.
 //!
 //! [`exchange`] is the callers' side of a whole [`Call`](crate::call::Call).
 
 mod closing;
 mod connect_fn;
+mod direct;
 mod driver;
 mod exchange;
 mod large;
@@ -34,6 +35,8 @@ use std::time::Duration;
 use loom::sync::{Mutex, MutexGuard};
 
 pub use self::connect_fn::{BufferedStream, ConnectFn, Flushed};
+use self::direct::Direct;
+pub use self::direct::DirectWriter;
 pub use self::driver::{AsyncStream, AsyncTimer, Connector, Driver, Next};
 pub use self::exchange::{Exchange, Freshness, exchange};
 use self::large::LARGE;
@@ -94,6 +97,7 @@ struct Inner {
     deadline: Option<Instant>,
     /// The driver, while it sleeps.
     driver: Option<Waker>,
+    direct: Direct,
     phase: Phase,
     /// Whether it was for large transfers, and has failed before the server had answered anything.
     is_unusable: bool,
@@ -149,6 +153,7 @@ impl SharedConnection {
             protocol,
             deadline: None,
             driver: None,
+            direct: Direct::default(),
             phase: Phase::Open,
             error: None,
             unreported_outage: false,
@@ -181,20 +186,21 @@ impl SharedConnection {
     /// [`NotSubmitted`]; nothing is queued then.
     #[doc(hidden)]
     pub fn submit<C: Command + ?Sized>(&self, command: &C, now: Now, deadline: Instant) -> Result<u32, NotSubmitted> {
-        self.queue(command, now, deadline, false).map(|(slot, _)| slot)
+        self.queue(command, now, deadline, (false, None)).map(|(slot, _)| slot)
     }
 
     /// Encodes a request; returns its slot and its length. The length is 0 if it was not encoded, because the protocol
     /// is not known yet, a limit is reached, or an earlier request of the same caller is not encoded yet (`is_behind`),
     /// so that they stay in order. Then [`SharedConnection::poll_unencoded`] tells the caller when to
-    /// [encode](SharedConnection::encode) it.
+    /// [encode](SharedConnection::encode) it. If it was encoded, the `waker` is woken when the answer is there, as after
+    /// [`SharedConnection::poll`].
     #[inline]
     fn queue<C: Command + ?Sized>(
         &self,
         command: &C,
         now: Now,
         deadline: Instant,
-        is_behind: bool,
+        (is_behind, waker): (bool, Option<&Waker>),
     ) -> Result<(u32, u64), NotSubmitted> {
         let mut guard = self.lock();
         let inner = &mut *guard;
@@ -203,12 +209,16 @@ impl SharedConnection {
         }
         let (slot, length) = match inner.protocol {
             Some(protocol) if !is_behind && !inner.load.is_full() => {
-                inner.queue(command, protocol, now, deadline).map_err(NotSubmitted::Invalid)?
+                let queued = inner.queue(command, protocol, now, deadline).map_err(NotSubmitted::Invalid)?;
+                if let Some(waker) = waker {
+                    inner.slots.park(queued.0, waker);
+                }
+                queued
             }
             known => (inner.queue_unencoded(deadline, known.is_some(), is_behind, self.waits_at_limit)?, 0),
         };
         inner.note_deadline(deadline);
-        let driver = inner.driver.take();
+        let driver = if inner.write_directly(deadline) { None } else { inner.driver.take() };
         drop(guard);
         if let Some(driver) = driver {
             driver.wake();

@@ -6,19 +6,21 @@ use std::mem::MaybeUninit;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
 use memcached2_proto::opening::{Destination, Endpoint};
-use memcached2_proto::shared::{AsyncStream, AsyncTimer, Connector, Driver, Runtime, StreamOpening, open_stream};
+use memcached2_proto::shared::{
+    AsyncStream, AsyncTimer, Connector, DirectWriter, Driver, Runtime, StreamOpening, open_stream,
+};
 use memcached2_proto::transport::Lookup;
 use memcached2_proto::{Error, Instant, Now};
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::{TcpStream, tcp};
 #[cfg(unix)]
-use tokio::net::UnixStream;
+use tokio::net::{UnixStream, unix};
 use tokio::runtime::{Handle, Id};
 use tokio::task::{unconstrained, yield_now};
 use tokio::time::{Sleep, sleep_until};
@@ -68,13 +70,17 @@ pub(crate) fn current_runtime() -> Result<Id, Error> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sockets;
 
-/// A connected socket.
+/// A connected socket, in halves, since callers may write, too.
 #[derive(Debug)]
 pub(crate) enum Socket {
-    Tcp(TcpStream),
+    Tcp(tcp::OwnedReadHalf, Arc<Writer<tcp::OwnedWriteHalf>>),
     #[cfg(unix)]
-    Unix(UnixStream),
+    Unix(unix::OwnedReadHalf, Arc<Writer<unix::OwnedWriteHalf>>),
 }
+
+/// The half that writes.
+#[derive(Debug)]
+pub(crate) struct Writer<H>(H);
 
 impl Connector for Sockets {
     type Stream = Socket;
@@ -91,10 +97,14 @@ impl Connector for Sockets {
                 if let Some(idle) = endpoint.options().keepalive {
                     SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(idle))?;
                 }
-                Ok(Socket::Tcp(stream))
+                let (reader, writer) = stream.into_split();
+                Ok(Socket::Tcp(reader, Arc::new(Writer(writer))))
             }
             #[cfg(unix)]
-            Destination::Unix(path) => Ok(Socket::Unix(UnixStream::connect(path).await?)),
+            Destination::Unix(path) => {
+                let (reader, writer) = UnixStream::connect(path).await?.into_split();
+                Ok(Socket::Unix(reader, Arc::new(Writer(writer))))
+            }
             #[cfg(not(unix))]
             Destination::Unix(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "no Unix sockets on this system")),
         }
@@ -141,34 +151,68 @@ pub(crate) async fn look_up<T: Send + Sync + 'static>(
 impl Socket {
     fn as_ref(&self) -> SockRef<'_> {
         match self {
-            Self::Tcp(socket) => SockRef::from(socket),
+            Self::Tcp(_, writer) => writer.socket(),
             #[cfg(unix)]
-            Self::Unix(socket) => SockRef::from(socket),
+            Self::Unix(_, writer) => writer.socket(),
         }
     }
 }
+
+/// Both kinds of sockets write alike.
+macro_rules! writer {
+    ($half:ty) => {
+        impl Writer<$half> {
+            fn socket(&self) -> SockRef<'_> {
+                SockRef::from(self.0.as_ref())
+            }
+
+            #[inline]
+            fn poll_write(&self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+                loop {
+                    ready!(self.0.as_ref().poll_write_ready(cx))?;
+                    let written = match slices {
+                        [one] => self.0.try_write(one),
+                        many => self.0.try_write_vectored(many),
+                    };
+                    match written {
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                        written => return Poll::Ready(written),
+                    }
+                }
+            }
+        }
+
+        impl DirectWriter for Writer<$half> {
+            #[inline]
+            fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
+                self.socket().send(bytes)
+            }
+        }
+    };
+}
+
+writer!(tcp::OwnedWriteHalf);
+#[cfg(unix)]
+writer!(unix::OwnedWriteHalf);
 
 impl AsyncStream for Socket {
     #[inline]
     fn poll_read(&mut self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut space = ReadBuf::new(space);
         let result = match self {
-            Self::Tcp(socket) => Pin::new(socket).poll_read(cx, &mut space),
+            Self::Tcp(reader, _) => Pin::new(reader).poll_read(cx, &mut space),
             #[cfg(unix)]
-            Self::Unix(socket) => Pin::new(socket).poll_read(cx, &mut space),
+            Self::Unix(reader, _) => Pin::new(reader).poll_read(cx, &mut space),
         };
         result.map_ok(|()| space.filled().len())
     }
 
     #[inline]
     fn poll_write(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        match (self, slices) {
-            (Self::Tcp(socket), [one]) => Pin::new(socket).poll_write(cx, one),
-            (Self::Tcp(socket), many) => Pin::new(socket).poll_write_vectored(cx, many),
+        match self {
+            Self::Tcp(_, writer) => writer.poll_write(cx, slices),
             #[cfg(unix)]
-            (Self::Unix(socket), [one]) => Pin::new(socket).poll_write(cx, one),
-            #[cfg(unix)]
-            (Self::Unix(socket), many) => Pin::new(socket).poll_write_vectored(cx, many),
+            Self::Unix(_, writer) => writer.poll_write(cx, slices),
         }
     }
 
@@ -184,6 +228,14 @@ impl AsyncStream for Socket {
         // It does not block.
         let looked = self.as_ref().peek(&mut [MaybeUninit::uninit()]);
         !matches!(looked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    fn direct_writer(&self) -> Option<Arc<dyn DirectWriter>> {
+        match self {
+            Self::Tcp(_, writer) => Some(Arc::clone(writer) as _),
+            #[cfg(unix)]
+            Self::Unix(_, writer) => Some(Arc::clone(writer) as _),
+        }
     }
 }
 

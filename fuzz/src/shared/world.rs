@@ -1,6 +1,7 @@
 //! Runtime, clock, network and servers of the calls: all moved by the script.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::future::Future;
 use std::io::{self, ErrorKind, IoSlice};
 use std::net::SocketAddr;
@@ -10,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use memcached2_proto::opening::{Destination, Endpoint};
-use memcached2_proto::shared::{AsyncStream, AsyncTimer, Connector, Driver, Runtime};
+use memcached2_proto::shared::{AsyncStream, AsyncTimer, Connector, DirectWriter, Driver, Runtime};
 use memcached2_proto::{Error, Instant};
 use memcached2_testkit::embedded::{Core, Session};
 
@@ -173,6 +174,7 @@ impl Connector for World {
     }
 }
 
+#[derive(Clone)]
 pub(super) struct Socket {
     world: World,
     wire: usize,
@@ -197,24 +199,42 @@ impl AsyncStream for Socket {
     }
 
     fn poll_write(&mut self, _: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        let mut state = self.world.state();
-        let State { wires, server, .. } = &mut *state;
-        let wire = &mut wires[self.wire];
-        if wire.is_closed {
-            return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
-        }
-        if wire.is_full {
-            return Poll::Pending;
-        }
         let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
-        wire.session.feed(server, &bytes, START);
-        wire.said.extend(std::iter::from_fn(|| wire.session.take_outgoing()).flatten());
-        Poll::Ready(Ok(bytes.len()))
+        match self.write_now(&bytes) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Poll::Pending,
+            written => Poll::Ready(written),
+        }
     }
 
     fn has_unread(&self) -> bool {
         let state = self.world.state();
         let wire = &state.wires[self.wire];
         wire.released > 0 && !wire.said.is_empty()
+    }
+    fn direct_writer(&self) -> Option<Arc<dyn DirectWriter>> {
+        Some(Arc::new(self.clone()))
+    }
+}
+
+impl DirectWriter for Socket {
+    fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
+        let mut state = self.world.state();
+        let State { wires, server, .. } = &mut *state;
+        let wire = &mut wires[self.wire];
+        if wire.is_closed {
+            return Err(ErrorKind::BrokenPipe.into());
+        }
+        if wire.is_full {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        wire.session.feed(server, bytes, START);
+        wire.said.extend(std::iter::from_fn(|| wire.session.take_outgoing()).flatten());
+        Ok(bytes.len())
+    }
+}
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Socket").field("wire", &self.wire).finish_non_exhaustive()
     }
 }

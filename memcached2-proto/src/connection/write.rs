@@ -41,6 +41,14 @@ impl Connection {
         }
     }
 
+    /// Says that `n` bytes were written of the only request that is under way.
+    #[cfg(feature = "routing")]
+    #[inline]
+    pub(crate) fn written_directly(&mut self, n: usize) {
+        self.sending.grant(&self.in_flight);
+        self.advance_written(n);
+    }
+
     /// Writes what may go with `write`, which returns how many bytes of the slices it has taken. Returns `false` if that was none,
     /// since the socket is full.
     ///

@@ -89,6 +89,9 @@ impl ExpectedKeys {
     #[cfg(feature = "routing")]
     #[inline]
     pub(crate) fn append_from(&mut self, other: &mut Self) {
+        if other.entries.is_empty() {
+            return;
+        }
         if self.front == self.entries.len() {
             self.entries.clear();
             (self.front, self.end, self.cursor) = (0, 0, 0);

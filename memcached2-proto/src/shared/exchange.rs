@@ -5,7 +5,7 @@ mod lane;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use self::lane::Lane;
@@ -107,10 +107,12 @@ where
                 ..LARGE => None,
                 _ => Some(Transfer::Large),
             };
-            match submit(call, 0, (*now, *timeout), (transfer, false), connect) {
-                Ok((shared, slot, length)) => {
-                    *only = Some((shared, slot, if length > 0 { Stage::Encoded } else { Stage::Unencoded }));
+            match submit(call, 0, (*now, *timeout), (transfer, false, Some(cx.waker())), connect) {
+                Ok((shared, slot, length)) if length > 0 => {
+                    *only = Some((shared, slot, Stage::Encoded));
+                    return Poll::Pending;
                 }
+                Ok((shared, slot, _)) => *only = Some((shared, slot, Stage::Unencoded)),
                 Err((error, fault)) => {
                     call.fail(0, &error, fault);
                     return Poll::Ready(());
@@ -228,7 +230,7 @@ fn submit<O: Operation>(
     call: &mut Call<'_, O>,
     at: usize,
     (now, timeout): Times,
-    (transfer, is_behind): (Option<Transfer>, bool),
+    (transfer, is_behind, waker): (Option<Transfer>, bool, Option<&Waker>),
     connect: &mut impl FnMut(ServerId, Freshness, Transfer) -> Result<Arc<SharedConnection>, Error>,
 ) -> Result<(Arc<SharedConnection>, u32, u64), (Error, Fault)> {
     /// A connection can end before it is used; this many in a row do not.
@@ -256,7 +258,7 @@ fn submit<O: Operation>(
             };
             shared = change(shared, command, transfer, better).map_err(|error| (error, Fault::Nobody))?;
         }
-        match shared.queue(command, now, deadline(&shared), is_behind) {
+        match shared.queue(command, now, deadline(&shared), (is_behind, waker)) {
             Ok((slot, length)) => {
                 sub_request.encoded(length);
                 return Ok((shared, slot, length));

@@ -20,8 +20,8 @@ use memcached2_proto::shared::{NotSubmitted, SharedConnection};
 
 use self::stage::{Clock, Never, Server};
 use self::threads::{
-    Nosy, beside, cancel, connect, connect_probing, drive, get, get_both, get_by, later, now, outcomes, served, soon,
-    submit,
+    Nosy, beside, cancel, connect, connect_meta, connect_probing, drive, get, get_both, get_by, later, now, outcomes,
+    served, soon, submit,
 };
 
 fn set(outcomes: &[&str]) -> BTreeSet<String> {
@@ -256,6 +256,57 @@ fn a_deadline_may_pass_before_the_probe_is_answered() {
         })
     });
     assert_eq!(seen, set(&["timeout", "value"]));
+}
+
+/// The reply may come before the caller has given the lock back.
+#[test]
+fn the_reply_to_what_a_caller_has_written_finds_its_request() {
+    let seen = outcomes(|| {
+        let server = Server::new().direct();
+        let outcome = served(connect_meta(), vec![server.clone()], Never, |shared| {
+            ["before", "one", "other"].map(|key| get(shared, key, later())).join(", ")
+        });
+        format!("{outcome}, {} of them directly", server.written_directly())
+    });
+    let possible = [0, 1, 2].map(|direct| format!("value, value, value, {direct} of them directly"));
+    assert_eq!(seen, possible.into());
+}
+
+#[test]
+fn a_call_that_was_cancelled_after_it_had_written_takes_no_other_callers_answer() {
+    let seen = outcomes(|| {
+        let server = Server::slow().direct();
+        let outcome = served(connect_meta(), vec![server.clone()], Never, |shared| {
+            let before = get(shared, "before", later());
+            cancel(shared, "gone", Waker::noop().clone());
+            let other = get(shared, "other", later());
+            format!("{before}, {other}")
+        });
+        format!("{outcome}, {} of them directly", server.written_directly())
+    });
+    let possible = [0, 1, 2].map(|direct| format!("value, value, {direct} of them directly"));
+    assert_eq!(seen, possible.into());
+}
+
+#[test]
+fn what_a_caller_has_written_counts_as_sent_when_the_driver_is_dropped() {
+    let seen = outcomes(|| {
+        let (mut driver, shared) = connect_meta();
+        let server = Server::new().direct();
+        let mut socket = server.clone();
+        let driver = thread::spawn(move || {
+            for _ in 0..3 {
+                let mut cx = Context::from_waker(Waker::noop());
+                assert!(driver.poll(&mut cx, &mut socket, &mut Never).is_pending());
+            }
+        });
+        let one = get(&shared, "one", later());
+        let other = get(&shared, "other", later());
+        driver.join().unwrap();
+        after_the_end(&shared, &server, [("one", one), ("other", other)])
+    });
+    let possible = ["not sent, not sent", "lost, not sent", "not sent, value", "lost, value", "value, value"];
+    assert_eq!(seen, set(&possible));
 }
 
 #[test]

@@ -6,27 +6,47 @@ use std::task::{Context, Poll, Waker};
 
 use loom::sync::Mutex;
 use memcached2_proto::Instant;
-use memcached2_proto::shared::{AsyncStream, AsyncTimer};
+use memcached2_proto::shared::{AsyncStream, AsyncTimer, DirectWriter};
 
 /// An honest server in memory: it answers `get KEY` and `mg KEY` by the key.
 #[derive(Debug, Clone)]
 pub(crate) struct Server {
+    /// Behind a lock of the standard library, as what a kernel does is one step.
+    wire: Arc<std::sync::Mutex<Wire>>,
+    /// How many bytes come at once; then the driver has to sleep a little.
+    piece: usize,
+    stays: bool,
+    /// Whether callers can write.
+    is_direct: bool,
+}
+
+#[derive(Debug)]
+struct Wire {
     received: Vec<u8>,
     said: Vec<u8>,
     /// The keys that it was asked for.
-    asked: Arc<std::sync::Mutex<Vec<String>>>,
-    /// How many bytes come at once; then the driver has to sleep a little.
-    piece: usize,
+    asked: Vec<String>,
     paused: bool,
     /// After this many answers it closes, or says nothing more.
     answers: usize,
-    stays: bool,
+    /// Who waits for an answer.
+    reader: Option<Waker>,
+    /// How many requests callers have written.
+    written_directly: usize,
 }
 
 impl Server {
     pub(crate) fn new() -> Self {
-        let (received, said, asked) = (Vec::new(), Vec::new(), Arc::default());
-        Self { received, said, asked, piece: usize::MAX, paused: false, answers: usize::MAX, stays: false }
+        let wire = Wire {
+            received: Vec::new(),
+            said: Vec::new(),
+            asked: Vec::new(),
+            paused: false,
+            answers: usize::MAX,
+            reader: None,
+            written_directly: 0,
+        };
+        Self { wire: Arc::new(std::sync::Mutex::new(wire)), piece: usize::MAX, stays: false, is_direct: false }
     }
 
     /// One whose answers come in two pieces.
@@ -36,22 +56,54 @@ impl Server {
 
     /// One that closes after this many answers.
     pub(crate) fn closing_after(answers: usize) -> Self {
-        Self { answers, ..Self::new() }
+        let server = Self::new();
+        server.wire().answers = answers;
+        server
     }
 
     /// One that says nothing after this many answers.
     pub(crate) fn silent_after(answers: usize) -> Self {
-        Self { answers, stays: true, ..Self::new() }
+        Self { stays: true, ..Self::closing_after(answers) }
     }
 
-    fn has_closed(&self) -> bool {
-        self.answers == 0 && !self.stays
+    /// The same, and callers can write to it.
+    pub(crate) fn direct(self) -> Self {
+        Self { is_direct: true, ..self }
+    }
+
+    fn wire(&self) -> std::sync::MutexGuard<'_, Wire> {
+        self.wire.lock().unwrap()
     }
 
     pub(crate) fn was_asked(&self, key: &str) -> bool {
-        self.asked.lock().unwrap().iter().any(|asked| asked == key)
+        self.wire().asked.iter().any(|asked| asked == key)
     }
 
+    /// How many requests callers have written.
+    pub(crate) fn written_directly(&self) -> usize {
+        self.wire().written_directly
+    }
+
+    /// Answers; returns whom to wake, if there is something to be read.
+    fn receive(&self, slices: &[&[u8]]) -> Option<Waker> {
+        let mut wire = self.wire();
+        slices.iter().for_each(|slice| wire.received.extend_from_slice(slice));
+        wire.paused = false;
+        wire.answer();
+        if self.has_news(&wire) { wire.reader.take() } else { None }
+    }
+
+    /// Whether there is something to be read.
+    fn has_news(&self, wire: &Wire) -> bool {
+        !wire.said.is_empty() || self.has_closed(wire)
+    }
+
+    fn has_closed(&self, wire: &Wire) -> bool {
+        wire.answers == 0 && !self.stays
+    }
+}
+
+impl Wire {
     fn answer(&mut self) {
         while let Some(end) = self.received.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = self.received.drain(..=end).collect();
@@ -63,7 +115,7 @@ impl Server {
                 ["mn"] => "MN\r\n".to_owned(),
                 _ => panic!("{words:?} is no request of these models"),
             };
-            self.asked.lock().unwrap().push(words.get(1).copied().unwrap_or_default().to_owned());
+            self.asked.push(words.get(1).copied().unwrap_or_default().to_owned());
             if self.answers > 0 {
                 self.answers -= 1;
                 self.said.extend(answer.bytes());
@@ -74,31 +126,53 @@ impl Server {
 
 impl AsyncStream for Server {
     fn poll_read(&mut self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
-        if self.said.is_empty() {
-            return if self.has_closed() { Poll::Ready(Ok(0)) } else { Poll::Pending };
-        }
-        if std::mem::take(&mut self.paused) {
-            cx.waker().wake_by_ref();
+        // Neither is a waker cloned nor woken under the lock, which may be a step of loom's.
+        let reader = cx.waker().clone();
+        let mut wire = self.wire();
+        if wire.said.is_empty() {
+            if self.has_closed(&wire) {
+                return Poll::Ready(Ok(0));
+            }
+            let old = wire.reader.replace(reader);
+            drop(wire);
+            drop(old);
             return Poll::Pending;
         }
-        let n = self.said.len().min(self.piece).min(space.len());
-        self.said.drain(..n).zip(space).for_each(|(byte, place)| *place = byte);
-        self.paused = true;
+        if std::mem::take(&mut wire.paused) {
+            drop(wire);
+            reader.wake();
+            return Poll::Pending;
+        }
+        let n = wire.said.len().min(self.piece).min(space.len());
+        wire.said.drain(..n).zip(space).for_each(|(byte, place)| *place = byte);
+        wire.paused = true;
         Poll::Ready(Ok(n))
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        slices.iter().for_each(|slice| self.received.extend_from_slice(slice));
-        self.paused = false;
-        self.answer();
-        if !self.said.is_empty() || self.has_closed() {
+        let parts: Vec<&[u8]> = slices.iter().map(|slice| &**slice).collect();
+        drop(self.receive(&parts));
+        if self.has_news(&self.wire()) {
             cx.waker().wake_by_ref();
         }
         Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()))
     }
 
     fn has_unread(&self) -> bool {
-        !self.said.is_empty()
+        !self.wire().said.is_empty()
+    }
+
+    fn direct_writer(&self) -> Option<Arc<dyn DirectWriter>> {
+        self.is_direct.then(|| Arc::new(self.clone()) as _)
+    }
+}
+
+impl DirectWriter for Server {
+    fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.wire().written_directly += 1;
+        let reader = self.receive(&[bytes]);
+        reader.into_iter().for_each(Waker::wake);
+        Ok(bytes.len())
     }
 }
 

@@ -91,6 +91,11 @@ pub(crate) fn connect() -> (Driver, Arc<SharedConnection>) {
     Driver::new(&endpoint(&Options::default().protocol(Protocol::Classic)), now())
 }
 
+/// A connection on which callers may write.
+pub(crate) fn connect_meta() -> (Driver, Arc<SharedConnection>) {
+    Driver::new(&endpoint(&Options::default().protocol(Protocol::Meta)), now())
+}
+
 /// A connection whose server is asked for its protocol first.
 pub(crate) fn connect_probing() -> (Driver, Arc<SharedConnection>) {
     Driver::new(&endpoint(&Options::default()), now())

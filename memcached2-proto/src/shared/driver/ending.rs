@@ -170,9 +170,10 @@ impl Driver {
         inner.unreported_outage = !reported && is_dead && fault == Fault::Server;
         // It would keep its task alive, and with it this driver.
         let sleeper = inner.driver.take();
+        let writer = inner.direct.writer.take();
         self.wakers.append(&mut inner.close_waiters);
         drop(guard);
-        drop(sleeper);
+        drop((sleeper, writer));
         self.wakers.drain(..).for_each(Waker::wake);
     }
 }

@@ -111,6 +111,9 @@ impl Driver {
                 Ok(Step::Resolve { .. } | Step::Connect(_)) => return Poll::Ready(Some(Next::Connect)),
                 Ok(Step::Ready) => {
                     self.open(alarm.now());
+                    if self.is_plain {
+                        self.shared.lock().direct.writer = socket.direct_writer();
+                    }
                     continue;
                 }
                 Err(error) => {

@@ -197,7 +197,7 @@ impl Lane {
                         let known = (&mut self.connections, &mut self.freshness);
                         again(known, freshness, || connect(server, freshness, suited))
                     };
-                    submit(call, at, times, (transfer, is_behind), &mut connect)
+                    submit(call, at, times, (transfer, is_behind, None), &mut connect)
                 }
             };
             match submitted {
