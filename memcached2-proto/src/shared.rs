@@ -121,6 +121,17 @@ pub(crate) enum Encoded {
     NoLonger,
 }
 
+/// How a request is queued.
+#[derive(Debug, Clone, Copy, Default)]
+struct Queueing<'w> {
+    /// An earlier request of the same caller is not encoded yet.
+    is_behind: bool,
+    /// The same caller asks nothing else of this server now, which would leave in the same packet.
+    is_only: bool,
+    /// Is woken when the answer is there, if the request is encoded: as after [`SharedConnection::poll`].
+    waker: Option<&'w Waker>,
+}
+
 /// What the caller does next.
 #[derive(Debug)]
 pub(crate) enum Turn {
@@ -186,21 +197,19 @@ impl SharedConnection {
     /// [`NotSubmitted`]; nothing is queued then.
     #[doc(hidden)]
     pub fn submit<C: Command + ?Sized>(&self, command: &C, now: Now, deadline: Instant) -> Result<u32, NotSubmitted> {
-        self.queue(command, now, deadline, (false, None)).map(|(slot, _)| slot)
+        self.queue(command, now, deadline, Queueing::default()).map(|(slot, _)| slot)
     }
 
     /// Encodes a request; returns its slot and its length. The length is 0 if it was not encoded, because the protocol
-    /// is not known yet, a limit is reached, or an earlier request of the same caller is not encoded yet (`is_behind`),
-    /// so that they stay in order. Then [`SharedConnection::poll_unencoded`] tells the caller when to
-    /// [encode](SharedConnection::encode) it. If it was encoded, the `waker` is woken when the answer is there, as after
-    /// [`SharedConnection::poll`].
+    /// is not known yet, a limit is reached, or an earlier request of the same caller is not encoded yet, so that they stay
+    /// in order. Then [`SharedConnection::poll_unencoded`] tells the caller when to [encode](SharedConnection::encode) it.
     #[inline]
     fn queue<C: Command + ?Sized>(
         &self,
         command: &C,
         now: Now,
         deadline: Instant,
-        (is_behind, waker): (bool, Option<&Waker>),
+        Queueing { is_behind, is_only, waker }: Queueing<'_>,
     ) -> Result<(u32, u64), NotSubmitted> {
         let mut guard = self.lock();
         let inner = &mut *guard;
@@ -218,7 +227,7 @@ impl SharedConnection {
             known => (inner.queue_unencoded(deadline, known.is_some(), is_behind, self.waits_at_limit)?, 0),
         };
         inner.note_deadline(deadline);
-        let driver = if inner.write_directly(deadline) { None } else { inner.driver.take() };
+        let driver = if is_only && inner.write_directly(deadline) { None } else { inner.driver.take() };
         drop(guard);
         if let Some(driver) = driver {
             driver.wake();

@@ -280,8 +280,12 @@ impl Driver {
             }
             let next = loop {
                 let next = self.take_over(Some(cx.waker()));
-                if let Poll::Ready(Err(error)) = self.write(cx, socket) {
-                    return Poll::Ready(error);
+                // By TLS there may be something left.
+                let is_written = self.is_plain && self.connection.is_flushed();
+                if !is_written {
+                    if let Poll::Ready(Err(error)) = self.write(cx, socket) {
+                        return Poll::Ready(error);
+                    }
                 }
                 if self.is_full {
                     self.attend();
@@ -316,13 +320,8 @@ impl Driver {
     /// Writes what may go.
     #[inline]
     fn write(&mut self, cx: &mut Context<'_>, socket: &mut impl Wire) -> Poll<Result<(), Error>> {
-        match self.connection.is_flushed() {
-            // By TLS there may be something left.
-            true if self.is_plain => return Poll::Ready(Ok(())),
-            false if self.connection.needs_look() && socket.has_unread() => {
-                return Poll::Ready(Err(self.connection.on_unread()));
-            }
-            _ => {}
+        if !self.connection.is_flushed() && self.connection.needs_look() && socket.has_unread() {
+            return Poll::Ready(Err(self.connection.on_unread()));
         }
         match socket.write(cx, &mut self.connection) {
             Ok(false) => Poll::Pending,
@@ -346,20 +345,31 @@ impl Driver {
     fn hand_out(&mut self, alarm: &impl AsyncTimer) -> Result<usize, Error> {
         let arrived = &mut self.arrived;
         let drained = self.connection.drain(&mut |slot, reply, last| arrived.push((slot, reply, last)));
+        // Most reads bring one reply, which needs no list.
+        let mut first = None;
         if !self.arrived.is_empty() {
             self.shared.arrival.note(|| alarm.now());
             let mut guard = self.shared.lock();
             let inner = &mut *guard;
             for (slot, reply, last) in self.arrived.drain(..) {
-                self.wakers.extend(inner.slots.deliver(slot, reply, last));
+                let waker = inner.slots.deliver(slot, reply, last);
+                match first {
+                    None => first = waker,
+                    Some(_) => self.wakers.extend(waker),
+                }
             }
         }
-        let answered = self.wakers.len();
+        let answered = usize::from(first.is_some()) + self.wakers.len();
         // Before a caller is woken, which would use it again.
         if self.connection.is_leaving() {
             self.shared.close();
         }
-        self.wakers.drain(..).for_each(Waker::wake);
+        if let Some(first) = first {
+            first.wake();
+        }
+        if answered > 1 {
+            self.wakers.drain(..).for_each(Waker::wake);
+        }
         drained.map(|()| answered)
     }
 }

@@ -5,12 +5,12 @@ mod lane;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use self::lane::Lane;
 use super::large::LARGE;
-use super::{Encoded, NotSubmitted, SharedConnection, Transfer, Turn};
+use super::{Encoded, NotSubmitted, Queueing, SharedConnection, Transfer, Turn};
 use crate::call::{Call, Fault, Operation, SlotResult, SubRequest};
 use crate::command::Command;
 use crate::error::{Error, Landed};
@@ -107,7 +107,8 @@ where
                 ..LARGE => None,
                 _ => Some(Transfer::Large),
             };
-            match submit(call, 0, (*now, *timeout), (transfer, false, Some(cx.waker())), connect) {
+            let queueing = Queueing { is_behind: false, is_only: true, waker: Some(cx.waker()) };
+            match submit(call, 0, (*now, *timeout), (transfer, queueing), connect) {
                 Ok((shared, slot, length)) if length > 0 => {
                     *only = Some((shared, slot, Stage::Encoded));
                     return Poll::Pending;
@@ -230,7 +231,7 @@ fn submit<O: Operation>(
     call: &mut Call<'_, O>,
     at: usize,
     (now, timeout): Times,
-    (transfer, is_behind, waker): (Option<Transfer>, bool, Option<&Waker>),
+    (transfer, queueing): (Option<Transfer>, Queueing<'_>),
     connect: &mut impl FnMut(ServerId, Freshness, Transfer) -> Result<Arc<SharedConnection>, Error>,
 ) -> Result<(Arc<SharedConnection>, u32, u64), (Error, Fault)> {
     /// A connection can end before it is used; this many in a row do not.
@@ -258,7 +259,7 @@ fn submit<O: Operation>(
             };
             shared = change(shared, command, transfer, better).map_err(|error| (error, Fault::Nobody))?;
         }
-        match shared.queue(command, now, deadline(&shared), (is_behind, waker)) {
+        match shared.queue(command, now, deadline(&shared), queueing) {
             Ok((slot, length)) => {
                 sub_request.encoded(length);
                 return Ok((shared, slot, length));

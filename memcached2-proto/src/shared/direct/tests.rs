@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use super::super::driver::tests::{Never, now};
 use super::*;
-use crate::command::{Get, Protocol};
+use crate::command::{Command, Get, Protocol, Store};
 use crate::error::{Error, Landed};
 use crate::opening::Endpoint;
 use crate::options::Options;
-use crate::shared::{AsyncStream, Driver, SharedConnection};
+use crate::shared::{AsyncStream, Driver, Queueing, SharedConnection};
 
 /// A socket whose server is the test.
 #[derive(Debug, Clone, Default)]
@@ -118,8 +118,14 @@ impl Stage {
     }
 
     fn submit(&self, key: &str) -> u32 {
-        let deadline = Instant::ZERO + Duration::from_secs(1);
-        self.shared.submit(&Get::new(key).expect("a key"), now(), deadline).expect("it is open")
+        self.queue(&Get::new(key).expect("a key"), 1000)
+    }
+
+    /// A request that its caller makes alone, with a deadline in milliseconds.
+    fn queue(&self, command: &impl Command, deadline: u64) -> u32 {
+        let deadline = Instant::ZERO + Duration::from_millis(deadline);
+        let queueing = Queueing { is_only: true, ..Queueing::default() };
+        self.shared.queue(command, now(), deadline, queueing).expect("it is open").0
     }
 
     /// How often the driver was woken meanwhile.
@@ -203,8 +209,7 @@ fn a_caller_does_not_write_where_a_late_reply_could_be_taken_for_its_own() {
 fn a_driver_without_a_timer_that_is_soon_enough_is_woken() {
     let stage = Stage::new(Protocol::Meta);
     stage.wakes();
-    let sooner = Instant::ZERO + Duration::from_millis(999);
-    stage.shared.submit(&Get::new("a").expect("a key"), now(), sooner).expect("it is open");
+    stage.queue(&Get::new("a").expect("a key"), 999);
     assert_eq!((stage.wakes(), stage.socket.written().1.as_str()), (1, ""));
 }
 
@@ -212,8 +217,15 @@ fn a_driver_without_a_timer_that_is_soon_enough_is_woken() {
 fn a_long_request_is_left_to_the_driver() {
     let stage = Stage::new(Protocol::Meta);
     stage.wakes();
-    let store = crate::command::Store::set("a", &[b'x'; MOST]).expect("a value");
-    stage.shared.submit(&store, now(), Instant::ZERO + Duration::from_secs(1)).expect("it is open");
+    stage.queue(&Store::set("a", &[b'x'; MOST]).expect("a value"), 1000);
+    assert_eq!((stage.wakes(), stage.socket.written().1.as_str()), (1, ""));
+}
+
+#[test]
+fn the_first_request_of_a_batch_is_left_to_the_driver_so_that_all_leave_in_one_packet() {
+    let stage = Stage::new(Protocol::Meta);
+    stage.wakes();
+    stage.shared.submit(&Get::new("a").expect("a key"), now(), Instant::ZERO + Duration::from_secs(1)).expect("open");
     assert_eq!((stage.wakes(), stage.socket.written().1.as_str()), (1, ""));
 }
 

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use super::super::large::LARGE;
 use super::super::run::AT_ONCE;
-use super::super::{Encoded, SharedConnection, Transfer, Turn};
+use super::super::{Encoded, Queueing, SharedConnection, Transfer, Turn};
 use super::{Freshness, Times, deadline, submit};
 use crate::call::{Call, Fault, Operation, SlotResult, SubRequest};
 use crate::command::Command as _;
@@ -197,7 +197,9 @@ impl Lane {
                         let known = (&mut self.connections, &mut self.freshness);
                         again(known, freshness, || connect(server, freshness, suited))
                     };
-                    submit(call, at, times, (transfer, is_behind, None), &mut connect)
+                    let is_only = self.under_way.is_empty() && self.next.is_empty();
+                    let queueing = Queueing { is_behind, is_only, waker: None };
+                    submit(call, at, times, (transfer, queueing), &mut connect)
                 }
             };
             match submitted {
