@@ -37,11 +37,12 @@ impl Inner {
     /// be woken, since the reply wakes it. If the socket does not take all, the driver finds out why.
     #[inline]
     pub(super) fn write_directly(&mut self, deadline: Instant) -> bool {
-        let Self { direct, buffer, .. } = self;
+        let Self { direct, buffer, load, .. } = self;
         let Some(until) = direct.lent.take() else { return false };
         let is_alone = buffer.requests.len() == 1 && buffer.shared.is_empty();
-        // A driver that sleeps longer must be told of the deadline, so it may as well write.
-        if !is_alone || buffer.bytes.len() > MOST || until > deadline {
+        // A driver that sleeps longer must be told of the deadline, so it may as well write. If a limit seems to be reached, it finds out
+        // what of all before was answered.
+        if !is_alone || buffer.bytes.len() > MOST || until > deadline || load.is_full() {
             return false;
         }
         let written = direct.writer.as_ref().map_or(Ok(0), |writer| writer.write_now(&buffer.bytes));

@@ -87,18 +87,18 @@ struct Stage {
 impl Stage {
     /// A connection with one reply behind it, so that the driver has a timer.
     fn new(protocol: Protocol) -> Self {
-        let endpoint = Arc::new(Endpoint::new(
-            0,
-            &"127.0.0.1".parse().expect("an address"),
-            &Options::default().protocol(protocol),
-        ));
+        Self::with(&Options::default().protocol(protocol))
+    }
+
+    fn with(options: &Options) -> Self {
+        let endpoint = Arc::new(Endpoint::new(0, &"127.0.0.1".parse().expect("an address"), options));
         let (driver, shared) = Driver::new(&endpoint, now());
         let socket = Socket::default();
         socket.wire().room = Some(usize::MAX);
         let mut stage = Self { driver, shared, socket, wakes: Arc::default() };
         let slot = stage.submit("before");
         stage.poll();
-        let reply = if protocol == Protocol::Meta { "VA 1 f0 O0000\r\nx\r\n" } else { "END\r\n" };
+        let reply = if options.protocol == Some(Protocol::Meta) { "VA 1 f0 O0000\r\nx\r\n" } else { "END\r\n" };
         stage.answer(reply);
         assert!(stage.result(slot).is_some());
         assert_eq!(stage.socket.written().1, "");
@@ -211,6 +211,23 @@ fn a_driver_without_a_timer_that_is_soon_enough_is_woken() {
     stage.wakes();
     stage.queue(&Get::new("a").expect("a key"), 999);
     assert_eq!((stage.wakes(), stage.socket.written().1.as_str()), (1, ""));
+}
+
+#[test]
+fn what_was_answered_before_counts_for_no_limit_while_a_reply_is_awaited() {
+    let mut options = Options::default().protocol(Protocol::Meta).wait_at_limit(false);
+    options.limits.in_flight = 2;
+    let mut stage = Stage::with(&options);
+    stage.wakes();
+    let first = stage.submit("a");
+    if stage.wakes() > 0 {
+        stage.poll();
+    }
+    // Nothing but that is in flight.
+    let second = stage.submit("b");
+    stage.poll();
+    stage.answer(&[HIT, NEXT_HIT].concat());
+    assert_eq!([first, second].map(|slot| stage.result(slot)), [Some(Ok(())); 2]);
 }
 
 #[test]
