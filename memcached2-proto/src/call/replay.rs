@@ -15,7 +15,7 @@ use crate::reply::error_line::refusal;
 use crate::reply::{Reply, ReplyKind};
 use crate::request_buffer::RequestBuffer;
 use crate::routing::{Claim, Journal, KeptKey, Router, ServerId};
-use crate::time::{Instant, Now};
+use crate::time::Now;
 
 /// Deletes keys on the servers that they were kept for.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ impl Operation for Replay {
         }
         let prefix = plan.router().prefix().len();
         let deletes = kept.into_iter().map(|kept| DeleteKept { kept, prefix }).collect();
-        Replaying { journal, deletes, _claims: claims, now: plan.now() }
+        Replaying { journal, deletes, _claims: claims }
     }
 }
 
@@ -72,7 +72,6 @@ pub struct Replaying {
     deletes: Vec<DeleteKept>,
     /// Until it has ended.
     _claims: Vec<Claim>,
-    now: Instant,
 }
 
 impl Progress for Replaying {
@@ -87,7 +86,7 @@ impl Progress for Replaying {
         let kept = &self.deletes[index].kept;
         match &result {
             // A proxy whose server is down says so of each delete; another refusal stays one.
-            Err(Error::Refused { line, .. }) if line.starts_with("SERVER_ERROR") => self.journal.rest(kept, self.now),
+            Err(Error::Refused { line, .. }) if line.starts_with("SERVER_ERROR") => self.journal.rest(kept),
             Ok(_) | Err(Error::Key { .. } | Error::Refused { .. }) => self.journal.remove(kept),
             Err(_) => {}
         }
@@ -212,6 +211,9 @@ impl<O: Operation> Call<'_, O> {
     /// Lets those go on whose keys were deleted. The others fail as if their server were down, and move to another one if they may.
     pub(super) fn go_on(&mut self) -> bool {
         let (Some(journal), Some(rare)) = (self.plan.router.journal(), &mut self.plan.rare) else { return false };
+        if rare.held.has_replayed {
+            journal.begin_rest(self.plan.now);
+        }
         if rare.held.replay.is_some() && !std::mem::replace(&mut rare.held.is_offered, true) {
             return true;
         }

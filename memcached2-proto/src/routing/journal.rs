@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Debug;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::ReconnectPolicy;
 use crate::time::Instant;
@@ -51,12 +52,15 @@ struct Kept {
     servers: HashMap<Arc<str>, BTreeMap<Arc<[u8]>, u64>>,
     /// The servers for which a call deletes what was kept.
     claimed: HashSet<Arc<str>>,
-    /// Until when no call deletes there what it does not need.
-    resting: HashMap<Arc<str>, Instant>,
+    /// Until when no call deletes there what it does not need; `None` until a call says what time it is.
+    resting: HashMap<Arc<str>, Option<Instant>>,
     length: usize,
     next: u64,
     dropped: u64,
 }
+
+/// For how long a proxy is left alone whose server is down.
+const REST: Duration = ReconnectPolicy::MIN_DELAY;
 
 /// A key that is deleted on its server.
 #[derive(Debug, Clone)]
@@ -165,9 +169,10 @@ impl Journal {
         limit: usize,
         now: Instant,
     ) -> Option<(Claim, Vec<KeptKey>)> {
-        let mut kept = journal.lock();
+        let mut guard = journal.lock();
+        let kept = &mut *guard;
         let (server, keys) = kept.servers.get_key_value(server)?;
-        if kept.resting.get(server).is_some_and(|until| now < *until) {
+        if kept.resting.get_mut(server).is_some_and(|until| now < *until.get_or_insert(now + REST)) {
             return None;
         }
         let server = Arc::clone(server);
@@ -179,7 +184,7 @@ impl Journal {
         let since = keys.range::<[u8], _>((Bound::Included(prefix), Bound::Unbounded));
         let keys: Vec<_> = since.take_while(|(key, _)| key.starts_with(prefix)).take(limit).map(key).collect();
         let is_claimed = !keys.is_empty() && kept.claimed.insert(Arc::clone(&server));
-        drop(kept);
+        drop(guard);
         is_claimed.then(|| (Claim { journal: Arc::clone(journal), server }, keys))
     }
 
@@ -201,8 +206,15 @@ impl Journal {
     }
 
     /// A server has answered, and cannot delete a key: it is a proxy, whose server is down.
-    pub(crate) fn rest(&self, key: &KeptKey, now: Instant) {
-        self.lock().resting.insert(Arc::clone(&key.server), now + ReconnectPolicy::MIN_DELAY);
+    pub(crate) fn rest(&self, key: &KeptKey) {
+        self.lock().resting.insert(Arc::clone(&key.server), None);
+    }
+
+    /// What has answered so by now is left alone for a second.
+    pub(crate) fn begin_rest(&self, now: Instant) {
+        for until in self.lock().resting.values_mut() {
+            until.get_or_insert(now + REST);
+        }
     }
 
     /// A panic while the lock was held cannot have left it half changed in a way that loses a key.

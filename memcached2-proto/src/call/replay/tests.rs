@@ -176,6 +176,29 @@ fn a_proxy_that_could_not_delete_what_was_kept_is_asked_again_after_a_second() {
 }
 
 #[test]
+fn a_proxy_is_left_alone_from_when_it_has_said_that_it_could_not_delete() {
+    let journal = Arc::new(Journal::new(10));
+    let router = router(&journal, "");
+    let home = router.route(Key::new("x").unwrap()).unwrap();
+    let other = (0..).map(|number| format!("key{number}"));
+    let other = other.into_iter().find(|key| router.route(Key::new(key).unwrap()) == Ok(home)).unwrap();
+    fail(Call::new(Delete::new("x").unwrap(), &router, now()), &unknown());
+    let at_millis = |at| Instant::ZERO + Duration::from_millis(at);
+    let read_at = |at| {
+        let now = Now::fixed(at_millis(at), std::time::UNIX_EPOCH);
+        let mut read = Call::new(Get::new(&other).unwrap(), &router, now);
+        read.answer(0, Reply::Miss, true);
+        read.end_round(|| at_millis(at)).then(|| read.replay(Duration::ZERO, Duration::MAX).unwrap())
+    };
+    // It waits for its own server for longer than a second.
+    let mut replay = Call::new(read_at(0).unwrap(), &router, now());
+    replay.answer(0, Reply::Refused("SERVER_ERROR timeout".into()), true);
+    while replay.end_round(|| at_millis(1500)) {}
+    replay.finish().unwrap();
+    assert_eq!([1500, 2499, 2500].map(|at| read_at(at).is_some()), [false, false, true]);
+}
+
+#[test]
 fn a_server_that_leaves_the_list_keeps_its_keys() {
     let journal = Arc::new(Journal::new(10));
     let router = router(&journal, "");
