@@ -1,7 +1,7 @@
 //! The socket: connecting, reading and writing.
 
 use std::fmt::Debug;
-use std::io::{self, IoSlice, Read};
+use std::io::{self, IoSlice, Read, Write};
 use std::mem::{self, MaybeUninit};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 #[cfg(unix)]
@@ -163,9 +163,7 @@ impl AsyncStream for Socket {
     }
 
     fn has_unread(&self) -> bool {
-        // It does not block.
-        let looked = self.as_ref().peek(&mut [MaybeUninit::uninit()]);
-        !matches!(looked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+        has_unread(&self.as_ref())
     }
 
     fn direct_writer(&self) -> Option<Arc<dyn DirectWriter>> {
@@ -177,12 +175,40 @@ impl AsyncStream for Socket {
     }
 }
 
+/// It does not block.
+fn has_unread(socket: &SockRef<'_>) -> bool {
+    let looked = socket.peek(&mut [MaybeUninit::uninit()]);
+    !matches!(looked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+}
+
 impl<S: Debug + Send + Sync> DirectWriter for Shared<S>
 where
     for<'s> SockRef<'s>: From<&'s Async<S>>,
+    for<'s> &'s S: Write,
 {
-    #[inline]
     fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
-        SockRef::from(&self.0).send(bytes)
+        // What has come unasked is read first, such as the end of the stream: then nothing was sent.
+        if has_unread(&SockRef::from(&self.0)) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        // It does not block. Unlike that of `socket2` it raises no SIGPIPE.
+        self.0.get_ref().write(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_caller_does_not_write_before_the_end_of_the_stream_is_read() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (server, _) = listener.accept().unwrap();
+        let socket = Shared(Async::new(stream).unwrap());
+        assert_eq!(socket.write_now(b"mn\r\n").unwrap(), 4);
+        drop(server);
+        async_io::block_on(socket.0.readable()).unwrap();
+        assert_eq!(socket.write_now(b"mn\r\n").unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
 }

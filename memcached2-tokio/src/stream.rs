@@ -17,7 +17,7 @@ use memcached2_proto::shared::{
 use memcached2_proto::transport::Lookup;
 use memcached2_proto::{Error, Instant, Now};
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead, Interest, ReadBuf};
 use tokio::net::{TcpStream, tcp};
 #[cfg(unix)]
 use tokio::net::{UnixStream, unix};
@@ -185,7 +185,13 @@ macro_rules! writer {
         impl DirectWriter for Writer<$half> {
             #[inline]
             fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
-                self.socket().send(bytes)
+                let socket = self.0.as_ref();
+                // What has come unasked is read first, such as the end of the stream: then nothing was sent.
+                if socket.try_io(Interest::READABLE, || Ok(())).is_ok() {
+                    return Err(io::ErrorKind::WouldBlock.into());
+                }
+                // Unlike that of `socket2` it raises no SIGPIPE.
+                socket.try_write(bytes)
             }
         }
     };
@@ -313,6 +319,35 @@ mod tests {
     use std::future::poll_fn;
 
     use super::*;
+
+    /// A program may not ignore it, such as one in C, or a filter that is to end by it.
+    #[cfg(unix)]
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_caller_that_writes_to_a_broken_connection_raises_no_signal() {
+        let mut signals = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::pipe()).unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let _server = listener.accept().unwrap();
+        let (_reader, writer) = stream.into_split();
+        let writer = Writer(writer);
+        writer.socket().shutdown(std::net::Shutdown::Write).unwrap();
+        assert_eq!(writer.write_now(b"mn\r\n").unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        // The runtime hears of signals when it looks at its sockets.
+        for _ in 0..3 {
+            yield_now().await;
+        }
+        assert!(poll_fn(|cx| Poll::Ready(signals.poll_recv(cx))).await.is_pending());
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_caller_does_not_write_before_the_end_of_the_stream_is_read() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        drop(listener.accept().unwrap());
+        stream.readable().await.unwrap();
+        let (_reader, writer) = stream.into_split();
+        assert_eq!(Writer(writer).write_now(b"mn\r\n").unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
 
     /// As a call that was polled once, and then moved to a task.
     #[tokio::test(flavor = "current_thread")]
