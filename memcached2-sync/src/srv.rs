@@ -43,7 +43,7 @@ fn exchange(lookup: &mut SrvLookup, ask: SrvAsk) -> io::Result<()> {
         socket.write_all(lookup.message())?;
         loop {
             socket.set_read_timeout(Some(left()))?;
-            let read = socket.read(&mut space)?;
+            let read = uninterrupted(|| socket.read(&mut space))?;
             if lookup.on_received(&space[..read], now()) {
                 return Ok(());
             }
@@ -54,9 +54,19 @@ fn exchange(lookup: &mut SrvLookup, ask: SrvAsk) -> io::Result<()> {
     socket.send(lookup.message())?;
     loop {
         socket.set_read_timeout(Some(left()))?;
-        let read = socket.recv(&mut space)?;
+        let read = uninterrupted(|| socket.recv(&mut space))?;
         if lookup.on_received(&space[..read], now()) {
             return Ok(());
+        }
+    }
+}
+
+/// Reads again after a signal: with a timeout the operating system does not.
+fn uninterrupted(mut read: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match read() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            read => return read,
         }
     }
 }
@@ -66,6 +76,14 @@ mod tests {
     use std::net::SocketAddrV6;
 
     use super::*;
+
+    #[test]
+    fn a_signal_is_no_failure_of_a_name_server() {
+        let mut results =
+            [Err(io::ErrorKind::Interrupted.into()), Err(io::ErrorKind::TimedOut.into()), Ok(3)].into_iter();
+        let mut read = || uninterrupted(|| results.next().unwrap()).map_err(|error| error.kind());
+        assert_eq!([read(), read()], [Err(io::ErrorKind::TimedOut), Ok(3)]);
+    }
 
     #[test]
     fn a_name_server_is_asked_through_the_interface_of_its_zone() {
