@@ -71,7 +71,7 @@ pub trait AsyncStream {
     }
 
     /// What writes to the same socket from any thread. With it a lone caller writes its request itself, and the driver is woken only by
-    /// the reply: that saves a tenth of the instructions of a `get` on Tokio. `None` if only the driver can write.
+    /// the reply: that saves a seventh of the instructions of a `get` on Tokio. `None` if only the driver can write.
     fn direct_writer(&self) -> Option<Arc<dyn DirectWriter>> {
         None
     }
