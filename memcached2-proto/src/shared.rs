@@ -21,6 +21,7 @@ mod server_connections;
 mod shared_connections;
 mod slots;
 mod spawner;
+mod srv;
 mod streams;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -47,6 +48,8 @@ pub use self::runtime::Runtime;
 pub use self::shared_connections::SharedConnections;
 use self::slots::Slots;
 pub use self::spawner::{Spawner, TakesSpawner, Task};
+#[doc(hidden)]
+pub use self::srv::{SrvSockets, look_up_srv};
 pub use self::streams::{OpenStream, Records, StreamConnection, StreamOpening, open_stream};
 use crate::call::{Failure, SlotResult};
 use crate::command::{Command, Protocol};

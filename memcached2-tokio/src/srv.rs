@@ -1,17 +1,14 @@
 //! The sockets of a lookup of SRV records.
 
 use std::fs;
-use std::future::poll_fn;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 
-use memcached2_proto::shared::AsyncTimer as _;
+use memcached2_proto::Error;
+use memcached2_proto::shared::{SrvSockets, look_up_srv};
 use memcached2_proto::topology::{NAME_SERVERS_FILE, SrvAsk, SrvLookup, SrvQuestion, SrvRecord, name_servers};
-use memcached2_proto::{Error, Instant};
 use tokio::io::Interest;
 use tokio::net::{TcpStream, UdpSocket};
 
@@ -20,21 +17,9 @@ use crate::stream::{Timer, current_runtime, look_up, now};
 /// The SRV records of a name. It takes the time of its name servers.
 pub(crate) async fn srv_records(question: SrvQuestion) -> Result<Vec<SrvRecord>, Error> {
     current_runtime()?;
-    look_up_records(question, Timer::new()).await.map_err(|error| Error::connect(&error))
-}
-
-async fn look_up_records(question: SrvQuestion, mut timer: Timer) -> io::Result<Vec<SrvRecord>> {
-    let system = match question.wants_system() {
-        true => look_up(&Arc::default(), system_name_servers).await?.to_vec(),
-        false => Vec::new(),
-    };
-    let mut lookup = question.begin(RandomState::new().hash_one(()), system)?;
-    while let Some(ask) = lookup.next_ask(now()) {
-        if let Err(error) = before(&mut timer, ask.deadline, exchange(&mut lookup, ask)).await {
-            lookup.on_error(error);
-        }
-    }
-    lookup.finish()
+    let system = async { look_up(&Arc::default(), system_name_servers).await.map(|found| found.to_vec()) };
+    let found = look_up_srv::<NameServers>(question, RandomState::new().hash_one(()), system, &mut Timer::new()).await;
+    found.map_err(|error| Error::connect(&error))
 }
 
 /// The name servers of the system, but those whose zone it does not have.
@@ -45,46 +30,35 @@ fn system_name_servers() -> io::Result<Vec<SocketAddr>> {
     Ok(name_servers(&text).into_iter().filter_map(address).collect())
 }
 
-/// What comes of it before a deadline.
-async fn before(
-    timer: &mut Timer,
-    deadline: Instant,
-    exchange: impl Future<Output = io::Result<()>>,
-) -> io::Result<()> {
-    let mut exchange = pin!(exchange);
-    poll_fn(|cx| match exchange.as_mut().poll(cx) {
-        Poll::Ready(exchanged) => Poll::Ready(exchanged),
-        Poll::Pending => timer.poll_until(cx, deadline).map(|_| Err(io::ErrorKind::TimedOut.into())),
-    })
-    .await
-}
+struct NameServers;
 
-/// Asks one name server.
-async fn exchange(lookup: &mut SrvLookup, ask: SrvAsk) -> io::Result<()> {
-    let mut space = [0; SrvLookup::DATAGRAM];
-    if ask.by_tcp {
-        let socket = TcpStream::connect(ask.server).await?;
-        let mut unsent = lookup.message();
-        while !unsent.is_empty() {
-            match socket.async_io(Interest::WRITABLE, || socket.try_write(unsent)).await? {
-                0 => return Err(io::ErrorKind::WriteZero.into()),
-                written => unsent = &unsent[written..],
+impl SrvSockets for NameServers {
+    async fn exchange(lookup: &mut SrvLookup, ask: SrvAsk) -> io::Result<()> {
+        let mut space = [0; SrvLookup::DATAGRAM];
+        if ask.by_tcp {
+            let socket = TcpStream::connect(ask.server).await?;
+            let mut unsent = lookup.message();
+            while !unsent.is_empty() {
+                match socket.async_io(Interest::WRITABLE, || socket.try_write(unsent)).await? {
+                    0 => return Err(io::ErrorKind::WriteZero.into()),
+                    written => unsent = &unsent[written..],
+                }
+            }
+            loop {
+                let read = socket.async_io(Interest::READABLE, || socket.try_read(&mut space)).await?;
+                if lookup.on_received(&space[..read], now()) {
+                    return Ok(());
+                }
             }
         }
+        let socket = UdpSocket::bind(ask.local()).await?;
+        socket.connect(ask.server).await?;
+        socket.send(lookup.message()).await?;
         loop {
-            let read = socket.async_io(Interest::READABLE, || socket.try_read(&mut space)).await?;
+            let read = socket.recv(&mut space).await?;
             if lookup.on_received(&space[..read], now()) {
                 return Ok(());
             }
-        }
-    }
-    let socket = UdpSocket::bind(ask.local()).await?;
-    socket.connect(ask.server).await?;
-    socket.send(lookup.message()).await?;
-    loop {
-        let read = socket.recv(&mut space).await?;
-        if lookup.on_received(&space[..read], now()) {
-            return Ok(());
         }
     }
 }
