@@ -40,8 +40,8 @@ impl Inner {
         let Self { direct, buffer, load, .. } = self;
         let Some(until) = direct.lent.take() else { return false };
         let is_alone = buffer.requests.len() == 1 && buffer.shared.is_empty();
-        // A driver that sleeps longer must be told of the deadline, so it may as well write. If a limit seems to be reached, it finds out
-        // what of all before was answered.
+        // A driver that sleeps longer must be woken for the deadline, so it may as well write. If a limit seems to be reached, it finds
+        // out what was answered before.
         if !is_alone || buffer.bytes.len() > MOST || until > deadline || load.is_full() {
             return false;
         }

@@ -54,16 +54,18 @@ impl Driver {
             std::mem::swap(&mut inner.buffer, &mut self.taken);
         }
         self.deadline = inner.deadline;
-        let mut old = None;
-        self.is_lent = false;
+        let (mut old, mut lent) = (None, None);
         if let Some(sleeper) = sleeper {
             // It is there still if a caller has written.
             if !inner.driver.as_ref().is_some_and(|driver| driver.will_wake(sleeper)) {
                 old = inner.driver.replace(sleeper.clone());
             }
-            self.is_lent = self.is_lone && !taken && is_quiet && left == Left::Wait && self.may_lend();
+            if self.is_lone && !taken && is_quiet && left == Left::Wait && inner.direct.writer.is_some() {
+                lent = inner.deadline.filter(|_| self.awaits_nothing());
+            }
         }
-        inner.direct.lent = inner.deadline.filter(|_| self.is_lent);
+        self.is_lent = lent.is_some();
+        inner.direct.lent = lent;
         let written = std::mem::take(&mut inner.direct.written);
         drop(guard);
         drop(old);
@@ -79,9 +81,10 @@ impl Driver {
         left
     }
 
-    /// Whether the next caller may write: nothing is on its way, and the reply shows to which request it belongs.
-    fn may_lend(&self) -> bool {
-        self.is_plain && self.connection.is_idle() && self.connection.protocol() == Protocol::Meta
+    /// Whether nothing is on its way, and what comes shows to which request it belongs.
+    #[inline]
+    fn awaits_nothing(&self) -> bool {
+        self.connection.is_idle() && self.connection.protocol() == Protocol::Meta
     }
 
     /// Cancels the requests whose callers are gone, and lets callers in that wait for room.
