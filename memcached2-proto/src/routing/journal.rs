@@ -198,6 +198,7 @@ impl Journal {
         keys.remove(&done.key);
         if keys.is_empty() {
             kept.servers.remove(&done.server);
+            kept.resting.remove(&done.server);
         }
         kept.length -= 1;
         if let Some(store) = &self.store {
@@ -248,8 +249,10 @@ mod tests {
         journal.keep("a", b"x");
         journal.remove(&first);
         assert_eq!(journal.len(), 1);
+        journal.rest(&first);
         journal.remove(&journal.find("a", b"x").unwrap());
         assert!(journal.is_empty() && journal.find("a", b"x").is_none());
+        assert!(journal.lock().resting.is_empty(), "servers for which nothing is kept are forgotten");
     }
 
     #[test]

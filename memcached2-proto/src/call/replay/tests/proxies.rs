@@ -2,6 +2,24 @@
 
 use super::*;
 
+/// A client whose journal has `x`.
+fn keeping_x() -> Router {
+    let router = router(&Arc::new(Journal::new(10)), "");
+    fail(Call::new(Delete::new("x").unwrap(), &router, now()), &unknown());
+    router
+}
+
+/// Another key of the same server.
+fn beside_x(router: &Router) -> String {
+    let home = router.route(Key::new("x").unwrap()).unwrap();
+    let mut keys = (0..).map(|number| format!("key{number}"));
+    keys.find(|key| router.route(Key::new(key).unwrap()) == Ok(home)).unwrap()
+}
+
+fn at_millis(at: u64) -> Instant {
+    Instant::ZERO + Duration::from_millis(at)
+}
+
 #[test]
 fn a_key_whose_delete_a_proxy_could_not_pass_on_stays_in_the_journal() {
     let journal = Arc::new(Journal::new(10));
@@ -23,13 +41,8 @@ fn a_key_whose_delete_a_proxy_could_not_pass_on_stays_in_the_journal() {
 
 #[test]
 fn a_proxy_that_could_not_delete_what_was_kept_is_asked_again_after_a_second() {
-    let journal = Arc::new(Journal::new(10));
-    let router = router(&journal, "");
-    let home = router.route(Key::new("x").unwrap()).unwrap();
-    let other = (0..).map(|number| format!("key{number}"));
-    let other = other.into_iter().find(|key| router.route(Key::new(key).unwrap()) == Ok(home)).unwrap();
-    fail(Call::new(Delete::new("x").unwrap(), &router, now()), &unknown());
-    let at_millis = |at| Instant::ZERO + Duration::from_millis(at);
+    let router = keeping_x();
+    let other = beside_x(&router);
     let millis = |at| Now::fixed(at_millis(at), std::time::UNIX_EPOCH);
     for (at, is_asked) in [(0, true), (0, false), (999, false), (1000, true), (1500, false), (2000, true)] {
         let mut read = Call::new(Get::new(&other).unwrap(), &router, millis(at));
@@ -49,13 +62,8 @@ fn a_proxy_that_could_not_delete_what_was_kept_is_asked_again_after_a_second() {
 
 #[test]
 fn a_proxy_is_left_alone_from_when_it_has_said_that_it_could_not_delete() {
-    let journal = Arc::new(Journal::new(10));
-    let router = router(&journal, "");
-    let home = router.route(Key::new("x").unwrap()).unwrap();
-    let other = (0..).map(|number| format!("key{number}"));
-    let other = other.into_iter().find(|key| router.route(Key::new(key).unwrap()) == Ok(home)).unwrap();
-    fail(Call::new(Delete::new("x").unwrap(), &router, now()), &unknown());
-    let at_millis = |at| Instant::ZERO + Duration::from_millis(at);
+    let router = keeping_x();
+    let other = beside_x(&router);
     let read_at = |at| {
         let now = Now::fixed(at_millis(at), std::time::UNIX_EPOCH);
         let mut read = Call::new(Get::new(&other).unwrap(), &router, now);
