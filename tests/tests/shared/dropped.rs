@@ -33,7 +33,7 @@ impl Counter {
         self.waiting.wake();
     }
 
-    /// Waits until it has counted so many more.
+    /// Waits until it has counted this many more.
     async fn more(&self, count: usize) {
         let end = self.count.load(Ordering::SeqCst) + count;
         poll_fn(|cx| {
