@@ -5,7 +5,7 @@
 //! * [`EmbeddedServer`] answers as memcached does, within the process of the test, with its own clock. It is slow, full or
 //!   unreliable when a test sets [`Faults`], and says [what was asked](EmbeddedServer::asked). Its [core](embedded) does so without
 //!   sockets.
-//! * [`Memcached`] is a real memcached on a free port, gone when it is dropped.
+//! * [`Memcached`] is a real memcached on a free port, gone when it is dropped. [`ReservedPort`] is such a port for another server.
 //! * [`Transcript`]s are conversations in `C:` and `S:` lines, which drive a protocol core or a scripted server.
 //! * [`Rng`] draws the same random numbers for the same seed, so that a failure can be repeated.
 //!
@@ -24,7 +24,7 @@ pub use self::embedded::core::{Request, Saboteur};
 pub use self::embedded::faults::Faults;
 pub use self::embedded::server::EmbeddedServer;
 pub use self::embedded::setup::EmbeddedSetup;
-pub use self::memcached::{Memcached, MemcachedSetup, MemcachedVersion};
+pub use self::memcached::{Memcached, MemcachedSetup, MemcachedVersion, ReservedPort};
 pub use self::rng::Rng;
 pub use self::scripted::{Gate, ScriptedServer, Session};
 pub use self::transcript::{Transcript, TranscriptError, Turn, load, read};

@@ -1,12 +1,12 @@
 mod password_file;
+mod port;
 mod process;
 mod version;
 
 use std::env;
 use std::ffi::OsString;
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
-use std::ops::Range;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use std::thread;
 use std::time::Duration;
 
 use self::password_file::PasswordFile;
+pub use self::port::ReservedPort;
 use self::process::Process;
 pub use self::version::MemcachedVersion;
 
@@ -59,8 +60,8 @@ impl Memcached {
     #[must_use]
     pub fn address(&self) -> String {
         match &self.place {
-            Place::Tcp { address, .. } if self.setup.tls.is_some() => format!("memcacheds://{address}"),
-            Place::Tcp { address, .. } => address.to_string(),
+            Place::Tcp { port, plain: Some(_) } => format!("memcacheds://{}", port.address()),
+            Place::Tcp { port, plain: None } => port.address().to_string(),
             Place::Unix(path) => format!("memcached+unix://{}", path.display()),
         }
     }
@@ -69,8 +70,8 @@ impl Memcached {
     #[must_use]
     pub fn plain_address(&self) -> String {
         match &self.place {
-            Place::Tcp { plain, .. } => plain.to_string(),
-            Place::Unix(_) => self.address(),
+            Place::Tcp { plain: Some(plain), .. } => plain.address().to_string(),
+            Place::Tcp { plain: None, .. } | Place::Unix(_) => self.address(),
         }
     }
 
@@ -247,14 +248,14 @@ impl MemcachedSetup {
         let mut command = Command::new(binary());
         command.args(["-U", "0", "-m", "256", "-t", &self.threads.to_string()]);
         match place {
-            Place::Tcp { address, plain, .. } => {
-                let (host, port) = (address.ip().to_string(), address.port().to_string());
-                match &self.tls {
-                    None => command.args(["-l", &host, "-p", &port]),
-                    Some((chain, key)) => command.args([
+            Place::Tcp { port, plain } => {
+                let address = port.address();
+                match plain.as_ref().zip(self.tls.as_ref()) {
+                    None => command.args(["-l", &address.ip().to_string(), "-p", &address.port().to_string()]),
+                    Some((plain, (chain, key))) => command.args([
                         "-Z",
                         "-l",
-                        &format!("{address},notls:{plain}"),
+                        &format!("{address},notls:{}", plain.address()),
                         "-o",
                         &format!("ssl_chain_cert={},ssl_key={}", chain.display(), key.display()),
                     ]),
@@ -285,14 +286,9 @@ impl MemcachedSetup {
 #[derive(Debug)]
 enum Place {
     Tcp {
-        address: SocketAddr,
-        /// Keeps the port from the other users of the kit, in this process and
-        /// in others, also while memcached is stopped. Memcached itself leaves
-        /// the UDP port alone.
-        _reservation: UdpSocket,
-        /// Where a server with TLS listens without it; else the same.
-        plain: SocketAddr,
-        _plain_reservation: Option<UdpSocket>,
+        port: ReservedPort,
+        /// Where a server with TLS listens without it.
+        plain: Option<ReservedPort>,
     },
     Unix(PathBuf),
 }
@@ -300,48 +296,22 @@ enum Place {
 impl Home {
     #[track_caller]
     fn place(self, with_tls: bool) -> Place {
-        static PLACES: AtomicU32 = AtomicU32::new(0);
+        static SOCKETS: AtomicU32 = AtomicU32::new(0);
 
-        let number = PLACES.fetch_add(1, Ordering::Relaxed);
+        let tcp = |ip: IpAddr| {
+            let reserve = || ReservedPort::on(ip);
+            Place::Tcp { port: reserve(), plain: with_tls.then(reserve) }
+        };
         match self {
-            Self::Ipv4 => Place::tcp(Ipv4Addr::LOCALHOST.into(), number, with_tls),
-            Self::Ipv6 => Place::tcp(Ipv6Addr::LOCALHOST.into(), number, with_tls),
+            Self::Ipv4 => tcp(Ipv4Addr::LOCALHOST.into()),
+            Self::Ipv6 => tcp(Ipv6Addr::LOCALHOST.into()),
             Self::Unix => {
+                let number = SOCKETS.fetch_add(1, Ordering::Relaxed);
                 let name = format!("memcached2-{}-{number}.sock", std::process::id());
                 Place::Unix(env::temp_dir().join(name))
             }
         }
     }
-}
-
-/// Below the ports which the kernel hands out by itself: a scripted server or
-/// a client could get one of those between its choice and memcached's start,
-/// or while memcached is stopped.
-const PORTS: Range<u16> = 12_000..32_000;
-
-impl Place {
-    #[track_caller]
-    fn tcp(ip: IpAddr, number: u32, with_tls: bool) -> Self {
-        let (address, reservation) = free_port(ip, number);
-        let other = with_tls.then(|| free_port(ip, number));
-        let (plain, plain_reservation) = other.map_or((address, None), |(plain, reserved)| (plain, Some(reserved)));
-        Self::Tcp { address, _reservation: reservation, plain, _plain_reservation: plain_reservation }
-    }
-}
-
-#[track_caller]
-fn free_port(ip: IpAddr, number: u32) -> (SocketAddr, UdpSocket) {
-    // Processes with neighbouring ids begin far from each other.
-    let first = std::process::id().wrapping_mul(997).wrapping_add(number);
-    let skipped = first as usize % PORTS.len();
-    for port in PORTS.skip(skipped).chain(PORTS.take(skipped)) {
-        let address = SocketAddr::new(ip, port);
-        let Ok(reservation) = UdpSocket::bind(address) else { continue };
-        if TcpListener::bind(address).is_ok() {
-            return (address, reservation);
-        }
-    }
-    panic!("there is no free port on {ip} from {} to {}", PORTS.start, PORTS.end - 1);
 }
 
 fn binary() -> OsString {

@@ -177,8 +177,9 @@ impl Stderr {
 /// Returns no id when the server answers but wants a password first.
 fn ask_for_pid(place: &Place) -> io::Result<Option<u32>> {
     match place {
-        Place::Tcp { plain, .. } => {
-            let stream = TcpStream::connect_timeout(plain, ONE_ANSWER)?;
+        Place::Tcp { port, plain } => {
+            let address = plain.as_ref().unwrap_or(port).address();
+            let stream = TcpStream::connect_timeout(&address, ONE_ANSWER)?;
             stream.set_read_timeout(Some(ONE_ANSWER))?;
             stream.set_write_timeout(Some(ONE_ANSWER))?;
             converse(stream)

@@ -2,14 +2,14 @@
 
 use std::fs;
 use std::io::Read as _;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use memcached2_testkit::Memcached;
+use memcached2_testkit::{Memcached, ReservedPort};
 
 /// Longer than it takes to start.
 const PATIENT: Duration = Duration::from_secs(10);
@@ -17,8 +17,8 @@ const PATIENT: Duration = Duration::from_secs(10);
 /// Ended when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Twemproxy {
-    address: String,
-    stats: u16,
+    port: ReservedPort,
+    stats: ReservedPort,
     process: Child,
     directory: PathBuf,
 }
@@ -34,13 +34,8 @@ impl Twemproxy {
         let name = format!("memcached2-nutcracker-{}-{}", std::process::id(), STARTED.fetch_add(1, Ordering::Relaxed));
         let directory = std::env::temp_dir().join(name);
         fs::create_dir_all(&directory).expect("a directory for temporary files");
-        // Another process may take the port before it listens.
-        (0..5).find_map(|_| Self::launch(servers, &directory)).expect("nutcracker starts")
-    }
-
-    fn launch(servers: &[Memcached], directory: &std::path::Path) -> Option<Self> {
-        let [port, stats] = [free_port(), free_port()];
-        let address = format!("127.0.0.1:{port}");
+        let [port, stats] = [ReservedPort::new(), ReservedPort::new()];
+        let address = port.address();
         let listed: String = servers.iter().map(|server| format!("   - {}:1\n", server.address())).collect();
         let pool = format!(
             "shared:\n  listen: {address}\n  hash: fnv1a_64\n  distribution: ketama\n  timeout: 10000\n  \
@@ -50,29 +45,29 @@ impl Twemproxy {
         fs::write(file("pool.yml"), pool).expect("a file");
         let mut command = Command::new("nutcracker");
         command.arg("-c").arg(file("pool.yml")).arg("-o").arg(file("log")).arg("-p").arg(file("pid"));
-        command.args(["-a", "127.0.0.1", "-s", &stats.to_string()]);
+        command.args(["-a", "127.0.0.1", "-s", &stats.address().port().to_string()]);
         let process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let process = process.expect("nutcracker runs");
-        let mut proxy = Self { address, stats, process, directory: directory.to_owned() };
+        let mut proxy = Self { port, stats, process, directory };
         let begun = Instant::now();
         // There is no event when it listens.
-        while begun.elapsed() < PATIENT && matches!(proxy.process.try_wait(), Ok(None)) {
-            if TcpStream::connect(&proxy.address).is_ok() {
-                return Some(proxy);
-            }
+        while TcpStream::connect(address).is_err() {
+            let ended = proxy.process.try_wait().expect("its process can be watched");
+            let log = || fs::read_to_string(proxy.directory.join("log")).unwrap_or_default();
+            assert!(ended.is_none() && begun.elapsed() < PATIENT, "nutcracker does not start: {ended:?}\n{}", log());
             thread::sleep(Duration::from_millis(2));
         }
-        None
+        proxy
     }
 
     pub(crate) fn address(&self) -> String {
-        self.address.clone()
+        self.port.address().to_string()
     }
 
     /// How many connections it has ever had, those to its servers included.
     #[allow(dead_code, reason = "not all who start one count them")]
     pub(crate) fn connections(&self) -> u64 {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.stats)).expect("it tells its statistics");
+        let mut stream = TcpStream::connect(self.stats.address()).expect("it tells its statistics");
         stream.set_read_timeout(Some(PATIENT)).expect("a valid timeout");
         let mut told = String::new();
         stream.read_to_string(&mut told).expect("it tells them whole");
@@ -80,11 +75,6 @@ impl Twemproxy {
         let digits = rest.trim_start().split(|c: char| !c.is_ascii_digit()).next();
         digits.and_then(|digits| digits.parse().ok()).expect("a number")
     }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address").port()
 }
 
 impl Drop for Twemproxy {
