@@ -182,8 +182,16 @@ impl Options {
         options.shared_connections = of_server.connections.unwrap_or(self.shared_connections);
         options.credentials = of_server.credentials.clone().map(Into::into).or(options.credentials);
         options.pool.connections = of_server.connections.unwrap_or(self.pool.connections);
+        options.keepalive = self.keepalive.map(whole_seconds);
         options
     }
+}
+
+/// A time that operating systems take for TCP keepalive: they refuse others, and no connection could be made.
+fn whole_seconds(idle: Duration) -> Duration {
+    /// The most that Linux takes: `MAX_TCP_KEEPIDLE`.
+    const MOST: u64 = 32_767;
+    Duration::from_secs(idle.as_secs().saturating_add(u64::from(idle.subsec_nanos() > 0)).clamp(1, MOST))
 }
 
 macro_rules! methods {

@@ -47,7 +47,9 @@ fn timers(address: &str) -> Vec<String> {
 #[cfg(target_os = "linux")]
 fn a_connection_is_kept_alive_unless_it_is_not_to_be(on: Kind) {
     let server = on.start();
-    for (options, expected) in [(trusting(), "02"), (trusting().keepalive(None), "00")] {
+    let zero = trusting().keepalive(Duration::ZERO);
+    let forever = trusting().keepalive(Duration::MAX);
+    for (options, expected) in [(trusting(), "02"), (trusting().keepalive(None), "00"), (zero, "02"), (forever, "02")] {
         let client = Client::with_options([server.address()], options.timeout(PATIENT)).unwrap();
         client.set("a", "x", Expiry::Never).unwrap();
         let begun = Instant::now();

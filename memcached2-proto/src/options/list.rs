@@ -236,8 +236,8 @@ macro_rules! options {
             }
 
             /// Sets TCP keepalive: after this time without a packet, the operating system asks whether the other end is still
-            /// there. So a firewall keeps the connection, and a dead connection is found. 60 seconds unless set, in whole
-            /// seconds; `None` turns it off.
+            /// there. So a firewall keeps the connection, and a dead connection is found. 60 seconds unless set; `None` turns it
+            /// off. Whole seconds count, rounded up: from 1 to 32,767, which is the most that Linux takes.
             fn keepalive(self, idle: impl Into<Option<Duration>>) {
                 self.keepalive = idle.into();
             }
