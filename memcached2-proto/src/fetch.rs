@@ -16,7 +16,7 @@ pub use self::many::{Fill, Lead, Missed, computed_many};
 use crate::command::meta::{MetaDelete, MetaGet, MetaItem};
 use crate::data::ToValue;
 use crate::error::{CasProblem, Error};
-use crate::time::Expiry;
+use crate::time::{Expiry, Now};
 use crate::value::Value;
 
 /// How `client.fetch(..)` fetches a value, and for how long it stores one that was computed.
@@ -164,6 +164,15 @@ const LEASED: u32 = u32::from_be_bytes(*b"WAIT");
 /// What the macro of `fetch` asks.
 #[doc(hidden)]
 impl FetchPolicy {
+    /// Checks until when it stores, before anything is computed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Expiry`].
+    pub fn check(&self, now: Now) -> Result<(), Error> {
+        [Some(self.expiry), self.absent].into_iter().flatten().try_for_each(|expiry| expiry.exptime(now).map(drop))
+    }
+
     /// What to ask a server that speaks meta.
     ///
     /// # Errors

@@ -3,12 +3,13 @@
 use std::thread;
 use std::time::Duration;
 
+use memcached2_proto::fetch::FetchPolicy;
 use memcached2_proto::{Error, Protocol, Value};
-use memcached2_testkit::{Gate, assert_matches};
+use memcached2_testkit::{EmbeddedServer, Gate, assert_matches};
 
 use super::fetch::{each, policy};
 use super::servers::Kind;
-use super::setting::{BRIEF, HOUR, forgetful};
+use super::setting::{BRIEF, HOUR, PATIENT, forgetful};
 use crate::subject::Client;
 
 super::cases! {
@@ -16,9 +17,11 @@ super::cases! {
         many_missing_values_are_computed_at_once,
         many_values_that_others_compute_are_waited_for,
         a_failed_computation_of_many_stores_nothing,
+        a_value_that_is_too_large_to_be_sent_keeps_no_lease since (1, 6, 10),
     }
     scripted {
         a_server_that_is_down_is_no_error_for_many,
+        nothing_is_computed_that_could_not_be_stored_because_of_its_expiry,
     }
 }
 
@@ -108,4 +111,33 @@ fn a_server_that_is_down_is_no_error_for_many() {
     let client = Client::with_options(["127.0.0.1:1"], forgetful(BRIEF)).expect("right");
     let both = |keys: Vec<&&str>| Ok::<_, Error>(vec![Some("x"); keys.len()]);
     assert_eq!(words(&client.fetch_many(&["a", "b"], &policy(), both).unwrap()), [Some("x"); 2]);
+}
+
+fn a_value_that_is_too_large_to_be_sent_keeps_no_lease(on: Kind) {
+    let server = on.start();
+    let options = forgetful(PATIENT).sent_value_limit(4);
+    let (client, other) = (
+        Client::with_options([server.address()], options).expect("right"),
+        Client::with_options([server.address()], forgetful(PATIENT)).expect("right"),
+    );
+    assert_eq!(client.fetch("page", &policy(), || Ok::<_, Error>("too large")).unwrap(), "too large");
+    let both = |_: Vec<&&str>| Ok::<_, Error>(vec![Some("too large"), Some("ok")]);
+    assert_eq!(words(&client.fetch_many(&["a", "b"], &policy(), both).unwrap()), [Some("too large"), Some("ok")]);
+    assert_eq!(["page", "a", "b"].map(|key| server.holds(key)), [false, false, true]);
+    assert_eq!(other.fetch("page", &policy(), || Ok::<_, Error>("stored")).unwrap(), "stored");
+    assert_eq!(other.get("page").unwrap().unwrap(), "stored");
+}
+
+fn nothing_is_computed_that_could_not_be_stored_because_of_its_expiry() {
+    let server = EmbeddedServer::start();
+    let client = Client::with_options([server.address()], forgetful(PATIENT)).expect("right");
+    let century = Duration::from_secs(100 * 365 * 86_400);
+    for policy in [FetchPolicy::new(century), policy().absent_for(century)] {
+        let never = || -> Result<Option<&str>, Error> { panic!("it was computed") };
+        let error = client.fetch_optional("page", &policy, never).unwrap_err();
+        assert_matches!(error, Error::Expiry { .. });
+        assert!(error.to_string().starts_with("fetch \"page\": "), "{error}");
+        assert_matches!(client.fetch_many(&["a", "b"], &policy, never_many), Err(Error::Expiry { .. }));
+    }
+    server.assert_asked([] as [&str; 0]);
 }

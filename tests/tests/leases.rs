@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use memcached2_proto::fetch::{FetchPolicy, Flights, Followed, Followers, Found, Joined, Lead, Leader};
 use memcached2_proto::{Error, Instant, Operation};
@@ -23,6 +23,10 @@ struct Client {
 impl Client {
     fn now() -> Instant {
         std::time::Instant::now().into()
+    }
+
+    fn system_time() -> SystemTime {
+        SystemTime::now()
     }
 
     fn run<O: Operation>(&self, operation: O) -> Result<O::Output, Error> {

@@ -89,6 +89,7 @@ impl Missed<'_> {
 #[derive(Debug)]
 pub struct Fill<'k> {
     key: &'k [u8],
+    lease: &'k Lease,
     cas: u64,
     value: Value,
     expiry: Expiry,
@@ -101,12 +102,12 @@ impl<'k> Fill<'k> {
     pub fn new(
         key: &'k [u8],
         policy: &FetchPolicy,
-        lease: &Lease,
+        lease: &'k Lease,
         value: Option<&Value>,
     ) -> (Option<Self>, Option<MetaDelete<'k>>) {
         match (lease.cas, policy.stored(value)) {
             (None, _) => (None, None),
-            (Some(cas), Some((value, expiry))) => (Some(Self { key, cas, value, expiry }), None),
+            (Some(cas), Some((value, expiry))) => (Some(Self { key, lease, cas, value, expiry }), None),
             (Some(_), None) => (None, lease.removed(key)),
         }
     }
@@ -118,6 +119,12 @@ impl<'k> Fill<'k> {
     /// Those of [`MetaSet::new`].
     pub fn meta(&self) -> Result<MetaSet<'_, '_>, Error> {
         Ok(MetaSet::new(self.key, &self.value)?.expiry(self.expiry).compare_cas(self.cas))
+    }
+
+    /// What gives up the lease if the value was not sent, since it is too large: nobody has to wait for it then.
+    #[must_use]
+    pub fn given_up<T>(&self, stored: &Result<T, Error>) -> Option<MetaDelete<'k>> {
+        matches!(stored, Err(Error::TooLarge { .. })).then(|| self.lease.given_up(self.key))?
     }
 
     /// On another server.

@@ -17,7 +17,8 @@ macro_rules! __fetch_many {
             /// # Errors
             ///
             /// * The error of `compute`, unless there are old values for all keys that were missing.
-            /// * [`Error::Key`](memcached2_proto::Error::Key) for a wrong key; nothing is computed then.
+            /// * [`Error::Key`](memcached2_proto::Error::Key) for a wrong key, and [`Error::Expiry`](memcached2_proto::Error::Expiry) if
+            ///   a moment of the policy is beyond 2038; nothing is computed then.
             /// * [`Error::Cas`](memcached2_proto::Error::Cas) if a server has no versions: see `fetch`.
             /// * [`Error::Argument`](memcached2_proto::Error::Argument) if `compute` returns another number of values.
             pub $($async)* fn fetch_many<'k, K, T, E>(
@@ -31,6 +32,8 @@ macro_rules! __fetch_many {
                 T: $crate::ToValue,
                 E: From<$crate::Error>,
             {
+                let check = || policy.check($crate::Now::new(Self::now(), Self::system_time));
+                check().map_err(|error| error.of_method("fetch_many", None))?;
                 let (mut until, mut are_late) = (Self::now() + policy.wait_time(), false);
                 let mut values: Vec<Option<$crate::Value>> = vec![None; keys.len()];
                 let (mut leads, mut followed) = (Vec::new(), $crate::fetch::Followers::default());
@@ -223,11 +226,11 @@ macro_rules! __fetch_many {
                     given_up.extend(delete);
                 }
                 let Ok(sets) = fills.iter().map($crate::fetch::Fill::meta).collect() else { return };
-                let results = self.run($crate::operation::Batch::new(sets))$($await)*;
+                let results: Vec<_> = self.run($crate::operation::Batch::new(sets))$($await)*.into_iter().flatten().collect();
+                given_up.extend(fills.iter().zip(&results).filter_map(|(fill, result)| fill.given_up(result)));
                 let _ = self.run($crate::operation::Batch::new(given_up))$($await)*;
                 let has_no_meta = |result: &Result<_, _>| matches!(result, Err($crate::Error::NoMeta { .. }));
-                let results = results.into_iter().flatten().map(|result| has_no_meta(&result));
-                let classic = fills.iter().zip(results).filter(|(_, has_no_meta)| *has_no_meta).map(|(fill, _)| fill.classic());
+                let classic = fills.iter().zip(&results).filter(|(_, result)| has_no_meta(result)).map(|(fill, _)| fill.classic());
                 if let Ok(stores) = classic.collect() {
                     let _ = self.run($crate::operation::Batch::new(stores))$($await)*;
                 }

@@ -1,7 +1,7 @@
 //! The methods that fetch a value, and compute it once for all who miss together.
 
 /// Expands `fetch` and `fetch_optional` of `Client`, with an example. The client has `follow`, which waits for another caller of the
-/// program, and `pause`.
+/// program, `pause` and `system_time`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! fetch {
@@ -15,7 +15,8 @@ macro_rules! fetch {
             ///   [`FetchPolicy::lease`](memcached2_proto::fetch::FetchPolicy::lease). The others wait, or get the old value if there is one.
             /// * What was computed is stored only over that lease. If the key was deleted or stored meanwhile, the value is returned and not
             ///   stored, so a `delete` is never undone.
-            /// * If the server fails, the value is computed and returned: that is no error.
+            /// * If the server fails, the value is computed and returned: that is no error. Nor is a value that is too large to be stored:
+            ///   the next caller computes it again.
             ///
             /// Fetch such a key by `fetch` alone: while its value is computed, other methods find an empty one. The guide
             /// [stampedes](memcached2_proto::guide::stampedes) has more.
@@ -26,7 +27,8 @@ macro_rules! fetch {
             ///
             /// * The error of `compute`, unless there is an old value.
             /// * [`Error::Key`](memcached2_proto::Error::Key) for a wrong key, and other mistakes of the caller, converted to the same
-            ///   type.
+            ///   type: [`Error::Expiry`](memcached2_proto::Error::Expiry) if a moment of the policy is beyond 2038. Nothing is
+            ///   computed then.
             /// * [`Error::Cas`](memcached2_proto::Error::Cas) if the server has no versions (`-C`), so that nothing could be stored over
             ///   the lease. That is given up at once; without meta it stays for its time, in which others wait.
             pub $($async)* fn fetch<T, E>(
@@ -75,6 +77,8 @@ macro_rules! fetch {
                 T: $crate::ToValue,
                 E: From<$crate::Error>,
             {
+                let check = || policy.check($crate::Now::new(Self::now(), Self::system_time));
+                check().map_err(|error| error.of_method("fetch", Some(key)))?;
                 // In time, or else with those that have waited too long, too.
                 let mut leader = None;
                 for is_late in [false, true] {
