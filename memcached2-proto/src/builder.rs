@@ -62,7 +62,8 @@ impl<C> Builder<C> {
     ///
     /// # Errors
     ///
-    /// [`Error::Uri`] for the first text that is no address of a server, or whose credentials cannot be sent.
+    /// [`Error::Uri`] for the first text that is no address of a server, whose credentials cannot be sent, or that names a server for
+    /// the second time.
     /// [`Error::Key`] if the prefix is longer than 249 bytes or contains a blank or control byte. [`Error::Tls`] if a certificate
     /// is not usable, or no authority is trusted.
     /// [`Error::Argument`] if a replica has no server, there is no nearest one, or there are replicas and a migration.

@@ -1,6 +1,6 @@
 //! Many callers on one connection, and its driver.
 //!
-//! Any number of callers [submit](SharedConnection::submit) requests to a [`SharedConnection`] and wait, each with its
+//! Any number of callers submit requests to a [`SharedConnection`] and wait, each with its
 //! own slot. One [`Driver`], which the transport runs in a task, takes what they have encoded, writes, reads, and puts
 //! the replies into their slots. No caller waits for the socket, so a caller that waits, or is cancelled, does not delay
 //! another one; a lone caller may [write](DirectWriter) what the socket takes at once.

@@ -98,7 +98,8 @@ impl Client {
     /// # Errors
     ///
     /// Those of [`Client::new`], [`Error::Key`] if the prefix is longer than 249 bytes or contains a blank or control
-    /// byte, and [`Error::Tls`] if a certificate or key of the options cannot be used.
+    /// byte, and [`Error::Tls`] if a certificate or key of the options cannot be used. For a gutter and replicas also what
+    /// [`Builder::build`] says.
     pub fn with_options(servers: impl IntoIterator<Item = impl AsRef<str>>, options: Options) -> Result<Self, Error> {
         let servers = servers.into_iter().map(|server| server.as_ref().to_owned());
         Self::builder().servers(servers).options(options).build()

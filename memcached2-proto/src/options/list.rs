@@ -84,7 +84,7 @@ macro_rules! options {
             ///
             /// The same [selection](Options::selection) chooses among the gutter's servers, and the next of them while one is
             /// down. They are the last in the list of servers: `stats`, `flush_all`, `delete_all` and all else that asks every server
-            /// asks them, too. It takes servers that count as down, so not [`ReconnectPolicy::Immediately`].
+            /// asks them, too. With [`ReconnectPolicy::Immediately`] no server counts as down, and the gutter is never used.
             ///
             /// The client cannot be made, with [`Error::Uri`](crate::Error::Uri), if one of them is no address of a server, or one of
             /// the client's other servers.

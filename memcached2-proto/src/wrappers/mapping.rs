@@ -8,7 +8,7 @@ macro_rules! mapping {
         /// A cache as a dictionary: if the cache fails, nothing is found.
         ///
         /// A server that is down, slow or full is no error: see [`MissOnError`]. What is wrong with the call itself is one,
-        /// such as an invalid key. It has no iterator, since memcached has no command that lists its keys.
+        /// such as an invalid key. It has no iterator: `metadump` of the [client](Self::client) lists the keys of all servers.
         #[derive(Debug, Clone)]
         pub struct Mapping {
             client: MissOnError,

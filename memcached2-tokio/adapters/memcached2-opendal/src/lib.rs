@@ -34,7 +34,7 @@
 //! | `stat` | fetches the length alone; from a server that does not speak meta (before memcached 1.6.10) the value, too |
 //! | `write` | stores all pieces as one item when the writer is closed; with `if_not_exists` only if there is none |
 //! | `delete` | deletes it; many paths are deleted together |
-//! | `create_dir`, `list`, `copy`, `rename`, `presign` | unsupported: memcached cannot list its keys |
+//! | `create_dir`, `list`, `copy`, `rename`, `presign` | unsupported: memcached lists keys only in a dump of a whole server |
 //!
 //! A file is lost when it expires or is evicted. There is no time of modification. A server takes items of up to 1 MiB unless it was
 //! started with another `-I`; what is longer is refused, and the old value is gone then.
