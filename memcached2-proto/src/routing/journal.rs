@@ -47,16 +47,61 @@ pub trait JournalStore: Debug + Send + Sync {
 
 #[derive(Debug, Default)]
 struct Kept {
-    /// By the names of the servers. Each key with a number, so that what was kept again meanwhile stays. Sorted, so that a client finds
-    /// those with its prefix.
-    servers: HashMap<Arc<str>, BTreeMap<Arc<[u8]>, u64>>,
+    /// By the names of the servers.
+    servers: HashMap<Arc<str>, OfServer>,
     /// The servers for which a call deletes what was kept.
     claimed: HashSet<Arc<str>>,
-    /// Until when no call deletes there what it does not need; `None` until a call says what time it is.
-    resting: HashMap<Arc<str>, Option<Instant>>,
     length: usize,
     next: u64,
     dropped: u64,
+}
+
+/// What is kept for a server.
+#[derive(Debug, Default)]
+struct OfServer {
+    /// Each key with a number, so that what was kept again meanwhile stays. Sorted, so that a client finds those with its prefix.
+    keys: BTreeMap<Arc<[u8]>, u64>,
+    rest: Rest,
+    /// The last key that was claimed of those with a prefix, if there were more: the next claim goes on after it, since those before
+    /// may be of a server that is down behind a proxy.
+    last: HashMap<Box<[u8]>, Arc<[u8]>>,
+}
+
+/// Whether a server is left alone by calls that do not need what they would delete there.
+#[derive(Debug, Default)]
+enum Rest {
+    #[default]
+    None,
+    /// From when a call says what time it is.
+    Soon,
+    Until(Instant),
+}
+
+impl Rest {
+    /// It begins now, unless it has.
+    fn begin(&mut self, now: Instant) {
+        if let Self::Soon = self {
+            *self = Self::Until(now + REST);
+        }
+    }
+}
+
+impl OfServer {
+    /// Some of the keys with a prefix: those that come after the ones before.
+    fn next(&mut self, prefix: &[u8], limit: usize) -> Vec<(Arc<[u8]>, u64)> {
+        let last = self.last.remove(prefix);
+        let start = last.as_deref().map_or(Bound::Included(prefix), Bound::Excluded);
+        let after = self.keys.range::<[u8], _>((start, Bound::Unbounded));
+        let after = after.take_while(|(key, _)| key.starts_with(prefix));
+        let before =
+            last.as_deref().map(|last| self.keys.range::<[u8], _>((Bound::Included(prefix), Bound::Included(last))));
+        let keys = after.chain(before.into_iter().flatten()).take(limit);
+        let keys: Vec<_> = keys.map(|(key, number)| (Arc::clone(key), *number)).collect();
+        if let Some((last, _)) = keys.last().filter(|_| keys.len() == limit) {
+            self.last.insert(prefix.into(), Arc::clone(last));
+        }
+        keys
+    }
 }
 
 /// For how long a proxy is left alone whose server is down.
@@ -104,16 +149,16 @@ impl Journal {
         let mut kept = self.lock();
         kept.next += 1;
         let number = kept.next;
-        let is_known = kept.servers.get(server).is_some_and(|keys| keys.contains_key(key));
+        let is_known = kept.servers.get(server).is_some_and(|known| known.keys.contains_key(key));
         if !is_known && kept.length >= self.capacity {
             kept.dropped += 1;
             return false;
         }
         if !kept.servers.contains_key(server) {
-            kept.servers.insert(server.into(), BTreeMap::new());
+            kept.servers.insert(server.into(), OfServer::default());
         }
-        if let Some(keys) = kept.servers.get_mut(server) {
-            keys.insert(key.into(), number);
+        if let Some(known) = kept.servers.get_mut(server) {
+            known.keys.insert(key.into(), number);
         }
         kept.length += usize::from(!is_known);
         if let (Some(store), false) = (&self.store, is_known) {
@@ -126,8 +171,7 @@ impl Journal {
     /// has. Returns how many there were.
     pub fn forget(&self, server: &str) -> usize {
         let mut kept = self.lock();
-        let keys = kept.servers.remove(server).unwrap_or_default();
-        kept.resting.remove(server);
+        let OfServer { keys, .. } = kept.servers.remove(server).unwrap_or_default();
         kept.length -= keys.len();
         if let Some(store) = &self.store {
             keys.keys().for_each(|key| store.replayed(server, key));
@@ -156,8 +200,8 @@ impl Journal {
     /// What is kept for a server of a key, if it is.
     pub(crate) fn find(&self, server: &str, key: &[u8]) -> Option<KeptKey> {
         let kept = self.lock();
-        let (server, keys) = kept.servers.get_key_value(server)?;
-        let (key, number) = keys.get_key_value(key)?;
+        let (server, known) = kept.servers.get_key_value(server)?;
+        let (key, number) = known.keys.get_key_value(key)?;
         Some(KeptKey { server: Arc::clone(server), key: Arc::clone(key), number: *number })
     }
 
@@ -171,34 +215,34 @@ impl Journal {
     ) -> Option<(Claim, Vec<KeptKey>)> {
         let mut guard = journal.lock();
         let kept = &mut *guard;
-        let (server, keys) = kept.servers.get_key_value(server)?;
-        if kept.resting.get_mut(server).is_some_and(|until| now < *until.get_or_insert(now + REST)) {
+        let server = Arc::clone(kept.servers.get_key_value(server)?.0);
+        let known = kept.servers.get_mut(&server)?;
+        known.rest.begin(now);
+        let rests = matches!(known.rest, Rest::Until(end) if now < end);
+        if rests || kept.claimed.contains(&server) {
             return None;
         }
-        let server = Arc::clone(server);
-        let key = |(key, number): (&Arc<[u8]>, &u64)| KeptKey {
-            server: Arc::clone(&server),
-            key: Arc::clone(key),
-            number: *number,
-        };
-        let since = keys.range::<[u8], _>((Bound::Included(prefix), Bound::Unbounded));
-        let keys: Vec<_> = since.take_while(|(key, _)| key.starts_with(prefix)).take(limit).map(key).collect();
-        let is_claimed = !keys.is_empty() && kept.claimed.insert(Arc::clone(&server));
+        let keys = known.next(prefix, limit);
+        if keys.is_empty() {
+            return None;
+        }
+        kept.claimed.insert(Arc::clone(&server));
         drop(guard);
-        is_claimed.then(|| (Claim { journal: Arc::clone(journal), server }, keys))
+        let key = |(key, number)| KeptKey { server: Arc::clone(&server), key, number };
+        let keys = keys.into_iter().map(key).collect();
+        Some((Claim { journal: Arc::clone(journal), server }, keys))
     }
 
     /// A key was deleted on its server.
     pub(crate) fn remove(&self, done: &KeptKey) {
         let mut kept = self.lock();
-        let Some(keys) = kept.servers.get_mut(&done.server) else { return };
+        let Some(OfServer { keys, .. }) = kept.servers.get_mut(&done.server) else { return };
         if keys.get(&done.key) != Some(&done.number) {
             return;
         }
         keys.remove(&done.key);
         if keys.is_empty() {
             kept.servers.remove(&done.server);
-            kept.resting.remove(&done.server);
         }
         kept.length -= 1;
         if let Some(store) = &self.store {
@@ -208,14 +252,14 @@ impl Journal {
 
     /// A server has answered, and cannot delete a key: it is a proxy, whose server is down.
     pub(crate) fn rest(&self, key: &KeptKey) {
-        self.lock().resting.insert(Arc::clone(&key.server), None);
+        if let Some(known) = self.lock().servers.get_mut(&key.server) {
+            known.rest = Rest::Soon;
+        }
     }
 
     /// What has answered so by now is left alone for a second.
     pub(crate) fn begin_rest(&self, now: Instant) {
-        for until in self.lock().resting.values_mut() {
-            until.get_or_insert(now + REST);
-        }
+        self.lock().servers.values_mut().for_each(|known| known.rest.begin(now));
     }
 
     /// A panic while the lock was held cannot have left it half changed in a way that loses a key.
@@ -252,7 +296,7 @@ mod tests {
         journal.rest(&first);
         journal.remove(&journal.find("a", b"x").unwrap());
         assert!(journal.is_empty() && journal.find("a", b"x").is_none());
-        assert!(journal.lock().resting.is_empty(), "servers for which nothing is kept are forgotten");
+        assert!(journal.lock().servers.is_empty(), "servers for which nothing is kept are forgotten");
     }
 
     #[test]

@@ -61,6 +61,41 @@ fn a_proxy_that_could_not_delete_what_was_kept_is_asked_again_after_a_second() {
 }
 
 #[test]
+fn keys_that_a_proxy_cannot_delete_keep_no_others_from_being_deleted() {
+    // By clients with different prefixes, too.
+    let journal = Arc::new(Journal::new(2000));
+    let prefixes = ["1:", "2:"];
+    let routers = prefixes.map(|prefix| {
+        let options = Options::default().prefix(prefix).journal(Arc::clone(&journal));
+        Router::with_options(["proxy"], &options).unwrap().for_client(0, now)
+    });
+    let name = routers[0].servers()[0].name();
+    for prefix in prefixes {
+        for number in 0..300 {
+            let down = if number < 200 { "a-down" } else { "b-up" };
+            journal.keep(name, format!("{prefix}{down}{number}").as_bytes());
+        }
+    }
+    for second in 0..10 {
+        let router = &routers[second % 2];
+        let second = Instant::ZERO + Duration::from_secs(second as u64);
+        let now = Now::fixed(second, std::time::UNIX_EPOCH);
+        let mut read = Call::new(Get::new("x").unwrap(), router, now);
+        read.answer(0, Reply::Miss, true);
+        assert!(read.end_round(|| second));
+        let mut replay = Call::new(read.replay(Duration::ZERO, Duration::MAX).unwrap(), router, now);
+        for at in 0..replay.sub_requests().len() {
+            let is_up = replay.command(at).only_key().unwrap().as_bytes().starts_with(b"b-up");
+            let reply = if is_up { Reply::NotFound } else { Reply::Refused("SERVER_ERROR unavailable".into()) };
+            replay.answer(at, reply, true);
+        }
+        while replay.end_round(|| second) {}
+        replay.finish().unwrap();
+    }
+    assert_eq!(journal.len(), 400);
+}
+
+#[test]
 fn a_proxy_is_left_alone_from_when_it_has_said_that_it_could_not_delete() {
     let router = keeping_x();
     let other = beside_x(&router);
