@@ -1,18 +1,16 @@
 //! The socket: connecting, reading and writing.
 
 use std::fmt::Debug;
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, IoSlice, Read};
 use std::mem::{self, MaybeUninit};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::thread;
 
 use async_io::Async;
-use futures_io::AsyncWrite;
 use memcached2_proto::opening::{Destination, Endpoint};
 use memcached2_proto::shared::{AsyncStream, Connector, DirectWriter};
 use memcached2_proto::transport::Lookup;
@@ -127,15 +125,32 @@ where
     }
 }
 
+/// Writes without SIGPIPE, which ends a program that does not ignore it, such as one in C. The standard library raises it where it writes
+/// several slices, and in older versions on Unix sockets.
 #[inline]
-fn poll_write(
-    socket: &mut (impl AsyncWrite + Unpin),
-    cx: &mut Context<'_>,
-    slices: &[IoSlice<'_>],
-) -> Poll<io::Result<usize>> {
+fn send(socket: &SockRef<'_>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    #[cfg(all(unix, not(target_vendor = "apple")))]
+    const FLAGS: i32 = libc::MSG_NOSIGNAL;
+    // Apple has an option instead, which was set when the socket was made.
+    #[cfg(not(all(unix, not(target_vendor = "apple"))))]
+    const FLAGS: i32 = 0;
     match slices {
-        [one] => Pin::new(socket).poll_write(cx, one),
-        many => Pin::new(socket).poll_write_vectored(cx, many),
+        [one] => socket.send_with_flags(one, FLAGS),
+        many => socket.send_vectored_with_flags(many, FLAGS),
+    }
+}
+
+#[inline]
+fn poll_write<S>(socket: &Async<S>, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>>
+where
+    for<'s> SockRef<'s>: From<&'s Async<S>>,
+{
+    loop {
+        match send(&SockRef::from(socket), slices) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            written => return Poll::Ready(written),
+        }
+        ready!(socket.poll_writable(cx))?;
     }
 }
 
@@ -152,14 +167,14 @@ impl AsyncStream for Socket {
     #[inline]
     fn poll_write(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         match &self.kind {
-            Kind::Tcp(socket) => poll_write(&mut &socket.0, cx, slices),
+            Kind::Tcp(socket) => poll_write(&socket.0, cx, slices),
             #[cfg(unix)]
-            Kind::Unix(socket) => poll_write(&mut &socket.0, cx, slices),
+            Kind::Unix(socket) => poll_write(&socket.0, cx, slices),
         }
     }
 
     fn write_at_once(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.as_ref().send_vectored(slices)
+        send(&self.as_ref(), slices)
     }
 
     fn has_unread(&self) -> bool {
@@ -184,15 +199,14 @@ fn has_unread(socket: &SockRef<'_>) -> bool {
 impl<S: Debug + Send + Sync> DirectWriter for Shared<S>
 where
     for<'s> SockRef<'s>: From<&'s Async<S>>,
-    for<'s> &'s S: Write,
 {
     fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
         // What has come unasked is read first, such as the end of the stream: then nothing was sent.
         if has_unread(&SockRef::from(&self.0)) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        // It does not block. Unlike that of `socket2` it raises no SIGPIPE.
-        self.0.get_ref().write(bytes)
+        // It does not block.
+        send(&SockRef::from(&self.0), &[IoSlice::new(bytes)])
     }
 }
 

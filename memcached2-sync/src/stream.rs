@@ -17,6 +17,10 @@ use std::time::Duration;
 use memcached2_proto::opening::Destination;
 use memcached2_proto::transport::time_to_wait;
 use memcached2_proto::{Error, Instant, Landed, Options};
+#[cfg(unix)]
+use rustix::io::Errno;
+#[cfg(unix)]
+use rustix::net::{SendAncillaryBuffer, SendFlags, send, sendmsg};
 use socket2::{SockRef, TcpKeepalive};
 
 pub(crate) use self::connect::resolve;
@@ -217,11 +221,10 @@ impl Stream {
             }
             let result = match (&mut self.socket, slices) {
                 (Socket::Tcp(socket), [one]) => socket.write(one),
+                #[cfg(unix)]
+                (_, slices) => self.send(slices, SendFlags::empty()).map_err(io::Error::from),
+                #[cfg(not(unix))]
                 (Socket::Tcp(socket), many) => socket.write_vectored(many),
-                #[cfg(unix)]
-                (Socket::Unix(socket), [one]) => socket.write(one),
-                #[cfg(unix)]
-                (Socket::Unix(socket), many) => socket.write_vectored(many),
             };
             match result {
                 Ok(0) => return Err(Error::lost(&ErrorKind::WriteZero.into(), Landed::Unknown)),
@@ -249,19 +252,27 @@ impl Stream {
     /// Writes as much as the socket takes without waiting; 0 if it takes nothing.
     #[cfg(unix)]
     pub(crate) fn write_at_once(&mut self, slices: &[IoSlice<'_>]) -> Result<usize, Error> {
-        use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
-        #[cfg(not(target_vendor = "apple"))]
-        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        // There the option was set when the socket was made.
-        #[cfg(target_vendor = "apple")]
-        let flags = SendFlags::DONTWAIT;
         loop {
-            match sendmsg(&*self, slices, &mut SendAncillaryBuffer::default(), flags) {
+            match self.send(slices, SendFlags::DONTWAIT) {
                 Ok(n) => return Ok(n),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(0),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(Error::lost(&error.into(), Landed::Unknown)),
             }
+        }
+    }
+
+    /// Writes without SIGPIPE, which ends a program that does not ignore it, such as one in C. The standard library raises it where it
+    /// writes several slices, and in older versions on Unix sockets.
+    #[cfg(unix)]
+    #[inline(never)]
+    fn send(&self, slices: &[IoSlice<'_>], flags: SendFlags) -> Result<usize, Errno> {
+        // There the option was set when the socket was made.
+        #[cfg(not(target_vendor = "apple"))]
+        let flags = flags | SendFlags::NOSIGNAL;
+        match slices {
+            [one] => send(self, one, flags),
+            many => sendmsg(self, many, &mut SendAncillaryBuffer::default(), flags),
         }
     }
 

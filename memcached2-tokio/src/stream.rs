@@ -158,12 +158,37 @@ impl Socket {
     }
 }
 
-/// Both kinds of sockets write alike.
+/// Writes without SIGPIPE, which ends a program that does not ignore it, such as one in C. The standard library raises it where it writes
+/// several slices, and in older versions on Unix sockets.
+#[inline]
+fn send(socket: &SockRef<'_>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    #[cfg(all(unix, not(target_vendor = "apple")))]
+    const FLAGS: i32 = libc::MSG_NOSIGNAL;
+    // Apple has an option instead, which was set when the socket was made.
+    #[cfg(not(all(unix, not(target_vendor = "apple"))))]
+    const FLAGS: i32 = 0;
+    match slices {
+        [one] => socket.send_with_flags(one, FLAGS),
+        many => socket.send_vectored_with_flags(many, FLAGS),
+    }
+}
+
+/// Both kinds of sockets write alike, but that the standard library raises no signal on one of them.
 macro_rules! writer {
-    ($half:ty) => {
+    ($half:ty, $raises_none:literal) => {
         impl Writer<$half> {
             fn socket(&self) -> SockRef<'_> {
                 SockRef::from(self.0.as_ref())
+            }
+
+            #[inline]
+            fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+                // 43 instructions less of a get.
+                if $raises_none { self.0.try_write(bytes) } else { self.try_write_vectored(&[IoSlice::new(bytes)]) }
+            }
+
+            fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+                self.0.as_ref().try_io(Interest::WRITABLE, || send(&self.socket(), slices))
             }
 
             #[inline]
@@ -171,8 +196,8 @@ macro_rules! writer {
                 loop {
                     ready!(self.0.as_ref().poll_write_ready(cx))?;
                     let written = match slices {
-                        [one] => self.0.try_write(one),
-                        many => self.0.try_write_vectored(many),
+                        [one] => self.try_write(one),
+                        many => self.try_write_vectored(many),
                     };
                     match written {
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -185,21 +210,19 @@ macro_rules! writer {
         impl DirectWriter for Writer<$half> {
             #[inline]
             fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
-                let socket = self.0.as_ref();
                 // What has come unasked is read first, such as the end of the stream: then nothing was sent.
-                if socket.try_io(Interest::READABLE, || Ok(())).is_ok() {
+                if self.0.as_ref().try_io(Interest::READABLE, || Ok(())).is_ok() {
                     return Err(io::ErrorKind::WouldBlock.into());
                 }
-                // Unlike that of `socket2` it raises no SIGPIPE.
-                socket.try_write(bytes)
+                self.try_write(bytes)
             }
         }
     };
 }
 
-writer!(tcp::OwnedWriteHalf);
+writer!(tcp::OwnedWriteHalf, true);
 #[cfg(unix)]
-writer!(unix::OwnedWriteHalf);
+writer!(unix::OwnedWriteHalf, false);
 
 impl AsyncStream for Socket {
     #[inline]
@@ -223,7 +246,7 @@ impl AsyncStream for Socket {
     }
 
     fn write_at_once(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.as_ref().send_vectored(slices)
+        send(&self.as_ref(), slices)
     }
 
     fn give_way(&mut self, cx: &mut Context<'_>) {
