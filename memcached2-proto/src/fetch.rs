@@ -179,7 +179,8 @@ impl FetchPolicy {
     ///
     /// [`Error::Key`].
     pub fn question<'k>(&self, key: &'k [u8]) -> Result<MetaGet<'k>, Error> {
-        let question = MetaGet::new(key)?.value().flags().cas().vivify(self.lease_expiry());
+        let question =
+            MetaGet::new(key).map_err(|error| error.of_key(key))?.value().flags().cas().vivify(self.lease_expiry());
         Ok(match self.refresh_before {
             None => question,
             Some(before) => question.recache(before),

@@ -4,11 +4,14 @@ use memcached2_testkit::assert_matches;
 use std::io::ErrorKind;
 use std::time::Instant;
 
+use memcached2_proto::fetch::FetchPolicy;
+use memcached2_proto::near_cache::NearCachePolicy;
+use memcached2_proto::rate_limit::RateLimit;
 use memcached2_proto::{Error, Expiry, Key, Landed, Options, Protocol, Router};
-use memcached2_testkit::{Gate, ScriptedServer, Session};
+use memcached2_testkit::{EmbeddedServer, Gate, ScriptedServer, Session};
 
 use super::servers::{Kind, name};
-use super::setting::{BRIEF, PATIENT, brief, client, forgetful, kind, text_client};
+use super::setting::{BRIEF, HOUR, PATIENT, brief, client, forgetful, kind, text_client};
 use crate::subject::Client;
 
 super::cases! {
@@ -24,6 +27,7 @@ super::cases! {
         a_set_without_an_answer_may_have_landed,
         a_client_without_servers_returns_an_error,
         a_call_may_have_more_or_less_time_than_others,
+        an_error_before_anything_is_sent_names_the_method_of_the_call,
     }
 }
 
@@ -193,4 +197,41 @@ fn a_call_may_have_more_or_less_time_than_others() {
     assert_eq!(kind(&client.get("b").unwrap_err()), "timeout");
     drop(client);
     server.finish();
+}
+
+fn an_error_before_anything_is_sent_names_the_method_of_the_call() {
+    let server = EmbeddedServer::start();
+    let client = client(&[server.address()]);
+    let (policy, limit) = (FetchPolicy::new(HOUR), RateLimit::new(1, HOUR));
+    let (near, space) = (client.near_cache(&NearCachePolicy::new(1 << 20, HOUR)), client.namespace("space").unwrap());
+    let compute = || -> Result<&str, Error> { panic!("it was computed") };
+    let long = "k".repeat(Key::MAX);
+    for (method, error) in [
+        ("try_lock", client.try_lock("", HOUR).err()),
+        ("limit_rate", client.limit_rate("", &limit).err()),
+        ("limit_rate", client.limit_rate(&long, &limit).err()),
+        ("limit_rate", client.limit_rate(&long, &limit.clone().sliding()).err()),
+        ("fetch", client.fetch("", &policy, compute).err()),
+        ("fetch", client.fetch_optional("", &policy, || compute().map(Some)).err()),
+        ("fetch_many", client.fetch_many(&[""], &policy, |_| compute().map(|value| vec![Some(value)])).err()),
+        ("namespace", client.namespace("two words").err()),
+        ("key", space.key("").err()),
+        ("cache", space.cache("", HOUR, compute).err()),
+        ("get_many", near.get_many(&[""]).err()),
+        ("on", client.on("elsewhere").err()),
+    ] {
+        let error = error.unwrap_or_else(|| panic!("{method} is no error"));
+        assert_eq!((error.command(), error.landed()), (Some(method), Landed::NotSent), "{error}");
+    }
+    let none = Client::with_options([] as [&str; 0], Options::default()).unwrap();
+    for (method, error) in [
+        ("flush_all", none.flush_all().err()),
+        ("stats", none.stats().err()),
+        ("delete", none.delete_all("a").err()),
+        ("add", none.try_lock("a", HOUR).err()),
+    ] {
+        let error = error.unwrap_or_else(|| panic!("{method} is no error"));
+        assert!(matches!(error, Error::NoServers { .. }), "{error:?}");
+        assert_eq!(error.command(), Some(method), "{error}");
+    }
 }

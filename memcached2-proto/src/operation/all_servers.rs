@@ -42,6 +42,9 @@ impl<C: Command> Progress for AskingAll<C> {
     }
 
     fn finish(self) -> Result<Self::Output, Error> {
-        if self.results.is_empty() { Err(Error::no_servers()) } else { Ok(BatchResult::from(self.results)) }
+        if self.results.is_empty() {
+            return Err(Error::no_servers().of_method(self.command.name(), None));
+        }
+        Ok(BatchResult::from(self.results))
     }
 }

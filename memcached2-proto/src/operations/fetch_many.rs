@@ -59,7 +59,7 @@ macro_rules! __fetch_many {
                             Err(error) => {
                                 let given_up = leads.iter().filter_map(|lead| lead.given_up(keys[lead.place].as_ref()));
                                 let _ = self.run($crate::operation::Batch::new(given_up.collect()))$($await)*;
-                                return Err(error.into());
+                                return Err(error.of_method("fetch_many", None).into());
                             }
                         };
                         let mut missed = Vec::new();

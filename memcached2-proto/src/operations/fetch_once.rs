@@ -101,7 +101,8 @@ macro_rules! fetch {
                     }
                 }
                 let lead = $crate::fetch::Lead { place: 0, leader };
-                let lease = match self.find_or_lease(key, policy, &lead, may_be_absent)$($await)*? {
+                let found = self.find_or_lease(key, policy, &lead, may_be_absent)$($await)*;
+                let lease = match found.map_err(|error| error.of_method("fetch", Some(key)))? {
                     $crate::fetch::Found::Value(value) if may_be_absent || value.is_some() => return Ok(lead.finish(value)),
                     $crate::fetch::Found::Compute(lease) => lease,
                     _ => $crate::fetch::Lease::default(),

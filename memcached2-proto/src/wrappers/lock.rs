@@ -40,7 +40,8 @@ macro_rules! lock {
             ) -> Result<Option<Lock>, $crate::Error> {
                 let (key, begun) = (key.as_ref(), Self::now());
                 let mut held = $crate::lock::Held::new(key);
-                let add = $crate::Store::add(key, held.token())?.expiry($crate::lock::Held::expiry(time));
+                let expiry = $crate::lock::Held::expiry(time);
+                let add = $crate::__named!(try_lock $crate::Store::add(key, held.token())?.expiry(expiry));
                 let added = match self.run_at_home(begun, key, add)$($await)* {
                     Err($crate::Error::NotStored { .. }) => return Ok(None),
                     Err(error) if error.landed() != $crate::Landed::Unknown => return Err(error),

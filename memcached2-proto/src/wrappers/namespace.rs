@@ -34,7 +34,8 @@ macro_rules! namespace {
             /// [`Error::Key`](memcached2_proto::Error::Key) if the name is empty, contains a blank or control byte, or has more than
             /// 178 bytes with the client's prefix.
             pub fn namespace(&self, name: impl AsRef<[u8]>) -> Result<Namespace, $crate::Error> {
-                let space = $crate::namespace::Space::new(name.as_ref(), self.router().prefix_length())?;
+                let prefix = self.router().prefix_length();
+                let space = $crate::__named!(namespace $crate::namespace::Space::new(name.as_ref(), prefix)?);
                 Ok(Namespace::of(self, space))
             }
 
@@ -85,7 +86,8 @@ macro_rules! namespace {
             /// [`Error::Key`](memcached2_proto::Error::Key) if the key is empty, and those of `get`.
             pub $($async)* fn key(&self, key: impl AsRef<[u8]>) -> Result<Vec<u8>, $crate::Error> {
                 let place = self.place(Client::now())$($await)*?;
-                place.key(key.as_ref()).map($crate::namespace::ItemKey::into_bytes)
+                let key = $crate::__named!(key place.key(key.as_ref())?);
+                Ok(key.into_bytes())
             }
 
             /// Clears the namespace, by one request to one server. From then on this program and its clones of the namespace find
@@ -98,7 +100,7 @@ macro_rules! namespace {
             /// * [`Error::Argument`](memcached2_proto::Error::Argument) if the namespace has no name.
             pub $($async)* fn clear(&self) -> Result<(), $crate::Error> {
                 let begun = Client::now();
-                let clearing = self.space.forget(begun)?;
+                let clearing = $crate::__named!(clear self.space.forget(begun)?);
                 let number = self.count(begun, 1)$($await)*?;
                 self.settle(begun, clearing.question(), number)$($await)*?;
                 clearing.end();
@@ -303,8 +305,8 @@ macro_rules! __composed_in_namespace {
         /// Those of that method, and those of `get` for the number of the generation.
         pub $($async)* fn $name<$($generics)*>(&self, key: impl AsRef<[u8]>, $($argument: $type),*) -> $result {
             let place = self.place(Client::now())$($await)*?;
-            let key = place.key(&key)?;
-            key.plain()?;
+            let key = $crate::__named!($name place.key(&key)?);
+            $crate::__named!($name key.plain()?);
             self.client.$name(&key, $($argument),*)$($await)*
         }
     };

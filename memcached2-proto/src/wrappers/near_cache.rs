@@ -94,7 +94,7 @@ macro_rules! near_cache {
                 keys: &[impl AsRef<[u8]>],
             ) -> Result<$crate::BatchResult<Option<$crate::Value>>, $crate::Error> {
                 let begun = Client::now();
-                let mut search = $crate::near_cache::Search::new(&self.near, keys, begun)?;
+                let mut search = $crate::__named!(get_many $crate::near_cache::Search::new(&self.near, keys, begun)?);
                 if let Some(confirm) = search.confirm()? {
                     let confirmed = self.client.run_since(begun, confirm)$($await)*?;
                     search.confirmed(&self.near, confirmed, Client::now());

@@ -25,7 +25,8 @@ macro_rules! one_server {
             /// [`Error::Argument`](memcached2_proto::Error::Argument) if none of the servers is that.
             pub fn on(&self, server: &str) -> Result<OneServer, $crate::Error> {
                 let router = self.router();
-                let server = router.server(router.find(server)?).ok_or_else($crate::Error::no_servers)?;
+                let found = $crate::__named!(on router.find(server)?);
+                let server = router.server(found).ok_or_else($crate::Error::no_servers)?;
                 Ok(OneServer { client: self.clone(), server: server.clone() })
             }
 
@@ -39,7 +40,9 @@ macro_rules! one_server {
                 command: C,
             ) -> Result<C::Response, $crate::Error> {
                 let router = self.router();
-                let server = router.server(router.route_home($crate::Key::new(key)?)?).ok_or_else($crate::Error::no_servers)?;
+                let home = $crate::Key::new(key).and_then(|key| router.route_home(key));
+                let home = home.map_err(|error| error.of_method(command.name(), Some(key)))?;
+                let server = router.server(home).ok_or_else($crate::Error::no_servers)?;
                 self.run_since(begun, $crate::operation::OnServer::new(server, command).without_journal())$($await)*
             }
 

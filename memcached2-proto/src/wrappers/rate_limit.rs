@@ -28,8 +28,10 @@ macro_rules! rate_limit {
                 key: impl AsRef<[u8]>,
                 limit: &$crate::rate_limit::RateLimit,
             ) -> Result<$crate::rate_limit::Rate, $crate::Error> {
+                $crate::__named!(limit_rate $crate::Key::new(key.as_ref())?);
                 let window = limit.window(key.as_ref(), Self::system_time());
-                self.count_in(Self::now(), &window)$($await)*.or_else(|error| window.failed(error))
+                let counted = self.count_in(Self::now(), &window)$($await)*;
+                counted.or_else(|error| window.failed(error.of_method("limit_rate", None)))
             }
 
             $($async)* fn count_in(
