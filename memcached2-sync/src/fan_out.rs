@@ -1,17 +1,24 @@
 //! Several servers in one call: they are connected to, asked and read at the same time.
 
 use std::iter::successors;
+#[cfg(unix)]
+use std::sync::Arc;
+use std::task::Waker;
 use std::time::Duration;
 
+#[cfg(unix)]
+use memcached2_proto::Landed;
 use memcached2_proto::call::{Call, ServerBatch};
 use memcached2_proto::routing::ServerId;
-use memcached2_proto::{Error, Landed, Now, Operation};
+use memcached2_proto::{Error, Now, Operation};
 
+#[cfg(unix)]
+use crate::bell::Bell;
 use crate::opening::{Opener, SOON};
 use crate::pooled_connection::PooledConnection;
 use crate::server_pool::ServerPool;
 use crate::stream::{Deadline, now};
-use crate::waiter::{FullServer, park};
+use crate::waiter::{FullServer, Unpark, park};
 
 /// A call to several servers.
 pub(crate) struct FanOut<'f, 'r, 's, O: Operation> {
@@ -19,9 +26,19 @@ pub(crate) struct FanOut<'f, 'r, 's, O: Operation> {
     now: Now,
     /// Servers that take no further connection, and what is to be asked of them.
     full: Vec<Full<'s>>,
+    bell: Option<FullBell>,
 }
 
-/// A server that takes no further connection: one of the others is waited for.
+/// What is woken when one of those may give a connection.
+struct FullBell {
+    waker: Waker,
+    /// What is waited for together with sockets, if there is such a thing. Else the thread is woken, which hears it when it waits for
+    /// nothing else.
+    #[cfg(unix)]
+    bell: Option<Arc<Bell>>,
+}
+
+/// A server that takes no further connection, or to which this program has as many as it may: one of the others is waited for.
 struct Full<'s> {
     batch: ServerBatch,
     server: FullServer<'s>,
@@ -75,7 +92,7 @@ struct Ready {
 
 impl<'f, 'r, 's, O: Operation> FanOut<'f, 'r, 's, O> {
     pub(crate) fn new(call: &'f mut Call<'r, O>, now: Now) -> Self {
-        Self { call, now, full: Vec::new() }
+        Self { call, now, full: Vec::new(), bell: None }
     }
 
     /// Sends all batches from the first one on, and reads the replies of all servers as they come.
@@ -86,39 +103,38 @@ impl<'f, 'r, 's, O: Operation> FanOut<'f, 'r, 's, O> {
         server_pool: impl Fn(ServerId) -> Result<&'s ServerPool, Error>,
         deadline: &mut Deadline,
     ) {
-        // All calls reserve their connections in the same order, also those that began with another list of servers: else two of them
-        // could wait for each other.
-        let mut batches: Vec<_> = successors(Some(first), |batch| self.call.batch(batch.end())).collect();
-        batches.sort_by_key(|batch| server_pool(batch.server()).ok().map(|server_pool| server_pool.number));
+        let batches: Vec<_> = successors(Some(first), |batch| self.call.batch(batch.end())).collect();
         let mut exchanges = Vec::new();
         for mut batch in batches {
-            let pooled = server_pool(batch.server())
-                .and_then(|server_pool| server_pool.reserve(batch.is_retry(), self.now, deadline));
-            match pooled {
-                Ok(pooled) => {
-                    let own = deadline.clone();
-                    // That a connection was waited for is reported of this server alone.
-                    deadline.take_waited();
-                    exchanges.extend(self.begin(batch, pooled, own));
-                }
+            let reserved = server_pool(batch.server()).and_then(|server_pool| {
+                let pooled = server_pool.reserve(batch.is_retry(), self.now, deadline)?;
+                Ok((server_pool, pooled))
+            });
+            match reserved {
+                Ok((_, Some(pooled))) => exchanges.extend(self.begin(batch, pooled, deadline.clone())),
+                Ok((server_pool, None)) => self.wait_for(batch, server_pool, None, deadline.clone()),
                 Err(error) => self.call.fail_batch(&mut batch, &error),
             }
         }
         deadline.spent();
         loop {
-            while !exchanges.is_empty() {
-                exchanges = self.go_on_with(exchanges);
-            }
-            if self.full.is_empty() {
+            while self.take_free(&mut exchanges) {}
+            if exchanges.is_empty() && self.full.is_empty() {
                 return;
             }
-            exchanges = self.wait_for_full();
+            exchanges = self.go_on_with(exchanges);
         }
     }
 
-    /// Goes on with all servers that have not said all, once one of them is ready. Returns those that still have not.
+    /// Goes on with all servers that have not said all, once one of them is ready, or a full one may be. Returns those that still have
+    /// not.
     fn go_on_with(&mut self, mut exchanges: Vec<Exchange<'s>>) -> Vec<Exchange<'s>> {
-        let ready = ready(&mut exchanges);
+        let begun = now();
+        let ready = self.wait(&mut exchanges);
+        self.full.iter_mut().for_each(|full| full.deadline.waited_since(begun));
+        if let Err(error) = &ready {
+            std::mem::take(&mut self.full).iter_mut().for_each(|full| self.call.fail_batch(&mut full.batch, error));
+        }
         let go_on = |(at, exchange)| match &ready {
             Ok(ready) => self.go_on(exchange, ready.get(at).copied().unwrap_or_default()),
             Err(error) => self.fail(exchange, error),
@@ -194,8 +210,7 @@ impl<'f, 'r, 's, O: Operation> FanOut<'f, 'r, 's, O> {
         self.ask(exchange)
     }
 
-    /// No connection could be opened. If the server may be full, one that others have is waited for once all other servers have
-    /// answered.
+    /// No connection could be opened. If the server may be full, one that others have is waited for.
     fn not_opened(&mut self, mut exchange: Exchange<'s>, error: Error) -> Option<Exchange<'s>> {
         // Or those that others had while it was opened are gone, and there is time left.
         let is_hasty = matches!(error, Error::Timeout { .. }) && exchange.deadline.left().is_ok();
@@ -203,33 +218,38 @@ impl<'f, 'r, 's, O: Operation> FanOut<'f, 'r, 's, O> {
             return self.fail(exchange, &error);
         }
         let Exchange { batch, pooled, deadline, .. } = exchange;
-        self.full.push(Full { batch, server: FullServer::new(pooled.server_pool, error), deadline });
+        self.wait_for(batch, pooled.server_pool, Some(error), deadline);
         None
     }
 
-    /// Waits for connections to all full servers at the same time, and asks those that give one first.
-    fn wait_for_full(&mut self) -> Vec<Exchange<'s>> {
+    /// Waits for a connection to a full server.
+    fn wait_for(&mut self, batch: ServerBatch, server_pool: &'s ServerPool, error: Option<Error>, deadline: Deadline) {
+        let bell = self.bell.get_or_insert_with(FullBell::new);
+        let server = FullServer::new(server_pool, error, bell.waker.clone());
+        self.full.push(Full { batch, server, deadline });
+    }
+
+    /// Asks those of the full servers that give a connection; `false` if none does, and all are waited for.
+    fn take_free(&mut self, exchanges: &mut Vec<Exchange<'s>>) -> bool {
         let mut ended = Vec::new();
-        while ended.is_empty() {
-            for mut full in std::mem::take(&mut self.full) {
-                match full.server.look(self.now, &mut full.deadline) {
-                    Some(end) => ended.push((full, end)),
-                    None => self.full.push(full),
-                }
-            }
-            if ended.is_empty() {
-                park(self.full.iter_mut().map(|full| &mut full.deadline));
+        for mut full in std::mem::take(&mut self.full) {
+            match full.server.look(self.now, &mut full.deadline) {
+                Some(end) => ended.push((full, end)),
+                None => self.full.push(full),
             }
         }
-        self.full.iter_mut().for_each(|full| full.server.leave());
-        let ask = |(Full { mut batch, deadline, .. }, pooled)| match pooled {
-            Ok(pooled) => self.begin(batch, pooled, deadline),
-            Err(error) => {
-                self.call.fail_batch(&mut batch, &error);
-                None
+        // To open one may take a while, for which those behind this call are not held up.
+        if ended.iter().any(|(_, end)| end.as_ref().is_ok_and(|pooled| pooled.conn.is_none())) {
+            self.full.iter_mut().for_each(|full| full.server.leave());
+        }
+        let is_any = !ended.is_empty();
+        for (Full { mut batch, deadline, .. }, end) in ended {
+            match end {
+                Ok(pooled) => exchanges.extend(self.begin(batch, pooled, deadline)),
+                Err(error) => self.call.fail_batch(&mut batch, &error),
             }
-        };
-        ended.into_iter().filter_map(ask).collect()
+        }
+        is_any
     }
 
     /// Ends the exchange with a server by an error.
@@ -239,25 +259,38 @@ impl<'f, 'r, 's, O: Operation> FanOut<'f, 'r, 's, O> {
     }
 }
 
-/// Waits until some of the connections are made, or have something to be read, or one has waited for too long, and says
-/// which are ready.
 #[cfg(unix)]
-fn ready(exchanges: &mut [Exchange<'_>]) -> Result<Vec<Ready>, Error> {
-    use rustix::event::{PollFlags, Timespec, poll};
-    loop {
-        let left = exchanges.iter_mut().map(Exchange::left).min().and_then(|left| Timespec::try_from(left).ok());
-        let mut sockets: Vec<_> = exchanges.iter().filter_map(Exchange::socket).collect();
-        match poll(&mut sockets, left.as_ref()) {
-            Ok(_) => {
-                // An error, or the end of the stream, is found by reading.
-                let ready = |events: PollFlags| Ready {
-                    to_read: !events.difference(PollFlags::OUT).is_empty(),
-                    to_write: events.contains(PollFlags::OUT),
-                };
-                return Ok(sockets.iter().map(|socket| ready(socket.revents())).collect());
+impl<O: Operation> FanOut<'_, '_, '_, O> {
+    /// Waits until some of the connections are made, or have something to be read, or a full server may give one, or one has waited for
+    /// too long, and says which are ready.
+    fn wait(&mut self, exchanges: &mut [Exchange<'_>]) -> Result<Vec<Ready>, Error> {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let bell = self.bell.as_ref().and_then(|bell| bell.bell.as_deref()).filter(|_| !self.full.is_empty());
+        if exchanges.is_empty() && bell.is_none() {
+            park(self.full.iter_mut().map(|full| &mut full.deadline));
+            return Ok(Vec::new());
+        }
+        loop {
+            let full = self.full.iter_mut().map(|full| full.deadline.left().unwrap_or_default());
+            let left = exchanges.iter_mut().map(Exchange::left).chain(full).min();
+            let left = left.and_then(|left| Timespec::try_from(left).ok());
+            let bell_socket = bell.map(|bell| PollFd::from_borrowed_fd(bell.socket(), PollFlags::IN));
+            let mut sockets: Vec<_> = exchanges.iter().filter_map(Exchange::socket).chain(bell_socket).collect();
+            match poll(&mut sockets, left.as_ref()) {
+                Ok(_) => {
+                    // An error, or the end of the stream, is found by reading.
+                    let ready = |events: PollFlags| Ready {
+                        to_read: !events.difference(PollFlags::OUT).is_empty(),
+                        to_write: events.contains(PollFlags::OUT),
+                    };
+                    if let Some(bell) = bell {
+                        bell.reset();
+                    }
+                    return Ok(sockets.iter().map(|socket| ready(socket.revents())).collect());
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(Error::lost(&error.into(), Landed::Unknown)),
             }
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(Error::lost(&error.into(), Landed::Unknown)),
         }
     }
 }
@@ -279,8 +312,26 @@ impl Exchange<'_> {
     }
 }
 
-/// Where there is no poll(2) the connections are read one after the other.
+/// Where there is no poll(2) the connections are read one after the other, and then full servers are waited for.
 #[cfg(not(unix))]
-fn ready(exchanges: &mut [Exchange<'_>]) -> Result<Vec<Ready>, Error> {
-    Ok(exchanges.iter().map(|_| Ready { to_read: true, to_write: false }).collect())
+impl<O: Operation> FanOut<'_, '_, '_, O> {
+    fn wait(&mut self, exchanges: &mut [Exchange<'_>]) -> Result<Vec<Ready>, Error> {
+        if exchanges.is_empty() {
+            park(self.full.iter_mut().map(|full| &mut full.deadline));
+        }
+        Ok(exchanges.iter().map(|_| Ready { to_read: true, to_write: false }).collect())
+    }
+}
+
+impl FullBell {
+    #[cfg(unix)]
+    fn new() -> Self {
+        let bell = Bell::new().ok().map(Arc::new);
+        Self { waker: bell.clone().map_or_else(Unpark::this_thread, Waker::from), bell }
+    }
+
+    #[cfg(not(unix))]
+    fn new() -> Self {
+        Self { waker: Unpark::this_thread() }
+    }
 }

@@ -27,6 +27,8 @@
 //! and [dalli](proto::guide::from_dalli).
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(unix)]
+mod bell;
 mod client;
 mod fan_out;
 mod opening;

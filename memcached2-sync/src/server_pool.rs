@@ -12,14 +12,12 @@ use memcached2_proto::{Error, Now, Options, Server};
 
 use crate::pooled_connection::{Conn, PooledConnection};
 use crate::stream::{Deadline, now as clock};
-use crate::waiter::{FullServer, Waiter, park};
+use crate::waiter::{FullServer, Unpark, Waiter, park};
 
 /// The connections to one server.
 #[derive(Debug)]
 pub(crate) struct ServerPool {
     pub(crate) endpoint: Arc<Endpoint>,
-    /// The later a pool of this program was made, the higher.
-    pub(crate) number: usize,
     pool: Mutex<Pool<Box<Conn>>>,
     /// How many of them are being opened, or about to be.
     pub(crate) opening: AtomicUsize,
@@ -32,10 +30,8 @@ pub(crate) struct ServerPool {
 impl ServerPool {
     /// The pool of the server at this place, without connections yet.
     pub(crate) fn new(place: usize, server: &Server, options: &Options) -> Self {
-        static MADE: AtomicUsize = AtomicUsize::new(0);
         let endpoint = Endpoint::new(place, server, options);
         Self {
-            number: MADE.fetch_add(1, Ordering::Relaxed),
             pool: Mutex::new(Pool::new(endpoint.options().pool)),
             opening: AtomicUsize::new(0),
             endpoint: Arc::new(endpoint),
@@ -59,15 +55,15 @@ impl ServerPool {
         }
     }
 
-    /// A connection to the server that is in step, or the right to open one.
+    /// A connection to the server that is in step, or the right to open one; `None` if it has to be waited for.
     pub(crate) fn reserve(
         &self,
         fresh: bool,
         now: Now,
         deadline: &mut Deadline,
-    ) -> Result<PooledConnection<'_>, Error> {
+    ) -> Result<Option<PooledConnection<'_>>, Error> {
         let (pool, checkout) = self.ask_pool(fresh, now, deadline);
-        self.settle(pool, checkout, now, deadline)
+        self.settle(pool, checkout, now).map(Result::ok)
     }
 
     /// What the pool says, and the pool.
@@ -91,7 +87,13 @@ impl ServerPool {
         now: Now,
         deadline: &mut Deadline,
     ) -> Result<PooledConnection<'s>, Error> {
-        let mut pooled = self.settle(pool, checkout, now, deadline)?;
+        let (mut pool, mut checkout) = (pool, checkout);
+        let mut pooled = loop {
+            match self.settle(pool, checkout, now)? {
+                Ok(pooled) => break pooled,
+                Err(guard) => (pool, checkout) = self.wait(guard, now, deadline)?,
+            }
+        };
         while pooled.conn.is_none() {
             let begun = clock();
             let connected = pooled.connect(&mut deadline.at_most(self.time_to_open()));
@@ -105,34 +107,30 @@ impl ServerPool {
         Ok(pooled)
     }
 
-    /// Does what the pool says, until there is a connection or the right to open one.
+    /// Does what the pool says, until there is a connection or the right to open one, or that has to be waited for.
     #[cold]
     fn settle<'s>(
         &'s self,
         mut pool: Guard<'s>,
         mut checkout: Checkout<Box<Conn>>,
         now: Now,
-        deadline: &mut Deadline,
-    ) -> Result<PooledConnection<'s>, Error> {
+    ) -> Result<Result<PooledConnection<'s>, Guard<'s>>, Error> {
         loop {
             let looked = match checkout {
-                Checkout::Wait => {
-                    (pool, checkout) = self.wait(pool, now, deadline)?;
-                    continue;
-                }
+                Checkout::Wait => return Ok(Err(pool)),
                 Checkout::Closed => return Err(Error::closed()),
                 Checkout::Open => {
                     drop(pool);
-                    return Ok(PooledConnection::to_be_opened(self));
+                    return Ok(Ok(PooledConnection::to_be_opened(self)));
                 }
                 Checkout::Reuse(conn) if !conn.connection.needs_look() => {
-                    return Ok(PooledConnection::reused(self, conn, false));
+                    return Ok(Ok(PooledConnection::reused(self, conn, false)));
                 }
                 Checkout::Reuse(conn) => self.look(pool, conn, false),
                 Checkout::Look(conn) => self.look(pool, conn, true),
             };
             match looked {
-                Ok(pooled) => return Ok(pooled),
+                Ok(pooled) => return Ok(Ok(pooled)),
                 Err(guard) => pool = guard,
             }
             checkout = pool.checkout_again(now.monotonic);
@@ -172,7 +170,7 @@ impl ServerPool {
         if !error.is_server_full() && !error.is_timeout() {
             return Err(error);
         }
-        let mut full = FullServer::new(self, error);
+        let mut full = FullServer::new(self, Some(error), Unpark::this_thread());
         loop {
             if let Some(ended) = full.look(now, deadline) {
                 return ended;
@@ -205,11 +203,10 @@ impl ServerPool {
         now: Now,
         deadline: &mut Deadline,
     ) -> Result<(Guard<'s>, Checkout<Box<Conn>>), Error> {
-        let mut waiter = Waiter::new(self, pool);
+        let mut waiter = Waiter::new(self, pool, Unpark::this_thread());
         loop {
             waiter.wait(deadline)?;
-            let number = waiter.number;
-            match waiter.pool().checkout_in_turn(number, now.monotonic) {
+            match waiter.checkout_in_turn(now) {
                 Checkout::Wait => {}
                 checkout => return Ok((waiter.finish(), checkout)),
             }
