@@ -277,6 +277,13 @@ impl<'r, O: Operation> Call<'r, O> {
         self.progress.end(index, Err(error));
     }
 
+    /// Notes that it is dropped before it has ended, in or after a round.
+    #[cold]
+    pub(crate) fn cancelled(&mut self) {
+        self.keep_dropped();
+        self.report_cancelled();
+    }
+
     /// Returns the output.
     ///
     /// # Errors

@@ -42,7 +42,7 @@ use crate::uri::Server;
 /// what goes over the network counts requests.
 ///
 /// It is called in the thread or the task of the caller, after the answers and before the call returns, so it must not
-/// wait. It is not called for a request that was cancelled because its future was dropped.
+/// wait. Of a call that was cancelled, since its future was dropped, it is called while that is dropped, unless by a panic.
 ///
 /// ```
 /// use std::sync::atomic::{AtomicU64, Ordering};

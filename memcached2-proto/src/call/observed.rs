@@ -232,6 +232,31 @@ impl<O: Operation> Call<'_, O> {
         observer.on_request(&self.request_event(sub_request, outcome, 0, None, now));
     }
 
+    /// Reports a call that is dropped: the requests under way, and what was asked of each server. Not while a panic unwinds, which may
+    /// be the observer's own: a second one would end the program.
+    #[cold]
+    pub(super) fn report_cancelled(&mut self) {
+        let Some(watch) = self.plan.router.watch().filter(|watch| watch.observer().is_some()) else { return };
+        if std::thread::panicking() {
+            return;
+        }
+        let now = (watch.clock)().monotonic;
+        for at in 0..self.plan.sub_requests.len() {
+            let sub_request = self.plan.sub_requests[at];
+            match (sub_request.state, watch.of_requests()) {
+                // What has come of it is reported.
+                (State::Answered | State::Ended, _) => continue,
+                (State::Open, Some(observer)) => {
+                    observer.on_request(&self.request_event(&sub_request, RequestOutcome::Cancelled, 0, None, now));
+                }
+                // Its next attempt has not begun.
+                (State::Open | State::Retry | State::Move | State::Held, _) => {}
+            }
+            self.end_operation(&sub_request, Some(Failure::Cancelled), Some(now), Via::default());
+        }
+        self.report_operations();
+    }
+
     /// Notes the address of a connection that has failed, for the observer.
     #[cold]
     pub(super) fn note_peer(&mut self, server: ServerId, peer: Option<&Arc<Destination>>) {

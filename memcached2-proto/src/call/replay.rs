@@ -284,7 +284,7 @@ impl<O: Operation> Call<'_, O> {
     /// Keeps the keys of writes whose caller is gone within a round: what has come of them is not known, or they were to be sent again, or
     /// another server has done them.
     #[cold]
-    pub(crate) fn keep_dropped(&self) {
+    pub(super) fn keep_dropped(&self) {
         if self.plan.router.journal().is_none() {
             return;
         }

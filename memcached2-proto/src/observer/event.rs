@@ -53,6 +53,8 @@ pub enum RequestOutcome<'e> {
     Refused(&'e str),
     /// There was no answer.
     Failed(&'e Error),
+    /// Its caller has not waited for the answer: the future was dropped.
+    Cancelled,
 }
 
 /// Why a request was sent.
@@ -74,11 +76,12 @@ impl<'e> RequestOutcome<'e> {
         match self {
             Self::Refused(line) => Some(Failure::Refused(line)),
             Self::Failed(error) => Some(Failure::Failed(error)),
+            Self::Cancelled => Some(Failure::Cancelled),
             Self::Read { .. } | Self::Done | Self::NotDone => None,
         }
     }
 
-    /// A word for it: `hit`, `miss`, `done`, `not_done`, `refused` or `failed`. Of several keys one that was there makes
+    /// A word for it: `hit`, `miss`, `done`, `not_done`, `refused`, `failed` or `cancelled`. Of several keys one that was there makes
     /// it a hit.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
@@ -89,6 +92,7 @@ impl<'e> RequestOutcome<'e> {
             Self::NotDone => "not_done",
             Self::Refused(_) => "refused",
             Self::Failed(_) => "failed",
+            Self::Cancelled => "cancelled",
         }
     }
 }

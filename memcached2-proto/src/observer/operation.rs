@@ -50,6 +50,8 @@ pub enum Failure<'e> {
     Refused(&'e str),
     /// There was no answer.
     Failed(&'e Error),
+    /// Its caller has not waited for the answer: the future was dropped, by a timeout around it, say.
+    Cancelled,
 }
 
 /// A failure that is kept until the call has ended.
@@ -57,6 +59,7 @@ pub enum Failure<'e> {
 pub(crate) enum StoredFailure {
     Refused(Box<str>),
     Failed(Error),
+    Cancelled,
 }
 
 impl<'e> OperationEvent<'e> {
@@ -101,16 +104,17 @@ impl<'e> Failure<'e> {
         match self {
             Self::Refused(line) => status_code(line),
             Self::Failed(Error::Refused { line, .. }) => status_code(line),
-            Self::Failed(_) => None,
+            Self::Failed(_) | Self::Cancelled => None,
         }
     }
 
     /// The class of the failure, one of few: the [status code](Failure::status_code) if there is one, else a word for the error, such
-    /// as `timeout`, `connect` or `disconnected`, or `_OTHER`.
+    /// as `timeout`, `connect` or `disconnected`, or `cancelled`, or `_OTHER`.
     #[must_use]
     pub fn error_type(&self) -> &'e str {
         match self {
             Self::Failed(error) if self.status_code().is_none() => error.class(),
+            Self::Cancelled => "cancelled",
             _ => self.status_code().unwrap_or("_OTHER"),
         }
     }
@@ -121,6 +125,7 @@ impl StoredFailure {
         match self {
             Self::Refused(line) => Failure::Refused(line),
             Self::Failed(error) => Failure::Failed(error),
+            Self::Cancelled => Failure::Cancelled,
         }
     }
 }
@@ -130,6 +135,7 @@ impl From<Failure<'_>> for StoredFailure {
         match failure {
             Failure::Refused(line) => Self::Refused(line.into()),
             Failure::Failed(error) => Self::Failed(error.clone()),
+            Failure::Cancelled => Self::Cancelled,
         }
     }
 }

@@ -35,7 +35,7 @@ use crate::uri::Server;
 /// Each [operation](OperationEvent), so what a call asks of one server with all retries, is a span of kind `CLIENT`, whose
 /// parent is the current span of the caller, and a record in the histogram `db.client.operation.duration`, in seconds. The span is
 /// named `get cache1:11211`: the operation and the address of the server. It is made when the call has ended, with the times that
-/// were measured; so a call that was cancelled has none, and nothing can be its child.
+/// were measured; so nothing can be its child. That of a call that was cancelled ends there, with the `error.type` `cancelled`.
 ///
 /// | attribute | value | of |
 /// |---|---|---|

@@ -66,6 +66,7 @@ impl Observer for Tracing {
             RequestOutcome::Failed(error) => {
                 tell!(WARN, "request failed", error = tracing::field::display(text_of(error)));
             }
+            RequestOutcome::Cancelled => tell!(DEBUG, "request cancelled"),
             _ => tell!(DEBUG, "request answered"),
         }
     }

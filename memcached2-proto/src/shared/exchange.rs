@@ -311,11 +311,11 @@ impl<O: Operation, F> Drop for Exchange<'_, '_, O, F> {
             if *stage != Stage::Ended {
                 shared.cancel(*slot);
             }
-            self.call.keep_dropped();
+            self.call.cancelled();
         }
         if !self.lanes.is_empty() {
             self.lanes.iter().for_each(|lane| lane.cancel(self.call));
-            self.call.keep_dropped();
+            self.call.cancelled();
         }
     }
 }

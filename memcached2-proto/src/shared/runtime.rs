@@ -174,6 +174,6 @@ impl<O: Operation> BetweenRounds<'_, '_, O> {
 
 impl<O: Operation> Drop for BetweenRounds<'_, '_, O> {
     fn drop(&mut self) {
-        self.0.keep_dropped();
+        self.0.cancelled();
     }
 }

@@ -1,11 +1,14 @@
-//! Many tasks, some of whose calls are dropped at random: no call ever returns the value of another key.
+//! Calls that are dropped: no call ever returns the value of another key, and an observer hears of them.
+
+use std::sync::{Arc, Mutex};
 
 use futures::future::join_all;
-use memcached2_proto::{Expiry, Options};
-use memcached2_testkit::Rng;
+use memcached2_proto::observer::{Event, OperationEvent};
+use memcached2_proto::{Expiry, Key, Observer, Options};
+use memcached2_testkit::{EmbeddedServer, Rng};
 
 use super::{PATIENT, Stats, names, some_polls};
-use crate::subject::{AsyncClient, block_on, client_of, spawn};
+use crate::subject::{AsyncClient, block_on, client_of, spawn, yield_now};
 
 /// Calls by chance, half of them dropped after a random number of polls.
 async fn call_and_drop(client: AsyncClient, names: Vec<String>, seed: u64) -> usize {
@@ -55,5 +58,63 @@ fn no_get_returns_the_value_of_another_key() {
             assert!(answered > 48 * 50, "{answered} calls were answered");
             assert_eq!(stats.connections() - before, connections as u64);
         }
+    });
+}
+
+/// Writes a line for each event.
+#[derive(Debug, Default)]
+struct Log(Mutex<Vec<String>>);
+
+impl Observer for Log {
+    fn on_request(&self, event: &Event<'_>) {
+        self.0.lock().unwrap().push(format!("{} {}", event.command, event.outcome.as_str()));
+    }
+
+    fn on_operation(&self, event: &OperationEvent<'_>) {
+        let failure = event.failure.map_or("done", |failure| failure.error_type());
+        self.0.lock().unwrap().push(format!("{} of {:?}: {failure}", event.name(), event.batch.unwrap_or(1)));
+    }
+}
+
+impl Log {
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.0.lock().unwrap())
+    }
+}
+
+#[test]
+fn an_observer_is_called_for_a_call_that_is_dropped() {
+    block_on(|| async {
+        let (servers, log) = ([EmbeddedServer::start(), EmbeddedServer::start()], Arc::new(Log::default()));
+        let observer: Arc<dyn Observer> = Arc::<Log>::clone(&log);
+        let options = Options::default().timeout(PATIENT).observer(observer);
+        let client = client_of(servers.each_ref().map(EmbeddedServer::address), options).unwrap();
+        let router = client.router();
+        let is_on = |key: &String, at| router.route(Key::new(key).unwrap()).unwrap().index() == at;
+        let names = (0..20).map(|number| number.to_string());
+        let (first, second): (Vec<_>, Vec<_>) = names.partition(|key| is_on(key, 0));
+        // Connections are made.
+        client.delete_many(&[&first[0], &second[0]]).await.unwrap().into_result().unwrap();
+        log.take();
+        servers[1].suspend();
+        // Not before it has begun.
+        drop(client.get(&second[0]));
+        assert!(some_polls(client.get(&second[0]), 1).await.is_none());
+        assert_eq!(log.take(), ["get cancelled", "get of 1: cancelled"]);
+        // What the other server has done is known, and reported as that.
+        let keys = [&first[0], &first[1], &second[0], &second[1], &second[2]];
+        let mut call = Box::pin(client.delete_many(&keys));
+        while log.0.lock().unwrap().len() < 2 {
+            assert!(futures::poll!(&mut call).is_pending());
+            yield_now().await;
+        }
+        drop(call);
+        let mut heard = log.take();
+        heard.sort();
+        let deletes =
+            ["delete cancelled", "delete cancelled", "delete cancelled", "delete not_done", "delete not_done"];
+        assert_eq!(heard[..2], ["BATCH delete of 2: done", "BATCH delete of 3: cancelled"]);
+        assert_eq!(heard[2..], deletes);
+        servers[1].resume();
     });
 }

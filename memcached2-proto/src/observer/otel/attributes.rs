@@ -58,6 +58,6 @@ pub(super) fn span_name(event: &OperationEvent<'_>) -> String {
 pub(super) fn status_text(failure: Failure<'_>) -> &'static str {
     match failure {
         Failure::Refused(line) => known_text(line).unwrap_or_default(),
-        Failure::Failed(_) => "",
+        Failure::Failed(_) | Failure::Cancelled => "",
     }
 }
