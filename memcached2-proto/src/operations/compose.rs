@@ -17,37 +17,26 @@ macro_rules! __compose {
             ///
         }
 
-        /// Fetches the value of a key as a type of your choice, such as `u64` or `String`; `None` is a miss.
-        ///
-        /// # Errors
-        ///
-        /// Those of `get`, and [`Error::Value`](memcached2_proto::Error::Value) if the value cannot be read as a `T`.
-        pub $($async)* fn get_as<T: $crate::FromValue>(
-            &self,
-            key: impl AsRef<[u8]>,
-        ) -> Result<Option<T>, $crate::Error> {
-            let key = key.as_ref();
-            let value = self.get(key)$($await)*?;
-            value.map(T::from_value).transpose().map_err(|error| error.of_method("get_as", Some(key)))
-        }
-
-        /// Fetches the values of many keys as a type of your choice; see `get_many`. The results come in the order of the keys.
-        ///
-        #[doc = $begin]
-        #[doc = concat!(r#"client.set("a", 1, Duration::from_secs(60))"#, $wait, "?;")]
-        #[doc = concat!(r#"let values = client.get_many_as::<u64>(&["a", "b"])"#, $wait, "?.into_result()?;")]
-        /// assert_eq!(values, [Some(1), None]);
-        #[doc = $end]
-        ///
-        /// # Errors
-        ///
-        /// Those of `get_many`. In the result of a key [`Error::Value`](memcached2_proto::Error::Value) if its value cannot be read
-        /// as a `T`: it names the key, the type and the flags.
-        pub $($async)* fn get_many_as<T: $crate::FromValue>(
-            &self,
-            keys: &[impl AsRef<[u8]>],
-        ) -> Result<$crate::BatchResult<Option<T>>, $crate::Error> {
-            Ok(self.get_many(keys)$($await)*?.read_as("get_many_as", keys))
+        $crate::__get_as! { [$($async)*] [$($await)*]
+            /// Fetches the value of a key as a type of your choice, such as `u64` or `String`; `None` is a miss.
+            ///
+            /// # Errors
+            ///
+            /// Those of `get`, and [`Error::Value`](memcached2_proto::Error::Value) if the value cannot be read as a `T`.
+            get_as;
+            /// Fetches the values of many keys as a type of your choice; see `get_many`. The results come in the order of the keys.
+            ///
+            #[doc = $begin]
+            #[doc = concat!(r#"client.set("a", 1, Duration::from_secs(60))"#, $wait, "?;")]
+            #[doc = concat!(r#"let values = client.get_many_as::<u64>(&["a", "b"])"#, $wait, "?.into_result()?;")]
+            /// assert_eq!(values, [Some(1), None]);
+            #[doc = $end]
+            ///
+            /// # Errors
+            ///
+            /// Those of `get_many`. In the result of a key [`Error::Value`](memcached2_proto::Error::Value) if its value cannot be read
+            /// as a `T`: it names the key, the type and the flags.
+            get_many_as;
         }
 
         /// Fetches the values of keys from an iterator, however many: 512 at a time. `on_result` is called with each key and its
@@ -201,6 +190,31 @@ macro_rules! __count_or {
                 }
             }
             Err($crate::Error::not_stored().of_method(stringify!($name), Some(key)))
+        }
+    };
+}
+
+/// Expands `get_as` and `get_many_as`, which read what `get` and `get_many` of the same type return, each with its documentation.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __get_as {
+    ([$($async:tt)*] [$($await:tt)*] $(#[$one:meta])* get_as; $(#[$many:meta])* get_many_as;) => {
+        $(#[$one])*
+        pub $($async)* fn get_as<T: $crate::FromValue>(
+            &self,
+            key: impl AsRef<[u8]>,
+        ) -> Result<Option<T>, $crate::Error> {
+            let key = key.as_ref();
+            let value = self.get(key)$($await)*?;
+            value.map(T::from_value).transpose().map_err(|error| error.of_method("get_as", Some(key)))
+        }
+
+        $(#[$many])*
+        pub $($async)* fn get_many_as<T: $crate::FromValue>(
+            &self,
+            keys: &[impl AsRef<[u8]>],
+        ) -> Result<$crate::BatchResult<Option<T>>, $crate::Error> {
+            Ok(self.get_many(keys)$($await)*?.read_as("get_many_as", keys))
         }
     };
 }

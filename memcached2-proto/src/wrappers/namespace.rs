@@ -176,30 +176,19 @@ macro_rules! namespace {
                 ) -> Result<Option<$crate::Value>, E>;
             }
 
-            /// [`Client::get_as`] in this namespace.
-            ///
-            /// # Errors
-            ///
-            /// Those of that method.
-            pub $($async)* fn get_as<T: $crate::FromValue>(
-                &self,
-                key: impl AsRef<[u8]>,
-            ) -> Result<Option<T>, $crate::Error> {
-                let key = key.as_ref();
-                let value = self.get(key)$($await)*?;
-                value.map(T::from_value).transpose().map_err(|error| error.of_method("get_as", Some(key)))
-            }
-
-            /// [`Client::get_many_as`] in this namespace.
-            ///
-            /// # Errors
-            ///
-            /// Those of that method.
-            pub $($async)* fn get_many_as<T: $crate::FromValue>(
-                &self,
-                keys: &[impl AsRef<[u8]>],
-            ) -> Result<$crate::BatchResult<Option<T>>, $crate::Error> {
-                Ok(self.get_many(keys)$($await)*?.read_as("get_many_as", keys))
+            $crate::__get_as! { [$($async)*] [$($await)*]
+                /// [`Client::get_as`] in this namespace.
+                ///
+                /// # Errors
+                ///
+                /// Those of that method.
+                get_as;
+                /// [`Client::get_many_as`] in this namespace.
+                ///
+                /// # Errors
+                ///
+                /// Those of that method.
+                get_many_as;
             }
         }
     };

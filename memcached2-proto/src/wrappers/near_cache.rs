@@ -106,30 +106,19 @@ macro_rules! near_cache {
                 Ok(search.finish())
             }
 
-            /// Fetches the value of a key as a type of your choice, from this program if it is known and fresh.
-            ///
-            /// # Errors
-            ///
-            /// Those of [`Client::get_as`].
-            pub $($async)* fn get_as<T: $crate::FromValue>(
-                &self,
-                key: impl AsRef<[u8]>,
-            ) -> Result<Option<T>, $crate::Error> {
-                let key = key.as_ref();
-                let value = self.get(key)$($await)*?;
-                value.map(T::from_value).transpose().map_err(|error| error.of_method("get_as", Some(key)))
-            }
-
-            /// [`Client::get_many_as`] of this client.
-            ///
-            /// # Errors
-            ///
-            /// Those of that method.
-            pub $($async)* fn get_many_as<T: $crate::FromValue>(
-                &self,
-                keys: &[impl AsRef<[u8]>],
-            ) -> Result<$crate::BatchResult<Option<T>>, $crate::Error> {
-                Ok(self.get_many(keys)$($await)*?.read_as("get_many_as", keys))
+            $crate::__get_as! { [$($async)*] [$($await)*]
+                /// Fetches the value of a key as a type of your choice, from this program if it is known and fresh.
+                ///
+                /// # Errors
+                ///
+                /// Those of [`Client::get_as`].
+                get_as;
+                /// [`Client::get_many_as`] of this client.
+                ///
+                /// # Errors
+                ///
+                /// Those of that method.
+                get_many_as;
             }
 
             $crate::__cache!([$($async)*] [$($await)*] $Fn);
