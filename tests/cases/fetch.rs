@@ -354,15 +354,19 @@ fn callers_that_have_waited_long_enough_compute_together() {
     let server = EmbeddedServer::start();
     let client = Client::with_options([server.address()], forgetful(PATIENT)).expect("right");
     let (computing, computed) = (Gate::new("computing"), Gate::new("computed"));
-    let (wait, computations) = (Duration::from_millis(600), AtomicUsize::new(0));
+    let (wait, computations, begin) = (Duration::from_secs(1), AtomicUsize::new(0), Barrier::new(CALLERS));
     let compute = || {
         computations.fetch_add(1, Ordering::Relaxed);
         // Others have waited long enough, too, before it is done.
         thread::sleep(wait / 2);
         Ok::<_, Error>("own")
     };
-    let one = &|| client.fetch("page", &policy().wait(wait), compute).unwrap();
+    let one = &|| {
+        begin.wait();
+        client.fetch("page", &policy().wait(wait), compute).unwrap()
+    };
     let many = &|| {
+        begin.wait();
         let all = |keys: Vec<&&str>| compute().map(|value| vec![Some(value); keys.len()]);
         client.fetch_many(&["page"], &policy().wait(wait), all).unwrap().remove(0).unwrap()
     };

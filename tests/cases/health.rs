@@ -132,7 +132,7 @@ fn a_silent_server_costs_one_timeout(on: Kind) {
 fn a_server_that_reads_nothing_fails_its_own_items_alone(on: Kind) {
     let (servers, addresses) = on.servers(3);
     let router = Router::parse(&addresses).unwrap();
-    let options = trusting().timeout(Duration::from_secs(2)).connect_timeout(PATIENT);
+    let options = trusting().timeout(Duration::from_secs(5)).connect_timeout(PATIENT);
     let client = Client::with_options(&addresses, options).expect("the addresses are right");
     let keys: Vec<_> = (0..200).map(|at| format!("key{at}")).collect();
     // More for each server than any socket buffers.

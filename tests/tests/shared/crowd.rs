@@ -30,7 +30,7 @@ fn a_hundred_thousand_sets_at_once_share_a_connection() {
 fn the_requests_of_a_batch_to_a_server_stay_on_one_of_several_connections() {
     block_on(|| async {
         let server = EmbeddedServer::start();
-        let options = Options::default().timeout(PATIENT).shared_connections(4);
+        let options = Options::default().timeout(PATIENT).connect_timeout(PATIENT).shared_connections(4);
         let client = client_of([server.address()], options).unwrap();
         let items: Vec<_> = (0..100).map(|at| (format!("key{at}"), "x")).collect();
         // Each call gets the next connection.
