@@ -205,7 +205,7 @@ impl Client {
     /// [`Options::migrate_to`]. Calls under way end in the stage that they began in.
     ///
     /// ```
-    /// use memcached2_proto::routing::MigrationStage;
+    /// use memcached2_async_std::proto::routing::MigrationStage;
     /// use memcached2_async_std::{Client, Error};
     ///
     /// let client = Client::builder().server("old1").migrate_to(["new1", "new2"], MigrationStage::Old).build()?;
@@ -301,7 +301,7 @@ impl Client {
         ".await"
         "```
 # use std::time::Duration;
-# use memcached2_async_std::{Client, Error, Expiry};
+# use memcached2_async_std::{Client, Error, Expiry, IfChanged, Store};
 # fn main() -> Result<(), Error> {
 # async_std::task::block_on(async {
 # let server = memcached2_testkit::EmbeddedServer::start();

@@ -1,7 +1,9 @@
 //! The guides: one page for each question that a reference does not answer.
 //!
 //! They hold for all clients, since all clients have the same methods and options. Their examples are compiled and run as
-//! tests: those with a client where all crates are at hand (`tests/readme`), the others with this crate, which has no sockets.
+//! tests: those with a client where all crates are at hand (`tests/readme`), the others with this crate, which has no sockets. What
+//! those import from `memcached2_proto` is in `memcached2_sync::proto` for a program that has only that crate, and likewise in the
+//! other clients.
 
 #[doc = include_str!("guide/choosing_a_client.md")]
 pub mod choosing_a_client {}

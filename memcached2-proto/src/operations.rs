@@ -19,7 +19,7 @@ mod update;
 /// `operations!([] [] FnOnce [..])` makes blocking methods, `operations!([async] [.await] AsyncFnOnce [..])`
 /// asynchronous ones; the word is the trait of the closures that they take. What follows makes the examples of their
 /// documentation right for the transport: the text before `fn`, the text after a call, and the beginning and the end of
-/// an example. Between them there is a `client` of an empty server, and `Duration`, `Error` and `Expiry`.
+/// an example. Between them there is a `client` of an empty server, and `Duration`, `Error`, `Expiry`, `IfChanged` and `Store`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! operations {

@@ -203,7 +203,7 @@ impl Client {
     /// [`Options::migrate_to`]. Calls under way end in the stage that they began in.
     ///
     /// ```
-    /// use memcached2_proto::routing::MigrationStage;
+    /// use memcached2_sync::proto::routing::MigrationStage;
     /// use memcached2_sync::{Client, Error};
     ///
     /// let client = Client::builder().server("old1").migrate_to(["new1", "new2"], MigrationStage::Old).build()?;
@@ -358,7 +358,7 @@ impl Client {
         ""
         "```
 # use std::time::Duration;
-# use memcached2_sync::{Client, Error, Expiry};
+# use memcached2_sync::{Client, Error, Expiry, IfChanged, Store};
 # fn main() -> Result<(), Error> {
 # let server = memcached2_testkit::EmbeddedServer::start();
 # let client = Client::new([server.address()])?;"

@@ -193,7 +193,7 @@ impl Client {
     /// [`Options::migrate_to`]. Calls under way end in the stage that they began in.
     ///
     /// ```
-    /// use memcached2_proto::routing::MigrationStage;
+    /// use memcached2_tokio::proto::routing::MigrationStage;
     /// use memcached2_tokio::{Client, Error};
     ///
     /// let client = Client::builder().server("old1").migrate_to(["new1", "new2"], MigrationStage::Old).build()?;
@@ -290,7 +290,7 @@ impl Client {
         ".await"
         "```
 # use std::time::Duration;
-# use memcached2_tokio::{Client, Error, Expiry};
+# use memcached2_tokio::{Client, Error, Expiry, IfChanged, Store};
 # #[tokio::main(flavor = \"current_thread\")]
 # async fn main() -> Result<(), Error> {
 # let server = memcached2_testkit::EmbeddedServer::start();

@@ -72,8 +72,6 @@ macro_rules! __get {
             /// memcached from 1.6.40 on sends no value then. Older ones send it, and the client discards it.
             ///
             #[doc = $begin]
-            /// use memcached2_proto::command::IfChanged;
-            ///
             #[doc = concat!(r#"client.set("rules", "be kind", Expiry::Never)"#, $wait, "?;")]
             #[doc = concat!(r#"let mut rules = client.gets("rules")"#, $wait, r#"?.expect("it was stored");"#)]
             #[doc = concat!(r#"match client.get_if_changed("rules", rules.cas.unwrap_or_default())"#, $wait, "? {")]

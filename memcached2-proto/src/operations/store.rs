@@ -116,15 +116,13 @@ macro_rules! __store {
             /// Stores many values, each in a way and with flags and an expiry of its own, on all servers at once; the results
             /// come in their order.
             ///
-            /// ```
-            /// # use memcached2_proto::{Error, Store};
+            #[doc = $begin]
             /// let stores = vec![
             ///     Store::set("greeting", "hello")?.flags(7),
-            ///     Store::add("lock", "mine")?.expiry(std::time::Duration::from_secs(10)),
+            ///     Store::add("seat:1A", "taken")?.expiry(Duration::from_secs(10)),
             /// ];
-            /// // client.store_many(stores)
-            /// # Ok::<(), Error>(())
-            /// ```
+            #[doc = concat!("client.store_many(stores)", $wait, "?.all_stored()?;")]
+            #[doc = $end]
             ///
             /// # Errors
             ///
