@@ -36,8 +36,8 @@ impl<C> Builder<C> {
         Self { servers: Vec::new(), options: Options::default(), spawner: None, make: Make(Arc::new(make)) }
     }
 
-    /// Adds a server; [`Server`](crate::Server) says how one is written. Without a server, every call fails with
-    /// [`Error::NoServers`].
+    /// Adds a server; [`Server`](crate::Server) says how one is written. Without a server, calls fail with
+    /// [`Error::NoServers`], and dumps and watches are empty.
     #[must_use]
     pub fn server(mut self, server: impl Into<String>) -> Self {
         self.servers.push(server.into());

@@ -57,6 +57,10 @@ pub use self::request::FailedRequest;
 /// | `delete_cas` | [`Exists`](Self::Exists), [`Cas`](Self::Cas), [`NoMeta`](Self::NoMeta) |
 /// | `get_with_ttl`, `metadata`, the [meta commands](crate::command::meta) | [`NoMeta`](Self::NoMeta); of the commands also [`Argument`](Self::Argument) |
 /// | those that ask every server: `flush_all`, `version`, `stats`, `delete_all` and the others | [`Argument`](Self::Argument) for numbers that are none, and lines that cannot be sent |
+/// | `fetch`, `fetch_optional`, `fetch_many` | what the closure returns; [`Cas`](Self::Cas) of a server without versions (`-C`); [`Argument`](Self::Argument) for a wrong number of values. A failure of the cache is none |
+/// | `try_lock`, `lock`, and the methods of a `Lock` | those of `add`, `gets`, `cas` and `delete_cas`; a lock that another one has is `Ok(None)`, one that is lost `Ok(false)` |
+/// | `limit_rate` | [`NonNumeric`](Self::NonNumeric) or [`Value`](Self::Value) for something else in place of a counter. A failure of the cache is none |
+/// | `namespace` and the methods of a `Namespace` | [`Key`](Self::Key) for its name; those of the client's methods, and those of `get` for its number |
 /// | `on` | [`Argument`](Self::Argument) for a server that the client does not have |
 /// | [`BatchResult::all_stored`](crate::BatchResult::all_stored) | [`MultiStorage`](Self::MultiStorage) |
 ///

@@ -5,8 +5,8 @@ use std::fmt;
 /// Whether a request that failed may have taken effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Landed {
-    /// The request was not sent whole, or only reads, so it had no effect: it is safe to repeat. A `get` that failed is
-    /// always `NotSent`.
+    /// The request was not sent whole, or only reads, so it had no effect: it is safe to repeat. A `get` that was not answered
+    /// is always `NotSent`.
     NotSent,
     /// The server refused the request and did nothing. But a `set` that memcached refuses, as too large or for lack of
     /// memory, removes the old value.

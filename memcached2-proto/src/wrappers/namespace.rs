@@ -5,7 +5,8 @@
 #[macro_export]
 macro_rules! namespace {
     ([$($async:tt)*] [$($await:tt)*] $Fn:ident $(#[$example:meta])*) => {
-        /// A part of a cache that is cleared as a whole, by one request. It has the methods of a client, for its own keys.
+        /// A part of a cache that is cleared as a whole, by one request. It has most methods of a client that are about keys, for its own
+        /// keys; the others take what [`key`](Self::key) returns.
         ///
         /// The server keeps the number of the namespace's generation, as the item `name:generation`. It is a part of every key
         /// (`name:number:key`), and [`clear`](Self::clear) raises it, so that the old items are not found any more. They stay in

@@ -18,7 +18,7 @@ pub(crate) struct Stats {
     #[arg(value_enum, default_value_t)]
     kind: Kind,
     /// Prints how much each counter grew per second, again and again after this time
-    #[arg(long, value_name = "SECONDS", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
     watch: Option<Duration>,
     /// How many times, with --watch; without end unless given
     #[arg(long, value_name = "NUMBER", requires = "watch")]

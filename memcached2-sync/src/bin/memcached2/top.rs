@@ -15,7 +15,7 @@ use crate::table::{Table, bytes, percent, rate};
 #[derive(Debug, Args)]
 pub(crate) struct Top {
     /// How often it is asked
-    #[arg(long, value_name = "SECONDS", value_parser = duration, default_value = "2s")]
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "2s")]
     interval: Duration,
     /// How many times it is asked: without end on a terminal, else once, unless given
     #[arg(long, value_name = "NUMBER")]
