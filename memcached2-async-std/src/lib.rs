@@ -38,7 +38,7 @@
 //! executor.
 //!
 //! async-std is discontinued (RUSTSEC-2025-0052). With `default-features = false` it is not compiled, and a client needs a
-//! spawner.
+//! spawner; the feature `routing-all` brings back the rules of other clients, such as [`Selection::Ketama`].
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod client;
