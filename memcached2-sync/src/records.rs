@@ -22,6 +22,21 @@ use crate::stream::{Deadline, Stream, now};
 /// It counts neither for nor against the health of a server, and does not belong to the pool.
 ///
 /// After an error the next server follows, if there is one. Once the client is closed, no further server is asked.
+///
+/// ```no_run
+/// use memcached2_sync::{Client, Error};
+///
+/// let client = Client::new(["cache1", "cache2"])?;
+/// let mut items = client.metadump();
+/// while let Some(item) = items.next() {
+///     match item {
+///         Ok(item) => println!("{} expires at {:?}", item.key.escape_ascii(), item.exptime),
+///         // `Error::Refused` of a server that dumps for another client, `Error::Timeout` of one that is silent, and so on.
+///         Err(error) => eprintln!("not all of {:?}: {error}", items.server().map(|server| server.name())),
+///     }
+/// }
+/// # Ok::<(), Error>(())
+/// ```
 #[must_use = "nothing is asked until it is iterated over"]
 pub struct Records<C: StreamCommand> {
     command: C,

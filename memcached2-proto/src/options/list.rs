@@ -128,8 +128,8 @@ macro_rules! options {
                 self.replicas.read_next_on_miss = asked;
             }
 
-            /// Sets servers that are to take over from the client's servers, in stages, of which this is the first one. `Client::set_stage`
-            /// goes on to the next one while the client is used; the guide [replicas](crate::guide::replicas#migration) says when.
+            /// Sets servers that are to take over from the client's servers, in stages, of which this is the first one; none unless set.
+            /// `Client::set_stage` goes on to the next one while the client is used; the guide [replicas](crate::guide::replicas#migration) says when.
             ///
             /// The [selection](Options::selection) is that of the client. In the stages that use both groups of servers they are
             /// [replicas](Options::replica) of each other: commands whose result depends on the copy (`add`, `cas`, `incr`, `fetch` and
@@ -163,7 +163,7 @@ macro_rules! options {
                 self.journal = Some(journal);
             }
 
-            /// Sets how many connections to each server the tasks of an asynchronous client share; 1 unless set. The blocking
+            /// Sets how many connections to each server the tasks of an asynchronous client share; 1 unless set, and at least. The blocking
             /// client does not share connections: see `pool_connections`.
             fn shared_connections(self, connections: usize) {
                 self.shared_connections = connections.max(1);
@@ -212,8 +212,8 @@ macro_rules! options {
                 self.credentials = Some(credentials.into());
             }
 
-            /// Sets a provider of credentials, for those that change: it is called once for each new connection, when the
-            /// server has asked for credentials. If it fails, the calls that wait for the connection fail with
+            /// Sets a provider of credentials, for those that change; none unless set. It is called once for each new connection, when
+            /// the server has asked for credentials. If it fails, the calls that wait for the connection fail with
             /// [`Error::NoCredentials`](crate::Error::NoCredentials).
             ///
             /// It must not block: an asynchronous client calls it in the task of the connection. Keep the present credentials in
@@ -223,7 +223,7 @@ macro_rules! options {
             }
 
             /// Sets how many connections to one server the blocking client has at most; callers wait for one until their
-            /// deadline. 64 unless set.
+            /// deadline. 64 unless set; 0 counts as 1.
             fn pool_connections(self, connections: usize) {
                 self.pool.connections = connections;
             }
@@ -296,8 +296,8 @@ macro_rules! options {
                 self.limits.drain_bytes = bytes;
             }
 
-            /// Adds the certificate of an authority whose servers are trusted, besides those that the system trusts. For servers that
-            /// are written `memcacheds://host:port`; see [the guide](crate::guide::tls).
+            /// Adds the certificate of an authority whose servers are trusted, besides those that the system trusts; none unless added. For
+            /// servers that are written `memcacheds://host:port`; see [the guide](crate::guide::tls).
             #[cfg(feature = "tls")]
             fn add_root_certificate(self, certificate: crate::tls::Certificate) {
                 self.tls = self.tls.with(|tls| tls.roots.push(certificate));
@@ -330,8 +330,8 @@ macro_rules! options {
                 self.tls = self.tls.with(|tls| tls.without_sni = !sent);
             }
 
-            /// Sets the whole configuration of TLS, in place of what the other options of TLS but the name say. Its sessions are
-            /// resumed by all connections that share it.
+            /// Sets the whole configuration of TLS, in place of what the other options of TLS but the name say; none unless set. Its sessions
+            /// are resumed by all connections that share it.
             #[cfg(feature = "tls")]
             fn use_preconfigured_tls(self, config: impl Into<std::sync::Arc<crate::tls::rustls::ClientConfig>>) {
                 self.tls = self.tls.with(|tls| tls.config = Some(config.into()));
