@@ -38,6 +38,7 @@ macro_rules! __get {
             /// # Errors
             ///
             /// * Those of `get`, and [`Error::Expiry`](memcached2_proto::Error::Expiry) if the moment of expiry is beyond 2038.
+            /// * [`Error::Refused`](memcached2_proto::Error::Refused) by an older server.
             fn gat(key: impl AsRef<[u8]>, expiry: impl Into<$crate::Expiry>) -> Option<$crate::Value>
                 = $crate::Get::new(&key)?.touch(expiry);
 
