@@ -294,6 +294,14 @@ mod tests {
     }
 
     #[test]
+    fn a_blank_in_a_password_is_encoded_as_its_error_says() {
+        let error = "web:s3 cret@cache1".parse::<Server>().unwrap_err().to_string();
+        assert!(error.contains("%20 for a blank in a password"), "{error}");
+        let server: Server = "web:s3%20cret@cache1".parse().unwrap();
+        assert_eq!(server.options.credentials, Credentials::new("web", "s3 cret").ok());
+    }
+
+    #[test]
     fn an_error_about_a_text_does_not_show_its_credentials() {
         use crate::error::CredentialsProblem::{NoPassword, NoUser, NotEncoded, User};
         for (text, shown, problem) in [

@@ -83,7 +83,9 @@ pub enum UriProblem {
     #[error("the host is neither a name nor an IP address")]
     Host,
     /// There is a blank or a control character in it.
-    #[error("a blank or a control character stands in it; in the path of a Unix socket write %20 for a blank")]
+    #[error(
+        "a blank or a control character stands in it; write %20 for a blank in a password, or in the path of a Unix socket"
+    )]
     Blank,
     /// It was given before.
     #[error("the same server was given before; give it a weight instead, cache1:11211?weight=2, or another name")]
