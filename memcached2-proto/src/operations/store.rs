@@ -52,7 +52,8 @@ macro_rules! __store {
             ///
             /// # Errors
             ///
-            /// * [`Error::NotStored`](memcached2_proto::Error::NotStored) if the key has no value.
+            /// * [`Error::NotStored`](memcached2_proto::Error::NotStored) if the key has no value, or would have one that is
+            ///   too large for the server.
             /// * Those of `set`.
             fn append(key: impl AsRef<[u8]>, value: impl $crate::ToValue) -> () = $crate::Store::append(&key, &value)?;
 
@@ -60,7 +61,8 @@ macro_rules! __store {
             ///
             /// # Errors
             ///
-            /// * [`Error::NotStored`](memcached2_proto::Error::NotStored) if the key has no value.
+            /// * [`Error::NotStored`](memcached2_proto::Error::NotStored) if the key has no value, or would have one that is
+            ///   too large for the server.
             /// * Those of `set`.
             fn prepend(key: impl AsRef<[u8]>, value: impl $crate::ToValue) -> ()
                 = $crate::Store::prepend(&key, &value)?;
