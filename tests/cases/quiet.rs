@@ -86,7 +86,7 @@ fn many_quiet_stores_of_any_size_arrive(on: Kind) {
     let server = on.start_large();
     let client = client(&[server.address()]);
     let sizes: Vec<_> = (0..30).map(|at| 100 + at * 39_900 / 29).collect();
-    let items: Vec<_> = (0..3_000).map(|at| (format!("key{at}"), vec![b'x'; sizes[at * 7 % 30]])).collect();
+    let items: Vec<_> = (0..1_000).map(|at| (format!("key{at}"), vec![b'x'; sizes[at * 7 % 30]])).collect();
     client.run(SetMany::new(&items, Expiry::Never).unwrap().quiet()).unwrap().all_stored().unwrap();
     let gets = items.iter().map(|(key, _)| MetaGet::new(key).map(MetaGet::size));
     let found = client.run(Batch::new(gets.collect::<Result<_, _>>().unwrap()).quiet()).unwrap();
@@ -103,7 +103,7 @@ fn a_quiet_batch_takes_nothing_from_other_calls(on: Kind) {
         for caller in 0..4 {
             let (client, keys) = (&client, &keys);
             scope.spawn(move || {
-                for round in 0..20 {
+                for round in 0..8 {
                     let items: Vec<_> = keys.iter().map(|key| (format!("{caller}:{key}"), round)).collect();
                     client.run(SetMany::new(&items, Expiry::Never).unwrap().quiet()).unwrap().all_stored().unwrap();
                     let names: Vec<_> = items.iter().map(|(key, _)| key).collect();

@@ -130,7 +130,7 @@ fn a_dump_of_one_server_can_be_of_some_classes(on: Kind) {
 fn a_dump_that_is_dropped_ends(on: Kind) {
     let server = on.start();
     let client = client(&[server.address()]);
-    let items: Vec<_> = (0..20_000).map(|at| (format!("{at:0>200}"), "value")).collect();
+    let items: Vec<_> = (0..8_000).map(|at| (format!("{at:0>200}"), "value")).collect();
     client.set_many(&items, Expiry::Never).unwrap().all_stored().unwrap();
     let mut dump = patiently(|| {
         let mut dump = client.metadump();
