@@ -184,7 +184,11 @@ macro_rules! writer {
             #[inline]
             fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
                 // 43 instructions less of a get.
-                if $raises_none { self.0.try_write(bytes) } else { self.try_write_vectored(&[IoSlice::new(bytes)]) }
+                if $raises_none {
+                    self.0.as_ref().try_write(bytes)
+                } else {
+                    self.try_write_vectored(&[IoSlice::new(bytes)])
+                }
             }
 
             fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
