@@ -218,7 +218,9 @@ impl PooledConnection<'_> {
         let Some(mut conn) = self.conn.take() else { return call.fail_batch(batch, error) };
         let endpoint = &self.server_pool.endpoint;
         let known = endpoint.known();
-        let spares_server = self.was_idle || known.asks(endpoint.connection_options(), stream::now());
+        let spares_server = self.was_idle
+            || known.asks(endpoint.connection_options(), stream::now())
+            || self.server_pool.lock().has_served_since(now.monotonic);
         let error = match conn.tls {
             None => conn.connection.explain_lost(error.clone()),
             Some(_) => error.clone(),
