@@ -45,6 +45,9 @@ struct Full<'s> {
     deadline: Deadline,
 }
 
+/// What is to be asked of one server, its connection or the right to open one, and how long it may take.
+type Reserved<'s> = (ServerBatch, PooledConnection<'s>, Deadline);
+
 /// What is asked of one server, how far that is, and how long it may take.
 struct Exchange<'s> {
     batch: ServerBatch,
@@ -104,19 +107,20 @@ impl<'f, 'r, 's, O: Operation> FanOut<'f, 'r, 's, O> {
         deadline: &mut Deadline,
     ) {
         let batches: Vec<_> = successors(Some(first), |batch| self.call.batch(batch.end())).collect();
-        let mut exchanges = Vec::new();
+        let (mut reserved, mut exchanges) = (Vec::new(), Vec::new());
         for mut batch in batches {
-            let reserved = server_pool(batch.server()).and_then(|server_pool| {
+            let pooled = server_pool(batch.server()).and_then(|server_pool| {
                 let pooled = server_pool.reserve(batch.is_retry(), self.now, deadline)?;
                 Ok((server_pool, pooled))
             });
-            match reserved {
-                Ok((_, Some(pooled))) => exchanges.extend(self.begin(batch, pooled, deadline.clone())),
+            match pooled {
+                Ok((_, Some(pooled))) => reserved.push((batch, pooled, deadline.clone())),
                 Ok((server_pool, None)) => self.wait_for(batch, server_pool, None, deadline.clone()),
                 Err(error) => self.call.fail_batch(&mut batch, &error),
             }
         }
         deadline.spent();
+        self.begin_all(reserved, &mut exchanges);
         loop {
             while self.take_free(&mut exchanges) {}
             if exchanges.is_empty() && self.full.is_empty() {
@@ -140,6 +144,13 @@ impl<'f, 'r, 's, O: Operation> FanOut<'f, 'r, 's, O> {
             Err(error) => self.fail(exchange, error),
         };
         exchanges.into_iter().enumerate().filter_map(go_on).collect()
+    }
+
+    /// Asks servers, and then begins to connect to others, whose names may be looked up, which is waited for.
+    fn begin_all(&mut self, mut reserved: Vec<Reserved<'s>>, exchanges: &mut Vec<Exchange<'s>>) {
+        reserved.sort_by_key(|(_, pooled, _)| pooled.conn.is_none());
+        exchanges
+            .extend(reserved.into_iter().filter_map(|(batch, pooled, deadline)| self.begin(batch, pooled, deadline)));
     }
 
     /// Asks a server, or begins to connect to it.
@@ -243,12 +254,14 @@ impl<'f, 'r, 's, O: Operation> FanOut<'f, 'r, 's, O> {
             self.full.iter_mut().for_each(|full| full.server.leave());
         }
         let is_any = !ended.is_empty();
+        let mut reserved = Vec::new();
         for (Full { mut batch, deadline, .. }, end) in ended {
             match end {
-                Ok(pooled) => exchanges.extend(self.begin(batch, pooled, deadline)),
+                Ok(pooled) => reserved.push((batch, pooled, deadline)),
                 Err(error) => self.call.fail_batch(&mut batch, &error),
             }
         }
+        self.begin_all(reserved, exchanges);
         is_any
     }
 

@@ -1,10 +1,11 @@
 //! Calls while the list of servers changes, and after a fork.
 
 use std::sync::atomic::Ordering;
+use std::task::{Context, Waker};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use memcached2_proto::{Expiry, Now, Options};
+use memcached2_proto::{Expiry, Key, Now, Options};
 use memcached2_testkit::EmbeddedServer;
 
 use super::{Arc, Client};
@@ -40,6 +41,25 @@ fn calls_that_began_with_two_orders_of_servers_do_not_wait_for_each_other() {
             assert_eq!(call.join().unwrap().unwrap().into_result().map(|values| values.len()), Ok(keys.len()));
         }
     });
+}
+
+/// It comes after one whose name is looked up, which does not end in time.
+#[test]
+fn a_name_that_is_looked_up_for_long_costs_no_server_its_time_that_is_connected() {
+    let server = EmbeddedServer::start();
+    let options = Options::default().connect_timeout(Duration::from_secs(1)).failover(false);
+    let client = Client::with_options(["memcached.invalid", &server.address()], options).unwrap();
+    let router = client.router();
+    let names = || (0..).map(|number: u32| number.to_string());
+    let key = |at| names().find(|key| router.route(Key::new(key).unwrap()).unwrap().index() == at).unwrap();
+    let keys = [key(0), key(1)];
+    client.set(&keys[1], "x", Expiry::Never).unwrap();
+    // One is under way that never ends.
+    let current = client.shared.servers.get();
+    let begun = current.server_pools[0].endpoint.lookup().wait().poll(&Context::from_waker(Waker::noop()), || {});
+    assert!(begun.is_pending());
+    let found: Vec<_> = client.get_many(&keys).unwrap().into_iter().collect();
+    assert!(matches!(&found[..], [Err(_), Ok(Some(_))]), "{found:?}");
 }
 
 #[test]
