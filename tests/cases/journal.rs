@@ -9,7 +9,7 @@ use memcached2_proto::{Expiry, Key, Landed, Options, ReconnectPolicy, Value};
 use memcached2_testkit::Rng;
 
 use super::servers::{Kind, Server};
-use super::setting::{BRIEF, PATIENT, trusting, until};
+use super::setting::{self, BRIEF, PATIENT, trusting, until};
 use crate::subject::Client;
 
 super::cases! {
@@ -141,6 +141,15 @@ fn no_value_is_older_than_its_last_delete_after_failures(on: Kind) {
     const KEYS: u64 = 20;
     let (servers, addresses) = on.servers(2);
     let (client, journal) = with_journal(&addresses, |options| options.failover(false).timeout(BRIEF / 4));
+    // A server carries out what has come on a connection that is closed, at a time that nobody can know, until it notices.
+    let others = setting::client(&addresses);
+    let connections = || -> Option<Vec<_>> {
+        let stats = others.stats().ok()?.into_result().ok()?;
+        stats.iter().map(|stats| stats.number("curr_connections")).collect()
+    };
+    until(|| client.stats().is_ok_and(|stats| stats.into_result().is_ok()));
+    let open = connections().expect("both answer");
+    let has_noticed = || connections().is_some_and(|now| now.iter().zip(&open).all(|(now, open)| now <= open));
     let mut rng = Rng::new(7);
     // The number of the last write of each key whose outcome is known to be a delete.
     let mut deleted: HashMap<u64, u64> = HashMap::new();
@@ -159,9 +168,11 @@ fn no_value_is_older_than_its_last_delete_after_failures(on: Kind) {
         }
         if version % 50 == 5 {
             servers.iter().for_each(Server::resume);
+            until(has_noticed);
         }
     }
     servers.iter().for_each(Server::resume);
+    until(has_noticed);
     let all = || (0..KEYS).all(|key| client.get(format!("key{key}")).is_ok());
     until(|| all() && journal.is_empty());
     for (key, at) in deleted {
