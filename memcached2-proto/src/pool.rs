@@ -39,7 +39,7 @@ pub struct Pool<S> {
     next: u64,
     closed: bool,
     is_retired: bool,
-    /// When the call began whose connection came back last.
+    /// When the last of the calls began whose connections came back.
     served: Instant,
     limits: PoolLimits,
 }
@@ -160,7 +160,7 @@ impl<S> Pool<S> {
     /// one.
     #[inline]
     pub fn checkin(&mut self, connection: S, now: Instant) -> Option<Waker> {
-        self.served = now;
+        self.served = self.served.max(now);
         if self.closed || self.is_retired {
             self.open -= 1;
             return if self.is_retired { self.first() } else { None };
