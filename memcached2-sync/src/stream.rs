@@ -220,6 +220,7 @@ impl Stream {
                 })?;
             }
             let result = match (&mut self.socket, slices) {
+                // It raises none, and takes 15 instructions less of a get.
                 (Socket::Tcp(socket), [one]) => socket.write(one),
                 #[cfg(unix)]
                 (_, slices) => self.send(slices, SendFlags::empty()).map_err(io::Error::from),

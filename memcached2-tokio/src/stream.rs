@@ -183,7 +183,7 @@ macro_rules! writer {
 
             #[inline]
             fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-                // About 20 instructions less of a get.
+                // 24 instructions less of a get.
                 if $raises_none {
                     self.0.as_ref().try_write(bytes)
                 } else {

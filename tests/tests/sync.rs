@@ -241,3 +241,33 @@ mod idle {
         server.finish();
     }
 }
+
+/// Whether a server counts as down.
+mod health {
+    use std::time::Duration;
+
+    use memcached2_proto::{Options, Protocol, ReconnectPolicy};
+    use memcached2_sync::Client;
+    use memcached2_testkit::{Gate, ScriptedServer, Session};
+
+    /// Where the next connection does not ask which protocol it speaks.
+    #[test]
+    fn a_server_that_answers_on_one_connection_is_not_down_because_it_is_silent_on_another() {
+        let asked = Gate::new("asked");
+        let silent = Session::new().expect("get a\r\n").open(&asked).ignore();
+        let other = Session::new().expect("get b\r\n").send("END\r\n").expect("get b\r\n").send("END\r\n");
+        let server = ScriptedServer::start([silent, other]);
+        let options = Options::default().protocol(Protocol::Classic).timeout(Duration::from_secs(20));
+        let reconnect = ReconnectPolicy::After(Duration::from_secs(3600));
+        let client = Client::with_options([server.address()], options.reconnect(reconnect)).unwrap();
+        std::thread::scope(|scope| {
+            let silent = scope.spawn(|| client.with_timeout(Duration::from_secs(1)).get("a"));
+            asked.wait();
+            assert_eq!(client.get("b"), Ok(None));
+            assert!(silent.join().unwrap().unwrap_err().is_timeout());
+        });
+        assert_eq!(client.get("b"), Ok(None));
+        drop(client);
+        server.finish();
+    }
+}

@@ -173,16 +173,6 @@ impl<C: StreamCommand> Records<C> {
 
     /// The next record; `None` after the last one.
     ///
-    /// ```text
-    /// let mut items = client.metadump();
-    /// while let Some(item) = items.next().await {
-    ///     match item {
-    ///         Ok(item) => println!("{} expires at {:?}", item.key.escape_ascii(), item.exptime),
-    ///         Err(error) => eprintln!("not all of {:?}: {error}", items.server().map(|server| server.name())),
-    ///     }
-    /// }
-    /// ```
-    ///
     /// # Errors
     ///
     /// Those of [`open`](Self::open), [`Error::Timeout`] of a server that is silent, [`Error::Disconnected`] and
