@@ -21,17 +21,20 @@ impl InFlight {
     /// What answers it, if it has this ticket.
     #[inline]
     pub(super) fn expected(&self, ticket: u64) -> Expected {
-        Expected {
-            reply_kind: self.reply_kind,
-            opaque: Opaque::from_ticket(ticket),
-            is_fenced: self.carried_out < self.end,
-        }
+        Expected { reply_kind: self.reply_kind, opaque: Opaque::from_ticket(ticket), is_fenced: self.is_fenced() }
     }
 
-    /// Whether it is a store or a delete by meta, whose reply is a line and names no key.
+    /// Whether the answer to a fence ends its reply.
+    #[inline]
+    fn is_fenced(&self) -> bool {
+        self.carried_out < self.end
+    }
+
+    /// Whether it is a store or a delete by meta, whose reply is one line and names no key.
     #[inline]
     pub(super) fn is_meta_change(&self) -> bool {
-        matches!(self.reply_kind, ReplyKind::MetaStored | ReplyKind::MetaDeleted) && self.keys == 0
+        let is_change = matches!(self.reply_kind, ReplyKind::MetaStored | ReplyKind::MetaDeleted);
+        is_change && self.keys == 0 && !self.is_fenced()
     }
 
     /// Whether its end was not reported yet.

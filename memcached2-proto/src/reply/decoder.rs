@@ -364,9 +364,13 @@ impl Decoder {
                 }
                 State::Small(_) | State::Large(..) | State::Skip(..) => {
                     let Some((item, data)) = self.item(reply_kind)? else { return Ok(None) };
-                    match reply_kind {
-                        ReplyKind::Value | ReplyKind::Config => self.state = State::End(Some((item, data))),
-                        ReplyKind::MetaNumber => return Ok(Some((grammar::number_value(&data)?, true))),
+                    let is_last = item.is_meta;
+                    let reply = match reply_kind {
+                        ReplyKind::Value | ReplyKind::Config => {
+                            self.state = State::End(Some((item, data)));
+                            continue;
+                        }
+                        ReplyKind::MetaNumber => grammar::number_value(&data)?,
                         ReplyKind::FencedValues if item.is_meta => {
                             self.has_ended()?;
                             let last = self.refused.is_none();
@@ -374,8 +378,14 @@ impl Decoder {
                             return Ok(Some((hit(item, data), last)));
                         }
                         kind if kind.is_quiet() => return Ok(Some((self.quiet_item(item, data), false))),
-                        kind if kind.is_any_meta() => return Ok(Some((self.with_flags(item, data), true))),
-                        _ => return Ok(Some((hit(item, data), item.is_meta))),
+                        kind if kind.is_any_meta() => self.with_flags(item, data),
+                        _ => hit(item, data),
+                    };
+                    if !is_last {
+                        return Ok(Some((reply, false)));
+                    }
+                    if let Some(whole) = self.before_fence(reply) {
+                        return Ok(Some(whole));
                     }
                 }
             }

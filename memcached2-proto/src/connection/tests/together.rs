@@ -34,23 +34,50 @@ impl Keyed for NamedStore<'_> {
     }
 }
 
+/// A meta command with a fence behind it, though its reply has an opaque of its own.
+struct Fenced(ReplyKind);
+
+impl Command for Fenced {
+    type Response = ();
+
+    fn name(&self) -> &'static str {
+        "fenced"
+    }
+
+    fn encode(&self, _: Protocol, _: Now, out: &mut RequestBuffer) -> Result<ReplyKind, Error> {
+        out.put(if self.0 == ReplyKind::MetaValue { b"mg key v f" } else { b"md key" });
+        out.end_with_opaque();
+        out.put_server_fence();
+        Ok(self.0)
+    }
+
+    fn answer(&self, _: Reply) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Set,
     Delete,
     Get,
     NamedStore,
+    FencedDelete,
+    FencedGet,
     /// Its caller is gone when it has been written.
     Cancelled,
 }
 
-const KINDS: [Kind; 5] = [Kind::Set, Kind::Delete, Kind::Get, Kind::NamedStore, Kind::Cancelled];
+const KINDS: [Kind; 7] =
+    [Kind::Set, Kind::Delete, Kind::Get, Kind::NamedStore, Kind::FencedDelete, Kind::FencedGet, Kind::Cancelled];
 
 fn submit(connection: &mut Connection, kind: Kind, tag: u32) -> u64 {
     match kind {
         Kind::Delete => connection.submit(&Delete::new("key").unwrap(), now(), tag),
         Kind::Get => connection.submit(&Get::new("key").unwrap(), now(), tag),
         Kind::NamedStore => connection.submit(&NamedStore(Key::new("key").unwrap()), now(), tag),
+        Kind::FencedDelete => connection.submit(&Fenced(ReplyKind::MetaDeleted), now(), tag),
+        Kind::FencedGet => connection.submit(&Fenced(ReplyKind::MetaValue), now(), tag),
         Kind::Set | Kind::Cancelled => connection.submit(&Store::set("key", "value").unwrap(), now(), tag),
     }
     .unwrap()
@@ -69,9 +96,12 @@ fn replies(kinds: &[Kind], at_once: usize) -> Vec<(u32, Reply, bool)> {
         }
         let opaque = *Opaque::from_ticket(ticket).as_line_end();
         said.extend(match kind {
-            Kind::Get => [b"VA 1 f0", &opaque[..], b"v\r\n"].concat(),
+            Kind::Get | Kind::FencedGet => [b"VA 1 f0", &opaque[..], b"v\r\n"].concat(),
             _ => [b"HD", &opaque[..]].concat(),
         });
+        if matches!(kind, Kind::FencedDelete | Kind::FencedGet) {
+            said.extend([b"NF", &opaque[..]].concat());
+        }
     }
     let mut take = |connection: &mut Connection, bytes: &[u8]| {
         for piece in bytes.chunks(at_once) {

@@ -12,7 +12,8 @@ use crate::reply::{Expected, ExpectedKeys, Opaque, Reply, ReplyKind};
 use crate::value::Value;
 
 impl Decoder {
-    /// The next reply, if it is a value in the order and form in which it was asked for, or the success of a meta store or delete.
+    /// The next reply, if it is a value in the order and form in which it was asked for, or the success of a meta store or delete, and no
+    /// answer to a fence ends it.
     #[inline]
     pub(crate) fn decode_ahead(&mut self, keys: &mut ExpectedKeys) -> Option<(Reply, bool)> {
         if !matches!(self.state, State::Line) || self.searched > 0 {
@@ -20,10 +21,10 @@ impl Decoder {
         }
         let Expected { reply_kind, opaque, is_fenced } = self.expected;
         match reply_kind {
-            ReplyKind::MetaStored | ReplyKind::MetaDeleted => {
+            ReplyKind::MetaStored | ReplyKind::MetaDeleted if !is_fenced => {
                 self.decode_success_ahead(opaque).then(|| (reply_kind.success(), true))
             }
-            ReplyKind::MetaValue => {
+            ReplyKind::MetaValue if !is_fenced => {
                 let there = &self.buffer[self.start..self.end];
                 let (item, data, rest) = grammar::meta_ahead(there, opaque)?;
                 let line = there.len() - rest.len() - DATA_END.len() - data.len();
@@ -34,8 +35,9 @@ impl Decoder {
                 self.start = self.end - rest.len();
                 Some((hit(item, data), true))
             }
-            ReplyKind::Value if is_fenced => None,
-            ReplyKind::Value => self.value_ahead(keys, ONLY_END).map(|(at, value)| (Reply::Value(at, value), true)),
+            ReplyKind::Value if !is_fenced => {
+                self.value_ahead(keys, ONLY_END).map(|(at, value)| (Reply::Value(at, value), true))
+            }
             // No value comes after `END`.
             ReplyKind::FencedValues if self.ended => None,
             ReplyKind::Values | ReplyKind::FencedValues => {
