@@ -105,7 +105,8 @@ fn poll(callers: &mut Vec<Caller<'_>>, world: &World) {
 /// Some call; a value is always its key, with a mark.
 fn call<'c>(client: &'c SharedConnections<World>, choice: u8, now: Now) -> Pin<Box<dyn Future<Output = bool> + 'c>> {
     let key = KEYS[usize::from(choice) % KEYS.len()];
-    let is_wrong = |key: &str, value: &Value| value.data.strip_suffix(b"!").is_none_or(|found| found != key.as_bytes());
+    let is_wrong =
+        |key: &str, value: &Value| value.data().strip_suffix(b"!").is_none_or(|found| found != key.as_bytes());
     let many = move |keys: &'static [&'static str]| async move {
         let results = client.run(GetMany::new(keys)?, now, None).await?;
         let wrong = |(key, result): (&&str, Result<&Option<Value>, &Error>)| matches!(result, Ok(Some(value)) if is_wrong(key, value));

@@ -54,7 +54,7 @@ fn compressed(compression: Compression, value: &Value) {
     let Ok(plain) = read else { return };
     assert_eq!(plain.flags, value.flags & !u64::from(compression.flag()));
     let is_compressed = plain.flags != value.flags;
-    let length = plain.data.len();
+    let length = plain.data().len();
     assert!(!is_compressed || length <= VALUE, "{length} bytes are more than {VALUE}");
     if is_compressed && length > 0 {
         let error = compression.decompress(value.clone(), length - 1);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::error::Error;
-use crate::value::Value;
+use crate::value::{Value, ValueBytes};
 
 /// The bytes of a value to be stored, borrowed or shared, and the flags to be stored beside them.
 ///
@@ -229,7 +229,11 @@ impl ToValue for Value {
         let flags = u32::try_from(self.flags).map_err(|_| {
             Error::value(format!("its flags {} have more than the 32 bits that can be stored", self.flags))
         })?;
-        Ok(Data::from(self.data.clone()).with_flags(flags))
+        let data = match &self.data {
+            ValueBytes::Inline(..) => Data::from(self.data()),
+            ValueBytes::Shared(bytes) => Data::from(bytes.clone()),
+        };
+        Ok(data.with_flags(flags))
     }
 }
 

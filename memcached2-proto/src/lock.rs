@@ -83,7 +83,7 @@ impl Held {
     /// [`Error::Cas`] if the server has no versions: the lock could be neither extended nor released.
     pub fn take(&mut self, found: Option<&Value>) -> Result<bool, Error> {
         match found {
-            Some(Value { data, cas: Some(cas), .. }) if data == self.token.as_bytes() => {
+            Some(Value { data, cas: Some(cas), .. }) if data[..] == *self.token.as_bytes() => {
                 self.cas = *cas;
                 match cas {
                     0 => Err(Error::cas(CasProblem::Disabled).of_method("try_lock", Some(&self.key))),

@@ -7,12 +7,17 @@ use bytes::Bytes;
 
 use crate::error::Error;
 
+pub(crate) use self::value_bytes::ValueBytes;
+
+mod value_bytes;
+
 /// A stored item as the server returned it.
+///
+/// A clone shares the bytes, or copies them if they are fewer than 24 (12 where addresses have 32 bits): those lie within the value.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Value {
-    /// The bytes of the value. Cloning them copies nothing.
-    pub data: Bytes,
+    pub(crate) data: ValueBytes,
     /// The number that was stored beside the value; memcached gives it no meaning. It has 32 bits, or 64 on a server that
     /// was built with `--enable-large-client-flags`.
     pub flags: u64,
@@ -25,7 +30,14 @@ impl Value {
     /// A value of `data` with `flags`: what a test or a cache in front of the client makes.
     #[must_use]
     pub fn new(data: Bytes, flags: u64) -> Self {
-        Self { data, flags, cas: None }
+        Self { data: data.into(), flags, cas: None }
+    }
+
+    /// The bytes of the value.
+    #[must_use]
+    #[inline]
+    pub fn data(&self) -> &[u8] {
+        &self.data
     }
 
     /// The value as text.
@@ -68,10 +80,12 @@ impl Value {
         unreadable::<T>(self.data.len(), self.flags, format_args!("{reason}{hint}"))
     }
 
-    /// The bytes of the value, without a copy.
+    /// The bytes of the value, to be kept or shared.
+    ///
+    /// Those that lie within the value are copied.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
-        self.data
+        self.data.into_bytes()
     }
 }
 
@@ -116,20 +130,20 @@ impl FromValue for Value {
 
 impl FromValue for Bytes {
     fn from_value(value: Value) -> Result<Self, Error> {
-        Ok(value.data)
+        Ok(value.into_bytes())
     }
 }
 
 impl FromValue for Vec<u8> {
     fn from_value(value: Value) -> Result<Self, Error> {
-        Ok(value.data.into())
+        Ok(value.data.into_vec())
     }
 }
 
 impl FromValue for String {
     fn from_value(value: Value) -> Result<Self, Error> {
         let flags = value.flags;
-        Self::from_utf8(value.data.into()).map_err(|error| {
+        Self::from_utf8(value.data.into_vec()).map_err(|error| {
             let reason = error.utf8_error();
             Value::new(error.into_bytes().into(), flags).unreadable::<Self>(reason)
         })
@@ -200,7 +214,7 @@ macro_rules! compared {
             /// Compares the bytes of the value.
             impl<$($generics)*> PartialEq<$bytes> for Value {
                 fn eq(&self, other: &$bytes) -> bool {
-                    self.data == AsRef::<[u8]>::as_ref(other)
+                    *self.data == *AsRef::<[u8]>::as_ref(other)
                 }
             }
 

@@ -103,7 +103,7 @@ async fn me(State(client): State<Client>, headers: HeaderMap) -> Result<Response
 /// A page that takes long to make. If the cache has failed, it is made for each request: slow is better than no page.
 async fn report(State(client): State<Client>) -> Result<Vec<u8>, Failure> {
     let page = client.miss_on_error().cache("report", REPORT, slow_query).await?;
-    Ok(page.data.to_vec())
+    Ok(page.data().to_vec())
 }
 
 async fn slow_query() -> Result<String, Failure> {

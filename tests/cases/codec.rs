@@ -29,7 +29,7 @@ fn each_codec_stores_and_reads_in_its_form(on: Kind) {
     {
         values.set("key", &stored, HOUR).unwrap();
         let value = client.get("key").unwrap().expect("a hit");
-        assert_eq!((&value.data[..], value.flags), form, "{stored:?} by {values:?}");
+        assert_eq!((value.data(), value.flags), form, "{stored:?} by {values:?}");
         assert_eq!(values.get_as("key"), Ok(Some(stored)));
     }
     // The flags of bytes, text, and the integer 300; how `true` is stored.
@@ -71,7 +71,7 @@ fn a_long_value_is_compressed_as_the_other_client_does_or_as_set(on: Kind) {
         let is_compressed = |values: &Values, length| {
             values.set("long", text(length), HOUR).unwrap();
             assert_eq!(values.get_as("long"), Ok(Some(text(length))));
-            client.get("long").unwrap().expect("a hit").data.len() < length
+            client.get("long").unwrap().expect("a hit").data().len() < length
         };
         for (codec, longest) in [
             (Codec::Raw, usize::MAX),

@@ -33,7 +33,7 @@ fn an_add_stores_only_what_is_missing(on: Kind) {
         assert_eq!(client.delete("key"), Ok(true));
         client.run(Store::add("key", "third").unwrap().flags(7)).unwrap();
         let hit = client.get("key").unwrap().expect("a hit");
-        assert_eq!((&hit.data[..], hit.flags), (&b"third"[..], 7));
+        assert_eq!((hit.data(), hit.flags), (&b"third"[..], 7));
     });
 }
 
@@ -45,7 +45,7 @@ fn a_replace_stores_only_over_what_is_there(on: Kind) {
         client.run(Store::set("key", "second").unwrap().flags(7)).unwrap();
         assert_eq!(client.replace("key", "third", Expiry::Never), Ok(()));
         let hit = client.get("key").unwrap().expect("a hit");
-        assert_eq!((&hit.data[..], hit.flags), (&b"third"[..], 0));
+        assert_eq!((hit.data(), hit.flags), (&b"third"[..], 0));
     });
 }
 
@@ -96,7 +96,7 @@ fn append_and_prepend_keep_flags_and_expiry(on: Kind) {
     client.run(Store::append("key", "d").unwrap().flags(9).expiry(9 * HOUR)).unwrap();
     client.run(Store::prepend("key", "_").unwrap().flags(9).expiry(Duration::ZERO)).unwrap();
     let hit = client.get("key").unwrap().expect("a hit");
-    assert_eq!((&hit.data[..], hit.flags), (&b"_abcd"[..], 7));
+    assert_eq!((hit.data(), hit.flags), (&b"_abcd"[..], 7));
     assert_hours_left(&servers[0], "key", 1);
 }
 
@@ -117,7 +117,7 @@ fn a_cas_stores_over_the_version_that_was_fetched(on: Kind) {
         let fetched = client.gets("key").unwrap().expect("a hit").cas.expect("a cas");
         client.run(Store::cas("key", "second", fetched).unwrap().flags(8)).unwrap();
         let hit = client.gets("key").unwrap().expect("a hit");
-        assert_eq!((&hit.data[..], hit.flags), (&b"second"[..], 8));
+        assert_eq!((hit.data(), hit.flags), (&b"second"[..], 8));
         assert_ne!(hit.cas, Some(fetched));
         assert_eq!(client.cas("key", "third", Expiry::Never, hit.cas.expect("a cas")), Ok(()));
         assert_eq!(client.get("key").unwrap().expect("a hit"), "third");

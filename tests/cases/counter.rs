@@ -83,7 +83,7 @@ fn blanks_after_a_stored_number_are_ignored(on: Kind) {
             let stored = client.get("n").unwrap().expect("a hit");
             // A number that gets shorter keeps its place in memory, unless the server is looking after the item just
             // then and makes a new one.
-            let stored = std::str::from_utf8(&stored.data).unwrap();
+            let stored = std::str::from_utf8(stored.data()).unwrap();
             assert_eq!(stored.trim_end_matches(' '), difference.to_string());
             assert!(stored.len() <= 3, "{stored:?}");
         }

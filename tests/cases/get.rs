@@ -32,7 +32,7 @@ fn a_hit_returns_the_value_and_its_flags(on: Kind) {
         for flags in [0, 7, 65_536, u32::MAX] {
             client.run(Store::set("key", "value").unwrap().flags(flags)).unwrap();
             let hit = client.get("key").unwrap().expect("a hit");
-            assert_eq!((&hit.data[..], hit.flags, hit.cas), (&b"value"[..], u64::from(flags), None));
+            assert_eq!((hit.data(), hit.flags, hit.cas), (&b"value"[..], u64::from(flags), None));
         }
     });
 }

@@ -26,7 +26,7 @@ fn an_item_changes_its_item(on: Kind) {
     assert!(client.item("foo").unwrap().is_none());
     client.set("foo", "bar", Expiry::Never).unwrap();
     let mut item = client.item("foo").unwrap().expect("a hit");
-    assert_eq!((item.key(), &item.value().data[..], item.value().cas), (&b"foo"[..], &b"bar"[..], None));
+    assert_eq!((item.key(), item.value().data(), item.value().cas), (&b"foo"[..], &b"bar"[..], None));
     item.set("testing", Expiry::Never).unwrap();
     assert_eq!(client.get("foo").unwrap().expect("a hit"), "testing");
     assert_eq!(item.value(), &"testing");

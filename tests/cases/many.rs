@@ -40,7 +40,7 @@ super::cases! {
 
 /// Values as text, misses as they are.
 fn texts(values: Vec<Option<Value>>) -> Vec<Option<String>> {
-    values.into_iter().map(|value| value.map(|value| String::from_utf8(value.data.to_vec()).unwrap())).collect()
+    values.into_iter().map(|value| value.map(|value| String::from_utf8(value.data().to_vec()).unwrap())).collect()
 }
 
 fn a_batch_that_cannot_be_encoded_for_a_server_waits_for_nothing(on: Kind) {
@@ -188,7 +188,7 @@ fn each_of_many_values_has_options_of_its_own(on: Kind) {
     // None of them has anything of the previous one.
     for (key, flags, value) in [("flagged", 7, "x"), ("plain", 0, "x"), ("versioned", 0, "new"), ("last", 0, "x")] {
         let found = client.get(key).unwrap().expect("a hit");
-        assert_eq!((found.flags, &found.data[..]), (flags, value.as_bytes()), "{key}");
+        assert_eq!((found.flags, found.data()), (flags, value.as_bytes()), "{key}");
         match key {
             "flagged" => assert_hours_left(&server, key, 1),
             _ => assert_eq!(server.seconds_left(key), None, "{key}"),

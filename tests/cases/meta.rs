@@ -58,7 +58,7 @@ fn an_item_comes_with_what_was_asked_for(on: Kind) {
         let all = get().value().flags().cas().size().ttl().hit_before().last_access().return_key().opaque("mine");
         let item = client.run(all).unwrap().expect("a hit");
         let value = item.value.expect("it was asked for");
-        assert_eq!((&value.data[..], value.flags, value.cas), (&b"value"[..], 7, item.cas));
+        assert_eq!((value.data(), value.flags, value.cas), (&b"value"[..], 7, item.cas));
         assert_eq!((item.flags, item.size, item.hit_before), (Some(7), Some(5), Some(false)));
         assert_matches!(item.ttl, Some(Ttl::Seconds(3590..=3601)));
         assert!(item.last_access < Some(Duration::from_secs(10)) && item.cas > Some(0));
@@ -74,7 +74,7 @@ fn an_item_comes_with_what_was_asked_for(on: Kind) {
         assert_matches!((before.ttl, after.ttl), (Some(Ttl::Seconds(..=3601)), Some(Ttl::Never)));
         // One that has expired with its request has a wrapped time to live.
         let over = client.run(get().touch(Duration::ZERO).ttl().value()).unwrap().expect("a last hit");
-        assert_eq!((over.ttl, over.value.map(|value| value.data)), (Some(Ttl::Expired), Some("value".into())));
+        assert_eq!((over.ttl, over.value.map(|value| value.into_bytes())), (Some(Ttl::Expired), Some("value".into())));
         assert_eq!(client.run(get()), Ok(None));
     });
 }
@@ -82,7 +82,7 @@ fn an_item_comes_with_what_was_asked_for(on: Kind) {
 fn a_store_in_each_mode_says_what_became_of_it(on: Kind) {
     on.on_each_socket(|client| {
         let set = |mode| MetaSet::new("key", "b").unwrap().mode(mode).return_key().opaque("mine");
-        let value = || client.get("key").unwrap().expect("a hit").data;
+        let value = || client.get("key").unwrap().expect("a hit").into_bytes();
         for mode in [MetaSetMode::Replace, MetaSetMode::Append, MetaSetMode::Prepend] {
             let outcome = client.run(set(mode)).unwrap();
             assert_eq!((outcome.status, outcome.is_done()), (MetaStatus::NotStored, false));
@@ -93,7 +93,7 @@ fn a_store_in_each_mode_says_what_became_of_it(on: Kind) {
         assert!(client.run(set(MetaSetMode::Append)).unwrap().is_done());
         assert!(client.run(MetaSet::new("key", "a").unwrap().mode(MetaSetMode::Prepend)).unwrap().is_done());
         let item = client.run(MetaGet::new("key").unwrap().value().flags().ttl()).unwrap().expect("a hit");
-        assert_eq!((item.value.map(|value| value.data), item.flags), (Some("abb".into()), Some(7)));
+        assert_eq!((item.value.map(|value| value.into_bytes()), item.flags), (Some("abb".into()), Some(7)));
         assert_matches!(item.ttl, Some(Ttl::Seconds(3590..=3601)));
         let stored = client.run(set(MetaSetMode::Replace).cas()).unwrap();
         let cas = stored.cas.expect("it was asked for");
@@ -157,7 +157,7 @@ fn keys_of_any_bytes_are_items_of_their_own(on: Kind) {
         for key in keys {
             let item = client.run(MetaGet::new(key).unwrap().value().return_key()).unwrap().expect("a hit");
             assert_eq!(
-                (item.value.map(|value| value.data), item.key),
+                (item.value.map(|value| value.into_bytes()), item.key),
                 (Some(key.to_vec().into()), Some(key.to_vec().into()))
             );
             assert!(client.run(MetaDebug::new(key).unwrap()).unwrap().is_some());
@@ -216,7 +216,7 @@ fn a_large_value_comes_with_its_flags(on: Kind) {
         assert!(client.run(MetaSet::new("key", &large).unwrap().flags(9)).unwrap().is_done());
         let item = client.run(MetaGet::new("key").unwrap().size().value().flags()).unwrap().expect("a hit");
         assert_eq!((item.size, item.flags), (Some(900_000), Some(9)));
-        assert!(item.value.is_some_and(|value| value.data == large));
+        assert!(item.value.is_some_and(|value| value == large));
     });
 }
 
@@ -261,7 +261,7 @@ fn many_commands_run_at_once_and_each_has_its_result(on: Kind) {
     let found = client.run(Batch::new(gets.collect())).unwrap().into_result().unwrap();
     for (number, (item, key)) in found.into_iter().zip(&keys).enumerate() {
         let value = item.and_then(|item| item.value.filter(|_| item.key.as_deref() == Some(key.as_bytes())));
-        assert_eq!(value.map(|value| value.data), (number % 2 == 0).then(|| key.clone().into()));
+        assert_eq!(value.map(|value| value.into_bytes()), (number % 2 == 0).then(|| key.clone().into()));
     }
     assert!(client.run(Batch::new(Vec::<MetaGet<'_>>::new())).unwrap().is_empty());
 }
@@ -293,7 +293,7 @@ fn a_number_is_stored_if_there_is_none_in_each_protocol(on: Kind) {
         assert_eq!(client.incr_or("n", 1, 10, Expiry::Never), Ok(11));
         assert_eq!(client.decr_or("n", 5, 10, HOUR), Ok(6));
         assert_eq!(client.decr_or("m", 5, 10, Expiry::Never), Ok(10));
-        assert_eq!(client.get("m").unwrap().map(|value| value.data), Some("10".into()));
+        assert_eq!(client.get("m").unwrap().map(|value| value.into_bytes()), Some("10".into()));
         client.set("n", "word", Expiry::Never).unwrap();
         let error = client.incr_or("n", 1, 1, HOUR).unwrap_err();
         assert_matches!((&error, error.key()), (Error::NonNumeric { .. }, Some("n")));
@@ -305,7 +305,7 @@ fn a_value_comes_with_the_time_that_is_left(on: Kind) {
         assert_eq!(client.get_with_ttl("key"), Ok(None));
         client.run(Store::set("key", "value").unwrap().flags(7).expiry(HOUR)).unwrap();
         let (value, ttl) = client.get_with_ttl("key").unwrap().expect("a hit");
-        assert_eq!((&value.data[..], value.flags), (&b"value"[..], 7));
+        assert_eq!((value.data(), value.flags), (&b"value"[..], 7));
         assert!(ttl.remaining().is_some_and(|left| left <= HOUR + Duration::from_secs(1) && left > HOUR / 2));
         client.touch("key", Expiry::Never).unwrap();
         let (_, ttl) = client.get_with_ttl("key").unwrap().expect("a hit");

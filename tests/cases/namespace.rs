@@ -290,7 +290,7 @@ fn a_hashed_key_is_checked(on: Kind) {
         let items = vec![Store::set(&two, "y").unwrap().flags(7), Store::set("short", "z").unwrap()];
         view.store_many(items).unwrap().all_stored().unwrap();
         assert_eq!((view.get(&one), view.get("short")), (Ok(value("x")), Ok(value("z"))));
-        assert_eq!(view.gets(&two).unwrap().map(|value| (value.flags, value.data)), Some((7, "y".into())));
+        assert_eq!(view.gets(&two).unwrap().map(|value| (value.flags, value.into_bytes())), Some((7, "y".into())));
         // As if both had the same hash.
         let stored = client.get(view.key(&two).unwrap()).unwrap().unwrap();
         client.set(view.key(&one).unwrap(), &stored, HOUR).unwrap();

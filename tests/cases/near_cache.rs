@@ -200,14 +200,14 @@ fn a_value_in_a_near_cache_is_confirmed_without_being_fetched(on: Kind) {
         let stats = client.stats().unwrap().into_result().unwrap();
         stats[0].number("bytes_read").unwrap() + stats[0].number("bytes_written").unwrap()
     };
-    assert_eq!(near.get("page").unwrap().unwrap().data.len(), 100_000);
-    assert_eq!(near.get("page").unwrap().unwrap().data.len(), 100_000);
+    assert_eq!(near.get("page").unwrap().unwrap().data().len(), 100_000);
+    assert_eq!(near.get("page").unwrap().unwrap().data().len(), 100_000);
     let (one, two) = (moved(), moved());
     for _ in 0..10 {
         // The same servers change nothing, nor does a list that is refused.
         assert!(client.set_servers([server.address()]).unwrap().is_empty());
         assert_matches!(client.set_servers(["no such server:port"]), Err(Error::Uri { .. }));
-        assert_eq!(near.get("page").unwrap().unwrap().data.len(), 100_000);
+        assert_eq!(near.get("page").unwrap().unwrap().data().len(), 100_000);
     }
     let confirmed = moved() - two - (two - one);
     assert!(confirmed < 10 * 100, "{confirmed} bytes for ten values");

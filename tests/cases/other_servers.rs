@@ -103,7 +103,7 @@ fn shown(value: impl Debug) -> String {
 }
 
 fn found(value: Option<memcached2_proto::Value>) -> String {
-    value.map_or_else(|| "-".into(), |value| String::from_utf8_lossy(&value.data).into_owned())
+    value.map_or_else(|| "-".into(), |value| String::from_utf8_lossy(value.data()).into_owned())
 }
 
 fn get(client: &Client) -> String {

@@ -90,7 +90,7 @@ fn an_own_command_with_a_key_is_run_in_both_protocols() {
         let server = ScriptedServer::start([session]);
         let client = client(&server, protocol);
         let part = client.run(range()).unwrap().expect("a hit");
-        assert_eq!((&part.data[..], part.flags), (&b"ell"[..], 7), "{protocol:?}");
+        assert_eq!((part.data(), part.flags), (&b"ell"[..], 7), "{protocol:?}");
         assert_eq!(client.run(range()), Ok(None), "{protocol:?}");
         drop(client);
         server.finish();

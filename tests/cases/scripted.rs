@@ -51,10 +51,10 @@ fn a_reply_may_come_in_any_pieces() {
     let client = text_client(&[&server], PATIENT);
     for _ in 0..reply.len() + 2 {
         let hit = client.get("a").unwrap().expect("a hit");
-        assert_eq!((&hit.data[..], hit.flags), (&b"END\r\none\r\n"[..], 7));
+        assert_eq!((hit.data(), hit.flags), (&b"END\r\none\r\n"[..], 7));
     }
     let hits = client.get_many(&["a", "b", "c"]).unwrap().into_result().unwrap();
-    let hits: Vec<_> = hits.iter().map(|hit| hit.as_ref().map(|hit| &hit.data[..])).collect();
+    let hits: Vec<_> = hits.iter().map(|hit| hit.as_ref().map(|hit| hit.data())).collect();
     assert_eq!(hits, [Some(&b"x"[..]), Some(b""), None]);
     assert_eq!(client.set("a", "x", Expiry::Never), Ok(()));
     assert_eq!(client.incr("a", 1), Ok(Some(u64::MAX)));

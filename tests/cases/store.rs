@@ -30,7 +30,7 @@ fn a_set_replaces_value_and_flags(on: Kind) {
         client.run(Store::set("key", "a longer first value").unwrap().flags(7)).unwrap();
         client.set("key", "second", Expiry::Never).unwrap();
         let hit = client.get("key").unwrap().expect("a hit");
-        assert_eq!((&hit.data[..], hit.flags), (&b"second"[..], 0));
+        assert_eq!((hit.data(), hit.flags), (&b"second"[..], 0));
     });
 }
 

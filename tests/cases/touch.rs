@@ -34,7 +34,7 @@ fn a_gets_returns_the_version_of_the_item(on: Kind) {
         assert_eq!(client.gets("key"), Ok(None));
         client.run(Store::set("key", "value").unwrap().flags(7)).unwrap();
         let hit = client.gets("key").unwrap().expect("a hit");
-        assert_eq!((&hit.data[..], hit.flags), (&b"value"[..], 7));
+        assert_eq!((hit.data(), hit.flags), (&b"value"[..], 7));
         assert_eq!(ask(server, "gets key"), format!("VALUE key 7 5 {}", hit.cas.expect("a cas")));
         assert_eq!(client.gets("key").unwrap().expect("a hit").cas, hit.cas);
         client.set("key", "value", Expiry::Never).unwrap();
@@ -55,7 +55,7 @@ fn a_gat_returns_the_value_and_changes_its_expiry(on: Kind) {
         assert_eq!(server.seconds_left("key"), None);
         for hours in [1, 24, 31 * 24] {
             let hit = client.gat("key", hours * HOUR).unwrap().expect("a hit");
-            assert_eq!((&hit.data[..], hit.flags, hit.cas), (&b"value"[..], 7, None));
+            assert_eq!((hit.data(), hit.flags, hit.cas), (&b"value"[..], 7, None));
             assert_hours_left(server, "key", hours);
         }
         assert_eq!(client.gat("key", Expiry::Never).unwrap().expect("a hit"), "value");

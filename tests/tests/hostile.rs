@@ -249,9 +249,9 @@ fn read_in_pieces(most: usize) -> usize {
         match connection.next_reply().expect("a value") {
             None => assert!(left > 0, "the value is complete"),
             Some((tag, Reply::Value(0, value), last)) => {
-                assert_eq!((left, tag, last, value.flags, value.data.len()), (0, 7, true, 3, LENGTH));
+                assert_eq!((left, tag, last, value.flags, value.data().len()), (0, 7, true, 3, LENGTH));
                 begun.retain(|(at, _)| *at < LENGTH);
-                let is_there = |(at, piece): &(usize, u8)| value.data[*at] == *piece;
+                let is_there = |(at, piece): &(usize, u8)| value.data()[*at] == *piece;
                 assert!(begun.iter().all(is_there), "a piece is out of its place");
             }
             Some(other) => panic!("{other:?} is no value"),

@@ -56,7 +56,10 @@ fn a_prefix_stands_before_every_key_and_callers_never_see_it() {
     read(&mut connection, b"VALUE shop:d 0 1\r\n4\r\nEND\r\n");
     assert_eq!(call.take_replies(&mut batch, &mut connection), Ok(true));
     let found = call.finish().unwrap().into_result().unwrap();
-    assert_eq!(found.into_iter().map(|hit| hit.map(|hit| hit.data)).collect::<Vec<_>>(), [None, Some("4".into())]);
+    assert_eq!(
+        found.into_iter().map(|hit| hit.map(|hit| hit.into_bytes())).collect::<Vec<_>>(),
+        [None, Some("4".into())]
+    );
 }
 
 #[test]

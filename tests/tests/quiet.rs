@@ -105,7 +105,7 @@ fn got(item: Option<memcached2_proto::command::meta::MetaItem>) -> String {
         || "miss".to_owned(),
         |item| {
             let value = item.value.expect("it was asked for");
-            format!("{}={}", item.key.unwrap().escape_ascii(), value.data.escape_ascii())
+            format!("{}={}", item.key.unwrap().escape_ascii(), value.data().escape_ascii())
         },
     )
 }

@@ -352,7 +352,7 @@ fn assert_asked_in_lines(keys: &[String], many: GetMany<'_>, begin: &str, longes
     let values = call.finish().and_then(|many| many.into_result()).expect("every key has an answer");
     assert_eq!(values.len(), keys.len());
     for (key, value) in keys.iter().zip(values) {
-        let found = value.map(|value| (value.data.to_vec(), value.cas));
+        let found = value.map(|value| (value.data().to_vec(), value.cas));
         assert_eq!(found, is_there(key).then(|| (key.clone().into_bytes(), cas)));
     }
 }

@@ -141,7 +141,7 @@ fn a_call_whose_runtime_is_dropped_ends() {
     drop(first);
     // A read may be retried on the runtime that it is polled on now; a write ends with its outcome.
     let (read, write) = second.block_on(async { timeout(PATIENT, futures::future::join(read, write)).await }).unwrap();
-    assert_eq!(read.unwrap().expect("a hit").data.len(), 1);
+    assert_eq!(read.unwrap().expect("a hit").data().len(), 1);
     match write {
         Ok(()) => {}
         Err(error) => assert!(matches!(error.landed(), Landed::Unknown | Landed::NotSent), "{error}"),

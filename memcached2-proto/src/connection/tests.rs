@@ -98,7 +98,7 @@ fn of_several_keys_the_one_without_memory_fails_alone() {
     let error = results[1].as_ref().unwrap_err();
     assert!(error.to_string().contains("there is no memory for a value of 3145728 bytes"), "{error}");
     assert_eq!((error.landed(), error.key(), error.command()), (Landed::NotSent, Some("b"), Some("get")));
-    let found: Vec<_> = results.iter().flatten().flatten().map(|value| &value.data[..]).collect();
+    let found: Vec<_> = results.iter().flatten().flatten().map(|value| value.data()).collect();
     assert_eq!((found, &results[3]), (vec![&b"x"[..], b"y"], &Ok(None)));
 }
 

@@ -160,7 +160,7 @@ impl<'k> ItemKey<'k> {
         let (length, rest) = value.data.split_first_chunk()?;
         let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
         let is_own = rest.get(..length).is_some_and(|stored| stored == key);
-        is_own.then(|| Value { data: value.data.slice(size_of::<u32>() + length..), ..value })
+        is_own.then(|| Value { data: value.data.without_first(size_of::<u32>() + length), ..value })
     }
 }
 

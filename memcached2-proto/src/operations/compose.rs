@@ -148,7 +148,7 @@ macro_rules! __compose {
         ) -> Result<$crate::Value, $crate::Error> {
             let key = key.as_ref();
             match self.gets(key)$($await)*? {
-                Some(fresh) if fresh.data == value.data => Ok(fresh),
+                Some(fresh) if fresh.data() == value.data() => Ok(fresh),
                 _ => Err($crate::Error::cas_refresh().of_method("refresh_cas", Some(key))),
             }
         }

@@ -18,6 +18,7 @@ use super::{Expected, ExpectedKeys, MetaReply, Opaque, Reply, ReplyKind, error_l
 use crate::data::Data;
 use crate::error::Error;
 use crate::limits::Limits;
+use crate::value::ValueBytes;
 
 /// Finds the replies in a stream of bytes.
 ///
@@ -86,7 +87,7 @@ enum State {
     /// Inside an item that is discarded, or for which there is no memory, this many bytes before the end of its data.
     Skip(Item, usize),
     /// After the only item that can come, before its `END`.
-    End(Option<(Item, Bytes)>),
+    End(Option<(Item, ValueBytes)>),
     /// After a classic reply, before the answer to its fence.
     Fence(Option<Reply>),
     /// After the last item of a reply in which there was an error line.
@@ -112,6 +113,8 @@ impl Decoder {
     /// Values of up to this many bytes share blocks of up to [`Decoder::BLOCK`] bytes when a reply can bring several: fewer
     /// allocations and copies, against up to a block kept alive by one value.
     pub const SHARED_MAX: usize = 1024;
+    /// How many bytes a value has that shares a block. Smaller ones need no memory.
+    const SHARED: std::ops::RangeInclusive<usize> = ValueBytes::INLINE + 1..=Self::SHARED_MAX;
     /// The largest block that small values share: what has come of them, with the lines between.
     pub const BLOCK: usize = 4 * 1024;
 
@@ -394,7 +397,7 @@ impl Decoder {
 
     /// The reply to a meta command whose data has come.
     #[cold]
-    fn with_flags(&mut self, item: Item, data: Bytes) -> Reply {
+    fn with_flags(&mut self, item: Item, data: ValueBytes) -> Reply {
         match (hit(item, data), self.meta.take()) {
             (Reply::Value(_, value), Some(mut meta)) => {
                 meta.item.value = Some(value);

@@ -79,7 +79,7 @@ macro_rules! clients {
             impl<T: FromPlain> FromValue for $name<T> {
                 fn from_value(value: Value) -> Result<Self, Error> {
                     let (length, flags) = (value.data.len(), value.flags);
-                    let read = Codec::$name.read(value.data, flags);
+                    let read = Codec::$name.read(value.into_bytes(), flags);
                     read.map(Self).map_err(|reason| unreadable::<Self>(length, flags, reason))
                 }
             }

@@ -153,7 +153,7 @@ impl<'s, S: Subject> Caller<'s, S> {
     fn found(&self, at: usize, floor: u64, found: Option<&Value>) {
         if let Some(value) = found {
             self.shared.tally.hits.fetch_add(1, Ordering::Relaxed);
-            self.shared.ledger.read(at, floor, &value.data, &self.shared.tally);
+            self.shared.ledger.read(at, floor, value.data(), &self.shared.tally);
         }
     }
 

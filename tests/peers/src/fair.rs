@@ -163,10 +163,10 @@ impl Running {
                             client.set(&keys[at], &value, Expiry::Never).await.expect("stored");
                             value.len()
                         }
-                        Load::Down(_) => client.get(&keys[at]).await.expect("an answer").expect("a value").data.len(),
+                        Load::Down(_) => client.get(&keys[at]).await.expect("an answer").expect("a value").data().len(),
                         Load::Many => {
                             let values = client.get_many(&keys).await.and_then(BatchResult::into_result);
-                            values.expect("answers").iter().flatten().map(|value| value.data.len()).sum()
+                            values.expect("answers").iter().flatten().map(|value| value.data().len()).sum()
                         }
                     };
                     moved.fetch_add(bytes as u64, Ordering::Relaxed);

@@ -139,7 +139,7 @@ fn item_words(item: &MetaItem) -> String {
     let value = item
         .value
         .as_ref()
-        .map(|value| format!(" {}", found(Some(Value::new(value.data.clone(), 0))).replace("hit 0 ", "")));
+        .map(|value| format!(" {}", found(Some(Value::new(value.clone().into_bytes(), 0))).replace("hit 0 ", "")));
     let mut words = format!("item{}", value.unwrap_or_default());
     let mut add = |name: &str, told: Option<String>| words.extend(told.map(|told| format!(" {name}={told}")));
     add("flags", item.flags.map(|flags| flags.to_string()));

@@ -13,12 +13,13 @@ pub(crate) fn counted(number: Option<u64>) -> String {
 const SHOWN: usize = 64;
 
 pub(crate) fn found(value: Option<Value>) -> String {
-    let Some(Value { data, flags, cas, .. }) = value else { return "miss".to_owned() };
+    let Some(value) = value else { return "miss".to_owned() };
+    let (data, flags) = (value.data(), value.flags);
     let data = match data.len() {
         ..=SHOWN => format!("\"{}\"", data.escape_ascii()),
         length => format!("{length} bytes"),
     };
-    match cas {
+    match value.cas {
         None => format!("hit {flags} {data}"),
         Some(cas) => format!("hit {flags} {data} cas {cas}"),
     }

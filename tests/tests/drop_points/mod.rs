@@ -172,7 +172,7 @@ async fn call<S: Subject>(client: S, call: Call, cas: u64) -> Result<(), Error> 
         }
         Call::GetLarge => {
             let found = client.ask(Get::new("large")?).await?;
-            assert!(found.is_none_or(|found| found.data[..] == LARGE), "the value of large");
+            assert!(found.is_none_or(|found| found.data() == LARGE), "the value of large");
             Ok(())
         }
         Call::SetLarge => client.ask(Store::set("large", &LARGE)?).await,

@@ -102,7 +102,7 @@ impl Places {
 
 pub(crate) async fn get<S: Subject>(client: &S, place: &Place, tally: &Tally) {
     let found = client.ask(Get::new(&place.key).unwrap()).await;
-    let fresh = found.map(|found| assert_eq!(found.as_ref().map(|value| &value.data[..]), Some(place.key.as_bytes())));
+    let fresh = found.map(|found| assert_eq!(found.as_ref().map(|value| value.data()), Some(place.key.as_bytes())));
     tally.note("get", place, fresh);
 }
 
@@ -120,8 +120,7 @@ pub(crate) async fn get_many<S: Subject>(client: &S, many: &[&Place], tally: &Ta
     let found = client.ask(GetMany::new(&keys).unwrap()).await.unwrap();
     assert_eq!(found.len(), many.len());
     for (place, found) in many.iter().zip(found) {
-        let value =
-            found.map(|found| assert_eq!(found.as_ref().map(|value| &value.data[..]), Some(place.key.as_bytes())));
+        let value = found.map(|found| assert_eq!(found.as_ref().map(|value| value.data()), Some(place.key.as_bytes())));
         tally.note("get_many", place, value);
     }
 }

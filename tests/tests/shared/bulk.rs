@@ -133,8 +133,8 @@ fn a_small_get_does_not_wait_for_a_value_that_was_large_before() {
             server.gate.open();
         };
         let (value, ()) = join(client.get("slow"), first).await;
-        assert_eq!(value.unwrap().expect("a hit").data.len(), LARGE);
-        assert_eq!(client.get("slow").await.unwrap().expect("a hit").data.len(), LARGE);
+        assert_eq!(value.unwrap().expect("a hit").data().len(), LARGE);
+        assert_eq!(client.get("slow").await.unwrap().expect("a hit").data().len(), LARGE);
         assert_eq!(server.connections_of("get slow"), [0, 1]);
         assert_eq!(client.get("a").await, Ok(None));
         assert_eq!(server.connections_of("get a"), [0, 0]);
@@ -159,7 +159,7 @@ fn a_small_get_does_not_wait_for_the_rest_of_a_large_value() {
             server.gate.open();
         };
         let (value, ()) = join(client.get("slow"), small).await;
-        assert_eq!(value.unwrap().expect("a hit").data.len(), LARGE);
+        assert_eq!(value.unwrap().expect("a hit").data().len(), LARGE);
     });
 }
 
@@ -211,7 +211,7 @@ fn large_transfers_share_the_connection_if_the_server_takes_no_other() {
             let all: Vec<_> = std::iter::from_fn(|| connect(&server)).collect();
             assert!(!all.is_empty());
             for _ in 0..3 {
-                assert_eq!(client.get("key").await.unwrap().expect("a hit").data.len(), value.len());
+                assert_eq!(client.get("key").await.unwrap().expect("a hit").data().len(), value.len());
                 assert_eq!(client.get("a").await, Ok(None));
                 assert_eq!(client.set("key", &value, Expiry::Never).await, Ok(()));
             }
@@ -246,7 +246,7 @@ fn large_transfers_have_no_more_connections_than_the_option_says() {
                     let value = vec![b'x'; 200_000];
                     for name in &names {
                         client.set(&key, &value, Expiry::Never).await.unwrap();
-                        assert_eq!(client.get(&key).await.unwrap().expect("a hit").data.len(), value.len());
+                        assert_eq!(client.get(&key).await.unwrap().expect("a hit").data().len(), value.len());
                         check(&client, name).await;
                     }
                 })

@@ -24,7 +24,7 @@ async fn call_and_drop(client: AsyncClient, names: Vec<String>, seed: u64) -> us
                     let from = rng.below(names.len() - 10);
                     let some = &names[from..from + 10];
                     let hits = client.get_many(some).await.unwrap().into_result().unwrap();
-                    let texts: Vec<_> = hits.iter().map(|hit| &hit.as_ref().expect("a hit").data[..]).collect();
+                    let texts: Vec<_> = hits.iter().map(|hit| hit.as_ref().expect("a hit").data()).collect();
                     assert_eq!(texts, some.iter().map(String::as_bytes).collect::<Vec<_>>());
                 }
                 2 => assert_eq!(client.get("nothing").await, Ok(None)),

@@ -155,7 +155,7 @@ fn a_read_may_be_dropped_at_any_time() {
 fn a_read_of_a_large_value_may_be_dropped_at_any_time() {
     block_on(|| {
         drop_at_any_time(|client, _| async move {
-            assert_eq!(client.get("large").await.unwrap().expect("a hit").data.len(), 1_000_000);
+            assert_eq!(client.get("large").await.unwrap().expect("a hit").data().len(), 1_000_000);
         })
     });
 }

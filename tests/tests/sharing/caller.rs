@@ -202,12 +202,12 @@ impl Caller {
             Fate::Unmet(error) => return tally.judge(Err(format!("a get has no condition: {error:?}"))),
             Fate::Unchanged | Fate::Unknown => return,
         };
-        let text = found.as_ref().map(|value| String::from_utf8_lossy(&value.data).into_owned());
+        let text = found.as_ref().map(|value| String::from_utf8_lossy(value.data()).into_owned());
         let item = match asked {
             Asked::Text(at) => &mut self.texts[at],
             Asked::Counter => &mut self.counter,
             Asked::Fixed(at) => {
-                let wrong = found.filter(|value| value.data != fixed(at) || value.flags != 0);
+                let wrong = found.filter(|value| *value != fixed(at) || value.flags != 0);
                 return tally.judge(wrong.map_or(Ok(()), |value| Err(format!("{} is {value:?}", fixed(at)))));
             }
         };

@@ -3,13 +3,11 @@
 //! Nothing is decided here that the general way does not decide in the same way, line by line: what is not one of these forms, or has
 //! not come whole, is left to it untouched. It costs that way a few instructions, and saves 170 of the 400 that a reply takes.
 
-use bytes::Bytes;
-
 use super::item::hit;
 use super::{DATA_END, Decoder, ONLY_END, State};
 use crate::reply::grammar;
 use crate::reply::{Expected, ExpectedKeys, Opaque, Reply, ReplyKind};
-use crate::value::Value;
+use crate::value::{Value, ValueBytes};
 
 impl Decoder {
     /// The next reply, if it is a value in the order and form in which it was asked for, or the success of a meta store or delete, and no
@@ -31,7 +29,7 @@ impl Decoder {
                 if line > self.limits.line || item.length > self.limits.value {
                     return None;
                 }
-                let data = Bytes::copy_from_slice(data);
+                let data = ValueBytes::copy_from_slice(data);
                 self.start = self.end - rest.len();
                 Some((hit(item, data), true))
             }
@@ -84,9 +82,9 @@ impl Decoder {
             return None;
         }
         let (data_start, next_start) = (self.start + line, self.end - rest.len());
-        let data = match N == DATA_END.len() && item.length <= Self::SHARED_MAX {
-            true => self.share(data_start, item.length),
-            false => Bytes::copy_from_slice(data),
+        let data = match N == DATA_END.len() && Self::SHARED.contains(&item.length) {
+            true => self.share(data_start, item.length).into(),
+            false => ValueBytes::copy_from_slice(data),
         };
         self.start = next_start;
         Some((keys.take_next(next), Value { data, flags: item.flags, cas: None }))

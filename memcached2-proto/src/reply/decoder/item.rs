@@ -6,7 +6,7 @@ use super::{BEHIND, DATA_END, Decoder, Reserve, State};
 use crate::error::Error;
 use crate::reply::grammar::{Item, unexpected};
 use crate::reply::{Reply, ReplyKind};
-use crate::value::Value;
+use crate::value::{Value, ValueBytes};
 
 /// How much memory a value gets by its announced length. It gets up to four times the bytes that have come after that,
 /// so that a server which lies about a length takes no memory.
@@ -38,7 +38,7 @@ impl Decoder {
 
     /// The data of the item, once it is there with its line end.
     #[inline]
-    pub(super) fn item(&mut self, reply_kind: ReplyKind) -> Result<Option<(Item, Bytes)>, Error> {
+    pub(super) fn item(&mut self, reply_kind: ReplyKind) -> Result<Option<(Item, ValueBytes)>, Error> {
         match &mut self.state {
             State::Small(item) => {
                 let item = *item;
@@ -48,10 +48,10 @@ impl Decoder {
                     return Ok(None);
                 }
                 let data = match reply_kind {
-                    ReplyKind::Values | ReplyKind::FencedValues if item.length <= Self::SHARED_MAX => {
-                        self.share(self.start, item.length)
+                    ReplyKind::Values | ReplyKind::FencedValues if Self::SHARED.contains(&item.length) => {
+                        self.share(self.start, item.length).into()
                     }
-                    _ => Bytes::copy_from_slice(data),
+                    _ => ValueBytes::copy_from_slice(data),
                 };
                 self.start += item.length + DATA_END.len();
                 self.state = State::Line;
@@ -86,7 +86,7 @@ impl Decoder {
                 }
                 self.start += DATA_END.len();
                 self.state = State::Line;
-                Ok(Some((item, Bytes::new())))
+                Ok(Some((item, ValueBytes::default())))
             }
             State::Line | State::End(_) | State::Fence(_) | State::Refused => Ok(None),
         }
@@ -149,7 +149,7 @@ fn ends(behind: &[u8]) -> Result<bool, Error> {
 }
 
 #[inline]
-pub(super) fn hit(item: Item, data: Bytes) -> Reply {
+pub(super) fn hit(item: Item, data: ValueBytes) -> Reply {
     if item.is_lost {
         return Reply::NoMemory(item.index, item.length);
     }
@@ -174,7 +174,7 @@ mod tests {
         for piece in [usize::MAX, 5000, 4096, 700, 1] {
             let values =
                 decode(ReplyKind::Values, stream.as_bytes(), piece).into_iter().filter_map(|reply| match reply {
-                    (Reply::Value(_, value), _) => Some(value.data),
+                    (Reply::Value(_, value), _) => Some(value.into_bytes()),
                     _ => None,
                 });
             assert_eq!(values.collect::<Vec<_>>(), (0..300).map(data).collect::<Vec<_>>(), "{piece}");

@@ -3,12 +3,11 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::{Decoder, Item};
 use crate::error::Error;
 use crate::reply::grammar::{self, QuietLine};
 use crate::reply::{ExpectedKeys, QuietReply, Reply, ReplyKind, error_line};
+use crate::value::ValueBytes;
 
 /// How far the reply to a quiet batch has come.
 #[derive(Debug, Default)]
@@ -62,7 +61,7 @@ impl Decoder {
 
     /// The reply to one of the requests whose data has come.
     #[cold]
-    pub(super) fn quiet_item(&mut self, item: Item, data: Bytes) -> Reply {
+    pub(super) fn quiet_item(&mut self, item: Item, data: ValueBytes) -> Reply {
         let reply = self.with_flags(item, data);
         self.quiet.get_or_insert_default().shown(item.index, reply)
     }

@@ -72,7 +72,7 @@ impl Codec {
     /// it would have more than 16 MiB decompressed.
     pub fn decode<T: FromPlain>(self, value: Value) -> Result<T, Error> {
         let (length, flags) = (value.data.len(), value.flags);
-        self.read(value.data, flags).map_err(|reason| unreadable::<T>(length, flags, reason))
+        self.read(value.into_bytes(), flags).map_err(|reason| unreadable::<T>(length, flags, reason))
     }
 
     /// The least number of bytes of a value that the client compresses by default.

@@ -134,9 +134,9 @@ fn get_raw(client: &Client, keys: &[Vec<u8>], out: &mut Output) -> Result<Outcom
             Err(error) => outcome = outcome.and(failed(&error)),
             Ok(None) => outcome = outcome.and(missing(key)),
             Ok(Some(value)) => {
-                out.bytes(&value.data)?;
+                out.bytes(value.data())?;
                 // Else the next prompt would stand behind it.
-                if out.is_terminal && !value.data.ends_with(b"\n") {
+                if out.is_terminal && !value.data().ends_with(b"\n") {
                     out.line("")?;
                 }
             }
@@ -161,8 +161,8 @@ fn get_json(client: &Client, keys: &[Vec<u8>], out: &mut Output) -> Result<Outco
             Ok(Some((value, ttl))) => out.json([
                 (name, key_field),
                 ("found".into(), true.into()),
-                bytes_field("value", &value.data),
-                ("size".into(), value.data.len().into()),
+                bytes_field("value", value.data()),
+                ("size".into(), value.data().len().into()),
                 ("flags".into(), value.flags.into()),
                 ("ttl".into(), ttl.map_or(Json::Null, ttl_field)),
             ])?,

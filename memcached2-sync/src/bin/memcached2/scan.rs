@@ -148,7 +148,7 @@ pub(crate) fn fetch(client: &Client, listed: &[&Listed]) -> Result<(Vec<Record>,
                 let value = item.value.unwrap_or_default();
                 if ttl != Some(0) {
                     let flags = item.flags.unwrap_or(value.flags);
-                    records.push(Record { key: listed.key.clone(), value: value.data, flags, ttl });
+                    records.push(Record { key: listed.key.clone(), value: value.into_bytes(), flags, ttl });
                 }
             }
             Err(Error::NoMeta { .. }) if Key::new(&listed.key).is_ok() => classic.push(listed),
@@ -167,8 +167,8 @@ pub(crate) fn fetch(client: &Client, listed: &[&Listed]) -> Result<(Vec<Record>,
             Ok(Some(value)) if listed.ttl != Some(0) && !FetchPolicy::is_leased(&value) => {
                 records.push(Record {
                     key: listed.key.clone(),
-                    value: value.data,
                     flags: value.flags,
+                    value: value.into_bytes(),
                     ttl: listed.ttl,
                 });
             }

@@ -103,7 +103,7 @@ impl SessionStore for MemcachedSessionStore {
     async fn load(&self, session_key: &SessionKey) -> Result<Option<HashMap<String, String>>, LoadError> {
         let found = self.client.get(self.key(session_key)).await.map_err(|error| LoadError::Other(error.into()))?;
         let Some(value) = found else { return Ok(None) };
-        let (length, flags) = (value.data.len(), value.flags);
+        let (length, flags) = (value.data().len(), value.flags);
         // Without the reason, which can show a part of the state.
         let unreadable = |_| LoadError::Deserialization(anyhow!("{length} bytes with flags {flags} are no session"));
         Json::from_value(value).map(|Json(state)| Some(state)).map_err(unreadable)

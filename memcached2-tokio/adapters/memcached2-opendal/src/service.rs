@@ -39,7 +39,7 @@ impl Store {
         match self.items.metadata(key).await {
             Ok(Some(MetaItem { size: Some(size), .. })) => Ok(size),
             Ok(None) => Err(not_found()),
-            Ok(Some(_)) | Err(ClientError::NoMeta { .. }) => Ok(self.get(key).await?.data.len() as u64),
+            Ok(Some(_)) | Err(ClientError::NoMeta { .. }) => Ok(self.get(key).await?.data().len() as u64),
             Err(error) => Err(failed(error)),
         }
     }

@@ -108,7 +108,7 @@ impl SessionStore for MemcachedStore {
 
     async fn load(&self, id: &Id) -> Result<Option<Record>> {
         let Some(value) = self.client.get(self.key(id)).await.map_err(|error| failed(&error))? else { return Ok(None) };
-        let (length, flags) = (value.data.len(), value.flags);
+        let (length, flags) = (value.data().len(), value.flags);
         // Without the reason, which can show a part of the data.
         let Json(Stored { data, expiry_date }) = Json::from_value(value)
             .map_err(|_| Error::Decode(format!("the item of {length} bytes with flags {flags} is no session")))?;

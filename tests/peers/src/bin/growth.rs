@@ -153,7 +153,7 @@ fn bytes(blocking: &memcached2_sync::Client, runtime: &Runtime, tasks: &memcache
     }
     let calls = |size: usize| (100_000_000 / size).clamp(2, 5000);
     let is_whole = |value: Option<memcached2_sync::Value>, size| {
-        assert_eq!(value.map(|value| value.data.len()), Some(size));
+        assert_eq!(value.map(|value| value.data().len()), Some(size));
     };
     [
         group("get, blocking: 1,000 bytes", "ns", &SIZES, |size| {

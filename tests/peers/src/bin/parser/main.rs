@@ -183,7 +183,7 @@ fn parse_by_ours(kind: Kind, reply: &[u8], count: usize) -> usize {
         decoder.advance_read(reply.len());
         while let Some((reply, last)) = decoder.decode(&mut asked, true).expect("a reply") {
             if let Reply::Value(_, value) = black_box(&reply) {
-                found += value.data.len();
+                found += value.data().len();
             }
             if last {
                 break;
