@@ -106,7 +106,7 @@ impl Connection {
     }
 
     /// The next reply, whatever it is.
-    fn next_in_order(&mut self) -> Result<Option<(u32, Reply, bool)>, Error> {
+    pub(super) fn next_in_order(&mut self) -> Result<Option<(u32, Reply, bool)>, Error> {
         if self.held.is_some() {
             if let Some(sure) = self.next_sure() {
                 return Ok(Some(sure));

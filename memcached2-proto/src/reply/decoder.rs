@@ -316,7 +316,9 @@ impl Decoder {
                                 ReplyKind::FencedValues => self.end_of_fenced()?,
                                 _ => reply,
                             };
-                            return Ok(Some((reply, true)));
+                            if let Some(whole) = self.before_fence(reply) {
+                                return Ok(Some(whole));
+                            }
                         }
                         ReplyLine::Reply(reply) => {
                             let reply = match (reply_kind, reply) {
