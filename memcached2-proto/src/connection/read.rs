@@ -6,13 +6,15 @@ use crate::reply::{Opaque, Reply, ReplyKind};
 use crate::value::Value;
 
 impl Connection {
-    /// The buffer to read into. It is never empty if [`Connection::next_reply`] is called until it returns `None`.
+    /// The buffer to read into. It is never empty if [`Connection::next_reply`] is called until it returns `None`; into an empty one, a
+    /// socket reads 0 bytes, which looks like the end of the stream.
     #[inline]
     pub fn read_buf(&mut self) -> &mut [u8] {
         self.decoder.read_buf()
     }
 
-    /// Says that `n` bytes were read into [`Connection::read_buf`]; 0 is the end of the stream.
+    /// Says that `n` bytes were read into [`Connection::read_buf`]; 0 is the end of the stream, and more than there was room for count
+    /// as all of it.
     ///
     /// # Errors
     ///
@@ -23,8 +25,7 @@ impl Connection {
         if n == 0 {
             return self.end();
         }
-        self.bytes_in += n as u64;
-        self.decoder.advance_read(n);
+        self.bytes_in += self.decoder.take_read(n) as u64;
         Ok(())
     }
 

@@ -161,8 +161,13 @@ impl SendWindow {
     /// Offers what is granted and not written.
     #[inline]
     pub(super) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        let until = if self.dead.is_empty() { self.granted } else { self.granted.min(self.next_dead()) };
-        self.slices_until(until, slices)
+        self.slices_until(self.offered_until(), slices)
+    }
+
+    /// Up to where bytes are offered: what is granted, as far as it is to be written.
+    #[inline]
+    fn offered_until(&self) -> u64 {
+        if self.dead.is_empty() { self.granted } else { self.granted.min(self.next_dead()) }
     }
 
     /// Offers what is not written up to a place of which all is granted.
@@ -218,10 +223,11 @@ impl SendWindow {
         }
     }
 
-    /// Says that `n` of the bytes offered were written.
+    /// Says that `n` of the bytes offered were written; more count as all of them.
     #[inline]
     pub(super) fn advance_written(&mut self, n: usize) {
-        self.written = self.granted.min(self.written + n as u64);
+        let n = n.min(usize::try_from(self.offered_until() - self.written).unwrap_or(usize::MAX));
+        self.written += n as u64;
         if self.buffer.shared.is_empty() {
             self.at += n;
         } else {

@@ -1,5 +1,6 @@
 //! A connection of a program that has run out of memory.
 
+mod misuse;
 mod own_commands;
 mod together;
 mod unsent;

@@ -27,7 +27,7 @@ impl Connection {
         self.sending.slices(slices)
     }
 
-    /// Says that `n` bytes of what [`Connection::write_slices`] offered were written.
+    /// Says that `n` bytes of what [`Connection::write_slices`] offered were written; more than may be written count as all of that.
     #[inline]
     pub fn advance_written(&mut self, n: usize) {
         self.sending.advance_written(n);

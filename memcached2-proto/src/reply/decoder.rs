@@ -162,7 +162,7 @@ impl Decoder {
         self.expected
     }
 
-    /// The buffer for the next bytes; never empty.
+    /// The buffer for the next bytes; never empty if [`Decoder::decode`] is called until it returns `None`.
     #[inline]
     pub fn read_buf(&mut self) -> &mut [u8] {
         self.block_start = NO_BLOCK;
@@ -178,12 +178,26 @@ impl Decoder {
         &mut self.buffer[self.end..]
     }
 
-    /// Says that `n` bytes were put into the last [`Decoder::read_buf`].
+    /// Says that `n` bytes were put into the last [`Decoder::read_buf`]; more than it has room for count as all of it.
     #[inline]
     pub fn advance_read(&mut self, n: usize) {
+        self.take_read(n);
+    }
+
+    /// The same; returns how many bytes that are.
+    #[inline]
+    pub(crate) fn take_read(&mut self, n: usize) -> usize {
         match &mut self.state {
-            State::Large(_, data, have) => *have = data.len().min(*have + n),
-            _ => self.end = self.buffer.len().min(self.end + n),
+            State::Large(_, data, have) => {
+                let n = n.min(data.len() - *have);
+                *have += n;
+                n
+            }
+            _ => {
+                let n = n.min(self.buffer.len() - self.end);
+                self.end += n;
+                n
+            }
         }
     }
 
