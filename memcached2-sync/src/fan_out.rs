@@ -4,6 +4,7 @@ use std::iter::successors;
 #[cfg(unix)]
 use std::sync::Arc;
 use std::task::Waker;
+#[cfg(unix)]
 use std::time::Duration;
 
 #[cfg(unix)]
@@ -61,6 +62,7 @@ struct Exchange<'s> {
 
 impl Exchange<'_> {
     /// How long there is nothing to be done unless the socket gets ready.
+    #[cfg(unix)]
     fn left(&mut self) -> Duration {
         let left = self.deadline.left().unwrap_or_default();
         self.opener.as_ref().map_or(left, |opener| opener.left().min(left))

@@ -6,6 +6,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+#[cfg(unix)]
 use futures::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufWriter};
 use memcached2_proto::{Error, Expiry};
 use memcached2_testkit::embedded::{Core, Session};
@@ -34,6 +35,7 @@ impl Servers {
         self.0.lock().unwrap().keys().cloned().collect()
     }
 
+    #[cfg(unix)]
     async fn run(self, address: String, mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
         let (mut session, mut space) = (self.connect(&address), [0; 100]);
         while !session.is_closed() {

@@ -99,7 +99,6 @@ fn time_goes_by_the_clock() {
     expect(&mut stream, "get b\r\n", "END\r\n");
 }
 
-#[cfg(unix)]
 #[test]
 fn what_has_expired_stays_so_however_far_time_goes() {
     for clock in [Clock::manual(START), Clock::system()] {
@@ -118,6 +117,7 @@ fn what_has_expired_stays_so_however_far_time_goes() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn refused_connections_are_accepted_again_and_open_ones_go_on() {
     for setup in [EmbeddedServer::with(), EmbeddedServer::with().unix_socket()] {
