@@ -24,7 +24,7 @@ mod spawner;
 mod srv;
 mod streams;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock, PoisonError};
 #[cfg(not(loom))]
 use std::sync::{Mutex, MutexGuard};
@@ -40,7 +40,6 @@ use self::direct::Direct;
 pub use self::direct::DirectWriter;
 pub use self::driver::{AsyncStream, AsyncTimer, Connector, Driver, Next};
 pub use self::exchange::{Exchange, Freshness, exchange};
-use self::large::LARGE;
 pub use self::large::Transfer;
 use self::load::Load;
 use self::phase::Phase;
@@ -331,35 +330,6 @@ impl SharedConnection {
     fn is_idle(&self) -> bool {
         let inner = self.lock();
         inner.phase == Phase::Open && inner.is_open && inner.slots.is_empty()
-    }
-
-    /// Whether it was for large transfers, and has failed before the server had answered anything.
-    fn is_unusable(&self) -> bool {
-        self.lock().is_unusable
-    }
-
-    /// Says whether it is in the middle of a large reply.
-    #[cold]
-    fn set_receives_large(&self, receives: bool) {
-        self.receives_large.store(receives, Ordering::Relaxed);
-        if receives {
-            self.large_keys.begin();
-        }
-    }
-
-    /// Which other connection suits a request better than this one, if that is not settled: as far as large values are known.
-    #[cold]
-    fn better_for<C: Command + ?Sized>(&self, command: &C, settled: Option<Transfer>) -> Option<Transfer> {
-        let key = command.only_key();
-        match (settled, key) {
-            // What follows it goes the same way, so that nothing overtakes it even if its caller does not wait.
-            (Some(Transfer::Large), Some(key)) if command.transfer_size() >= LARGE => self.large_keys.add(key),
-            (Some(_), _) => {}
-            (None, Some(key)) if self.large_keys.has(key) => return Some(Transfer::Large),
-            (None, _) if self.receives_large.load(Ordering::Relaxed) => return Some(Transfer::Aside),
-            (None, _) => {}
-        }
-        None
     }
 
     /// Whether the connection has ended because the server does not answer, and that was not reported, because all
