@@ -39,8 +39,6 @@ pub struct Pool<S> {
     next: u64,
     closed: bool,
     is_retired: bool,
-    /// When the last of the calls began whose connections came back.
-    served: Instant,
     limits: PoolLimits,
 }
 
@@ -72,8 +70,7 @@ impl<S> Pool<S> {
     /// A pool without connections.
     #[must_use]
     pub fn new(limits: PoolLimits) -> Self {
-        let (idle, queue) = (Vec::new(), VecDeque::new());
-        Self { idle, open: 0, queue, next: 0, closed: false, is_retired: false, served: Instant::ZERO, limits }
+        Self { idle: Vec::new(), open: 0, queue: VecDeque::new(), next: 0, closed: false, is_retired: false, limits }
     }
 
     /// What to do to get a connection. A new caller waits after those that wait already.
@@ -150,17 +147,9 @@ impl<S> Pool<S> {
         self.open -= before - self.idle.len();
     }
 
-    /// Whether a connection has come back whose call began after this moment: then the server has answered since.
-    #[must_use]
-    pub fn has_served_since(&self, moment: Instant) -> bool {
-        self.served > moment
-    }
-
-    /// Takes back a connection that is in step, of a call that began at `now`. Returns the waker of the next waiting caller, if there is
-    /// one.
+    /// Takes back a connection that is in step. Returns the waker of the next waiting caller, if there is one.
     #[inline]
     pub fn checkin(&mut self, connection: S, now: Instant) -> Option<Waker> {
-        self.served = self.served.max(now);
         if self.closed || self.is_retired {
             self.open -= 1;
             return if self.is_retired { self.first() } else { None };

@@ -218,6 +218,7 @@ impl SharedConnection {
         if inner.phase != Phase::Open {
             return Err(inner.not_submitted());
         }
+        inner.slots.begun = now.monotonic;
         let (slot, length) = match inner.protocol {
             Some(protocol) if !is_behind && !inner.load.is_full() => {
                 let queued = inner.queue(command, protocol, now, deadline).map_err(NotSubmitted::Invalid)?;

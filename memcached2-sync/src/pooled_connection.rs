@@ -220,7 +220,7 @@ impl PooledConnection<'_> {
         let known = endpoint.known();
         let spares_server = self.was_idle
             || known.asks(endpoint.connection_options(), stream::now())
-            || self.server_pool.lock().has_served_since(now.monotonic);
+            || endpoint.has_answered_since(now.monotonic);
         let error = match conn.tls {
             None => conn.connection.explain_lost(error.clone()),
             Some(_) => error.clone(),
@@ -246,6 +246,9 @@ impl PooledConnection<'_> {
         }
         if let Some(conn) = self.conn.take() {
             let mut pool = self.server_pool.lock();
+            if pool.open() > 1 {
+                self.server_pool.endpoint.answered(now.monotonic);
+            }
             let next = pool.checkin(conn, now.monotonic);
             let is_closed = pool.is_closed();
             drop(pool);

@@ -1,6 +1,7 @@
 //! What the connections to one server have in common.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::silence::Silence;
@@ -9,8 +10,22 @@ use crate::error::Error;
 use crate::large_keys::LargeKeys;
 use crate::lookup::Lookup;
 use crate::options::Options;
+use crate::time::Instant;
 use crate::tls::TlsSession;
 use crate::uri::{Address, Server};
+
+/// When the last of the calls began that a server has answered.
+///
+/// It is noted while there are several connections to the server: then one may be silent, and others answered meanwhile.
+#[derive(Debug, Default)]
+pub(crate) struct LatestAnswer(AtomicU64);
+
+impl LatestAnswer {
+    /// An earlier call may end after a later one.
+    pub(crate) fn note(&self, begun: Instant) {
+        self.0.fetch_max(begun.as_nanos(), Ordering::Relaxed);
+    }
+}
 
 /// What the connections to one server have in common: where it is, how a client behaves towards it, and what was found out of
 /// it.
@@ -22,6 +37,7 @@ pub struct Endpoint {
     known: KnownProtocol,
     lookup: Arc<Lookup>,
     silence: Silence,
+    latest_answer: Arc<LatestAnswer>,
     large_keys: Arc<LargeKeys>,
     /// The name that its certificate must have, if it is connected to by TLS.
     tls_name: Option<Arc<str>>,
@@ -43,6 +59,7 @@ impl Endpoint {
             known: KnownProtocol::for_server(place),
             lookup: Arc::default(),
             silence: Silence::default(),
+            latest_answer: Arc::default(),
             large_keys: Arc::default(),
         }
     }
@@ -90,6 +107,23 @@ impl Endpoint {
         &self.silence
     }
 
+    /// Notes that it has answered a call that began at this moment. That is needed only while there are several connections.
+    pub fn answered(&self, begun: Instant) {
+        self.latest_answer.note(begun);
+    }
+
+    /// Whether it has answered, on any connection, a call that began after this moment. Then silence since that moment does not show
+    /// that it is down.
+    #[must_use]
+    pub fn has_answered_since(&self, moment: Instant) -> bool {
+        self.latest_answer.0.load(Ordering::Relaxed) > moment.as_nanos()
+    }
+
+    /// When the last of the calls began that it has answered.
+    pub(crate) fn latest_answer(&self) -> &Arc<LatestAnswer> {
+        &self.latest_answer
+    }
+
     /// Which of its keys have large values.
     pub(crate) fn large_keys(&self) -> &Arc<LargeKeys> {
         &self.large_keys
@@ -115,4 +149,19 @@ fn tls_name(server: &Server, options: &Options) -> Option<Arc<str>> {
     let named = named.or_else(|| options.tls.server_name.clone());
     let _ = options;
     server.is_tls().then(|| named.unwrap_or_else(|| host.as_str().into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_to_a_later_call_counts_though_an_earlier_call_ends_after_it() {
+        let endpoint = Endpoint::new(0, &"127.0.0.1".parse().unwrap(), &Options::default());
+        let [earlier, between, later] = [1, 2, 3].map(Instant::from_nanos);
+        assert!(!endpoint.has_answered_since(between));
+        endpoint.answered(later);
+        endpoint.answered(earlier);
+        assert!(endpoint.has_answered_since(between) && !endpoint.has_answered_since(later));
+    }
 }

@@ -74,17 +74,6 @@ fn connections_as_old_as_a_dead_one_are_closed_with_it() {
 }
 
 #[test]
-fn an_answer_to_a_later_call_counts_though_an_earlier_call_ends_after_it() {
-    let mut pool = pool(9);
-    let [earlier, between, later] = [1, 2, 3].map(|seconds| Instant::ZERO + seconds * SECOND);
-    assert_eq!([pool.checkout(earlier), pool.checkout(later)], [Checkout::Open, Checkout::Open]);
-    assert!(!pool.has_served_since(between));
-    pool.checkin(2, later);
-    pool.checkin(1, earlier);
-    assert!(pool.has_served_since(between) && !pool.has_served_since(later));
-}
-
-#[test]
 fn a_closed_pool_gives_no_connection_and_keeps_none() {
     let (mut pool, now) = (pool(9), Instant::ZERO);
     let _ = (pool.checkout(now), pool.checkout(now));

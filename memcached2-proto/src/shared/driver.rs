@@ -21,7 +21,7 @@ use super::direct::DirectWriter;
 use super::large::LARGE;
 use crate::connection::Connection;
 use crate::error::{Error, Landed};
-use crate::opening::{Endpoint, Opening};
+use crate::opening::{Endpoint, LatestAnswer, Opening};
 use crate::reply::{Decoder, Reply};
 use crate::request_buffer::RequestBuffer;
 use crate::time::{Instant, Now};
@@ -93,6 +93,8 @@ pub trait AsyncTimer {
 #[derive(Debug)]
 pub struct Driver {
     endpoint: Arc<Endpoint>,
+    /// That of the endpoint. Each driver has it, so that it shows whether there are several.
+    latest_answer: Arc<LatestAnswer>,
     shared: Arc<SharedConnection>,
     /// Until it is ready for requests.
     opening: Option<Box<Opening>>,
@@ -141,6 +143,7 @@ impl Driver {
         let shared = Arc::new(SharedConnection::new(endpoint, opening.protocol(), now.monotonic));
         let driver = Self {
             endpoint: Arc::clone(endpoint),
+            latest_answer: Arc::clone(endpoint.latest_answer()),
             shared: Arc::clone(&shared),
             opening: Some(Box::new(opening)),
             tls: None,
@@ -340,6 +343,15 @@ impl Driver {
         }
     }
 
+    /// Notes when the last of the calls began that the server has answered: there are other connections to it.
+    #[cold]
+    fn note_answers(&self) {
+        let inner = self.shared.lock();
+        let begun = self.arrived.iter().filter_map(|(slot, ..)| inner.slots.begun(*slot)).max();
+        drop(inner);
+        begun.into_iter().for_each(|begun| self.latest_answer.note(begun));
+    }
+
     /// Puts complete replies into their slots, and returns how many callers got their answer.
     #[inline]
     fn hand_out(&mut self, alarm: &impl AsyncTimer) -> Result<usize, Error> {
@@ -349,6 +361,9 @@ impl Driver {
         let mut first = None;
         if !self.arrived.is_empty() {
             self.shared.arrival.note(|| alarm.now());
+            if Arc::strong_count(&self.latest_answer) > 2 {
+                self.note_answers();
+            }
             let mut guard = self.shared.lock();
             let inner = &mut *guard;
             for (slot, reply, last) in self.arrived.drain(..) {

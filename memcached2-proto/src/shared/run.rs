@@ -22,9 +22,10 @@ pub(super) struct Run<'s> {
 }
 
 impl SharedConnection {
-    /// Begins to encode several requests, which end at this moment at the latest.
-    pub(super) fn begin_run(&self, deadline: Instant) -> Run<'_> {
+    /// Begins to encode several requests of a call that begins now, which end at this moment at the latest.
+    pub(super) fn begin_run(&self, now: Now, deadline: Instant) -> Run<'_> {
         let mut guard = self.lock();
+        guard.slots.begun = now.monotonic;
         // That of the request before does not suffice: if it was answered meanwhile, the driver may wait for a later one by now.
         guard.note_deadline(deadline);
         Run { guard: Some(guard), deadline, requests: 0, bytes: 0 }
@@ -80,7 +81,7 @@ mod tests {
         before(&shared);
         let value = vec![b'x'; bytes];
         let store = Store::set("a", &value).unwrap();
-        let mut run = shared.begin_run(Instant::ZERO + Duration::from_secs(1));
+        let mut run = shared.begin_run(now(), Instant::ZERO + Duration::from_secs(1));
         let taken = std::iter::from_fn(|| run.queue(&store, now())).take(1000).count();
         drop(run);
         let encoded = shared.lock().buffer.requests.len();

@@ -11,12 +11,14 @@ use crate::time::Instant;
 const KEPT: usize = 4096;
 
 /// A slab of slots; the number of a slot is the tag of its request.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Slots {
     slots: Vec<Slot>,
     free: Vec<u32>,
     /// How many of them have no request yet.
     unencoded: usize,
+    /// When the call began that gets the next ones. It is kept here since one more argument takes `Inner::queue` out of line.
+    pub(super) begun: Instant,
 }
 
 #[derive(Debug)]
@@ -24,6 +26,8 @@ pub(super) struct Slot {
     pub(super) state: State,
     /// The number of the request on the connection.
     pub(super) ticket: u64,
+    /// When the call began.
+    pub(super) begun: Instant,
     /// When the slot's state has to change at the latest.
     pub(super) deadline: Instant,
     waker: Option<Waker>,
@@ -59,6 +63,12 @@ impl Slot {
     /// Whether its deadline was the last one.
     pub(super) fn is_overdue(&self) -> bool {
         matches!(self.state, State::Late(_) | State::Gone { draining: true })
+    }
+}
+
+impl Default for Slots {
+    fn default() -> Self {
+        Self { slots: Vec::new(), free: Vec::new(), unencoded: 0, begun: Instant::ZERO }
     }
 }
 
@@ -160,11 +170,11 @@ impl Slots {
                 let slot = &mut self.slots[at as usize];
                 // Both were taken before it was free: there is nothing to drop, which would be done under the lock.
                 debug_assert!(slot.waker.is_none() && matches!(slot.replies, Few::None), "{slot:?}");
-                (slot.state, slot.ticket, slot.deadline) = (state, ticket, deadline);
+                (slot.state, slot.ticket, slot.begun, slot.deadline) = (state, ticket, self.begun, deadline);
                 at
             }
             None => {
-                self.slots.push(Slot { state, ticket, deadline, waker: None, replies: Few::None });
+                self.slots.push(Slot { state, ticket, begun: self.begun, deadline, waker: None, replies: Few::None });
                 // More slots than 32 bits can count do not fit the memory.
                 u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
             }
@@ -285,6 +295,11 @@ impl Slots {
             }
             State::Free | State::Done(_) => None,
         }
+    }
+
+    /// When the call of a slot began.
+    pub(super) fn begun(&self, at: u32) -> Option<Instant> {
+        self.slots.get(at as usize).map(|slot| slot.begun)
     }
 
     /// Whether the deadline of a slot has passed.

@@ -7,6 +7,7 @@ mod closed;
 mod crowd;
 mod dropped;
 mod fetches;
+mod health;
 mod idle;
 mod opening;
 mod retry;

@@ -12,7 +12,7 @@ use memcached2_testkit::{Gate, Memcached, ScriptedServer, Session};
 use super::{PATIENT, some_polls};
 use crate::subject::{AsyncClient, block_on, bounded, client_of};
 
-const PROBE: &str = "md AA== b C18446744073709551615 O0000\r\nmn    \r\n";
+pub(super) const PROBE: &str = "md AA== b C18446744073709551615 O0000\r\nmn    \r\n";
 
 fn client(address: String, connections: usize) -> AsyncClient {
     let options = Options::default().timeout(PATIENT).connect_timeout(PATIENT).shared_connections(connections);

@@ -35,19 +35,21 @@ impl Driver {
         let is_silent = self.opening.as_ref().is_some_and(|opening| opening.is_silent(now));
         let options = self.endpoint.options();
         let mut dead = is_connected && self.connection.draining() > options.limits.drain_bytes;
-        let mut silent = false;
+        // When the last of the calls began that nothing has come for.
+        let mut silent: Option<Instant> = None;
         let mut due = Vec::new();
         let mut guard = self.shared.lock();
         let inner = &mut *guard;
         for (at, slot) in inner.slots.pending().filter(|(_, slot)| slot.deadline <= now) {
-            silent |= match self.opening {
+            let is_unheard = match self.opening {
                 Some(_) => is_silent,
                 None => slot.is_encoded() && self.connection.is_silent_since(slot.ticket),
             };
+            silent = silent.max(is_unheard.then_some(slot.begun));
             dead |= is_connected && slot.is_overdue();
             due.push((at, slot.is_encoded().then_some(slot.ticket)));
         }
-        if dead || silent {
+        if dead || silent.is_some() {
             drop(guard);
             let error = Error::disconnected("closed, because the server had not answered in time");
             let fault = self.fault_of_silence(silent, now);
@@ -91,15 +93,20 @@ impl Driver {
     }
 
     /// What a missed deadline is a failure of. A slow server is not down. A server that has been silent since the
-    /// request was written has answered before, and the probe of the next connection shows whether it still answers.
-    fn fault_of_silence(&self, silent: bool, now: Instant) -> Fault {
-        match silent {
-            true if self.opening.is_none() && self.endpoint.known().asks(self.endpoint.connection_options(), now) => {
-                self.endpoint.known().doubt();
-                Fault::Nobody
-            }
-            true => Fault::Server,
-            false => Fault::Nobody,
+    /// request was written has answered before, and the probe of the next connection shows whether it still answers; or it has
+    /// answered a later call on another connection.
+    fn fault_of_silence(&self, silent: Option<Instant>, now: Instant) -> Fault {
+        let Some(begun) = silent else { return Fault::Nobody };
+        let known = self.endpoint.known();
+        if self.opening.is_none() && known.asks(self.endpoint.connection_options(), now) {
+            known.doubt();
+            return Fault::Nobody;
+        }
+        // Else it is taken for one that large transfers can use.
+        let may_be_unusable = self.is_bulk && !self.connection.has_served();
+        match !may_be_unusable && self.endpoint.has_answered_since(begun) {
+            true => Fault::Nobody,
+            false => Fault::Server,
         }
     }
 
@@ -111,7 +118,11 @@ impl Driver {
     /// Ends the connection before it is open. On another one, what was to be sent on one for large transfers has a chance only before its
     /// deadline.
     pub(super) fn end_opening(&mut self, error: &Error, now: Instant) {
-        self.end_at(error, Fault::of(error), self.is_bulk.then_some(now));
+        let fault = match Fault::of(error) {
+            Fault::Server if error.is_timeout() => self.fault_of_silence(Some(self.shared.begun), now),
+            fault => fault,
+        };
+        self.end_at(error, fault, self.is_bulk.then_some(now));
     }
 
     pub(super) fn end_at(&mut self, error: &Error, fault: Fault, now: Option<Instant>) {

@@ -9,8 +9,10 @@ use std::time::{Duration, SystemTime};
 
 use super::wire::Wire;
 use super::{AsyncStream, AsyncTimer, Driver, PIECE};
+use crate::call::{Fault, SlotResult};
 use crate::command::{Get, Protocol, Store};
 use crate::connection::Connection;
+use crate::error::Error;
 use crate::limits::Limits;
 use crate::opening::Endpoint;
 use crate::options::Options;
@@ -281,11 +283,31 @@ fn the_other_requests_of_a_batch_time_out_though_the_first_was_answered_before_t
         assert!(driver.poll(&mut cx, &mut socket, &mut clock).is_pending());
         assert!(shared.poll(slot, &cx).is_ready());
     }
-    let mut run = shared.begin_run(second(3));
+    let mut run = shared.begin_run(now(), second(3));
     let (slot, _) = run.queue(&get, now()).expect("there is room");
     drop(run);
     assert!(driver.poll(&mut cx, &mut socket, &mut At(second(2))).is_pending());
     assert!(shared.poll(slot, &cx).is_pending());
     assert!(driver.poll(&mut cx, &mut socket, &mut At(second(3))).is_ready(), "the server is silent");
     assert!(shared.poll(slot, &cx).is_ready());
+}
+
+#[test]
+fn a_connection_that_is_not_opened_in_time_says_nothing_against_a_server_that_answers_on_another_one() {
+    let options = Options::default().protocol(Protocol::Classic);
+    let endpoint = Arc::new(Endpoint::new(0, &"127.0.0.1".parse().expect("an address"), &options));
+    let second = |number| Instant::ZERO + Duration::from_secs(number);
+    let fault = |kind: io::ErrorKind| {
+        let (mut driver, shared) = Driver::new(&endpoint, now());
+        let slot = shared.submit(&Get::new("a").expect("a key"), now(), second(9)).expect("it is open");
+        driver.end_opening(&Error::connect(&kind.into()), second(5));
+        match shared.poll(slot, &Context::from_waker(Waker::noop())) {
+            Poll::Ready(SlotResult { end: Err(failure), .. }) => failure.fault,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(fault(io::ErrorKind::TimedOut), Fault::Server);
+    endpoint.answered(second(1));
+    assert_eq!(fault(io::ErrorKind::TimedOut), Fault::Nobody);
+    assert_eq!(fault(io::ErrorKind::ConnectionRefused), Fault::Server);
 }

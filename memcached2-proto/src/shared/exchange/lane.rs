@@ -228,7 +228,7 @@ impl Lane {
         if self.transfer == Transfer::Large || shared.large_keys.is_in_use() {
             return;
         }
-        let mut run = shared.begin_run(deadline(&shared, times, call.time_to_merge()));
+        let mut run = shared.begin_run(times.0, deadline(&shared, times, call.time_to_merge()));
         while !self.next.is_empty() && !self.is_full() {
             let at = self.next.start;
             let (sub_request, command) = call.request(at);
