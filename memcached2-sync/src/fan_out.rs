@@ -178,8 +178,8 @@ impl<'f, 'r, 's, O: Operation> FanOut<'f, 'r, 's, O> {
             self.call.waited(exchange.batch.server(), waited);
         }
         self.call.submit(&mut exchange.batch, &mut exchange.pooled.conn().connection, self.now);
-        // None of its requests could be encoded: nothing will come.
         if exchange.batch.is_done() {
+            exchange.pooled.conn().asks_nothing();
             exchange.pooled.checkin(self.now);
             return None;
         }

@@ -22,6 +22,8 @@ pub(crate) struct Conn {
     begun: Instant,
     /// How old it may become.
     age: Option<Duration>,
+    /// How many bytes had come at the end of the last call of which nothing could be sent.
+    bytes_before_nothing: u64,
 }
 
 impl Conn {
@@ -73,11 +75,21 @@ impl Conn {
         deadline: &mut Deadline,
     ) -> Result<(), Error> {
         call.submit(batch, &mut self.connection, now);
+        if batch.is_done() {
+            self.asks_nothing();
+            return Ok(());
+        }
         self.write(deadline)?;
-        while !batch.is_done() && !self.read(call, batch, now, deadline)? {
+        while !self.read(call, batch, now, deadline)? {
             self.write(deadline)?;
         }
         Ok(())
+    }
+
+    /// None of the requests could be encoded, so nothing will come.
+    #[cold]
+    pub(crate) fn asks_nothing(&mut self) {
+        self.bytes_before_nothing = self.connection.bytes_in();
     }
 
     /// Reads once, and submits more of the batch if there is more; `true` when all replies are there.
@@ -201,6 +213,7 @@ impl PooledConnection<'_> {
             tls: opened.tls,
             begun: now(),
             age: endpoint.known().age(endpoint.connection_options()),
+            bytes_before_nothing: 0,
         }));
         self.end_opening();
     }
@@ -231,6 +244,14 @@ impl PooledConnection<'_> {
         }
     }
 
+    /// Notes that the server has answered this call, if it was asked anything: there are other connections to it.
+    #[cold]
+    fn note_answer(&self, conn: &Conn, now: Now) {
+        if conn.connection.bytes_in() != conn.bytes_before_nothing {
+            self.server_pool.endpoint.answered(now.monotonic);
+        }
+    }
+
     /// Whether the connection is older than it may become.
     #[inline]
     fn is_old(&mut self, now: Now) -> bool {
@@ -247,7 +268,7 @@ impl PooledConnection<'_> {
         if let Some(conn) = self.conn.take() {
             let mut pool = self.server_pool.lock();
             if pool.open() > 1 {
-                self.server_pool.endpoint.answered(now.monotonic);
+                self.note_answer(&conn, now);
             }
             let next = pool.checkin(conn, now.monotonic);
             let is_closed = pool.is_closed();

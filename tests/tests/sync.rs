@@ -246,7 +246,7 @@ mod idle {
 mod health {
     use std::time::Duration;
 
-    use memcached2_proto::{Options, Protocol, ReconnectPolicy};
+    use memcached2_proto::{Error, Expiry, Options, Protocol, ReconnectPolicy};
     use memcached2_sync::Client;
     use memcached2_testkit::{Gate, ScriptedServer, Session};
 
@@ -267,6 +267,28 @@ mod health {
             assert!(silent.join().unwrap().unwrap_err().is_timeout());
         });
         assert_eq!(client.get("b"), Ok(None));
+        drop(client);
+        server.finish();
+    }
+
+    /// Where the next connection does not ask which protocol it speaks.
+    #[test]
+    fn a_call_of_which_nothing_was_sent_does_not_count_as_an_answer() {
+        let asked = Gate::new("asked");
+        let server = ScriptedServer::start([Session::new().expect("get a\r\n").open(&asked).ignore(), Session::new()]);
+        let options =
+            Options::default().protocol(Protocol::Classic).timeout(Duration::from_secs(20)).sent_value_limit(3);
+        let reconnect = ReconnectPolicy::After(Duration::from_secs(3600));
+        let client = Client::with_options([server.address()], options.reconnect(reconnect)).unwrap();
+        std::thread::scope(|scope| {
+            let silent = scope.spawn(|| client.with_timeout(Duration::from_secs(1)).get("a"));
+            asked.wait();
+            let error = client.set("b", "too large", Expiry::Never).unwrap_err();
+            assert!(matches!(error, Error::TooLarge { .. }), "{error:?}");
+            assert!(silent.join().unwrap().unwrap_err().is_timeout());
+        });
+        let error = client.get("a").unwrap_err();
+        assert!(matches!(error, Error::Down { .. }), "{error:?}");
         drop(client);
         server.finish();
     }
