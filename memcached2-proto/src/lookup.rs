@@ -28,8 +28,8 @@ struct State<T> {
 
 /// A caller that waits for a [`Lookup`], until it is dropped: a resolver that hangs keeps nothing of callers that gave up.
 #[derive(Debug)]
-pub struct Waiting<'l, T = SocketAddr> {
-    lookup: &'l Lookup<T>,
+pub struct Waiting<T = SocketAddr> {
+    lookup: Arc<Lookup<T>>,
     /// The number of the lookup that it waits for, and its own.
     joined: Option<(u64, u64)>,
 }
@@ -53,7 +53,7 @@ impl<T> Lookup<T> {
     /// # Errors
     ///
     /// What the look-up has failed with.
-    pub async fn addresses(&self, begin: impl FnOnce()) -> io::Result<Arc<[T]>> {
+    pub async fn addresses(self: &Arc<Self>, begin: impl FnOnce()) -> io::Result<Arc<[T]>> {
         let (mut waiting, mut begin) = (self.wait(), Some(begin));
         let begin_once = |cx: &mut Context<'_>| waiting.poll(cx, || begin.take().into_iter().for_each(|begin| begin()));
         poll_fn(begin_once).await.map_err(|error| io::Error::new(error.kind(), error))
@@ -61,8 +61,8 @@ impl<T> Lookup<T> {
 
     /// A caller that waits for what is found, by [`Waiting::poll`].
     #[must_use]
-    pub fn wait(&self) -> Waiting<'_, T> {
-        Waiting { lookup: self, joined: None }
+    pub fn wait(self: &Arc<Self>) -> Waiting<T> {
+        Waiting { lookup: Arc::clone(self), joined: None }
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
@@ -100,7 +100,7 @@ impl<T> Lookup<T> {
     }
 }
 
-impl<T> Waiting<'_, T> {
+impl<T> Waiting<T> {
     /// Waits for the addresses. If no lookup is under way at first, it calls `begin`, which must make sure that
     /// [`Lookup::finish`] is called, from a thread for example.
     pub fn poll(&mut self, cx: &Context<'_>, begin: impl FnOnce()) -> Poll<Addresses<T>> {
@@ -135,7 +135,7 @@ impl<T> Waiting<'_, T> {
     }
 }
 
-impl<T> Drop for Waiting<'_, T> {
+impl<T> Drop for Waiting<T> {
     fn drop(&mut self) {
         let Some((_, own)) = self.joined else { return };
         let mut state = self.lookup.lock();
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_name_is_looked_up_once_for_all_who_ask_meanwhile() {
-        let (lookup, cx) = (Lookup::default(), Context::from_waker(Waker::noop()));
+        let (lookup, cx) = (Arc::new(Lookup::default()), Context::from_waker(Waker::noop()));
         let mut begun = 0;
         let mut waiting: Vec<_> = (0..100).map(|_| lookup.wait()).collect();
         for waiting in &mut waiting {
@@ -197,7 +197,7 @@ mod tests {
             fn wake(self: Arc<Self>) {}
         }
 
-        let lookup = Lookup::default();
+        let lookup = Arc::new(Lookup::default());
         let mut patient = lookup.wait();
         let tasks: Vec<_> = (0..100).map(|_| Arc::new(Task)).collect();
         for task in &tasks {

@@ -27,11 +27,11 @@ pub(crate) struct FanOut<'f, 'r, 's, O: Operation> {
     now: Now,
     /// Servers that take no further connection, and what is to be asked of them.
     full: Vec<Full<'s>>,
-    bell: Option<FullBell>,
+    bell: Option<CallBell>,
 }
 
-/// What is woken when one of those may give a connection.
-struct FullBell {
+/// What is woken when one of those may give a connection, or the name of a server was looked up.
+struct CallBell {
     waker: Waker,
     /// What is waited for together with sockets, if there is such a thing. Else the thread is woken, which hears it when it waits for
     /// nothing else.
@@ -148,7 +148,7 @@ impl<'f, 'r, 's, O: Operation> FanOut<'f, 'r, 's, O> {
         exchanges.into_iter().enumerate().filter_map(go_on).collect()
     }
 
-    /// Asks servers, and then begins to connect to others, whose names may be looked up, which is waited for.
+    /// Asks servers, and then begins to connect to others, which may be waited for where there is no poll(2).
     fn begin_all(&mut self, mut reserved: Vec<Reserved<'s>>, exchanges: &mut Vec<Exchange<'s>>) {
         reserved.sort_by_key(|(_, pooled, _)| pooled.conn.is_none());
         exchanges
@@ -163,7 +163,7 @@ impl<'f, 'r, 's, O: Operation> FanOut<'f, 'r, 's, O> {
         }
         let server_pool = exchange.pooled.server_pool;
         let mut deadline = exchange.deadline.at_most(server_pool.time_to_open());
-        match Opener::begin(&server_pool.endpoint, &mut deadline) {
+        match Opener::begin(&server_pool.endpoint, &mut deadline, || CallBell::with_sockets(&mut self.bell)) {
             Ok((opener, true)) => self.opened(exchange, opener),
             Ok((opener, false)) => {
                 exchange.opener = Some(Box::new(opener));
@@ -197,7 +197,8 @@ impl<'f, 'r, 's, O: Operation> FanOut<'f, 'r, 's, O> {
     /// Goes on with a server that may have something to say; `None` when all was said.
     fn go_on(&mut self, mut exchange: Exchange<'s>, ready: Ready) -> Option<Exchange<'s>> {
         if let Some(mut opener) = exchange.opener.take() {
-            return match opener.go_on(ready.to_read, ready.to_write) {
+            let ready = (ready.to_read, ready.to_write);
+            return match opener.go_on(ready, || CallBell::with_sockets(&mut self.bell)) {
                 Ok(true) => self.opened(exchange, *opener),
                 Ok(false) => Some(Exchange { opener: Some(opener), ..exchange }),
                 Err(error) => self.not_opened(exchange, error),
@@ -237,7 +238,7 @@ impl<'f, 'r, 's, O: Operation> FanOut<'f, 'r, 's, O> {
 
     /// Waits for a connection to a full server.
     fn wait_for(&mut self, batch: ServerBatch, server_pool: &'s ServerPool, error: Option<Error>, deadline: Deadline) {
-        let bell = self.bell.get_or_insert_with(FullBell::new);
+        let bell = self.bell.get_or_insert_with(CallBell::new);
         let server = FullServer::new(server_pool, error, bell.waker.clone());
         self.full.push(Full { batch, server, deadline });
     }
@@ -276,11 +277,11 @@ impl<'f, 'r, 's, O: Operation> FanOut<'f, 'r, 's, O> {
 
 #[cfg(unix)]
 impl<O: Operation> FanOut<'_, '_, '_, O> {
-    /// Waits until some of the connections are made, or have something to be read, or a full server may give one, or one has waited for
-    /// too long, and says which are ready.
+    /// Waits until some of the connections are made, or have something to be read, or a full server may give one, or a name was looked
+    /// up, or one has waited for too long, and says which are ready.
     fn wait(&mut self, exchanges: &mut [Exchange<'_>]) -> Result<Vec<Ready>, Error> {
         use rustix::event::{PollFd, PollFlags, Timespec, poll};
-        let bell = self.bell.as_ref().and_then(|bell| bell.bell.as_deref()).filter(|_| !self.full.is_empty());
+        let bell = self.bell.as_ref().and_then(|bell| bell.bell.as_deref());
         if exchanges.is_empty() && bell.is_none() {
             park(self.full.iter_mut().map(|full| &mut full.deadline));
             return Ok(Vec::new());
@@ -290,7 +291,8 @@ impl<O: Operation> FanOut<'_, '_, '_, O> {
             let left = exchanges.iter_mut().map(Exchange::left).chain(full).min();
             let left = left.and_then(|left| Timespec::try_from(left).ok());
             let bell_socket = bell.map(|bell| PollFd::from_borrowed_fd(bell.socket(), PollFlags::IN));
-            let mut sockets: Vec<_> = exchanges.iter().filter_map(Exchange::socket).chain(bell_socket).collect();
+            let mut sockets: Vec<_> =
+                exchanges.iter().filter_map(|exchange| exchange.socket(bell)).chain(bell_socket).collect();
             match poll(&mut sockets, left.as_ref()) {
                 Ok(_) => {
                     // An error, or the end of the stream, is found by reading.
@@ -313,12 +315,12 @@ impl<O: Operation> FanOut<'_, '_, '_, O> {
 #[cfg(unix)]
 impl Exchange<'_> {
     /// What it waits for; there is always something.
-    fn socket(&self) -> Option<rustix::event::PollFd<'_>> {
+    fn socket<'e>(&'e self, bell: Option<&'e Bell>) -> Option<rustix::event::PollFd<'e>> {
         use std::os::fd::AsFd as _;
 
         use rustix::event::{PollFd, PollFlags};
         let (socket, is_stuck) = match (&self.opener, &self.pooled.conn) {
-            (Some(opener), _) => opener.socket()?,
+            (Some(opener), _) => opener.socket().or_else(|| Some((bell?.socket(), false)))?,
             (None, Some(conn)) => (conn.stream.as_fd(), conn.connection.is_write_blocked()),
             (None, None) => return None,
         };
@@ -338,7 +340,19 @@ impl<O: Operation> FanOut<'_, '_, '_, O> {
     }
 }
 
-impl FullBell {
+impl CallBell {
+    /// The waker, if it also wakes a thread that waits for sockets.
+    #[cfg(unix)]
+    fn with_sockets(bell: &mut Option<Self>) -> Option<Waker> {
+        let Self { waker, bell } = bell.get_or_insert_with(Self::new);
+        bell.is_some().then(|| waker.clone())
+    }
+
+    #[cfg(not(unix))]
+    fn with_sockets(_: &mut Option<Self>) -> Option<Waker> {
+        None
+    }
+
     #[cfg(unix)]
     fn new() -> Self {
         let bell = Bell::new().ok().map(Arc::new);

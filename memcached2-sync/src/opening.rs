@@ -3,13 +3,20 @@
 #[cfg(unix)]
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
+#[cfg(unix)]
+use std::task::Poll;
+use std::task::Waker;
 use std::time::{Duration, SystemTime};
 
 #[cfg(unix)]
 use memcached2_proto::opening::Destination;
 use memcached2_proto::opening::{Endpoint, Opened, Opening, Step};
+#[cfg(unix)]
+use memcached2_proto::transport::Waiting;
 use memcached2_proto::{Error, Now};
 
+#[cfg(unix)]
+use crate::stream::poll_resolve;
 use crate::stream::{Deadline, Stream, now, resolve};
 
 /// How long a read or write may take that the socket is ready for, as a rule.
@@ -20,6 +27,9 @@ pub(crate) const SOON: Duration = Duration::from_millis(10);
 pub(crate) struct Opener {
     endpoint: Arc<Endpoint>,
     opening: Opening,
+    /// While its name is looked up.
+    #[cfg(unix)]
+    looking_up: Option<Waiting>,
     #[cfg(unix)]
     connecting: Option<socket2::Socket>,
     stream: Option<Stream>,
@@ -41,6 +51,8 @@ impl Opener {
         Self {
             endpoint: Arc::clone(endpoint),
             opening: Opening::new(endpoint, now, deadline.end()),
+            #[cfg(unix)]
+            looking_up: None,
             #[cfg(unix)]
             connecting: None,
             stream: None,
@@ -116,24 +128,37 @@ impl Opener {
 #[cfg(unix)]
 impl Opener {
     /// Begins to open a connection.
-    pub(crate) fn begin(endpoint: &Arc<Endpoint>, deadline: &mut Deadline) -> Result<(Self, bool), Error> {
+    pub(crate) fn begin(
+        endpoint: &Arc<Endpoint>,
+        deadline: &mut Deadline,
+        waker: impl FnMut() -> Option<Waker>,
+    ) -> Result<(Self, bool), Error> {
         let mut opener = Self::new(endpoint, deadline);
-        opener.go_on(false, false).map(|is_ready| (opener, is_ready))
+        opener.go_on((false, false), waker).map(|is_ready| (opener, is_ready))
     }
 
-    /// Goes on as far as possible without waiting, except for a lookup; `true` when the connection is ready.
-    pub(crate) fn go_on(&mut self, to_read: bool, to_write: bool) -> Result<bool, Error> {
+    /// Goes on as far as possible without waiting; `true` when the connection is ready. `waker` returns what is woken when a name was
+    /// looked up. If there is no such thing, a look-up is waited for.
+    pub(crate) fn go_on(
+        &mut self,
+        (to_read, to_write): (bool, bool),
+        mut waker: impl FnMut() -> Option<Waker>,
+    ) -> Result<bool, Error> {
         // What has come in time counts, even if this thread could not look before the deadline.
         if let Some(socket) = self.connecting.take_if(|_| to_read || to_write) {
             self.connected(Stream::end_connecting(socket, self.endpoint.options()));
         } else if to_read {
             self.read_at_once();
         } else if self.opening.on_deadline(now()) {
-            (self.connecting, self.stream) = (None, None);
+            (self.looking_up, self.connecting, self.stream) = (None, None, None);
         }
         loop {
             match self.opening.step()? {
-                Step::Resolve { host, port } => self.resolve(host, port),
+                Step::Resolve { host, port } => match waker().map(|waker| self.poll_lookup(&host, port, &waker)) {
+                    Some(Poll::Pending) => return Ok(false),
+                    Some(Poll::Ready(())) => {}
+                    None => self.resolve(host, port),
+                },
                 Step::Connect(_) if self.connecting.is_some() => return Ok(false),
                 Step::Connect(Destination::Tcp(address)) => {
                     self.stream = None;
@@ -156,6 +181,17 @@ impl Opener {
         }
     }
 
+    fn poll_lookup(&mut self, host: &str, port: u16, waker: &Waker) -> Poll<()> {
+        // One that was made before is of no use any more.
+        self.stream = None;
+        let lookup = self.endpoint.lookup();
+        let waiting = self.looking_up.get_or_insert_with(|| lookup.wait());
+        poll_resolve(host.to_owned(), port, (lookup, waiting), waker).map(|found| {
+            self.looking_up = None;
+            self.opening.resolved(found, now());
+        })
+    }
+
     fn read_at_once(&mut self) {
         let Some(stream) = &mut self.stream else { return };
         // There is something to be read.
@@ -170,7 +206,7 @@ impl Opener {
         self.opening.write_with(|slices| stream.write_at_once(slices)).map(drop)
     }
 
-    /// The socket to wait for, and whether it is waited for until it can be written to.
+    /// The socket to wait for, and whether it is waited for until it can be written to; `None` while a name is looked up.
     pub(crate) fn socket(&self) -> Option<(BorrowedFd<'_>, bool)> {
         match (&self.connecting, &self.stream) {
             (Some(socket), _) => Some((socket.as_fd(), true)),
@@ -183,7 +219,11 @@ impl Opener {
 /// Without poll(2), connecting always waits.
 #[cfg(not(unix))]
 impl Opener {
-    pub(crate) fn begin(endpoint: &Arc<Endpoint>, deadline: &mut Deadline) -> Result<(Self, bool), Error> {
+    pub(crate) fn begin(
+        endpoint: &Arc<Endpoint>,
+        deadline: &mut Deadline,
+        _: impl FnMut() -> Option<Waker>,
+    ) -> Result<(Self, bool), Error> {
         let mut opener = Self::new(endpoint, deadline);
         while !opener.step()? {
             opener.exchange();
@@ -191,7 +231,7 @@ impl Opener {
         Ok((opener, true))
     }
 
-    pub(crate) fn go_on(&mut self, _: bool, _: bool) -> Result<bool, Error> {
+    pub(crate) fn go_on(&mut self, _: (bool, bool), _: impl FnMut() -> Option<Waker>) -> Result<bool, Error> {
         Ok(true)
     }
 }
@@ -199,8 +239,10 @@ impl Opener {
 #[cfg(unix)]
 #[cfg(test)]
 mod tests {
+    use std::task::Context;
+
     use memcached2_proto::Options;
-    use memcached2_testkit::EmbeddedServer;
+    use memcached2_testkit::{EmbeddedServer, ScriptedServer, Session};
     use rustix::event::{PollFd, PollFlags, poll};
 
     use super::*;
@@ -224,11 +266,47 @@ mod tests {
         let server = server.address().parse().expect("an address");
         let endpoint = Arc::new(Endpoint::new(0, &server, &options));
         let mut deadline = Deadline::new(now(), Duration::from_secs(20));
-        let (mut opener, is_ready) = Opener::begin(&endpoint, &mut deadline).expect("it is begun");
+        let (mut opener, is_ready) = Opener::begin(&endpoint, &mut deadline, || None).expect("it is begun");
         assert!(!is_ready);
         wait_until_late(&opener, PollFlags::OUT);
-        assert_eq!(opener.go_on(false, true), Ok(false), "the connection was made in time");
+        assert_eq!(opener.go_on((false, true), || None), Ok(false), "the connection was made in time");
         wait_until_late(&opener, PollFlags::IN);
-        assert_eq!(opener.go_on(true, false), Ok(true), "the answer came in time");
+        assert_eq!(opener.go_on((true, false), || None), Ok(true), "the answer came in time");
+    }
+
+    fn wait_for(opener: &Opener, wants: PollFlags) {
+        let (socket, _) = opener.socket().expect("a socket");
+        poll(&mut [PollFd::from_borrowed_fd(socket, wants)], None).expect("poll(2)");
+    }
+
+    #[test]
+    fn no_socket_is_waited_for_while_a_name_is_looked_up_again() {
+        const PROBE: &str = "md AA== b C18446744073709551615 O0000\r\nmn    \r\n";
+        let server = ScriptedServer::start([Session::new().expect(PROBE).close(), Session::new()]);
+        let name = "memcached.invalid:1".parse().expect("an address");
+        let endpoint = Arc::new(Endpoint::new(0, &name, &Options::default()));
+        let waker = || Some(Waker::noop().clone());
+        let begin_lookup = || {
+            let begun = endpoint.lookup().wait().poll(&Context::from_waker(Waker::noop()), || {});
+            assert!(begun.is_pending());
+        };
+        begin_lookup();
+        let mut deadline = Deadline::new(now(), Duration::from_secs(20));
+        let (mut opener, is_ready) = Opener::begin(&endpoint, &mut deadline, waker).expect("it is begun");
+        assert!(!is_ready && opener.socket().is_none());
+        endpoint.lookup().finish(Ok(vec![server.socket_addr()]));
+        assert_eq!(opener.go_on((true, false), waker), Ok(false), "it connects");
+        wait_for(&opener, PollFlags::OUT);
+        assert_eq!(opener.go_on((false, true), waker), Ok(false), "the server is asked for its protocol");
+        wait_for(&opener, PollFlags::IN);
+        begin_lookup();
+        assert_eq!(opener.go_on((true, false), waker), Ok(false), "the server has closed the connection");
+        assert!(opener.socket().is_none());
+        endpoint.lookup().finish(Ok(vec![server.socket_addr()]));
+        assert_eq!(opener.go_on((true, false), waker), Ok(false), "it connects without a question");
+        wait_for(&opener, PollFlags::OUT);
+        assert_eq!(opener.go_on((false, true), waker), Ok(true));
+        drop(opener);
+        server.finish();
     }
 }

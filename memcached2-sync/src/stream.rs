@@ -23,6 +23,8 @@ use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendFlags, send, sendmsg};
 use socket2::{SockRef, TcpKeepalive};
 
+#[cfg(unix)]
+pub(crate) use self::connect::poll_resolve;
 pub(crate) use self::connect::resolve;
 
 /// The moment on the clock of the system.

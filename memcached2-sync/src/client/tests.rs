@@ -49,10 +49,7 @@ fn a_name_that_is_looked_up_for_long_costs_no_server_its_time_that_is_connected(
     let server = EmbeddedServer::start();
     let options = Options::default().connect_timeout(Duration::from_secs(1)).failover(false);
     let client = Client::with_options(["memcached.invalid", &server.address()], options).unwrap();
-    let router = client.router();
-    let names = || (0..).map(|number: u32| number.to_string());
-    let key = |at| names().find(|key| router.route(Key::new(key).unwrap()).unwrap().index() == at).unwrap();
-    let keys = [key(0), key(1)];
+    let keys = keys_of_each(&client);
     client.set(&keys[1], "x", Expiry::Never).unwrap();
     // One is under way that never ends.
     let current = client.shared.servers.get();
@@ -60,6 +57,44 @@ fn a_name_that_is_looked_up_for_long_costs_no_server_its_time_that_is_connected(
     assert!(begun.is_pending());
     let found: Vec<_> = client.get_many(&keys).unwrap().into_iter().collect();
     assert!(matches!(&found[..], [Err(_), Ok(Some(_))]), "{found:?}");
+}
+
+/// None is connected. Without poll(2), one name is looked up after the other.
+#[cfg(unix)]
+#[test]
+fn a_name_that_is_looked_up_for_long_costs_its_own_keys_alone() {
+    let servers = [(); 2].map(|()| EmbeddedServer::start());
+    let second = Duration::from_secs(1);
+    let options = Options::default().timeout(second).connect_timeout(second).failover(false);
+    let addresses = ["memcached.invalid:1", &servers[0].address(), "memcached.invalid:2"];
+    let client = Client::with_options(addresses, options).unwrap();
+    let keys = keys_of_each(&client);
+    // Those of both names are under way, and one of them never ends.
+    let current = client.shared.servers.get();
+    let [endless, _, slow] = [0, 1, 2].map(|at| current.server_pools[at].endpoint.lookup());
+    for lookup in [endless, slow] {
+        assert!(lookup.wait().poll(&Context::from_waker(Waker::noop()), || {}).is_pending());
+    }
+    let found: Vec<_> = thread::scope(|scope| {
+        let before = Arc::strong_count(slow);
+        let call = scope.spawn(|| client.get_many(&keys).unwrap().into_iter().collect());
+        while Arc::strong_count(slow) == before && !call.is_finished() {
+            thread::yield_now();
+        }
+        slow.finish(Ok(vec![servers[1].address().parse().unwrap()]));
+        call.join().unwrap()
+    });
+    assert!(matches!(&found[..], [Err(_), Ok(None), Ok(None)]), "{found:?}");
+}
+
+/// One key of each server, in the order of the servers.
+fn keys_of_each(client: &Client) -> Vec<String> {
+    let router = client.router();
+    let key = |id| {
+        let mut names = (0..).map(|number: u32| number.to_string());
+        names.find(|key| router.route(Key::new(key).unwrap()) == Ok(id)).unwrap()
+    };
+    router.ids().map(key).collect()
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use memcached2_proto::opening::Destination;
-use memcached2_proto::transport::Lookup;
+use memcached2_proto::transport::{Lookup, Waiting};
 
 use super::{Socket, now};
 use crate::waiter::Unpark;
@@ -72,16 +72,12 @@ pub(crate) fn resolve(
 fn look_up(
     lookup: &Arc<Lookup>,
     within: Duration,
-    ask: impl FnOnce() -> io::Result<Vec<SocketAddr>> + Send + 'static,
+    ask: impl FnOnce() -> io::Result<Vec<SocketAddr>> + Clone + Send + 'static,
 ) -> io::Result<Arc<[SocketAddr]>> {
-    let in_thread = |task| thread::Builder::new().name("memcached2-lookup".to_owned()).spawn(task).map(drop);
-    let mut begin = Some(|| lookup.begin(ask, in_thread));
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let (mut waiting, begun) = (lookup.wait(), now());
+    let (mut waiting, waker, begun) = (lookup.wait(), Unpark::this_thread(), now());
     loop {
-        let begin = || begin.take().into_iter().for_each(|begin| begin());
-        if let Poll::Ready(found) = waiting.poll(&Context::from_waker(&waker), begin) {
-            return found.map_err(|error| io::Error::new(error.kind(), error));
+        if let Poll::Ready(found) = poll_look_up((lookup, &mut waiting), ask.clone(), &waker) {
+            return found;
         }
         let left = within.saturating_sub(now() - begun);
         if left.is_zero() {
@@ -89,6 +85,27 @@ fn look_up(
         }
         thread::park_timeout(left);
     }
+}
+
+/// The same without waiting: the waker is woken when they are there.
+#[cfg(unix)]
+pub(crate) fn poll_resolve(
+    host: String,
+    port: u16,
+    looking_up: (&Arc<Lookup>, &mut Waiting),
+    waker: &Waker,
+) -> Poll<io::Result<Arc<[SocketAddr]>>> {
+    poll_look_up(looking_up, move || (host, port).to_socket_addrs().map(Iterator::collect), waker)
+}
+
+fn poll_look_up(
+    (lookup, waiting): (&Arc<Lookup>, &mut Waiting),
+    ask: impl FnOnce() -> io::Result<Vec<SocketAddr>> + Send + 'static,
+    waker: &Waker,
+) -> Poll<io::Result<Arc<[SocketAddr]>>> {
+    let in_thread = |task| thread::Builder::new().name("memcached2-lookup".to_owned()).spawn(task).map(drop);
+    let found = waiting.poll(&Context::from_waker(waker), || lookup.begin(ask, in_thread));
+    found.map_err(|error| io::Error::new(error.kind(), error))
 }
 
 #[cfg(test)]
