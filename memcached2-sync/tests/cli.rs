@@ -33,6 +33,26 @@ fn ping_says_version_and_protocol_and_fails_if_a_server_is_down() {
 }
 
 #[test]
+fn ping_does_not_take_a_server_for_down_that_refuses_the_password() {
+    let server = EmbeddedServer::with().credentials("web", "s3cret").start();
+    let wrong = format!("memcached://web:wrong@{}", server.address());
+    for (servers, said) in [(&*wrong, "CLIENT_ERROR authentication failure"), (&*server.address(), "unauthenticated")] {
+        let program = Program::new(&[servers]);
+        let (out, err) = program.run(&["ping"], 1);
+        assert!(out.lines().any(|line| line.contains(&server.address()) && line.ends_with("refused")), "{out}");
+        assert!(err.contains(said), "{err}");
+        let line = &program.json(&["ping"], 1)[0];
+        assert_eq!((line["up"].as_bool(), line["state"].as_str()), (Some(false), Some("refused")), "{line}");
+        assert!(line["error"].as_str().unwrap().contains(said), "{line}");
+    }
+    // It needs none, and would store it as a value.
+    let server = EmbeddedServer::start();
+    let program = Program::new(&[format!("memcached://web:wrong@{}", server.address())]);
+    assert!(program.run(&["ping"], 1).0.contains("refused"));
+    assert_eq!(Program::new(&[server.address()]).json(&["ping"], 0)[0]["state"], "up");
+}
+
+#[test]
 fn values_are_written_as_they_are() {
     let (_embedded, program) = servers(3);
     let bytes: Vec<u8> = (0..=255).cycle().take(100_000).collect();

@@ -36,6 +36,7 @@ pub(crate) fn ping(fleet: &Fleet, out: &mut Output) -> Result<Outcome, Failure> 
             Ok(Answer { version, protocol, connect, time }) if out.is_json => out.json([
                 ("server", json!(name)),
                 ("up", json!(true)),
+                ("state", json!("up")),
                 ("version", json!(version)),
                 ("protocol", json!(protocol)),
                 ("connect_ms", json!(millis(connect))),
@@ -48,11 +49,17 @@ pub(crate) fn ping(fleet: &Fleet, out: &mut Output) -> Result<Outcome, Failure> 
             }
             Err(error) => {
                 outcome = Outcome::Missing;
+                let state = state_after(&error);
                 if out.is_json {
-                    out.json([("server", json!(name)), ("up", json!(false)), ("error", json!(error.to_string()))])?;
+                    out.json([
+                        ("server", json!(name)),
+                        ("up", json!(false)),
+                        ("state", json!(state)),
+                        ("error", json!(error.to_string())),
+                    ])?;
                 } else {
                     complain(&error.to_string());
-                    table.row([name.clone(), "down".into()]);
+                    table.row([name.clone(), state.into()]);
                 }
             }
         }
@@ -76,6 +83,15 @@ fn ask(client: &Client) -> Result<Answer, Error> {
     let begun = Instant::now();
     let version = client.run(OnServer::new(server, Version))?;
     Ok(Answer { version: version.as_str().to_owned(), protocol, connect, time: begun.elapsed() })
+}
+
+/// The state of a server that is of no use to this client: it is not down if it has answered.
+fn state_after(error: &Error) -> &'static str {
+    match error {
+        Error::Refused { .. } | Error::CredentialsRefused { .. } | Error::CredentialsNotWanted { .. } => "refused",
+        error if error.is_server_full() => "full",
+        _ => "down",
+    }
 }
 
 fn millis(time: Duration) -> f64 {
