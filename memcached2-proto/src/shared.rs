@@ -233,7 +233,9 @@ impl SharedConnection {
         let driver = if is_only && inner.write_directly(deadline) { None } else { inner.driver.take() };
         drop(guard);
         if let Some(driver) = driver {
+            let unknown = UnknownSlot { shared: self, slot };
             driver.wake();
+            std::mem::forget(unknown);
         }
         Ok((slot, length))
     }
@@ -337,6 +339,18 @@ impl SharedConnection {
     /// callers were cancelled before. It is `true` once.
     fn take_unreported_outage(&self) -> bool {
         std::mem::take(&mut self.lock().unreported_outage)
+    }
+}
+
+/// A slot that its caller does not know yet, who could not cancel it: it is cancelled if the driver cannot be woken, by a panic.
+struct UnknownSlot<'s> {
+    shared: &'s SharedConnection,
+    slot: u32,
+}
+
+impl Drop for UnknownSlot<'_> {
+    fn drop(&mut self) {
+        self.shared.cancel(self.slot);
     }
 }
 

@@ -3,8 +3,9 @@
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, SystemTime};
 
 use super::wire::Wire;
@@ -310,4 +311,29 @@ fn a_connection_that_is_not_opened_in_time_says_nothing_against_a_server_that_an
     endpoint.answered(second(1));
     assert_eq!(fault(io::ErrorKind::TimedOut), Fault::Nobody);
     assert_eq!(fault(io::ErrorKind::ConnectionRefused), Fault::Server);
+}
+
+/// The waker of a runtime with a fault.
+struct Panics;
+
+impl Wake for Panics {
+    fn wake(self: Arc<Self>) {
+        panic!("no task can be woken");
+    }
+}
+
+#[test]
+fn a_request_is_cancelled_whose_caller_has_no_slot_because_the_driver_could_not_be_woken() {
+    for protocol in [Some(Protocol::Classic), None] {
+        let options = Options { protocol, ..Options::default() };
+        let endpoint = Arc::new(Endpoint::new(0, &"127.0.0.1".parse().expect("an address"), &options));
+        let (mut driver, shared) = Driver::new(&endpoint, now());
+        let mut socket = Pieces::default();
+        let panics = Waker::from(Arc::new(Panics));
+        assert!(driver.poll(&mut Context::from_waker(&panics), &mut socket, &mut Never).is_pending());
+        let submit = || shared.submit(&Get::new("a").expect("a key"), now(), Instant::ZERO + Duration::from_secs(1));
+        assert!(catch_unwind(AssertUnwindSafe(submit)).is_err(), "it wakes the driver");
+        assert!(driver.poll(&mut Context::from_waker(Waker::noop()), &mut socket, &mut Never).is_pending());
+        assert_eq!(shared.lock().slots.counts(), (0, 0));
+    }
 }
