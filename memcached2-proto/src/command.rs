@@ -77,9 +77,27 @@ pub trait Command {
 
     /// Appends the request to `out` and says where its reply ends.
     ///
+    /// What it appends is one request, to which the server gives one reply of this kind, and its fence:
+    ///
+    /// * One line that ends in CR LF, and, where the command has one, a data block with another CR LF after it. Two lines have two replies,
+    ///   and the second one is taken for that to the next request. That may be another caller's: only a reply that is checked, as all
+    ///   are where [meta](Protocol::Meta) is spoken, closes the connection instead.
+    /// * Nothing by which the server leaves out the reply: no `noreply`, and no flag `q`.
+    /// * A key that the reply names by [`RequestBuffer::ask_key`], and any other by [`RequestBuffer::put_key`]. A reply that names a key
+    ///   which was not asked for closes the connection.
+    /// * The opaque, by [`RequestBuffer::end_with_opaque`], for a kind of reply that carries it.
+    /// * A data block only if the kind of reply is [`ReplyKind::Stored`], [`ReplyKind::MetaStored`] or [`ReplyKind::MetaSet`], or a fence
+    ///   follows. Else an error line is taken for all that comes, though the server may read the block as commands.
+    /// * At most one fence ([`RequestBuffer::put_fence`], [`RequestBuffer::put_server_fence`]), as the last thing, and only where `protocol` is
+    ///   [`Protocol::Meta`]. [`ReplyKind::FencedValues`] has one in it.
+    ///
+    /// The kinds of quiet batches are for a [`QuietPart`] only, and those of the probe for the connection itself.
+    ///
     /// # Errors
     ///
-    /// If the request cannot be encoded; what was appended before is removed.
+    /// If the request cannot be encoded; what was appended before is removed, also if it panics. A request that has no bytes, or whose fence
+    /// is not in its place, is refused after it was encoded; and, in a build with debug assertions, one that does not end in CR LF. What else
+    /// is wrong of the above is not noticed before the reply comes.
     fn encode(&self, protocol: Protocol, now: Now, out: &mut RequestBuffer) -> Result<ReplyKind, Error>;
 
     /// Reads the response from the last reply to the request. Of a request for several keys the replies before the last one go to

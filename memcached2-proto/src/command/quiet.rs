@@ -16,7 +16,11 @@ use crate::time::Now;
 /// carried out (`HD`), and to an `ma` that is (`HD`, `VA`; before 1.6.40 not if it makes the item).
 pub trait Quiet: Keyed {
     /// Appends the request as the one at a place in its batch, with the flags that [`RequestBuffer::end_quietly`] writes, and says
-    /// what may answer it.
+    /// what may answer it: [`ReplyKind::QuietGet`], [`ReplyKind::QuietSet`], [`ReplyKind::QuietDelete`] or
+    /// [`ReplyKind::QuietArithmetic`], the same for all commands of a batch.
+    ///
+    /// It ends in CR LF, and has no fence: the batch has one. Whatever else a command may append is said by [`Command::encode`]. A command
+    /// that appends nothing, or a fence, or is of another kind than the first one, fails alone, by [`Error::Argument`].
     ///
     /// # Errors
     ///
@@ -174,7 +178,13 @@ impl<C: Quiet> Command for QuietPart<C> {
         // The places of those that are sent follow each other.
         let mut next = 0;
         for (at, (_, command)) in self.items.iter().enumerate() {
-            match out.put_part(|out| command.encode_quiet(next, now, out)) {
+            let encode = |out: &mut RequestBuffer| match command.encode_quiet(next, now, out)? {
+                other if kind.is_some_and(|kind| kind != other) => {
+                    Err(Error::argument("a quiet batch of commands that are not of one kind"))
+                }
+                reply_kind => Ok(reply_kind),
+            };
+            match out.put_part(encode) {
                 Ok((reply_kind, length)) => {
                     next += 1;
                     others += if kind.is_none() { 0 } else { length };
@@ -193,5 +203,115 @@ impl<C: Quiet> Command for QuietPart<C> {
 
     fn answer(&self, reply: Reply) -> Result<Reply, Error> {
         accepted(reply)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::connection::Connection;
+    use crate::limits::Limits;
+    use crate::time::Instant;
+
+    /// A command of one's own, in each form in which it can be wrong.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    enum Own {
+        Good,
+        /// Its key is asked for, though it is known by its opaque.
+        Named,
+        Empty,
+        Endless,
+        Fenced,
+        Loud,
+        /// It has another kind of reply than the others.
+        Other,
+        Broken,
+    }
+
+    impl Command for Own {
+        type Response = ();
+
+        fn encode(&self, _: Protocol, _: Now, _: &mut RequestBuffer) -> Result<ReplyKind, Error> {
+            Err(Error::closed())
+        }
+
+        fn answer(&self, reply: Reply) -> Result<(), Error> {
+            accepted(reply).map(drop)
+        }
+    }
+
+    impl Keyed for Own {
+        fn key(&self) -> Key<'_> {
+            Key::new("key").unwrap()
+        }
+    }
+
+    impl Quiet for Own {
+        fn encode_quiet(&self, at: u32, _: Now, out: &mut RequestBuffer) -> Result<ReplyKind, Error> {
+            match self {
+                Self::Empty => return Ok(ReplyKind::QuietDelete),
+                Self::Named => {
+                    out.put(b"md ");
+                    out.ask_key(self.key());
+                }
+                _ => out.put(b"md key"),
+            }
+            match self {
+                Self::Endless => out.put(b" q"),
+                _ => out.end_quietly(at),
+            }
+            match self {
+                Self::Fenced => out.put_server_fence(),
+                Self::Broken => return Err(Error::expiry()),
+                _ => {}
+            }
+            Ok(match self {
+                Self::Loud => ReplyKind::MetaDelete,
+                Self::Other => ReplyKind::QuietSet,
+                _ => ReplyKind::QuietDelete,
+            })
+        }
+
+        fn hidden(&self) -> Reply {
+            Reply::Deleted
+        }
+    }
+
+    #[test]
+    fn a_command_that_cannot_be_sent_quietly_is_left_out_and_fails_alone() {
+        use Own::{Broken, Empty, Endless, Fenced, Good, Loud, Named, Other};
+        // Only a build with debug assertions looks at the end of a line.
+        let endless = if cfg!(debug_assertions) { Endless } else { Empty };
+        let commands = [Named, Empty, endless, Good, Fenced, Loud, Other, Broken, Named];
+        let part = QuietPart::new(commands.into_iter().enumerate().collect());
+        let mut connection = Connection::new(Limits::default());
+        connection.set_protocol(Protocol::Meta);
+        connection.submit(&part, Now::fixed(Instant::ZERO, SystemTime::UNIX_EPOCH), 7).unwrap();
+        let sent = "md key q O000000\r\nmd key q O000001\r\nmd key q O000002\r\n\
+            mn\r\nmd AA== b C18446744073709551615 O0000\r\n";
+        assert_eq!(connection.take_outgoing().unwrap(), sent);
+        let sent: Vec<_> = (0..commands.len()).filter(|at| part.fault(*at).is_none()).collect();
+        assert_eq!(sent, [0, 3, 8]);
+        let mut replies = Vec::new();
+        let come = b"NF O000002\r\nMN\r\nNF O0000\r\n";
+        connection.feed(come, |tag, reply, last| replies.push((tag, reply, last))).unwrap();
+        let [(7, Reply::Quiet(one), false), (7, Reply::Quiet(end), true)] = &replies[..] else {
+            panic!("{replies:?}");
+        };
+        assert_eq!((one.at, end.at, end.reply.is_none(), connection.is_idle()), (2, 3, true, true));
+    }
+
+    #[test]
+    fn a_quiet_batch_of_more_bytes_than_can_be_counted_is_refused() {
+        let value = bytes::Bytes::from(vec![b'v'; (1 << 20) + 4096]);
+        let stores = (0..Opaque::PARTS).map(|at| (at, Store::set("key", &value).unwrap())).collect();
+        let part = QuietPart::new(stores);
+        let mut connection = Connection::new(Limits::default());
+        connection.set_protocol(Protocol::Meta);
+        let error = connection.submit(&part, Now::fixed(Instant::ZERO, SystemTime::UNIX_EPOCH), 0).unwrap_err();
+        assert!(matches!(error, Error::Argument { .. }), "{error}");
+        assert_eq!((connection.unsent(), connection.in_flight()), (0, 0));
     }
 }

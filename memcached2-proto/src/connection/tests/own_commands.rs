@@ -23,7 +23,13 @@ enum Fence {
     OfKey,
 }
 
-const FENCES: [Fence; 3] = [Fence::Without, Fence::OfServer, Fence::OfKey];
+/// The fences that a request may have. In the place of one, the last of several keys is asked for.
+fn fences(kind: ReplyKind) -> &'static [Fence] {
+    match kind {
+        ReplyKind::FencedValues => &[Fence::Without],
+        _ => &[Fence::Without, Fence::OfServer, Fence::OfKey],
+    }
+}
 
 impl Command for Own {
     type Response = ();
@@ -211,10 +217,8 @@ fn expected(texts: &str, is_cancelled: bool, beside: Beside) -> Vec<(u32, String
 #[test]
 fn each_kind_of_reply_ends_where_it_does_however_it_comes() {
     for (kind, keys, said, texts) in SAID.iter().copied() {
-        // The last key is asked for in the place of a fence.
-        let fences = if kind == ReplyKind::FencedValues { &FENCES[..1] } else { &FENCES };
         for ((at, context), fence) in
-            (0..).zip(CONTEXTS).flat_map(|context| fences.iter().map(move |fence| (context, *fence)))
+            (0..).zip(CONTEXTS).flat_map(|context| fences(kind).iter().map(move |fence| (context, *fence)))
         {
             let own = Own { kind, keys, fence };
             for is_cancelled in [false, true] {
@@ -265,7 +269,7 @@ fn a_refusal_is_the_same_however_it_comes_and_answers_no_other_request() {
         for ((form, context), fence) in FORMS
             .iter()
             .flat_map(|form| CONTEXTS[..2].iter().map(move |context| (form, *context)))
-            .flat_map(|case| FENCES[..2].iter().map(move |fence| (case, *fence)))
+            .flat_map(|case| fences(kind).iter().take(2).map(move |fence| (case, *fence)))
         {
             let own = Own { kind, keys: &["a", "b"], fence };
             let said = form.replace('#', &format!("{line}\r\n"));
