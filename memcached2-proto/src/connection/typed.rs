@@ -196,7 +196,10 @@ impl TypedConnection {
                 *request.slot.lock() = Some(Err(of_one(error, abandoned.landed)));
             }
         }
-        self.requests.clear();
+        // Of the others nobody knows anything: somebody has failed the connection by hand.
+        for request in self.requests.drain(..).flatten() {
+            *request.slot.lock() = Some(Err(of_one(error, Landed::Unknown)));
+        }
     }
 
     /// Stops caring for a request. `true`: no byte of it was written, and none will be. `false`: it is carried out, or was;

@@ -216,3 +216,16 @@ fn connections_and_handles_go_to_other_threads() {
     is_sent::<TypedConnection>();
     is_sent::<Pending<Option<Value>>>();
 }
+
+#[test]
+fn handles_end_though_the_connection_was_failed_by_hand() {
+    let mut connection = typed(Protocol::Classic);
+    let pending = get("a", &mut connection);
+    let stored = connection.send(&Store::set("b", "x").unwrap(), now()).unwrap();
+    write(&mut connection);
+    assert_eq!(connection.connection_mut().fail_pending().count(), 2);
+    assert!(connection.feed(b"END\r\n").is_err());
+    // A read has had no effect.
+    assert_eq!(landed(pending).0, Landed::NotSent);
+    assert_eq!(landed(stored).0, Landed::Unknown);
+}
