@@ -30,7 +30,7 @@ pub struct Limits {
     /// How many bytes of such a reply may still be missing at the deadline, if no later request is waiting either; 8
     /// MiB unless changed.
     pub drain_bytes: usize,
-    /// How many requests may be in flight on a shared connection; 65,536 unless changed.
+    /// How many requests may be in flight on a shared connection, at least 1; 65,536 unless changed.
     pub in_flight: usize,
     /// How many bytes of requests may wait on a shared connection for the server to take them; 16 MiB unless changed.
     pub unsent: u64,

@@ -28,7 +28,8 @@ pub(super) struct Load {
 
 impl Load {
     pub(super) fn new(limits: &Limits) -> Self {
-        let limits = (limits.unsent, limits.in_flight);
+        // With none in flight, there never would be room.
+        let limits = (limits.unsent, limits.in_flight.max(1));
         Self { unsent: 0, taken: 0, in_flight: 0, limits, is_full: false, waiting: VecDeque::new() }
     }
 
@@ -111,5 +112,20 @@ mod tests {
         // It was written.
         load.update(&connection, 0);
         assert!(!load.is_over());
+    }
+
+    #[test]
+    fn there_is_room_for_one_request_again_even_if_the_limit_is_none() {
+        let mut load = Load::new(&Limits { in_flight: 0, unsent: 0, ..Limits::default() });
+        let connection = Connection::new(Limits::default());
+        assert!(!load.is_full() && !load.is_over());
+        load.add(1, 1);
+        assert!(load.is_full());
+        load.take_over(&connection, 1);
+        assert!(load.is_over());
+        // It was answered.
+        load.update(&connection, 0);
+        load.let_in(&mut Slots::default(), &mut Vec::new());
+        assert!(!load.is_over() && !load.is_full());
     }
 }
