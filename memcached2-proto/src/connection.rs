@@ -235,7 +235,7 @@ impl Connection {
     fn enqueue(&mut self, request: Request, kind: Kind) {
         let Request { tag, reply_kind, keys, fence, length } = request;
         if self.in_flight.is_empty() {
-            self.sending.keys().open(keys as usize);
+            self.sending.keys().open_pushed(keys as usize);
             self.front_from = self.bytes_in;
             self.decoder.expect(Expected { reply_kind, opaque: Opaque::from_ticket(self.first), is_fenced: fence > 0 });
         }

@@ -203,7 +203,7 @@ impl Connection {
     #[inline]
     fn open_front(&mut self) {
         if let Some(next) = self.in_flight.front() {
-            self.sending.keys().open(next.keys as usize);
+            self.sending.keys().open_pushed(next.keys as usize);
             self.decoder.expect(next.expected(self.first));
             // What is in the buffer already belongs to the next reply.
             self.front_from = self.bytes_in - self.decoder.unread() as u64;

@@ -101,9 +101,14 @@ impl ExpectedKeys {
         }
     }
 
-    /// Lets the next `size` bytes of keys be answered: those of the request that is now in front.
-    #[inline]
+    /// Lets the next `size` bytes of keys be answered, as many as were pushed: those of the request that is now in front.
     pub fn open(&mut self, size: usize) {
+        self.open_pushed(size.min(self.size() - self.front));
+    }
+
+    /// The same of keys that were all pushed.
+    #[inline]
+    pub(crate) fn open_pushed(&mut self, size: usize) {
         self.end = self.front + size;
         self.cursor = self.front;
         self.index = 0;
@@ -287,6 +292,19 @@ mod tests {
         assert_eq!(answers(&mut keys, &["a", "b"]), [None, Some(0)]);
         keys.close();
         assert!(keys.is_empty());
+    }
+
+    #[test]
+    fn more_keys_than_were_pushed_are_all_of_them() {
+        let mut keys = ExpectedKeys::default();
+        for _ in 0..2 {
+            let key = [b'a'; 250];
+            (0..20).for_each(|_| keys.push(&key));
+            keys.open(usize::MAX);
+            assert!((0..20).all(|at| keys.answer_key(&key) == Some(at)) && keys.answer_key(&key).is_none());
+            keys.close();
+            assert!(keys.is_empty());
+        }
     }
 
     #[test]

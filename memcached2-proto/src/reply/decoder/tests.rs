@@ -1,3 +1,5 @@
+use memcached2_testkit::Rng;
+
 use super::*;
 use crate::value::Value;
 
@@ -160,5 +162,78 @@ fn error_lines_of_a_quiet_batch_answer_one_of_its_requests_each() {
             }
         };
         assert_eq!(result.is_ok(), is_good, "{lines:?}: {result:?}");
+    }
+}
+
+#[test]
+fn a_decoder_does_not_panic_whatever_is_expected_in_the_middle_of_a_reply_or_after_an_error() {
+    const KINDS: [ReplyKind; 12] = [
+        ReplyKind::Ok,
+        ReplyKind::Value,
+        ReplyKind::Values,
+        ReplyKind::FencedValues,
+        ReplyKind::Config,
+        ReplyKind::Stats,
+        ReplyKind::MetaStored,
+        ReplyKind::MetaValue,
+        ReplyKind::MetaNumber,
+        ReplyKind::MetaArithmetic,
+        ReplyKind::QuietGet,
+        ReplyKind::QuietSet,
+    ];
+    const PIECES: [&str; 20] = [
+        "VALUE a 0 1\r\n",
+        "x\r\n",
+        "END\r\n",
+        "VALUE b 0 5000\r\n",
+        "VA 5000 kb O0007\r\n",
+        "VA 1 f0 O0007\r\n",
+        "VA 1 O000700\r\n",
+        "CONFIG a 0 1\r\n",
+        "STAT a 1\r\n",
+        "ERROR\r\n",
+        "SERVER_ERROR backend failure\r\n",
+        "EN\r\n",
+        "EN O0007\r\n",
+        "NF O0007\r\n",
+        "HD O0007\r\n",
+        "HD O000701\r\n",
+        "MN\r\n",
+        "\r",
+        "12",
+        "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+    ];
+    for seed in 0..2000 {
+        let mut rng = Rng::new(seed);
+        let limits = Limits {
+            line: [0, 20, usize::MAX][rng.below(3)],
+            value: [0, 1, usize::MAX][rng.below(3)],
+            ..Limits::default()
+        };
+        let (mut decoder, mut keys) = (Decoder::new(limits), ExpectedKeys::default());
+        for _ in 0..60 {
+            match rng.below(12) {
+                0 => decoder.expect(Expected {
+                    reply_kind: KINDS[rng.below(KINDS.len())],
+                    opaque: Opaque::from_ticket(7),
+                    is_fenced: rng.once_in(2),
+                }),
+                1 => keys.push(["a", "b", ""][rng.below(3)].as_bytes()),
+                2 => keys.open([0, 2, 4, usize::MAX][rng.below(4)]),
+                3 => keys.close(),
+                4 => decoder.advance_read(rng.below(3)),
+                5 | 6 => drop(decoder.decode(&mut keys, rng.once_in(2))),
+                _ => {
+                    let bytes = PIECES[rng.below(PIECES.len())].as_bytes();
+                    let space = decoder.read_buf();
+                    let n = bytes.len().min(space.len());
+                    space[..n].copy_from_slice(&bytes[..n]);
+                    decoder.advance_read(n);
+                    assert!(
+                        decoder.announced() <= Data::MAX + DATA_END.len() && decoder.pending().len() <= Decoder::BUFFER
+                    );
+                }
+            }
+        }
     }
 }
