@@ -118,7 +118,7 @@ pub enum ReplyKind {
     Number,
     /// `VERSION` and a text.
     Version,
-    /// A lone `STAT` line, or `STAT` lines and `END`: the answer to `stats sizes_enable` and `sizes_disable`.
+    /// One `STAT` line, which no `END` follows: the answer to `stats sizes_enable` and `sizes_disable`. A lone `END` is none at all.
     Stat,
     /// `RESET`.
     Reset,

@@ -79,6 +79,10 @@ impl<O: Operation> Call<'_, O> {
 
     /// Submits further requests, as many as may be in memory at once. A request that cannot be encoded fails alone.
     /// Call it again after [`Call::take_replies`].
+    ///
+    /// The connection has no other requests under way than those of this batch, until that is [done](ServerBatch::is_done):
+    /// [`Call::take_replies`] takes every reply for one to them. Several calls at a time share a connection by
+    /// [`SharedConnections`](crate::shared::SharedConnections).
     // In place: 14 instructions less of a blocking get.
     #[inline(always)]
     pub fn submit(&mut self, batch: &mut ServerBatch, connection: &mut Connection, now: Now) {
