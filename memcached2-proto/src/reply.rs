@@ -216,7 +216,8 @@ impl ReplyKind {
 
     /// Whether any reply but an error line carries the opaque of its request.
     pub(crate) fn is_checked(self) -> bool {
-        matches!(self, Self::MetaValue | Self::MetaStored | Self::MetaDeleted | Self::MetaNumber) || self.is_any_meta()
+        matches!(self, Self::MetaValue | Self::FencedValues | Self::MetaStored | Self::MetaDeleted | Self::MetaNumber)
+            || self.is_any_meta()
     }
 
     /// Whether several requests are answered together, those that succeed by nothing.

@@ -292,3 +292,21 @@ fn a_refusal_is_the_same_however_it_comes_and_answers_no_other_request() {
         }
     }
 }
+
+#[test]
+fn an_error_line_in_the_place_of_the_last_key_puts_no_later_reply_in_doubt() {
+    let own = |kind, keys| Own { kind, keys, fence: Fence::Without };
+    let mut connection = Connection::new(Limits::default());
+    connection.submit(&own(ReplyKind::FencedValues, &["a", "b"]), now(), 0).unwrap();
+    connection.submit(&own(ReplyKind::Number, &[]), now(), 1).unwrap();
+    while connection.take_outgoing().is_some() {}
+    let mut replies = Vec::new();
+    let mut feed = |connection: &mut Connection, bytes: &[u8]| {
+        connection.feed(bytes, |tag, reply, _| replies.push((tag, spoken(&reply)))).unwrap();
+    };
+    feed(&mut connection, b"END\r\nERROR\r\n12\r\n");
+    assert_eq!(connection.take_outgoing().as_deref(), Some(&b"mn\r\n"[..]), "only that shows whose the line is");
+    feed(&mut connection, b"MN\r\n");
+    assert_eq!(replies, [(1, "Number(12)".to_owned()), (0, "Refused(\"ERROR\")".to_owned())]);
+    assert!(connection.is_idle());
+}
