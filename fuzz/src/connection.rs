@@ -5,9 +5,13 @@ use std::io::IoSlice;
 use std::time::SystemTime;
 
 use memcached2_proto::command::meta::{MetaArithmetic, MetaDebug, MetaDelete, MetaGet, MetaNoop, MetaSet, MetaSetMode};
-use memcached2_proto::command::{FlushAll, Incr, NoReply, Quiet, QuietPart, Stats, Touch, Version};
-use memcached2_proto::{Connection, Delete, Error, Expiry, Get, Instant, Now, Protocol, Reply, Store};
+use memcached2_proto::command::{
+    Command, FlushAll, Incr, NoReply, Quiet, QuietPart, RequestBuffer, Stats, Touch, Version,
+};
+use memcached2_proto::reply::ReplyKind;
+use memcached2_proto::{Connection, Delete, Error, Expiry, Get, Instant, Key, Now, Protocol, Reply, Store};
 
+use super::decoder::KINDS;
 use super::limits;
 
 /// Plays `data` as a script of what a client and a server do to a connection.
@@ -74,6 +78,7 @@ pub fn connection(data: &[u8]) {
 fn submit(connection: &mut Connection, choice: u8, now: Now, tag: u32) -> Result<u64, Error> {
     connection.set_protocol(if choice & 0x80 == 0 { Protocol::Classic } else { Protocol::Meta });
     match choice & 0x7f {
+        20..=33 => connection.submit(&Own::new(usize::from(choice & 0x7f) - 20 + 14 * (tag % 5) as usize), now, tag),
         0..=39 => connection.submit(&Get::new(&[b'a' + choice % 3])?, now, tag),
         40..=41 => connection.submit(&MetaSet::new("a", "value")?.return_key().cas(), now, tag),
         42..=43 => connection.submit(&MetaSet::new("a", "md a\r\n")?.mode(MetaSetMode::Append), now, tag),
@@ -105,6 +110,44 @@ fn submit(connection: &mut Connection, choice: u8, now: Now, tag: u32) -> Result
         126 if choice & 0x80 == 0 => connection.submit(&Version, now, tag),
         126 => connection.submit(&MetaDebug::new("a")?, now, tag),
         _ => connection.submit(&MetaGet::new("a")?.value().ttl().return_key(), now, tag),
+    }
+}
+
+/// A command of one's own.
+struct Own {
+    reply_kind: ReplyKind,
+    is_fenced: bool,
+}
+
+impl Own {
+    /// One of each kind but those of quiet batches, which only they can have, without a fence and with one.
+    fn new(number: usize) -> Self {
+        let quiet =
+            [ReplyKind::QuietGet, ReplyKind::QuietSet, ReplyKind::QuietDelete, ReplyKind::QuietArithmetic].as_slice();
+        let reply_kind = KINDS[number % KINDS.len()];
+        let reply_kind = if quiet.contains(&reply_kind) { ReplyKind::Values } else { reply_kind };
+        Self { reply_kind, is_fenced: number >= KINDS.len() && reply_kind != ReplyKind::FencedValues }
+    }
+}
+
+impl Command for Own {
+    type Response = ();
+
+    fn encode(&self, _: Protocol, _: Now, out: &mut RequestBuffer) -> Result<ReplyKind, Error> {
+        out.put(b"own");
+        for key in ["a", "b"] {
+            out.put(b" ");
+            out.ask_key(Key::new(key)?);
+        }
+        out.end_with_opaque();
+        if self.is_fenced {
+            out.put_server_fence();
+        }
+        Ok(self.reply_kind)
+    }
+
+    fn answer(&self, _: Reply) -> Result<(), Error> {
+        Ok(())
     }
 }
 

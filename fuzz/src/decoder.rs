@@ -5,7 +5,7 @@ use memcached2_proto::reply::{Decoder, Expected, ExpectedKeys, Opaque, ReplyKind
 
 use super::limits;
 
-const KINDS: [ReplyKind; 30] = [
+pub(super) const KINDS: [ReplyKind; 31] = [
     ReplyKind::Stored,
     ReplyKind::Deleted,
     ReplyKind::Number,
@@ -36,6 +36,7 @@ const KINDS: [ReplyKind; 30] = [
     ReplyKind::QuietSet,
     ReplyKind::QuietDelete,
     ReplyKind::QuietArithmetic,
+    ReplyKind::Config,
 ];
 
 /// Decodes `data` as replies of one kind: in one piece and in small ones it must be the same replies.

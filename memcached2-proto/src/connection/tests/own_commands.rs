@@ -1,6 +1,7 @@
 //! Commands of one's own: what answers each kind of reply is the same however it is cut, taken and pipelined, with a fence behind the
 //! request or without one.
 
+mod mixed;
 mod said;
 
 use self::said::SAID;
