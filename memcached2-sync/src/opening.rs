@@ -281,8 +281,7 @@ mod tests {
 
     #[test]
     fn no_socket_is_waited_for_while_a_name_is_looked_up_again() {
-        const PROBE: &str = "md AA== b C18446744073709551615 O0000\r\nmn    \r\n";
-        let server = ScriptedServer::start([Session::new().expect(PROBE).close(), Session::new()]);
+        let server = ScriptedServer::start([Session::new().expect_probe().close(), Session::new()]);
         let name = "memcached.invalid:1".parse().expect("an address");
         let endpoint = Arc::new(Endpoint::new(0, &name, &Options::default()));
         let waker = || Some(Waker::noop().clone());

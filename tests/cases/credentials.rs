@@ -245,7 +245,7 @@ fn credentials_are_written_before_anything_else() {
     };
     for protocol in [None, Some(Protocol::Classic)] {
         let session = match protocol {
-            None => given().expect("md AA== b C18446744073709551615 O0000\r\nmn    \r\n").send("ERROR\r\nERROR\r\n"),
+            None => given().expect_probe().send("ERROR\r\nERROR\r\n"),
             Some(_) => given(),
         };
         let server = ScriptedServer::start([session.expect("get a\r\n").send("VALUE a 0 3\r\none\r\nEND\r\n")]);

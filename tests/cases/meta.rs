@@ -382,8 +382,7 @@ fn a_meta_command_is_not_sent_to_a_server_that_speaks_none() {
     let options = forgetful(PATIENT).protocol(Protocol::Classic);
     let set = || MetaSet::new("key", "flush_all\r\n").unwrap();
     // One that is told to be spoken to in the classic protocol, and one that refuses the question.
-    let probed =
-        Session::new().expect("md AA== b C18446744073709551615 O0000\r\nmn    \r\n").send("ERROR\r\nERROR\r\n");
+    let probed = Session::new().expect_probe().send("ERROR\r\nERROR\r\n");
     let server = ScriptedServer::start([probed.expect("get key\r\n").send("END\r\n")]);
     for client in [Client::with_options([embedded.address()], options).unwrap(), client(&[server.address()])] {
         for error in [

@@ -54,8 +54,7 @@ struct Talk {
 impl Talk {
     /// The server is asked for its protocol first, and answers that.
     fn probed(answer: &str, rows: impl IntoIterator<Item = Row>) -> Self {
-        const PROBE: &str = "md AA== b C18446744073709551615 O0000\r\nmn    \r\n";
-        let session = Session::new().expect(PROBE).send(answer);
+        let session = Session::new().expect_probe().send(answer);
         Self { session, rows: rows.into_iter().collect(), closes: false }
     }
 

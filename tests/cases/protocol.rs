@@ -27,12 +27,10 @@ super::cases! {
     }
 }
 
-/// The question for the protocol.
-const PROBE: &str = "md AA== b C18446744073709551615 O0000\r\nmn    \r\n";
 const HIT: &str = "VALUE a 0 3\r\none\r\nEND\r\n";
 
 fn probed(answer: &str) -> Session {
-    Session::new().expect(PROBE).send(answer)
+    Session::new().expect_probe().send(answer)
 }
 
 /// A server that speaks meta.
@@ -58,7 +56,7 @@ fn a_server_that_speaks_another_protocol_is_named_in_the_error() {
         (b"-ERR unknown command 'md', with args beginning with: 'AA==' 'b' \r\n", "Redis"),
         (b"-NOAUTH Authentication required.\r\n", "Redis"),
     ] {
-        let server = ScriptedServer::start([Session::new().expect(PROBE).send(bytes).close()]);
+        let server = ScriptedServer::start([Session::new().expect_probe().send(bytes).close()]);
         // A value is never sent to it: Redis would carry out its lines.
         let error = client(&server).set("a", "flushall", Expiry::Never).unwrap_err();
         assert!(error.to_string().contains(told), "{error}");
@@ -124,7 +122,7 @@ fn a_server_that_refuses_meta_is_asked_in_the_classic_protocol() {
 
 /// twemproxy closes the connection on a command that it does not know; others may answer nonsense.
 fn a_server_that_closes_when_it_is_asked_for_its_protocol_is_not_asked_again() {
-    let asked = || Session::new().expect(PROBE);
+    let asked = || Session::new().expect_probe();
     for first in [asked().close(), asked().reset(), asked().send("what?\r\n")] {
         let classic =
             || Session::new().expect("set a 0 0 3\r\none\r\n").send("STORED\r\n").expect("get a\r\n").send(HIT);
@@ -141,7 +139,7 @@ fn a_server_that_closes_when_it_is_asked_for_its_protocol_is_not_asked_again() {
 }
 
 fn a_server_that_is_silent_when_it_is_asked_for_its_protocol_is_asked_in_the_classic_one() {
-    let silent = Session::new().expect(PROBE).expect_close();
+    let silent = Session::new().expect_probe().expect_close();
     let server = ScriptedServer::start([silent, Session::new().expect("get a\r\n").send(HIT)]);
     let client = client_with(&server, forgetful(PATIENT));
     assert_eq!(client.get("a").unwrap().expect("a hit"), "one");
@@ -168,7 +166,7 @@ fn a_server_that_wants_credentials_refuses_every_call() {
 }
 
 fn a_full_server_is_an_error_at_the_probe() {
-    let full = Session::new().expect(PROBE).send("ERROR Too many open connections\r\n").close();
+    let full = Session::new().expect_probe().send("ERROR Too many open connections\r\n").close();
     let server = ScriptedServer::start([full, meta().expect("mg a f v O0002\r\n").send("EN O0002\r\n")]);
     let client = client(&server);
     let error = client.set("a", "x", Expiry::Never).unwrap_err();
@@ -197,7 +195,7 @@ fn a_server_that_misses_one_deadline_is_not_down() {
 /// An old server would read the value as a command.
 fn a_server_that_refused_meta_and_stands_still_is_sent_nothing() {
     let late = probed("ERROR\r\nERROR\r\n").expect("get a\r\n").ignore();
-    let server = ScriptedServer::start([late, Session::new().expect(PROBE).expect_close()]);
+    let server = ScriptedServer::start([late, Session::new().expect_probe().expect_close()]);
     let client = client_with(&server, Options::default().timeout(BRIEF).connect_timeout(PATIENT));
     let error = client.get("a").unwrap_err();
     assert_eq!(kind(&error), "timeout", "{error}");

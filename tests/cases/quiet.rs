@@ -23,8 +23,6 @@ super::cases! {
     }
 }
 
-const PROBE: &str = "md AA== b C18446744073709551615 O0000\r\nmn    \r\n";
-
 fn a_quiet_batch_has_the_results_of_any_batch(on: Kind) {
     for count in [1, 3] {
         let (_servers, addresses) = on.servers(count);
@@ -157,7 +155,7 @@ fn a_quiet_batch_of_reads_is_asked_again_on_a_fresh_connection() {
 }
 
 fn a_server_without_meta_gets_no_quiet_batch() {
-    let server = ScriptedServer::start([Session::new().expect(PROBE).send("ERROR\r\nERROR\r\n")]);
+    let server = ScriptedServer::start([Session::new().expect_probe().send("ERROR\r\nERROR\r\n")]);
     let client = client(&[server.address()]);
     let deletes = ["a", "b"].map(|key| MetaDelete::new(key).unwrap());
     let results = client.run(Batch::new(deletes.into()).quiet()).unwrap();

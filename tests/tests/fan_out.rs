@@ -8,9 +8,6 @@ use memcached2_testkit::{EmbeddedServer, Faults, Gate, ScriptedServer, Session};
 
 use memcached2_sync::Client;
 
-/// What a client asks first, to find out which protocol a server speaks.
-const PROBE: &str = "md AA== b C18446744073709551615 O0000\r\nmn    \r\n";
-
 /// The first of some numbers with this many digits that is a key of that server.
 fn key_on(client: &Client, server: usize, digits: usize) -> String {
     let (router, key) = (client.router(), |number: u32| format!("{number:0digits$}"));
@@ -66,13 +63,13 @@ fn a_connection_to_a_full_server_is_taken_before_the_others_have_answered() {
         let gates = ["asked", "answer", "asked another", "asked again"].map(Gate::new);
         let [asked, answer, asked_another, again] = &gates;
         let get = keys.each_ref().map(|key| format!("get {key}\r\n"));
-        let used = Session::new().expect(PROBE).send("ERROR\r\nERROR\r\n");
+        let used = Session::new().expect_probe().send("ERROR\r\nERROR\r\n");
         let used = used.expect(&get[0]).open(asked).wait(answer).send("END\r\n");
         let used = used.expect(&get[0]).open(again).send("END\r\n");
         // The server takes no other connection, or the client makes none.
-        let silent = Session::new().expect(PROBE).ignore();
+        let silent = Session::new().expect_probe().ignore();
         let full = ScriptedServer::start(if is_full { vec![used, silent] } else { vec![used] });
-        let other = Session::new().expect(PROBE).send("ERROR\r\nERROR\r\n");
+        let other = Session::new().expect_probe().send("ERROR\r\nERROR\r\n");
         let other = other.expect(&get[1]).open(asked_another).wait(again).send("END\r\n");
         let other = ScriptedServer::start([other]);
         let options = Options::default().timeout(Duration::from_secs(20)).connect_timeout(Duration::from_millis(50));
@@ -100,10 +97,10 @@ fn a_connection_to_a_server_that_says_nothing_on_a_new_one_is_waited_for() {
     let router = Client::new(["one", "two"]).unwrap();
     let keys = [key_on(&router, 0, 1), key_on(&router, 1, 1)];
     let (asked, connected, answer) = (Gate::new("asked"), Gate::new("connected"), Gate::new("answer"));
-    let first = Session::new().expect(PROBE).send("ERROR\r\nERROR\r\n");
+    let first = Session::new().expect_probe().send("ERROR\r\nERROR\r\n");
     let first = first.expect(format!("get {}\r\n", keys[0])).open(&asked).wait(&answer).send("END\r\n");
     let first = first.expect(format!("get {}\r\n", keys[0])).send("END\r\n");
-    let silent = Session::new().expect(PROBE).open(&connected).ignore();
+    let silent = Session::new().expect_probe().open(&connected).ignore();
     let full = ScriptedServer::start([first, silent]);
     let options = Options::default().timeout(Duration::from_secs(20)).connect_timeout(Duration::from_millis(50));
     let client = Client::with_options([full.address(), other.address()], options).unwrap();
@@ -134,10 +131,10 @@ fn of_several_full_servers_the_first_that_gives_a_connection_is_asked_first() {
         let again = Gate::new("asked again");
         let full = [0, 1].map(|place| {
             let get = format!("get {}\r\n", keys[place]);
-            let used = Session::new().expect(PROBE).send("ERROR\r\nERROR\r\n");
+            let used = Session::new().expect_probe().send("ERROR\r\nERROR\r\n");
             let used = used.expect(&get).open(&asked[place]).wait(&answer[place]).send("END\r\n").expect(&get);
             let used = if place == busy { used } else { used.open(&again) };
-            let silent = Session::new().expect(PROBE).open(&connected[place]).ignore();
+            let silent = Session::new().expect_probe().open(&connected[place]).ignore();
             ScriptedServer::start([used.send("END\r\n"), silent])
         });
         let options = Options::default().timeout(Duration::from_secs(20)).connect_timeout(Duration::from_millis(50));

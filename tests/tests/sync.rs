@@ -197,10 +197,9 @@ mod idle {
     #[test]
     fn a_caller_whose_new_connection_hears_nothing_takes_one_that_another_caller_gives_back() {
         let (asked, connected) = (Gate::new("asked"), Gate::new("connected"));
-        let probe = "md AA== b C18446744073709551615 O0000\r\nmn    \r\n";
-        let first = Session::new().expect(probe).send("ERROR\r\nERROR\r\n");
+        let first = Session::new().expect_probe().send("ERROR\r\nERROR\r\n");
         let first = first.expect("get a\r\n").open(&asked).wait(&connected).send("END\r\n");
-        let silent = Session::new().expect(probe).open(&connected).ignore();
+        let silent = Session::new().expect_probe().open(&connected).ignore();
         let server = ScriptedServer::start([first.expect("get b\r\n").send("VALUE b 0 1\r\nx\r\nEND\r\n"), silent]);
         let options = Options::default().timeout(PATIENT).connect_timeout(Duration::from_millis(50));
         let client = Client::with_options([server.address()], options).expect("right");

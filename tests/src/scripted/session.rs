@@ -62,6 +62,16 @@ impl Session {
         self.then(Step::Expect(bytes.as_ref().to_vec()))
     }
 
+    /// Reads what a client of memcached2 asks on a new connection: whether the server speaks meta. One that does not answers
+    /// `ERROR` to each of the two lines.
+    ///
+    /// Nothing is asked by a client that was given its protocol (`Options::protocol`).
+    #[must_use]
+    #[track_caller]
+    pub fn expect_probe(self) -> Self {
+        self.expect("md AA== b C18446744073709551615 O0000\r\nmn    \r\n")
+    }
+
     /// Sends the bytes in one write.
     #[must_use]
     #[track_caller]

@@ -7,7 +7,6 @@ use memcached2_proto::{Error, Options, Protocol, ReconnectPolicy};
 use memcached2_testkit::{ScriptedServer, Session};
 
 use super::PATIENT;
-use super::opening::PROBE;
 use crate::subject::{AsyncClient, block_on, client_of};
 
 /// How long a call may take that is meant to fail.
@@ -69,7 +68,7 @@ fn a_server_that_is_silent_on_all_connections_is_down() {
 #[test]
 fn a_server_that_answers_on_one_connection_is_not_down_because_another_one_cannot_be_opened() {
     block_on(|| async {
-        let classic = || Session::new().expect(PROBE).send("ERROR\r\nERROR\r\n");
+        let classic = || Session::new().expect_probe().send("ERROR\r\nERROR\r\n");
         let quit = |session: Session| session.expect("quit\r\n");
         let sessions = [quit(answered(answered(classic()))), Session::new().ignore(), quit(answered(classic()))];
         let server = ScriptedServer::start(sessions);

@@ -12,8 +12,6 @@ use memcached2_testkit::{Gate, Memcached, ScriptedServer, Session};
 use super::{PATIENT, some_polls};
 use crate::subject::{AsyncClient, block_on, bounded, client_of};
 
-pub(super) const PROBE: &str = "md AA== b C18446744073709551615 O0000\r\nmn    \r\n";
-
 fn client(address: String, connections: usize) -> AsyncClient {
     let options = Options::default().timeout(PATIENT).connect_timeout(PATIENT).shared_connections(connections);
     client_of([address], options).expect("the address is right")
@@ -50,7 +48,7 @@ fn the_stores_of_a_batch_stay_in_their_order_while_the_protocol_is_asked_for() {
 fn a_call_cancelled_before_the_probe_was_answered_keeps_no_connection_open() {
     block_on(|| async {
         let asked = Gate::new("the server is asked for its protocol");
-        let server = ScriptedServer::start([Session::new().expect(PROBE).open(&asked).expect_close()]);
+        let server = ScriptedServer::start([Session::new().expect_probe().open(&asked).expect_close()]);
         let client = client(server.address(), 1);
         let mut calls: Vec<_> = (0..3).map(|_| Box::pin(client.get("a"))).collect();
         for call in &mut calls {
