@@ -17,7 +17,6 @@ use std::time::Duration;
 use self::attempts::ConnectAttempts;
 use self::authentication::Authentication;
 pub use self::endpoint::Endpoint;
-pub(crate) use self::endpoint::LatestAnswer;
 use crate::command::Protocol;
 use crate::connection::{Connection, KnownProtocol};
 pub use crate::destination::Destination;

@@ -14,19 +14,6 @@ use crate::time::Instant;
 use crate::tls::TlsSession;
 use crate::uri::{Address, Server};
 
-/// When the last of the calls began that a server has answered.
-///
-/// It is noted while there are several connections to the server: then one may be silent, and others answered meanwhile.
-#[derive(Debug, Default)]
-pub(crate) struct LatestAnswer(AtomicU64);
-
-impl LatestAnswer {
-    /// An earlier call may end after a later one.
-    pub(crate) fn note(&self, begun: Instant) {
-        self.0.fetch_max(begun.as_nanos(), Ordering::Relaxed);
-    }
-}
-
 /// What the connections to one server have in common: where it is, how a client behaves towards it, and what was found out of
 /// it.
 #[derive(Debug)]
@@ -37,7 +24,11 @@ pub struct Endpoint {
     known: KnownProtocol,
     lookup: Arc<Lookup>,
     silence: Silence,
-    latest_answer: Arc<LatestAnswer>,
+    /// When the last of the calls began that it has answered, noted while there are several connections: then one may be silent, and
+    /// others answered meanwhile.
+    latest_answer: AtomicU64,
+    /// Each driver of a shared connection holds one.
+    drivers: Arc<()>,
     large_keys: Arc<LargeKeys>,
     /// The name that its certificate must have, if it is connected to by TLS.
     tls_name: Option<Arc<str>>,
@@ -59,7 +50,8 @@ impl Endpoint {
             known: KnownProtocol::for_server(place),
             lookup: Arc::default(),
             silence: Silence::default(),
-            latest_answer: Arc::default(),
+            latest_answer: AtomicU64::default(),
+            drivers: Arc::default(),
             large_keys: Arc::default(),
         }
     }
@@ -109,19 +101,20 @@ impl Endpoint {
 
     /// Notes that it has answered a call that began at this moment. That is needed only while there are several connections.
     pub fn answered(&self, begun: Instant) {
-        self.latest_answer.note(begun);
+        // An earlier call may end after a later one.
+        self.latest_answer.fetch_max(begun.as_nanos(), Ordering::Relaxed);
     }
 
     /// Whether it has answered, on any connection, a call that began after this moment. Then silence since that moment does not show
     /// that it is down.
     #[must_use]
     pub fn has_answered_since(&self, moment: Instant) -> bool {
-        self.latest_answer.0.load(Ordering::Relaxed) > moment.as_nanos()
+        self.latest_answer.load(Ordering::Relaxed) > moment.as_nanos()
     }
 
-    /// When the last of the calls began that it has answered.
-    pub(crate) fn latest_answer(&self) -> &Arc<LatestAnswer> {
-        &self.latest_answer
+    /// What each driver of a shared connection holds, so that the count shows whether there are several.
+    pub(crate) fn drivers(&self) -> &Arc<()> {
+        &self.drivers
     }
 
     /// Which of its keys have large values.

@@ -21,7 +21,7 @@ use super::direct::DirectWriter;
 use super::large::LARGE;
 use crate::connection::Connection;
 use crate::error::{Error, Landed};
-use crate::opening::{Endpoint, LatestAnswer, Opening};
+use crate::opening::{Endpoint, Opening};
 use crate::reply::{Decoder, Reply};
 use crate::request_buffer::RequestBuffer;
 use crate::time::{Instant, Now};
@@ -93,8 +93,8 @@ pub trait AsyncTimer {
 #[derive(Debug)]
 pub struct Driver {
     endpoint: Arc<Endpoint>,
-    /// That of the endpoint. Each driver has it, so that it shows whether there are several.
-    latest_answer: Arc<LatestAnswer>,
+    /// That of the endpoint: one for it, and one for each driver.
+    drivers: Arc<()>,
     shared: Arc<SharedConnection>,
     /// Until it is ready for requests.
     opening: Option<Box<Opening>>,
@@ -143,7 +143,7 @@ impl Driver {
         let shared = Arc::new(SharedConnection::new(endpoint, opening.protocol(), now.monotonic));
         let driver = Self {
             endpoint: Arc::clone(endpoint),
-            latest_answer: Arc::clone(endpoint.latest_answer()),
+            drivers: Arc::clone(endpoint.drivers()),
             shared: Arc::clone(&shared),
             opening: Some(Box::new(opening)),
             tls: None,
@@ -349,7 +349,7 @@ impl Driver {
         let inner = self.shared.lock();
         let begun = self.arrived.iter().filter_map(|(slot, ..)| inner.slots.begun(*slot)).max();
         drop(inner);
-        begun.into_iter().for_each(|begun| self.latest_answer.note(begun));
+        begun.into_iter().for_each(|begun| self.endpoint.answered(begun));
     }
 
     /// Puts complete replies into their slots, and returns how many callers got their answer.
@@ -361,7 +361,7 @@ impl Driver {
         let mut first = None;
         if !self.arrived.is_empty() {
             self.shared.arrival.note(|| alarm.now());
-            if Arc::strong_count(&self.latest_answer) > 2 {
+            if Arc::strong_count(&self.drivers) > 2 {
                 self.note_answers();
             }
             let mut guard = self.shared.lock();
