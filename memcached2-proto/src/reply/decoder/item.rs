@@ -213,6 +213,25 @@ mod tests {
     }
 
     #[test]
+    fn a_small_value_lies_within_its_reply_however_it_comes() {
+        for (length, is_inline) in [(0, true), (ValueBytes::INLINE, true), (ValueBytes::INLINE + 1, false)] {
+            let data = "v".repeat(length);
+            for (reply_kind, stream) in [
+                (ReplyKind::Value, format!("VALUE a 0 {length}\r\n{data}\r\nEND\r\n")),
+                (ReplyKind::Values, format!("VALUE a 0 {length}\r\n{data}\r\nEND\r\n")),
+                (ReplyKind::MetaValue, format!("VA {length} f0 O0007\r\n{data}\r\n")),
+            ] {
+                for piece in [usize::MAX, 1] {
+                    let replies = decode(reply_kind, stream.as_bytes(), piece);
+                    let Reply::Value(0, value) = &replies[0].0 else { panic!("{replies:?}") };
+                    assert_eq!(value, &data);
+                    assert_eq!(matches!(value.data, ValueBytes::Inline(..)), is_inline, "{stream:?} in {piece}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_value_without_memory_passes_by_and_what_follows_is_in_step() {
         // Room for more is needed once a mebibyte has come; some of what follows the value may be in it.
         for length in (FIRST - BEHIND - 1..FIRST + 2).chain([2 * FIRST]) {
