@@ -19,6 +19,7 @@ use self::wire::{Sealed, Wire};
 use super::SharedConnection;
 use super::direct::DirectWriter;
 use super::large::LARGE;
+use super::slots::Slots;
 use crate::connection::Connection;
 use crate::error::{Error, Landed};
 use crate::opening::{Endpoint, Opening};
@@ -345,11 +346,10 @@ impl Driver {
 
     /// Notes when the last of the calls began that the server has answered: there are other connections to it.
     #[cold]
-    fn note_answers(&self) {
-        let inner = self.shared.lock();
-        let begun = self.arrived.iter().filter_map(|(slot, ..)| inner.slots.begun(*slot)).max();
-        drop(inner);
-        begun.into_iter().for_each(|begun| self.endpoint.answered(begun));
+    fn note_answers(&self, slots: &Slots) {
+        if let Some(begun) = self.arrived.iter().filter_map(|(slot, ..)| slots.begun(*slot)).max() {
+            self.endpoint.answered(begun);
+        }
     }
 
     /// Puts complete replies into their slots, and returns how many callers got their answer.
@@ -361,11 +361,11 @@ impl Driver {
         let mut first = None;
         if !self.arrived.is_empty() {
             self.shared.arrival.note(|| alarm.now());
-            if Arc::strong_count(&self.drivers) > 2 {
-                self.note_answers();
-            }
             let mut guard = self.shared.lock();
             let inner = &mut *guard;
+            if Arc::strong_count(&self.drivers) > 2 {
+                self.note_answers(&inner.slots);
+            }
             for (slot, reply, last) in self.arrived.drain(..) {
                 let waker = inner.slots.deliver(slot, reply, last);
                 match first {
